@@ -1,0 +1,1 @@
+"""Two-stage search: a first stage fetches candidates, a cross-encoder reranks them."""

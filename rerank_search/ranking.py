@@ -1,0 +1,16 @@
+"""The one total order of this package: score descending, then document id ascending."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def ranked(scored: Iterable[tuple[str, float, Item]]) -> list[tuple[str, float, Item]]:
+    """Sort (document id, score, anything) by score descending, then by id ascending.
+
+    Ids are compared by code point. No engine's own order of ties is ever relied on.
+    """
+    return sorted(scored, key=lambda entry: (-entry[1], entry[0]))

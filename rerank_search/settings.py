@@ -1,0 +1,28 @@
+"""Settings of the process: RERANK_SEARCH_* environment variables, declared in one place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What may differ between machines; everything else is an argument.
+
+    Read anew at each ``Settings()``, so that two users in one process share nothing by accident.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="RERANK_SEARCH_")
+
+    home: Path | None = None
+    """A second folder, beside ``./indexes``, in which the command line looks for indexes."""
+
+    offline: bool = False
+    """True: never touch the network, and say what is missing."""
+
+    device: str | None = None
+    """Torch device of the models: cpu, cuda, cuda:1, mps. None picks the best that is there."""
+
+    cache: Path = Path.home() / ".cache" / "rerank-search"
+    """Where training keeps vectors it has computed before."""
