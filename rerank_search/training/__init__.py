@@ -1,0 +1,1 @@
+"""Fine-tuning of cross-encoders by recipe."""

@@ -1,0 +1,81 @@
+"""BEIR folders as training reads them: texts, queries and judgements in memory."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rerank_search.errors import InvalidInputError
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """``documents`` and ``queries`` map id to text, ``qrels`` query id to {document id: grade}."""
+
+    name: str
+    documents: dict[str, str]
+    queries: dict[str, str]
+    qrels: dict[str, dict[str, int]]
+
+
+def load_collection(folder: Path, split: str) -> Collection:
+    """Read one BEIR folder, its files plain or gzipped.
+
+    A title goes before its text, on a line of its own. Judgements of documents or queries that
+    are not there are left out. Raises InvalidInputError
+    naming the file that is missing or malformed.
+    """
+    documents = {
+        str(row["_id"]): "\n".join(part for part in (row.get("title"), row["text"]) if part)
+        for row in _rows(folder, "corpus.jsonl", "_id", "text")
+    }
+    queries = {
+        str(row["_id"]): str(row["text"]) for row in _rows(folder, "queries.jsonl", "_id", "text")
+    }
+    qrels: dict[str, dict[str, int]] = {}
+    path = _existing(folder / "qrels" / f"{split}.tsv")
+    with path.open(encoding="utf-8", newline="") as lines:
+        for number, row in enumerate(csv.reader(lines, delimiter="\t"), start=1):
+            if number == 1 and row[:1] == ["query-id"]:
+                continue
+            try:
+                query, document, grade = row
+                value = int(grade)
+            except ValueError:
+                raise InvalidInputError(
+                    f"{path}, line {number}: expected query-id, corpus-id and an integer score"
+                ) from None
+            if query in queries and document in documents:
+                qrels.setdefault(query, {})[document] = value
+    return Collection(folder.name, documents, queries, qrels)
+
+
+def _existing(path: Path) -> Path:
+    for candidate in (path, path.with_name(path.name + ".gz")):
+        if candidate.exists():
+            return candidate
+    raise InvalidInputError(
+        f"{path} is not there; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/"
+    )
+
+
+def _rows(folder: Path, name: str, *keys: str) -> Iterator[dict[str, Any]]:
+    path = _existing(folder / name)
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                row = json.loads(line)
+                missing = [key for key in keys if key not in row]
+            except (json.JSONDecodeError, TypeError) as error:
+                raise InvalidInputError(
+                    f"{path}, line {number}: not a JSON object ({error})"
+                ) from None
+            if missing:
+                raise InvalidInputError(f"{path}, line {number}: no {missing[0]!r}")
+            yield row

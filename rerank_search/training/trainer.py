@@ -1,0 +1,151 @@
+"""Fine-tunes a cross-encoder by recipe, with sentence-transformers' CrossEncoderTrainer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rerank_search.errors import InvalidInputError, MissingDependencyError
+from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_encoder, resolve_reranker
+from rerank_search.settings import Settings
+from rerank_search.training.mining import Lists, mine
+from rerank_search.training.recipe import Recipe, load_recipe
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from sentence_transformers import CrossEncoder
+    from torch import nn
+
+logger = logging.getLogger(__name__)
+
+
+def train(path: Path, *, overrides: Mapping[str, str] | None = None) -> Path:
+    """Run a recipe to the end and return the model's directory.
+
+    The directory is one that sentence-transformers' CrossEncoder loads. A run that was
+    interrupted goes on from its last checkpoint (``arguments.save_steps``). Raises
+    InvalidInputError for a recipe or data that cannot be used, before anything is trained.
+    """
+    recipe = load_recipe(path, dict(overrides or {}))
+    try:
+        import datasets  # noqa: F401
+        from sentence_transformers.cross_encoder import CrossEncoderTrainer
+    except ImportError:
+        raise MissingDependencyError(
+            "training needs more packages: pip install 'rerank-search[train,bm25s]'"
+        ) from None
+    random.seed(recipe.seed)
+    data = _datasets(recipe)
+    model = _base(recipe)
+    checkpoints = recipe.output.with_name(recipe.output.name + "-checkpoints")
+    trainer = CrossEncoderTrainer(
+        model=model,
+        args=_arguments(recipe, checkpoints, on_cpu=model.device.type == "cpu"),
+        train_dataset=data,
+        loss=_loss(recipe, model),
+    )
+    trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")) or None)
+    _save(model, recipe)
+    return recipe.output
+
+
+def _datasets(recipe: Recipe) -> dict[str, Dataset]:
+    from datasets import Dataset
+
+    data: dict[str, Dataset] = {}
+    for source in recipe.sources:
+        lists = mine(
+            source,
+            recipe.negatives,
+            recipe.soft_labels,
+            seed=recipe.seed,
+            cache=Settings().cache,
+        )
+        if not lists["query"]:
+            raise InvalidInputError(f"{source.collection} gives no training queries")
+        columns: Any = lists if recipe.loss == "listwise" else _pairs(lists)
+        name = source.collection.name
+        data[name if name not in data else f"{name}-{len(data)}"] = Dataset.from_dict(columns)
+        logger.info("%s: %d queries", source.collection, len(lists["query"]))
+    return data
+
+
+def _pairs(lists: Lists) -> dict[str, list[Any]]:
+    rows = [
+        (query, document, label)
+        for query, documents, labels in zip(
+            lists["query"], lists["documents"], lists["labels"], strict=True
+        )
+        for document, label in zip(documents, labels, strict=True)
+    ]
+    return {
+        "text1": [row[0] for row in rows],
+        "text2": [row[1] for row in rows],
+        "label": [row[2] for row in rows],
+    }
+
+
+def _base(recipe: Recipe) -> CrossEncoder:
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    torch.manual_seed(recipe.seed)
+    resolve = resolve_reranker if recipe.base in BUNDLED_RERANKERS else resolve_encoder
+    model: CrossEncoder = CrossEncoder(
+        resolve(recipe.base),
+        num_labels=1,
+        max_length=recipe.max_length,
+        device=Settings().device,
+        # Eager attention trains faster than the fused kernels in bfloat16 on a CPU.
+        model_kwargs={"attn_implementation": "eager"},
+        config_kwargs={
+            "hidden_dropout_prob": recipe.dropout,
+            "attention_probs_dropout_prob": recipe.dropout,
+        },
+    )
+    if not recipe.train_embeddings and model.model is not None:
+        model.model.get_input_embeddings().requires_grad_(False)
+    return model
+
+
+def _loss(recipe: Recipe, model: CrossEncoder) -> nn.Module:
+    from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
+
+    from rerank_search.training.loss import ListwiseLoss
+
+    if recipe.loss == "bce":
+        return BinaryCrossEntropyLoss(model)
+    return ListwiseLoss(model)
+
+
+def _arguments(recipe: Recipe, checkpoints: Path, *, on_cpu: bool) -> Any:
+    from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
+
+    defaults: dict[str, Any] = {
+        "output_dir": str(checkpoints),
+        "seed": recipe.seed,
+        "report_to": "none",
+        "use_cpu": on_cpu,
+        "num_train_epochs": 1,
+        "logging_steps": 50,
+    }
+    return CrossEncoderTrainingArguments(**(defaults | recipe.arguments))
+
+
+def _save(model: CrossEncoder, recipe: Recipe) -> None:
+    """Write the model beside its place, then swap it in, so that no half model is ever seen."""
+    temporary = recipe.output.with_name(recipe.output.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.max_seq_length = 512
+    model.save_pretrained(str(temporary))
+    (temporary / "recipe.json").write_text(
+        json.dumps(recipe.model_dump(mode="json", exclude={"output"}), indent=2) + "\n",
+        encoding="utf-8",
+    )
+    shutil.rmtree(recipe.output, ignore_errors=True)
+    temporary.rename(recipe.output)
