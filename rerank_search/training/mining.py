@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rerank_search.errors import MissingDependencyError
 from rerank_search.training.collection import Collection, load_collection
-from rerank_search.training.recipe import ENCODER, Negatives, SoftLabels, Source
+from rerank_search.training.recipe import Negatives, SoftLabels, Source
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
@@ -53,7 +53,7 @@ def mine(
     texts = list(collection.documents.values())
     rng = random.Random(f"{seed}:{collection.name}")
     questions = _judged(collection, source.queries, rng) + _made_up(texts, source.made_up, rng)
-    features = Features(texts, soft_labels.encoder if soft_labels else ENCODER, cache)
+    features = Features(texts, negatives.encoder, cache)
     lists: Lists = {"query": [], "documents": [], "labels": []}
     for start in range(0, len(questions), 256):
         chunk = questions[start : start + 256]

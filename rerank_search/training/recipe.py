@@ -32,11 +32,14 @@ class Source(_Table):
     """How many judged queries to draw at random; None takes all."""
     made_up: int = Field(default=0, ge=0)
     """How many queries to make up: a sentence cut out of a document, which the rest answers."""
+    licence: str = ""
+    """For the model card."""
 
 
 class Negatives(_Table):
     """Where the candidates of a query come from, beside its relevant documents."""
 
+    encoder: str = ENCODER
     depth: int = Field(default=50, ge=1)
     """Negatives are drawn from the union of the best ``depth`` of BM25 and of the encoder."""
     per_query: int = Field(default=7, ge=1)
@@ -51,7 +54,6 @@ class SoftLabels(_Table):
     all-MiniLM-L6-v2 was itself trained with.
     """
 
-    encoder: str = ENCODER
     cosine: float = 20.0
     bm25: float = 0.0
     gold: float = 4.0
@@ -61,7 +63,12 @@ class FusionQueries(_Table):
     """Development queries on which the fusion of the stages is fitted after training."""
 
     sources: list[Source]
+    encoder: str = ENCODER
     candidates: int = Field(default=50, ge=2)
+    documents: int = Field(default=3000, ge=1)
+    """How many documents of a source to index: the relevant ones, and others at random."""
+    terms: list[str] = ["rerank", "dense:z", "bm25:z"]
+    """Stage scores, as they are or (":z") standardised among the candidates of a query."""
 
 
 class Recipe(_Table):
@@ -75,6 +82,8 @@ class Recipe(_Table):
     max_length: int = Field(default=512, ge=8, le=8192)
     """Tokens of a pair, while training."""
     loss: Literal["listwise", "bce"] = "listwise"
+    weights: Literal["float32", "float16"] = "float32"
+    """How the weights are stored; they are float32 again when they are loaded."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     train_embeddings: bool = False
     sources: list[Source] = Field(min_length=1)

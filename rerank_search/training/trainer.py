@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import random
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from rerank_search.errors import InvalidInputError, MissingDependencyError
 from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_encoder, resolve_reranker
+from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.settings import Settings
+from rerank_search.training.fusion import fit_fusion
 from rerank_search.training.mining import Lists, mine
+from rerank_search.training.model_card import write_card
 from rerank_search.training.recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 logger = logging.getLogger(__name__)
+
+_WINDOW = 512
+"""Tokens of a pair that the finished model reads, whatever it was trained on."""
 
 
 def train(path: Path, *, overrides: Mapping[str, str] | None = None) -> Path:
@@ -39,18 +43,17 @@ def train(path: Path, *, overrides: Mapping[str, str] | None = None) -> Path:
         raise MissingDependencyError(
             "training needs more packages: pip install 'rerank-search[train,bm25s]'"
         ) from None
-    random.seed(recipe.seed)
-    data = _datasets(recipe)
     model = _base(recipe)
     checkpoints = recipe.output.with_name(recipe.output.name + "-checkpoints")
+    # Arguments are checked by making them, before the data are mined, which takes minutes.
+    arguments = _arguments(recipe, checkpoints, on_cpu=model.device.type == "cpu")
+    data = _datasets(recipe)
     trainer = CrossEncoderTrainer(
-        model=model,
-        args=_arguments(recipe, checkpoints, on_cpu=model.device.type == "cpu"),
-        train_dataset=data,
-        loss=_loss(recipe, model),
+        model=model, args=arguments, train_dataset=data, loss=_loss(recipe, model)
     )
     trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")) or None)
-    _save(model, recipe)
+    queries = {name: len(set(rows["query"])) for name, rows in data.items()}
+    _publish(model, recipe, queries)
     return recipe.output
 
 
@@ -84,8 +87,8 @@ def _pairs(lists: Lists) -> dict[str, list[Any]]:
         for document, label in zip(documents, labels, strict=True)
     ]
     return {
-        "text1": [row[0] for row in rows],
-        "text2": [row[1] for row in rows],
+        "query": [row[0] for row in rows],
+        "document": [row[1] for row in rows],
         "label": [row[2] for row in rows],
     }
 
@@ -137,15 +140,26 @@ def _arguments(recipe: Recipe, checkpoints: Path, *, on_cpu: bool) -> Any:
     return CrossEncoderTrainingArguments(**(defaults | recipe.arguments))
 
 
-def _save(model: CrossEncoder, recipe: Recipe) -> None:
+def _publish(model: CrossEncoder, recipe: Recipe, queries: Mapping[str, int]) -> None:
     """Write the model beside its place, then swap it in, so that no half model is ever seen."""
     temporary = recipe.output.with_name(recipe.output.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    model.max_seq_length = 512
+    positions = model.config.max_position_embeddings
+    model.max_seq_length = min(_WINDOW, positions)
     model.save_pretrained(str(temporary))
-    (temporary / "recipe.json").write_text(
-        json.dumps(recipe.model_dump(mode="json", exclude={"output"}), indent=2) + "\n",
-        encoding="utf-8",
-    )
+    if recipe.weights == "float16":
+        _halve(temporary / "model.safetensors")
+    write_card(temporary, recipe, queries)
+    if recipe.fusion is not None:
+        reranker = CrossEncoderReranker(str(temporary))
+        fit_fusion(reranker, recipe.fusion, seed=recipe.seed).save(temporary)
     shutil.rmtree(recipe.output, ignore_errors=True)
     temporary.rename(recipe.output)
+
+
+def _halve(path: Path) -> None:
+    """Store the weights in float16; the configuration keeps float32, which loading restores."""
+    from safetensors.torch import load_file, save_file
+
+    weights = {name: tensor.half() for name, tensor in load_file(path).items()}
+    save_file(weights, path, metadata={"format": "pt"})

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.training.recipe import Recipe, load_recipe
+
+MINIMAL = 'name = "r"\noutput = "out"\n[[sources]]\ncollection = "data"\n'
+BUNDLED = Path(__file__).parents[2] / "eval" / "recipes" / "rerank-search-base.toml"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_paths_are_relative_to_the_recipe(tmp_path: Path) -> None:
+    recipe = load_recipe(written(tmp_path, MINIMAL))
+    assert recipe.output == tmp_path / "out"
+    assert recipe.sources[0].collection == tmp_path / "data"
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_right_one(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"unknown key 'max_lenght'.*'max_length'"):
+        load_recipe(written(tmp_path, "max_lenght = 3\n" + MINIMAL))
+
+
+def test_an_unknown_training_argument_is_refused_with_the_nearest_right_one(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(InvalidInputError, match=r"arguments.learning_rat'.*'learning_rate'"):
+        load_recipe(written(tmp_path, MINIMAL + "[arguments]\nlearning_rat = 1\n"))
+
+
+def test_overrides_are_read_as_toml_values(tmp_path: Path) -> None:
+    recipe = load_recipe(
+        written(tmp_path, MINIMAL),
+        {"arguments.learning_rate": "3e-5", "seed": "7", "name": "other"},
+    )
+    assert recipe.arguments == {"learning_rate": 3e-5}
+    assert (recipe.seed, recipe.name) == (7, "other")
+
+
+def test_an_override_below_a_value_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"'name' is not a table"):
+        load_recipe(written(tmp_path, MINIMAL), {"name.first": "x"})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("name = ", "not valid TOML"),
+        ('name = "r"\noutput = "out"\nsources = []\n', "sources"),
+        (MINIMAL + "[negatives]\ndepth = 0\n", r"negatives\.depth.*was 0"),
+        ('loss = "bce"\n' + MINIMAL + "[soft_labels]\n", r"labels in \[0, 1\]"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(InvalidInputError, match=problem):
+        load_recipe(written(tmp_path, text))
+
+
+def test_a_recipe_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"no recipe at .*nothing\.toml"):
+        load_recipe(tmp_path / "nothing.toml")
+
+
+def test_the_bundled_rerankers_recipe_trains_on_nothing_kept_for_evaluation() -> None:
+    recipe: Recipe = load_recipe(BUNDLED)
+    used = [*recipe.sources, *(recipe.fusion.sources if recipe.fusion else [])]
+    names = {source.collection.name for source in used}
+    assert names == {
+        "cloud-docs",
+        "counsel-chat",
+        "doctor-answers",
+        "medquad",
+        "pubmedqa",
+        "squad-sentences",
+        "tat-qa",
+    }
+    assert all(source.licence for source in recipe.sources)
