@@ -66,9 +66,9 @@ def test_training_teaches_relevance(
     answers: Path, tiny_encoder: Path, tmp_path: Path, loss: str
 ) -> None:
     path = recipe(tmp_path, answers, tiny_encoder, loss=loss)
-    directory = train(path, overrides={"arguments.num_train_epochs": "40"})
+    directory = train(path, overrides={"arguments.num_train_epochs": "20"})
     assert directory == tmp_path / "model"
-    assert relevance(CrossEncoder(str(directory))) > 1.0
+    assert relevance(CrossEncoder(str(directory))) > 0.5
 
 
 def test_the_model_card_says_what_the_model_was_trained_on(
