@@ -1,0 +1,72 @@
+"""Configuration that is declared once, as a pydantic model, and written as a TOML file."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from rerank_search.errors import InvalidInputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. Raises InvalidInputError where there is none."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInputError(
+            f"{path} cannot be read ({error.strerror}): check the path"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path} is not valid TOML: {error}") from None
+
+
+def validated(model: type[Model], data: Mapping[str, Any], path: Path) -> Model:
+    """The tables as ``model``.
+
+    Raises InvalidInputError with the first thing that is wrong: its dotted key, its value, and
+    for an unknown key the nearest one that exists.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise InvalidInputError(f"{path}: {_first_problem(model, error)}") from None
+
+
+def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
+    # An unknown key explains the other errors, of a union's other members above all.
+    problems = error.errors(include_url=False)
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    key = ".".join(str(part) for part in problem["loc"] if str(part) not in _members(model))
+    if problem["type"] != "extra_forbidden":
+        return f"{key or 'the file'}: {problem['msg']} (it is {problem['input']!r})"
+    nearest = difflib.get_close_matches(str(problem["loc"][-1]), sorted(_keys(model)), n=1)
+    return f"unknown key {key!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else "")
+
+
+def _members(model: type[BaseModel]) -> set[str]:
+    """The names of nested models, which pydantic puts into the place of an error in a union."""
+    return {nested.__name__ for nested in _nested(model)}
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    return {key for table in (model, *_nested(model)) for key in table.model_fields}
+
+
+def _nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for field in model.model_fields.values():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield kind
+                yield from _nested(kind)

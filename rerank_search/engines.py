@@ -1,0 +1,288 @@
+"""What an index derives from its documents: BM25 postings and vectors, kept in step with them."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from rerank_search.errors import IndexCorruptedError
+from rerank_search.files import fsync_directory
+from rerank_search.query_vectors import QueryVectors
+from rerank_search.retrieval.base import Passage
+from rerank_search.storage.documents import DocumentStore
+from rerank_search.storage.files import storage_errors
+from rerank_search.storage.manifest import Manifest
+from rerank_search.types import Filter, Hit
+
+if TYPE_CHECKING:
+    from rerank_search.retrieval.bm25 import Bm25Index
+    from rerank_search.retrieval.bm25_static import Bm25StaticIndex
+    from rerank_search.retrieval.dense import VectorIndex
+
+    Engine: TypeAlias = Bm25Index | Bm25StaticIndex | VectorIndex
+
+STEP = 20_000
+"""Passages applied between two publications: what a crash during a long build costs at most."""
+
+IMMUTABLE = {".term", ".store", ".fast", ".fieldnorm", ".idx", ".pos", ".del", ".npy", ".faiss"}
+"""Endings of the files that engines never change once they are published."""
+
+Tick = Callable[[int], None]
+
+
+class Engines:
+    """The engines of one index. A damaged one is replaced by its error until it is rebuilt."""
+
+    def __init__(
+        self,
+        directory: Path,
+        manifest: Manifest,
+        store: DocumentStore,
+        encoder: QueryVectors | None,
+        *,
+        read_only: bool,
+        create: bool = False,
+        tolerant: bool = False,
+    ) -> None:
+        """Open the engines. Raises IndexCorruptedError for a damaged one, unless ``tolerant``."""
+        self._directory = directory
+        self._manifest = manifest
+        self._store = store
+        self._encoder = encoder
+        self._read_only = read_only
+        self.names = ("bm25",) if encoder is None else ("bm25", "dense")
+        self.damage: dict[str, IndexCorruptedError] = {}
+        self._engines: dict[str, Engine] = {}
+        self._folders: dict[str, int | None] = {}
+        self._reopening = threading.Lock()
+        for name in self.names:
+            try:
+                if not create:
+                    self._find(name)
+                self._open(name)
+            except IndexCorruptedError as error:
+                if not tolerant:
+                    raise
+                self.damage[name] = error
+
+    def engine(self, name: str) -> Engine:
+        """The engine with what was published last. Raises IndexCorruptedError if damaged."""
+        if name in self.damage:
+            raise self.damage[name]
+        self._refresh(name)
+        return self._engines[name]
+
+    def check(self) -> None:
+        """Raise the IndexCorruptedError of a damaged engine, if there is one."""
+        for error in self.damage.values():
+            raise error
+
+    @property
+    def dense(self) -> VectorIndex:
+        """The vectors. Raises IndexCorruptedError where they are damaged."""
+        return cast("VectorIndex", self.engine("dense"))
+
+    def refresh(self) -> bool:
+        """Load what another process has published; True where there was something."""
+        changed = [self._refresh(name) for name in self.names if name not in self.damage]
+        return any(changed)
+
+    @property
+    def behind(self) -> bool:
+        """Whether there are changes that an engine has not applied."""
+        seq = self._store.totals().seq
+        return any(engine.seq < seq for engine in self._sound())
+
+    def catch_up(self, tick: Tick | None = None) -> None:
+        """Apply all changes. ``tick`` is called with 1 for each document that is through."""
+        engines = self._sound()
+        for engine in engines:
+            self._apply(engine, tick if engine is engines[-1] else None)
+
+    @property
+    def incremental(self) -> bool:
+        """Whether a few more documents cost less than all of them."""
+        return self._manifest.bm25.engine == "tantivy"
+
+    def rebuild(self, tick: Tick | None = None) -> None:
+        """Derive the structures anew from the documents; readers see the old ones until then."""
+        for name in self.names:
+            path = self._directory / name
+            new, old = (path.with_name(f"{name}.{age}") for age in ("new", "old"))
+            with storage_errors(path):
+                for leftover in (new, old):
+                    if leftover.exists():
+                        shutil.rmtree(leftover)
+                fresh = self._opened(name, new)
+                self._apply(fresh, tick if name == self.names[-1] else None)
+                fresh.close()
+                if path.exists():
+                    path.rename(old)
+                new.rename(path)
+                fsync_directory(self._directory)
+                self._open(name)
+                self.damage.pop(name, None)
+                shutil.rmtree(old, ignore_errors=True)  # readers may still have it open
+
+    def compact(self) -> None:
+        """Drop what removed passages have left."""
+        for engine in self._sound():
+            with storage_errors(self._directory / engine.name):
+                engine.compact()
+
+    def problems(self) -> list[str]:
+        """What is wrong, each in a sentence; compares every passage with the documents."""
+        found = [str(error) for error in self.damage.values()]
+        expected, seq = self._store.passage_ids(), self._store.totals().seq
+        for engine in self._sound():
+            if engine.seq < seq:
+                found.append(
+                    f"{engine.name} is as of change {engine.seq} and the documents as of {seq}: "
+                    "close the program that writes, and open the index again"
+                )
+            else:
+                found.extend(engine.problems(expected))
+        return found
+
+    def immutable_files(self) -> Iterator[Path]:
+        """The published files that will not change."""
+        for name in self.names:
+            for path in sorted((self._directory / name).rglob("*")):
+                if path.suffix in IMMUTABLE:
+                    yield path
+
+    def close(self) -> None:
+        """Release what the engines hold."""
+        for engine in self._sound():
+            engine.close()
+
+    def _sound(self) -> list[Engine]:
+        return [self._engines[name] for name in self.names if name not in self.damage]
+
+    def _refresh(self, name: str) -> bool:
+        while True:
+            folder = _identity(self._directory / name)
+            # A rebuild in another process puts a new folder in place of the old one.
+            if folder not in (None, self._folders[name]):
+                with self._reopening:
+                    self._open(name)
+                return True
+            try:
+                return self._engines[name].refresh()
+            except IndexCorruptedError:
+                if _identity(self._directory / name) == folder:
+                    raise
+
+    def _open(self, name: str) -> None:
+        path = self._directory / name
+        folder = _identity(path)
+        engine = self._opened(name, path)
+        if engine.seq > self._store.totals().seq:
+            raise IndexCorruptedError(
+                f"{path} has change {engine.seq}, which documents.sqlite lacks: that is an older "
+                "copy. Restore the newest one, or keep it and run `rerank-search index rebuild`"
+            )
+        self._engines[name] = engine
+        self._folders[name] = folder if folder is not None else _identity(path)
+
+    def _find(self, name: str) -> None:
+        """Make sure that there is something to open; engines would make a new one."""
+        path = self._directory / name
+        old = path.with_name(f"{name}.old")
+        if not path.exists() and old.exists() and not self._read_only:
+            time.sleep(
+                0.2
+            )  # a rebuild in another process is between its two renames, or was killed
+            if not path.exists():
+                with storage_errors(path):
+                    old.rename(path)
+        if not (path / "state.json").exists():
+            raise IndexCorruptedError(
+                f"{path} has no state.json: run `rerank-search index rebuild`, or "
+                "Index.open(..., for_repair=True).rebuild(), to make it from the documents"
+            )
+
+    def _opened(self, name: str, path: Path) -> Engine:
+        return self._open_dense(path) if name == "dense" else self._open_bm25(path)
+
+    def _apply(self, engine: Engine, tick: Tick | None) -> None:
+        step = STEP if engine.name == "dense" or self.incremental else None
+        while engine.seq < self._store.totals().seq:
+            with (
+                self._store.changes(engine.seq, most=step) as changes,
+                storage_errors(self._directory / engine.name),
+            ):
+                engine.update(changes.seq, _passages(changes.added, tick), changes.removed)
+
+    def _open_bm25(self, path: Path) -> Bm25Index | Bm25StaticIndex:
+        manifest, settings = self._manifest, self._manifest.bm25
+        if settings.engine == "tantivy":
+            from rerank_search.retrieval.bm25 import Bm25Index
+
+            return Bm25Index(path, analyzer=manifest.analyzer, read_only=self._read_only)
+        from rerank_search.retrieval.bm25_static import Bm25StaticIndex
+
+        return Bm25StaticIndex(
+            path,
+            self._corpus,
+            analyzer=manifest.analyzer,
+            k1=settings.k1,
+            b=settings.b,
+            variant=settings.variant,
+            read_only=self._read_only,
+        )
+
+    def _open_dense(self, path: Path) -> VectorIndex:
+        from rerank_search.retrieval.dense import VectorIndex
+
+        if self._encoder is None:
+            raise IndexCorruptedError(f"{path} belongs to an index without an encoder")
+        return VectorIndex(
+            path,
+            self._encoder,
+            dtype=self._manifest.vector_dtype,
+            hnsw_above=self._manifest.hnsw_above,
+            read_only=self._read_only,
+        )
+
+    def _corpus(self) -> Iterator[Passage]:
+        return (Passage(id, text) for id, text in self._store.corpus())
+
+
+class FirstStage:
+    """One engine as a retriever: as it is at each search, with what others have published."""
+
+    def __init__(self, name: str, engines: Engines, store: DocumentStore) -> None:
+        self.name = name
+        self._engines = engines
+        self._store = store
+
+    def retrieve(
+        self, queries: Sequence[str], k: int, *, filter: Filter | None = None
+    ) -> list[list[Hit]]:
+        """The best k documents of each query that the filter allows, in the total order."""
+        from rerank_search.retrieval.stage import Stage
+
+        engine = self._engines.engine(self.name)
+        return Stage(self.name, engine, self._store).retrieve(queries, k, filter=filter)
+
+
+def _passages(added: Iterable[tuple[int, int, str]], tick: Tick | None) -> Iterator[Passage]:
+    previous = None
+    for id, document, text in added:
+        if tick is not None and document != previous:
+            tick(1)
+            previous = document
+        yield Passage(id, text)
+
+
+def _identity(path: Path) -> int | None:
+    """What tells a folder from another one of the same name; None where there is none."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,344 @@
+"""The index: documents, and the first-stage structures that are kept in step with them.
+
+    index = Index.create("indexes/docs")
+    index.add([Document("a", "the quick brown fox"), Document("b", "a lazy dog")])
+    index.retriever("hybrid").retrieve(["quick fox"], k=10)
+
+A directory holds ``documents.sqlite`` (the source of truth), ``bm25/`` and ``dense/`` (derived
+from it) and ``manifest.json`` (what the index is). One process at a time may write, any number
+may read.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+from rerank_search.engines import Engines, FirstStage
+from rerank_search.errors import (
+    IndexExistsError,
+    InvalidInputError,
+    SearchIndexError,
+)
+from rerank_search.identity import encoder_of, encoder_problems, fitted, identity
+from rerank_search.index_info import DOCUMENTS, IndexInfo, index_info
+from rerank_search.query_vectors import QueryVectors
+from rerank_search.retrieval.base import Retriever
+from rerank_search.retrieval.encoder import Encoder
+from rerank_search.stage_scores import completed
+from rerank_search.storage.documents import DocumentStore
+from rerank_search.storage.files import storage_errors
+from rerank_search.storage.manifest import Bm25Settings, Manifest, checksum_problems
+from rerank_search.storage.passages import Passages, Splitter, whole, words
+from rerank_search.storage.records import batches
+from rerank_search.types import Document, Hit
+from rerank_search.writer import Progress, Writer
+
+if TYPE_CHECKING:
+    from rerank_search.retrieval.hybrid import HybridFusion
+
+__all__ = ["Bm25Settings", "Index", "IndexInfo", "Passages"]
+
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+SPLIT, TANTIVY = Passages(), Bm25Settings()
+
+PUBLISH_EVERY = 4_000
+"""Documents after which a long ``add`` makes them searchable: seconds of encoding on a CPU."""
+
+
+class Index:
+    """Documents on disk, found by BM25 and (given an encoder) by their vectors.
+
+    Made by ``Index.create`` or ``Index.open``. Threads may share one. Every call that writes
+    returns when its changes are durable; the lock of the one writer is taken at the first
+    of them and held until ``close``.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        store: DocumentStore,
+        encoder: Encoder | None,
+        *,
+        read_only: bool,
+        tolerant: bool = False,
+    ) -> None:
+        """Put the parts together; use ``create`` or ``open``."""
+        self.path = path
+        self._manifest = manifest
+        self._store = store
+        self._encoder = encoder
+        self._queries = None if encoder is None else QueryVectors(encoder)
+        self._engines = Engines(
+            path, manifest, store, self._queries, read_only=read_only, tolerant=tolerant
+        )
+        self._writer = Writer(path, manifest, store, self._engines, read_only=read_only)
+        settings = manifest.passages
+        self._split = (
+            whole
+            if settings is None or settings.tokens is None
+            else Splitter(
+                words if encoder is None else encoder.token_offsets,
+                tokens=settings.tokens,
+                overlap=settings.overlap,
+            ).split
+        )
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        encoder: str | None = DEFAULT_ENCODER,
+        analyzer: str = "english",
+        passages: Passages | None = SPLIT,
+        bm25: Bm25Settings = TANTIVY,
+        vector_dtype: Literal["float32", "float16"] = "float32",
+        hnsw_above: int = 200_000,
+    ) -> Index:
+        """Make an empty index in a new or empty directory.
+
+        ``encoder=None`` leaves the vectors out, ``passages=None`` indexes every document whole.
+        ``analyzer`` is "english" (stemmed) or "plain". From ``hnsw_above`` vectors on the dense
+        stage searches an HNSW graph instead of all of them.
+
+        Raises IndexExistsError, ModelNotFoundError, InvalidInputError, IndexReadOnlyError.
+        """
+        directory = Path(path)
+        with storage_errors(directory):
+            if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+                raise IndexExistsError(
+                    f"{directory} exists and is not an empty directory: open it by Index.open, "
+                    "choose another path, or delete it"
+                )
+        model = None if encoder is None else Encoder(encoder)
+        manifest = Manifest(
+            created=datetime.now(timezone.utc),
+            encoder=None if model is None else identity(model),
+            analyzer=analyzer,
+            bm25=bm25,
+            passages=fitted(passages, model),
+            vector_dtype=vector_dtype,
+            hnsw_above=hnsw_above,
+        )
+        existed = directory.exists()
+        with storage_errors(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            made = False
+            try:
+                store = DocumentStore.create(directory / DOCUMENTS)
+                queries = None if model is None else QueryVectors(model)
+                Engines(directory, manifest, store, queries, read_only=False, create=True).close()
+                manifest.write(directory)
+                made = True
+            finally:
+                if not made:
+                    _clear(directory, keep=existed)
+        return cls(directory, manifest, store, model, read_only=False)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        encoder: str | None = None,
+        read_only: bool = False,
+        for_repair: bool = False,
+    ) -> Index:
+        """Open an index, and apply what a crash has left undone unless another process writes.
+
+        ``encoder`` names the same model elsewhere, such as a folder that was moved; None takes
+        the name of the manifest. A directory that cannot be written is opened as with
+        ``read_only``. ``for_repair`` opens an index whose structures are damaged, for ``verify``
+        and ``rebuild``; only what is not damaged can be searched.
+
+        Raises IndexNotFoundError, IndexFormatError (written by a newer version),
+        IndexMismatchError (another encoder), IndexCorruptedError (naming file and mend).
+        """
+        directory = Path(path)
+        with storage_errors(directory):
+            manifest = Manifest.read(directory)
+            model = encoder_of(directory, manifest, encoder)
+            read_only = read_only or not os.access(directory, os.W_OK)
+            store = DocumentStore(directory / DOCUMENTS, read_only=read_only)
+            try:
+                index = cls(
+                    directory, manifest, store, model, read_only=read_only, tolerant=for_repair
+                )
+            except SearchIndexError:
+                store.close()
+                raise
+        if not read_only and not for_repair:
+            index._writer.recover()
+        return index
+
+    def add(
+        self,
+        documents: Iterable[Document],
+        *,
+        batch_size: int = 1000,
+        progress: Progress | None = None,
+    ) -> int:
+        """Insert documents, or replace those whose id is there; returns how many were written.
+
+        Streams: ``documents`` may be a generator of more than fits in memory. Each batch is
+        checked as a whole, then committed, and is durable whatever happens after. Of equal ids
+        the last wins; a document that is stored already, unchanged, is not written. Afterwards
+        all of them can be found. ``progress`` is called with numbers of documents that are
+        through, which add up to all.
+
+        Raises InvalidDocumentError (nothing of that batch is written, those before it are),
+        IndexLockedError, IndexReadOnlyError, StorageFullError.
+        """
+        if batch_size < 1:
+            raise InvalidInputError(f"batch_size is {batch_size}: use at least 1")
+        written = waiting = 0
+        with self._writer.session():
+            try:
+                for batch in batches(documents, batch_size):
+                    written += self._store.put(batch, self._split)
+                    waiting += len(batch)
+                    if waiting >= PUBLISH_EVERY and self._engines.incremental:
+                        self._writer.publish(waiting, progress)
+                        waiting = 0
+            finally:
+                self._writer.publish(waiting, progress)
+        return written
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Delete documents; unknown ids are passed over. Returns how many were deleted.
+
+        Raises IndexLockedError, IndexReadOnlyError, StorageFullError.
+        """
+        if isinstance(ids, str):
+            raise InvalidInputError(f"delete takes several ids, not one string: use [{ids!r}]")
+        with self._writer.session():
+            deleted = self._store.delete(ids)
+            self._writer.publish()
+        return deleted
+
+    def get(self, id: str) -> Document | None:
+        """The document, or None for an unknown id."""
+        return self._store.get([id])[0]
+
+    def documents(self, ids: Sequence[str]) -> list[Document | None]:
+        """The documents, in the order of ``ids``; None for an unknown id."""
+        return self._store.get(ids)
+
+    def ids(self) -> Iterator[str]:
+        """All document ids, ascending by code point."""
+        return self._store.ids()
+
+    def __len__(self) -> int:
+        return self._store.totals().documents
+
+    def __contains__(self, id: object) -> bool:
+        return isinstance(id, str) and self.get(id) is not None
+
+    @property
+    def first_stages(self) -> tuple[str, ...]:
+        """The names that ``retriever`` takes, the best last."""
+        return ("bm25",) if self._encoder is None else ("bm25", "dense", "hybrid")
+
+    def retriever(self, name: str = "hybrid", *, fusion: HybridFusion | None = None) -> Retriever:
+        """The first stage of that name, which sees what other processes publish.
+
+        ``fusion`` says how "hybrid" combines the other two (default: reciprocal rank fusion).
+        Raises InvalidInputError for a stage that the index hasn't.
+        """
+        from rerank_search.retrieval.hybrid import Hybrid, ReciprocalRankFusion
+
+        if name not in self.first_stages:
+            raise InvalidInputError(
+                f"the index {self.path} has no first stage {name!r}: use one of "
+                f"{', '.join(self.first_stages)}"
+            )
+        if name != "hybrid":
+            return FirstStage(name, self._engines, self._store)
+        stages = [FirstStage(each, self._engines, self._store) for each in self._engines.names]
+        return Hybrid(stages, fusion=ReciprocalRankFusion() if fusion is None else fusion)
+
+    def stage_scores(
+        self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]
+    ) -> list[list[Hit]]:
+        """The rankings, each hit completed with the document's score in every first stage.
+
+        ``stage_scores`` then has "bm25" (0.0 where no word matches) and, with an encoder,
+        "dense" (cosine). Scores that are there are kept.
+        """
+        return completed(queries, rankings, self._store, self._engines, self._queries)
+
+    def info(self) -> IndexInfo:
+        """What the index holds and how it was made."""
+        return index_info(self.path, self._manifest, self._store.totals())
+
+    def verify(self) -> list[str]:
+        """What is wrong with the index, each in a sentence; an empty list if nothing is.
+
+        Reads every file, loads the encoder, and compares each stage with the documents. While
+        another process writes, what it has not published yet is reported.
+        """
+        self.refresh()
+        manifest = Manifest.read(self.path)
+        problems = self._store.problems()
+        problems += checksum_problems(self.path, manifest.published.checksums)
+        problems += self._engines.problems()
+        if self._encoder is not None and manifest.encoder is not None:
+            problems += encoder_problems(self._encoder, manifest.encoder)
+        return problems
+
+    def rebuild(self, *, progress: Progress | None = None) -> None:
+        """Derive all structures anew from the documents; also mends damaged ones.
+
+        Until it is done searches see the old ones. ``progress`` is called with numbers of
+        documents that are through.
+        """
+        with self._writer.session(repairing=True):
+            self._writer.forget()
+            self._engines.rebuild(progress)
+            self._writer.record()
+
+    def compact(self) -> None:
+        """Give the space of deleted documents back to the disk."""
+        with self._writer.session():
+            self._engines.compact()
+            self._store.vacuum()
+            self._writer.record()
+
+    def refresh(self) -> bool:
+        """Load what another process has published; True where there was something. Cheap."""
+        return self._engines.refresh()
+
+    def close(self) -> None:
+        """Release files and the writer's lock; harmless to repeat."""
+        self._engines.close()
+        self._store.close()
+        self._writer.close()
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _clear(directory: Path, *, keep: bool) -> None:
+    """Undo a creation that has failed."""
+    for entry in directory.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    if not keep:
+        directory.rmdir()

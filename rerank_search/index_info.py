@@ -1,0 +1,58 @@
+"""What an index holds and how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rerank_search.storage.documents import Totals
+from rerank_search.storage.manifest import Manifest
+
+DOCUMENTS = "documents.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """What an index holds and how it was made; sizes are in bytes on disk."""
+
+    path: Path
+    documents: int
+    passages: int
+    seq: int
+    format_version: int
+    created: datetime
+    encoder: str | None
+    dimension: int | None
+    analyzer: str
+    bm25: str
+    passage_tokens: int | None
+    bytes_documents: int
+    bytes_bm25: int
+    bytes_dense: int
+
+
+def index_info(path: Path, manifest: Manifest, totals: Totals) -> IndexInfo:
+    """The facts about the index at ``path``."""
+    built, passages = manifest.encoder, manifest.passages
+    return IndexInfo(
+        path=path,
+        documents=totals.documents,
+        passages=totals.passages,
+        seq=totals.seq,
+        format_version=manifest.format_version,
+        created=manifest.created,
+        encoder=None if built is None else built.name,
+        dimension=None if built is None else built.dimension,
+        analyzer=manifest.analyzer,
+        bm25=manifest.bm25.engine,
+        passage_tokens=None if passages is None else passages.tokens,
+        bytes_documents=_size(path.glob(f"{DOCUMENTS}*")),
+        bytes_bm25=_size((path / "bm25").rglob("*")),
+        bytes_dense=_size((path / "dense").rglob("*")),
+    )
+
+
+def _size(files: Iterable[Path]) -> int:
+    return sum(file.stat().st_size for file in files if file.is_file())

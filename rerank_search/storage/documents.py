@@ -1,0 +1,330 @@
+"""The documents of an index in SQLite: the source of truth, with the sequence of changes.
+
+Each upsert and each delete gets the next number of the sequence. A passage id never changes its
+content and is never used again: a new version of a document has new passages, and the old ones
+are remembered as removed. What is derived from the passages (postings, vectors) therefore needs
+only the number it has seen to catch up, and may apply the same changes twice.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.storage.batch import Batch
+from rerank_search.storage.connections import Connections
+from rerank_search.storage.files import storage_errors
+from rerank_search.storage.filters import Condition, compile_filter
+from rerank_search.storage.passages import Split, passage_text
+from rerank_search.storage.records import Record
+from rerank_search.types import Document, Filter, Span
+
+_SCHEMA = """
+CREATE TABLE state (
+    seq INTEGER NOT NULL, documents INTEGER NOT NULL, passages INTEGER NOT NULL,
+    last_document INTEGER NOT NULL, last_passage INTEGER NOT NULL
+);
+INSERT INTO state VALUES (0, 0, 0, 0, 0);
+CREATE TABLE documents (
+    pk INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL, head INTEGER NOT NULL,
+    title TEXT NOT NULL, metadata TEXT NOT NULL, text TEXT NOT NULL
+);
+CREATE TABLE passages (
+    id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents (pk),
+    seq INTEGER NOT NULL, start INTEGER, "end" INTEGER
+);
+CREATE INDEX passages_by_document ON passages (document);
+CREATE INDEX passages_by_seq ON passages (seq);
+CREATE INDEX passages_of_split ON passages (document) WHERE start IS NOT NULL;
+CREATE TABLE removed (passage INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
+CREATE INDEX removed_by_seq ON removed (seq);
+CREATE TABLE attributes (
+    key TEXT NOT NULL, kind TEXT NOT NULL, value NOT NULL, document INTEGER NOT NULL,
+    member INTEGER NOT NULL, PRIMARY KEY (key, kind, value, document)
+) WITHOUT ROWID;
+CREATE INDEX attributes_by_document ON attributes (document);
+"""
+
+_CHUNK = 500
+_FILTERS_REMEMBERED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The last change, and how many documents and passages there are."""
+
+    seq: int
+    documents: int
+    passages: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened up to ``seq``: passages (id, document's key, text) and removed passage ids."""
+
+    seq: int
+    added: Iterator[tuple[int, int, str]]
+    removed: list[int]
+
+
+class DocumentStore:
+    """Documents, their passages and their metadata. Safe to share between threads.
+
+    One process at a time may write; the caller holds the lock for that.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        """Open an existing store. Raises IndexCorruptedError where the file is none."""
+        self.path = path
+        self._connections = Connections(path, read_only=read_only)
+        # Both stages of one search, and often the next search, ask for the same filter.
+        self._allowed: dict[tuple[int, Condition], NDArray[np.int64]] = {}
+        self._forgetting = threading.Lock()
+
+    @classmethod
+    def create(cls, path: Path) -> DocumentStore:
+        """Make an empty store in a new file."""
+        with storage_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as new:
+            new.execute("PRAGMA journal_mode=WAL")
+            new.execute("PRAGMA synchronous=FULL")
+            new.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        return cls(path)
+
+    def put(self, records: Sequence[Record], split: Callable[[str, str], Split]) -> int:
+        """Insert or replace documents in one durable commit; the last of equal ids wins.
+
+        A record that is stored already is left alone, and one with new metadata only keeps its
+        passages. Returns how many documents are new or changed.
+        """
+        latest = {record.id: record for record in records}
+        known = self._known(list(latest))
+        unchanged = {id for id, (_, record) in known.items() if record == latest[id]}
+        changed = [record for id, record in latest.items() if id not in unchanged]
+        relabelled, rewritten = [], []
+        for record in changed:
+            pk, old = known.get(record.id, (0, None))
+            if old is not None and (old.title, old.text) == (record.title, record.text):
+                relabelled.append((pk, record))
+            else:
+                rewritten.append((pk, record, split(record.title, record.text)))
+        if changed:
+            with self._connections.writing() as connection:
+                Batch(connection).put(relabelled, rewritten)
+        return len(changed)
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Delete documents in one durable commit; unknown ids are passed over. Returns how many."""
+        with self._connections.writing() as connection:
+            known = list(_keys(connection, list(dict.fromkeys(ids))).values())
+            if known:
+                Batch(connection).delete(known)
+        return len(known)
+
+    def get(self, ids: Sequence[str]) -> list[Document | None]:
+        """The documents, in the order of ``ids``; None for an unknown id."""
+        found = {id: record.document() for id, (_, record) in self._known(ids).items()}
+        return [found.get(id) for id in ids]
+
+    def ids(self) -> Iterator[str]:
+        """All ids, ascending by code point, a thousand at a time."""
+        last = ""
+        while True:
+            with self._connections.reading() as connection:
+                rows = connection.execute(
+                    "SELECT id FROM documents WHERE id > ? ORDER BY id LIMIT 1000", (last,)
+                ).fetchall()
+            if not rows:
+                return
+            yield from (id for (id,) in rows)
+            last = rows[-1][0]
+
+    def totals(self) -> Totals:
+        """Counts that are kept, not counted."""
+        with self._connections.reading() as connection:
+            return Totals(
+                *connection.execute("SELECT seq, documents, passages FROM state").fetchone()
+            )
+
+    @contextmanager
+    def changes(self, since: int, *, most: int | None = None) -> Iterator[Changes]:
+        """What happened after ``since``, as of one commit; about ``most`` passages at a time."""
+        with self._connections.reading() as connection:
+            until = connection.execute("SELECT seq FROM state").fetchone()[0]
+            if most is not None:
+                row = connection.execute(
+                    "SELECT seq FROM passages WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?",
+                    (since, most - 1),
+                ).fetchone()
+                until = until if row is None else row[0]
+            removed = connection.execute(
+                "SELECT passage FROM removed WHERE seq > ? AND seq <= ? ORDER BY passage",
+                (since, until),
+            )
+            gone = [passage for (passage,) in removed]
+            yield Changes(until, _passages(connection, since, until), gone)
+
+    def corpus(self) -> Iterator[tuple[int, str]]:
+        """Every passage: its id and what engines index, ascending by id."""
+        with self.changes(0) as changes:
+            yield from ((passage, text) for passage, _, text in changes.added)
+
+    def passage_ids(self) -> NDArray[np.int64]:
+        """The ids of all passages, ascending."""
+        with self._connections.reading() as connection:
+            return _ids(connection.execute("SELECT id FROM passages ORDER BY id"))
+
+    @property
+    def splits(self) -> bool:
+        """Whether any document has more than one passage."""
+        with self._connections.reading() as connection:
+            query = "SELECT EXISTS (SELECT 1 FROM passages WHERE start IS NOT NULL)"
+            return bool(connection.execute(query).fetchone()[0])
+
+    def allowed(self, filter: Filter) -> NDArray[np.int64]:
+        """Sorted ids of the passages whose document the filter allows; not to be changed.
+
+        Raises InvalidFilterError; see rerank_search.storage.filters for what filters mean.
+        """
+        condition = compile_filter(filter)
+        with self._connections.reading() as connection:
+            seq = connection.execute("SELECT seq FROM state").fetchone()[0]
+            key = (seq, condition)
+            known = self._allowed.get(key)
+            if known is None:
+                query = f"SELECT id FROM passages WHERE {condition.sql} ORDER BY id"
+                known = _ids(connection.execute(query, condition.parameters))
+                known.setflags(write=False)  # it is shared with later callers
+                with self._forgetting:
+                    self._allowed[key] = known
+                    while len(self._allowed) > _FILTERS_REMEMBERED:
+                        del self._allowed[next(iter(self._allowed))]
+        return known
+
+    def locate(self, passages: NDArray[np.int64]) -> list[tuple[str, Span | None] | None]:
+        """Document id and span (None: all of it) of each passage; None where it is gone."""
+        with self._connections.reading() as connection:
+            rows = connection.execute(
+                'SELECT p.id, d.id, p.start, p."end" FROM json_each(?) j '
+                "JOIN passages p ON p.id = j.value JOIN documents d ON d.pk = p.document",
+                (json.dumps(passages.tolist()),),
+            ).fetchall()
+        found = {
+            passage: (id, None if start is None else (start, end))
+            for passage, id, start, end in rows
+        }
+        return [found.get(passage) for passage in passages.tolist()]
+
+    def passages_of(self, documents: Sequence[str]) -> list[list[int]]:
+        """The passage ids of each document, ascending; an empty list for an unknown id."""
+        found: dict[str, list[int]] = {}
+        with self._connections.reading() as connection:
+            for chunk in _chunks(documents):
+                for id, passage in connection.execute(
+                    "SELECT d.id, p.id FROM documents d JOIN passages p ON p.document = d.pk "
+                    f"WHERE d.id IN ({_places(chunk)}) ORDER BY p.id",
+                    chunk,
+                ):
+                    found.setdefault(id, []).append(passage)
+        return [list(found.get(id, ())) for id in documents]
+
+    def problems(self) -> list[str]:
+        """What is wrong with the file, each in a sentence; reads all of it."""
+        with self._connections.reading() as connection:
+            found = [
+                f"{self.path.name}: {message}"
+                for (message,) in connection.execute("PRAGMA integrity_check")
+                if message != "ok"
+            ]
+            for table, row, *_ in connection.execute("PRAGMA foreign_key_check"):
+                found.append(f"{self.path.name}: row {row} of {table} belongs to no document")
+            for table in ("documents", "passages"):
+                counted = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+                kept = connection.execute(f"SELECT {table} FROM state").fetchone()[0]
+                if counted != kept:
+                    found.append(f"{self.path.name}: {counted} {table}, but its state says {kept}")
+        return found
+
+    def vacuum(self) -> None:
+        """Give the space of deleted documents back to the disk."""
+        self._connections.vacuum()
+
+    def close(self) -> None:
+        """Close all connections; harmless to repeat."""
+        self._connections.close()
+
+    def _known(self, ids: Sequence[str]) -> dict[str, tuple[int, Record]]:
+        known: dict[str, tuple[int, Record]] = {}
+        with self._connections.reading() as connection:
+            for chunk in _chunks(ids):
+                for pk, id, title, text, metadata in connection.execute(
+                    "SELECT pk, id, title, text, metadata FROM documents "
+                    f"WHERE id IN ({_places(chunk)})",
+                    chunk,
+                ):
+                    known[id] = (pk, Record(id, title, text, metadata))
+        return known
+
+
+def _keys(connection: sqlite3.Connection, ids: list[str]) -> dict[str, int]:
+    keys: dict[str, int] = {}
+    for chunk in _chunks(ids):
+        query = f"SELECT id, pk FROM documents WHERE id IN ({_places(chunk)})"
+        keys.update(connection.execute(query, chunk))
+    return keys
+
+
+def _passages(
+    connection: sqlite3.Connection, since: int, until: int
+) -> Iterator[tuple[int, int, str]]:
+    """Id, document's key and text of the passages that were added, in the order of adding."""
+    # The text of a split document is read once, not with each of its thousands of passages.
+    rows = connection.execute(
+        'SELECT p.id, p.document, p.start, p."end", d.head, d.title, '
+        "CASE WHEN p.start IS NULL THEN d.text END "
+        "FROM passages p JOIN documents d ON d.pk = p.document "
+        "WHERE p.seq > ? AND p.seq <= ? ORDER BY p.seq, p.id",
+        (since, until),
+    )
+    previous, whole_text = 0, ""
+    for passage, document, start, end, head, title, text in rows:
+        if start is None:
+            yield passage, document, passage_text(title, head, text, None)
+            continue
+        if document != previous:
+            query = "SELECT text FROM documents WHERE pk = ?"
+            previous, (whole_text,) = document, connection.execute(query, (document,)).fetchone()
+        yield passage, document, passage_text(title, head, whole_text, (start, end))
+
+
+def _ids(rows: Iterable[tuple[int]]) -> NDArray[np.int64]:
+    return np.fromiter((id for (id,) in rows), np.int64)
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[list[str]]:
+    """The ids in portions below SQLite's limit of parameters, less those that none can have."""
+    storable = [id for id in ids if _encodable(id)]
+    for start in range(0, len(storable), _CHUNK):
+        yield storable[start : start + _CHUNK]
+
+
+def _encodable(id: object) -> bool:
+    if not isinstance(id, str):
+        raise InvalidInputError(f"a document id is a string, not {id!r}: convert it")
+    try:
+        id.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _places(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))

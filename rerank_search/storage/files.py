@@ -1,0 +1,65 @@
+"""What a failing disk or a damaged file means to the user of an index."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rerank_search.errors import (
+    IndexCorruptedError,
+    IndexLockedError,
+    IndexReadOnlyError,
+    SearchIndexError,
+    StorageFullError,
+)
+from rerank_search.files import disk_errors
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file, read in pieces, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of SQLite and of the operating system about ``path`` into our own.
+
+    Raises StorageFullError, IndexReadOnlyError, IndexCorruptedError, or IndexLockedError; an
+    OSError that is none of these passes through.
+    """
+    try:
+        with disk_errors(path):
+            yield
+    except sqlite3.Error as error:
+        raise _translated(str(error), path) from error
+
+
+def _translated(reason: str, path: Path) -> SearchIndexError:
+    # By message and not by error code: Python 3.10 has no sqlite_errorcode. SQLite knows only
+    # ENOSPC as "full"; quotas and limits on the size of files arrive as an I/O error.
+    if "is full" in reason or "disk I/O error" in reason:
+        return StorageFullError(
+            f"no space to write {path} ({reason}): the disk is full, or a quota or a limit on the "
+            "size of files is reached. Free some space and repeat the call; what was "
+            "acknowledged before is safe"
+        )
+    if "readonly" in reason:
+        return IndexReadOnlyError(
+            f"{path} may not be written ({reason}): change its permissions, or copy the index "
+            "to a folder of your own"
+        )
+    if "locked" in reason:
+        return IndexLockedError(f"{path} is in use by another program ({reason}): repeat the call")
+    if "closed" in reason:
+        return SearchIndexError(f"the index of {path} is closed: open it again")
+    return IndexCorruptedError(
+        f"{path} is damaged or missing ({reason}). It holds the documents themselves: restore it "
+        "from a copy, or create the index anew; `rerank-search index verify` says what is wrong"
+    )

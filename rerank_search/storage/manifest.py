@@ -1,0 +1,153 @@
+"""What an index is: the file manifest.json, written at creation and after each publication."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rerank_search.errors import (
+    IndexCorruptedError,
+    IndexFormatError,
+    IndexNotFoundError,
+)
+from rerank_search.files import atomic_write_bytes
+from rerank_search.storage.files import sha256
+from rerank_search.storage.passages import Passages
+
+FORMAT_VERSION = 1
+NAME = "manifest.json"
+
+
+class Bm25Settings(BaseModel):
+    """The engine of BM25 and its parameters.
+
+    ``tantivy`` takes adds and deletes as they come and has fixed parameters; ``bm25s`` is for
+    fixed collections, since each update builds it anew.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    engine: Literal["tantivy", "bm25s"] = "tantivy"
+    k1: float = Field(default=1.2, ge=0)
+    b: float = Field(default=0.75, ge=0, le=1)
+    variant: str = "lucene"
+
+    @model_validator(mode="after")
+    def _fixed_parameters(self) -> Bm25Settings:
+        chosen = (self.k1, self.b, self.variant)
+        if self.engine == "tantivy" and chosen != (1.2, 0.75, "lucene"):
+            raise ValueError(
+                f"tantivy has k1=1.2, b=0.75 and the lucene variant, not k1={self.k1}, "
+                f"b={self.b}, {self.variant}: choose engine='bm25s' to set them"
+            )
+        return self
+
+
+class EncoderIdentity(BaseModel):
+    """The encoder of the vectors. ``probe`` is its vector of a fixed sentence, to know it by."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    revision: str | None
+    dimension: int
+    normalised: bool
+    probe: list[float]
+
+
+class Published(BaseModel):
+    """What was published last: counts, and checksums of the files that never change."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seq: int = 0
+    documents: int = 0
+    passages: int = 0
+    checksums: dict[str, str] = Field(default_factory=dict)
+
+
+class Manifest(BaseModel):
+    """Identity and state of an index."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format_version: int = FORMAT_VERSION
+    created: datetime
+    encoder: EncoderIdentity | None
+    analyzer: str
+    bm25: Bm25Settings
+    passages: Passages | None
+    vector_dtype: Literal["float32", "float16"]
+    hnsw_above: int
+    published: Published = Published()
+
+    @classmethod
+    def read(cls, directory: Path) -> Manifest:
+        """The manifest of an index.
+
+        Raises IndexNotFoundError, IndexFormatError for a newer format, IndexCorruptedError.
+        """
+        path = directory / NAME
+        try:
+            content = json.loads(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise _missing(directory) from error
+        except ValueError as error:
+            raise _damaged(path, str(error)) from error
+        version = content.get("format_version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise IndexFormatError(
+                f"{directory} has format {version}, and this version of rerank-search reads up to "
+                f"{FORMAT_VERSION}: upgrade it by `pip install -U rerank-search`"
+            )
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise _damaged(path, str(error)) from error
+
+    def write(self, directory: Path) -> None:
+        """Publish the manifest. Raises StorageFullError, IndexReadOnlyError."""
+        data = self.model_dump_json(indent=1).encode()
+        atomic_write_bytes(directory / NAME, data + b"\n")
+
+
+def checksums(directory: Path, immutable: Iterable[Path], known: dict[str, str]) -> dict[str, str]:
+    """SHA-256 of each file, by its path below ``directory``; ``known`` ones are not read again."""
+    found: dict[str, str] = {}
+    for file in immutable:
+        name = file.relative_to(directory).as_posix()
+        try:
+            found[name] = known.get(name) or sha256(file)
+        except FileNotFoundError:  # merged away in the meantime
+            continue
+    return found
+
+
+def checksum_problems(directory: Path, expected: dict[str, str]) -> list[str]:
+    """Files that are there but are not what was published."""
+    return [
+        f"{name} has changed since it was published: run `rerank-search index rebuild`"
+        for name, checksum in sorted(expected.items())
+        if (directory / name).exists() and sha256(directory / name) != checksum
+    ]
+
+
+def _missing(directory: Path) -> IndexNotFoundError | IndexCorruptedError:
+    if (directory / "documents.sqlite").exists():
+        return _damaged(directory / NAME, "it is missing")
+    return IndexNotFoundError(
+        f"there is no index at {directory}: check the path, or make one by Index.create or "
+        "`rerank-search index create`"
+    )
+
+
+def _damaged(path: Path, reason: str) -> IndexCorruptedError:
+    return IndexCorruptedError(
+        f"{path} is damaged ({reason}): restore it from a copy, or, if the index was only being "
+        "created, delete its folder and create it again"
+    )

@@ -1,0 +1,150 @@
+"""Long documents as passages that fit the encoder's window."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rerank_search.types import Span
+
+TokenOffsets = Callable[[str], "list[tuple[int, int]]"]
+"""Start and end, in characters, of each token of a text, without special tokens."""
+
+SPECIAL_TOKENS = 2
+"""What an encoder adds to a text: [CLS] and [SEP], or <s> and </s>."""
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+_SENTENCE_END = re.compile(r"""[.!?…]+["'”’»)\]]*\s+|[。！？]+["'”’»）」』]*\s*|\n\s*\n\s*""")
+
+
+class Passages(BaseModel):
+    """How long documents are split.
+
+    ``tokens`` is the length of a passage with its title, in tokens of the encoder (without an
+    encoder: words and punctuation marks); None takes the encoder's window, or 256. ``overlap``
+    is the most that two neighbours share, in the same unit; whole sentences are shared.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokens: int | None = Field(default=None, ge=16)
+    overlap: int = Field(default=64, ge=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The passages of one document.
+
+    ``spans`` holds a single None for a document that fits, and nothing for one without any
+    text. ``head`` is how many characters of the title stand before each passage's text.
+    """
+
+    spans: list[Span | None]
+    head: int
+
+
+class Splitter:
+    """Splits documents at sentence boundaries, with overlap.
+
+    A sentence that is longer than the window is cut between tokens, between words where there
+    are any. A title may take a quarter of the window; a longer one is cut there, and the whole of
+    it is a passage of its own (with the empty span), so that every word of it is found.
+    """
+
+    def __init__(self, offsets: TokenOffsets, *, tokens: int, overlap: int) -> None:
+        self._offsets = offsets
+        self._window = tokens - SPECIAL_TOKENS
+        self._overlap = min(overlap, self._window // 2)
+
+    def split(self, title: str, text: str) -> Split:
+        """The passages of a document; every character that is no white space is in one of them."""
+        if not text.strip():
+            return whole(title, text)
+        # No token is shorter than a byte, so that short texts need no tokeniser.
+        if len(title.encode()) + len(text.encode()) <= self._window:
+            return whole(title, text)
+        named = self._offsets(title) if title else []
+        tokens = self._offsets(text)
+        if len(named) + len(tokens) <= self._window or not tokens:
+            return whole(title, text)
+        most = max(1, self._window // 4)
+        head = len(title) if len(named) <= most else named[most - 1][1]
+        spans: list[Span | None] = [] if head == len(title) else [(0, 0)]
+        spans.extend(self._spans(text, tokens, self._window - min(len(named), most)))
+        return Split(spans, head)
+
+    def _spans(self, text: str, tokens: list[tuple[int, int]], most: int) -> list[Span]:
+        starts = [start for start, _ in tokens]
+        sentences = sorted({bisect_left(starts, m.end()) for m in _SENTENCE_END.finditer(text)})
+        spans: list[Span] = []
+        first, last = 0, len(tokens)
+        while True:
+            end = last if last - first <= most else _end(tokens, sentences, first, first + most)
+            begin = starts[first] if spans else 0
+            spans.append(_trimmed(text, begin, starts[end] if end < last else len(text)))
+            if end == last:
+                return spans
+            first = _start(tokens, sentences, first, end, min(self._overlap, most // 2), most)
+
+
+def whole(title: str, text: str) -> Split:
+    """The document as its own passage; none where there is nothing to find."""
+    return Split([None] if title.strip() or text.strip() else [], len(title))
+
+
+def words(text: str) -> list[tuple[int, int]]:
+    """What stands for tokens where there is no encoder: words and punctuation marks."""
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+def passage_text(title: str, head: int, text: str, span: Span | None) -> str:
+    """What the engines index: the title, a newline, and the passage."""
+    body = text if span is None else text[span[0] : span[1]]
+    if span == (0, 0):
+        return title
+    return f"{title[:head]}\n{body}" if title else body
+
+
+def _end(tokens: list[tuple[int, int]], sentences: list[int], first: int, limit: int) -> int:
+    """The token after a passage: the last sentence boundary that fits, else a word boundary."""
+    at = bisect_right(sentences, limit) - 1
+    if at >= 0 and sentences[at] > first:
+        return sentences[at]
+    return _between_words(tokens, limit, (first + limit + 1) // 2)
+
+
+def _start(
+    tokens: list[tuple[int, int]],
+    sentences: list[int],
+    first: int,
+    end: int,
+    overlap: int,
+    most: int,
+) -> int:
+    """The first token of the next passage."""
+    earliest = max(end - overlap, first + 1)
+    at = bisect_left(sentences, earliest)
+    if at < len(sentences) and sentences[at] <= end:
+        after = bisect_right(sentences, end)
+        following = sentences[after] if after < len(sentences) else len(tokens)
+        # Shared sentences may not push the next one over the end of the passage.
+        return sentences[at] if following - sentences[at] <= most else end
+    return _between_words(tokens, earliest, first + 1)  # in the middle of an over-long sentence
+
+
+def _between_words(tokens: list[tuple[int, int]], at: int, least: int) -> int:
+    """The nearest token at or before ``at`` that starts a word; ``at`` if none is near."""
+    for token in range(at, least - 1, -1):
+        if tokens[token][0] > tokens[token - 1][1]:
+            return token
+    return at
+
+
+def _trimmed(text: str, start: int, end: int) -> Span:
+    stretch = text[start:end]
+    start += len(stretch) - len(stretch.lstrip())
+    return start, start + len(stretch.strip())

@@ -1,0 +1,118 @@
+"""Documents as they are stored, and the checks that they pass before anything is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from rerank_search.errors import InvalidDocumentError, InvalidInputError
+from rerank_search.types import Document, JsonValue
+
+BATCH_CHARACTERS = 16_000_000
+"""A batch ends early at this many characters, so that huge documents don't pile up in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A document whose strings can be stored; ``metadata`` is JSON text."""
+
+    id: str
+    title: str
+    text: str
+    metadata: str
+
+    def document(self) -> Document:
+        """The document, as the user gave it."""
+        return Document(self.id, self.text, self.title, json.loads(self.metadata))
+
+
+def batches(documents: Iterable[Document], size: int) -> Iterator[list[Record]]:
+    """Checked documents, ``size`` at a time. Raises InvalidDocumentError."""
+    if isinstance(documents, Document):
+        raise InvalidInputError("add takes several documents, not one: use [document]")
+    batch: list[Record] = []
+    characters = 0
+    for position, document in enumerate(documents):
+        record = checked(document, position)
+        batch.append(record)
+        characters += len(record.text)
+        if len(batch) >= size or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def checked(document: object, position: int) -> Record:
+    """The document as a record.
+
+    ``position`` counts the documents of the call from 0. Raises InvalidDocumentError, which
+    names id, position and mend.
+    """
+    if not isinstance(document, Document):
+        raise InvalidDocumentError(
+            f"document {position} is a {type(document).__name__}: give "
+            "Document(id=..., text=...) objects"
+        )
+    where = f"document {position} (id {document.id!r})"
+    for field, value in (("id", document.id), ("title", document.title), ("text", document.text)):
+        if not isinstance(value, str):
+            raise InvalidDocumentError(
+                f"{where}: {field} is a {type(value).__name__}, not a string: convert it"
+            )
+        _encodable(value, f"{where}: {field}")
+    if not document.id or "\0" in document.id:
+        raise InvalidDocumentError(
+            f"{where}: an id is a non-empty string without NUL characters: give it another id"
+        )
+    return Record(document.id, document.title, document.text, _metadata(document.metadata, where))
+
+
+def _encodable(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidDocumentError(
+            f"{where} has a lone surrogate at character {error.start}, which is no valid text: "
+            'replace it, for example by text.encode("utf-8", "replace").decode()'
+        ) from error
+
+
+def _metadata(metadata: object, where: str) -> str:
+    if not isinstance(metadata, Mapping):
+        raise InvalidDocumentError(
+            f"{where}: metadata is a {type(metadata).__name__}, not a mapping: give a dict"
+        )
+    try:
+        encoded = json.dumps(_plain(metadata, where), ensure_ascii=False, allow_nan=False)
+    except RecursionError as error:
+        raise InvalidDocumentError(f"{where}: metadata is nested too deeply: flatten it") from error
+    except ValueError as error:
+        if isinstance(error, InvalidDocumentError):
+            raise
+        raise InvalidDocumentError(
+            f"{where}: metadata has a number that JSON has not, such as NaN or an infinity "
+            f"({error}): use None or a string"
+        ) from error
+    _encodable(encoded, f"{where}: metadata")
+    return encoded
+
+
+def _plain(value: object, where: str) -> JsonValue:
+    """The value in JSON's own types."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise InvalidDocumentError(
+                    f"{where}: metadata has the key {key!r}, not a string: convert it"
+                )
+        return {key: _plain(member, where) for key, member in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
+        return [_plain(member, where) for member in value]
+    raise InvalidDocumentError(
+        f"{where}: metadata has a {type(value).__name__} ({value!r}): use strings, numbers, "
+        "bools, None, and lists and mappings of these"
+    )

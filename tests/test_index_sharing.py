@@ -1,0 +1,156 @@
+"""Threads and processes that share an index."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rerank_search.errors import IndexLockedError
+from rerank_search.index import Index
+from rerank_search.types import Document
+
+WRITER = """
+import sys
+from rerank_search.index import Index
+from rerank_search.types import Document
+with Index.open(sys.argv[1]) as index:
+    for line in sys.stdin:
+        command, _, argument = line.strip().partition(" ")
+        if command == "add":
+            index.add([Document(id, f"text {id}") for id in argument.split()])
+        elif command == "rebuild":
+            index.rebuild()
+        else:
+            index.delete(argument.split())
+        print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    with Index.create(tmp_path / "index", encoder=None) as index:
+        index.add([Document("a", "text a")])
+    return tmp_path / "index"
+
+
+class Writer:
+    """Another process that has the index open."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def do(self, command: str) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == "done\n"
+
+
+@contextmanager
+def writer(path: Path) -> Iterator[Writer]:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield Writer(process)
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def found(index: Index) -> list[str]:
+    [hits] = index.retriever("bm25").retrieve(["text"], 100)
+    return sorted(hit.id for hit in hits)
+
+
+def test_a_second_writer_is_refused_until_the_first_has_closed(path: Path) -> None:
+    with Index.open(path) as index:
+        with writer(path) as other:
+            other.do("add b")
+            with pytest.raises(IndexLockedError, match="another process"):
+                index.add([Document("c", "text c")])
+            assert len(index) == 2
+        index.add([Document("c", "text c")])
+        assert found(index) == ["a", "b", "c"]
+        assert index.verify() == []
+
+
+def test_two_writers_in_one_process_exclude_each_other_as_well(path: Path) -> None:
+    with Index.open(path) as first, Index.open(path) as second:
+        first.add([Document("b", "text b")])
+        with pytest.raises(IndexLockedError):
+            second.delete(["a"])
+
+
+def test_a_reader_sees_what_another_process_has_published(path: Path) -> None:
+    with Index.open(path, read_only=True) as reader, writer(path) as other:
+        retriever = reader.retriever("bm25")
+        other.do("add b c")
+        assert {hit.id for hit in retriever.retrieve(["text"], 10)[0]} == {"a", "b", "c"}
+        other.do("delete a b")
+        assert {hit.id for hit in retriever.retrieve(["text"], 10)[0]} == {"c"}
+        other.do("rebuild")
+        other.do("add d")
+        assert {hit.id for hit in retriever.retrieve(["text"], 10)[0]} == {"c", "d"}
+        assert len(reader) == 2
+
+
+def test_an_index_opens_while_another_process_is_writing(path: Path) -> None:
+    with writer(path) as other:
+        other.do("add b")
+        with Index.open(path) as index:
+            assert found(index) == ["a", "b"]
+
+
+def test_a_rebuild_elsewhere_is_seen_by_both_stages(tiny_encoder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "dense"
+    texts = {"a": "bird", "b": "river", "c": "cheese bread", "d": "violin song"}
+    with Index.create(path, encoder=str(tiny_encoder)) as first:
+        first.add([Document(id, text) for id, text in texts.items()])
+        first.delete(["a"])
+        with Index.open(path, read_only=True) as reader:
+            first.rebuild()
+            first.add([Document("a", "bird"), Document("e", "winter")])
+            for id, text in {**texts, "e": "winter"}.items():
+                for stage in ("bm25", "dense"):
+                    assert reader.retriever(stage).retrieve([text], 1)[0][0].id == id
+
+
+def test_threads_search_while_another_writes(tiny_encoder: Path, tmp_path: Path) -> None:
+    wrong: list[object] = []
+    with Index.create(tmp_path / "index", encoder=str(tiny_encoder)) as index:
+        index.add([Document(f"kept {i}", "bird river") for i in range(10)])
+        done = threading.Event()
+
+        def search() -> None:
+            retriever = index.retriever("hybrid")
+            while not done.is_set():
+                try:
+                    [hits] = retriever.retrieve(["bird river"], 40)
+                    if sum(hit.id.startswith("kept") for hit in hits) != 10:
+                        wrong.append([hit.id for hit in hits])
+                    index.stage_scores(["bird river"], [hits])
+                except Exception as error:
+                    wrong.append(error)
+                    return
+
+        threads = [threading.Thread(target=search) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for i in range(6):
+            index.add([Document(f"new {i}", "bird river")])
+            index.delete([f"new {i - 1}"])
+        index.rebuild()
+        index.compact()
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert index.verify() == []
+    assert wrong == []
