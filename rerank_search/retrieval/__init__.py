@@ -1,0 +1,1 @@
+"""First-stage retrieval: passages of stored documents by words and by meaning."""

@@ -32,7 +32,8 @@ class Passage:
     """What an engine indexes: a stretch of a document that fits the encoder's window.
 
     ``id`` is an int64 that is never used again, not even for a new version of the document.
-    ``text`` is the document's title, a newline and the passage's own characters (no title: the characters alone).
+    ``text`` is the document's title, a newline and the passage's own characters (no title: the
+    characters alone).
     """
 
     id: int
@@ -78,7 +79,9 @@ class PassageIndex(Protocol):
         """Load what another process has published since; True where there was something."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release what is open."""
+        ...
 
 
 class Catalogue(Protocol):
@@ -94,7 +97,7 @@ class Catalogue(Protocol):
         ...
 
     def locate(self, passages: NDArray[np.int64]) -> list[tuple[str, Span | None] | None]:
-        """Document id and span (None: the whole document) of each passage; None where it is gone."""
+        """Document id and span (None: all of it) of each passage; None where it is gone."""
         ...
 
     def passages_of(self, documents: Sequence[str]) -> list[list[int]]:

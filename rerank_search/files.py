@@ -1,0 +1,108 @@
+"""Publishing files so that a crash at any moment leaves the old file or the new one, whole."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from rerank_search.errors import IndexReadOnlyError, StorageFullError
+from rerank_search.types import JsonValue
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors about ``path`` into those of this package.
+
+    Raises StorageFullError where no space is left, and IndexReadOnlyError where the directory
+    cannot be written; any other OSError passes through.
+    """
+    try:
+        yield
+    except OSError as error:
+        # numpy's tofile reports a short write without an error number.
+        short_write = error.errno is None and " requested and " in str(error)
+        if error.errno in _FULL or short_write:
+            raise StorageFullError(
+                f"No space is left on the disk for {path}: free some and repeat the call; "
+                "what was acknowledged before is safe."
+            ) from error
+        if error.errno in _READ_ONLY:
+            raise IndexReadOnlyError(
+                f"{path} cannot be written ({error.strerror}): change the permissions of its "
+                "directory, or open the index with read_only=True."
+            ) from error
+        raise
+
+
+def fsync_directory(path: Path) -> None:
+    """Make the names in the directory ``path`` durable (nothing to do where that is impossible)."""
+    if os.name == "nt":  # Windows can't open a directory; its renames are durable with the file
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def synced_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a new file at ``path`` for writing; its content is durable on leaving.
+
+    For a name that nothing refers to yet: the caller syncs the directory before something does.
+    On an error the file is removed. Raises StorageFullError, IndexReadOnlyError.
+    """
+    with disk_errors(path):
+        try:
+            with path.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; what was written there is published on leaving.
+
+    The file is synced, renamed to ``path``, and the directory synced. On an error nothing is
+    published and the temporary file is removed. Raises StorageFullError, IndexReadOnlyError.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with disk_errors(path):
+        try:
+            yield temporary
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        fsync_directory(path.parent)
+
+
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    """Replace the content of ``path`` by ``data``, durably, or leave it as it was.
+
+    Raises StorageFullError, IndexReadOnlyError.
+    """
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def atomic_write_json(path: Path, value: JsonValue) -> None:
+    """Replace the content of ``path`` by ``value`` as JSON, durably, or leave it as it was.
+
+    Raises StorageFullError, IndexReadOnlyError.
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
+    atomic_write_bytes(path, text.encode("utf-8"))

@@ -1,0 +1,231 @@
+"""BM25 on tantivy: for an index that lives (adds, deletes, filters)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from threading import RLock
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import IndexReadOnlyError
+from rerank_search.files import disk_errors
+from rerank_search.retrieval.analysis import composed, terms
+from rerank_search.retrieval.base import Passage, PassageScores
+from rerank_search.retrieval.postings import Postings, tantivy_errors
+from rerank_search.retrieval.state import StateFile, differences
+from rerank_search.retrieval.ties import EMPTY, check_k, complete
+
+if TYPE_CHECKING:
+    import tantivy
+
+
+class Bm25Index:
+    """Postings of all passages, with k1 = 1.2 and b = 0.75 (fixed by tantivy).
+
+    Scores are BM25 with Lucene's IDF, which is never negative; lengths are kept in one byte, as
+    in Lucene. The statistics count removed passages until tantivy merges their segment.
+
+    Raises IndexCorruptedError for damaged files, IndexReadOnlyError for an update of an index
+    that was opened for reading.
+    """
+
+    name = "bm25"
+
+    def __init__(
+        self, directory: Path, *, analyzer: str = "english", read_only: bool = False
+    ) -> None:
+        self._directory = directory
+        self._analyzer = analyzer
+        self._read_only = read_only
+        self._lock = RLock()
+        self._state = StateFile(directory)
+        if not read_only and not self._state.exists():
+            with disk_errors(directory):
+                directory.mkdir(parents=True, exist_ok=True)
+            Postings.create(directory, analyzer)
+            self._state.publish({"seq": 0})
+        self._seq = int(self._state.read()["seq"])
+        self._postings = Postings(directory, analyzer)
+
+    @property
+    def seq(self) -> int:
+        """The last change that is applied and published."""
+        return self._seq
+
+    @property
+    def count(self) -> int:
+        """Passages that can be found."""
+        return self._postings.searcher().num_docs
+
+    def update(self, seq: int, added: Iterable[Passage], removed: Iterable[int]) -> None:
+        """Apply all changes up to ``seq`` and publish them durably.
+
+        Raises IndexLockedError while another process writes, StorageFullError.
+        """
+        self._check_writable()
+        with self._lock:
+            with self._postings.writer() as writer:
+                self._add(writer, added, self._highest_id())
+                with tantivy_errors(self._directory):
+                    for passage in removed:
+                        writer.delete_documents_by_term("id", passage)
+                    writer.commit()
+            self._postings.reload()
+            self._state.publish({"seq": seq})
+            self._seq = seq
+
+    def compact(self) -> None:
+        """Delete the files that no commit uses.
+
+        Postings of removed passages stay until tantivy merges their segment: the texts that a
+        merge at will would need are not here. An index built anew has none.
+        """
+        self._check_writable()
+        with self._postings.writer() as writer, tantivy_errors(self._directory):
+            writer.garbage_collect_files()
+
+    def search(
+        self, queries: Sequence[str], k: int, *, allowed: NDArray[np.int64] | None = None
+    ) -> list[PassageScores]:
+        """The best k passages of each query among ``allowed``, with all ties of the last.
+
+        Every word is a plain word: there is no query syntax. A repeated word counts as often as
+        it is there. A query without words finds nothing.
+        """
+        check_k(k)
+        searcher = self._postings.searcher()
+        total = searcher.num_docs if allowed is None else min(len(allowed), searcher.num_docs)
+        if not total:
+            return [EMPTY for _ in queries]
+        search = _Search(searcher, self._postings.schema, min(k, total), allowed)
+        with tantivy_errors(self._directory):
+            return [search.best(terms(self._analyzer, query)) for query in queries]
+
+    def refresh(self) -> bool:
+        """Load what another process has published since; True where there was something."""
+        if not self._state.changed():
+            return False
+        with self._lock:
+            self._seq = int(self._state.read()["seq"])
+            self._postings.reload()
+        return True
+
+    def problems(self, expected: NDArray[np.int64]) -> list[str]:
+        """What is wrong, given the sorted ids of the passages that should be here."""
+        import tantivy
+
+        searcher = self._postings.searcher()
+        with tantivy_errors(self._directory):
+            ids, _ = _fetch(searcher, tantivy.Query.all_query(), max(1, searcher.num_docs))
+        return differences(self.name, ids, expected)
+
+    def close(self) -> None:
+        """Release what was opened."""
+        self._postings.close()
+
+    def _add(self, writer: tantivy.IndexWriter, added: Iterable[Passage], highest: int) -> None:
+        import tantivy
+
+        for some in _batches(added, 1000):
+            with tantivy_errors(self._directory):
+                for passage in some:
+                    if passage.id <= highest:  # perhaps applied before a crash: never twice
+                        writer.delete_documents_by_term("id", passage.id)
+                    document = tantivy.Document()
+                    document.add_integer("id", passage.id)
+                    document.add_text("text", composed(passage.text))
+                    writer.add_document(document)
+
+    def _highest_id(self) -> int:
+        import tantivy
+
+        best = self._postings.searcher().search(
+            tantivy.Query.all_query(), 1, count=False, order_by_field="id"
+        )
+        return int(best.hits[0][0]) if best.hits else -1
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise IndexReadOnlyError(
+                f"{self._directory} was opened for reading: open the index without read_only."
+            )
+
+
+class _Search:
+    """What the queries of one call have in common."""
+
+    def __init__(
+        self,
+        searcher: tantivy.Searcher,
+        schema: tantivy.Schema,
+        k: int,
+        allowed: NDArray[np.int64] | None,
+    ) -> None:
+        self._searcher = searcher
+        self._schema = schema
+        self._k = k
+        self._allowed = allowed
+        self._within: tantivy.Query | None = None
+
+    def best(self, words: Sequence[str]) -> PassageScores:
+        import tantivy
+
+        if not words:
+            return EMPTY
+        should = tantivy.Occur.Should
+        matching = tantivy.Query.boolean_query(
+            [(should, tantivy.Query.term_query(self._schema, "text", w, "freq")) for w in words]
+        )
+        allowed = self._allowed
+        if allowed is None:
+            return complete(lambda limit: self._all(matching, limit), self._k, self._k + 1)
+        share = max(1, self._searcher.num_docs // len(allowed))
+        return complete(
+            lambda limit: self._among(matching, allowed, limit), self._k, 2 * share * (self._k + 1)
+        )
+
+    def _all(
+        self, query: tantivy.Query, limit: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], bool]:
+        ids, scores = _fetch(self._searcher, query, min(limit, self._searcher.num_docs))
+        return ids, scores, len(ids) < limit
+
+    def _among(
+        self, matching: tantivy.Query, allowed: NDArray[np.int64], limit: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], bool]:
+        # A match fetched and an id handed to tantivy cost about the same (1 µs): do the fewer.
+        if limit > len(allowed):
+            return self._filtered(matching, allowed, limit)
+        ids, scores, exhausted = self._all(matching, limit)
+        keep = allowed[np.minimum(np.searchsorted(allowed, ids), len(allowed) - 1)] == ids
+        return ids[keep], scores[keep], exhausted
+
+    def _filtered(
+        self, matching: tantivy.Query, allowed: NDArray[np.int64], limit: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], bool]:
+        import tantivy
+
+        if self._within is None:
+            ids = tantivy.Query.term_set_query(self._schema, "id", allowed.tolist())
+            self._within = tantivy.Query.const_score_query(ids, 0.0)
+        must = tantivy.Occur.Must
+        both = tantivy.Query.boolean_query([(must, matching), (must, self._within)])
+        return self._all(both, limit)
+
+
+def _fetch(
+    searcher: tantivy.Searcher, query: tantivy.Query, limit: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    hits = searcher.search(query, limit, count=False).hits
+    ids = searcher.fast_field_values("id", [address for _, address in hits])
+    return np.array(ids, dtype=np.int64), np.array([score for score, _ in hits], dtype=np.float32)
+
+
+def _batches(passages: Iterable[Passage], size: int) -> Iterator[list[Passage]]:
+    rest = iter(passages)
+    while batch := list(islice(rest, size)):
+        yield batch

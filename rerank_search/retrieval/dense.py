@@ -1,0 +1,266 @@
+"""Dense retrieval: passages by the cosine of their vectors and the query's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from threading import RLock
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import IndexMismatchError, IndexReadOnlyError, InvalidInputError
+from rerank_search.files import disk_errors
+from rerank_search.retrieval.base import Passage, PassageScores
+from rerank_search.retrieval.state import damaged, differences
+from rerank_search.retrieval.ties import EMPTY, check_k
+from rerank_search.retrieval.vector_files import Dtype, Published, VectorFiles
+from rerank_search.retrieval.vector_graph import build_graph, graph_is_due
+from rerank_search.retrieval.vector_snapshot import VectorSnapshot, load_snapshot
+
+HNSW_ABOVE = 200_000
+"""Vectors above which an index searches a graph; below, all vectors are read (10 ms)."""
+
+ENCODED_AT_ONCE = 8192
+"""Passages whose vectors are held in memory before they are written."""
+
+FEWEST_COMPACTED = 1000
+"""Fewer removed rows than this are never worth writing the others anew."""
+
+
+class TextEncoder(Protocol):
+    """What a vector index needs of ``rerank_search.retrieval.encoder.Encoder``."""
+
+    name: str
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of length 1, shape (n, d), float32."""
+        ...
+
+
+class VectorIndex:
+    """Vectors of all passages. Exact up to ``hnsw_above`` vectors, and exact with a filter always.
+
+    ``dtype="float16"`` halves memory and disk; sums are float32 either way. Scores are cosines.
+    Adding a few passages writes only these. Removed rows are passed over, and dropped when they
+    are more than half of all (or by ``compact``).
+
+    Raises IndexCorruptedError naming a damaged file, IndexMismatchError for vectors of another
+    length than those stored, IndexReadOnlyError for an update of an index opened for reading.
+    """
+
+    name = "dense"
+
+    def __init__(
+        self,
+        directory: Path,
+        encoder: TextEncoder,
+        *,
+        dtype: Dtype = "float32",
+        hnsw_above: int = HNSW_ABOVE,
+        read_only: bool = False,
+    ) -> None:
+        if dtype not in ("float32", "float16"):
+            raise InvalidInputError(f"There is no dtype {dtype!r}: choose float32 or float16.")
+        self._directory = directory
+        self._encoder = encoder
+        self._hnsw_above = hnsw_above
+        self._read_only = read_only
+        self._lock = RLock()
+        self._files = VectorFiles(directory)
+        if not read_only and not self._files.state.exists():
+            with disk_errors(directory):
+                directory.mkdir(parents=True, exist_ok=True)
+            self._files.publish(Published(seq=0, dtype=dtype))
+        self._snapshot = self._load(None)
+
+    @property
+    def seq(self) -> int:
+        """The last change that is applied and published."""
+        return self._snapshot.published.seq
+
+    @property
+    def count(self) -> int:
+        """Passages that can be found."""
+        return self._snapshot.count
+
+    def update(self, seq: int, added: Iterable[Passage], removed: Iterable[int]) -> None:
+        """Apply all changes up to ``seq`` and publish them durably.
+
+        An update that brings the index above ``hnsw_above`` builds the graph (about a minute
+        for 200,000 vectors), and so does each that leaves a quarter of the vectors outside it;
+        the passages can be found and are safe before that.
+        """
+        self._check_writable()
+        with self._lock:
+            published, new_ids = self._written(added)
+            ids = np.concatenate([self._snapshot.ids, new_ids])
+            gone = np.fromiter(removed, dtype=np.int64)
+            gone = np.intersect1d(gone, ids)
+            if len(gone):
+                gone = np.union1d(gone, self._files.removed(published))
+                published = self._files.write_removed(published, gone)
+            self._publish(replace(published, seq=seq))
+            if self._removed_rows() > max(FEWEST_COMPACTED, len(ids) // 2):
+                self.compact()
+            self._extend_graph()
+
+    def compact(self) -> None:
+        """Drop the rows of removed passages from memory and from disk."""
+        self._check_writable()
+        with self._lock:
+            if not self._removed_rows():
+                return
+            published = self._snapshot.published
+            removed = self._files.removed(published)
+            kept = [
+                (ids[keep], rows[keep])
+                for ids, rows in self._files.segments(published)
+                if (keep := ~np.isin(ids, removed)).any()
+            ]
+            compacted = replace(
+                published,
+                generation=published.generation + 1,
+                segments=(),
+                removed=None,
+                graph=None,
+                graph_rows=0,
+            )
+            if kept:
+                compacted = self._files.write_segment(
+                    compacted, [ids for ids, _ in kept], [rows for _, rows in kept]
+                )
+            self._publish(compacted)
+            self._extend_graph()
+
+    def search(
+        self, queries: Sequence[str], k: int, *, allowed: NDArray[np.int64] | None = None
+    ) -> list[PassageScores]:
+        """The best k passages of each query among ``allowed``, with all ties of the last.
+
+        A query without a letter or a digit finds nothing.
+        """
+        check_k(k)
+        worded = [place for place, query in enumerate(queries) if any(map(str.isalnum, query))]
+        results = [EMPTY for _ in queries]
+        if worded and len(self._snapshot.ids):
+            vectors = self._encoder.encode([queries[place] for place in worded])
+            found = self.search_vectors(vectors, k, allowed)
+            for place, scores in zip(worded, found, strict=True):
+                results[place] = scores
+        return results
+
+    def search_vectors(
+        self,
+        vectors: NDArray[np.float32],
+        k: int,
+        allowed: NDArray[np.int64] | None = None,
+    ) -> list[PassageScores]:
+        """The same for vectors of length 1, shape (queries, d), float32."""
+        check_k(k)
+        snapshot = self._snapshot
+        if not len(snapshot.ids):
+            return [EMPTY for _ in vectors]
+        self._check_dimension(vectors.shape[1])
+        return snapshot.search(vectors, k, allowed)
+
+    def similarities(
+        self, vectors: NDArray[np.float32], passages: Sequence[NDArray[np.int64]]
+    ) -> list[NDArray[np.float32]]:
+        """Cosines of each vector and the passages beside it; 0 for a passage that is not here."""
+        snapshot = self._snapshot
+        if not len(snapshot.ids):
+            return [np.zeros(len(ids), dtype=np.float32) for ids in passages]
+        self._check_dimension(vectors.shape[1])
+        pairs = zip(vectors, passages, strict=True)
+        return [snapshot.similarities(vector, ids) for vector, ids in pairs]
+
+    def refresh(self) -> bool:
+        """Load what another process has published since; True where there was something."""
+        if not self._files.state.changed():
+            return False
+        with self._lock:
+            self._snapshot = self._load(self._snapshot)
+        return True
+
+    def problems(self, expected: NDArray[np.int64]) -> list[str]:
+        """What is wrong, given the sorted ids of the passages that should be here."""
+        snapshot = self._snapshot
+        found = snapshot.ids if snapshot.alive is None else snapshot.ids[snapshot.alive]
+        problems = differences(self.name, found, expected)
+        for (_, rows), segment in zip(
+            self._files.segments(snapshot.published), snapshot.published.segments, strict=True
+        ):
+            for start in range(0, len(rows), ENCODED_AT_ONCE):
+                some = np.asarray(rows[start : start + ENCODED_AT_ONCE], dtype=np.float32)
+                if not np.allclose(np.linalg.norm(some, axis=1), 1.0, atol=0.01):
+                    path = self._directory / segment.vectors
+                    problems.append(str(damaged(path, "it has vectors whose length is not 1")))
+                    break
+        return problems
+
+    def close(self) -> None:
+        """Nothing is held open: the vectors are freed with this object."""
+
+    def _written(self, added: Iterable[Passage]) -> tuple[Published, NDArray[np.int64]]:
+        """What was published with segments of the new passages; and the ids of these."""
+        published = self._snapshot.published
+        written = [np.empty(0, np.int64)]
+        for some in _batches(added, ENCODED_AT_ONCE):
+            ids = np.array([passage.id for passage in some], dtype=np.int64)
+            unknown = self._snapshot.rows_of(ids) < 0  # known: applied before a crash
+            if not unknown.any():
+                continue
+            texts = [passage.text for passage, new in zip(some, unknown, strict=True) if new]
+            vectors = self._encoder.encode(texts)
+            self._check_dimension(vectors.shape[1])
+            published = self._files.write_segment(
+                published, [ids[unknown]], [vectors.astype(published.dtype, copy=False)]
+            )
+            written.append(ids[unknown])
+        return published, np.concatenate(written)
+
+    def _publish(self, published: Published) -> None:
+        self._files.publish(published)
+        self._snapshot = load_snapshot(self._files, published, self._snapshot)
+
+    def _extend_graph(self) -> None:
+        if graph_is_due(self._snapshot.published, self._hnsw_above):
+            self._publish(build_graph(self._files, self._snapshot.published))
+
+    def _removed_rows(self) -> int:
+        return len(self._snapshot.ids) - self._snapshot.count
+
+    def _load(self, previous: VectorSnapshot | None) -> VectorSnapshot:
+        while True:
+            published = self._files.read()
+            try:
+                return load_snapshot(self._files, published, previous)
+            except FileNotFoundError as error:
+                # A writer may have published since, and deleted what it replaced.
+                if not self._files.state.changed():
+                    raise damaged(Path(error.filename), "it is missing") from error
+
+    def _check_dimension(self, dimension: int) -> None:
+        stored = self._snapshot.published.dimension
+        if stored is not None and stored != dimension:
+            raise IndexMismatchError(
+                f"{self._directory} holds vectors of length {stored}, and the encoder "
+                f"{self._encoder.name!r} makes vectors of length {dimension}: open the index with "
+                "the encoder that it was built with, or build it anew."
+            )
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise IndexReadOnlyError(
+                f"{self._directory} was opened for reading: open the index without read_only."
+            )
+
+
+def _batches(passages: Iterable[Passage], size: int) -> Iterator[list[Passage]]:
+    rest = iter(passages)
+    while batch := list(islice(rest, size)):
+        yield batch

@@ -1,0 +1,154 @@
+"""Hybrid retrieval: the rankings of several first stages fused into one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.ranking import ranked
+from rerank_search.retrieval.base import Retriever
+from rerank_search.retrieval.ties import check_k
+from rerank_search.types import Filter, Hit
+
+LEAST_DEPTH = 100
+"""Hits asked of each stage, unless more are wanted."""
+
+
+class HybridFusion(Protocol):
+    """A rule that gives each document of several rankings one score."""
+
+    def fuse(self, rankings: Sequence[Sequence[Hit]]) -> dict[str, float]:
+        """Score of every document in any of the rankings; higher is better."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReciprocalRankFusion:
+    """The sum of 1 / (k + rank) over the rankings (Cormack et al., SIGIR 2009, with k = 60)."""
+
+    k: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not self.k >= 0:
+            raise InvalidInputError(f"k of reciprocal rank fusion is {self.k}: give 0 or more.")
+
+    def fuse(self, rankings: Sequence[Sequence[Hit]]) -> dict[str, float]:
+        """Score of every document in any of the rankings; higher is better."""
+        fused: dict[str, float] = {}
+        for ranking in rankings:
+            for hit in ranking:
+                fused[hit.id] = fused.get(hit.id, 0.0) + 1.0 / (self.k + hit.rank)
+        return fused
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedSum:
+    """The weighted sum of scores that are brought to one scale within each ranking.
+
+    ``minmax`` maps the scores of a ranking to 0..1 (all equal: to 1), ``zscore`` to mean 0 and
+    standard deviation 1 (all equal: to 0). A document that a stage did not find gets the lowest
+    mapped score of that stage's ranking. ``weights`` has one number for each stage, in order.
+    """
+
+    weights: Sequence[float]
+    normalise: Literal["minmax", "zscore"] = "minmax"
+
+    def __post_init__(self) -> None:
+        if self.normalise not in ("minmax", "zscore"):
+            raise InvalidInputError(
+                f"There is no normalisation {self.normalise!r}: choose minmax or zscore."
+            )
+        if not np.isfinite(self.weights).all() or min(self.weights, default=0.0) < 0.0:
+            raise InvalidInputError(f"The weights are {list(self.weights)}: give 0 or more each.")
+
+    def fuse(self, rankings: Sequence[Sequence[Hit]]) -> dict[str, float]:
+        """Score of every document in any of the rankings; higher is better."""
+        if len(rankings) != len(self.weights):
+            raise InvalidInputError(
+                f"There are {len(self.weights)} weights for {len(rankings)} stages: give one for "
+                "each stage, in the order of the stages."
+            )
+        fused = {hit.id: 0.0 for ranking in rankings for hit in ranking}
+        for weight, ranking in zip(self.weights, rankings, strict=True):
+            if not ranking:
+                continue
+            mapped = self._mapped(np.array([hit.score for hit in ranking], dtype=np.float64))
+            by_id = {hit.id: float(score) for hit, score in zip(ranking, mapped, strict=True)}
+            lowest = float(mapped.min())
+            for document in fused:
+                fused[document] += weight * by_id.get(document, lowest)
+        return fused
+
+    def _mapped(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        lowest, highest = float(scores.min()), float(scores.max())
+        if self.normalise == "minmax":
+            below, spread, constant = lowest, highest - lowest, 1.0
+        else:
+            below, spread, constant = float(scores.mean()), float(scores.std()), 0.0
+        if lowest == highest:
+            return np.full(len(scores), constant)
+        return np.divide(scores - below, spread)
+
+
+class Hybrid:
+    """Several first stages as one; a ``Retriever``.
+
+    Each stage is asked for ``depth`` documents (by default k, at least 100), and k of their
+    union are returned. A hit's score is the fused one; its ``stage_scores`` has it as ``hybrid``
+    beside that of each stage that found the document, and its ``span`` is that of the stage
+    which ranks it best.
+    """
+
+    name = "hybrid"
+
+    def __init__(
+        self,
+        stages: Sequence[Retriever],
+        *,
+        fusion: HybridFusion | None = None,
+        depth: int | None = None,
+    ) -> None:
+        if not stages:
+            raise InvalidInputError("A hybrid of no stages finds nothing: give at least one.")
+        self._stages = tuple(stages)
+        self._fusion = fusion or ReciprocalRankFusion()
+        self._depth = depth
+
+    def retrieve(
+        self, queries: Sequence[str], k: int, *, filter: Filter | None = None
+    ) -> list[list[Hit]]:
+        """The best k documents of each query that the filter allows, in the total order.
+
+        Raises InvalidInputError for k < 1, InvalidFilterError.
+        """
+        check_k(k)
+        depth = max(k, self._depth or LEAST_DEPTH)
+        found = [stage.retrieve(queries, depth, filter=filter) for stage in self._stages]
+        return [self._fused(rankings, k) for rankings in zip(*found, strict=True)]
+
+    def _fused(self, rankings: Sequence[Sequence[Hit]], k: int) -> list[Hit]:
+        scores = self._fusion.fuse(rankings)
+        best: dict[str, Hit] = {}
+        stage_scores: dict[str, dict[str, float]] = {document: {} for document in scores}
+        for ranking in rankings:
+            for hit in ranking:
+                stage_scores[hit.id].update(hit.stage_scores)
+                if hit.id not in best or hit.rank < best[hit.id].rank:
+                    best[hit.id] = hit
+        order = ranked((document, score, best[document]) for document, score in scores.items())
+        return [
+            Hit(
+                document,
+                score,
+                rank,
+                hit.document,
+                {**stage_scores[document], self.name: score},
+                hit.span,
+            )
+            for rank, (document, score, hit) in enumerate(order[:k], start=1)
+        ]

@@ -1,0 +1,70 @@
+"""BM25 over a list of texts in memory, by rank-bm25: no index, no files."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rerank_search.errors import InvalidFilterError
+from rerank_search.ranking import ranked
+from rerank_search.retrieval.analysis import terms
+from rerank_search.retrieval.ties import check_k
+from rerank_search.types import Filter, Hit
+
+
+class MemoryRetriever:
+    """BM25 with k1 = 1.2 and b = 0.75 over texts whose ids are their positions; a ``Retriever``.
+
+    The scores are rank-bm25's ``BM25Okapi`` with Lucene's IDF, log(1 + (N - n + 0.5) / (n + 0.5)),
+    in place of its own, which is zero or negative for a word in half of the texts or more. They
+    are those of ``Bm25Index`` but for its rounded lengths. Hits carry no document.
+    """
+
+    name = "bm25"
+
+    def __init__(self, texts: Sequence[str], *, analyzer: str = "english") -> None:
+        self._analyzer = analyzer
+        corpus = [terms(analyzer, text) for text in texts]
+        # rank-bm25 divides by the mean length and by the number of different words.
+        self._bm25 = _lucene_bm25(corpus) if any(corpus) else None
+
+    def retrieve(
+        self, queries: Sequence[str], k: int, *, filter: Filter | None = None
+    ) -> list[list[Hit]]:
+        """The best k texts of each query that share a word with it, in the total order.
+
+        Raises InvalidInputError for k < 1, InvalidFilterError for a filter: texts in a list
+        have no metadata.
+        """
+        check_k(k)
+        if filter:
+            raise InvalidFilterError(
+                f"The filter {filter!r} cannot be applied to plain texts, which have no metadata: "
+                "leave it out, or search an index of documents."
+            )
+        return [self._ranking(terms(self._analyzer, query), k) for query in queries]
+
+    def _ranking(self, words: list[str], k: int) -> list[Hit]:
+        if self._bm25 is None or not words:
+            return []
+        scores = self._bm25.get_scores(words)
+        order = ranked((str(text), float(scores[text]), None) for text in np.flatnonzero(scores))
+        return [
+            Hit(text, score, rank, stage_scores={self.name: score})
+            for rank, (text, score, _) in enumerate(order[:k], start=1)
+        ]
+
+
+def _lucene_bm25(corpus: list[list[str]]) -> Any:
+    from rank_bm25 import BM25Okapi
+
+    bm25 = BM25Okapi(corpus, k1=1.2, b=0.75)
+    frequencies = Counter(word for text in bm25.doc_freqs for word in text)
+    bm25.idf = {
+        word: math.log1p((len(corpus) - n + 0.5) / (n + 0.5)) for word, n in frequencies.items()
+    }
+    return bm25

@@ -1,0 +1,158 @@
+"""The tantivy index on disk: opening it, writing to it, and what its errors mean."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rerank_search.errors import (
+    IndexCorruptedError,
+    IndexLockedError,
+    IndexReadOnlyError,
+    RerankSearchError,
+    SearchIndexError,
+    StorageFullError,
+)
+from rerank_search.retrieval.analysis import analyzer
+from rerank_search.retrieval.state import damaged
+
+if TYPE_CHECKING:
+    import tantivy
+
+WRITER_HEAP = 128_000_000
+"""Bytes. One thread with this much makes few segments, and the same ones in every run."""
+
+OPENING_ATTEMPTS = 5
+"""While a directory of links is made, a writer may replace what the links point at."""
+
+
+class Postings:
+    """A tantivy index with two fields: ``id`` (of the passage) and ``text`` (its terms)."""
+
+    def __init__(self, directory: Path, analyzer_name: str) -> None:
+        self._directory = directory
+        self._analyzer = analyzer_name
+        self._mirror: tempfile.TemporaryDirectory[str] | None = None
+        self._index = self._open()
+        self.schema = self._index.schema
+
+    @staticmethod
+    def create(directory: Path, analyzer_name: str) -> None:
+        """Make an empty index in ``directory``, or leave the one that is there."""
+        import tantivy
+
+        analyzer(analyzer_name)  # an unknown name is told before anything is written
+        builder = tantivy.SchemaBuilder()
+        builder.add_text_field(
+            "text", stored=False, tokenizer_name=analyzer_name, index_option="freq"
+        )
+        # Signed: tantivy-py 0.27 takes the int of a delete for a signed term, whatever the field.
+        builder.add_integer_field("id", stored=False, indexed=True, fast=True)
+        with tantivy_errors(directory):
+            tantivy.Index(builder.build(), path=str(directory))
+
+    def searcher(self) -> tantivy.Searcher:
+        """The content as of the last commit that was loaded."""
+        return self._index.searcher()
+
+    def reload(self) -> None:
+        """Load the last commit."""
+        if self._mirror is not None:
+            self._index = self._open()
+            return
+        with tantivy_errors(self._directory):
+            self._index.reload()
+
+    @contextmanager
+    def writer(self) -> Iterator[tantivy.IndexWriter]:
+        """A writer; what it hasn't committed at the end is forgotten.
+
+        Raises IndexLockedError while another process has one.
+        """
+        with tantivy_errors(self._directory):
+            writer = self._index.writer(WRITER_HEAP, 1)
+            # A writer killed before its commit leaves files whose names the next one takes again.
+            writer.garbage_collect_files()
+        try:
+            yield writer
+        finally:
+            with tantivy_errors(self._directory):
+                writer.wait_merging_threads()
+
+    def close(self) -> None:
+        """Remove the directory of links, where there is one."""
+        if self._mirror is not None:
+            self._mirror.cleanup()
+
+    def _open(self) -> tantivy.Index:
+        try:
+            return self._opened_at(str(self._directory))
+        except IndexReadOnlyError:
+            return self._opened_by_links()
+
+    def _opened_by_links(self) -> tantivy.Index:
+        for _ in range(OPENING_ATTEMPTS - 1):
+            try:
+                return self._opened_at(self._mirrored())
+            except IndexCorruptedError:
+                continue
+        return self._opened_at(self._mirrored())
+
+    def _opened_at(self, path: str) -> tantivy.Index:
+        import tantivy
+
+        with tantivy_errors(self._directory):
+            index = tantivy.Index.open(path)
+            index.register_tokenizer(self._analyzer, analyzer(self._analyzer))
+            index.config_reader("manual")
+            index.reload()
+        return index
+
+    def _mirrored(self) -> str:
+        """A temporary directory of links: tantivy wants a lock file beside what it reads."""
+        self.close()
+        self._mirror = tempfile.TemporaryDirectory(prefix="rerank-search-")
+        for file in self._directory.iterdir():
+            if not file.name.endswith(".lock"):
+                (Path(self._mirror.name) / file.name).symlink_to(file.resolve())
+        return self._mirror.name
+
+
+@contextmanager
+def tantivy_errors(directory: Path) -> Iterator[None]:
+    """Turn tantivy's errors about the index in ``directory`` into those of this package."""
+    try:
+        yield
+    except RerankSearchError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _explained(directory, str(error)) from error
+    except BaseException as error:
+        # tantivy panics on some damaged bytes; pyo3 doesn't export the class of a panic.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise damaged(directory, error) from error
+
+
+def _explained(directory: Path, reason: str) -> SearchIndexError:
+    if "LockBusy" in reason:
+        return IndexLockedError(
+            f"Another process is writing to {directory}: wait until it has closed the index."
+        )
+    if "PermissionDenied" in reason or "ReadOnlyFilesystem" in reason:
+        return IndexReadOnlyError(
+            f"{directory} cannot be written ({reason}): change its permissions, or open the "
+            "index with read_only=True."
+        )
+    # A full disk may kill tantivy's writing thread, and its error then doesn't say why.
+    killed = "was killed" in reason and shutil.disk_usage(directory).free < WRITER_HEAP
+    if "os error 28" in reason or "StorageFull" in reason or killed:
+        return StorageFullError(
+            f"No space is left on the disk for {directory}: free some and repeat the call; "
+            "what was acknowledged before is safe."
+        )
+    return damaged(directory, reason)

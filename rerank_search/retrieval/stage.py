@@ -1,0 +1,84 @@
+"""A first stage: the passages that an engine finds, as a ranking of documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.ranking import ranked
+from rerank_search.retrieval.base import Catalogue, PassageIndex, PassageScores
+from rerank_search.retrieval.ties import check_k
+from rerank_search.types import Filter, Hit, Span
+
+PASSAGES_PER_DOCUMENT = 3
+"""Passages fetched at first for each document wanted, where documents are split."""
+
+
+class Stage:
+    """An engine and the documents behind its passages; a ``Retriever``.
+
+    A document's score is its best passage's (MaxP: Dai and Callan, SIGIR 2019), whose place in
+    the text is the hit's ``span``. Hits carry no document.
+    """
+
+    def __init__(self, name: str, engine: PassageIndex, catalogue: Catalogue) -> None:
+        self.name = name
+        self._engine = engine
+        self._catalogue = catalogue
+
+    def retrieve(
+        self, queries: Sequence[str], k: int, *, filter: Filter | None = None
+    ) -> list[list[Hit]]:
+        """The best k documents of each query that the filter allows, in the total order.
+
+        Raises InvalidInputError for k < 1, InvalidFilterError.
+        """
+        check_k(k)
+        self._engine.refresh()
+        allowed = self._catalogue.allowed(filter) if filter else None
+        rankings: list[list[Hit]] = [[] for _ in queries]
+        unfinished = list(range(len(queries)))
+        limit = PASSAGES_PER_DOCUMENT * k if self._catalogue.splits else k
+        while unfinished:
+            found = self._engine.search([queries[i] for i in unfinished], limit, allowed=allowed)
+            hits = self._documents(found, k)
+            for place, ranking in zip(unfinished, hits, strict=True):
+                rankings[place] = ranking
+            # Fewer than asked for, though the engine may have more: passages of the same
+            # documents, or of documents that are gone, took the places.
+            unfinished = [
+                place
+                for place, scores in zip(unfinished, found, strict=True)
+                if len(rankings[place]) < k and len(scores.ids) >= limit
+            ]
+            limit *= 4
+        return rankings
+
+    def _documents(self, found: Sequence[PassageScores], k: int) -> list[list[Hit]]:
+        ids = [np.empty(0, np.int64), *(scores.ids for scores in found)]
+        located = iter(self._catalogue.locate(np.concatenate(ids)))
+        return [self._ranking(scores, [next(located) for _ in scores.ids], k) for scores in found]
+
+    def _ranking(
+        self,
+        found: PassageScores,
+        located: Sequence[tuple[str, Span | None] | None],
+        k: int,
+    ) -> list[Hit]:
+        best: dict[str, tuple[float, Span | None]] = {}
+        for place in _best_first(found):
+            where = located[place]
+            if where is not None and where[0] not in best:
+                best[where[0]] = float(found.scores[place]), where[1]
+        order = ranked((document, score, span) for document, (score, span) in best.items())
+        return [
+            Hit(document, score, rank, stage_scores={self.name: score}, span=span)
+            for rank, (document, score, span) in enumerate(order[:k], start=1)
+        ]
+
+
+def _best_first(found: PassageScores) -> NDArray[np.intp]:
+    """Places by score descending, then by passage: of equal passages the first in the text wins."""
+    return np.lexsort((found.ids, -found.scores))

@@ -1,0 +1,183 @@
+"""Vectors on disk: immutable segments, a list of removed ids, and what is published of them.
+
+A segment is two ``.npy`` files: passage ids (int64, shape (n,)) and vectors (float32 or float16,
+shape (n, d)). Rows are in the order of ``state.json``'s segments; a merge keeps that order, so a
+graph that covers the first rows stays valid. Only ``compact`` drops rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.files import disk_errors, fsync_directory, synced_file
+from rerank_search.retrieval.state import StateFile, damaged, reading
+
+Dtype = Literal["float32", "float16"]
+Vectors = NDArray[Any]
+"""float32 or float16, shape (n, d)."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Two files with ``count`` rows; ``number`` tells them from others."""
+
+    number: int
+    count: int
+
+    @property
+    def ids(self) -> str:
+        """Name of the file of passage ids."""
+        return f"ids-{self.number}.npy"
+
+    @property
+    def vectors(self) -> str:
+        """Name of the file of vectors."""
+        return f"vectors-{self.number}.npy"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What ``state.json`` says. ``graph`` covers the first ``graph_rows`` rows.
+
+    Within one ``generation`` rows are only added at the end.
+    """
+
+    seq: int
+    dtype: Dtype
+    dimension: int | None = None
+    generation: int = 0
+    segments: tuple[Segment, ...] = ()
+    removed: str | None = None
+    graph: str | None = None
+    graph_rows: int = 0
+    next_number: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Rows of all segments, removed ones included."""
+        return sum(segment.count for segment in self.segments)
+
+    @property
+    def files(self) -> set[str]:
+        """Names of all files in use."""
+        names = {name for s in self.segments for name in (s.ids, s.vectors)}
+        return names | {name for name in (self.removed, self.graph) if name}
+
+
+class VectorFiles:
+    """The directory of a vector index. Raises IndexCorruptedError naming a damaged file."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.state = StateFile(directory)
+
+    def read(self) -> Published:
+        """What is published."""
+        state = self.state.read()
+        try:
+            segments = tuple(Segment(**segment) for segment in state.pop("segments"))
+            return Published(segments=segments, **state)
+        except (KeyError, TypeError) as error:
+            raise damaged(self.state.path, error) from error
+
+    def publish(self, published: Published) -> None:
+        """Make ``published`` what readers see, and delete every other file of vectors."""
+        with disk_errors(self.directory):
+            fsync_directory(self.directory)
+        self.state.publish(asdict(published))
+        for pattern in ("*.npy", "*.faiss"):
+            for file in self.directory.glob(pattern):
+                if file.name not in published.files:
+                    file.unlink(missing_ok=True)
+
+    def write_segment(
+        self,
+        published: Published,
+        ids: Sequence[NDArray[np.int64]],
+        vectors: Sequence[Vectors],
+    ) -> Published:
+        """``published`` with the rows at its end: written, not yet published.
+
+        The last segments are merged with them until each is less than half its left one, so
+        there are at most log2(rows) segments, and a row is written about that often at most.
+        """
+        kept = list(published.segments)
+        count = sum(len(part) for part in ids)
+        merged: list[Segment] = []
+        while kept and kept[-1].count <= 2 * count:
+            merged.insert(0, kept.pop())
+            count += merged[0].count
+        segment = Segment(published.next_number, count)
+        _write_array(self.directory / segment.ids, [*(self._load(old.ids) for old in merged), *ids])
+        _write_array(
+            self.directory / segment.vectors,
+            [*(self._load(old.vectors) for old in merged), *vectors],
+        )
+        return replace(
+            published,
+            dimension=vectors[0].shape[1],
+            segments=(*kept, segment),
+            next_number=segment.number + 1,
+        )
+
+    def write_removed(self, published: Published, removed: NDArray[np.int64]) -> Published:
+        """``published`` with ``removed`` (sorted ids) as the list of removed passages."""
+        if not len(removed):
+            return replace(published, removed=None)
+        name = f"removed-{published.next_number}.npy"
+        _write_array(self.directory / name, [removed])
+        return replace(published, removed=name, next_number=published.next_number + 1)
+
+    def segments(self, published: Published) -> list[tuple[NDArray[np.int64], Vectors]]:
+        """Ids and memory-mapped vectors of each segment."""
+        return [self._segment(published, segment) for segment in published.segments]
+
+    def removed(self, published: Published) -> NDArray[np.int64]:
+        """Sorted ids of removed passages."""
+        if published.removed is None:
+            return np.empty(0, np.int64)
+        return np.array(self._load(published.removed))
+
+    def _segment(self, published: Published, segment: Segment) -> tuple[NDArray[np.int64], Vectors]:
+        ids, vectors = self._load(segment.ids), self._load(segment.vectors)
+        for name, array, shape, dtype in (
+            (segment.ids, ids, (segment.count,), "int64"),
+            (segment.vectors, vectors, (segment.count, published.dimension), published.dtype),
+        ):
+            if array.shape != shape or array.dtype != np.dtype(dtype):
+                raise damaged(
+                    self.directory / name,
+                    f"{array.dtype} of shape {array.shape}, not {dtype} of shape {shape}",
+                )
+        return np.array(ids), vectors
+
+    def _load(self, name: str) -> NDArray[Any]:
+        path = self.directory / name
+        with reading(path):
+            loaded: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return loaded
+
+
+def _write_array(path: Path, parts: Sequence[NDArray[Any]]) -> None:
+    """One ``.npy`` file of arrays one below the other.
+
+    Written through a file and not through a memory map, which ends the process on a full disk.
+    """
+    shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
+    with synced_file(path) as file:
+        np.lib.format.write_array_header_1_0(
+            file,
+            {
+                "descr": np.lib.format.dtype_to_descr(parts[0].dtype),
+                "fortran_order": False,
+                "shape": shape,
+            },
+        )
+        for part in parts:
+            file.write(np.ascontiguousarray(part).data)

@@ -1,0 +1,75 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rerank_search.errors import ModelNotFoundError
+from rerank_search.retrieval.base import Passage
+from rerank_search.retrieval.dense import VectorIndex
+from rerank_search.retrieval.encoder import Encoder
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder: Path) -> Encoder:
+    return Encoder(str(tiny_encoder), device="cpu")
+
+
+def test_vectors_have_length_1(encoder: Encoder) -> None:
+    vectors = encoder.encode(["red bird", "the river and the sea", ""])
+    assert vectors.shape == (3, 32)
+    assert vectors.dtype == np.float32
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert (encoder.dimension, encoder.window) == (32, 64)
+
+
+def test_no_texts_are_no_vectors(encoder: Encoder) -> None:
+    assert encoder.encode([]).shape == (0, 32)
+
+
+def test_offsets_cover_every_word_of_a_text_of_any_length(encoder: Encoder) -> None:
+    text = "red  bird, " * 200
+    offsets = encoder.token_offsets(text)
+    assert [text[start:end] for start, end in offsets[:3]] == ["red", "bird", ","]
+    assert len(offsets) == 600
+    assert encoder.token_offsets("") == []
+
+
+def test_offsets_do_not_change_what_is_encoded(encoder: Encoder) -> None:
+    long = "river " * 500
+    before = encoder.encode([long])
+    encoder.token_offsets(long)
+    assert encoder.encode([long]) == pytest.approx(before)
+
+
+def test_threads_share_an_encoder(tiny_encoder: Path) -> None:
+    encoder = Encoder(str(tiny_encoder), device="cpu")
+    texts = ["red bird", "blue sea", "old tower"] * 10
+
+    def work(text: str) -> tuple[int, int]:
+        return encoder.encode([text]).shape[1], len(encoder.token_offsets(text))
+
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(work, texts)) == {(32, 2)}
+
+
+def test_a_model_that_is_not_there_is_named_at_its_first_use() -> None:
+    encoder = Encoder("nobody/no-such-encoder")
+    with pytest.raises(ModelNotFoundError, match="nobody/no-such-encoder"):
+        encoder.encode(["red bird"])
+
+
+def test_a_broken_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelNotFoundError, match=tmp_path.name):
+        Encoder(str(tmp_path)).encode(["red bird"])
+
+
+def test_a_passage_is_found_by_its_own_text(encoder: Encoder, tmp_path: Path) -> None:
+    texts = ["red bird", "the river and the sea", "an old stone tower"]
+    index = VectorIndex(tmp_path, encoder)
+    index.update(1, [Passage(id, text) for id, text in enumerate(texts)], [])
+    for id, scores in enumerate(index.search(texts, 1)):
+        assert scores.ids.tolist() == [id]
+        assert scores.scores.tolist() == pytest.approx([1.0], abs=1e-4)

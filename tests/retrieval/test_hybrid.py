@@ -1,0 +1,130 @@
+from collections.abc import Mapping, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.ranking import ranked
+from rerank_search.retrieval.hybrid import Hybrid, ReciprocalRankFusion, WeightedSum
+from rerank_search.retrieval.memory import MemoryRetriever
+from rerank_search.types import Filter, Hit, Span
+
+
+class Fixed:
+    """A first stage that ranks the same documents for every query."""
+
+    def __init__(
+        self, name: str, scores: Mapping[str, float], spans: Mapping[str, Span] | None = None
+    ) -> None:
+        self.name = name
+        order = ranked((document, score, None) for document, score in scores.items())
+        self._hits = [
+            Hit(id, score, rank, None, {name: score}, (spans or {}).get(id))
+            for rank, (id, score, _) in enumerate(order, start=1)
+        ]
+
+    def retrieve(
+        self, queries: Sequence[str], k: int, *, filter: Filter | None = None
+    ) -> list[list[Hit]]:
+        return [self._hits[:k] for _ in queries]
+
+
+BM25 = Fixed("bm25", {"a": 9.0, "b": 7.0, "c": 5.0})
+DENSE = Fixed("dense", {"c": 0.8, "d": 0.6, "a": 0.4})
+
+
+def test_reciprocal_ranks_are_added_up() -> None:
+    [hits] = Hybrid([BM25, DENSE]).retrieve(["q"], 10)
+    scores = {hit.id: hit.score for hit in hits}
+    assert scores == pytest.approx(
+        {"a": 1 / 61 + 1 / 63, "c": 1 / 63 + 1 / 61, "b": 1 / 62, "d": 1 / 62}
+    )
+    assert [hit.id for hit in hits] == ["a", "c", "b", "d"]
+    assert [hit.rank for hit in hits] == [1, 2, 3, 4]
+
+
+def test_every_hit_says_where_its_score_comes_from() -> None:
+    [[first, *_, last]] = Hybrid([BM25, DENSE]).retrieve(["q"], 10)
+    assert first.stage_scores == {"bm25": 9.0, "dense": 0.4, "hybrid": first.score}
+    assert last.stage_scores == {"dense": 0.6, "hybrid": last.score}
+
+
+def test_the_span_is_that_of_the_stage_that_ranks_the_document_best() -> None:
+    bm25 = Fixed("bm25", {"a": 2.0, "b": 1.0}, {"a": (0, 5), "b": (1, 2)})
+    dense = Fixed("dense", {"b": 0.9, "a": 0.1}, {"a": (3, 4), "b": (7, 9)})
+    [hits] = Hybrid([bm25, dense]).retrieve(["q"], 10)
+    assert {hit.id: hit.span for hit in hits} == {"a": (0, 5), "b": (7, 9)}
+
+
+def test_weighted_sum_of_scores_between_0_and_1() -> None:
+    [hits] = Hybrid([BM25, DENSE], fusion=WeightedSum([0.5, 2.0])).retrieve(["q"], 10)
+    assert {hit.id: hit.score for hit in hits} == pytest.approx(
+        {"a": 0.5 * 1.0 + 0.0, "b": 0.5 * 0.5, "c": 2.0, "d": 2.0 * 0.5}
+    )
+
+
+def test_weighted_sum_of_standard_scores() -> None:
+    fusion = WeightedSum([1.0, 1.0], normalise="zscore")
+    [hits] = Hybrid([BM25, DENSE], fusion=fusion).retrieve(["q"], 10)
+    deviation = (2 / 3) ** 0.5
+    high = 1 / deviation
+    # Not found is as good as last: "b" by dense, "d" by bm25.
+    assert {hit.id: hit.score for hit in hits} == pytest.approx(
+        {"a": high - high, "b": 0.0 - high, "c": -high + high, "d": -high + 0.0}
+    )
+
+
+@pytest.mark.parametrize("normalise", ["minmax", "zscore"])
+def test_equal_scores_and_empty_rankings_can_be_weighted(normalise: str) -> None:
+    fusion = WeightedSum([1.0, 1.0], normalise=normalise)  # type: ignore[arg-type]
+    stages = [Fixed("bm25", {"b": 3.0, "a": 3.0}), Fixed("dense", {})]
+    [hits] = Hybrid(stages, fusion=fusion).retrieve(["q"], 10)
+    assert [hit.id for hit in hits] == ["a", "b"]
+
+
+def test_stages_are_asked_deeper_than_k() -> None:
+    memory = MemoryRetriever([f"fish number {i}" for i in range(300)])
+    stages = [memory, Fixed("dense", {"150": 1.0})]  # "150" is the 59th of 300 equal texts
+    for depth, best in ((5, "0"), (None, "150")):
+        [hits] = Hybrid(stages, depth=depth).retrieve(["fish"], 1)
+        assert [hit.id for hit in hits] == [best]
+
+
+def test_no_matches_are_an_empty_ranking() -> None:
+    memory = MemoryRetriever(["fish"])
+    assert Hybrid([memory, memory]).retrieve(["", "tree"], 5) == [[], []]
+    assert Hybrid([memory]).retrieve([], 5) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "value"),
+    [
+        (lambda: Hybrid([]), "no stages"),
+        (lambda: Hybrid([BM25]).retrieve(["q"], 0), "k is 0"),
+        (lambda: ReciprocalRankFusion(k=-1), "-1"),
+        (lambda: WeightedSum([1.0, -2.0]), "-2"),
+        (lambda: WeightedSum([1.0, float("nan")]), "nan"),
+        (lambda: WeightedSum([1.0], normalise="rank"), "rank"),
+        (lambda: Hybrid([BM25, DENSE], fusion=WeightedSum([1.0])).retrieve(["q"], 5), "1 weights"),
+    ],
+)
+def test_wrong_arguments_are_named(wrong: object, value: str) -> None:
+    with pytest.raises(InvalidInputError, match=value):
+        wrong()  # type: ignore[operator]
+
+
+scores_of_documents = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0, 50), max_size=8)
+
+
+@given(scores_of_documents, scores_of_documents, st.integers(1, 10))
+def test_hits_are_the_best_of_the_union_in_the_total_order(
+    first: dict[str, float], second: dict[str, float], k: int
+) -> None:
+    stages = [Fixed("bm25", first), Fixed("dense", second)]
+    for fusion in (ReciprocalRankFusion(), WeightedSum([0.3, 0.7])):
+        [hits] = Hybrid(stages, fusion=fusion).retrieve(["q"], k)
+        [everything] = Hybrid(stages, fusion=fusion).retrieve(["q"], 100)
+        assert hits == everything[:k]
+        assert {hit.id for hit in everything} == first.keys() | second.keys()
+        assert everything == sorted(everything, key=lambda hit: (-hit.score, hit.id))

@@ -1,0 +1,62 @@
+import errno
+import json
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from rerank_search.errors import IndexReadOnlyError, StorageFullError
+from rerank_search.files import atomic_file, atomic_write_json, disk_errors, synced_file
+
+
+def test_json_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    for value in ({"seq": 1, "name": "é"}, {"seq": 2}):
+        atomic_write_json(path, value)
+        assert json.loads(path.read_bytes()) == value
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def half_written(file: BinaryIO) -> None:
+    file.write(b"half")
+    raise KeyError
+
+
+def test_an_error_while_writing_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text("old")
+    with pytest.raises(KeyError), atomic_file(path) as temporary, temporary.open("wb") as file:
+        half_written(file)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_while_writing_a_new_file_removes_it(tmp_path: Path) -> None:
+    with pytest.raises(KeyError), synced_file(tmp_path / "new") as file:
+        half_written(file)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ENOSPC, StorageFullError),
+        (errno.EROFS, IndexReadOnlyError),
+        (errno.EACCES, IndexReadOnlyError),
+        (errno.EIO, OSError),
+    ],
+)
+def test_errors_of_the_disk_name_the_path_and_the_mend(
+    number: int, expected: type[Exception]
+) -> None:
+    with pytest.raises(expected) as caught, disk_errors(Path("some/index")):
+        raise OSError(number, "reason")
+    if expected is not OSError:
+        assert "some/index" in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told_from_other_errors() -> None:
+    full = Path("/dev/full")
+    with pytest.raises(StorageFullError, match="free some"), disk_errors(full):
+        full.write_bytes(b"x" * 10_000)
