@@ -1,1 +1,88 @@
 """Two-stage search: a first stage fetches candidates, a cross-encoder reranks them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from rerank_search.errors import (
+    IndexCorruptedError,
+    IndexExistsError,
+    IndexFormatError,
+    IndexLockedError,
+    IndexMismatchError,
+    IndexNotFoundError,
+    IndexReadOnlyError,
+    InvalidDocumentError,
+    InvalidFilterError,
+    InvalidInputError,
+    MissingDependencyError,
+    ModelNotFoundError,
+    RerankError,
+    RerankSearchError,
+    SearchIndexError,
+    StorageFullError,
+)
+from rerank_search.types import Document, Hit, SearchResponse
+
+if TYPE_CHECKING:
+    from rerank_search.index import Index
+    from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+    from rerank_search.reranking.cross_encoder import CrossEncoderReranker as CrossEncoder
+    from rerank_search.reranking.fusion import Fusion
+    from rerank_search.searcher import Searcher
+    from rerank_search.texts import rank_texts
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CrossEncoder",
+    "CrossEncoderReranker",
+    "Document",
+    "Fusion",
+    "Hit",
+    "Index",
+    "IndexCorruptedError",
+    "IndexExistsError",
+    "IndexFormatError",
+    "IndexLockedError",
+    "IndexMismatchError",
+    "IndexNotFoundError",
+    "IndexReadOnlyError",
+    "InvalidDocumentError",
+    "InvalidFilterError",
+    "InvalidInputError",
+    "MissingDependencyError",
+    "ModelNotFoundError",
+    "RerankError",
+    "RerankSearchError",
+    "SearchIndexError",
+    "SearchResponse",
+    "Searcher",
+    "StorageFullError",
+    "__version__",
+    "rank_texts",
+]
+
+# Imported at their first use: the libraries behind them take seconds.
+_LAZY = {
+    "CrossEncoder": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
+    "CrossEncoderReranker": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
+    "Fusion": ("rerank_search.reranking.fusion", "Fusion"),
+    "Index": ("rerank_search.index", "Index"),
+    "Searcher": ("rerank_search.searcher", "Searcher"),
+    "rank_texts": ("rerank_search.texts", "rank_texts"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    value: object = getattr(importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -24,5 +24,8 @@ class Settings(BaseSettings):
     device: str | None = None
     """Torch device of the models: cpu, cuda, cuda:1, mps. None picks the best that is there."""
 
+    debug: bool = False
+    """True: the command line shows the traceback of an error, not only its message."""
+
     cache: Path = Path.home() / ".cache" / "rerank-search"
     """Where training keeps vectors it has computed before."""

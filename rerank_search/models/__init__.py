@@ -1,0 +1,1 @@
+"""The bundled models, and where the others come from."""

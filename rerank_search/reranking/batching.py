@@ -1,0 +1,72 @@
+"""Batches of similar length under a budget of tokens, and what to do when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import RerankError
+
+if TYPE_CHECKING:
+    import torch
+
+Item = TypeVar("Item")
+
+# torch has no own type for an allocation that fails outside CUDA.
+_ALLOCATION_FAILURES = ("not enough memory", "DefaultCPUAllocator", "MPS backend out of memory")
+
+
+def token_batches(
+    lengths: NDArray[np.int64], max_tokens: int, max_items: int | None = None
+) -> Iterator[NDArray[np.int64]]:
+    """Positions in batches of similar length, longest first; every position is in one batch.
+
+    A batch of n items whose longest has l tokens has n * l <= ``max_tokens``, padding included,
+    and at most ``max_items`` items; an item above the budget is a batch of its own.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        longest = max(int(lengths[order[start]]), 1)
+        size = max(max_tokens // longest, 1)
+        if max_items is not None:
+            size = min(size, max_items)
+        yield order[start : start + size]
+        start += size
+
+
+def halving(
+    forward: Callable[[Sequence[Item]], torch.Tensor], batch: Sequence[Item]
+) -> torch.Tensor:
+    """``forward(batch)``, in halves for as long as memory runs out; any other error is raised.
+
+    Raises RerankError where even one item does not fit.
+    """
+    import torch
+
+    try:
+        return forward(batch)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        if len(batch) == 1:
+            raise RerankError(
+                "one pair alone does not fit into memory; use a smaller max_length, or device='cpu'"
+            ) from error
+    # Outside the handler, so that the traceback no longer holds the failed batch's tensors.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    middle = len(batch) // 2
+    return torch.cat([halving(forward, batch[:middle]), halving(forward, batch[middle:])])
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether the error says that an allocation failed."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return any(sign in str(error) for sign in _ALLOCATION_FAILURES)

@@ -1,0 +1,99 @@
+"""Calling any reranker: its errors become RerankError, its scores are checked, its time is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from rerank_search.errors import InvalidInputError, RerankError
+from rerank_search.reranking.base import LongDocuments, ReportingReranker, Reranker, Scores
+
+FIRST_CHUNK = 4
+"""Pairs that are scored before anything is known of the reranker's speed."""
+
+BUDGET_SHARE = 0.5
+"""Share of the time left that the next chunk may be expected to take."""
+
+# A text above the window costs no more than the window, and a short one not nothing.
+_MOST_CHARACTERS, _LEAST_CHARACTERS = 2_000, 100
+
+Pairs = Sequence[tuple[str, str]]
+
+
+def scored(
+    reranker: Reranker, pairs: Pairs, *, long_documents: LongDocuments = "truncate"
+) -> Scores:
+    """The reranker's scores of the pairs.
+
+    A plain Reranker reports nothing cut. Raises RerankError from whatever the reranker raises,
+    and for scores that are not n finite numbers; InvalidInputError where ``max_passage`` is asked
+    of a reranker that cannot do it.
+    """
+    reporting = isinstance(reranker, ReportingReranker)
+    if long_documents == "max_passage" and not reporting:
+        raise InvalidInputError(
+            f"the reranker {reranker.name!r} has no score_with_report(), which "
+            "long_documents='max_passage' needs; use 'truncate'"
+        )
+    try:
+        if isinstance(reranker, ReportingReranker):
+            result = reranker.score_with_report(pairs, long_documents=long_documents)
+        else:
+            values = np.asarray(reranker.score(pairs), dtype=np.float32)
+            result = Scores(values, np.zeros(len(pairs), dtype=np.bool_), [None] * len(pairs))
+    except RerankError:
+        raise
+    # A reranker may be anyone's code, down to a client of a remote service: whatever it raises
+    # is what the failure policy is for.
+    except Exception as error:
+        raise RerankError(
+            f"the reranker {reranker.name!r} failed ({type(error).__name__}: {error}); mend it, "
+            "or search with on_rerank_error='first_stage'"
+        ) from error
+    if result.values.shape != (len(pairs),):
+        raise RerankError(
+            f"the reranker {reranker.name!r} returned scores of shape {result.values.shape} for "
+            f"{len(pairs)} pairs; it must return one score per pair"
+        )
+    if not np.isfinite(result.values).all():
+        raise RerankError(
+            f"the reranker {reranker.name!r} returned NaN or infinite scores, which have no order"
+        )
+    return result
+
+
+def scored_in_time(
+    reranker: Reranker, pairs: Pairs, milliseconds: float, clock: Callable[[], float]
+) -> Scores:
+    """Scores of the first pairs, as many as fit; ``clock`` counts seconds.
+
+    The first chunk is small and scored whenever any time is left, however little. Each later one
+    is as large as is expected to take half of the time left, by the speed of those before it. So
+    the budget is overrun only where the first chunk alone overruns it, or where a later pair
+    takes more than twice the expected time.
+    """
+    costs = np.array([len(query) + len(text) for query, text in pairs])
+    costs = np.cumsum(np.clip(costs, _LEAST_CHARACTERS, _MOST_CHARACTERS))
+    started = clock()
+    parts: list[Scores] = []
+    done = 0
+    while done < len(pairs):
+        spent = (clock() - started) * 1000
+        left = milliseconds - spent
+        if left <= 0:
+            break
+        end = FIRST_CHUNK
+        if done:
+            affordable = costs[done - 1] * (1 + BUDGET_SHARE * left / max(spent, 1e-6))
+            end = int(np.searchsorted(costs, affordable, side="right"))
+        if end <= done:
+            break
+        chunk = pairs[done:end]
+        parts.append(scored(reranker, chunk))
+        done += len(chunk)
+    return Scores(
+        np.concatenate([np.zeros(0, np.float32), *(part.values for part in parts)]),
+        np.concatenate([np.zeros(0, np.bool_), *(part.truncated for part in parts)]),
+        [span for part in parts for span in part.spans],
+    )

@@ -1,0 +1,275 @@
+"""The second stage on torch: a cross-encoder that reads query and text together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.models.registry import DEFAULT_RERANKER, resolve_reranker
+from rerank_search.reranking.base import LongDocuments, Scores
+from rerank_search.reranking.fusion import FUSION_FILE, Fusion
+from rerank_search.reranking.pairs import EncodedPair, PairTokenizer
+from rerank_search.reranking.torch_model import TorchCrossEncoder
+from rerank_search.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+
+class CrossEncoderReranker:
+    """Scores (query, text) pairs with a sequence-classification cross-encoder, in float32.
+
+    ``model`` is a bundled name, a directory or a hub id (``revision`` pins it). ``device`` None
+    picks cuda, then mps, then cpu, unless ``RERANK_SEARCH_DEVICE`` says otherwise. ``max_length``
+    (tokens of a pair, special tokens included) can only lower the model's own. ``batch_tokens``
+    bounds a batch, padding included (None: 4,096 on a CPU, else 16,384); a batch that does not fit
+    into memory is halved.
+
+    Identical pairs are computed once. Pairs above the window lose the end of their text; a query
+    is cut only above three quarters of the window, and then only as far as the text needs.
+    One instance may be shared by any number of threads. ``fusion`` is what ``fusion.json`` beside
+    the weights says, or None.
+
+    ``predict`` and ``rank`` are those of ``sentence_transformers.CrossEncoder``:
+
+    >>> model = CrossEncoderReranker("rerank-search-base")
+    >>> scores = model.predict([("how to join paths", "os.path.join joins path components")])
+    >>> scores.shape
+    (1,)
+
+    Raises ModelNotFoundError for a model that is not there or cannot be read, InvalidInputError
+    for one that is no sequence-classification model.
+    """
+
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_RERANKER,
+        *,
+        device: str | None = None,
+        max_length: int | None = None,
+        revision: str | None = None,
+        batch_tokens: int | None = None,
+    ) -> None:
+        if batch_tokens is not None and batch_tokens < 1:
+            raise InvalidInputError(f"batch_tokens={batch_tokens} must be at least 1")
+        self.name = str(model)
+        directory = resolve_reranker(self.name, revision=revision)
+        stored = Path(directory) / FUSION_FILE
+        self.fusion = Fusion.load(stored.parent) if stored.is_file() else None
+        self._torch = TorchCrossEncoder(
+            self.name,
+            directory,
+            device=device or Settings().device,
+            max_length=max_length,
+            batch_tokens=batch_tokens,
+        )
+        self._pairs = PairTokenizer(self._torch.tokenizer, self._torch.max_length)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is computed."""
+        return self._torch.device
+
+    @property
+    def max_length(self) -> int:
+        """The window: tokens of a pair, special tokens included."""
+        return self._torch.max_length
+
+    @property
+    def num_labels(self) -> int:
+        """1 for a reranker; a classifier has more, and only ``predict`` works for it."""
+        return self._torch.num_labels
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """Raw logits of the pairs, shape (n,), float32; higher is better.
+
+        Raises InvalidInputError for anything but pairs of strings that UTF-8 can express, and
+        RerankError where the model returns NaN or a single pair does not fit into memory.
+        """
+        return self.score_with_report(pairs).values
+
+    def score_with_report(
+        self, pairs: Sequence[tuple[str, str]], *, long_documents: LongDocuments = "truncate"
+    ) -> Scores:
+        """Raw logits, with which pairs were cut and which window was the best.
+
+        ``max_passage`` reads a text above the window as windows that overlap by a quarter, and
+        keeps the best (the first of equals). Errors as in ``score``.
+        """
+        self._require_one_label("score()")
+        checked = _checked(pairs)
+        if long_documents == "truncate":
+            distinct, positions = _distinct(checked)
+            encoded = self._pairs.encode(distinct)
+            values = self._torch.logits(encoded).numpy()[positions, 0]
+            truncated = np.array([pair.truncated for pair in encoded], dtype=np.bool_)[positions]
+            return Scores(values, truncated, [None] * len(checked))
+        if long_documents == "max_passage":
+            return self._best_windows(checked)
+        raise InvalidInputError(
+            f"long_documents={long_documents!r} is unknown; use 'truncate' or 'max_passage'"
+        )
+
+    def _best_windows(self, pairs: Sequence[tuple[str, str]]) -> Scores:
+        distinct, positions = _distinct(pairs)
+        windows = self._pairs.windows(distinct)
+        logits = self._torch.logits([window for pair in windows for window in pair]).numpy()[:, 0]
+        values = np.empty(len(distinct), dtype=np.float32)
+        best: list[EncodedPair] = []
+        start = 0
+        for i, pair in enumerate(windows):
+            own = logits[start : start + len(pair)]
+            start += len(pair)
+            values[i] = own.max()
+            best.append(pair[int(own.argmax())])
+        truncated = np.array([pair.truncated for pair in best], dtype=np.bool_)
+        return Scores(values[positions], truncated[positions], [best[i].span for i in positions])
+
+    def predict(
+        self,
+        inputs: Any,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        activation_fn: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        apply_softmax: bool | None = False,
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        device: Any = None,
+        pool: Any = None,
+        chunk_size: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Scores of one pair or of a list of pairs, as ``sentence_transformers.CrossEncoder``.
+
+        The model's activation (a sigmoid, as a rule) is applied unless ``activation_fn`` says
+        otherwise. Returns a float32 array of shape (n,), or (n, labels) for a classifier; for
+        ``convert_to_tensor`` a tensor, with ``convert_to_numpy=False`` a list of tensors; for a
+        single pair the one element. Prompts, ``device`` and ``pool`` are passed on to
+        sentence-transformers as they are. Errors as in ``score``.
+        """
+        delegated = {"prompt_name": prompt_name, "prompt": prompt, "device": device, "pool": pool}
+        if self._torch.prompted or kwargs or any(delegated.values()):
+            return self._torch.predict(
+                inputs,
+                batch_size=batch_size,
+                show_progress_bar=show_progress_bar,
+                activation_fn=activation_fn,
+                apply_softmax=apply_softmax,
+                convert_to_numpy=convert_to_numpy,
+                convert_to_tensor=convert_to_tensor,
+                chunk_size=chunk_size,
+                **delegated,
+                **kwargs,
+            )
+        single = self._torch.is_one_pair(inputs)
+        distinct, positions = _distinct(_checked([inputs] if single else inputs))
+        logits = self._torch.logits(self._pairs.encode(distinct), batch_size, show_progress_bar)
+        scores = self._activated(logits, activation_fn, apply_softmax)[positions]
+        result: Any
+        if convert_to_tensor:
+            result = scores.to(self.device)
+        elif convert_to_numpy:
+            result = scores.numpy() if len(scores) else np.array([])
+        else:
+            result = list(scores.to(self.device))
+        return result[0] if single else result
+
+    def rank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        top_k: int | None = None,
+        return_documents: bool = False,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        activation_fn: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        device: Any = None,
+        pool: Any = None,
+        chunk_size: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """The documents by score, as ``sentence_transformers.CrossEncoder.rank``.
+
+        Returns ``[{"corpus_id": 2, "score": 0.98}, ...]``, with ``"text"`` for
+        ``return_documents``. Scores that a sigmoid has saturated into ties are in the order of
+        their logits; equal logits in the order of ``documents``.
+        """
+        self._require_one_label("rank()")
+        pairs = [(query, document) for document in documents]
+        logits = self.predict(
+            pairs,
+            prompt_name=prompt_name,
+            prompt=prompt,
+            batch_size=batch_size,
+            show_progress_bar=show_progress_bar,
+            activation_fn=_identity,
+            convert_to_tensor=True,
+            device=device,
+            pool=pool,
+            chunk_size=chunk_size,
+        ).cpu()
+        scores = self._activated(logits[:, None], activation_fn, False).tolist()
+        order = np.lexsort((-logits.numpy(), -np.array(scores)))[:top_k]
+        results: list[dict[str, Any]] = [{"corpus_id": int(i), "score": scores[i]} for i in order]
+        if return_documents:
+            for result in results:
+                result["text"] = documents[result["corpus_id"]]
+        return results
+
+    def _activated(
+        self,
+        logits: torch.Tensor,
+        activation_fn: Callable[[torch.Tensor], torch.Tensor] | None,
+        apply_softmax: bool | None,
+    ) -> torch.Tensor:
+        scores = (activation_fn or self._torch.activation_fn)(logits)
+        if self.num_labels == 1:
+            return scores.squeeze(-1)
+        return scores.softmax(dim=1) if apply_softmax else scores
+
+    def _require_one_label(self, method: str) -> None:
+        if self.num_labels != 1:
+            raise InvalidInputError(
+                f"{method} needs a model with one label, and {self.name!r} has {self.num_labels}; "
+                "use predict(), or name a reranker"
+            )
+
+
+def _identity(logits: torch.Tensor) -> torch.Tensor:
+    return logits
+
+
+def _checked(pairs: Sequence[Any]) -> list[tuple[str, str]]:
+    checked = []
+    for position, pair in enumerate(pairs):
+        if len(pair) != 2 or not all(isinstance(side, str) for side in pair):
+            raise InvalidInputError(f"pair {position} is not two strings: {pair!r:.200}")
+        query, text = pair
+        for side in (query, text):
+            try:
+                side.encode()
+            except UnicodeEncodeError as error:
+                raise InvalidInputError(
+                    f"pair {position} has a lone surrogate at character {error.start}; remove it, "
+                    "for example with text.encode(errors='replace').decode()"
+                ) from error
+        checked.append((query, text))
+    return checked
+
+
+def _distinct(
+    pairs: Sequence[tuple[str, str]],
+) -> tuple[list[tuple[str, str]], NDArray[np.int64]]:
+    """The distinct pairs, and where each of ``pairs`` is among them."""
+    positions: dict[tuple[str, str], int] = {}
+    for pair in pairs:
+        positions.setdefault(pair, len(positions))
+    return list(positions), np.array([positions[pair] for pair in pairs], dtype=np.int64)

@@ -1,0 +1,229 @@
+"""One score from several stages: a logistic regression over reranker logit, cosine and BM25.
+
+The model is P(relevant) = sigmoid(intercept + sum of weight * term). A term is a stage's own score
+(``"rerank"``), or its z-score among the candidates of the query (``"dense:z"``), which makes scores
+of different queries and engines comparable (Montague and Aslam 2001). Fitted by iteratively
+reweighted least squares with an L2 penalty (Hastie, Tibshirani and Friedman 2009, section 4.4).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from rerank_search.errors import InvalidInputError
+
+FUSION_FILE = "fusion.json"
+Z_SUFFIX = ":z"
+RERANK = "rerank"
+
+Signals = Mapping[str, NDArray[np.float32] | NDArray[np.float64] | Sequence[float]]
+"""The scores of one query's n candidates by stage; each of shape (n,)."""
+
+Float64 = NDArray[np.float64]
+
+_Term = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(:z)?$")]
+
+
+class _WeightsFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    intercept: float
+    weights: dict[_Term, float] = Field(min_length=1)
+
+
+class _FusionFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    format: Literal["rerank-search-fusion"]
+    version: Literal[1]
+    models: list[_WeightsFile] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One logistic regression: log-odds = intercept + sum of weight * term."""
+
+    intercept: float
+    weights: Mapping[str, float]
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """The stages whose scores it needs."""
+        return frozenset(term.removesuffix(Z_SUFFIX) for term in self.weights)
+
+
+class Fusion:
+    """Logistic regressions, one for each set of stage scores that may be at hand.
+
+    ``score`` uses the one with the most signals among those whose signals are all there, so that
+    an index without vectors is served by weights that were fitted without them.
+    """
+
+    def __init__(self, models: Sequence[Weights]) -> None:
+        if not models:
+            raise InvalidInputError("a fusion needs at least one set of weights; use fusion=None")
+        # A total order, so that the choice below never depends on the order in a file.
+        self.models = sorted(models, key=lambda m: (-len(m.signals), sorted(m.weights)))
+        if len({model.signals for model in self.models}) < len(self.models):
+            raise InvalidInputError("a fusion has two sets of weights for the same signals")
+
+    @property
+    def signals(self) -> frozenset[str]:
+        """Every stage whose scores are of use."""
+        return frozenset().union(*(model.signals for model in self.models))
+
+    def choose(self, available: Sequence[str] | frozenset[str]) -> Weights:
+        """The weights for these signals. Raises InvalidInputError if there are none."""
+        for model in self.models:
+            if model.signals <= set(available):
+                return model
+        raise InvalidInputError(
+            f"the fusion has no weights for the signals {sorted(available)}, only for "
+            f"{[sorted(model.signals) for model in self.models]}; fit it for them, or fusion=None"
+        )
+
+    def score(self, signals: Signals) -> Float64:
+        """Log-odds of relevance of one query's candidates, float64 of shape (n,).
+
+        z-scores are taken over exactly these candidates; where all have the same score, a single
+        candidate included, their z-score is 0. Raises InvalidInputError for scores that are
+        missing, not finite, or of different lengths.
+        """
+        model = self.choose(list(signals))
+        terms = _terms(signals, list(model.weights))
+        log_odds: Float64 = terms @ np.array(list(model.weights.values())) + model.intercept
+        return log_odds
+
+    def explain(self, signals: Signals) -> list[dict[str, float]]:
+        """What each term adds to each candidate's log-odds; the parts sum to ``score``."""
+        model = self.choose(list(signals))
+        terms = _terms(signals, list(model.weights))
+        parts = terms * np.array(list(model.weights.values()))
+        names = list(model.weights)
+        return [
+            {"intercept": model.intercept, **dict(zip(names, row, strict=True))}
+            for row in parts.tolist()
+        ]
+
+    @staticmethod
+    def probability(log_odds: Float64) -> Float64:
+        """P(relevant), for display; never sort on it."""
+        return _sigmoid(np.asarray(log_odds, dtype=np.float64))
+
+    @classmethod
+    def fit(
+        cls,
+        queries: Sequence[Signals],
+        labels: Sequence[Sequence[int] | NDArray[np.int64]],
+        *,
+        terms: Sequence[str] = ("rerank", "dense:z", "bm25:z"),
+        l2: float = 1.0,
+    ) -> Fusion:
+        """Fit on development queries; label 1 is relevant, 0 is not.
+
+        Fits every set of signals among ``terms`` that contains the reranker's. ``l2`` penalises
+        the squared weights of terms scaled to unit variance, so it means the same for all; the
+        intercept is free. Raises InvalidInputError for labels that are not 0 and 1, or all equal.
+        """
+        target = np.concatenate([np.asarray(own, dtype=np.float64) for own in labels])
+        if set(np.unique(target)) != {0.0, 1.0}:
+            raise InvalidInputError("labels must be 0 and 1, and both must occur; map grades first")
+        signals = sorted({term.removesuffix(Z_SUFFIX) for term in terms} - {RERANK})
+        models = []
+        for size in range(len(signals) + 1):
+            for others in itertools.combinations(signals, size):
+                chosen = [t for t in terms if t.removesuffix(Z_SUFFIX) in (RERANK, *others)]
+                matrix = np.concatenate([_terms(query, chosen) for query in queries])
+                if len(matrix) != len(target):
+                    raise InvalidInputError(f"{len(matrix)} candidates have {len(target)} labels")
+                models.append(_fit(matrix, target, chosen, l2))
+        return cls(models)
+
+    def save(self, directory: Path) -> None:
+        """Write ``fusion.json`` into the reranker's directory."""
+        content = _FusionFile(
+            format="rerank-search-fusion",
+            version=1,
+            models=[
+                _WeightsFile(intercept=model.intercept, weights=dict(model.weights))
+                for model in self.models
+            ],
+        )
+        text = json.dumps(content.model_dump(), indent=2) + "\n"
+        (directory / FUSION_FILE).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, directory: Path) -> Fusion:
+        """Read ``fusion.json``. Raises InvalidInputError for a file that is not as it should be."""
+        path = directory / FUSION_FILE
+        try:
+            content = _FusionFile.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise InvalidInputError(
+                f"{path} is no valid fusion file; fit it again, or delete it to search without "
+                f"fusion: {error}"
+            ) from error
+        return cls([Weights(model.intercept, model.weights) for model in content.models])
+
+
+def _terms(signals: Signals, terms: Sequence[str]) -> Float64:
+    """The terms of one query's candidates, shape (n, terms)."""
+    columns = []
+    for term in terms:
+        name = term.removesuffix(Z_SUFFIX)
+        if name not in signals:
+            raise InvalidInputError(
+                f"the scores of {name!r} are missing; there are {list(signals)}"
+            )
+        column = np.asarray(signals[name], dtype=np.float64)
+        if not np.isfinite(column).all():
+            raise InvalidInputError(f"the scores of {name!r} are not all finite: {column}")
+        columns.append(_standardised(column) if term.endswith(Z_SUFFIX) else column)
+    if len({len(column) for column in columns}) > 1:
+        raise InvalidInputError(f"scores of {list(terms)} differ in length: one per candidate each")
+    return np.stack(columns, axis=1)
+
+
+def _standardised(column: Float64) -> Float64:
+    if len(column) == 0:
+        return column
+    deviation = column.std()
+    # Differences of the size of float32's rounding are noise, which a z-score would blow up.
+    if deviation <= 1e-6 * max(1.0, np.abs(column).max()):
+        return np.zeros_like(column)
+    standardised: Float64 = (column - column.mean()) / deviation
+    return standardised
+
+
+def _fit(matrix: Float64, target: Float64, terms: Sequence[str], l2: float) -> Weights:
+    """Penalised maximum likelihood by Newton steps on columns of unit variance."""
+    mean, scale = matrix.mean(axis=0), matrix.std(axis=0)
+    scale[scale == 0] = 1.0
+    design = np.column_stack([np.ones(len(matrix)), (matrix - mean) / scale])
+    penalty = np.diag([0.0] + [l2] * len(terms))
+    beta = np.zeros(design.shape[1])
+    rate = target.mean()
+    beta[0] = np.log(rate / (1 - rate))
+    for _ in range(100):
+        probability = _sigmoid(design @ beta)
+        gradient = design.T @ (target - probability) - penalty @ beta
+        variance = np.maximum(probability * (1 - probability), 1e-9)
+        step = np.linalg.solve((design * variance[:, None]).T @ design + penalty, gradient)
+        # Newton may overshoot where classes separate; a bounded step still climbs.
+        beta += step / max(1.0, float(np.abs(step).max()) / 5.0)
+        if np.abs(step).max() < 1e-10:
+            break
+    weights = beta[1:] / scale
+    intercept = float(beta[0] - weights @ mean)
+    return Weights(intercept, dict(zip(terms, weights.tolist(), strict=True)))
+
+
+def _sigmoid(values: Float64) -> Float64:
+    return np.exp(-np.logaddexp(0.0, -values))

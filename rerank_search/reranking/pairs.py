@@ -1,0 +1,153 @@
+"""(query, text) pairs as tokens that fit a model's window; only the text is cut, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.types import Span
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Tokens = NDArray[np.int64]
+
+QUERY_SHARE = 0.75
+"""A query keeps all its tokens up to this share of the window; beyond it, what the text leaves."""
+
+WINDOW_OVERLAP = 0.25
+"""Share of a window that the next one repeats."""
+
+# Far more than the longest words need, so that a short head nearly always has enough tokens.
+_CHARACTERS_PER_TOKEN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPair:
+    """One input of the model. ``span`` are the text's characters in it, None for a whole text."""
+
+    ids: Tokens
+    types: Tokens
+    truncated: bool
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    ids: Tokens
+    offsets: Sequence[Span]
+
+
+class PairTokenizer:
+    """Tokenises each distinct text once, and lays pairs out as the model's tokenizer would.
+
+    Works on a copy of the tokenizer that nothing ever changes, so that threads may share it
+    (a tokenizer whose truncation is set anew per call fails with "Already borrowed").
+    """
+
+    def __init__(self, tokenizer: Any, window: int) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._layout = _Layout(self._tokenizer)
+        self.room = window - self._layout.specials
+        if self.room < 2:
+            raise InvalidInputError(
+                f"max_length={window} leaves no room for a query and a text; use a larger one"
+            )
+
+    def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
+        """Each pair, its text cut to what the query leaves of the window."""
+        queries = self._texts([query for query, _ in pairs], whole=False)
+        texts = self._texts([text for _, text in pairs], whole=False)
+        encoded = []
+        for query, text in pairs:
+            left, right = queries[query].ids, texts[text].ids
+            kept = self._query_length(len(left), len(right))
+            cut = kept < len(left) or self.room - kept < len(right)
+            encoded.append(self._layout.pair(left[:kept], right[: self.room - kept], cut))
+        return encoded
+
+    def windows(self, pairs: Sequence[tuple[str, str]]) -> list[list[EncodedPair]]:
+        """Each pair as overlapping windows over its text; one, without a span, if it fits."""
+        queries = self._texts([query for query, _ in pairs], whole=False)
+        texts = self._texts([text for _, text in pairs], whole=True)
+        return [self._windows(queries[query].ids, texts[text]) for query, text in pairs]
+
+    def _windows(self, query: Tokens, text: _Text) -> list[EncodedPair]:
+        kept = self._query_length(len(query), len(text.ids))
+        size = self.room - kept
+        cut = kept < len(query)
+        if len(text.ids) <= size:
+            return [self._layout.pair(query[:kept], text.ids, cut)]
+        stride = max(size - int(size * WINDOW_OVERLAP), 1)
+        last = len(text.ids) - size
+        # The last window ends with the text, so that none is a short leftover.
+        starts = [*range(0, last, stride), last]
+        windows = []
+        for start in starts:
+            end = start + size
+            span = (text.offsets[start][0], text.offsets[end - 1][1])
+            windows.append(self._layout.pair(query[:kept], text.ids[start:end], cut, span))
+        return windows
+
+    def _query_length(self, query: int, text: int) -> int:
+        return min(query, max(int(self.room * QUERY_SHARE), self.room - text))
+
+    def _texts(self, texts: Sequence[str], *, whole: bool) -> dict[str, _Text]:
+        """Tokens of the distinct texts; those beyond the window may be missing if not ``whole``."""
+        distinct = list(dict.fromkeys(texts))
+        heads = distinct if whole else [self._head(text) for text in distinct]
+        encodings = self._tokenizer.encode_batch(heads, add_special_tokens=False)
+        found = {}
+        for text, head, encoding in zip(distinct, heads, encodings, strict=True):
+            if len(head) < len(text) and len(encoding) <= self.room:
+                encoding = self._tokenizer.encode(text, add_special_tokens=False)
+            offsets = encoding.offsets if whole else ()
+            found[text] = _Text(np.asarray(encoding.ids, dtype=np.int64), offsets)
+        return found
+
+    def _head(self, text: str) -> str:
+        """Enough of a very long text to fill the window, cut where no word is split."""
+        limit = self.room * _CHARACTERS_PER_TOKEN
+        if len(text) <= limit:
+            return text
+        words = text[:limit].rsplit(None, 1)
+        return words[0] if len(words) == 2 else text
+
+
+class _Layout:
+    """Where a tokenizer puts its special tokens and types around the two sides of a pair."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        sample = tokenizer.encode("a", "a")
+        sides = np.array([-1 if side is None else side for side in sample.sequence_ids])
+        ids, types = np.array(sample.ids), np.array(sample.type_ids)
+        query, text = np.flatnonzero(sides == 0), np.flatnonzero(sides == 1)
+        parts = (slice(0, query[0]), slice(query[-1] + 1, text[0]), slice(text[-1] + 1, None))
+        self._before, self._between, self._after = (ids[part] for part in parts)
+        self._before_types, self._between_types, self._after_types = (types[part] for part in parts)
+        self._query_type, self._text_type = types[query[0]], types[text[0]]
+        self.specials = int(np.count_nonzero(sides == -1))
+
+    def pair(
+        self, query: Tokens, text: Tokens, truncated: bool, span: Span | None = None
+    ) -> EncodedPair:
+        ids = np.concatenate([self._before, query, self._between, text, self._after])
+        types = np.concatenate(
+            [
+                self._before_types,
+                np.full(len(query), self._query_type),
+                self._between_types,
+                np.full(len(text), self._text_type),
+                self._after_types,
+            ]
+        )
+        return EncodedPair(ids, types, truncated, span)

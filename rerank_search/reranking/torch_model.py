@@ -1,0 +1,176 @@
+"""A cross-encoder on torch: loading it, and its logits for encoded pairs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import InvalidInputError, ModelNotFoundError, RerankError
+from rerank_search.models.loading import quietly
+from rerank_search.reranking.batching import halving, token_batches
+from rerank_search.reranking.pairs import EncodedPair
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import CrossEncoder
+
+
+BATCH_TOKENS = 16_384
+
+CPU_BATCH_TOKENS = 4_096
+"""On a CPU larger batches fall out of its caches: MiniLM-L6 took 1.7 times as long with 16,384."""
+
+
+class TorchCrossEncoder:
+    """A sequence-classification model in float32, computed by one thread at a time.
+
+    Raises ModelNotFoundError for a directory that cannot be read, InvalidInputError for a device
+    that torch does not know or a model of another kind.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        directory: str,
+        *,
+        device: str | None,
+        max_length: int | None,
+        batch_tokens: int | None,
+    ) -> None:
+        self._name = name
+        self._model = _load(name, directory, device)
+        self._network: Any = self._model.transformers_model
+        self._batch_tokens = batch_tokens or (
+            CPU_BATCH_TOKENS if self.device.type == "cpu" else BATCH_TOKENS
+        )
+        self.max_length = _window(self._model, max_length)
+        # What is delegated to sentence-transformers is cut at the same length.
+        self._model.max_seq_length = self.max_length
+        self._lock = threading.Lock()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is computed."""
+        return self._model.device
+
+    @property
+    def num_labels(self) -> int:
+        """The width of the logits."""
+        return self._model.num_labels
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's own tokenizer."""
+        return self._model.tokenizer
+
+    @property
+    def activation_fn(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What the model's configuration applies to logits; a sigmoid as a rule."""
+        return self._model.activation_fn or self._model.get_default_activation_fn()
+
+    @property
+    def prompted(self) -> bool:
+        """Whether the model puts a prompt of its own before every text."""
+        return self._model.default_prompt_name is not None
+
+    def is_one_pair(self, inputs: Any) -> bool:
+        """Whether these are one pair rather than a list of pairs."""
+        return self._model.is_singular_input(inputs)
+
+    def predict(self, inputs: Any, **options: Any) -> Any:
+        """What sentence-transformers itself makes of the inputs."""
+        with self._lock:
+            return self._model.predict(inputs, **options)
+
+    def logits(
+        self,
+        encoded: Sequence[EncodedPair],
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+    ) -> torch.Tensor:
+        """Raw logits on the CPU, float32 of shape (n, labels)."""
+        import torch
+
+        lengths = np.array([len(pair.ids) for pair in encoded], dtype=np.int64)
+        batches: Iterable[NDArray[np.int64]] = token_batches(
+            lengths, self._batch_tokens, batch_size
+        )
+        if show_progress_bar:
+            from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+            batches = tqdm(list(batches), desc="Batches")
+        logits = torch.empty((len(encoded), self.num_labels), dtype=torch.float32)
+        for batch in batches:
+            logits[batch] = halving(self._forward, [encoded[i] for i in batch])
+        if not bool(torch.isfinite(logits).all()):
+            raise RerankError(
+                f"the reranker {self._name!r} returned NaN or infinite scores; its weights are "
+                "damaged or overflow: load the model again, or use another one"
+            )
+        return logits
+
+    def _forward(self, batch: Sequence[EncodedPair]) -> torch.Tensor:
+        import torch
+
+        longest = max(len(pair.ids) for pair in batch)
+        pad = self._model.tokenizer.pad_token_id or 0
+        arrays = {
+            "input_ids": np.full((len(batch), longest), pad, dtype=np.int64),
+            "token_type_ids": np.zeros((len(batch), longest), dtype=np.int64),
+            "attention_mask": np.zeros((len(batch), longest), dtype=np.int64),
+        }
+        for row, pair in enumerate(batch):
+            arrays["input_ids"][row, : len(pair.ids)] = pair.ids
+            arrays["token_type_ids"][row, : len(pair.ids)] = pair.types
+            arrays["attention_mask"][row, : len(pair.ids)] = 1
+        wanted = self._model.tokenizer.model_input_names
+        # One batch at a time: threads would only take the cores and the memory from each other.
+        with self._lock, torch.inference_mode():
+            inputs = {
+                name: torch.from_numpy(array).to(self.device)
+                for name, array in arrays.items()
+                if name in wanted
+            }
+            output: torch.Tensor = self._network(**inputs).logits
+            return output.float().cpu()
+
+
+def _load(name: str, directory: str, device: str | None) -> CrossEncoder:
+    import torch
+    from safetensors import SafetensorError
+    from sentence_transformers import CrossEncoder
+
+    if device is not None:
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise InvalidInputError(
+                f"the device {device!r} cannot be used ({str(error).splitlines()[0]}); "
+                "use cpu, cuda, cuda:1 or mps, or leave it out"
+            ) from error
+    try:
+        with quietly():
+            model: CrossEncoder = CrossEncoder(directory, device=device, local_files_only=True)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ModelNotFoundError(
+            f"the model {name!r} in {directory} cannot be read ({error}); get it again"
+        ) from error
+    architecture = type(model.transformers_model).__name__
+    if not architecture.endswith("ForSequenceClassification"):
+        raise InvalidInputError(
+            f"the model {name!r} is a {architecture}; name a sequence-classification cross-encoder"
+        )
+    # Weights may be stored in half precision; computing in it is slow or coarse on most CPUs.
+    model.float()
+    model.eval()
+    return model
+
+
+def _window(model: CrossEncoder, max_length: int | None) -> int:
+    positions = getattr(model.config, "max_position_embeddings", None)
+    limits = [model.max_seq_length, positions, max_length]
+    return min(limit for limit in limits if limit is not None)

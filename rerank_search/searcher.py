@@ -1,0 +1,298 @@
+"""Retrieve, then rerank: the one place where the two stages meet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import InvalidInputError, RerankError
+from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.ranking import ranked
+from rerank_search.reranking.base import Reranker, Scores
+from rerank_search.reranking.calls import scored, scored_in_time
+from rerank_search.reranking.fusion import RERANK, Fusion
+from rerank_search.retrieval.base import Retriever
+from rerank_search.types import Filter, Hit, SearchResponse
+
+if TYPE_CHECKING:
+    from rerank_search.index import Index
+
+QUERIES_AT_ONCE = 32
+"""Queries of a batch whose candidates are in memory together."""
+
+OnRerankError = Literal["raise", "first_stage"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    top_k: int
+    candidates: int
+    retriever: Retriever
+    filter: Filter | None
+    reranker: Reranker | None
+    budget_ms: float | None
+
+
+class Searcher:
+    """Searches an index in two stages. Threads may share one.
+
+    ``reranker`` is any Reranker, a name for CrossEncoderReranker, which is loaded now, or None
+    for the first stage alone. ``fusion`` "auto" takes the reranker's own (its ``fusion.json``),
+    where there is one; None sorts by the reranker's logit alone. ``on_rerank_error`` says what to
+    do when the reranker fails: raise RerankError, or return the first stage's ranking with
+    ``reranked`` False and the reason in ``degraded``. Errors of anything else are always raised.
+
+    >>> searcher = Searcher(Index.open("indexes/docs"))
+    >>> response = searcher.search("how do I join two paths", top_k=3)
+    >>> [hit.id for hit in response.hits]
+    ['os.path.join', 'posixpath.join', 'pathlib.PurePath.joinpath']
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        reranker: Reranker | str | None = DEFAULT_RERANKER,
+        *,
+        fusion: Fusion | Literal["auto"] | None = "auto",
+        on_rerank_error: OnRerankError = "raise",
+    ) -> None:
+        if on_rerank_error not in ("raise", "first_stage"):
+            raise InvalidInputError(
+                f"on_rerank_error={on_rerank_error!r} is unknown; use 'raise' or 'first_stage'"
+            )
+        if isinstance(reranker, str):
+            from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+
+            reranker = CrossEncoderReranker(reranker)
+        self._index = index
+        self._reranker = reranker
+        self._fusion = getattr(reranker, "fusion", None) if fusion == "auto" else fusion
+        self._on_rerank_error = on_rerank_error
+        self._signals = self._needed_signals()
+
+    def _needed_signals(self) -> frozenset[str]:
+        """The first stages whose scores the fusion will read from this index."""
+        if self._fusion is None:
+            return frozenset()
+        available = {RERANK, *self._index.first_stages}
+        return self._fusion.choose(frozenset(available)).signals - {RERANK}
+
+    def search(
+        self,
+        query: str,
+        *,
+        top_k: int = 10,
+        candidates: int = 100,
+        first_stage: str | None = None,
+        filter: Filter | None = None,
+        rerank: bool = True,
+        budget_ms: float | None = None,
+    ) -> SearchResponse:
+        """The best ``top_k`` documents for the query that the filter allows.
+
+        The first stage (the best the index has: hybrid, given vectors) fetches ``candidates``,
+        at least ``top_k``, and the reranker orders them.
+        ``Hit.score`` is the fused log-odds, or without a fusion the reranker's logit, or without
+        a second stage the first stage's score; ``stage_scores`` has them all.
+
+        ``budget_ms`` bounds the whole search: candidates are reranked in the first stage's order
+        while time is expected to be left, a few of them at least unless the first stage has used
+        it up. Those that were not keep the first stage's order below the others; their ``score``
+        goes on below the lowest of those by the first stage's differences.
+
+        A blank query, an empty index and a filter that nothing passes give no hits, with
+        ``reranked`` False and ``degraded`` None. Raises InvalidInputError, RerankError, and what
+        the index raises.
+        """
+        return self.search_batch(
+            [query],
+            top_k=top_k,
+            candidates=candidates,
+            first_stage=first_stage,
+            filter=filter,
+            rerank=rerank,
+            budget_ms=budget_ms,
+        )[0]
+
+    def search_batch(
+        self,
+        queries: Sequence[str],
+        *,
+        top_k: int = 10,
+        candidates: int = 100,
+        first_stage: str | None = None,
+        filter: Filter | None = None,
+        rerank: bool = True,
+        budget_ms: float | None = None,
+    ) -> list[SearchResponse]:
+        """``search`` for many queries; one response each, in their order.
+
+        What queries share (the first stage, documents) is timed, and counted against
+        ``budget_ms``, as each query's equal part of it.
+        """
+        _check_queries(queries)
+        for name, value in (("top_k", top_k), ("candidates", candidates)):
+            if value < 1:
+                raise InvalidInputError(f"{name}={value} must be at least 1")
+        if budget_ms is not None and not budget_ms > 0:
+            raise InvalidInputError(f"budget_ms={budget_ms} must be above 0; None is no limit")
+        reranker = self._reranker if rerank else None
+        depth = top_k if reranker is None else max(top_k, candidates)
+        retriever = self._index.retriever(first_stage or self._index.first_stages[-1])
+        plan = _Plan(top_k, depth, retriever, filter, reranker, budget_ms)
+        responses: list[SearchResponse] = []
+        for start in range(0, len(queries), QUERIES_AT_ONCE):
+            responses += self._search(queries[start : start + QUERIES_AT_ONCE], plan)
+        return responses
+
+    def _search(self, queries: Sequence[str], plan: _Plan) -> list[SearchResponse]:
+        asked = [query for query in queries if query.strip()]
+        found = iter(self._candidates(asked, plan))
+        empty = SearchResponse(
+            "", (), plan.retriever.name, 0, reranked=False, timings={"total": 0.0}
+        )
+        return [next(found) if query.strip() else replace(empty, query=query) for query in queries]
+
+    def _candidates(self, queries: Sequence[str], plan: _Plan) -> list[SearchResponse]:
+        """The responses to queries that are not blank."""
+        if not queries:
+            return []
+        watch = _Stopwatch()
+        rankings = plan.retriever.retrieve(queries, plan.candidates, filter=plan.filter)
+        watch.lap("first_stage")
+        rankings = self._with_documents(rankings)
+        watch.lap("documents")
+        if plan.reranker is not None and self._lack_signals(rankings):
+            rankings = self._index.stage_scores(queries, rankings)
+            watch.lap("stage_scores")
+        return [
+            self._respond(query, hits, plan, watch.share(len(queries)))
+            for query, hits in zip(queries, rankings, strict=True)
+        ]
+
+    def _with_documents(self, rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
+        """The hits with their documents; without those that are deleted since."""
+        ids = list(dict.fromkeys(hit.id for hits in rankings for hit in hits))
+        documents = dict(zip(ids, self._index.documents(ids), strict=True))
+        return [
+            [replace(hit, document=document) for hit in hits if (document := documents[hit.id])]
+            for hits in rankings
+        ]
+
+    def _lack_signals(self, rankings: Sequence[Sequence[Hit]]) -> bool:
+        return any(
+            not self._signals <= hit.stage_scores.keys() for hits in rankings for hit in hits
+        )
+
+    def _respond(
+        self, query: str, hits: Sequence[Hit], plan: _Plan, watch: _Stopwatch
+    ) -> SearchResponse:
+        scores, degraded = None, None
+        if plan.reranker is not None and hits:
+            try:
+                scores = _scores(plan.reranker, query, hits, plan.budget_ms, watch)
+            except RerankError as error:
+                if self._on_rerank_error == "raise":
+                    raise
+                degraded = f"RerankError: {error}"
+            watch.lap("rerank")
+        if scores is not None and len(scores.values) == 0:
+            degraded, scores = f"no time was left to rerank within {plan.budget_ms:g} ms", None
+        final = hits if scores is None else self._reordered(hits, scores.values)
+        final = [replace(hit, rank=rank) for rank, hit in enumerate(final[: plan.top_k], start=1)]
+        return SearchResponse(
+            query,
+            final,
+            plan.retriever.name,
+            candidates=len(hits),
+            reranked=scores is not None,
+            reranked_count=0 if scores is None else len(scores.values),
+            truncated=0 if scores is None else int(scores.truncated.sum()),
+            timings=watch.with_total(),
+            degraded=degraded,
+        )
+
+    def _reordered(self, hits: Sequence[Hit], logits: NDArray[np.float32]) -> list[Hit]:
+        """The hits with logits by their final score, then the others in their own order."""
+        count = len(logits)
+        final: NDArray[np.float32] | NDArray[np.float64] = logits
+        parts = [{RERANK: logit} for logit in logits.tolist()]
+        if self._fusion is not None:
+            signals = {
+                name: np.array([hit.stage_scores.get(name, 0.0) for hit in hits[:count]])
+                for name in self._signals
+            }
+            final = self._fusion.score({RERANK: logits, **signals})
+            for part, log_odds in zip(parts, final.tolist(), strict=True):
+                part["fused"] = log_odds
+        ordered = [
+            replace(hit, score=score, stage_scores={**hit.stage_scores, **part})
+            for _, score, (hit, part) in ranked(
+                (hit.id, score, (hit, part))
+                for hit, score, part in zip(hits[:count], final.tolist(), parts, strict=True)
+            )
+        ]
+        # One below the worst that was reranked, so that scores stay sorted over all hits.
+        offset = ordered[-1].score - 1 - (hits[count].score if count < len(hits) else 0.0)
+        return ordered + [replace(hit, score=hit.score + offset) for hit in hits[count:]]
+
+
+def passage(hit: Hit) -> str:
+    """What is reranked of a hit with its document: the title, a newline, the best passage."""
+    document = hit.document
+    if document is None:
+        raise InvalidInputError(f"the hit {hit.id!r} has no document to rerank; fetch it first")
+    text = document.text if hit.span is None else document.text[slice(*hit.span)]
+    return f"{document.title}\n{text}" if document.title else text
+
+
+def _scores(
+    reranker: Reranker, query: str, hits: Sequence[Hit], budget_ms: float | None, watch: _Stopwatch
+) -> Scores:
+    pairs = [(query, passage(hit)) for hit in hits]
+    if budget_ms is None:
+        return scored(reranker, pairs)
+    return scored_in_time(reranker, pairs, budget_ms - watch.elapsed(), time.perf_counter)
+
+
+class _Stopwatch:
+    """Milliseconds per stage of one query."""
+
+    def __init__(self, laps: dict[str, float] | None = None) -> None:
+        self._laps = laps or {}
+        self._before = sum(self._laps.values())
+        self._started = self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._laps[stage] = (now - self._last) * 1000
+        self._last = now
+
+    def share(self, queries: int) -> _Stopwatch:
+        """A watch for one of the queries, which goes on from its part of the laps."""
+        return _Stopwatch({stage: spent / queries for stage, spent in self._laps.items()})
+
+    def elapsed(self) -> float:
+        return self._before + (time.perf_counter() - self._started) * 1000
+
+    def with_total(self) -> dict[str, float]:
+        return {**self._laps, "total": self.elapsed()}
+
+
+def _check_queries(queries: Sequence[str]) -> None:
+    if isinstance(queries, str):
+        raise InvalidInputError(f"queries={queries!r} is one string; use search(), or a list")
+    for query in queries:
+        if not isinstance(query, str):
+            raise InvalidInputError(f"the query {query!r} is not a string")
+        try:
+            query.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInputError(
+                f"the query {query!r} has a lone surrogate at character {error.start}; remove it"
+            ) from error

@@ -1,0 +1,174 @@
+"""Conformance checks for retrievers and rerankers of your own, to be called from a test.
+
+    def test_my_reranker_conforms():
+        check_reranker(MyReranker())
+
+Each check raises ConformanceError, an AssertionError, that names the rule which is broken.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.ranking import ranked
+from rerank_search.reranking.base import Reranker
+from rerank_search.retrieval.base import Retriever
+from rerank_search.types import Filter, Hit
+
+THREADS = 4
+
+
+class ConformanceError(AssertionError):
+    """A rule of the contract is broken."""
+
+
+def check_reranker(reranker: Reranker, *, tolerance: float = 1e-3) -> None:
+    """One finite float32 logit per pair, whatever the order, the company and the thread.
+
+    ``tolerance`` bounds how far a pair's score may differ between batches.
+    """
+    pairs = [
+        ("how to join paths", "join path components with the separator of the system"),
+        ("how to join paths", "bread is baked in an oven"),
+        ("how to join paths", ""),
+        ("a", "long text " * 2_000),
+        ("naïve café 東京 🙂", 'query syntax ("AND" OR -x): [^1]* \x00 is plain text'),
+    ]
+    _require(bool(reranker.name), "name must not be empty")
+    scores = _checked_scores(reranker, pairs)
+    _checked_scores(reranker, [])
+    before = copy.deepcopy(pairs)
+    backwards = _checked_scores(reranker, pairs[::-1])[::-1]
+    _require(pairs == before, "score() must not change its input")
+    _require(
+        bool(np.allclose(scores, backwards, atol=tolerance)),
+        f"scores must follow their pairs: {scores.tolist()}, in reverse {backwards.tolist()}",
+    )
+    alone = np.array([_checked_scores(reranker, [pair])[0] for pair in pairs])
+    _require(
+        bool(np.allclose(scores, alone, atol=tolerance)),
+        f"a score must not depend on the batch: {scores.tolist()}, alone {alone.tolist()}",
+    )
+    with ThreadPoolExecutor(THREADS) as pool:
+        for result in pool.map(lambda _: _checked_scores(reranker, pairs), range(2 * THREADS)):
+            _require(
+                bool(np.allclose(scores, result, atol=tolerance)),
+                "threads that share a reranker must get the same scores",
+            )
+
+
+def check_retriever(
+    retriever: Retriever,
+    queries: Sequence[str],
+    *,
+    documents: int,
+    filter: Filter | None = None,
+    allows: Callable[[str], bool] | None = None,
+) -> None:
+    """Rankings in the total order, batch after batch the same, for any k and any query.
+
+    ``queries`` should find something; ``documents`` is how many there are. With ``filter``,
+    ``allows`` says by a document's id whether the filter allows it; it should allow some of the
+    documents that the queries find.
+    """
+    _require(bool(retriever.name), "name must not be empty")
+    _require(retriever.retrieve([], 5) == [], "no queries must give no rankings")
+    given = list(queries)
+    everything = retriever.retrieve(given, documents + 10)
+    _require(given == list(queries), "retrieve() must not change its input")
+    _require(len(everything) == len(given), "there must be one ranking per query")
+    for query, hits in zip(given, everything, strict=True):
+        _check_ranking(query, hits, most=documents)
+        _require(
+            _brief(retriever.retrieve([query], documents + 10)[0]) == _brief(hits),
+            f"a query alone must rank as in a batch: {query!r}",
+        )
+    for k in (1, 3):
+        for query, hits, best in zip(given, everything, retriever.retrieve(given, k), strict=True):
+            _check_ranking(query, best, most=k)
+            _require(
+                [hit.id for hit in best] == [hit.id for hit in hits[:k]],
+                f"k={k} must give the first {k} of the whole ranking of {query!r}",
+            )
+    for odd in ("", "  ", '"( AND : ^~ *', "\x00", "word " * 3_000):
+        _check_ranking(odd, retriever.retrieve([odd], 5)[0], most=5)
+    for wrong in (0, -1):
+        _require(_refuses(retriever, given[:1], wrong), f"k={wrong} must raise InvalidInputError")
+    if filter is not None and allows is not None:
+        _check_filter(retriever, given, documents, filter, allows)
+
+
+def _check_filter(
+    retriever: Retriever,
+    queries: Sequence[str],
+    documents: int,
+    filter: Filter,
+    allows: Callable[[str], bool],
+) -> None:
+    everything = retriever.retrieve(queries, documents)
+    before = copy.deepcopy(filter)
+    for k in (1, documents):
+        filtered = retriever.retrieve(queries, k, filter=filter)
+        _require(filter == before, "retrieve() must not change the filter")
+        for query, hits, best in zip(queries, everything, filtered, strict=True):
+            expected = {hit.id for hit in hits if allows(hit.id)}
+            found = {hit.id for hit in best}
+            _require(
+                all(allows(id) for id in found),
+                f"the filter must hold: {query!r} found {sorted(found)}",
+            )
+            _require(
+                len(found) >= min(k, len(expected)),
+                f"filtering must not cost hits: {query!r} found {len(found)}, there are at least "
+                f"{len(expected)}, k={k}",
+            )
+
+
+def _check_ranking(query: str, hits: Sequence[Hit], *, most: int) -> None:
+    about = f"the ranking of {query[:50]!r}"
+    _require(len(hits) <= most, f"{about} has {len(hits)} hits, and must have {most} at most")
+    _require(len({hit.id for hit in hits}) == len(hits), f"{about} must not repeat a document")
+    _require(all(math.isfinite(hit.score) for hit in hits), f"{about} must have finite scores")
+    _require(
+        [hit.rank for hit in hits] == list(range(1, len(hits) + 1)),
+        f"{about} must have the ranks 1, 2, 3 …",
+    )
+    order = [id for id, _, _ in ranked((hit.id, hit.score, None) for hit in hits)]
+    _require([hit.id for hit in hits] == order, f"{about} must be by score descending, then by id")
+
+
+def _refuses(retriever: Retriever, queries: Sequence[str], k: int) -> bool:
+    try:
+        retriever.retrieve(queries, k)
+    except InvalidInputError:
+        return True
+    return False
+
+
+def _brief(hits: Sequence[Hit]) -> list[tuple[str, float]]:
+    return [(hit.id, round(hit.score, 4)) for hit in hits]
+
+
+def _checked_scores(
+    reranker: Reranker, pairs: Sequence[tuple[str, str]]
+) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    scores = reranker.score(pairs)
+    _require(isinstance(scores, np.ndarray), f"score() must return an array, not {type(scores)}")
+    _require(scores.dtype == np.float32, f"scores must be float32, not {scores.dtype}")
+    _require(
+        scores.shape == (len(pairs),),
+        f"scores of {len(pairs)} pairs must have the shape ({len(pairs)},), not {scores.shape}",
+    )
+    _require(bool(np.isfinite(scores).all()), f"scores must be finite, not {scores.tolist()}")
+    return scores.reshape(len(pairs))
+
+
+def _require(holds: bool, rule: str) -> None:
+    if not holds:
+        raise ConformanceError(rule)

@@ -1,0 +1,100 @@
+"""Both stages over a plain list of texts, without an index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.ranking import ranked
+from rerank_search.reranking.base import LongDocuments, Reranker
+from rerank_search.reranking.calls import scored
+from rerank_search.retrieval.memory import MemoryRetriever
+from rerank_search.types import Document, Hit
+
+
+def rank_texts(
+    query: str,
+    texts: Sequence[str],
+    *,
+    top_k: int = 10,
+    candidates: int = 100,
+    reranker: Reranker | str = DEFAULT_RERANKER,
+    long_documents: LongDocuments = "truncate",
+) -> list[Hit]:
+    """The best ``top_k`` of the texts by the reranker's logit; a hit's id is its position.
+
+    Of more than ``candidates`` texts (at least ``top_k``), BM25 picks those that are reranked,
+    and the first of the others fill up where fewer share a word with the query. A text above the
+    reranker's window is cut, or with ``max_passage`` read as overlapping windows, of which the
+    best counts and is the hit's ``span``. A named reranker stays loaded for the next call.
+
+    >>> hits = rank_texts("how to join paths", ["bread and cheese", "join paths with a slash"])
+    >>> [hit.id for hit in hits]
+    ['1', '0']
+
+    A blank query or no texts give no hits. Raises InvalidInputError, RerankError,
+    ModelNotFoundError.
+    """
+    for name, value in (("top_k", top_k), ("candidates", candidates)):
+        if value < 1:
+            raise InvalidInputError(f"{name}={value} must be at least 1")
+    _check(query, "the query")
+    for position, text in enumerate(texts):
+        _check(text, f"text {position}")
+    if not query.strip() or not texts:
+        return []
+    bm25 = _prefilter(query, texts, max(top_k, candidates))
+    positions = list(bm25)
+    model = _loaded(reranker) if isinstance(reranker, str) else reranker
+    pairs = [(query, texts[position]) for position in positions]
+    scores = scored(model, pairs, long_documents=long_documents)
+    final = ranked(
+        (str(position), score, (position, span))
+        for position, score, span in zip(
+            positions, scores.values.tolist(), scores.spans, strict=True
+        )
+    )
+    return [
+        Hit(
+            id,
+            score,
+            rank,
+            document=Document(id, texts[position]),
+            stage_scores={**bm25[position], "rerank": score},
+            span=span,
+        )
+        for rank, (id, score, (position, span)) in enumerate(final[:top_k], start=1)
+    ]
+
+
+def _prefilter(query: str, texts: Sequence[str], candidates: int) -> dict[int, dict[str, float]]:
+    """Positions of the texts to rerank, each with its BM25 score where one was computed."""
+    if len(texts) <= candidates:
+        return {position: {} for position in range(len(texts))}
+    [hits] = MemoryRetriever(texts).retrieve([query], candidates)
+    chosen = {int(hit.id): dict(hit.stage_scores) for hit in hits}
+    others = (position for position in range(len(texts)) if position not in chosen)
+    for position, _ in zip(others, range(candidates - len(chosen)), strict=False):
+        chosen[position] = {"bm25": 0.0}
+    return chosen
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str) -> Reranker:
+    from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+
+    return CrossEncoderReranker(name)
+
+
+def _check(text: str, what: str) -> None:
+    if not isinstance(text, str):
+        raise InvalidInputError(f"{what} is no string: {text!r:.100}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"{what} has a lone surrogate at character {error.start}; remove it, for example with "
+            "text.encode(errors='replace').decode()"
+        ) from error

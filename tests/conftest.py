@@ -1,0 +1,120 @@
+"""Tiny real models, made once per session: a BERT with 2 layers of 32 units and seeded weights."""
+
+from __future__ import annotations
+
+import os
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before the libraries are imported: no test may reach a model hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import torch
+
+torch.set_num_threads(1)
+
+WORDS = """
+the a an of to in on at for with by from and or not is are was were be it this that these
+how what when where why which who do does can file files path paths folder directory join
+split read write open close line lines text string number list dict set sort search find
+index query document passage score rank model token word sentence bird river mountain sea
+boat harbour bridge tower garden apple pear bread cheese kitchen oven winter summer rain snow
+storm train station engine wheel music violin song paint colour red green blue old new long
+short fast slow small large first second last answer question fact city village king queen
+"""
+MAX_LENGTH = 64
+HIDDEN = 32
+
+
+def _tokenizer() -> Any:
+    """WordPiece over WORDS; every other printable ASCII word is spelled out by its characters."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = string.ascii_lowercase + string.digits
+    pieces = [*special, *letters, *("##" + letter for letter in letters), *string.punctuation]
+    vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys([*pieces, *WORDS.split()]))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS]:0 $A:0 [SEP]:0",
+        pair="[CLS]:0 $A:0 [SEP]:0 $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=MAX_LENGTH,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        unk_token="[UNK]",
+        sep_token="[SEP]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        mask_token="[MASK]",
+    )
+
+
+def _bert(directory: Path, kind: str, **options: Any) -> Path:
+    """A seeded BERT whose outputs depend mostly on which words there are."""
+    import transformers
+
+    tokenizer = _tokenizer()
+    torch.manual_seed(7)
+    config = transformers.BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=HIDDEN,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=MAX_LENGTH,
+        initializer_range=0.3,
+        **options,
+    )
+    model = getattr(transformers, kind)(config)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "word_embeddings" in name:
+                weight.div_(config.initializer_range)
+            elif "output" in name or "position" in name or "token_type" in name:
+                weight.mul_(0.1 if weight.ndim == 2 else 1.0)
+            elif name == "classifier.weight":
+                weight.mul_(10)
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
+def make_tiny_encoder(folder: Path) -> Path:
+    """A SentenceTransformer below ``folder``: 32 dimensions, window 64, mean pooling."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import (
+        Normalize,
+        Pooling,
+        Transformer,
+    )
+
+    base = _bert(folder / "tiny-bert", "BertModel")
+    directory = folder / "tiny-encoder"
+    modules = [Transformer(str(base), max_seq_length=MAX_LENGTH), Pooling(HIDDEN), Normalize()]
+    SentenceTransformer(modules=modules, device="cpu").save(str(directory), create_model_card=False)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a SentenceTransformer: 32 dimensions, window 64, mean pooling."""
+    return make_tiny_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(scope="session")
+def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a CrossEncoder with one label and window 64."""
+    return _bert(
+        tmp_path_factory.mktemp("tiny-reranker"), "BertForSequenceClassification", num_labels=1
+    )

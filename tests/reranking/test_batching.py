@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rerank_search.errors import RerankError
+from rerank_search.reranking.batching import halving, token_batches
+
+
+@given(
+    st.lists(st.integers(0, 300), max_size=60), st.integers(1, 2000), st.none() | st.integers(1, 9)
+)
+def test_batches_hold_every_item_once_within_the_budget(lengths, budget, most):
+    array = np.array(lengths, dtype=np.int64)
+    batches = list(token_batches(array, budget, most))
+
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or array[batch].max() * len(batch) <= budget
+        assert most is None or len(batch) <= most
+    flat = [lengths[i] for batch in batches for i in batch]
+    assert flat == sorted(flat, reverse=True)
+
+
+def _fits(most: int, error: RuntimeError):
+    sizes = []
+
+    def forward(batch):
+        sizes.append(len(batch))
+        if len(batch) > most:
+            raise error
+        return torch.tensor(batch)
+
+    return forward, sizes
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried"),
+    ],
+)
+def test_a_batch_above_memory_is_halved_until_it_fits(error):
+    forward, sizes = _fits(3, error)
+
+    assert halving(forward, list(range(10))).tolist() == list(range(10))
+    assert max(size for size in sizes if size <= 3) > 1
+
+
+def test_one_item_above_memory_is_an_error_that_says_what_to_do():
+    forward, _ = _fits(0, torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(RerankError, match="max_length"):
+        halving(forward, [1, 2, 3])
+
+
+def test_any_other_error_is_raised_as_it_is():
+    forward, sizes = _fits(0, RuntimeError("shape mismatch"))
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        halving(forward, [1, 2, 3])
+    assert sizes == [3]
+
+
+def test_a_real_failed_allocation_counts_as_out_of_memory():
+    with pytest.raises(RerankError, match="memory"):
+        halving(lambda batch: torch.empty(1 << 60), [1, 2])

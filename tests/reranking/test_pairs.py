@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.reranking.pairs import QUERY_SHARE, PairTokenizer
+
+WINDOW = 24
+SPECIALS = 3
+words = st.lists(st.sampled_from(["boat", "river", "bread", "zzq", "a", "😀"]), max_size=60)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_reranker: Path):
+    return AutoTokenizer.from_pretrained(tiny_reranker)
+
+
+@pytest.fixture(scope="module")
+def pairs(tokenizer):
+    return PairTokenizer(tokenizer, WINDOW)
+
+
+@given(query=words, text=words)
+@settings(max_examples=60)
+def test_pairs_are_laid_out_and_cut_as_by_the_models_own_tokenizer(tokenizer, pairs, query, text):
+    pair = (" ".join(query), " ".join(text))
+    [encoded] = pairs.encode([pair])
+    expected = tokenizer(*pair)
+    left, right = (len(tokenizer(side, add_special_tokens=False).input_ids) for side in pair)
+
+    assert encoded.truncated == (left + right + SPECIALS > WINDOW)
+    if left <= (WINDOW - SPECIALS) * QUERY_SHARE and right > 0:
+        expected = tokenizer(*pair, truncation="only_second", max_length=WINDOW)
+        assert encoded.ids.tolist() == expected.input_ids
+        assert encoded.types.tolist() == expected.token_type_ids
+    assert len(encoded.ids) == min(left + right + SPECIALS, WINDOW)
+
+
+@given(query=words, text=words)
+@settings(max_examples=60)
+def test_windows_overlap_fit_and_cover_the_whole_text(tokenizer, pairs, query, text):
+    whole = " ".join(text)
+    [windows] = pairs.windows([(" ".join(query), whole)])
+
+    assert all(len(window.ids) <= WINDOW for window in windows)
+    if len(windows) == 1:
+        assert windows[0].span is None
+        return
+    assert len({len(window.ids) for window in windows}) == 1
+    spans = [window.span for window in windows]
+    assert spans[0][0] == 0
+    assert spans[-1][1] == len(whole)
+    for (start, end), (next_start, next_end) in itertools.pairwise(spans):
+        assert start < next_start < end < next_end
+
+
+def test_a_text_that_fits_exactly_is_one_window(pairs):
+    [fits], [above, *_] = pairs.windows([("boat", "river " * 20), ("boat", "river " * 21)])
+    assert fits.span is None
+    assert above.span is not None
+
+
+def test_a_window_without_room_is_refused(tokenizer):
+    with pytest.raises(InvalidInputError, match="max_length=4"):
+        PairTokenizer(tokenizer, 4)
+
+
+def test_a_long_word_free_text_is_read_to_its_first_words(pairs):
+    [encoded] = pairs.encode([("boat", " " * 10_000 + "river bread")])
+    [expected] = pairs.encode([("boat", "river bread")])
+    assert encoded.ids.tolist() == expected.ids.tolist()
+    assert not encoded.truncated

