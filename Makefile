@@ -1,0 +1,45 @@
+# Works without activating anything: everything is installed into .venv and run from there.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
+
+.PHONY: demo test lint bench torture clean
+.DEFAULT_GOAL := demo
+
+# The runtime alone: enough for the demo, so that its first run is short.
+.venv/.runtime: pyproject.toml constraints.txt
+	@echo "Installing into .venv (a few minutes the first time) ..."
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline]'
+	@touch $@
+
+.venv/.development: .venv/.runtime
+	@echo "Installing what the tests need ..."
+	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline,bm25s,train,dev]'
+	@touch $@
+
+demo: .venv/.runtime
+	$(BIN)/rerank-search demo
+
+test: .venv/.development
+	$(BIN)/python -m pytest
+
+lint: .venv/.development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Writes tables to eval/results/.
+bench: .venv/.development
+	$(BIN)/python eval/benchmarks/first_stage.py
+	$(BIN)/python eval/benchmarks/search.py
+
+# Kills a writing process 200 times; the test suite does it 20 times.
+torture: .venv/.development
+	$(BIN)/python tests/torture.py 200
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf indexes/python-docs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
