@@ -1,0 +1,1 @@
+"""Where documents come from: files, and the documentation of the running Python."""

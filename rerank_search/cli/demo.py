@@ -1,0 +1,96 @@
+"""``rerank-search demo``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+from rerank_search.cli.location import FOLDER, new_index
+from rerank_search.cli.output import console, progress
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rerank_search.corpora.definition import Built
+    from rerank_search.types import SearchResponse
+
+NAME = "python-docs"
+QUERIES = (
+    "how do I join two paths",
+    "run a shell command and capture its output",
+    "wait for several coroutines at the same time",
+    "make a temporary folder that is removed afterwards",
+    "count how often each word occurs in a list",
+    "stop a program from the keyboard without a traceback",
+)
+SHOWN = 5
+
+
+def demo() -> None:
+    """Search this Python's own documentation, and show what the second stage changes."""
+    from rerank_search.index import Index
+    from rerank_search.models.registry import DEFAULT_RERANKER
+    from rerank_search.searcher import Searcher
+
+    started = time.perf_counter()
+    typer.echo("Reading the standard library's docstrings, indexing what is new ...")
+    built = _built()
+    typer.echo(
+        f"{built.index}: {built.documents:,} documents, {built.written:,} written now, "
+        f"in {time.perf_counter() - started:.1f} s"
+    )
+    with Index.open(built.index) as index:
+        searcher = Searcher(index, reranker=DEFAULT_RERANKER)
+        loading = time.perf_counter()
+        searcher.search("a first query loads both models", candidates=1)
+        typer.echo(f"Models loaded in {time.perf_counter() - loading:.1f} s")
+        for query in QUERIES:
+            response = searcher.search(query, top_k=100, candidates=100)
+            console().print(_side_by_side(response))
+            typer.echo(_times(response))
+    typer.echo(
+        f"\n{time.perf_counter() - started:.1f} s in all. Your own question: "
+        f'rerank-search search {NAME} "..."'
+    )
+
+
+def _built() -> Built:
+    from rerank_search.corpora.definition import Definition, build_index, load_definition
+
+    declared = FOLDER / f"{NAME}.toml"
+    definition = (
+        load_definition(declared) if declared.is_file() else Definition(source="python-docs")
+    )
+    with progress("indexing") as count:
+        return build_index(definition, new_index(NAME), progress=count)
+
+
+def _side_by_side(response: SearchResponse) -> Table:
+    """The first stage's ranking on the left, the reranked one with its moves on the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    from rerank_search.cli.results import first_stage_ranks, movement
+
+    before = first_stage_ranks(response)
+    first = sorted(response.hits, key=lambda hit: before[hit.id])
+    table = Table(
+        box=SIMPLE_HEAD, title=Text(response.query, style="bold"), title_justify="left", expand=True
+    )
+    table.add_column(justify="right", style="dim")
+    table.add_column(f"first stage ({response.first_stage})", ratio=1, no_wrap=True)
+    table.add_column("reranked", ratio=1, no_wrap=True)
+    table.add_column("moved", justify="right")
+    for rank, (left, right) in enumerate(
+        zip(first[:SHOWN], response.hits[:SHOWN], strict=True), start=1
+    ):
+        table.add_row(str(rank), left.id, right.id, movement(right, before))
+    return table
+
+
+def _times(response: SearchResponse) -> str:
+    stages = "   ".join(f"{stage} {ms:.0f} ms" for stage, ms in response.timings.items())
+    return f"  {stages}"

@@ -1,0 +1,54 @@
+"""``--filter`` as it is typed on a command line, made into a filter."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+
+import typer
+
+from rerank_search.corpora.lines import typed_value
+from rerank_search.types import Filter, JsonValue
+
+_CONDITION = re.compile(r"([^=<>!{}]+)(>=|<=|!=|=|>|<)(.*)", re.DOTALL)
+_OPERATORS = {"=": "$eq", "!=": "$ne", ">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
+
+
+def parsed_filter(arguments: Sequence[str]) -> Filter | None:
+    """All conditions joined by "and"; None where there is none.
+
+    ``key=value`` with ``=``, ``!=``, ``<``, ``<=``, ``>`` or ``>=``; a value that reads as a number
+    is one, in double quotes it is text. Or the JSON form, ``{"year": {"$gte": 2020}}``. Raises
+    typer.BadParameter for anything else.
+    """
+    conditions = [_condition(argument) for argument in arguments]
+    if len(conditions) < 2:
+        return conditions[0] if conditions else None
+    return {"$and": conditions}
+
+
+def _condition(argument: str) -> Filter:
+    if argument.lstrip().startswith("{"):
+        return _json_form(argument)
+    match = _CONDITION.fullmatch(argument)
+    if match is None:
+        raise typer.BadParameter(
+            f"--filter {argument}: write key=value (or != < <= > >=), or a JSON object."
+        )
+    key, operator, value = match.groups()
+    return {key.strip(): {_OPERATORS[operator]: _value(value.strip())}}
+
+
+def _json_form(argument: str) -> Filter:
+    try:
+        parsed: JsonValue = json.loads(argument)
+    except ValueError as error:
+        raise typer.BadParameter(f"--filter {argument}: it is not JSON ({error}).") from error
+    return dict(parsed)
+
+
+def _value(text: str) -> JsonValue:
+    if len(text) > 1 and text.startswith('"') and text.endswith('"'):
+        return text[1:-1]
+    return typed_value(text)

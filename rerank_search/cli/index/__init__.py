@@ -1,0 +1,28 @@
+"""``rerank-search index ...``: make, fill and look after indexes."""
+
+from __future__ import annotations
+
+import typer
+
+from rerank_search.cli.index import (
+    add,
+    build,
+    compact,
+    create,
+    delete,
+    info,
+    rebuild,
+    verify,
+)
+
+app = typer.Typer(
+    help="Make, fill and look after indexes.", no_args_is_help=True, rich_markup_mode=None
+)
+app.command("build")(build.build)
+app.command("create")(create.create)
+app.command("add")(add.add)
+app.command("delete")(delete.delete)
+app.command("info")(info.info)
+app.command("verify")(verify.verify)
+app.command("rebuild")(rebuild.rebuild)
+app.command("compact")(compact.compact)

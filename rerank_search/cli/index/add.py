@@ -1,0 +1,59 @@
+"""``rerank-search index add``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from rerank_search.cli.location import IndexArgument, existing_index
+from rerank_search.cli.output import Json, note, print_json, progress
+
+if TYPE_CHECKING:
+    from rerank_search.corpora.readers import SkippedLines
+
+
+def add(
+    index: IndexArgument,
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="JSONL, CSV or TSV, gzipped or not; - reads stdin."),
+    ],
+    format: Annotated[
+        Literal["jsonl", "csv", "tsv"] | None,
+        typer.Option(help="The format, where the file's name does not say it."),
+    ] = None,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Leave malformed lines out, and count them.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Add the documents of files; one whose id is there already is replaced."""
+    from rerank_search.corpora.readers import SkippedLines, read_documents
+    from rerank_search.index import Index
+
+    skipped = SkippedLines() if skip_invalid else None
+    with Index.open(existing_index(index)) as opened, progress("adding") as count:
+        documents = (
+            document
+            for file in files
+            for document in read_documents(file, format=format, skipped=skipped)
+        )
+        written = opened.add(documents, progress=count)
+        total = len(opened)
+    report_skipped(skipped)
+    if as_json:
+        print_json(
+            {"written": written, "skipped": skipped.count if skipped else 0, "documents": total}
+        )
+    else:
+        typer.echo(f"wrote {written:,} new or changed documents; the index has {total:,}")
+
+
+def report_skipped(skipped: SkippedLines | None) -> None:
+    """Name the first lines that were left out, and count them all, on the standard error."""
+    if skipped is None or not skipped.count:
+        return
+    for reason in skipped.reasons:
+        note(f"skipped: {reason}")
+    note(f"{skipped.count:,} malformed lines skipped")

@@ -1,0 +1,48 @@
+"""``rerank-search index build``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rerank_search.cli.index.add import report_skipped
+from rerank_search.cli.output import Json, print_json, progress
+
+
+def build(
+    definition: Annotated[
+        Path, typer.Argument(metavar="DEFINITION", help="Such as indexes/NAME.toml.")
+    ],
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Leave malformed lines out, and count them.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make the index of a definition, or bring it up to date.
+
+    indexes/NAME.toml becomes indexes/NAME. In an index that is there, only documents that have
+    changed are written, and those that the source no longer has are deleted.
+    """
+    from rerank_search.corpora.definition import build_index, load_definition
+    from rerank_search.corpora.readers import SkippedLines
+
+    if definition.suffix != ".toml":
+        raise typer.BadParameter(f"{definition}: the name of a definition ends in .toml.")
+    skipped = SkippedLines() if skip_invalid else None
+    with progress("indexing") as count:
+        built = build_index(
+            load_definition(definition),
+            definition.with_suffix(""),
+            skipped=skipped,
+            progress=count,
+        )
+    report_skipped(skipped)
+    if as_json:
+        print_json(built)
+    else:
+        typer.echo(
+            f"{built.index}: {built.documents:,} documents "
+            f"({built.written:,} written, {built.deleted:,} deleted)"
+        )

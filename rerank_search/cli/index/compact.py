@@ -1,0 +1,31 @@
+"""``rerank-search index compact``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from rerank_search.cli.location import IndexArgument, existing_index
+from rerank_search.cli.output import Json, print_json
+
+if TYPE_CHECKING:
+    from rerank_search.index import IndexInfo
+
+
+def compact(index: IndexArgument, as_json: Json = False) -> None:
+    """Give back the space of deleted and replaced documents."""
+    from rerank_search.index import Index
+
+    with Index.open(existing_index(index)) as opened:
+        before = _size(opened.info())
+        opened.compact()
+        after = _size(opened.info())
+    if as_json:
+        print_json({"bytes_before": before, "bytes_after": after})
+    else:
+        typer.echo(f"{before:,} bytes before, {after:,} after")
+
+
+def _size(info: IndexInfo) -> int:
+    return info.bytes_documents + info.bytes_bm25 + info.bytes_dense

@@ -1,0 +1,49 @@
+"""``rerank-search index create``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rerank_search.cli.location import IndexArgument, new_index
+from rerank_search.cli.output import Json, print_json
+
+
+def create(
+    index: IndexArgument,
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Bi-encoder of the dense stage.  [default: all-MiniLM-L6-v2]"),
+    ] = None,
+    no_encoder: Annotated[
+        bool, typer.Option("--no-encoder", help="No dense stage: BM25 alone.")
+    ] = False,
+    analyzer: Annotated[
+        str, typer.Option(help="Words of the BM25 stage: english (stemmed) or plain.")
+    ] = "english",
+    no_passages: Annotated[
+        bool, typer.Option("--no-passages", help="Do not split long documents.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Create an empty index.
+
+    For everything else that can be chosen write a definition, and use `index build`.
+    """
+    from rerank_search.corpora.definition import IndexSettings
+
+    if encoder is not None and no_encoder:
+        raise typer.BadParameter("--encoder and --no-encoder exclude each other.")
+    chosen: dict[str, object] = {"analyzer": analyzer}
+    if encoder is not None or no_encoder:
+        chosen["encoder"] = False if no_encoder else encoder
+    if no_passages:
+        chosen["passages"] = False
+    path = new_index(index)
+    with IndexSettings.model_validate(chosen).create_index(path):
+        pass
+    if as_json:
+        print_json({"index": path})
+    else:
+        typer.echo(f"created {path}")

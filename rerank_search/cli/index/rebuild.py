@@ -1,0 +1,22 @@
+"""``rerank-search index rebuild``."""
+
+from __future__ import annotations
+
+import typer
+
+from rerank_search.cli.location import IndexArgument, existing_index
+from rerank_search.cli.output import Json, print_json, progress
+
+
+def rebuild(index: IndexArgument, as_json: Json = False) -> None:
+    """Make the BM25 and dense structures anew from the stored documents."""
+    from rerank_search.index import Index
+
+    path = existing_index(index)
+    with Index.open(path, for_repair=True) as opened, progress("rebuilding") as count:
+        opened.rebuild(progress=count)
+        total = len(opened)
+    if as_json:
+        print_json({"documents": total})
+    else:
+        typer.echo(f"rebuilt from {total:,} documents")

@@ -1,0 +1,95 @@
+"""The command line: its commands, and what its errors look like."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from rerank_search.cli import demo, search, train
+from rerank_search.cli.index import app as index_app
+from rerank_search.errors import InvalidDocumentError, InvalidInputError, RerankSearchError
+
+FAILED = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="rerank-search",
+    help="Two-stage search: BM25 and dense retrieval, then a cross-encoder.",
+    no_args_is_help=True,
+    # Plain help and errors: one line each in a pipe, and a start without loading rich.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(index_app, name="index")
+app.command("search")(search.search)
+app.command("train")(train.train)
+app.command("demo")(demo.demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"rerank-search {version('rerank-search')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Two-stage search: BM25 and dense retrieval, then a cross-encoder."""
+
+
+def main() -> None:
+    """Run the command line and exit: 0 fine, 1 failed, 2 wrong usage, 130 interrupted."""
+    _quiet_models()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal that cannot show a character of a document is no reason to fail.
+            stream.reconfigure(errors="replace")
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        app()
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else FAILED
+    except RerankSearchError as error:
+        status = _failed(error)
+    if status == INTERRUPTED:
+        typer.echo("interrupted", err=True)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone (`| head`): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = FAILED
+    return status
+
+
+def _failed(error: RerankSearchError) -> int:
+    from rerank_search.settings import Settings
+
+    if Settings().debug:
+        raise error
+    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    # A malformed document is a fault of a file, the other unusable values are arguments.
+    of_usage = isinstance(error, InvalidInputError) and not isinstance(error, InvalidDocumentError)
+    return WRONG_USAGE if of_usage else FAILED
+
+
+def _quiet_models() -> None:
+    """Keep the libraries' loading bars and advice out of the output."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

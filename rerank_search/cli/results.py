@@ -1,0 +1,78 @@
+"""A ranking as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.table import Table
+from rich.text import Text
+
+from rerank_search.ranking import ranked
+from rerank_search.types import Hit, SearchResponse
+
+_SNIPPET = 160
+
+
+def results_table(response: SearchResponse, top_k: int) -> Table:
+    """The first ``top_k`` hits: rank, move since the first stage, text and score.
+
+    ``response`` holds all candidates, so that their order in the first stage is known.
+    """
+    before = first_stage_ranks(response)
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    table.add_column(justify="right", style="bold")
+    if response.reranked:
+        table.add_column(justify="right")
+    table.add_column(overflow="fold")
+    table.add_column(justify="right")
+    for hit in response.hits[:top_k]:
+        moved = [movement(hit, before)] if response.reranked else []
+        table.add_row(str(hit.rank), *moved, _text(hit), f"{hit.score:.3f}")
+    return table
+
+
+def first_stage_ranks(response: SearchResponse) -> Mapping[str, int]:
+    """Where each hit stood before it was reranked, counted from 1."""
+    scored = ((hit.id, hit.stage_scores[response.first_stage], None) for hit in response.hits)
+    return {id: rank for rank, (id, _, _) in enumerate(ranked(scored), start=1)}
+
+
+def movement(hit: Hit, before: Mapping[str, int]) -> Text:
+    """How many ranks the second stage moved a hit: up, down, or not at all."""
+    rise = before[hit.id] - hit.rank
+    if rise == 0:
+        return Text("=", style="dim")
+    return Text(f"↑{rise}", style="green") if rise > 0 else Text(f"↓{-rise}", style="red")
+
+
+def summary(response: SearchResponse) -> str:
+    """One line: what was done, and how long it took."""
+    if not response.hits:
+        return "nothing found"
+    done = f"{response.candidates} candidates by {response.first_stage}"
+    if response.reranked:
+        done += f", {response.reranked_count} reranked"
+        if response.truncated:
+            done += f" ({response.truncated} cut to the model's window)"
+    elif response.degraded:
+        done += f", not reranked: {response.degraded}"
+    times = ", ".join(f"{stage} {ms:.0f} ms" for stage, ms in response.timings.items())
+    return f"{done}. {times}"
+
+
+def _text(hit: Hit) -> Text:
+    text = Text(hit.id, style="bold")
+    document = hit.document
+    if document is None:
+        return text
+    if document.title and document.title != hit.id:
+        text.append(f"\n{_shortened(document.title)}", style="cyan")
+    start, end = hit.span or (0, len(document.text))
+    if snippet := _shortened(document.text[start:end]):
+        text.append(f"\n{snippet}", style="not bold dim")
+    return text
+
+
+def _shortened(text: str) -> str:
+    flat = " ".join(text[: 4 * _SNIPPET].split())
+    return flat if len(flat) <= _SNIPPET else f"{flat[: _SNIPPET - 1]}…"

@@ -1,0 +1,78 @@
+"""``rerank-search search``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from rerank_search.cli.filter_argument import parsed_filter
+from rerank_search.cli.location import IndexArgument, existing_index
+from rerank_search.cli.output import Json, console, print_json
+
+FirstStage = Literal["bm25", "dense", "hybrid"]
+
+
+def search(
+    index: IndexArgument,
+    query: Annotated[str, typer.Argument(help="What to look for, in plain words.")],
+    first_stage: Annotated[
+        FirstStage | None,
+        typer.Option(help="What fetches the candidates.  [default: hybrid, or what there is]"),
+    ] = None,
+    candidates: Annotated[
+        int, typer.Option(min=1, help="How many are fetched and reranked.")
+    ] = 100,
+    top_k: Annotated[int, typer.Option(min=1, help="How many are shown.")] = 10,
+    filter: Annotated[
+        list[str],
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Search only documents with this metadata; also != < <= > >=, or a JSON object. "
+            "Repeated: all of them.",
+        ),
+    ] = [],  # noqa: B006 (typer copies it)
+    reranker: Annotated[
+        str | None,
+        typer.Option(
+            help="A cross-encoder: name, folder or hub id.  [default: rerank-search-base]"
+        ),
+    ] = None,
+    no_rerank: Annotated[bool, typer.Option("--no-rerank", help="The first stage alone.")] = False,
+    no_fusion: Annotated[
+        bool, typer.Option("--no-fusion", help="Rank by the cross-encoder alone.")
+    ] = False,
+    budget_ms: Annotated[
+        int | None, typer.Option(min=1, help="Rerank only what fits into these milliseconds.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Search an index in two stages."""
+    from rerank_search.index import Index
+    from rerank_search.models.registry import DEFAULT_RERANKER
+    from rerank_search.searcher import Searcher
+
+    allowed = parsed_filter(filter)
+    with Index.open(existing_index(index)) as opened:
+        searcher = Searcher(
+            opened,
+            reranker=None if no_rerank else reranker or DEFAULT_RERANKER,
+            fusion=None if no_fusion else "auto",
+        )
+        response = searcher.search(
+            query,
+            # People also see where a hit stood after the first stage, which takes them all.
+            top_k=top_k if as_json or no_rerank else max(top_k, candidates),
+            candidates=candidates,
+            first_stage=first_stage,
+            filter=allowed,
+            budget_ms=budget_ms,
+        )
+    if as_json:
+        print_json(response)
+    else:
+        from rerank_search.cli.results import results_table, summary
+
+        if response.hits:
+            console().print(results_table(response, top_k))
+        typer.echo(summary(response))

@@ -1,0 +1,163 @@
+"""An index, declared once: the file indexes/NAME.toml, and the index that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rerank_search.corpora.python_docs import python_docs
+from rerank_search.corpora.readers import SkippedLines, read_documents
+from rerank_search.declared import read_toml, validated
+from rerank_search.errors import IndexMismatchError, InvalidInputError
+from rerank_search.index import Index
+from rerank_search.models.registry import DEFAULT_ENCODER
+from rerank_search.storage.manifest import Bm25Settings, Manifest
+from rerank_search.storage.passages import Passages
+from rerank_search.types import Document
+
+
+class IndexSettings(BaseModel):
+    """What an index is made with; the arguments of Index.create.
+
+    TOML has no null: ``encoder = false`` is an index without a dense stage, ``passages = false``
+    one whose documents are not split.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    encoder: str | Literal[False] = DEFAULT_ENCODER
+    analyzer: str = "english"
+    passages: Passages | Literal[False] = Passages()
+    bm25: Bm25Settings = Bm25Settings()
+    vector_dtype: Literal["float32", "float16"] = "float32"
+    hnsw_above: int = Field(default=200_000, ge=0)
+
+    def create_index(self, path: Path) -> Index:
+        """Create an empty index. Raises what Index.create raises."""
+        return Index.create(
+            path,
+            encoder=self.encoder or None,
+            analyzer=self.analyzer,
+            passages=self.passages or None,
+            bm25=self.bm25,
+            vector_dtype=self.vector_dtype,
+            hnsw_above=self.hnsw_above,
+        )
+
+
+class Definition(IndexSettings):
+    """An index and where its documents come from.
+
+    ``source = "python-docs"`` is the documentation of the running interpreter; else ``files``
+    names JSONL, CSV and TSV files, relative to the definition, ``*`` and ``?`` allowed.
+    """
+
+    source: Literal["python-docs", "files"] = "files"
+    files: list[str] = []
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Definition:
+        if (self.source == "files") != bool(self.files):
+            raise ValueError('give files = ["corpus.jsonl"], or source = "python-docs" alone')
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An index that is as its definition says, and what that took.
+
+    ``written`` counts documents that were new or had changed, ``deleted`` those that the source
+    no longer has.
+    """
+
+    index: Path
+    documents: int
+    written: int
+    deleted: int
+
+
+def load_definition(path: Path) -> Definition:
+    """Read a definition; its files are found relative to its folder.
+
+    Raises InvalidInputError with the key that is wrong, or the file that is not there.
+    """
+    definition = validated(Definition, read_toml(path), path)
+    return definition.model_copy(update={"files": _found(definition.files, path.parent)})
+
+
+def build_index(
+    definition: Definition,
+    folder: Path,
+    *,
+    skipped: SkippedLines | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Built:
+    """Make the index of a definition in ``folder``.
+
+    An index that is there is brought up to date: what has changed is written, what the source
+    no longer has is deleted; repeated after an interruption, it goes on. Raises
+    InvalidDocumentError (see ``read_documents``), IndexMismatchError where the index was made
+    with other settings, and what Index raises.
+    """
+    with _opened(definition, folder) as index:
+        seen: set[str] = set()
+
+        def documents() -> Iterator[Document]:
+            for document in _documents(definition, skipped):
+                seen.add(document.id)
+                yield document
+
+        written = index.add(documents(), progress=progress)
+        deleted = index.delete([id for id in index.ids() if id not in seen])
+        return Built(folder, len(index), written, deleted)
+
+
+def _found(patterns: list[str], folder: Path) -> list[str]:
+    found: list[str] = []
+    for pattern in patterns:
+        # Path.glob takes no absolute patterns.
+        matches = sorted(glob(str(folder / pattern), recursive=True))  # noqa: PTH207
+        if not matches:
+            raise InvalidInputError(f"{folder / pattern}: there is no such file")
+        found.extend(matches)
+    return found
+
+
+def _documents(definition: Definition, skipped: SkippedLines | None) -> Iterator[Document]:
+    if definition.source == "python-docs":
+        yield from python_docs()
+    for file in definition.files:
+        yield from read_documents(file, skipped=skipped)
+
+
+def _opened(definition: Definition, folder: Path) -> Index:
+    if not folder.exists():
+        return definition.create_index(folder)
+    _check_settings(definition, folder)
+    return Index.open(folder)
+
+
+def _check_settings(definition: Definition, folder: Path) -> None:
+    manifest = Manifest.read(folder)
+    wanted = definition.passages
+    if wanted and wanted.tokens is None and manifest.passages:
+        # The manifest has the encoder's window, which stands for None.
+        wanted = wanted.model_copy(update={"tokens": manifest.passages.tokens})
+    for key, now, made in (
+        ("encoder", definition.encoder, manifest.encoder.name if manifest.encoder else False),
+        ("analyzer", definition.analyzer, manifest.analyzer),
+        ("passages", wanted, manifest.passages or False),
+        ("bm25", definition.bm25, manifest.bm25),
+        ("vector_dtype", definition.vector_dtype, manifest.vector_dtype),
+        ("hnsw_above", definition.hnsw_above, manifest.hnsw_above),
+    ):
+        if now != made:
+            raise IndexMismatchError(
+                f"{folder} was made with {key} = {made!r}, and its definition says {now!r}: "
+                "remove the folder and build again, or change the definition back"
+            )

@@ -1,0 +1,112 @@
+"""One line of a file of documents, made into a Document or rejected with the reason."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from rerank_search.errors import InvalidDocumentError
+from rerank_search.types import Document, JsonValue
+
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?")
+_NAMED = ("_id", "id", "text", "title", "metadata")
+
+
+def document_of_json(line: bytes) -> Document:
+    """The document of one line of JSONL. Raises InvalidDocumentError with the bare reason."""
+    try:
+        record = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise InvalidDocumentError(f"not UTF-8 (byte {error.start + 1})") from error
+    except json.JSONDecodeError as error:
+        raise InvalidDocumentError(f"not JSON ({error.msg}, column {error.colno})") from error
+    except ValueError as error:
+        raise InvalidDocumentError(f"not usable JSON ({error})") from error
+    except RecursionError as error:
+        raise InvalidDocumentError("not usable JSON (nested too deeply)") from error
+    if not isinstance(record, dict):
+        raise InvalidDocumentError(f"not a JSON object but {_kind(record)}")
+    if "text" not in record:
+        raise InvalidDocumentError("no 'text'")
+    return Document(
+        id=_id(record),
+        text=_text(record, "text"),
+        title=_text(record, "title"),
+        metadata=_metadata(record),
+    )
+
+
+def document_of_row(header: Sequence[str], row: Sequence[str]) -> Document:
+    """The document of one row of CSV or TSV, whose header names ``id`` and ``text``.
+
+    Empty cells are no metadata, others are typed by ``typed_value``. Raises
+    InvalidDocumentError with the bare reason.
+    """
+    if len(row) != len(header):
+        raise InvalidDocumentError(f"{len(row)} cells, where the header names {len(header)}")
+    cells = dict(zip(header, row, strict=True))
+    return Document(
+        id=cells.pop("id"),
+        text=cells.pop("text"),
+        title=cells.pop("title", ""),
+        metadata={name: typed_value(cell) for name, cell in cells.items() if cell},
+    )
+
+
+def typed_value(text: str) -> str | int | float | bool:
+    """A bare word as metadata: ``true``, ``false`` and plain numbers are that, the rest is text.
+
+    A number that would be written differently (``007``, ``3.10``, ``1e3``) stays text, so that
+    nothing is lost. The same rule reads the cells of a CSV and ``--filter key=value``.
+    """
+    if text in ("true", "false"):
+        return text == "true"
+    if not _NUMBER.fullmatch(text):
+        return text
+    value: int | float = float(text) if "." in text else int(text)
+    return value if str(value) == text else text
+
+
+def _id(record: dict[str, JsonValue]) -> str:
+    if "_id" in record and "id" in record:
+        raise InvalidDocumentError("both '_id' and 'id'")
+    value = record.get("_id", record.get("id"))
+    if value is None:
+        raise InvalidDocumentError("no 'id' (or '_id')")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise InvalidDocumentError(f"'id' is {_kind(value)}, not a string")
+    return value
+
+
+def _text(record: dict[str, JsonValue], key: str) -> str:
+    value = record.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InvalidDocumentError(f"{key!r} is {_kind(value)}, not a string")
+    return value
+
+
+def _metadata(record: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    metadata = record.get("metadata")
+    if metadata is None:
+        metadata = {}
+    if not isinstance(metadata, dict):
+        raise InvalidDocumentError(f"'metadata' is {_kind(metadata)}, not an object")
+    further = {key: value for key, value in record.items() if key not in _NAMED}
+    if both := sorted(metadata.keys() & further.keys()):
+        raise InvalidDocumentError(f"{both[0]!r} stands both beside and inside 'metadata'")
+    return {**metadata, **further}
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise InvalidDocumentError(f"{name} is not a JSON number")
+
+
+def _kind(value: JsonValue) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
+    return "null" if value is None else names.get(type(value), "a number")

@@ -1,0 +1,176 @@
+"""Reading files of documents: JSONL, CSV and TSV, gzipped or not, one document at a time."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from io import BufferedReader, TextIOWrapper
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeVar, cast, get_args
+
+from rerank_search.corpora.lines import document_of_json, document_of_row
+from rerank_search.errors import InvalidDocumentError, InvalidInputError
+from rerank_search.storage.records import checked
+from rerank_search.types import Document
+
+Format = Literal["jsonl", "csv", "tsv"]
+Content = TypeVar("Content")
+
+STDIN = "-"
+_GZIP_MAGIC = b"\x1f\x8b"
+_FORMATS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+}
+
+
+@dataclass(slots=True)
+class SkippedLines:
+    """The lines that a reader left out: how many, and the reasons of the first ten."""
+
+    count: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+    def add(self, reason: str) -> None:
+        """Count a line that was left out."""
+        self.count += 1
+        if len(self.reasons) < 10:
+            self.reasons.append(reason)
+
+
+def read_documents(
+    source: str | Path, *, format: Format | None = None, skipped: SkippedLines | None = None
+) -> Iterator[Document]:
+    """The documents of one file, streamed; memory holds one line at a time.
+
+    ``source`` is a path, or ``-`` for the standard input. Gzip is recognised by its first
+    bytes, the format by the name (``corpus.jsonl.gz``, ``.csv``, ``.tsv``; JSONL for the
+    standard input); ``format`` overrules it. The text is UTF-8.
+
+    JSONL: one object a line, with ``_id`` (BEIR) or ``id``, ``text``, and as they like
+    ``title`` and ``metadata``; further keys are metadata. CSV and TSV: a header that names the
+    columns ``id`` (or ``_id``), ``text`` and as they like ``title``; the others are metadata.
+
+    With ``skipped`` a malformed line is counted there and left out; without, it raises
+    InvalidDocumentError with file, line and reason. Raises InvalidInputError for a file that
+    is not there or a format that is not known.
+    """
+    name = "standard input" if str(source) == STDIN else str(source)
+    chosen = format or _format_of(source)
+    with _opened(source) as raw:
+        stream = _decompressed(raw)
+        lines = _json_lines(stream) if chosen == "jsonl" else _rows(stream, chosen)
+        try:
+            for line, record in lines:
+                if isinstance(record, Document):
+                    yield record
+                elif skipped is not None:
+                    skipped.add(f"{name}, line {line}: {record}")
+                else:
+                    raise InvalidDocumentError(
+                        f"{name}, line {line}: {record}. Mend the line, or leave such lines out "
+                        "(--skip-invalid; in Python skipped=SkippedLines())."
+                    )
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InvalidDocumentError(
+                f"{name} is not a whole gzip file ({error}): fetch or compress it again."
+            ) from error
+
+
+def _format_of(source: str | Path) -> Format:
+    if str(source) == STDIN:
+        return "jsonl"
+    path = Path(source)
+    suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
+    if (known := _FORMATS.get(suffix.lower())) is None:
+        raise InvalidInputError(
+            f"{path}: the name does not say the format. Name it (--format "
+            f"{'|'.join(get_args(Format))}; in Python format=...), or end the file's name in "
+            f"{', '.join(_FORMATS)}."
+        )
+    return known
+
+
+def _opened(source: str | Path) -> BufferedReader:
+    if str(source) == STDIN:
+        # A second file object on the same descriptor, so that closing it leaves sys.stdin alone.
+        return open(sys.stdin.fileno(), "rb", closefd=False)
+    try:
+        return Path(source).open("rb")
+    except OSError as error:
+        raise InvalidInputError(
+            f"{source} cannot be read ({error.strerror}): check the path."
+        ) from error
+
+
+def _decompressed(raw: BufferedReader) -> BinaryIO:
+    if raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC):
+        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+    return raw
+
+
+def _json_lines(stream: BinaryIO) -> Iterator[tuple[int, Document | str]]:
+    for number, line in enumerate(stream, start=1):
+        content = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if not content.strip():
+            continue
+        yield number, _document_or_reason(document_of_json, content, number)
+
+
+def _rows(stream: BinaryIO, format: Format) -> Iterator[tuple[int, Document | str]]:
+    # Python's limit of 131,072 characters a cell is for the whole process, and a document may
+    # well be longer; the largest value that every platform takes.
+    csv.field_size_limit(2**31 - 1)
+    # Bytes that are not UTF-8 become lone surrogates, which the check of the row rejects: so
+    # that one bad row doesn't end the whole file.
+    with TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="") as text:
+        rows = csv.reader(text, delimiter="\t" if format == "tsv" else ",", strict=True)
+        header: list[str] | None = None
+        while (row := _next_row(rows)) is not None:
+            if isinstance(row, csv.Error):
+                yield rows.line_num, f"not {format.upper()} ({row})"
+            elif row and header is None:
+                header = _checked_header(row)
+            elif row and header is not None:
+                made = partial(document_of_row, header)
+                yield rows.line_num, _document_or_reason(made, row, rows.line_num)
+
+
+def _next_row(rows: Iterator[list[str]]) -> list[str] | csv.Error | None:
+    try:
+        return next(rows, None)
+    except csv.Error as error:
+        return error
+
+
+def _document_or_reason(
+    made: Callable[[Content], Document], content: Content, line: int
+) -> Document | str:
+    try:
+        document = made(content)
+        checked(document, line)
+    except InvalidDocumentError as error:
+        return str(error)
+    return document
+
+
+def _checked_header(header: list[str]) -> list[str]:
+    """The header, or InvalidInputError: without a usable one no line can be read."""
+    names = ["id" if name == "_id" else name for name in header]
+    missing = [name for name in ("id", "text") if name not in names]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if missing or repeated:
+        problem = f"no column {missing[0]!r}" if missing else f"column {repeated[0]!r} twice"
+        raise InvalidInputError(
+            f"The header ({', '.join(header)}) has {problem}: the first line names the columns "
+            "id, text, as you like title, and the metadata, each once."
+        )
+    return names

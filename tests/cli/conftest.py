@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from rerank_search.cli.main import app
+
+LINES = [
+    {"id": "join", "text": "join two paths", "title": "Paths", "module": "os", "year": 2020},
+    {"id": "shell", "text": "run a shell command", "module": "subprocess", "year": 2021},
+    {"id": "split", "text": "split a path into two parts", "module": "os", "year": 2022},
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RERANK_SEARCH_HOME", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def run() -> Callable[..., Result]:
+    """The command line in this process: quick, but without what happens around it."""
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(app, arguments)
+
+    return invoke
+
+
+@pytest.fixture
+def program() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command line as a process: exit codes, streams, errors."""
+
+    def invoke(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from rerank_search.cli.main import main; main()", *arguments],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **environment},
+            check=False,
+        )
+
+    return invoke
+
+
+@pytest.fixture
+def notes(folder: Path, run: Callable[..., Result]) -> Path:
+    """An index of three documents, without a dense stage, at indexes/notes."""
+    corpus = folder / "notes.jsonl"
+    corpus.write_text("".join(json.dumps(line) + "\n" for line in LINES))
+    assert run("index", "create", "notes", "--no-encoder").exit_code == 0
+    assert run("index", "add", "notes", str(corpus)).exit_code == 0
+    return folder / "indexes" / "notes"
+
+
+@pytest.fixture
+def answer(run: Callable[..., Result]) -> Callable[..., Any]:
+    """What a command prints with --json."""
+
+    def ask(*arguments: str) -> Any:
+        result = run(*arguments, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return ask

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from rerank_search import Index
+from rerank_search.errors import (
+    IndexExistsError,
+    IndexMismatchError,
+    IndexNotFoundError,
+    InvalidDocumentError,
+    InvalidInputError,
+)
+
+Run = Callable[..., Result]
+Answer = Callable[..., Any]
+
+
+def test_a_plain_name_is_created_below_indexes(folder: Path, answer: Answer) -> None:
+    assert answer("index", "create", "notes", "--no-encoder") == {"index": "indexes/notes"}
+    assert (folder / "indexes" / "notes" / "manifest.json").is_file()
+
+
+def test_a_path_is_created_where_it_says(folder: Path, run: Run) -> None:
+    assert run("index", "create", "./here", "--no-encoder").exit_code == 0
+    assert (folder / "here" / "manifest.json").is_file()
+
+
+def test_names_are_found_below_the_home_folder_too(
+    folder: Path, answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = folder / "home"
+    monkeypatch.setenv("RERANK_SEARCH_HOME", str(home))
+    answer("index", "create", "notes", "--no-encoder")
+    assert (home / "notes").is_dir()
+    (folder / "indexes").mkdir()
+    assert answer("index", "info", "notes")["documents"] == 0
+
+
+def test_an_unknown_name_is_an_error_that_names_those_there_are(notes: Path, run: Run) -> None:
+    result = run("index", "info", "nodes")
+    assert isinstance(result.exception, IndexNotFoundError)
+    assert "notes" in str(result.exception)
+
+
+def test_creating_an_index_twice_is_an_error(notes: Path, run: Run) -> None:
+    result = run("index", "create", "notes", "--no-encoder")
+    assert isinstance(result.exception, IndexExistsError)
+
+
+def test_encoder_and_no_encoder_exclude_each_other(folder: Path, run: Run) -> None:
+    assert run("index", "create", "n", "--encoder", "x", "--no-encoder").exit_code == 2
+
+
+def test_create_passes_its_options_on(folder: Path, answer: Answer, tiny_encoder: Path) -> None:
+    options = ("--encoder", str(tiny_encoder), "--analyzer", "plain", "--no-passages")
+    answer("index", "create", "notes", *options)
+    info = answer("index", "info", "notes")
+    assert info["encoder"] == str(tiny_encoder)
+    assert info["analyzer"] == "plain"
+    assert info["passage_tokens"] is None
+
+
+def test_add_says_what_was_written(notes: Path, answer: Answer, folder: Path) -> None:
+    more = folder / "more.jsonl"
+    more.write_text('{"id": "new", "text": "x"}\n{"id": "split", "text": "another text"}\n')
+    found = answer("index", "add", "notes", str(more))
+    assert found == {"written": 2, "skipped": 0, "documents": 4}
+
+
+def test_a_malformed_line_stops_and_what_was_there_stays(
+    notes: Path, run: Run, answer: Answer, folder: Path
+) -> None:
+    (folder / "bad.jsonl").write_text('{"id": "new", "text": "x"}\nnonsense\n')
+    result = run("index", "add", "notes", "bad.jsonl")
+    assert isinstance(result.exception, InvalidDocumentError)
+    assert "bad.jsonl, line 2" in str(result.exception)
+    assert answer("index", "verify", "notes") == {"problems": []}
+    with Index.open(notes, read_only=True) as index:
+        assert {"join", "shell", "split"} <= set(index.ids())
+
+
+def test_skip_invalid_counts_the_lines_and_goes_on(notes: Path, run: Run, folder: Path) -> None:
+    (folder / "bad.jsonl").write_text('nonsense\n{"id": "new", "text": "x"}\n')
+    result = run("index", "add", "notes", "bad.jsonl", "--skip-invalid", "--json")
+    assert json.loads(result.stdout) == {"written": 1, "skipped": 1, "documents": 4}
+    assert "bad.jsonl, line 1: not JSON" in result.stderr
+    assert "1 malformed lines skipped" in result.stderr
+
+
+def test_deleting_counts_only_what_was_there(notes: Path, answer: Answer) -> None:
+    assert answer("index", "delete", "notes", "join", "nowhere") == {"deleted": 1, "documents": 2}
+
+
+def test_verify_fails_on_a_damaged_index_and_rebuild_mends_it(notes: Path, run: Run) -> None:
+    for file in (notes / "bm25").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"damaged")
+    result = run("index", "verify", "notes", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["problems"]
+    assert run("index", "rebuild", "notes").exit_code == 0
+    assert run("index", "verify", "notes").exit_code == 0
+
+
+def test_compact_keeps_every_document(notes: Path, answer: Answer) -> None:
+    answer("index", "delete", "notes", "join")
+    assert answer("index", "compact", "notes")["bytes_after"] > 0
+    assert answer("index", "info", "notes")["documents"] == 2
+
+
+@pytest.fixture
+def definition(folder: Path) -> Path:
+    (folder / "corpus").mkdir()
+    for n in range(3):
+        (folder / "corpus" / f"{n}.jsonl").write_text(f'{{"id": "d{n}", "text": "text {n}"}}\n')
+    file = folder / "notes.toml"
+    file.write_text('files = ["corpus/*.jsonl"]\nencoder = false\n')
+    return file
+
+
+def test_build_makes_the_index_beside_its_definition(definition: Path, answer: Answer) -> None:
+    built = answer("index", "build", str(definition))
+    folder = definition.with_suffix("")
+    assert built == {"index": str(folder), "documents": 3, "written": 3, "deleted": 0}
+
+
+def test_building_again_writes_what_has_changed_and_deletes_what_is_gone(
+    definition: Path, answer: Answer
+) -> None:
+    answer("index", "build", str(definition))
+    (definition.parent / "corpus" / "0.jsonl").unlink()
+    (definition.parent / "corpus" / "1.jsonl").write_text('{"id": "d1", "text": "changed"}\n')
+    built = answer("index", "build", str(definition))
+    assert (built["documents"], built["written"], built["deleted"]) == (2, 1, 1)
+
+
+def test_a_definition_that_says_something_else_than_the_index_changes_nothing(
+    definition: Path, run: Run, answer: Answer
+) -> None:
+    answer("index", "build", str(definition))
+    definition.write_text(definition.read_text() + 'analyzer = "plain"\n')
+    result = run("index", "build", str(definition))
+    assert isinstance(result.exception, IndexMismatchError)
+    assert "analyzer" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('files = ["corpus/*.jsonl"]\nanalyser = "plain"', "did you mean 'analyzer'"),
+        ('files = ["nothing/*.jsonl"]', "there is no such file"),
+        ('source = "python-docs"\nfiles = ["corpus/*.jsonl"]', "alone"),
+        ("encoder = false", "files"),
+        ('files = ["corpus/*.jsonl"]\n[bm25]\nk1 = 2.0', "bm25s"),
+        ('files = ["corpus/*.jsonl"]\n[passages]\ntoken = 3', "did you mean 'tokens'"),
+    ],
+)
+def test_a_definition_that_cannot_be_used_says_why(
+    definition: Path, run: Run, content: str, reason: str
+) -> None:
+    definition.write_text(content)
+    result = run("index", "build", str(definition))
+    assert isinstance(result.exception, InvalidInputError)
+    assert reason in str(result.exception)
+    assert not definition.with_suffix("").exists()
+
+
+def test_passages_of_a_definition_that_names_no_length_stay_the_same(
+    definition: Path, answer: Answer
+) -> None:
+    definition.write_text(definition.read_text() + "[passages]\noverlap = 32\n")
+    answer("index", "build", str(definition))
+    assert answer("index", "build", str(definition))["written"] == 0

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+Program = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Result]
+
+HEAVY = ("torch", "faiss", "fastapi", "sentence_transformers", "tantivy", "bm25s", "datasets")
+
+
+def imported_by(statement: str) -> set[str]:
+    program = f"{statement}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    return set(done.stdout.decode().split())
+
+
+def test_the_public_names_do_not_import_heavy_libraries_either() -> None:
+    names = "Document, Index, Searcher, CrossEncoderReranker, rank_texts"
+    assert not imported_by(f"from rerank_search import {names}").intersection(HEAVY)
+
+
+def test_the_help_needs_neither_models_nor_tables() -> None:
+    modules = imported_by("import rerank_search.cli.main")
+    assert not modules.intersection((*HEAVY, "numpy", "pydantic", "rich"))
+
+
+def test_every_command_has_help(run: Run) -> None:
+    index = ("build", "create", "add", "delete", "info", "verify", "rebuild", "compact")
+    for command in [(), ("search",), ("train",), ("demo",), *(("index", name) for name in index)]:
+        result = run(*command, "--help")
+        assert result.exit_code == 0
+        assert "Usage: " in result.stdout
+
+
+def test_the_version_is_that_of_the_package(run: Run) -> None:
+    assert run("--version").stdout.startswith("rerank-search 0.")
+
+
+def test_an_unknown_option_is_wrong_usage(program: Program) -> None:
+    done = program("search", "--no-such-option")
+    assert done.returncode == 2
+    assert "--no-such-option" in done.stderr
+
+
+def test_an_argument_that_cannot_be_used_is_wrong_usage(folder: Path, program: Program) -> None:
+    done = program("index", "build", "nowhere.toml")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: nowhere.toml cannot be read")
+
+
+def test_a_failure_is_one_line_that_says_what_to_do(folder: Path, program: Program) -> None:
+    done = program("index", "info", "nowhere")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ")
+    assert "rerank-search index create" in done.stderr
+
+
+def test_a_malformed_document_is_a_failure(notes: Path, program: Program) -> None:
+    Path("bad.jsonl").write_text("nonsense\n")
+    assert program("index", "add", "notes", "bad.jsonl").returncode == 1
+
+
+def test_the_traceback_is_shown_on_request(folder: Path, program: Program) -> None:
+    done = program("index", "info", "nowhere", RERANK_SEARCH_DEBUG="1")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "IndexNotFoundError" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals and pipes of Unix")
+def test_an_interrupt_ends_with_130_and_a_word(notes: Path) -> None:
+    command = "from rerank_search.cli.main import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, "index", "add", "notes", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    lines = b"".join(b'{"id": "%d", "text": "x"}\n' % n for n in range(20_000))
+    process.stdin.write(lines)  # Returns when the command has begun to read more than a pipe holds.
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
+    assert process.returncode == 130
+    assert stderr.decode().strip() == "interrupted"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals and pipes of Unix")
+def test_a_reader_that_goes_away_is_no_reason_for_a_message(notes: Path) -> None:
+    command = "from rerank_search.cli.main import main; main()"
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-c", command, "index", "info", "notes"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert done.stderr == b""
+    assert done.returncode == 1

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from rerank_search.types import Document, Hit, SearchResponse
+
+Run = Callable[..., Result]
+Answer = Callable[..., Any]
+
+
+def ids(response: Any) -> list[str]:
+    return [hit["id"] for hit in response["hits"]]
+
+
+def names(kind: type) -> set[str]:
+    return {field.name for field in fields(kind)}
+
+
+def test_the_first_stage_alone_needs_no_model(notes: Path, answer: Answer) -> None:
+    response = answer("search", "notes", "join two paths", "--no-rerank")
+    assert ids(response)[0] == "join"
+    assert response["first_stage"] == "bm25"
+    assert response["reranked"] is False
+
+
+def test_json_has_the_field_names_of_the_dataclasses(notes: Path, answer: Answer) -> None:
+    response = answer("search", "notes", "join two paths", "--no-rerank")
+    assert set(response) == names(SearchResponse)
+    (hit, *_) = response["hits"]
+    assert set(hit) == names(Hit)
+    assert set(hit["document"]) == names(Document)
+    assert hit["document"]["metadata"] == {"module": "os", "year": 2020}
+    assert hit["stage_scores"] == {"bm25": hit["score"]}
+
+
+def test_filters_are_applied(notes: Path, answer: Answer) -> None:
+    arguments = ("search", "notes", "two paths", "--no-rerank", "--filter", "year>2020")
+    assert ids(answer(*arguments)) == ["split"]
+    assert ids(answer(*arguments, "--filter", "module=subprocess")) == []
+    as_json = ("search", "notes", "two paths", "--no-rerank", "--filter", '{"year": {"$lt": 2021}}')
+    assert ids(answer(*as_json)) == ["join"]
+
+
+def test_an_unknown_filter_operator_is_an_error(notes: Path, run: Run) -> None:
+    result = run("search", "notes", "x", "--no-rerank", "--filter", '{"year": {"$near": 1}}')
+    assert "$near" in str(result.exception)
+
+
+def test_query_syntax_is_plain_words(notes: Path, answer: Answer) -> None:
+    assert ids(answer("search", "notes", 'title:("join AND', "--no-rerank"))[0] == "join"
+
+
+def test_a_query_that_finds_nothing_says_so_and_is_no_failure(notes: Path, run: Run) -> None:
+    for query in ("zebra", "", "   "):
+        result = run("search", "notes", query, "--no-rerank")
+        assert (result.exit_code, result.stdout) == (0, "nothing found\n")
+
+
+def test_a_stage_that_the_index_has_not_is_named(notes: Path, run: Run) -> None:
+    result = run("search", "notes", "x", "--no-rerank", "--first-stage", "dense")
+    assert "no first stage 'dense'" in str(result.exception)
+
+
+def test_people_see_rank_id_title_and_text(notes: Path, run: Run) -> None:
+    output = run("search", "notes", "join two paths", "--no-rerank", "--top-k", "1").stdout
+    assert output.split()[:2] == ["1", "join"]
+    assert "Paths" in output
+    assert "split" not in output
+
+
+@pytest.fixture
+def both(notes: Path, folder: Path, run: Run, tiny_encoder: Path) -> str:
+    """The same documents in an index with both first stages."""
+    run("index", "create", "both", "--encoder", str(tiny_encoder))
+    assert run("index", "add", "both", "notes.jsonl").exit_code == 0
+    return "both"
+
+
+def test_two_stages_by_default(both: str, answer: Answer, tiny_reranker: Path) -> None:
+    response = answer("search", both, "join two paths", "--reranker", str(tiny_reranker))
+    assert response["first_stage"] == "hybrid"
+    assert response["reranked"] is True
+    assert response["reranked_count"] == response["candidates"] == 3
+    for hit in response["hits"]:
+        assert {"hybrid", "rerank"} <= set(hit["stage_scores"])
+
+
+@pytest.mark.parametrize("stage", ["bm25", "dense", "hybrid"])
+def test_each_first_stage_can_be_chosen(both: str, answer: Answer, stage: str) -> None:
+    response = answer("search", both, "join two paths", "--no-rerank", "--first-stage", stage)
+    assert response["first_stage"] == stage
+    assert stage in response["hits"][0]["stage_scores"]
+
+
+def test_the_table_shows_what_the_second_stage_moved(
+    both: str, run: Run, tiny_reranker: Path
+) -> None:
+    arguments = ("search", both, "join two paths", "--reranker", str(tiny_reranker))
+    first = json.loads(run("search", both, "join two paths", "--no-rerank", "--json").stdout)
+    final = json.loads(run(*arguments, "--json").stdout)
+    rows = [line.split() for line in run(*arguments, "--top-k", "2").stdout.splitlines()]
+    shown = {row[2]: row[1] for row in rows if row[:1] and row[0].isdigit() and len(row) == 4}
+    assert list(shown) == ids(final)[:2]
+    for rank, id in enumerate(shown):
+        rise = ids(first).index(id) - rank
+        assert shown[id] == ("=" if rise == 0 else f"↑{rise}" if rise > 0 else f"↓{-rise}")
+
+
+def test_models_load_without_a_word(both: str, program: Any, tiny_reranker: Path) -> None:
+    done = program("search", both, "join two paths", "--reranker", str(tiny_reranker), "--json")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert json.loads(done.stdout)["reranked"] is True
+
+
+def test_an_unknown_reranker_is_an_error_without_network(both: str, program: Any) -> None:
+    arguments = ("search", both, "x", "--reranker", "nobody/no-such-model")
+    done = program(*arguments, RERANK_SEARCH_OFFLINE="1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "nobody/no-such-model" in done.stderr

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rerank_search import errors
+from rerank_search.corpora.readers import SkippedLines, read_documents
+from rerank_search.types import Document
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def read(path: Path, **options: object) -> list[Document]:
+    return list(read_documents(path, **options))
+
+
+def test_beir_lines_become_documents(tmp_path: Path) -> None:
+    file = write(tmp_path / "corpus.jsonl", '{"_id": "d1", "title": "A title", "text": "Words."}\n')
+    assert read(file) == [Document("d1", "Words.", "A title")]
+
+
+def test_a_beir_line_may_lack_its_title(tmp_path: Path) -> None:
+    file = write(tmp_path / "corpus.jsonl", '{"_id": "d1", "text": "Words."}\n')
+    assert read(file) == [Document("d1", "Words.")]
+
+
+def test_plain_lines_keep_metadata_and_further_keys(tmp_path: Path) -> None:
+    line = '{"id": "d1", "text": "x", "metadata": {"year": 2020}, "lang": "en", "tags": ["a"]}'
+    (document,) = read(write(tmp_path / "corpus.jsonl", line))
+    assert document.metadata == {"year": 2020, "lang": "en", "tags": ["a"]}
+
+
+def test_an_integer_id_becomes_its_digits(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "c.jsonl", '{"id": 7, "text": "x"}'))[0].id == "7"
+
+
+def test_gzip_is_recognised_by_its_bytes_whatever_the_name(tmp_path: Path) -> None:
+    content = gzip.compress(b'{"id": "d1", "text": "x"}\n')
+    for name in ("corpus.jsonl", "corpus.jsonl.gz"):
+        assert read(write(tmp_path / name, content)) == [Document("d1", "x")]
+
+
+def test_a_byte_order_mark_blank_lines_and_windows_line_ends_are_no_fault(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "c.jsonl", '\ufeff{"id": "a", "text": "x"}\r\n\r\n{"id": "b", "text": ""}'
+    )
+    assert [document.id for document in read(file)] == ["a", "b"]
+
+
+def test_unicode_line_separators_do_not_split_a_line(tmp_path: Path) -> None:
+    (document,) = read(write(tmp_path / "c.jsonl", '{"id": "a", "text": "x\u2028y\x85z"}\n'))
+    assert document.text == "x\u2028y\x85z"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"{", "not JSON"),
+        (b"[1]", "not a JSON object but a list"),
+        (b'{"text": "x"}', "no 'id'"),
+        (b'{"id": "a"}', "no 'text'"),
+        (b'{"id": "a", "_id": "b", "text": "x"}', "both '_id' and 'id'"),
+        (b'{"id": "", "text": "x"}', "non-empty"),
+        (b'{"id": 1.5, "text": "x"}', "'id' is a number"),
+        (b'{"id": true, "text": "x"}', "'id' is true or false"),
+        (b'{"id": "a", "text": 3}', "'text' is a number"),
+        (b'{"id": "a", "text": "x", "metadata": []}', "'metadata' is a list"),
+        (b'{"id": "a", "text": "x", "m": 1, "metadata": {"m": 2}}', "beside and inside"),
+        (b'{"id": "a", "text": "x", "m": NaN}', "NaN"),
+        (b'{"id": "a", "text": "\\ud800"}', "surrogate"),
+        (b'{"id": "a\\u0000", "text": "x"}', "NUL"),
+        (b'{"id": "a", "text": "\xff"}', "not UTF-8"),
+        (b'{"id": "a", "text": "x", "n": ' + b"9" * 5000 + b"}", "not usable JSON"),
+        (b'{"id": "a", "text": "x", "n": ' + b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_malformed_line_is_named_with_file_line_and_reason(
+    tmp_path: Path, line: bytes, reason: str
+) -> None:
+    file = write(tmp_path / "c.jsonl", b'{"id": "ok", "text": "x"}\n' + line + b"\n")
+    with pytest.raises(errors.InvalidDocumentError, match="--skip-invalid") as caught:
+        read(file)
+    assert f"{file}, line 2: " in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_malformed_lines_are_counted_and_left_out_on_request(tmp_path: Path) -> None:
+    lines = ['{"id": "a", "text": "x"}', "nonsense", '{"id": "b", "text": "y"}', '{"id": "c"}']
+    skipped = SkippedLines()
+    documents = read(write(tmp_path / "c.jsonl", "\n".join(lines)), skipped=skipped)
+    assert [document.id for document in documents] == ["a", "b"]
+    assert skipped.count == 2
+    assert [reason.split(": ")[0].rpartition(", ")[2] for reason in skipped.reasons] == [
+        "line 2",
+        "line 4",
+    ]
+
+
+def test_lines_are_read_one_at_a_time(tmp_path: Path) -> None:
+    file = write(tmp_path / "c.jsonl", '{"id": "a", "text": "x"}\nnonsense\n')
+    assert next(read_documents(file)).id == "a"
+
+
+def test_csv_columns_beside_id_text_and_title_are_metadata(tmp_path: Path) -> None:
+    content = 'id,title,text,year,version,note\n1,T,"two\nlines, ""quoted""",2020,3.10,\n'
+    (document,) = read(write(tmp_path / "c.csv", content))
+    assert document == Document("1", 'two\nlines, "quoted"', "T", {"year": 2020, "version": "3.10"})
+
+
+def test_tsv_cells_are_separated_by_tabs(tmp_path: Path) -> None:
+    (document,) = read(write(tmp_path / "c.tsv", "_id\ttext\nd1\tone, two\n"))
+    assert document == Document("d1", "one, two")
+
+
+def test_a_cell_may_be_longer_than_the_csv_modules_limit(tmp_path: Path) -> None:
+    text = "word " * 100_000
+    (document,) = read(write(tmp_path / "c.csv", f"id,text\n1,{text}\n"))
+    assert document.text == text
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (b"2,x,y", "3 cells, where the header names 2"),
+        (b"2", "1 cells, where the header names 2"),
+        (b",x", "non-empty"),
+        (b"2,\xff", "surrogate"),
+        (b'2,"x"y', "not CSV"),
+    ],
+)
+def test_a_malformed_row_is_named_and_the_rows_after_it_are_read(
+    tmp_path: Path, row: bytes, reason: str
+) -> None:
+    file = write(tmp_path / "c.csv", b"id,text\n1,x\n" + row + b"\n3,z\n")
+    with pytest.raises(errors.InvalidDocumentError, match=r"c\.csv, line 3: ") as caught:
+        read(file)
+    assert reason in str(caught.value)
+    skipped = SkippedLines()
+    assert [document.id for document in read(file, skipped=skipped)] == ["1", "3"]
+    assert skipped.count == 1
+
+
+@pytest.mark.parametrize("header", ["id,body", "text", "id,text,text", "_id,id,text"])
+def test_a_header_that_names_no_id_or_text_is_refused(tmp_path: Path, header: str) -> None:
+    file = write(tmp_path / "c.csv", f"{header}\n1,x\n")
+    with pytest.raises(errors.InvalidInputError, match="header"):
+        read(file, skipped=SkippedLines())
+
+
+def test_an_empty_file_has_no_documents(tmp_path: Path) -> None:
+    for name in ("c.jsonl", "c.csv"):
+        assert read(write(tmp_path / name, "")) == []
+
+
+def test_a_truncated_gzip_file_is_an_error_that_no_skipping_hides(tmp_path: Path) -> None:
+    lines = "".join(f'{{"id": "{n}", "text": "{n * 7919}"}}\n' for n in range(2000))
+    file = write(tmp_path / "c.jsonl.gz", gzip.compress(lines.encode())[:-2000])
+    with pytest.raises(errors.InvalidDocumentError, match="not a whole gzip file"):
+        read(file, skipped=SkippedLines())
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(errors.InvalidInputError, match=r"nowhere\.jsonl"):
+        read(tmp_path / "nowhere.jsonl")
+
+
+def test_a_name_that_does_not_say_the_format_needs_the_format(tmp_path: Path) -> None:
+    file = write(tmp_path / "corpus.txt", '{"id": "a", "text": "x"}')
+    with pytest.raises(errors.InvalidInputError, match="--format"):
+        read(file)
+    assert read(file, format="jsonl") == [Document("a", "x")]
+
+
+def test_a_dash_reads_the_standard_input() -> None:
+    program = (
+        "from rerank_search.corpora.readers import read_documents\n"
+        "import sys\n"
+        "print([d.id for d in read_documents('-')], sys.stdin.closed)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=gzip.compress(b'{"id": "a", "text": "x"}\n'),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode().split() == ["['a']", "False"]
