@@ -36,9 +36,9 @@ class Hit:
     """One document of a ranking.
 
     ``score`` orders the ranking (higher is better; ties by id, ascending); ``rank`` counts
-    from 1. ``stage_scores`` says where the score comes from, in the unit of each stage:
-    ``bm25`` (BM25), ``dense`` (cosine), ``hybrid`` (fused), ``rerank`` (raw logit). ``span`` is the best
-    passage, or None for a document that was not split.
+    from 1. ``stage_scores`` says where the score comes from, in the unit of each stage: ``bm25``
+    (BM25), ``dense`` (cosine), ``hybrid`` (the two combined), ``rerank`` (raw logit), ``fused``
+    (log-odds). ``span`` is the best passage, or None for a document that was not split.
     """
 
     id: str

@@ -144,8 +144,8 @@ def _publish(model: CrossEncoder, recipe: Recipe, queries: Mapping[str, int]) ->
     """Write the model beside its place, then swap it in, so that no half model is ever seen."""
     temporary = recipe.output.with_name(recipe.output.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    positions = model.config.max_position_embeddings
-    model.max_seq_length = min(_WINDOW, positions)
+    config: Any = model.config
+    model.max_seq_length = min(_WINDOW, config.max_position_embeddings)
     model.save_pretrained(str(temporary))
     if recipe.weights == "float16":
         _halve(temporary / "model.safetensors")
