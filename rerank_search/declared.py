@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -32,6 +32,20 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise InvalidInputError(f"{path} is not valid TOML: {error}") from None
 
 
+def toml_value(text: str) -> Any:
+    """``text`` read as a TOML value (``3e-5``, ``true``, ``[1, 2]``), else as the text it is."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """The end of an error message: a suggestion, or nothing where no known name is near."""
+    nearest = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""
+
+
 def validated(model: type[Model], data: Mapping[str, Any], path: Path) -> Model:
     """The tables as ``model``.
 
@@ -51,8 +65,7 @@ def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
     key = ".".join(str(part) for part in problem["loc"] if str(part) not in _members(model))
     if problem["type"] != "extra_forbidden":
         return f"{key or 'the file'}: {problem['msg']} (it is {problem['input']!r})"
-    nearest = difflib.get_close_matches(str(problem["loc"][-1]), sorted(_keys(model)), n=1)
-    return f"unknown key {key!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else "")
+    return f"unknown key {key!r}{did_you_mean(str(problem['loc'][-1]), sorted(_keys(model)))}"
 
 
 def _members(model: type[BaseModel]) -> set[str]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import csv
-import gzip
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from rerank_search.corpora.readers import read_documents
 from rerank_search.errors import InvalidInputError
 
 
@@ -27,16 +24,15 @@ def load_collection(folder: Path, split: str) -> Collection:
     """Read one BEIR folder, its files plain or gzipped.
 
     A title goes before its text, on a line of its own. Judgements of documents or queries that
-    are not there are left out. Raises InvalidInputError
-    naming the file that is missing or malformed.
+    are not there are left out. Raises InvalidInputError naming the file that is missing, or the
+    line that is malformed.
     """
     documents = {
-        str(row["_id"]): "\n".join(part for part in (row.get("title"), row["text"]) if part)
-        for row in _rows(folder, "corpus.jsonl", "_id", "text")
+        document.id: f"{document.title}\n{document.text}" if document.title else document.text
+        for document in read_documents(_existing(folder / "corpus.jsonl"))
     }
-    queries = {
-        str(row["_id"]): str(row["text"]) for row in _rows(folder, "queries.jsonl", "_id", "text")
-    }
+    # A line of queries has the fields of a document: an id and a text.
+    queries = {row.id: row.text for row in read_documents(_existing(folder / "queries.jsonl"))}
     qrels: dict[str, dict[str, int]] = {}
     path = _existing(folder / "qrels" / f"{split}.tsv")
     with path.open(encoding="utf-8", newline="") as lines:
@@ -62,20 +58,3 @@ def _existing(path: Path) -> Path:
     raise InvalidInputError(
         f"{path} is not there; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/"
     )
-
-
-def _rows(folder: Path, name: str, *keys: str) -> Iterator[dict[str, Any]]:
-    path = _existing(folder / name)
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line)
-                missing = [key for key in keys if key not in row]
-            except (json.JSONDecodeError, TypeError) as error:
-                raise InvalidInputError(
-                    f"{path}, line {number}: not a JSON object ({error})"
-                ) from None
-            if missing:
-                raise InvalidInputError(f"{path}, line {number}: no {missing[0]!r}")
-            yield row

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rerank_search.declared import did_you_mean, read_toml, toml_value, validated
 from rerank_search.errors import InvalidInputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -110,18 +104,10 @@ def load_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
     read as TOML values. Raises InvalidInputError naming the key that is wrong and the nearest
     right one.
     """
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InvalidInputError(f"there is no recipe at {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path} is not valid TOML: {error}") from None
+    data = read_toml(path)
     for key, value in (overrides or {}).items():
         _override(data, key, value)
-    try:
-        recipe = Recipe.model_validate(data)
-    except ValidationError as error:
-        raise InvalidInputError(f"{path}: {_first_problem(error)}") from None
+    recipe = validated(Recipe, data, path)
     _check_arguments(path, recipe.arguments)
     return _resolve(recipe, path.parent)
 
@@ -132,28 +118,7 @@ def _override(data: dict[str, Any], key: str, value: str) -> None:
         data = data.setdefault(table, {})
         if not isinstance(data, dict):
             raise InvalidInputError(f"{key!r} can't be set: {table!r} is not a table of the recipe")
-    try:
-        data[last] = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        data[last] = value
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] != "extra_forbidden":
-        return f"{key or 'the recipe'}: {problem['msg']} (was {problem['input']!r})"
-    known = [
-        name
-        for model in (Recipe, Source, Negatives, SoftLabels, FusionQueries)
-        for name in model.model_fields
-    ]
-    return f"unknown key {key!r}{_nearest(str(problem['loc'][-1]), known)}"
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    found = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    data[last] = toml_value(value)
 
 
 def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
@@ -167,7 +132,7 @@ def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
     for name in arguments:
         if name not in known:
             raise InvalidInputError(
-                f"{path}: unknown key 'arguments.{name}'{_nearest(name, known)}"
+                f"{path}: unknown key 'arguments.{name}'{did_you_mean(name, known)}"
             )
 
 

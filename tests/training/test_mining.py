@@ -86,7 +86,7 @@ def test_judgements_of_unknown_documents_are_left_out(collection: Path) -> None:
     ("file", "content", "problem"),
     [
         ("queries.jsonl", '{"_id": "q0"}\n', r"queries\.jsonl, line 1: no 'text'"),
-        ("queries.jsonl", "[broken\n", r"queries\.jsonl, line 1: not a JSON object"),
+        ("queries.jsonl", "[broken\n", r"queries\.jsonl, line 1: not JSON"),
         ("qrels/train.tsv", "q0\td0\n", r"train\.tsv, line 1: expected"),
     ],
 )
