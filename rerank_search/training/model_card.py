@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 from rerank_search.training.recipe import Recipe, Source
@@ -41,7 +41,7 @@ reranker.rank("who wrote the letter", ["The letter was written by Ada.", "It rai
 {sources}
 
 Each query has one relevant document and {negatives} others, drawn from the best {depth} of BM25
-and of the encoder{random}. {labels}
+and of the encoder{random}. {labels} The run went through {passes:.0%} of these lists.
 {fusion}
 ## Recipe
 
@@ -53,8 +53,12 @@ Loss: {loss}. Pairs are cut to {max_length} tokens while training. Arguments of 
 """
 
 
-def write_card(directory: Path, recipe: Recipe, queries: Mapping[str, int]) -> None:
-    """Write ``README.md``; ``queries`` says how many each source gave, made-up ones included."""
+def write_card(directory: Path, recipe: Recipe, queries: Sequence[int], *, passes: float) -> None:
+    """Write ``README.md``.
+
+    ``queries`` says how many each source gave, made-up ones included; ``passes`` how often the
+    run went through all of them.
+    """
     labels = "Labels are 1 for the relevant document and 0 for the others."
     if recipe.soft_labels is not None:
         teacher = recipe.soft_labels
@@ -67,11 +71,12 @@ def write_card(directory: Path, recipe: Recipe, queries: Mapping[str, int]) -> N
     text = _CARD.format(
         name=recipe.name,
         base=recipe.base,
-        sources="\n".join(_row(source, queries) for source in recipe.sources),
+        sources="\n".join(map(_row, recipe.sources, queries)),
         negatives=recipe.negatives.per_query,
         depth=recipe.negatives.depth,
         random=f", {random} of them from the whole collection" if random else "",
         labels=labels,
+        passes=passes,
         fusion=_fusion(recipe),
         loss={"listwise": "listwise (ListNet)", "bce": "binary cross-entropy"}[recipe.loss],
         max_length=recipe.max_length,
@@ -80,10 +85,9 @@ def write_card(directory: Path, recipe: Recipe, queries: Mapping[str, int]) -> N
     (directory / "README.md").write_text(text, encoding="utf-8")
 
 
-def _row(source: Source, queries: Mapping[str, int]) -> str:
-    name = source.collection.name
-    judged = queries[name] - source.made_up
-    licence = source.licence or "not stated"
+def _row(source: Source, queries: int) -> str:
+    name, licence = source.collection.name, source.licence or "not stated"
+    judged = queries - source.made_up
     return f"| {name} | {source.split} | {judged:,} | {source.made_up:,} | {licence} |"
 
 

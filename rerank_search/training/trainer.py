@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from rerank_search.settings import Settings
 from rerank_search.training.fusion import fit_fusion
 from rerank_search.training.mining import Lists, mine
 from rerank_search.training.model_card import write_card
-from rerank_search.training.recipe import Recipe, load_recipe
+from rerank_search.training.recipe import Recipe, Source, load_recipe
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -47,34 +47,37 @@ def train(path: Path, *, overrides: Mapping[str, str] | None = None) -> Path:
     checkpoints = recipe.output.with_name(recipe.output.name + "-checkpoints")
     # Arguments are checked by making them, before the data are mined, which takes minutes.
     arguments = _arguments(recipe, checkpoints, on_cpu=model.device.type == "cpu")
-    data = _datasets(recipe)
+    mined = [_mined(recipe, source) for source in recipe.sources]
     trainer = CrossEncoderTrainer(
-        model=model, args=arguments, train_dataset=data, loss=_loss(recipe, model)
+        model=model,
+        args=arguments,
+        train_dataset=_datasets(recipe, mined),
+        loss=_loss(recipe, model),
     )
     trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")) or None)
-    queries = {name: len(set(rows["query"])) for name, rows in data.items()}
-    _publish(model, recipe, queries)
+    queries = [len(lists["query"]) for lists in mined]
+    _publish(model, recipe, queries, passes=trainer.state.epoch or 0.0)
     return recipe.output
 
 
-def _datasets(recipe: Recipe) -> dict[str, Dataset]:
+def _mined(recipe: Recipe, source: Source) -> Lists:
+    lists = mine(
+        source, recipe.negatives, recipe.soft_labels, seed=recipe.seed, cache=Settings().cache
+    )
+    if not lists["query"]:
+        raise InvalidInputError(f"{source.collection} gives no training queries")
+    logger.info("%s: %d queries", source.collection, len(lists["query"]))
+    return lists
+
+
+def _datasets(recipe: Recipe, mined: Sequence[Lists]) -> dict[str, Dataset]:
     from datasets import Dataset
 
     data: dict[str, Dataset] = {}
-    for source in recipe.sources:
-        lists = mine(
-            source,
-            recipe.negatives,
-            recipe.soft_labels,
-            seed=recipe.seed,
-            cache=Settings().cache,
-        )
-        if not lists["query"]:
-            raise InvalidInputError(f"{source.collection} gives no training queries")
+    for source, lists in zip(recipe.sources, mined, strict=True):
         columns: Any = lists if recipe.loss == "listwise" else _pairs(lists)
         name = source.collection.name
         data[name if name not in data else f"{name}-{len(data)}"] = Dataset.from_dict(columns)
-        logger.info("%s: %d queries", source.collection, len(lists["query"]))
     return data
 
 
@@ -140,7 +143,7 @@ def _arguments(recipe: Recipe, checkpoints: Path, *, on_cpu: bool) -> Any:
     return CrossEncoderTrainingArguments(**(defaults | recipe.arguments))
 
 
-def _publish(model: CrossEncoder, recipe: Recipe, queries: Mapping[str, int]) -> None:
+def _publish(model: CrossEncoder, recipe: Recipe, queries: Sequence[int], *, passes: float) -> None:
     """Write the model beside its place, then swap it in, so that no half model is ever seen."""
     temporary = recipe.output.with_name(recipe.output.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -149,7 +152,7 @@ def _publish(model: CrossEncoder, recipe: Recipe, queries: Mapping[str, int]) ->
     model.save_pretrained(str(temporary))
     if recipe.weights == "float16":
         _halve(temporary / "model.safetensors")
-    write_card(temporary, recipe, queries)
+    write_card(temporary, recipe, queries, passes=passes)
     if recipe.fusion is not None:
         reranker = CrossEncoderReranker(str(temporary))
         fit_fusion(reranker, recipe.fusion, seed=recipe.seed).save(temporary)
