@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
-.PHONY: demo test lint bench torture clean
+.PHONY: demo test lint bench bench-quality torture clean
 .DEFAULT_GOAL := demo
 
 # The runtime alone: enough for the demo, so that its first run is short.
@@ -34,6 +34,10 @@ lint: .venv/.development
 bench: .venv/.development
 	$(BIN)/python eval/benchmarks/first_stage.py
 	$(BIN)/python eval/benchmarks/search.py
+
+# What the bundled reranker is worth on collections it never saw, where ../shared is there.
+bench-quality: .venv/.development
+	$(BIN)/python eval/bundled_reranker.py
 
 # Kills a writing process 200 times; the test suite does it 20 times.
 torture: .venv/.development

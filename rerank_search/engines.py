@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 STEP = 20_000
 """Passages applied between two publications: what a crash during a long build costs at most."""
 
+RENAMING = 0.5
+"""Seconds that two renames may take; after that the process which made them was killed."""
+
 IMMUTABLE = {".term", ".store", ".fast", ".fieldnorm", ".idx", ".pos", ".del", ".npy", ".faiss"}
 """Endings of the files that engines never change once they are published."""
 
@@ -111,28 +114,19 @@ class Engines:
     def rebuild(self, tick: Tick | None = None) -> None:
         """Derive the structures anew from the documents; readers see the old ones until then."""
         for name in self.names:
-            path = self._directory / name
-            new, old = (path.with_name(f"{name}.{age}") for age in ("new", "old"))
-            with storage_errors(path):
-                for leftover in (new, old):
-                    if leftover.exists():
-                        shutil.rmtree(leftover)
-                fresh = self._opened(name, new)
-                self._apply(fresh, tick if name == self.names[-1] else None)
-                fresh.close()
-                if path.exists():
-                    path.rename(old)
-                new.rename(path)
-                fsync_directory(self._directory)
-                self._open(name)
-                self.damage.pop(name, None)
-                shutil.rmtree(old, ignore_errors=True)  # readers may still have it open
+            self._renew(name, tick if name == self.names[-1] else None)
 
     def compact(self) -> None:
-        """Drop what removed passages have left."""
-        for engine in self._sound():
-            with storage_errors(self._directory / engine.name):
-                engine.compact()
+        """Drop what removed passages have left.
+
+        tantivy cannot merge at will: its postings are made anew, which takes seconds for 100,000
+        passages. bm25s has nothing to drop.
+        """
+        if self.incremental and self._store.has_removed:
+            self._renew("bm25", None)
+        if "dense" in self.names:
+            with storage_errors(self._directory / "dense"):
+                self.dense.compact()
 
     def problems(self) -> list[str]:
         """What is wrong, each in a sentence; compares every passage with the documents."""
@@ -160,12 +154,30 @@ class Engines:
         for engine in self._sound():
             engine.close()
 
+    def _renew(self, name: str, tick: Tick | None) -> None:
+        path = self._directory / name
+        new, old = _aside(path)
+        with storage_errors(path):
+            for leftover in (new, old):
+                if leftover.exists():
+                    shutil.rmtree(leftover)
+            fresh = self._opened(name, new)
+            self._apply(fresh, tick)
+            fresh.close()
+            if path.exists():
+                path.rename(old)
+            new.rename(path)
+            fsync_directory(self._directory)
+            self._open(name)
+            self.damage.pop(name, None)
+            shutil.rmtree(old, ignore_errors=True)  # readers may still have it open
+
     def _sound(self) -> list[Engine]:
         return [self._engines[name] for name in self.names if name not in self.damage]
 
     def _refresh(self, name: str) -> bool:
         while True:
-            folder = _identity(self._directory / name)
+            folder = _settled(self._directory / name)
             # A rebuild in another process puts a new folder in place of the old one.
             if folder not in (None, self._folders[name]):
                 with self._reopening:
@@ -192,14 +204,10 @@ class Engines:
     def _find(self, name: str) -> None:
         """Make sure that there is something to open; engines would make a new one."""
         path = self._directory / name
-        old = path.with_name(f"{name}.old")
-        if not path.exists() and old.exists() and not self._read_only:
-            time.sleep(
-                0.2
-            )  # a rebuild in another process is between its two renames, or was killed
-            if not path.exists():
-                with storage_errors(path):
-                    old.rename(path)
+        _, old = _aside(path)
+        if _settled(path) is None and old.exists() and not self._read_only:
+            with storage_errors(path):
+                old.rename(path)  # a rebuild was killed between its two renames
         if not (path / "state.json").exists():
             raise IndexCorruptedError(
                 f"{path} has no state.json: run `rerank-search index rebuild`, or "
@@ -278,6 +286,20 @@ def _passages(added: Iterable[tuple[int, int, str]], tick: Tick | None) -> Itera
             tick(1)
             previous = document
         yield Passage(id, text)
+
+
+def _aside(path: Path) -> tuple[Path, Path]:
+    """Where a rebuild makes the new structure, and where it puts the old one."""
+    return path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}.old")
+
+
+def _settled(path: Path) -> int | None:
+    """The identity of a folder, once a rebuild in another process is past its two renames."""
+    new, _ = _aside(path)
+    deadline = time.monotonic() + RENAMING
+    while _identity(path) is None and new.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return _identity(path)
 
 
 def _identity(path: Path) -> int | None:

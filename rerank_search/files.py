@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -10,19 +11,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from rerank_search.errors import IndexReadOnlyError, StorageFullError
+from rerank_search.errors import IndexReadOnlyError, InvalidInputError, StorageFullError
 from rerank_search.types import JsonValue
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+_NO_PATH = {errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file, read in pieces, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's errors about ``path`` into those of this package.
 
-    Raises StorageFullError where no space is left, and IndexReadOnlyError where the directory
-    cannot be written; any other OSError passes through.
+    Raises StorageFullError where no space is left, IndexReadOnlyError where the directory cannot
+    be written, and InvalidInputError where there can be no such path; any other OSError passes
+    through.
     """
     try:
         yield
@@ -38,6 +50,10 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise IndexReadOnlyError(
                 f"{path} cannot be written ({error.strerror}): change the permissions of its "
                 "directory, or open the index with read_only=True."
+            ) from error
+        if error.errno in _NO_PATH:
+            raise InvalidInputError(
+                f"{path} cannot be a path ({error.strerror}): choose another one."
             ) from error
         raise
 

@@ -19,14 +19,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import ValidationError
+
 from rerank_search.engines import Engines, FirstStage
 from rerank_search.errors import (
     IndexExistsError,
     InvalidInputError,
-    SearchIndexError,
 )
 from rerank_search.identity import encoder_of, encoder_problems, fitted, identity
 from rerank_search.index_info import DOCUMENTS, IndexInfo, index_info
+from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.query_vectors import QueryVectors
 from rerank_search.retrieval.base import Retriever
 from rerank_search.retrieval.encoder import Encoder
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Bm25Settings", "Index", "IndexInfo", "Passages"]
 
-DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 SPLIT, TANTIVY = Passages(), Bm25Settings()
 
 PUBLISH_EVERY = 4_000
@@ -113,23 +114,31 @@ class Index:
         directory = Path(path)
         with storage_errors(directory):
             if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-                raise IndexExistsError(
-                    f"{directory} exists and is not an empty directory: open it by Index.open, "
-                    "choose another path, or delete it"
-                )
+                raise _exists(directory)
         model = None if encoder is None else Encoder(encoder)
-        manifest = Manifest(
-            created=datetime.now(timezone.utc),
-            encoder=None if model is None else identity(model),
-            analyzer=analyzer,
-            bm25=bm25,
-            passages=fitted(passages, model),
-            vector_dtype=vector_dtype,
-            hnsw_above=hnsw_above,
-        )
+        try:
+            manifest = Manifest(
+                created=datetime.now(timezone.utc),
+                encoder=None if model is None else identity(model),
+                analyzer=analyzer,
+                bm25=bm25,
+                passages=fitted(passages, model),
+                vector_dtype=vector_dtype,
+                hnsw_above=hnsw_above,
+            )
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            raise InvalidInputError(
+                f"{problem['loc'][0]} is {problem['input']!r}: {problem['msg']}"
+            ) from error
         existed = directory.exists()
         with storage_errors(directory):
             directory.mkdir(parents=True, exist_ok=True)
+            try:
+                # Loading the model took seconds: another process may have been here meanwhile.
+                (directory / DOCUMENTS).touch(exist_ok=False)
+            except FileExistsError as error:
+                raise _exists(directory) from error
             made = False
             try:
                 store = DocumentStore.create(directory / DOCUMENTS)
@@ -171,11 +180,15 @@ class Index:
                 index = cls(
                     directory, manifest, store, model, read_only=read_only, tolerant=for_repair
                 )
-            except SearchIndexError:
+            except BaseException:
                 store.close()
                 raise
         if not read_only and not for_repair:
-            index._writer.recover()
+            try:
+                index._writer.recover()
+            except BaseException:
+                index.close()
+                raise
         return index
 
     def add(
@@ -307,6 +320,7 @@ class Index:
     def compact(self) -> None:
         """Give the space of deleted documents back to the disk."""
         with self._writer.session():
+            self._writer.publish()
             self._engines.compact()
             self._store.vacuum()
             self._writer.record()
@@ -331,6 +345,13 @@ class Index:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _exists(directory: Path) -> IndexExistsError:
+    return IndexExistsError(
+        f"{directory} exists and is not an empty directory: open it by Index.open, choose another "
+        "path, or delete it"
+    )
 
 
 def _clear(directory: Path, *, keep: bool) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.queries import check_queries
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import Reranker, Scores
 from rerank_search.reranking.calls import scored, scored_in_time
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 QUERIES_AT_ONCE = 32
 """Queries of a batch whose candidates are in memory together."""
+
+TITLE_CHARACTERS = 300
+"""Of the title before a passage, so that a long one doesn't push the passage out of the window."""
 
 OnRerankError = Literal["raise", "first_stage"]
 
@@ -64,6 +68,10 @@ class Searcher:
         if on_rerank_error not in ("raise", "first_stage"):
             raise InvalidInputError(
                 f"on_rerank_error={on_rerank_error!r} is unknown; use 'raise' or 'first_stage'"
+            )
+        if isinstance(fusion, str) and fusion != "auto":
+            raise InvalidInputError(
+                f"fusion={fusion!r} is unknown; use 'auto', a Fusion, or None for no fusion"
             )
         if isinstance(reranker, str):
             from rerank_search.reranking.cross_encoder import CrossEncoderReranker
@@ -135,7 +143,7 @@ class Searcher:
         What queries share (the first stage, documents) is timed, and counted against
         ``budget_ms``, as each query's equal part of it.
         """
-        _check_queries(queries)
+        check_queries(queries)
         for name, value in (("top_k", top_k), ("candidates", candidates)):
             if value < 1:
                 raise InvalidInputError(f"{name}={value} must be at least 1")
@@ -247,8 +255,11 @@ def passage(hit: Hit) -> str:
     document = hit.document
     if document is None:
         raise InvalidInputError(f"the hit {hit.id!r} has no document to rerank; fetch it first")
-    text = document.text if hit.span is None else document.text[slice(*hit.span)]
-    return f"{document.title}\n{text}" if document.title else text
+    if hit.span is None:
+        title, text = document.title, document.text
+    else:
+        title, text = document.title[:TITLE_CHARACTERS], document.text[slice(*hit.span)]
+    return f"{title}\n{text}" if title else text
 
 
 def _scores(
@@ -282,17 +293,3 @@ class _Stopwatch:
 
     def with_total(self) -> dict[str, float]:
         return {**self._laps, "total": self.elapsed()}
-
-
-def _check_queries(queries: Sequence[str]) -> None:
-    if isinstance(queries, str):
-        raise InvalidInputError(f"queries={queries!r} is one string; use search(), or a list")
-    for query in queries:
-        if not isinstance(query, str):
-            raise InvalidInputError(f"the query {query!r} is not a string")
-        try:
-            query.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidInputError(
-                f"the query {query!r} has a lone surrogate at character {error.start}; remove it"
-            ) from error

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rerank_search.errors import InvalidInputError
+
+PREFIX = "RERANK_SEARCH_"
 
 
 class Settings(BaseSettings):
     """What may differ between machines; everything else is an argument.
 
     Read anew at each ``Settings()``, so that two users in one process share nothing by accident.
+    Raises InvalidInputError for a variable whose value cannot be used.
     """
 
-    model_config = SettingsConfigDict(env_prefix="RERANK_SEARCH_")
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     home: Path | None = None
     """A second folder, beside ``./indexes``, in which the command line looks for indexes."""
@@ -29,3 +35,13 @@ class Settings(BaseSettings):
 
     cache: Path = Path.home() / ".cache" / "rerank-search"
     """Where training keeps vectors it has computed before."""
+
+    def __init__(self) -> None:
+        try:
+            super().__init__()
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            variable = f"{PREFIX}{problem['loc'][0]}".upper()
+            raise InvalidInputError(
+                f"the environment variable {variable} is {problem['input']!r}: {problem['msg']}"
+            ) from None

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.queries import check_text
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import LongDocuments, Reranker
 from rerank_search.reranking.calls import scored
@@ -40,9 +41,11 @@ def rank_texts(
     for name, value in (("top_k", top_k), ("candidates", candidates)):
         if value < 1:
             raise InvalidInputError(f"{name}={value} must be at least 1")
-    _check(query, "the query")
+    check_text(query, "the query")
+    if isinstance(texts, str):
+        raise InvalidInputError(f"texts={texts!r:.100} is one string; give a list of texts")
     for position, text in enumerate(texts):
-        _check(text, f"text {position}")
+        check_text(text, f"text {position}")
     if not query.strip() or not texts:
         return []
     bm25 = _prefilter(query, texts, max(top_k, candidates))
@@ -86,15 +89,3 @@ def _loaded(name: str) -> Reranker:
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 
     return CrossEncoderReranker(name)
-
-
-def _check(text: str, what: str) -> None:
-    if not isinstance(text, str):
-        raise InvalidInputError(f"{what} is no string: {text!r:.100}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidInputError(
-            f"{what} has a lone surrogate at character {error.start}; remove it, for example with "
-            "text.encode(errors='replace').decode()"
-        ) from error

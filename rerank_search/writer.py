@@ -65,8 +65,12 @@ class Writer:
                     f"another process, or another Index object, is writing to {self._path}: close "
                     "it first, or open the index with read_only=True to search only"
                 ) from error
-        self._manifest = Manifest.read(self._path)
-        self._engines.refresh()
+        try:
+            self._manifest = Manifest.read(self._path)
+            self._engines.refresh()
+        except BaseException:
+            self._lock.release()  # the next attempt has to read what it failed to read
+            raise
 
     def recover(self) -> None:
         """Apply what a crash has left undone, unless another process is just doing it."""

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 import pytest
 
-from rerank_search.errors import IndexReadOnlyError, StorageFullError
+from rerank_search.errors import IndexReadOnlyError, InvalidInputError, StorageFullError
 from rerank_search.files import atomic_file, atomic_write_json, disk_errors, synced_file
 
 
@@ -43,6 +43,7 @@ def test_an_error_while_writing_a_new_file_removes_it(tmp_path: Path) -> None:
         (errno.ENOSPC, StorageFullError),
         (errno.EROFS, IndexReadOnlyError),
         (errno.EACCES, IndexReadOnlyError),
+        (errno.ENOTDIR, InvalidInputError),
         (errno.EIO, OSError),
     ],
 )

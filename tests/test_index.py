@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rerank_search import index as index_module
 from rerank_search.errors import (
     IndexExistsError,
     InvalidDocumentError,
@@ -14,6 +15,8 @@ from rerank_search.errors import (
     SearchIndexError,
 )
 from rerank_search.index import Bm25Settings, Index, Passages
+from rerank_search.retrieval.encoder import Encoder
+from rerank_search.storage.manifest import EncoderIdentity
 from rerank_search.types import Document, Hit
 
 SLOW_FIXTURES = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -268,6 +271,20 @@ def test_rebuild_and_compact_change_no_answer(index: Index) -> None:
     assert index.verify() == []
 
 
+def test_compact_gives_the_space_of_what_was_removed_back(index: Index) -> None:
+    index.add([Document(str(i), f"number{i} bird river") for i in range(400)])
+    index.delete([str(i) for i in range(1, 400)])
+    before = index.info()
+    index.compact()
+    after = index.info()
+    assert after.bytes_documents < before.bytes_documents
+    assert after.bytes_bm25 < before.bytes_bm25
+    assert after.bytes_dense < before.bytes_dense
+    for stage in index.first_stages:
+        assert found(index, stage, "number0 bird") == ["0"]
+    assert index.verify() == []
+
+
 def test_info_says_what_the_index_holds(index: Index, tiny_encoder: Path) -> None:
     index.add([Document("a", "bird", metadata={"k": 1}), Document("b", "")])
     info = index.info()
@@ -284,6 +301,33 @@ def test_an_index_is_never_made_over_something(tmp_path: Path) -> None:
             Index.create(tmp_path / name, encoder=None)
     (tmp_path / "empty").mkdir()
     Index.create(tmp_path / "empty", encoder=None).close()
+
+
+def test_of_two_that_create_the_same_index_one_is_refused(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "index"
+    identity = index_module.identity
+
+    def slowly(encoder: Encoder) -> EncoderIdentity:
+        with Index.create(path, encoder=None) as faster:
+            faster.add([Document("a", "a bird")])
+        return identity(encoder)
+
+    monkeypatch.setattr(index_module, "identity", slowly)
+    with pytest.raises(IndexExistsError):
+        Index.create(path, encoder=str(tiny_encoder))
+    with Index.open(path) as index:
+        assert index.get("a") == Document("a", "a bird")
+        assert index.verify() == []
+
+
+@pytest.mark.parametrize("setting", [{"vector_dtype": "int4"}, {"hnsw_above": -1}])
+def test_an_unusable_setting_is_refused_by_name(tmp_path: Path, setting: dict[str, Any]) -> None:
+    [name] = setting
+    with pytest.raises(InvalidInputError, match=name):
+        Index.create(tmp_path / "index", encoder=None, **setting)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_creation_leaves_nothing(tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from rerank_search.errors import IndexLockedError
+from rerank_search import engines
+from rerank_search.errors import IndexCorruptedError, IndexLockedError
 from rerank_search.index import Index
 from rerank_search.types import Document
 
@@ -121,6 +123,54 @@ def test_a_rebuild_elsewhere_is_seen_by_both_stages(tiny_encoder: Path, tmp_path
             for id, text in {**texts, "e": "winter"}.items():
                 for stage in ("bm25", "dense"):
                     assert reader.retriever(stage).retrieve([text], 1)[0][0].id == id
+
+
+def test_a_rebuild_elsewhere_is_seen_where_folders_cannot_be_told_apart(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A file system gives the number of a deleted folder to a new one.
+    monkeypatch.setattr(engines, "_identity", lambda path: 1)
+    path = tmp_path / "dense"
+    with Index.create(path, encoder=str(tiny_encoder)) as first:
+        first.add([Document("a", "bird"), Document("b", "river"), Document("c", "cheese bread")])
+        first.delete(["a"])
+        with Index.open(path, read_only=True) as reader:
+            first.rebuild()
+            for id, text in {"b": "river", "c": "cheese bread"}.items():
+                [[hit]] = reader.retriever("dense").retrieve([text], 1)
+                assert hit.id == id
+                assert hit.score == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_reader_waits_for_the_second_of_a_rebuilds_two_renames(path: Path) -> None:
+    bm25, new = path / "bm25", path / "bm25.new"
+
+    def second_rename() -> None:
+        time.sleep(0.1)
+        new.rename(bm25)
+
+    with Index.open(path, read_only=True) as reader:
+        for search in (found, lambda _: found(Index.open(path, read_only=True))):
+            bm25.rename(new)
+            other = threading.Thread(target=second_rename)
+            other.start()
+            assert search(reader) == ["a"]
+            other.join()
+
+
+def test_a_writer_that_could_not_read_the_manifest_gives_the_lock_back(path: Path) -> None:
+    manifest = path / "manifest.json"
+    content = manifest.read_bytes()
+    with Index.open(path) as index:
+        manifest.write_bytes(b"{")
+        with pytest.raises(IndexCorruptedError):
+            index.add([Document("b", "text b")])
+        manifest.write_bytes(content)
+        with Index.open(path) as other:
+            other.add([Document("c", "text c")])
+        index.add([Document("d", "text d")])
+        assert found(index) == ["a", "c", "d"]
+        assert index.verify() == []
 
 
 def test_threads_search_while_another_writes(tiny_encoder: Path, tmp_path: Path) -> None:

@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerank_search import Document, Fusion, Index, InvalidInputError, RerankError, Searcher
+from rerank_search import (
+    Document,
+    Fusion,
+    Hit,
+    Index,
+    InvalidInputError,
+    RerankError,
+    Searcher,
+)
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import Weights
 from rerank_search.searcher import passage
@@ -194,6 +202,7 @@ def test_an_empty_index_and_an_impossible_filter_find_nothing(
         ({"query": "a", "candidates": -1}, "candidates=-1"),
         ({"query": "a", "budget_ms": 0}, "budget_ms=0"),
         ({"query": "a", "first_stage": "bm26"}, "bm26"),
+        ({"query": "a", "filter": []}, "mapping"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(index, reranker, arguments, named):
@@ -209,6 +218,11 @@ def test_one_string_is_no_batch(index, reranker):
 def test_an_unknown_failure_policy_is_refused(index, reranker):
     with pytest.raises(InvalidInputError, match="first_stage"):
         Searcher(index, reranker, on_rerank_error="ignore")
+
+
+def test_an_unknown_fusion_is_refused(index, reranker):
+    with pytest.raises(InvalidInputError, match="fusion='none'"):
+        Searcher(index, reranker, fusion="none")
 
 
 def test_a_failing_reranker_raises_by_default(index):
@@ -363,3 +377,9 @@ def test_searching_changes_no_input(index, reranker):
     Searcher(index, reranker).search_batch(queries, filter=filter)
     assert filter == {"kind": {"$in": ["file", "path"]}}
     assert queries == [QUERY]
+
+
+def test_a_long_title_leaves_room_for_the_passage() -> None:
+    document = Document("a", "One sentence. Another sentence.", title="long " * 200)
+    text = passage(Hit("a", 1.0, 1, document=document, span=(14, 31)))
+    assert text == ("long " * 60) + "\nAnother sentence."

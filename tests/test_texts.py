@@ -71,6 +71,7 @@ def test_nothing_to_rank_gives_no_hits(reranker):
         ({"query": "bad \udc00", "texts": ["a"]}, "the query"),
         ({"query": "a", "texts": ["b", "bad \udc00"]}, "text 1"),
         ({"query": "a", "texts": ["b", None]}, "text 1"),
+        ({"query": "a", "texts": "one text"}, "one string"),
         ({"query": "a", "texts": ["b"], "top_k": 0}, "top_k=0"),
         ({"query": "a", "texts": ["b"], "candidates": 0}, "candidates=0"),
     ],

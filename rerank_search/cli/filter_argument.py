@@ -43,8 +43,8 @@ def _condition(argument: str) -> Filter:
 def _json_form(argument: str) -> Filter:
     try:
         parsed: JsonValue = json.loads(argument)
-    except ValueError as error:
-        raise typer.BadParameter(f"--filter {argument}: it is not JSON ({error}).") from error
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(f"--filter {argument:.200}: it is not JSON ({error}).") from error
     return dict(parsed)
 
 

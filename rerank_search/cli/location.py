@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rerank_search.errors import IndexNotFoundError
+from rerank_search.errors import IndexNotFoundError, InvalidInputError
 
 FOLDER = Path("indexes")
 
@@ -22,12 +22,13 @@ IndexArgument = Annotated[
 
 def existing_index(name: str) -> Path:
     """The folder of an index. Raises IndexNotFoundError, which names the folders looked at."""
+    _check(name)
     candidates = [Path(name), *(folder / name for folder in _folders() if not _is_path(name))]
     for candidate in candidates:
-        if any((candidate / file).is_file() for file in ("manifest.json", "documents.sqlite")):
+        if _is_index(candidate):
             return candidate
     looked = ", ".join(str(candidate) for candidate in candidates)
-    there = sorted({manifest.parent.name for manifest in _manifests()})
+    there = sorted({folder.name for folder in known_indexes()})
     known = f"Indexes there are: {', '.join(there)}." if there else "There is none yet."
     raise IndexNotFoundError(
         f"There is no index at {looked}. {known} `rerank-search index create` or "
@@ -37,7 +38,28 @@ def existing_index(name: str) -> Path:
 
 def new_index(name: str) -> Path:
     """Where an index of that name is created: a path as it is, a name below the first folder."""
+    _check(name)
     return Path(name) if _is_path(name) else _folders()[0] / name
+
+
+def known_indexes() -> list[Path]:
+    """The folders of all indexes that a plain name leads to; of equal names the first is meant."""
+    return [
+        entry
+        for folder in dict.fromkeys(_folders())
+        if folder.is_dir()
+        for entry in sorted(folder.iterdir())
+        if _is_index(entry)
+    ]
+
+
+def _check(name: str) -> None:
+    if not name.strip():
+        raise InvalidInputError(f"INDEX is {name!r}: give a path, or a name such as notes")
+
+
+def _is_index(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in ("manifest.json", "documents.sqlite"))
 
 
 def _is_path(name: str) -> bool:
@@ -51,7 +73,3 @@ def _folders() -> list[Path]:
     if home is None:
         return [FOLDER]
     return [FOLDER, home] if FOLDER.is_dir() else [home, FOLDER]
-
-
-def _manifests() -> list[Path]:
-    return [manifest for folder in _folders() for manifest in folder.glob("*/manifest.json")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -51,10 +53,7 @@ def _options(
 def main() -> None:
     """Run the command line and exit: 0 fine, 1 failed, 2 wrong usage, 130 interrupted."""
     _quiet_models()
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            # A terminal that cannot show a character of a document is no reason to fail.
-            stream.reconfigure(errors="replace")
+    _prepare_streams()
     sys.exit(_run())
 
 
@@ -63,28 +62,49 @@ def _run() -> int:
         app()
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else FAILED
-    except RerankSearchError as error:
+    except (RerankSearchError, OSError) as error:
         status = _failed(error)
     if status == INTERRUPTED:
         typer.echo("interrupted", err=True)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader has gone (`| head`): nothing to say, and nobody to say it to.
+    except OSError as error:
+        # A reader that has gone (`| head`) is nothing to tell, and nobody to tell it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = FAILED
+        status = FAILED if isinstance(error, BrokenPipeError) else _failed(error)
     return status
 
 
-def _failed(error: RerankSearchError) -> int:
-    from rerank_search.settings import Settings
-
-    if Settings().debug:
+def _failed(error: RerankSearchError | OSError) -> int:
+    if _debugging():
         raise error
     typer.echo(f"error: {' '.join(str(error).split())}", err=True)
     # A malformed document is a fault of a file, the other unusable values are arguments.
     of_usage = isinstance(error, InvalidInputError) and not isinstance(error, InvalidDocumentError)
     return WRONG_USAGE if of_usage else FAILED
+
+
+def _debugging() -> bool:
+    from rerank_search.settings import Settings
+
+    try:
+        return Settings().debug
+    except InvalidInputError:  # a variable that cannot be used: most likely the error to be told
+        return False
+
+
+def _prepare_streams() -> None:
+    # A stream that the caller has closed is an empty one; left closed, the next file that is
+    # opened, such as the documents, would get its number, and what libraries print on it.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that cannot show a character of a document is no reason to fail.
+            stream.reconfigure(errors="replace")
 
 
 def _quiet_models() -> None:

@@ -41,7 +41,7 @@ class IndexSettings(BaseModel):
         """Create an empty index. Raises what Index.create raises."""
         return Index.create(
             path,
-            encoder=self.encoder or None,
+            encoder=None if self.encoder is False else self.encoder,
             analyzer=self.analyzer,
             passages=self.passages or None,
             bm25=self.bm25,

@@ -11,17 +11,21 @@ from rerank_search.errors import InvalidDocumentError
 from rerank_search.types import Document, JsonValue
 
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?")
+_UNDECODED = re.compile("[\udc80-\udcff]")
+"""What the bytes of a CSV that are not UTF-8 are read as (``surrogateescape``)."""
 _NAMED = ("_id", "id", "text", "title", "metadata")
 
 
 def document_of_json(line: bytes) -> Document:
     """The document of one line of JSONL. Raises InvalidDocumentError with the bare reason."""
     try:
-        record = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+        record = json.loads(line.decode("utf-8").rstrip("\r\n"), parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         raise InvalidDocumentError(f"not UTF-8 (byte {error.start + 1})") from error
     except json.JSONDecodeError as error:
-        raise InvalidDocumentError(f"not JSON ({error.msg}, column {error.colno})") from error
+        raise InvalidDocumentError(
+            f"not JSON ({error.msg}, column {error.colno}); each line is an object of its own"
+        ) from error
     except ValueError as error:
         raise InvalidDocumentError(f"not usable JSON ({error})") from error
     except RecursionError as error:
@@ -46,6 +50,9 @@ def document_of_row(header: Sequence[str], row: Sequence[str]) -> Document:
     """
     if len(row) != len(header):
         raise InvalidDocumentError(f"{len(row)} cells, where the header names {len(header)}")
+    for name, cell in zip(header, row, strict=True):
+        if _UNDECODED.search(cell):
+            raise InvalidDocumentError(f"not UTF-8 (column {name!r})")
     cells = dict(zip(header, row, strict=True))
     return Document(
         id=cells.pop("id"),

@@ -67,7 +67,7 @@ def read_documents(
     chosen = format or _format_of(source)
     with _opened(source) as raw:
         stream = _decompressed(raw)
-        lines = _json_lines(stream) if chosen == "jsonl" else _rows(stream, chosen)
+        lines = _json_lines(stream) if chosen == "jsonl" else _rows(stream, chosen, name)
         try:
             for line, record in lines:
                 if isinstance(record, Document):
@@ -125,7 +125,7 @@ def _json_lines(stream: BinaryIO) -> Iterator[tuple[int, Document | str]]:
         yield number, _document_or_reason(document_of_json, content, number)
 
 
-def _rows(stream: BinaryIO, format: Format) -> Iterator[tuple[int, Document | str]]:
+def _rows(stream: BinaryIO, format: Format, name: str) -> Iterator[tuple[int, Document | str]]:
     # Python's limit of 131,072 characters a cell is for the whole process, and a document may
     # well be longer; the largest value that every platform takes.
     csv.field_size_limit(2**31 - 1)
@@ -138,7 +138,7 @@ def _rows(stream: BinaryIO, format: Format) -> Iterator[tuple[int, Document | st
             if isinstance(row, csv.Error):
                 yield rows.line_num, f"not {format.upper()} ({row})"
             elif row and header is None:
-                header = _checked_header(row)
+                header = _checked_header(row, name)
             elif row and header is not None:
                 made = partial(document_of_row, header)
                 yield rows.line_num, _document_or_reason(made, row, rows.line_num)
@@ -162,7 +162,7 @@ def _document_or_reason(
     return document
 
 
-def _checked_header(header: list[str]) -> list[str]:
+def _checked_header(header: list[str], file: str) -> list[str]:
     """The header, or InvalidInputError: without a usable one no line can be read."""
     names = ["id" if name == "_id" else name for name in header]
     missing = [name for name in ("id", "text") if name not in names]
@@ -170,7 +170,7 @@ def _checked_header(header: list[str]) -> list[str]:
     if missing or repeated:
         problem = f"no column {missing[0]!r}" if missing else f"column {repeated[0]!r} twice"
         raise InvalidInputError(
-            f"The header ({', '.join(header)}) has {problem}: the first line names the columns "
-            "id, text, as you like title, and the metadata, each once."
+            f"{file}: the header ({', '.join(header)}) has {problem}: the first line names the "
+            "columns id, text, as you like title, and the metadata, each once."
         )
     return names

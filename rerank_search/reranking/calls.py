@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 import numpy as np
 
@@ -28,8 +29,12 @@ def scored(
 
     A plain Reranker reports nothing cut. Raises RerankError from whatever the reranker raises,
     and for scores that are not n finite numbers; InvalidInputError where ``max_passage`` is asked
-    of a reranker that cannot do it.
+    of a reranker that cannot do it, or something unknown of any.
     """
+    if long_documents not in get_args(LongDocuments):
+        raise InvalidInputError(
+            f"long_documents={long_documents!r} is unknown; use 'truncate' or 'max_passage'"
+        )
     reporting = isinstance(reranker, ReportingReranker)
     if long_documents == "max_passage" and not reporting:
         raise InvalidInputError(

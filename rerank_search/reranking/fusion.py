@@ -208,6 +208,12 @@ def _fit(matrix: Float64, target: Float64, terms: Sequence[str], l2: float) -> W
     scale[scale == 0] = 1.0
     design = np.column_stack([np.ones(len(matrix)), (matrix - mean) / scale])
     penalty = np.diag([0.0] + [l2] * len(terms))
+
+    def loss(beta: Float64) -> float:
+        log_odds = design @ beta
+        likelihood = target @ log_odds - np.logaddexp(0.0, log_odds).sum()
+        return float(beta @ penalty @ beta / 2 - likelihood)
+
     beta = np.zeros(design.shape[1])
     rate = target.mean()
     beta[0] = np.log(rate / (1 - rate))
@@ -216,8 +222,11 @@ def _fit(matrix: Float64, target: Float64, terms: Sequence[str], l2: float) -> W
         gradient = design.T @ (target - probability) - penalty @ beta
         variance = np.maximum(probability * (1 - probability), 1e-9)
         step = np.linalg.solve((design * variance[:, None]).T @ design + penalty, gradient)
-        # Newton may overshoot where classes separate; a bounded step still climbs.
-        beta += step / max(1.0, float(np.abs(step).max()) / 5.0)
+        # Newton overshoots far from the optimum, and then diverges: halve until the loss falls.
+        before = loss(beta)
+        while loss(beta + step) > before and np.abs(step).max() > 1e-10:
+            step /= 2
+        beta += step
         if np.abs(step).max() < 1e-10:
             break
     weights = beta[1:] / scale

@@ -159,11 +159,14 @@ def _load(name: str, directory: str, device: str | None) -> CrossEncoder:
         raise ModelNotFoundError(
             f"the model {name!r} in {directory} cannot be read ({error}); get it again"
         ) from error
-    architecture = type(model.transformers_model).__name__
-    if not architecture.endswith("ForSequenceClassification"):
-        raise InvalidInputError(
-            f"the model {name!r} is a {architecture}; name a sequence-classification cross-encoder"
-        )
+    # Of a bi-encoder transformers makes a classifier too, whose last layer is random.
+    stored = getattr(model.config, "architectures", None) or ()
+    for architecture in (*stored, type(model.transformers_model).__name__):
+        if not architecture.endswith("ForSequenceClassification"):
+            raise InvalidInputError(
+                f"the model {name!r} is a {architecture}; name a sequence-classification "
+                "cross-encoder"
+            )
     # Weights may be stored in half precision; computing in it is slow or coarse on most CPUs.
     model.float()
     model.eval()

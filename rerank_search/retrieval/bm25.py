@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from rerank_search.errors import IndexReadOnlyError
 from rerank_search.files import disk_errors
+from rerank_search.queries import check_k
 from rerank_search.retrieval.analysis import composed, terms
 from rerank_search.retrieval.base import Passage, PassageScores
 from rerank_search.retrieval.postings import Postings, tantivy_errors
 from rerank_search.retrieval.state import StateFile, differences
-from rerank_search.retrieval.ties import EMPTY, check_k, complete
+from rerank_search.retrieval.ties import EMPTY, complete
 
 if TYPE_CHECKING:
     import tantivy
@@ -27,7 +28,8 @@ class Bm25Index:
     """Postings of all passages, with k1 = 1.2 and b = 0.75 (fixed by tantivy).
 
     Scores are BM25 with Lucene's IDF, which is never negative; lengths are kept in one byte, as
-    in Lucene. The statistics count removed passages until tantivy merges their segment.
+    in Lucene. The statistics count removed passages until tantivy merges their segment, or the
+    index is compacted.
 
     Raises IndexCorruptedError for damaged files, IndexReadOnlyError for an update of an index
     that was opened for reading.
@@ -77,16 +79,6 @@ class Bm25Index:
             self._postings.reload()
             self._state.publish({"seq": seq})
             self._seq = seq
-
-    def compact(self) -> None:
-        """Delete the files that no commit uses.
-
-        Postings of removed passages stay until tantivy merges their segment: the texts that a
-        merge at will would need are not here. An index built anew has none.
-        """
-        self._check_writable()
-        with self._postings.writer() as writer, tantivy_errors(self._directory):
-            writer.garbage_collect_files()
 
     def search(
         self, queries: Sequence[str], k: int, *, allowed: NDArray[np.int64] | None = None

@@ -19,10 +19,11 @@ from rerank_search.errors import (
     MissingDependencyError,
 )
 from rerank_search.files import disk_errors, fsync_directory
+from rerank_search.queries import check_k
 from rerank_search.retrieval.analysis import terms
 from rerank_search.retrieval.base import Passage, PassageScores
 from rerank_search.retrieval.state import StateFile, damaged, differences, reading
-from rerank_search.retrieval.ties import EMPTY, check_k, complete
+from rerank_search.retrieval.ties import EMPTY, complete
 
 VARIANTS = ("lucene", "robertson", "atire", "bm25l", "bm25+")
 """Kamphuis et al., "Which BM25 do you mean?", ECIR 2020."""
@@ -81,7 +82,7 @@ class Bm25StaticIndex:
         if not read_only and not self._state.exists():
             with disk_errors(directory):
                 directory.mkdir(parents=True, exist_ok=True)
-            self._state.publish({"seq": 0, "version": 0, **self._parameters})
+            self._state.publish({"seq": 0, "version": 0, "has_words": False, **self._parameters})
         self._content = self._load()
 
     @property
@@ -107,14 +108,18 @@ class Bm25StaticIndex:
         content = _Content(seq, np.array(ids, dtype=np.int64), self._scorer(words))
         version = self._state.read()["version"] + 1
         self._save(content, self._path(version))
-        self._state.publish({"seq": seq, "version": version, **self._parameters})
+        self._state.publish(
+            {
+                "seq": seq,
+                "version": version,
+                "has_words": content.scorer is not None,
+                **self._parameters,
+            }
+        )
         self._content = content
         for old in self._directory.glob("version-*"):
             if old != self._path(version):
                 shutil.rmtree(old, ignore_errors=True)  # a reader may be opening it
-
-    def compact(self) -> None:
-        """Nothing to do: every update builds the whole index."""
 
     def search(
         self, queries: Sequence[str], k: int, *, allowed: NDArray[np.int64] | None = None
@@ -185,19 +190,20 @@ class Bm25StaticIndex:
                     "with these, or build it anew."
                 )
             try:
-                return self._load_version(state["seq"], state["version"])
+                return self._load_version(state)
             except FileNotFoundError as error:
                 # A writer may have published since, and deleted what it replaced.
                 if not self._state.changed():
                     raise damaged(Path(error.filename), "it is missing") from error
 
-    def _load_version(self, seq: int, version: int) -> _Content:
+    def _load_version(self, state: dict[str, Any]) -> _Content:
+        seq, version = state["seq"], state["version"]
         if version == 0:
             return _Content(seq, np.empty(0, np.int64), None)
         path = self._path(version)
         with reading(path):
             ids = np.load(path / IDS_FILE, allow_pickle=False)
-            if not (path / "params.index.json").exists():
+            if not state["has_words"]:
                 return _Content(seq, ids, None)
             scorer = self._bm25s.BM25.load(path, allow_pickle=False, show_progress=False)
             if scorer.scores["num_docs"] != len(ids):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 
 from rerank_search.errors import IndexMismatchError, IndexReadOnlyError, InvalidInputError
 from rerank_search.files import disk_errors
+from rerank_search.queries import check_k
 from rerank_search.retrieval.base import Passage, PassageScores
 from rerank_search.retrieval.state import damaged, differences
-from rerank_search.retrieval.ties import EMPTY, check_k
+from rerank_search.retrieval.ties import EMPTY
 from rerank_search.retrieval.vector_files import Dtype, Published, VectorFiles
 from rerank_search.retrieval.vector_graph import build_graph, graph_is_due
 from rerank_search.retrieval.vector_snapshot import VectorSnapshot, load_snapshot
@@ -74,7 +76,8 @@ class VectorIndex:
         if not read_only and not self._files.state.exists():
             with disk_errors(directory):
                 directory.mkdir(parents=True, exist_ok=True)
-            self._files.publish(Published(seq=0, dtype=dtype))
+            # Random, so that a reader takes no rows of this for those of one that it replaces.
+            self._files.publish(Published(seq=0, dtype=dtype, generation=secrets.randbits(32)))
         self._snapshot = self._load(None)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,12 @@ from rerank_search.settings import Settings
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-BATCH_SIZE = 64
+CPU_BATCH_TOKENS, BATCH_TOKENS = 4_096, 32_768
+"""Tokens of a batch, padding included. Larger ones are slower on a CPU: activations outgrow its
+caches, and the allocator gives their memory back to the system each time."""
+
+CHARACTERS_PER_TOKEN = 3
+"""Fewer than in nearly all texts, so that a batch is rather too small than too large."""
 
 
 class Encoder:
@@ -66,13 +71,14 @@ class Encoder:
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
         with self._lock:
-            vectors = self._model.encode(
-                list(texts),
-                batch_size=BATCH_SIZE,
-                normalize_embeddings=True,
-                show_progress_bar=False,
-            )
-        found = np.ascontiguousarray(vectors, dtype=np.float32)
+            found = np.empty((len(texts), self.dimension), dtype=np.float32)
+            for batch in self._batches(texts):
+                found[batch] = self._model.encode(
+                    [texts[i] for i in batch],
+                    batch_size=len(batch),
+                    normalize_embeddings=True,
+                    show_progress_bar=False,
+                )
         finite = np.isfinite(found).all(axis=1)
         if not finite.all():
             raise InvalidInputError(
@@ -80,6 +86,17 @@ class Encoder:
                 f"{texts[int(np.argmin(finite))][:80]!r}: choose another encoder."
             )
         return found
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[list[int]]:
+        """Positions of texts of similar length, longest first."""
+        budget = CPU_BATCH_TOKENS if self._model.device.type == "cpu" else BATCH_TOKENS
+        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        start = 0
+        while start < len(order):
+            longest = min(self.window, len(texts[order[start]]) // CHARACTERS_PER_TOKEN + 2)
+            size = max(1, budget // longest)
+            yield order[start : start + size]
+            start += size
 
     def token_offsets(self, text: str) -> list[tuple[int, int]]:
         """Start and end of each token of the whole text, in characters, without special tokens."""
@@ -110,16 +127,18 @@ class Encoder:
     def _load(self) -> SentenceTransformer:
         from sentence_transformers import SentenceTransformer
 
+        from rerank_search.models.loading import quietly
         from rerank_search.models.registry import resolve_encoder
 
         where = resolve_encoder(self.name, revision=self.revision)
         try:
-            return SentenceTransformer(
-                where,
-                device=self._device or Settings().device,
-                local_files_only=True,  # what was resolved is a directory
-                trust_remote_code=False,
-            )
+            with quietly():
+                return SentenceTransformer(
+                    where,
+                    device=self._device or Settings().device,
+                    local_files_only=True,  # what was resolved is a directory
+                    trust_remote_code=False,
+                )
         except (OSError, ValueError) as error:
             raise ModelNotFoundError(
                 f"The encoder {self.name!r} cannot be loaded from {where} ({error}): check the "

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.queries import check_k
 from rerank_search.ranking import ranked
 from rerank_search.retrieval.base import Retriever
-from rerank_search.retrieval.ties import check_k
 from rerank_search.types import Filter, Hit
 
 LEAST_DEPTH = 100

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from rerank_search.errors import InvalidFilterError
+from rerank_search.queries import check_k, check_queries
 from rerank_search.ranking import ranked
 from rerank_search.retrieval.analysis import terms
-from rerank_search.retrieval.ties import check_k
 from rerank_search.types import Filter, Hit
 
 
@@ -37,9 +37,10 @@ class MemoryRetriever:
     ) -> list[list[Hit]]:
         """The best k texts of each query that share a word with it, in the total order.
 
-        Raises InvalidInputError for k < 1, InvalidFilterError for a filter: texts in a list
-        have no metadata.
+        Raises InvalidInputError for k < 1 or an unusable query, InvalidFilterError for a filter:
+        texts in a list have no metadata.
         """
+        check_queries(queries)
         check_k(k)
         if filter:
             raise InvalidFilterError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from rerank_search.errors import (
     IndexCorruptedError,
     IndexLockedError,
     IndexReadOnlyError,
+    InvalidInputError,
     RerankSearchError,
     SearchIndexError,
     StorageFullError,
@@ -54,6 +55,7 @@ class Postings:
         builder.add_integer_field("id", stored=False, indexed=True, fast=True)
         with tantivy_errors(directory):
             tantivy.Index(builder.build(), path=str(directory))
+        _share(directory)
 
     def searcher(self) -> tantivy.Searcher:
         """The content as of the last commit that was loaded."""
@@ -82,6 +84,7 @@ class Postings:
         finally:
             with tantivy_errors(self._directory):
                 writer.wait_merging_threads()
+            _share(self._directory)
 
     def close(self) -> None:
         """Remove the directory of links, where there is one."""
@@ -122,6 +125,13 @@ class Postings:
         return self._mirror.name
 
 
+def _share(directory: Path) -> None:
+    """Let all who may read the directory read its lists of files, which tantivy makes private."""
+    for name in ("meta.json", ".managed.json"):
+        with suppress(FileNotFoundError, PermissionError):
+            (directory / name).chmod(directory.stat().st_mode & 0o666)
+
+
 @contextmanager
 def tantivy_errors(directory: Path) -> Iterator[None]:
     """Turn tantivy's errors about the index in ``directory`` into those of this package."""
@@ -129,6 +139,10 @@ def tantivy_errors(directory: Path) -> Iterator[None]:
         yield
     except RerankSearchError:
         raise
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"tantivy takes only paths that are UTF-8, not {str(directory)!r}: rename the folder"
+        ) from error
     except (OSError, ValueError) as error:
         raise _explained(directory, str(error)) from error
     except BaseException as error:

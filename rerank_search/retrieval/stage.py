@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.queries import check_k, check_queries
 from rerank_search.ranking import ranked
 from rerank_search.retrieval.base import Catalogue, PassageIndex, PassageScores
-from rerank_search.retrieval.ties import check_k
 from rerank_search.types import Filter, Hit, Span
 
 PASSAGES_PER_DOCUMENT = 3
@@ -33,11 +33,12 @@ class Stage:
     ) -> list[list[Hit]]:
         """The best k documents of each query that the filter allows, in the total order.
 
-        Raises InvalidInputError for k < 1, InvalidFilterError.
+        Raises InvalidInputError for k < 1 or an unusable query, InvalidFilterError.
         """
+        check_queries(queries)
         check_k(k)
         self._engine.refresh()
-        allowed = self._catalogue.allowed(filter) if filter else None
+        allowed = None if filter is None or filter == {} else self._catalogue.allowed(filter)
         rankings: list[list[Hit]] = [[] for _ in queries]
         unfinished = list(range(len(queries)))
         limit = PASSAGES_PER_DOCUMENT * k if self._catalogue.splits else k

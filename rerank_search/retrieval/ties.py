@@ -13,7 +13,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import InvalidInputError
 from rerank_search.retrieval.base import PassageScores
 
 TOLERANCE = 2e-6
@@ -24,12 +23,6 @@ EMPTY = PassageScores(np.empty(0, np.int64), np.empty(0, np.float32))
 
 Fetch = Callable[[int], tuple[NDArray[np.int64], NDArray[np.float32], bool]]
 """(limit) -> ids and descending scores of the best passages, and whether there are no more."""
-
-
-def check_k(k: int) -> None:
-    """Raise InvalidInputError for k < 1."""
-    if k < 1:
-        raise InvalidInputError(f"k is {k}: ask for at least 1 result.")
 
 
 def levelled(

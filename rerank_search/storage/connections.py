@@ -31,7 +31,7 @@ class Connections:
         """A connection whose queries all see the same commit."""
         self._check_open()
         with storage_errors(self.path):
-            connection = self._idle.pop() if self._idle else self._connect()
+            connection = self._reusable() or self._connect()
             try:
                 connection.execute("BEGIN")
                 connection.execute("SELECT seq FROM state").fetchone()  # the snapshot starts here
@@ -81,12 +81,18 @@ class Connections:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
-        while self._idle:
-            self._idle.pop().close()
+        while connection := self._reusable():
+            connection.close()
 
     def _check_open(self) -> None:
         if self._closed:
             raise SearchIndexError(f"the index of {self.path} is closed: open it again")
+
+    def _reusable(self) -> sqlite3.Connection | None:
+        try:
+            return self._idle.pop()  # asking first whether there is one would be a race
+        except IndexError:
+            return None
 
     def _connect(self) -> sqlite3.Connection:
         if not self.read_only:

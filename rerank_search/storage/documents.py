@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import InvalidInputError
+from rerank_search.errors import InvalidFilterError, InvalidInputError
 from rerank_search.storage.batch import Batch
 from rerank_search.storage.connections import Connections
 from rerank_search.storage.files import storage_errors
@@ -56,6 +56,9 @@ CREATE INDEX attributes_by_document ON attributes (document);
 
 _CHUNK = 500
 _FILTERS_REMEMBERED = 8
+
+# SQLite's words for a query above one of its limits.
+_TOO_LARGE = ("too many", "too large", "too big", "stack overflow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +203,7 @@ class DocumentStore:
             key = (seq, condition)
             known = self._allowed.get(key)
             if known is None:
-                query = f"SELECT id FROM passages WHERE {condition.sql} ORDER BY id"
-                known = _ids(connection.execute(query, condition.parameters))
+                known = _allowed(connection, condition)
                 known.setflags(write=False)  # it is shared with later callers
                 with self._forgetting:
                     self._allowed[key] = known
@@ -253,8 +255,20 @@ class DocumentStore:
                     found.append(f"{self.path.name}: {counted} {table}, but its state says {kept}")
         return found
 
+    @property
+    def has_removed(self) -> bool:
+        """Whether passages were removed since ``vacuum``."""
+        with self._connections.reading() as connection:
+            query = "SELECT EXISTS (SELECT 1 FROM removed)"
+            return bool(connection.execute(query).fetchone()[0])
+
     def vacuum(self) -> None:
-        """Give the space of deleted documents back to the disk."""
+        """Give the space of deleted documents back to the disk, and forget their passages.
+
+        Everything derived must have applied all changes: the removals are not told again.
+        """
+        with self._connections.writing() as connection:
+            connection.execute("DELETE FROM removed")
         self._connections.vacuum()
 
     def close(self) -> None:
@@ -303,6 +317,19 @@ def _passages(
             query = "SELECT text FROM documents WHERE pk = ?"
             previous, (whole_text,) = document, connection.execute(query, (document,)).fetchone()
         yield passage, document, passage_text(title, head, whole_text, (start, end))
+
+
+def _allowed(connection: sqlite3.Connection, condition: Condition) -> NDArray[np.int64]:
+    query = f"SELECT id FROM passages WHERE {condition.sql} ORDER BY id"
+    try:
+        return _ids(connection.execute(query, condition.parameters))
+    except (sqlite3.OperationalError, sqlite3.DataError) as error:
+        if not any(sign in str(error) for sign in _TOO_LARGE):
+            raise
+        raise InvalidFilterError(
+            f"the filter has too many conditions ({error}): use $in for values of one key, or "
+            "search several times"
+        ) from error
 
 
 def _ids(rows: Iterable[tuple[int]]) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,15 +16,6 @@ from rerank_search.errors import (
     StorageFullError,
 )
 from rerank_search.files import disk_errors
-
-
-def sha256(path: Path) -> str:
-    """The checksum of a file, read in pieces, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 @contextmanager
@@ -55,6 +46,8 @@ def _translated(reason: str, path: Path) -> SearchIndexError:
             f"{path} may not be written ({reason}): change its permissions, or copy the index "
             "to a folder of your own"
         )
+    if "unable to open" in reason and path.exists() and not os.access(path, os.R_OK):
+        return IndexReadOnlyError(f"{path} may not be read: change its permissions")
     if "locked" in reason:
         return IndexLockedError(f"{path} is in use by another program ({reason}): repeat the call")
     if "closed" in reason:

@@ -180,8 +180,16 @@ def _joined(word: str, conditions: list[Condition]) -> Condition:
         return Condition("TRUE")
     if len(conditions) == 1:
         return conditions[0]
-    sql = f" {word} ".join(f"({condition.sql})" for condition in conditions)
-    return Condition(sql, tuple(value for part in conditions for value in part.parameters))
+    parameters = tuple(value for part in conditions for value in part.parameters)
+    return Condition(_balanced(word, [condition.sql for condition in conditions]), parameters)
+
+
+def _balanced(word: str, parts: list[str]) -> str:
+    """The parts joined as a tree, since SQLite takes a chain of a thousand for too deep."""
+    if len(parts) == 1:
+        return parts[0]
+    middle = len(parts) // 2
+    return f"({_balanced(word, parts[:middle])}) {word} ({_balanced(word, parts[middle:])})"
 
 
 def _operand(key: str, operand: object) -> tuple[str, Any]:

@@ -15,8 +15,7 @@ from rerank_search.errors import (
     IndexFormatError,
     IndexNotFoundError,
 )
-from rerank_search.files import atomic_write_bytes
-from rerank_search.storage.files import sha256
+from rerank_search.files import atomic_write_bytes, sha256
 from rerank_search.storage.passages import Passages
 
 FORMAT_VERSION = 1
@@ -83,7 +82,7 @@ class Manifest(BaseModel):
     bm25: Bm25Settings
     passages: Passages | None
     vector_dtype: Literal["float32", "float16"]
-    hnsw_above: int
+    hnsw_above: int = Field(ge=0)
     published: Published = Published()
 
     @classmethod

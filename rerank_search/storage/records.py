@@ -12,6 +12,9 @@ from rerank_search.types import Document, JsonValue
 BATCH_CHARACTERS = 16_000_000
 """A batch ends early at this many characters, so that huge documents don't pile up in memory."""
 
+DEEPEST_METADATA = 100
+"""Levels of lists and mappings. Whatever reads or prints them recursively has to get through."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -85,9 +88,7 @@ def _metadata(metadata: object, where: str) -> str:
             f"{where}: metadata is a {type(metadata).__name__}, not a mapping: give a dict"
         )
     try:
-        encoded = json.dumps(_plain(metadata, where), ensure_ascii=False, allow_nan=False)
-    except RecursionError as error:
-        raise InvalidDocumentError(f"{where}: metadata is nested too deeply: flatten it") from error
+        encoded = json.dumps(_plain(metadata, where, 0), ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         if isinstance(error, InvalidDocumentError):
             raise
@@ -99,19 +100,23 @@ def _metadata(metadata: object, where: str) -> str:
     return encoded
 
 
-def _plain(value: object, where: str) -> JsonValue:
+def _plain(value: object, where: str, depth: int) -> JsonValue:
     """The value in JSON's own types."""
     if value is None or isinstance(value, (str, int, float)):
         return value
+    if depth > DEEPEST_METADATA:
+        raise InvalidDocumentError(
+            f"{where}: metadata is nested more than {DEEPEST_METADATA} deep: flatten it"
+        )
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise InvalidDocumentError(
                     f"{where}: metadata has the key {key!r}, not a string: convert it"
                 )
-        return {key: _plain(member, where) for key, member in value.items()}
+        return {key: _plain(member, where, depth + 1) for key, member in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
-        return [_plain(member, where) for member in value]
+        return [_plain(member, where, depth + 1) for member in value]
     raise InvalidDocumentError(
         f"{where}: metadata has a {type(value).__name__} ({value!r}): use strings, numbers, "
         "bools, None, and lists and mappings of these"

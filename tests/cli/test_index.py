@@ -15,6 +15,7 @@ from rerank_search.errors import (
     IndexNotFoundError,
     InvalidDocumentError,
     InvalidInputError,
+    ModelNotFoundError,
 )
 
 Run = Callable[..., Result]
@@ -46,6 +47,49 @@ def test_an_unknown_name_is_an_error_that_names_those_there_are(notes: Path, run
     result = run("index", "info", "nodes")
     assert isinstance(result.exception, IndexNotFoundError)
     assert "notes" in str(result.exception)
+
+
+def test_list_has_the_indexes_that_names_lead_to(
+    notes: Path, folder: Path, answer: Answer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = folder / "home"
+    monkeypatch.setenv("RERANK_SEARCH_HOME", str(home))
+    assert run("index", "create", str(home / "more"), "--no-encoder").exit_code == 0
+    (home / "more" / "manifest.json").write_text("damaged")
+    here, there = answer("index", "list")
+    assert here == {
+        "name": "notes",
+        "index": "indexes/notes",
+        "documents": 3,
+        "encoder": None,
+        "problem": None,
+    }
+    assert there["name"] == "more"
+    assert there["documents"] is None
+    assert "damaged" in there["problem"]
+    assert "notes" in run("index", "list").stdout
+
+
+def test_without_an_index_the_list_is_empty(folder: Path, answer: Answer) -> None:
+    assert answer("index", "list") == []
+
+
+@pytest.mark.parametrize("command", ["create", "info"])
+def test_an_empty_name_is_no_index(folder: Path, run: Run, command: str) -> None:
+    result = run("index", command, "")
+    assert isinstance(result.exception, InvalidInputError)
+    assert not (folder / "indexes").exists()
+
+
+def test_an_empty_name_of_an_encoder_is_not_none(folder: Path, run: Run) -> None:
+    result = run("index", "create", "notes", "--encoder", "")
+    assert isinstance(result.exception, ModelNotFoundError)
+
+
+def test_an_index_below_a_file_is_refused(notes: Path, run: Run) -> None:
+    result = run("index", "create", "notes.jsonl/below", "--no-encoder")
+    assert isinstance(result.exception, InvalidInputError)
+    assert "notes.jsonl/below" in str(result.exception)
 
 
 def test_creating_an_index_twice_is_an_error(notes: Path, run: Run) -> None:

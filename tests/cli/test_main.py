@@ -33,7 +33,7 @@ def test_the_help_needs_neither_models_nor_tables() -> None:
 
 
 def test_every_command_has_help(run: Run) -> None:
-    index = ("build", "create", "add", "delete", "info", "verify", "rebuild", "compact")
+    index = ("build", "create", "add", "delete", "info", "list", "verify", "rebuild", "compact")
     for command in [(), ("search",), ("train",), ("demo",), *(("index", name) for name in index)]:
         result = run(*command, "--help")
         assert result.exit_code == 0
@@ -109,3 +109,40 @@ def test_a_reader_that_goes_away_is_no_reason_for_a_message(notes: Path) -> None
     os.close(write)
     assert done.stderr == b""
     assert done.returncode == 1
+
+
+def test_a_setting_that_cannot_be_used_is_one_line_too(folder: Path, program: Program) -> None:
+    for variable in ("RERANK_SEARCH_OFFLINE", "RERANK_SEARCH_DEBUG"):
+        done = program("index", "info", "nowhere", **{variable: "perhaps"})
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"error: the environment variable {variable}")
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [("index", "info", "notes"), ("index", "list")])
+def test_an_output_that_cannot_be_written_is_one_line(notes: Path, arguments: list[str]) -> None:
+    command = "from rerank_search.cli.main import main; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", command, *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of Unix")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_closed_stream_is_an_empty_one(notes: Path, closed: str) -> None:
+    command = "from rerank_search.cli.main import main; main()"
+    for arguments in ("index add notes -", "search notes path --no-rerank"):
+        line = f'"{sys.executable}" -c "{command}" {arguments} {closed}'
+        done = subprocess.run(
+            ["sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )
+        assert done.returncode == 0, done.stderr

@@ -63,6 +63,7 @@ def test_unicode_line_separators_do_not_split_a_line(tmp_path: Path) -> None:
     ("line", "reason"),
     [
         (b"{", "not JSON"),
+        (b'{"id": "a"', "column 11"),
         (b"[1]", "not a JSON object but a list"),
         (b'{"text": "x"}', "no 'id'"),
         (b'{"id": "a"}', "no 'text'"),
@@ -131,7 +132,7 @@ def test_a_cell_may_be_longer_than_the_csv_modules_limit(tmp_path: Path) -> None
         (b"2,x,y", "3 cells, where the header names 2"),
         (b"2", "1 cells, where the header names 2"),
         (b",x", "non-empty"),
-        (b"2,\xff", "surrogate"),
+        (b"2,\xff", "not UTF-8 (column 'text')"),
         (b'2,"x"y', "not CSV"),
     ],
 )
@@ -150,7 +151,7 @@ def test_a_malformed_row_is_named_and_the_rows_after_it_are_read(
 @pytest.mark.parametrize("header", ["id,body", "text", "id,text,text", "_id,id,text"])
 def test_a_header_that_names_no_id_or_text_is_refused(tmp_path: Path, header: str) -> None:
     file = write(tmp_path / "c.csv", f"{header}\n1,x\n")
-    with pytest.raises(errors.InvalidInputError, match="header"):
+    with pytest.raises(errors.InvalidInputError, match=r"c\.csv: the header"):
         read(file, skipped=SkippedLines())
 
 

@@ -101,3 +101,8 @@ def test_no_pairs_take_no_call():
     reranker = Counting()
     assert scored_in_time(reranker, [], 100, lambda: 0.0).values.shape == (0,)
     assert reranker.chunks == []
+
+
+def test_an_unknown_way_with_long_documents_is_no_failure_of_the_reranker():
+    with pytest.raises(InvalidInputError, match="'skip'"):
+        scored(Counting(), [("q", "a")], long_documents="skip")

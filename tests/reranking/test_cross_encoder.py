@@ -277,3 +277,8 @@ def test_the_fusion_beside_the_weights_is_found(tiny_reranker, tmp_path, reranke
 
 def test_it_is_a_reporting_reranker(reranker):
     assert isinstance(reranker, ReportingReranker)
+
+
+def test_a_bi_encoder_is_refused_instead_of_given_a_random_last_layer(tiny_encoder: Path):
+    with pytest.raises(InvalidInputError, match="BertModel"):
+        CrossEncoderReranker(tiny_encoder, device="cpu")

@@ -206,3 +206,35 @@ def test_a_file_cut_short_is_refused(tmp_path):
 
     with pytest.raises(InvalidInputError, match="fit it again"):
         Fusion.load(tmp_path)
+
+
+def test_rare_relevance_and_far_outliers_are_fitted_to_the_optimum():
+    """Where plain Newton steps diverge; the optimum is scikit-learn's."""
+    from sklearn.linear_model import LogisticRegression
+
+    random = np.random.default_rng(5)
+    queries, labels = [], []
+    for _ in range(100):
+        relevant = np.zeros(50, dtype=int)
+        relevant[random.integers(50)] = 1
+        logits = 12.0 * relevant + random.standard_t(2, size=50)
+        queries.append(
+            {
+                "rerank": logits,
+                "dense": 0.05 * logits + 0.1 * random.normal(size=50),
+                "bm25": np.exp(relevant * 2 + random.normal(size=50)),
+            }
+        )
+        labels.append(relevant)
+    terms = ["rerank", "dense", "bm25"]
+    found = Fusion.fit(queries, labels, terms=terms, l2=1.0).choose(terms)
+
+    matrix = np.stack([np.concatenate([query[t] for query in queries]) for t in terms], axis=1)
+    scale = matrix.std(axis=0)
+    expected = LogisticRegression(C=1.0, tol=1e-10, max_iter=10_000).fit(
+        matrix / scale, np.concatenate(labels)
+    )
+    np.testing.assert_allclose(
+        [found.weights[t] for t in terms], expected.coef_[0] / scale, rtol=1e-3, atol=1e-5
+    )
+    assert found.intercept == pytest.approx(expected.intercept_[0], rel=1e-3)

@@ -306,3 +306,15 @@ def test_a_directory_that_cannot_be_written_is_searchable(index: Bm25Index) -> N
         )
         directory.chmod(0o755)
     assert run.stdout.strip() == "[1, 2] False", run.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions of Unix")
+def test_who_may_read_the_directory_may_read_its_files(tmp_path: Path) -> None:
+    directory = tmp_path / "bm25"
+    directory.mkdir(mode=0o700)
+    for mode in (0o755, 0o750, 0o700):
+        directory.chmod(mode)
+        index = Bm25Index(directory)
+        index.update(index.seq + 1, passages(["red fish"], index.seq + 1), [])
+        for name in ("meta.json", ".managed.json"):
+            assert (directory / name).stat().st_mode & 0o777 == mode & 0o666

@@ -156,7 +156,9 @@ def test_unknown_parameters_are_an_error(
         opened(tmp_path, TEXTS, **options)
 
 
-@pytest.mark.parametrize("name", ["ids.npy", "data.csc.index.npy", "vocab.index.json"])
+@pytest.mark.parametrize(
+    "name", ["ids.npy", "data.csc.index.npy", "vocab.index.json", "params.index.json"]
+)
 @pytest.mark.parametrize("damage", ["truncated", "empty", "missing"])
 def test_a_damaged_file_is_an_error_that_names_the_mend(
     tmp_path: Path, name: str, damage: str

@@ -67,6 +67,11 @@ def test_passages_of_documents_that_are_gone_take_no_place(tmp_path: Path) -> No
     assert [hit.id for hit in hits] == ["kept"]
 
 
+def test_an_unusable_query_is_no_damaged_index(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="surrogate"):
+        stage(tmp_path, ["fish"], [("a", None)]).retrieve(["bad \ud800"], 1)
+
+
 def test_equal_scores_are_ordered_by_document_id_wherever_they_are_cut(tmp_path: Path) -> None:
     names = [f"d{(i * 7) % 30:02}" for i in range(30)]
     found = stage(tmp_path, ["red fish"] * 30, [(name, None) for name in names])

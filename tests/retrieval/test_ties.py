@@ -1,8 +1,6 @@
 import numpy as np
-import pytest
 
-from rerank_search.errors import InvalidInputError
-from rerank_search.retrieval.ties import check_k, complete, levelled
+from rerank_search.retrieval.ties import complete, levelled
 
 
 def of(*scores: float) -> tuple[np.ndarray, np.ndarray]:
@@ -43,9 +41,3 @@ def test_fetches_until_the_tie_is_complete() -> None:
 
     assert len(complete(fetch, 3, 4).ids) == 51
     assert limits == [4, 16, 64]
-
-
-@pytest.mark.parametrize("k", [0, -1])
-def test_k_below_one_is_an_error(k: int) -> None:
-    with pytest.raises(InvalidInputError, match=f"k is {k}"):
-        check_k(k)

@@ -236,6 +236,17 @@ def test_a_damaged_page_is_a_problem(store: DocumentStore, path: Path) -> None:
     damaged.close()
 
 
+def test_vacuum_forgets_the_passages_that_were_removed(store: DocumentStore) -> None:
+    put(store, Document("a", "text"), Document("b", "text"))
+    store.delete(["a"])
+    assert store.has_removed
+    store.vacuum()
+    assert not store.has_removed
+    with store.changes(0) as changes:
+        assert [text for _, _, text in changes.added] == ["text"]
+        assert changes.removed == []
+
+
 def test_counts_that_do_not_fit_are_a_problem(store: DocumentStore, path: Path) -> None:
     put(store, Document("a", "text"))
     with sqlite3.connect(path) as other:

@@ -140,6 +140,18 @@ def test_a_list_of_a_hundred_thousand_values_is_no_problem(store: DocumentStore)
     assert found(store, {"n": {"$in": [str(i) for i in range(100_000)]}}) == [2]
 
 
+def test_more_than_a_thousand_conditions_are_no_problem(store: DocumentStore) -> None:
+    fill(store, {"n": 5}, {"n": 5000}, {"m": 1})
+    assert found(store, {"$or": [{"n": i} for i in range(1200)]}) == [0]
+    assert found(store, {"$and": [{"n": {"$ne": i}} for i in range(1200)]}) == [1, 2]
+
+
+def test_more_conditions_than_sqlite_takes_are_refused(store: DocumentStore) -> None:
+    fill(store, {"n": 0.5})
+    with pytest.raises(InvalidFilterError, match="too many conditions"):
+        found(store, {"n": {"$in": [i + 0.5 for i in range(300_000)]}})
+
+
 def test_integers_beyond_64_bits_compare_as_floats(store: DocumentStore) -> None:
     fill(store, {"n": 2**70}, {"n": 10**400}, {"n": 1})
     assert found(store, {"n": 2**70}) == [0]

@@ -45,7 +45,7 @@ def test_metadata_nested_without_end_is_refused() -> None:
     deep: dict[str, Any] = {}
     for _ in range(100_000):
         deep = {"k": deep}
-    with pytest.raises(InvalidDocumentError, match="nested too deeply"):
+    with pytest.raises(InvalidDocumentError, match="nested more than 100 deep"):
         checked(Document("a", "", metadata=deep), 0)
 
 
@@ -53,3 +53,11 @@ def test_any_mapping_and_sequence_is_taken_as_json() -> None:
     metadata = MappingProxyType({"k": (1, MappingProxyType({"l": None}))})
     record = checked(Document("a", "", metadata=metadata), 0)
     assert record.document().metadata == {"k": [1, {"l": None}]}
+
+
+def test_metadata_within_the_limit_of_depth_is_stored() -> None:
+    deep: Any = 1
+    for _ in range(100):
+        deep = [deep]
+    record = checked(Document("a", "", metadata={"k": deep}), 0)
+    assert record.document().metadata == {"k": deep}

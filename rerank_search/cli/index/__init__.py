@@ -11,6 +11,7 @@ from rerank_search.cli.index import (
     create,
     delete,
     info,
+    list,
     rebuild,
     verify,
 )
@@ -23,6 +24,7 @@ app.command("create")(create.create)
 app.command("add")(add.add)
 app.command("delete")(delete.delete)
 app.command("info")(info.info)
+app.command("list")(list.list_indexes)
 app.command("verify")(verify.verify)
 app.command("rebuild")(rebuild.rebuild)
 app.command("compact")(compact.compact)

@@ -1,0 +1,27 @@
+import pytest
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.queries import check_k, check_queries
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_k_below_one_is_an_error(k: int) -> None:
+    with pytest.raises(InvalidInputError, match=f"k is {k}"):
+        check_k(k)
+
+
+@pytest.mark.parametrize(
+    ("queries", "named"),
+    [
+        ("fish", "'fish' is one string"),
+        (["fish", None], "not a string: None"),
+        (["fish", "bad \ud800"], "surrogate at character 4"),
+    ],
+)
+def test_queries_that_cannot_be_searched_are_told(queries: object, named: str) -> None:
+    with pytest.raises(InvalidInputError, match=named):
+        check_queries(queries)  # type: ignore[arg-type]
+
+
+def test_any_text_is_a_query() -> None:
+    check_queries(["", "  ", '"( AND : \0', "東京 🙂"])

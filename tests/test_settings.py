@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import pytest
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.settings import Settings
+
+
+def test_a_variable_that_cannot_be_used_is_named_with_its_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RERANK_SEARCH_OFFLINE", "perhaps")
+    with pytest.raises(InvalidInputError, match="RERANK_SEARCH_OFFLINE is 'perhaps'"):
+        Settings()
