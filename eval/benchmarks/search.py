@@ -13,15 +13,17 @@ import json
 import statistics
 import tempfile
 import time
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from report import table, write
 
 from rerank_search import CrossEncoderReranker, Index, Searcher
 from rerank_search.corpora.python_docs import python_docs
-from rerank_search.searcher import passage
+from rerank_search.reranking.base import LongDocuments, Scores
 
 QUERIES = (
     "how do I join two paths",
@@ -43,45 +45,59 @@ def milliseconds(started: float) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def bare(index: Index, reranker: CrossEncoderReranker, query: str) -> dict[str, float]:
-    """The same work without the Searcher: both engines, the encoder, and the model."""
-    engines, encoder = index._engines, index._encoder
+class Timed:
+    """A reranker that says how long the model took inside a search."""
+
+    def __init__(self, inner: CrossEncoderReranker) -> None:
+        self.name, self.fusion, self.inner = inner.name, inner.fusion, inner
+        self.milliseconds = 0.0
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """The logits."""
+        return self.score_with_report(pairs).values
+
+    def score_with_report(
+        self, pairs: Sequence[tuple[str, str]], *, long_documents: LongDocuments = "truncate"
+    ) -> Scores:
+        """The logits, and what was cut."""
+        started = time.perf_counter()
+        scores = self.inner.score_with_report(pairs, long_documents=long_documents)
+        self.milliseconds = milliseconds(started)
+        return scores
+
+
+def engines(index: Index, query: str) -> dict[str, float]:
+    """Milliseconds of the encoder and of both engines, without the library around them."""
+    encoder, kept = index._encoder, index._engines
     spent = {}
     started = time.perf_counter()
     vectors = encoder.encode([query])
     spent["encode the query"] = milliseconds(started)
     started = time.perf_counter()
-    engines.engine("dense").search_vectors(vectors, CANDIDATES)
+    kept.engine("dense").search_vectors(vectors, CANDIDATES)
     spent["dense engine"] = milliseconds(started)
     started = time.perf_counter()
-    engines.engine("bm25").search([query], CANDIDATES)
+    kept.engine("bm25").search([query], CANDIDATES)
     spent["bm25 engine"] = milliseconds(started)
-    hits = index.retriever("hybrid").retrieve([query], CANDIDATES)[0]
-    documents = index.documents([hit.id for hit in hits])
-    pairs = [
-        (query, passage(replace(hit, document=document)))
-        for hit, document in zip(hits, documents, strict=True)
-    ]
-    started = time.perf_counter()
-    reranker.score(pairs)
-    spent["cross-encoder"] = milliseconds(started)
     return spent
 
 
 def main() -> None:
     """Measure, and write the report."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    reranker = CrossEncoderReranker("rerank-search-base")
+    reranker = Timed(CrossEncoderReranker("rerank-search-base"))
+    parts: list[dict[str, float]] = []
+    totals: list[float] = []
+    stages: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder, Index.create(Path(folder) / "index") as index:
         index.add(python_docs())
         searcher = Searcher(index, reranker)
-        searcher.search(QUERIES[0], candidates=CANDIDATES)
-        parts: list[dict[str, float]] = []
-        totals: list[float] = []
-        stages: list[dict[str, float]] = []
-        for query in QUERIES * 3:
-            parts.append(bare(index, reranker, query))
-            response = searcher.search(query, candidates=CANDIDATES)
+        searcher.search("a first query loads what is loaded late", candidates=CANDIDATES)
+        for query in QUERIES:
+            own = engines(index, query)
+            # Other words for the same work: the index remembers the vectors of recent queries.
+            response = searcher.search(f"{query} in python", candidates=CANDIDATES)
+            parts.append(own | {"cross-encoder": reranker.milliseconds})
             totals.append(response.timings["total"])
             stages.append(dict(response.timings))
     median: dict[str, Any] = {
@@ -98,11 +114,10 @@ def main() -> None:
     verdict = "met" if own <= total / 20 else "**missed**"
     sections = {
         "What is measured": (
-            f"{len(QUERIES)} queries, three times each, over the documentation strings of the "
-            f"standard library; hybrid first stage, {CANDIDATES} candidates, the bundled reranker "
-            "with its fusion. Each query runs first part by part without the Searcher, then "
-            "through Searcher.search; medians. The library's own time is the difference, query "
-            "by query; the target is at most 5% of the total."
+            f"{len(QUERIES)} queries over the documentation strings of the standard library; "
+            f"hybrid first stage, {CANDIDATES} candidates, the bundled reranker with its fusion; "
+            "medians. The cross-encoder is timed inside the search, the encoder and the engines "
+            "just before it. The library's own time is what is left of the total."
         ),
         "Where the time goes": table(["part", "ms", "share"], rows),
         "As the response says it": table(["stage", "ms"], spans),
