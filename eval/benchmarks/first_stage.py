@@ -34,13 +34,15 @@ from rerank_search.retrieval.dense import VectorIndex
 
 K = 100
 OPEN = """
-import json, resource, sys, time
+import json, pathlib, sys, time
 from rerank_search import Index
 started = time.perf_counter()
 index = Index.open(sys.argv[1], encoder=sys.argv[2])
 seconds = time.perf_counter() - started
 count = len(index)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Not ru_maxrss: it counts the process that started this one.
+lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 print(json.dumps({"seconds": seconds, "documents": count, "peak_mib": peak}))
 """
 
