@@ -35,7 +35,7 @@ bench: .venv/.development
 	$(BIN)/python eval/benchmarks/first_stage.py
 	$(BIN)/python eval/benchmarks/search.py
 
-# What the bundled reranker is worth on collections it never saw, where ../shared is there.
+# What the bundled reranker is worth on queries it never saw, where ../shared is there.
 bench-quality: .venv/.development
 	$(BIN)/python eval/bundled_reranker.py
 

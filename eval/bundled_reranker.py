@@ -1,4 +1,4 @@
-"""What the bundled reranker is worth: each stage alone, and fused, on collections it never saw.
+"""What the bundled reranker is worth: each stage alone, and fused, on queries it never saw.
 
 Usage: python eval/bundled_reranker.py [MODEL] [--collections DIR] [--only NAME ...]
 

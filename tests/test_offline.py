@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-import rerank_search
 from rerank_search.corpora.python_docs import python_docs
 
 MODULES = {"os.path", "shutil", "subprocess", "tempfile"}
@@ -82,9 +81,6 @@ def test_building_and_searching_need_no_network(folder: Path, tiny_reranker: Pat
 
 
 def test_the_demo_needs_no_network(folder: Path) -> None:
-    bundled = Path(rerank_search.__file__).parent / "models" / "rerank-search-base"
-    if not (bundled / "config.json").is_file():
-        pytest.skip(f"the bundled reranker is not there yet: {bundled.name}")
     output = run(folder, "demo")
     assert "how do I join two paths" in output
     assert "os.path.join" in output
