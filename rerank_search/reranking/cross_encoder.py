@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.models.registry import DEFAULT_RERANKER, resolve_reranker
+from rerank_search.models.registry import DEFAULT_RERANKER, logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import LongDocuments, Scores
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
 from rerank_search.reranking.pairs import EncodedPair, PairTokenizer
-from rerank_search.reranking.torch_model import TorchCrossEncoder
+from rerank_search.reranking.torch_model import Dtype, TorchCrossEncoder
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 
 
 class CrossEncoderReranker:
-    """Scores (query, text) pairs with a sequence-classification cross-encoder, in float32.
+    """Scores (query, text) pairs with a sequence-classification cross-encoder.
 
     ``model`` is a bundled name, a directory or a hub id (``revision`` pins it). ``device`` None
     picks cuda, then mps, then cpu, unless ``RERANK_SEARCH_DEVICE`` says otherwise. ``max_length``
     (tokens of a pair, special tokens included) can only lower the model's own. ``batch_tokens``
     bounds a batch, padding included (None: 4,096 on a CPU, else 16,384); a batch that does not fit
-    into memory is halved.
+    into memory is halved. ``dtype`` "bfloat16" or "float16" computes matrix products in half
+    precision, which changes logits by some hundredths and is faster on a GPU and on a CPU with
+    such units (AMX, AVX512-BF16), slower on others.
 
     Identical pairs are computed once. Pairs above the window lose the end of their text; a query
     is cut only above three quarters of the window, and then only as far as the text needs.
@@ -54,6 +57,7 @@ class CrossEncoderReranker:
         max_length: int | None = None,
         revision: str | None = None,
         batch_tokens: int | None = None,
+        dtype: Dtype = "float32",
     ) -> None:
         if batch_tokens is not None and batch_tokens < 1:
             raise InvalidInputError(f"batch_tokens={batch_tokens} must be at least 1")
@@ -67,7 +71,9 @@ class CrossEncoderReranker:
             device=device or Settings().device,
             max_length=max_length,
             batch_tokens=batch_tokens,
+            dtype=dtype,
         )
+        self._directory = Path(directory)
         self._pairs = PairTokenizer(self._torch.tokenizer, self._torch.max_length)
 
     @property
@@ -79,6 +85,11 @@ class CrossEncoderReranker:
     def max_length(self) -> int:
         """The window: tokens of a pair, special tokens included."""
         return self._torch.max_length
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """What the logits follow from (files of the model, window, dtype), as 32 hex digits."""
+        return logits_fingerprint(self._directory, self.max_length, self._torch.dtype)
 
     @property
     def num_labels(self) -> int:
@@ -180,6 +191,15 @@ class CrossEncoderReranker:
         else:
             result = list(scores.to(self.device))
         return result[0] if single else result
+
+    def activated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What ``predict`` makes of raw logits, shape (n,): the model's activation of them."""
+        import torch
+
+        scores: NDArray[np.float32] = self._activated(
+            torch.from_numpy(logits)[:, None], None, False
+        ).numpy()
+        return scores
 
     def rank(
         self,

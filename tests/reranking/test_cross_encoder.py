@@ -282,3 +282,47 @@ def test_it_is_a_reporting_reranker(reranker):
 def test_a_bi_encoder_is_refused_instead_of_given_a_random_last_layer(tiny_encoder: Path):
     with pytest.raises(InvalidInputError, match="BertModel"):
         CrossEncoderReranker(tiny_encoder, device="cpu")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_gives_nearly_the_same_logits_in_float32(tiny_reranker, reranker, dtype):
+    halved = CrossEncoderReranker(tiny_reranker, device="cpu", dtype=dtype)
+    ours, exact = halved.score(PAIRS), reranker.score(PAIRS)
+    assert ours.dtype == np.float32
+    assert 0 < np.abs(ours - exact).max() < 0.2
+    # The sum over the last layer's features is not rounded, so that near logits stay apart.
+    rounded = torch.from_numpy(ours).to(getattr(torch, dtype)).float().numpy()
+    assert (rounded != ours).all()
+    assert np.abs(halved.predict(PAIRS) - reranker.predict(PAIRS)).max() < 0.05
+    prompted = halved.predict(PAIRS, prompt="find: ", activation_fn=torch.nn.Identity())
+    assert not np.array_equal(
+        prompted, reranker.predict(PAIRS, prompt="find: ", activation_fn=torch.nn.Identity())
+    )
+
+
+def test_an_unknown_dtype_is_refused(tiny_reranker):
+    with pytest.raises(InvalidInputError, match="dtype='int8': use one of float32, bfloat16"):
+        CrossEncoderReranker(tiny_reranker, dtype="int8")
+
+
+def test_activated_logits_are_what_predict_returns(reranker):
+    logits = reranker.score(PAIRS)
+    np.testing.assert_array_equal(reranker.activated(logits), reranker.predict(PAIRS))
+    assert reranker.activated(logits[:0]).shape == (0,)
+
+
+def test_the_fingerprint_says_what_the_logits_follow_from(tiny_reranker, tmp_path, reranker):
+    moved = tmp_path / "moved"
+    shutil.copytree(tiny_reranker, moved)
+    Fusion([Weights(0.0, {"rerank": 1.0})]).save(moved)
+    (moved / "README.md").write_text("a card")
+    same = CrossEncoderReranker(moved, device="cpu")
+    assert same.fingerprint == reranker.fingerprint
+    shorter = CrossEncoderReranker(moved, device="cpu", max_length=32)
+    halved = CrossEncoderReranker(moved, device="cpu", dtype="bfloat16")
+    weights = load_file(moved / "model.safetensors")
+    weights["classifier.bias"] += 1
+    save_file(weights, moved / "model.safetensors", metadata={"format": "pt"})
+    other = CrossEncoderReranker(moved, device="cpu")
+    every = [same, shorter, halved, other]
+    assert len({each.fingerprint for each in every}) == len(every)
