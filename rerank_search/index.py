@@ -283,7 +283,8 @@ class Index:
         """The rankings, each hit completed with the document's score in every first stage.
 
         ``stage_scores`` then has "bm25" (0.0 where no word matches) and, with an encoder,
-        "dense" (cosine). Scores that are there are kept.
+        "dense" (cosine). Scores that are there are kept. A hit without a span, of a document that
+        was split, gets that of its best passage.
         """
         return completed(queries, rankings, self._store, self._engines, self._queries)
 

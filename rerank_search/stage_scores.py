@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rerank_search.engines import Engines
 from rerank_search.query_vectors import QueryVectors
 from rerank_search.storage.documents import DocumentStore
-from rerank_search.types import Hit
+from rerank_search.types import Hit, Span
 
 
 def completed(
@@ -24,22 +24,36 @@ def completed(
     """The rankings, with ``bm25`` and (given an encoder) ``dense`` in every hit's stage scores.
 
     A document's score is that of its best passage. A document that BM25 doesn't match has 0.0;
-    one that is gone since keeps the scores it has.
+    one that is gone since keeps the scores it has. A hit without a span whose document has
+    several passages gets that of the best, by the vectors where there are any.
     """
     scored = [[dict(hit.stage_scores) for hit in hits] for hits in rankings]
     passages = [_passages(store, hits) for hits in rankings]
-    for query, hits, scores, owned in zip(queries, rankings, scored, passages, strict=True):
-        missing = [i for i, hit in enumerate(hits) if "bm25" not in scores[i] and hit.id in owned]
+    best: dict[tuple[int, int], int] = {}
+    for place, (query, hits) in enumerate(zip(queries, rankings, strict=True)):
+        missing = _without("bm25", scored[place], hits, passages[place])
         if missing:
-            found = _bm25(engines, query, [owned[hits[i].id] for i in missing])
-            for i, score in zip(missing, found, strict=True):
-                scores[i]["bm25"] = score
+            owned = [passages[place][hits[i].id] for i in missing]
+            for i, (score, passage) in zip(missing, _bm25(engines, query, owned), strict=True):
+                scored[place][i]["bm25"] = score
+                best[place, i] = passage
     if encoder is not None:
-        _complete_dense(queries, rankings, scored, passages, engines, encoder)
+        best |= _complete_dense(queries, rankings, scored, passages, engines, encoder)
+    spans = _spans(store, rankings, passages, best)
     return [
-        [replace(hit, stage_scores=scores) for hit, scores in zip(hits, of_query, strict=True)]
-        for hits, of_query in zip(rankings, scored, strict=True)
+        [
+            replace(hit, stage_scores=scored[place][i], span=spans.get((place, i), hit.span))
+            for i, hit in enumerate(hits)
+        ]
+        for place, hits in enumerate(rankings)
     ]
+
+
+def _without(
+    stage: str, scores: Sequence[dict[str, float]], hits: Sequence[Hit], owned: dict[str, list[int]]
+) -> list[int]:
+    """Places of the hits that lack the stage's score, and whose documents are there."""
+    return [i for i, hit in enumerate(hits) if stage not in scores[i] and hit.id in owned]
 
 
 def _passages(store: DocumentStore, hits: Sequence[Hit]) -> dict[str, list[int]]:
@@ -48,15 +62,35 @@ def _passages(store: DocumentStore, hits: Sequence[Hit]) -> dict[str, list[int]]
     return {id: passages for id, passages in owned if passages}
 
 
-def _bm25(engines: Engines, query: str, documents: list[list[int]]) -> list[float]:
+def _spans(
+    store: DocumentStore,
+    rankings: Sequence[Sequence[Hit]],
+    passages: Sequence[dict[str, list[int]]],
+    best: Mapping[tuple[int, int], int],
+) -> dict[tuple[int, int], Span]:
+    """Spans of the best passages, for the hits that have none and whose documents were split."""
+    wanted = {
+        (place, i): passage
+        for (place, i), passage in best.items()
+        if rankings[place][i].span is None and len(passages[place][rankings[place][i].id]) > 1
+    }
+    located = store.locate(np.array(list(wanted.values()), np.int64))
+    return {
+        where: found[1]
+        for where, found in zip(wanted, located, strict=True)
+        if found is not None and found[1] is not None
+    }
+
+
+def _bm25(engines: Engines, query: str, documents: list[list[int]]) -> list[tuple[float, int]]:
+    """Score and passage of each document's best passage; of equal ones the first in the text."""
     allowed = np.unique(np.concatenate([np.array(one, np.int64) for one in documents]))
     [found] = engines.engine("bm25").search([query], len(allowed), allowed=allowed)
     scores = dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
-    return [_best(scores, passages) for passages in documents]
-
-
-def _best(scores: Mapping[int, float], passages: Sequence[int]) -> float:
-    return max((scores[passage] for passage in passages if passage in scores), default=0.0)
+    return [
+        max(((scores.get(passage, 0.0), passage) for passage in passages), key=lambda one: one[0])
+        for passages in documents
+    ]
 
 
 def _complete_dense(
@@ -66,31 +100,34 @@ def _complete_dense(
     passages: list[dict[str, list[int]]],
     engines: Engines,
     encoder: QueryVectors,
-) -> None:
+) -> dict[tuple[int, int], int]:
+    """Fill in the cosines, and return the best passage by the place of query and hit."""
     wanted: list[tuple[int, list[int]]] = []
-    for of_query, (hits, owned) in enumerate(zip(rankings, passages, strict=True)):
-        missing = [
-            i
-            for i, hit in enumerate(hits)
-            if "dense" not in scored[of_query][i] and hit.id in owned
-        ]
-        if missing:
-            wanted.append((of_query, missing))
+    for place, (hits, owned) in enumerate(zip(rankings, passages, strict=True)):
+        if missing := _without("dense", scored[place], hits, owned):
+            wanted.append((place, missing))
+    best: dict[tuple[int, int], int] = {}
     if not wanted:
-        return
-    vectors = encoder.encode([queries[of_query] for of_query, _ in wanted])
+        return best
+    vectors = encoder.encode([queries[place] for place, _ in wanted])
     groups = [
-        [passages[of_query][rankings[of_query][i].id] for i in missing]
-        for of_query, missing in wanted
+        [passages[place][rankings[place][i].id] for i in missing] for place, missing in wanted
     ]
     flat = [np.array([p for one in group for p in one], np.int64) for group in groups]
     similarities = engines.dense.similarities(vectors, flat)
-    for (of_query, missing), group, cosines in zip(wanted, groups, similarities, strict=True):
-        for i, best in zip(missing, _best_of_each(group, cosines), strict=True):
-            scored[of_query][i]["dense"] = best
-
-
-def _best_of_each(group: list[list[int]], cosines: NDArray[np.float32]) -> list[float]:
-    starts = np.cumsum([0, *(len(passages) for passages in group[:-1])])
-    best: list[float] = np.maximum.reduceat(cosines, starts).tolist()
+    for (place, missing), group, cosines in zip(wanted, groups, similarities, strict=True):
+        for i, (score, passage) in zip(missing, _best_of_each(group, cosines), strict=True):
+            scored[place][i]["dense"] = score
+            best[place, i] = passage
     return best
+
+
+def _best_of_each(
+    group: list[list[int]], cosines: NDArray[np.float32]
+) -> Iterator[tuple[float, int]]:
+    start = 0
+    for passages in group:
+        own = cosines[start : start + len(passages)]
+        start += len(passages)
+        place = int(own.argmax())
+        yield float(own[place]), passages[place]

@@ -175,6 +175,32 @@ def test_a_split_document_is_completed_with_its_best_passage(index: Index) -> No
     assert hit.stage_scores["dense"] == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_document_known_by_its_id_alone_gets_the_span_of_its_best_passage(
+    index: Index, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    text = "The old train. " * 100 + "A violin song."
+    documents = [Document("long", text), Document("short", "rain"), Document("gone", "x")]
+    index.add(documents)
+    with Index.create(tmp_path / "words", encoder=None, passages=Passages(tokens=20)) as words:
+        words.add(documents)
+        for each, found_by in ((index, "dense"), (words, "bm25")):
+            [found] = each.retriever(found_by).retrieve(["violin song"], 5)
+            expected = {hit.id: hit.span for hit in found}
+            known = [Hit("long", 0.0, 0), Hit("short", 0.0, 0), Hit("never", 0.0, 0)]
+            [[long, short, never]] = each.stage_scores(["violin song"], [known])
+            assert long.span == expected["long"]
+            assert long.span is not None
+            assert "violin" in text[slice(*long.span)]
+            assert short.span is None
+            assert (never.span, never.stage_scores) == (None, {})
+
+
+def test_a_span_that_a_stage_has_found_is_kept(index: Index) -> None:
+    index.add([Document("long", "The old train. " * 100 + "A violin song.")])
+    [[hit]] = index.stage_scores(["violin"], [[Hit("long", 1.0, 1, span=(0, 14))]])
+    assert hit.span == (0, 14)
+
+
 def test_scores_of_a_document_that_is_gone_are_kept(index: Index) -> None:
     [[hit]] = index.stage_scores(["x"], [[Hit("gone", 1.0, 1, stage_scores={"bm25": 1.0})]])
     assert hit.stage_scores == {"bm25": 1.0}
