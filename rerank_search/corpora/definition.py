@@ -90,6 +90,18 @@ def load_definition(path: Path) -> Definition:
     return definition.model_copy(update={"files": _found(definition.files, path.parent)})
 
 
+def documents_of(definition: Definition, skipped: SkippedLines | None = None) -> Iterator[Document]:
+    """The documents that a definition names, streamed.
+
+    Malformed lines are counted in ``skipped`` and left out; without it they raise
+    InvalidDocumentError (see ``read_documents``).
+    """
+    if definition.source == "python-docs":
+        yield from python_docs()
+    for file in definition.files:
+        yield from read_documents(file, skipped=skipped)
+
+
 def build_index(
     definition: Definition,
     folder: Path,
@@ -108,7 +120,7 @@ def build_index(
         seen: set[str] = set()
 
         def documents() -> Iterator[Document]:
-            for document in _documents(definition, skipped):
+            for document in documents_of(definition, skipped):
                 seen.add(document.id)
                 yield document
 
@@ -126,13 +138,6 @@ def _found(patterns: list[str], folder: Path) -> list[str]:
             raise InvalidInputError(f"{folder / pattern}: there is no such file")
         found.extend(matches)
     return found
-
-
-def _documents(definition: Definition, skipped: SkippedLines | None) -> Iterator[Document]:
-    if definition.source == "python-docs":
-        yield from python_docs()
-    for file in definition.files:
-        yield from read_documents(file, skipped=skipped)
 
 
 def _opened(definition: Definition, folder: Path) -> Index:

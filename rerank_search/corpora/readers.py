@@ -7,6 +7,7 @@ import gzip
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from io import BufferedReader, TextIOWrapper
@@ -63,26 +64,53 @@ def read_documents(
     InvalidDocumentError with file, line and reason. Raises InvalidInputError for a file that
     is not there or a format that is not known.
     """
-    name = "standard input" if str(source) == STDIN else str(source)
+    for line, record in numbered_documents(source, format=format):
+        if isinstance(record, Document):
+            yield record
+        elif skipped is not None:
+            skipped.add(f"{_name(source)}, line {line}: {record}")
+        else:
+            raise InvalidDocumentError(
+                f"{_name(source)}, line {line}: {record}. Mend the line, or leave such lines out "
+                "(--skip-invalid; in Python skipped=SkippedLines())."
+            )
+
+
+def numbered_documents(
+    source: str | Path, *, format: Format | None = None
+) -> Iterator[tuple[int, Document | str]]:
+    """The lines of a file as ``read_documents`` takes it, streamed.
+
+    Each with its number, counted from 1, and its document or the reason why it has none. Raises
+    InvalidInputError for a file that is not there, a format that is not known, a header without
+    the columns, and half a gzip file.
+    """
     chosen = format or _format_of(source)
-    with _opened(source) as raw:
-        stream = _decompressed(raw)
-        lines = _json_lines(stream) if chosen == "jsonl" else _rows(stream, chosen, name)
+    with opened(source) as stream:
+        if chosen == "jsonl":
+            yield from _json_lines(stream)
+        else:
+            yield from _rows(stream, chosen, _name(source))
+
+
+@contextmanager
+def opened(source: str | Path) -> Iterator[BinaryIO]:
+    """The bytes of a file, or of the standard input (``-``), decompressed if they are gzip.
+
+    Raises InvalidInputError for a file that cannot be read, and InvalidDocumentError for one
+    that ends within its gzip.
+    """
+    with _raw(source) as raw:
         try:
-            for line, record in lines:
-                if isinstance(record, Document):
-                    yield record
-                elif skipped is not None:
-                    skipped.add(f"{name}, line {line}: {record}")
-                else:
-                    raise InvalidDocumentError(
-                        f"{name}, line {line}: {record}. Mend the line, or leave such lines out "
-                        "(--skip-invalid; in Python skipped=SkippedLines())."
-                    )
+            yield _decompressed(raw)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InvalidDocumentError(
-                f"{name} is not a whole gzip file ({error}): fetch or compress it again."
+                f"{_name(source)} is not a whole gzip file ({error}): fetch or compress it again."
             ) from error
+
+
+def _name(source: str | Path) -> str:
+    return "standard input" if str(source) == STDIN else str(source)
 
 
 def _format_of(source: str | Path) -> Format:
@@ -99,7 +127,7 @@ def _format_of(source: str | Path) -> Format:
     return known
 
 
-def _opened(source: str | Path) -> BufferedReader:
+def _raw(source: str | Path) -> BufferedReader:
     if str(source) == STDIN:
         # A second file object on the same descriptor, so that closing it leaves sys.stdin alone.
         return open(sys.stdin.fileno(), "rb", closefd=False)

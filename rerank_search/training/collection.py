@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rerank_search.corpora.readers import read_documents
-from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.formats.beir import load_beir
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +15,7 @@ class Collection:
 
     name: str
     documents: dict[str, str]
-    queries: dict[str, str]
+    queries: Mapping[str, str]
     qrels: dict[str, dict[str, int]]
 
 
@@ -27,34 +26,14 @@ def load_collection(folder: Path, split: str) -> Collection:
     are not there are left out. Raises InvalidInputError naming the file that is missing, or the
     line that is malformed.
     """
+    read = load_beir(folder, split)
     documents = {
         document.id: f"{document.title}\n{document.text}" if document.title else document.text
-        for document in read_documents(_existing(folder / "corpus.jsonl"))
+        for document in (read.documents() if read.documents is not None else ())
     }
-    # A line of queries has the fields of a document: an id and a text.
-    queries = {row.id: row.text for row in read_documents(_existing(folder / "queries.jsonl"))}
     qrels: dict[str, dict[str, int]] = {}
-    path = _existing(folder / "qrels" / f"{split}.tsv")
-    with path.open(encoding="utf-8", newline="") as lines:
-        for number, row in enumerate(csv.reader(lines, delimiter="\t"), start=1):
-            if number == 1 and row[:1] == ["query-id"]:
-                continue
-            try:
-                query, document, grade = row
-                value = int(grade)
-            except ValueError:
-                raise InvalidInputError(
-                    f"{path}, line {number}: expected query-id, corpus-id and an integer score"
-                ) from None
-            if query in queries and document in documents:
-                qrels.setdefault(query, {})[document] = value
-    return Collection(folder.name, documents, queries, qrels)
-
-
-def _existing(path: Path) -> Path:
-    for candidate in (path, path.with_name(path.name + ".gz")):
-        if candidate.exists():
-            return candidate
-    raise InvalidInputError(
-        f"{path} is not there; a BEIR folder has corpus.jsonl, queries.jsonl and qrels/"
-    )
+    for query, grades in read.qrels.items():
+        for document, grade in grades.items():
+            if query in read.queries and document in documents:
+                qrels.setdefault(query, {})[document] = grade
+    return Collection(read.name, documents, read.queries, qrels)

@@ -1,0 +1,1 @@
+"""The evaluation harness: what each stage is worth on a judged collection."""

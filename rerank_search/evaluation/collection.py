@@ -1,0 +1,82 @@
+"""What is evaluated: queries and judgements, with the documents to find or pairs to classify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from rerank_search.types import Document
+
+Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
+"""Query id to document id to grade. A grade of 0 or less is judged not relevant."""
+
+Run: TypeAlias = Mapping[str, Mapping[str, float]]
+"""Query id to document id to score, higher is better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something in the data that a reader of the figures should know of, such as dangling ids.
+
+    ``first`` is the first of ``count`` cases: file, line and reason.
+    """
+
+    what: str
+    count: int
+    first: str
+
+    def __str__(self) -> str:
+        return f"{self.count:,} {self.what} (first: {self.first})"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A query, its relevant texts, and the texts ``given`` to rerank, called ``kind`` in the file.
+
+    ``documents`` are candidates, best first; ``negative`` are texts that are not relevant.
+    ``line`` is its place in the file, counted from 1, and as a string the id of its query.
+    """
+
+    line: int
+    query: str
+    positive: Sequence[str]
+    given: Sequence[str]
+    kind: Literal["documents", "negative"]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Queries to search documents for, and what was judged relevant.
+
+    ``qrels`` has every judged query of the split; one that ``queries`` (id to text) lacks cannot
+    be searched and counts 0. ``documents`` streams the corpus afresh at each call, and is None
+    where there are only runs. ``runs`` are first stages that came with the collection, by name.
+    ``excluded`` are documents to leave out of a query's rankings before anything is measured.
+    ``relevant_from`` is the lowest grade that binary measures call relevant. ``located`` says
+    where a judgement stands: file and line. ``samples`` streams what the collection was made
+    from, where that were samples with candidates of their own.
+    """
+
+    name: str
+    split: str
+    queries: Mapping[str, str]
+    qrels: Qrels
+    documents: Callable[[], Iterator[Document]] | None
+    located: Callable[[str, str], str]
+    runs: Mapping[str, Run] = field(default_factory=dict)
+    excluded: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    relevant_from: int = 1
+    findings: Sequence[Finding] = ()
+    samples: Callable[[], Iterator[Sample]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPairs:
+    """Pairs of texts, each labelled 1 (they belong together) or 0."""
+
+    name: str
+    split: str
+    pairs: Sequence[tuple[str, str]]
+    labels: Sequence[int]
+    findings: Sequence[Finding] = ()

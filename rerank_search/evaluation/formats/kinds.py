@@ -1,0 +1,52 @@
+"""What a path holds: found out by looking, so that nobody has to say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.formats.pairs import files_of_pairs, layout_problem, text_columns
+from rerank_search.evaluation.formats.tables import table_rows
+
+Kind: TypeAlias = Literal["beir", "samples", "pairs"]
+
+_KINDS = (
+    "a BEIR folder (corpus.jsonl, queries.jsonl, qrels/), a folder or file of pairs (text1, text2, "
+    "label), or a JSONL file of samples (query, positive, and documents or negative)"
+)
+
+
+def kind_of(path: Path) -> Kind:
+    """The format of a collection: by the names in a folder, or the first record of a file.
+
+    Raises InvalidInputError for a path that is not there, and for one that is none of them.
+    """
+    if not path.exists():
+        raise InvalidInputError(f"{path} is not there: give {_KINDS}")
+    if not path.is_dir():
+        return _kind_of_file(path)
+    if (path / "qrels").is_dir():
+        return "beir"
+    files = files_of_pairs(path)
+    if not files:
+        raise InvalidInputError(f"{path} has no collection in it: give {_KINDS}")
+    if _kind_of_file(files[0]) == "samples":
+        raise InvalidInputError(
+            f"{path} has samples in it; give one of the files: {', '.join(f.name for f in files)}"
+        )
+    return "pairs"
+
+
+def _kind_of_file(path: Path) -> Literal["samples", "pairs"]:
+    first = next(table_rows(path), None)
+    if first is None:
+        raise InvalidInputError(f"{path} is empty: give {_KINDS}")
+    if {"query", "positive"} <= first.cells.keys():
+        return "samples"
+    if text_columns(first.cells) is None:
+        raise InvalidInputError(
+            f"{path}, {first.place}: neither samples (query, positive, and documents or negative) "
+            f"nor pairs: {layout_problem(first.cells)}"
+        )
+    return "pairs"

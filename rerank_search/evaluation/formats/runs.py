@@ -1,0 +1,95 @@
+"""TREC run files: the rankings of a system, one document a line."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.collection import Run
+from rerank_search.evaluation.formats.lines import numbered_lines
+from rerank_search.files import atomic_file
+
+COLUMNS = re.compile(r"[ \t]+")
+"""What separates the columns of TREC's files. Other white space may be part of an id."""
+
+
+def read_run(path: Path) -> Run:
+    """The scores of a run file, plain or gzipped: ``query Q0 document rank score tag`` a line.
+
+    As in trec_eval the score ranks a document, not the column ``rank``. Raises InvalidInputError
+    with file, line and reason for another number of columns, a score that is no finite number,
+    a document that is there twice for one query, and an empty file.
+    """
+    run: dict[str, dict[str, float]] = {}
+    for number, line in numbered_lines(path):
+        columns = COLUMNS.split(line.strip(" \t"))
+        if len(columns) != 6:
+            raise InvalidInputError(
+                f"{path}, line {number}: {len(columns)} columns, where a run has the six "
+                "query, Q0, document, rank, score and tag"
+            )
+        query, _, document, _, score, _ = columns
+        scores = run.setdefault(query, {})
+        if document in scores:
+            raise InvalidInputError(
+                f"{path}, line {number}: document {document!r} is ranked twice for query "
+                f"{query!r}: keep one of the two lines"
+            )
+        scores[document] = _score(score, f"{path}, line {number}")
+    if not run:
+        raise InvalidInputError(f"{path} is empty: give the whole run")
+    return run
+
+
+def write_run(
+    path: Path, rankings: Iterable[tuple[str, Sequence[tuple[str, float]]]], tag: str
+) -> None:
+    """Write rankings (query id, then document ids with scores, best first) as a run file.
+
+    The file is there whole or not at all. Raises InvalidInputError as ``run_lines`` does.
+    """
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        for query, ranking in rankings:
+            file.writelines(run_lines(query, ranking, tag))
+
+
+def run_lines(query: str, ranking: Sequence[tuple[str, float]], tag: str) -> Iterator[str]:
+    """The lines of a run file for one query; ``ranking`` is best first.
+
+    ``read_run`` gives back the very same scores. Raises InvalidInputError for ids and tags that
+    are empty or have white space, which the format cannot express, and for scores that are no
+    finite numbers.
+    """
+    query, tag = _word(query, "query id"), _word(tag, "tag")
+    for rank, (document, score) in enumerate(ranking, start=1):
+        if not math.isfinite(score):
+            raise InvalidInputError(
+                f"query {query!r}: document {document!r} has the score {score}, which cannot be "
+                "ranked"
+            )
+        yield f"{query} Q0 {_word(document, 'document id')} {rank} {float(score)!r} {tag}\n"
+
+
+def _score(text: str, where: str) -> float:
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not math.isfinite(score):
+        raise InvalidInputError(
+            f"{where}: the score {text!r} is not a finite number and cannot be ranked: mend what "
+            "wrote the run"
+        )
+    return score
+
+
+def _word(text: str, what: str) -> str:
+    if not text or any(character.isspace() for character in text):
+        raise InvalidInputError(
+            f"the {what} {text!r} is empty or has white space, which a TREC run cannot express: "
+            "rename it"
+        )
+    return text
