@@ -1,0 +1,156 @@
+"""Measures of rankings as trec_eval defines them, query by query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rerank_search.declared import did_you_mean
+from rerank_search.errors import InvalidInputError, MissingDependencyError
+from rerank_search.evaluation.collection import Qrels
+
+if TYPE_CHECKING:
+    from ir_measures import Measure
+
+# What may be written, in lower case, and what users are shown.
+_SPELLINGS = {
+    "map": "MAP",
+    "ap": "MAP",
+    "mrr": "MRR",
+    "rr": "MRR",
+    "ndcg": "nDCG",
+    "r": "R",
+    "recall": "R",
+    "p": "P",
+    "precision": "P",
+    "success": "Success",
+    "judged": "Judged",
+}
+_WHOLE_RANKING = ("MAP", "MRR", "nDCG")
+_NAME = re.compile(r"([^@]+?)(?:@([1-9][0-9]{0,5}))?")
+
+
+def canonical(names: Sequence[str]) -> list[str]:
+    """The measures as they are shown: ``["recall@100", "AP"]`` is ``["R@100", "MAP"]``.
+
+    Case does not matter, AP is MAP, RR is MRR, Recall is R, Precision is P. ``@k`` measures the
+    first k results; MAP, MRR and nDCG also go without it, for the whole ranking. A measure that
+    is named twice comes once, where it came first. Raises InvalidInputError where there is no
+    such measure, or none at all.
+    """
+    if not names:
+        raise InvalidInputError("there is no measure to compute: name one, such as nDCG@10")
+    return list(dict.fromkeys(_canonical(name) for name in names))
+
+
+def _canonical(name: str) -> str:
+    match = _NAME.fullmatch(name.strip())
+    if match is None:
+        raise InvalidInputError(
+            f"the measure {name!r} has no usable cut-off: write a whole number from 1 to 999999 "
+            "behind one @, as in nDCG@10"
+        )
+    spelling, cutoff = match.groups()
+    measure = _SPELLINGS.get(spelling.lower())
+    if measure is None:
+        raise InvalidInputError(
+            f"there is no measure {name!r}, only MAP, MRR and nDCG with or without a cut-off such "
+            f"as @10, and R, P, Success and Judged with one"
+            f"{did_you_mean(spelling.lower(), list(_SPELLINGS))}"
+        )
+    if cutoff is None:
+        if measure not in _WHOLE_RANKING:
+            raise InvalidInputError(
+                f"the measure {name!r} lacks its cut-off: write {measure}@10, for example"
+            )
+        return measure
+    return f"{measure}@{cutoff}"
+
+
+class Scorer:
+    """Measures rankings against judgements, with trec_eval's definitions.
+
+    nDCG has the grades themselves as gains, discounted by log2(rank + 1) (trec_eval's
+    ``ndcg_cut``). The others are binary: a grade of ``relevant_from`` or more is relevant. MRR@k
+    is the reciprocal rank of the first relevant document among the first k, else 0. Judged@k is
+    the part of the first k (or of all, where there are fewer) that has any judgement. Grades of 0
+    and less, and documents without a grade, are not relevant.
+
+    The work is done by ir-measures and, for all but MRR@k and Judged@k, by pytrec_eval.
+    """
+
+    def __init__(self, qrels: Qrels, measures: Sequence[str], *, relevant_from: int = 1) -> None:
+        """``measures`` as ``canonical`` takes them.
+
+        Raises InvalidInputError for an unknown measure or a ``relevant_from`` below 1, and
+        MissingDependencyError without ir-measures.
+        """
+        if relevant_from < 1:
+            raise InvalidInputError(
+                f"relevant_from is {relevant_from}, but a grade of 0 or less means not relevant: "
+                "choose 1 or more"
+            )
+        ir_measures = _ir_measures()
+        self._qrels = qrels
+        self._names: dict[Measure, str] = {
+            _measure(ir_measures, name, relevant_from): name for name in canonical(measures)
+        }
+        # Named one by one: by itself, ir-measures takes whatever else is installed.
+        self._provider = ir_measures.providers.FallbackProvider(
+            [ir_measures.pytrec_eval, ir_measures.judged, ir_measures.msmarco]
+        )
+
+    def score(self, rankings: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+        """Query id to measure to value, for every query of ``rankings``.
+
+        A ranking has document ids, best first; that order is the one that counts. An empty
+        ranking has 0.0 in every measure. Raises InvalidInputError for a query that was not
+        judged, and for a document that is twice in one ranking.
+        """
+        values = {query: dict.fromkeys(self._names.values(), 0.0) for query in rankings}
+        qrels: dict[str, dict[str, int]] = {}
+        run: dict[str, dict[str, float]] = {}
+        for query, ranking in rankings.items():
+            if query not in self._qrels:
+                raise InvalidInputError(
+                    f"the query {query!r} has no judgements: measure judged queries only"
+                )
+            if ranking:
+                qrels[query] = dict(self._qrels[query])
+                run[query] = _descending(query, ranking)
+        # With these queries' judgements only: ir-measures goes through all that it is given at
+        # every call, which would make many small calls on a large collection slow.
+        for metric in self._provider.iter_calc(self._names, qrels, run):
+            values[metric.query_id][self._names[metric.measure]] = float(metric.value)
+        return values
+
+
+def _descending(query: str, ranking: Sequence[str]) -> dict[str, float]:
+    """Scores without ties, so that no order but the given one can come about."""
+    scores = {document: float(-place) for place, document in enumerate(ranking)}
+    if len(scores) != len(ranking):
+        twice = next(document for document in ranking if ranking.count(document) > 1)
+        raise InvalidInputError(
+            f"the ranking of the query {query!r} has the document {twice!r} twice: "
+            "keep the better place only"
+        )
+    return scores
+
+
+def _ir_measures() -> Any:
+    try:
+        import ir_measures
+    except ImportError:
+        raise MissingDependencyError(
+            "evaluation needs ir-measures: pip install 'rerank-search[eval]'"
+        ) from None
+    return ir_measures
+
+
+def _measure(ir_measures: Any, name: str, relevant_from: int) -> Measure:
+    kind, _, cutoff = name.partition("@")
+    relevant = {} if kind in ("nDCG", "Judged") else {"rel": relevant_from}
+    bounds = {"cutoff": int(cutoff)} if cutoff else {}
+    measure: Measure = getattr(ir_measures, kind)(**relevant, **bounds)
+    return measure

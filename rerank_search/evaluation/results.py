@@ -1,0 +1,123 @@
+"""What a run has found, cell by cell: the figures of one system on one collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Protocol: TypeAlias = Literal["first_stage", "retrieved", "all_positives", "oracle", "sbert"]
+
+PROTOCOLS: tuple[Protocol, ...] = ("first_stage", "retrieved", "all_positives", "oracle", "sbert")
+
+Values: TypeAlias = Mapping[str, Sequence[float]]
+"""Measure to one value per query, in the order of ``Cell.queries``."""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A first stage, how many candidates it gives, and what reranks them (None: nothing)."""
+
+    first_stage: str
+    candidates: int
+    reranker: str | None
+
+    @property
+    def name(self) -> str:
+        """``bm25@100`` or ``bm25@100+rerank-search-base``."""
+        name = f"{self.first_stage}@{self.candidates}"
+        return name if self.reranker is None else f"{name}+{self.reranker}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What searching takes, measured on ``queries`` searches one after the other.
+
+    ``latency_ms`` maps each stage, and "total", to its p50, p95 and p99 in milliseconds.
+    ``pairs_per_second`` is what the reranker scored in the time it took, ``truncated_share`` the
+    part of those pairs that were cut to fit its window; both None without a reranker.
+    ``index_bytes`` is the index on disk, ``peak_memory_bytes`` the process's highest resident
+    size so far, None on a system that doesn't say.
+    """
+
+    queries: int
+    latency_ms: Mapping[str, Mapping[str, float]]
+    pairs_per_second: float | None
+    truncated_share: float | None
+    index_bytes: int
+    peak_memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One system on one collection.
+
+    ``values`` has the protocols that the system has: without a reranker first_stage and oracle.
+    ``top`` has, by protocol, the ids of each query's first results. ``cost`` is None where it was
+    not measured.
+    """
+
+    collection: str
+    split: str
+    system: System
+    queries: Sequence[str]
+    values: Mapping[Protocol, Values]
+    top: Mapping[Protocol, Sequence[Sequence[str]]]
+    warnings: Sequence[str]
+    cost: Cost | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairCell:
+    """One reranker on labelled pairs.
+
+    ``values`` has accuracy, f1, precision, recall, average_precision and the thresholds;
+    ``curve`` the points (recall, precision) of the precision-recall curve.
+    """
+
+    collection: str
+    split: str
+    reranker: str
+    n_pairs: int
+    n_positive: int
+    values: Mapping[str, float]
+    curve: Sequence[tuple[float, float]]
+    warnings: Sequence[str]
+
+
+class StatisticsSettings(BaseModel):
+    """How differences are judged.
+
+    ``test`` is the paired test, with Holm's correction over all pairs of rankings of a collection
+    at one depth; ``resamples`` are the permutations and the bootstrap samples.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    test: Literal["randomisation", "t-test"] = "randomisation"
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    resamples: int = Field(default=10_000, ge=100)
+    seed: int = 42
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """Everything that a report is made of.
+
+    ``primary`` is the measure of ``measures`` that plots and the lists of queries show.
+    ``query_texts`` has the queries of each collection (its ``name/split``), and ``titles`` gives
+    one line for each document id of a collection: for the HTML page alone, so that the other
+    files hold no text of a collection.
+    """
+
+    name: str
+    cells: Sequence[Cell]
+    pair_cells: Sequence[PairCell]
+    measures: Sequence[str]
+    primary: str
+    statistics: StatisticsSettings
+    environment: Mapping[str, str]
+    query_texts: Mapping[str, Mapping[str, str]]
+    titles: Callable[[str, Sequence[str]], Sequence[str]]
