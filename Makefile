@@ -10,12 +10,12 @@ PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 .venv/.runtime: pyproject.toml constraints.txt
 	@echo "Installing into .venv (a few minutes the first time) ..."
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline]'
+	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline,eval]'
 	@touch $@
 
 .venv/.development: .venv/.runtime
 	@echo "Installing what the tests need ..."
-	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline,bm25s,train,dev]'
+	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline,bm25s,eval,train,dev]'
 	@touch $@
 
 demo: .venv/.runtime

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from rerank_search.cli import demo, search, train
+from rerank_search.cli import compare, demo, evaluate, search, train
 from rerank_search.cli.index import app as index_app
 from rerank_search.errors import InvalidDocumentError, InvalidInputError, RerankSearchError
 
@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 app.add_typer(index_app, name="index")
 app.command("search")(search.search)
+app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("train")(train.train)
 app.command("demo")(demo.demo)
 

@@ -68,6 +68,30 @@ def progress(description: str) -> Iterator[Callable[[int], None] | None]:
         yield lambda count: bar.advance(task, count)
 
 
+@contextmanager
+def progress_bar(description: str, total: float) -> Iterator[Callable[[float], None]]:
+    """A bar on the standard error for ``total`` steps (0: unknown); nothing without a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}"),
+        TimeElapsedColumn(),
+        Remaining(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(description, total=total or None)
+        yield lambda done: bar.advance(task, done)
+
+
 def note(message: str) -> None:
     """Say something that is not the result, on the standard error."""
     typer.echo(message, err=True)

@@ -1,0 +1,80 @@
+"""``rerank-search compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rerank_search.cli.output import Json, console, note, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from rerank_search.evaluation.compare import Change, ReportComparison
+
+SIGNIFICANT_LOSS = 1
+
+
+def compare(
+    before: Annotated[
+        Path, typer.Argument(metavar="BEFORE", help="report.json, or the folder that holds it.")
+    ],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="The same, of the later run.")],
+    measure: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What decides; otherwise the primary measure of AFTER."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what changed between two evaluations; exit code 1 on a significant loss."""
+    from rerank_search.evaluation.compare import compare_reports
+
+    found = compare_reports(before, after, measure=measure)
+    if as_json:
+        print_json(found)
+    else:
+        shown = found.by(found.primary)
+        console().print(_table(found.primary, shown))
+        _notes(found, shown)
+    if found.losses:
+        raise typer.Exit(SIGNIFICANT_LOSS)
+
+
+def _table(measure: str, changes: Sequence[Change]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"gain": "green", "loss": "red", "no significant change": "dim"}
+    table = Table(box=SIMPLE_HEAD, title=measure, title_justify="left")
+    for name in ("collection", "system", "protocol"):
+        table.add_column(name, overflow="fold")
+    for name in ("before", "after", "change", "p (Holm)"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for change in changes:
+        table.add_row(
+            Text(f"{change.collection}/{change.split}"),
+            Text(change.system),
+            change.protocol.replace("_", " "),
+            f"{change.before:.3f}",
+            f"{change.after:.3f}",
+            f"{change.difference:+.3f}",
+            f"{change.p_holm:.3f}",
+            Text(change.verdict, style=colours[change.verdict]),
+        )
+    return table
+
+
+def _notes(found: ReportComparison, shown: Sequence[Change]) -> None:
+    left_out = {f"{change.collection}/{change.split}": change.left_out for change in shown}
+    for key, count in left_out.items():
+        if count:
+            note(f"{key}: queries left out, as only one report has them: {count:,}")
+    for names, where in ((found.only_before, "before"), (found.only_after, "after")):
+        for name in names:
+            note(f"{name}: only in the report {where}")

@@ -1,0 +1,139 @@
+"""``rerank-search evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rerank_search.cli.output import Json, console, note, print_json, progress_bar
+
+if TYPE_CHECKING:
+    from rerank_search.evaluation.experiment import Experiment
+    from rerank_search.evaluation.report.schema import Report
+    from rerank_search.evaluation.results import Protocol
+
+OUTPUT = Path("runs/evaluation")
+SHOWN: tuple[Protocol, ...] = ("first_stage", "retrieved", "all_positives", "oracle")
+
+
+def evaluate(
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="EXPERIMENT.toml | COLLECTION...",
+            help="An experiment, or collections: BEIR folders, files of samples or of pairs.",
+        ),
+    ],
+    split: Annotated[
+        str | None, typer.Option(help="The split of the collections; test by default.")
+    ] = None,
+    first_stage: Annotated[
+        list[str] | None,
+        typer.Option(help="bm25, dense or hybrid; repeatable. All three by default."),
+    ] = None,
+    candidates: Annotated[
+        list[int] | None, typer.Option(help="How many are reranked; repeatable. 100 by default.")
+    ] = None,
+    reranker: Annotated[
+        list[str] | None,
+        typer.Option(help="A bundled name, a directory or a hub id; repeatable. None by default."),
+    ] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(help="A TREC run file as a further first stage; repeatable."),
+    ] = None,
+    measure: Annotated[
+        list[str] | None, typer.Option(help="Such as nDCG@10 or MAP; repeatable.")
+    ] = None,
+    queries: Annotated[
+        int | None, typer.Option(help="Draw this many of the judged queries.")
+    ] = None,
+    relevant_from: Annotated[
+        int | None, typer.Option(help="Lowest grade that binary measures call relevant.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, bfloat16 or float16, for the rerankers.")
+    ] = None,
+    cost_queries: Annotated[
+        int | None, typer.Option(help="Searches to measure costs on; 20 by default, 0 for none.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the report; runs/evaluation/NAME by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure first stages and rerankers on judged collections, and write a report.
+
+    A run that was interrupted goes on where it was when it is repeated.
+    """
+    from rerank_search.evaluation.evaluate import evaluate as run_experiment
+
+    options: dict[str, Any] = {
+        "split": split,
+        "first_stages": first_stage,
+        "candidates": candidates,
+        "rerankers": reranker,
+        "runs": run,
+        "measures": measure,
+        "queries": queries,
+        "relevant_from": relevant_from,
+        "dtype": dtype,
+        "cost_queries": cost_queries,
+    }
+    given = {key: value for key, value in options.items() if value not in (None, [])}
+    experiment = _experiment(what, given)
+    folder = output or OUTPUT / experiment.name
+    report = run_experiment(experiment, folder, progress=progress_bar)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        _print(report)
+        note(f"{folder}/report.html has the plots, report.md all tables")
+
+
+def _experiment(what: list[str], given: dict[str, Any]) -> Experiment:
+    from rerank_search.evaluation.experiment import experiment_of, load_experiment
+
+    if len(what) == 1 and what[0].endswith(".toml"):
+        if given:
+            option = next(iter(given)).replace("_", "-")
+            raise typer.BadParameter(
+                f"{what[0]} says what is evaluated; the option for {option} goes with COLLECTION."
+            )
+        return load_experiment(Path(what[0]))
+    collection: dict[str, Any] = {
+        key: given.pop(key) for key in ("split", "queries", "relevant_from") if key in given
+    }
+    if "runs" in given:
+        collection["runs"] = {path.stem: path.resolve() for path in given.pop("runs")}
+    dtype = given.pop("dtype", "float32")
+    given["rerankers"] = [{"model": model, "dtype": dtype} for model in given.get("rerankers", [])]
+    name = "-".join(Path(each).resolve().name.partition(".")[0] for each in what)
+    collections = [{"path": each, **collection} for each in what]
+    return experiment_of({"name": name, "collections": collections, **given})
+
+
+def _print(report: Report) -> None:
+    from rich.table import Table
+
+    primary = report.primary
+    table = Table("collection", "system", "queries", title=f"{primary} by protocol")
+    for protocol in SHOWN:
+        table.add_column(protocol.replace("_", " "), justify="right")
+    warnings: dict[str, None] = {}
+    for system in report.systems:
+        means = [system.protocols.get(protocol, {}).get(primary) for protocol in SHOWN]
+        cells = ["" if mean is None else f"{mean:.4f}" for mean in means]
+        table.add_row(system.key, system.name, f"{system.n_queries:,}", *cells)
+        warnings.update(dict.fromkeys(f"{system.key}: {each}" for each in system.warnings))
+    if report.systems:
+        console().print(table)
+    for pairs in report.pairs:
+        name = f"{pairs.collection}/{pairs.split}"
+        values = ", ".join(f"{key} {value:.4f}" for key, value in pairs.values.items())
+        typer.echo(f"{name} {pairs.reranker}: {values}")
+        warnings.update(dict.fromkeys(f"{name}: {each}" for each in pairs.warnings))
+    for warning in warnings:
+        note(warning)

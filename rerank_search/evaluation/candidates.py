@@ -1,0 +1,118 @@
+"""The candidates of a query: what the first stage gives, and the positives that it missed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from rerank_search.evaluation.collection import Collection
+from rerank_search.index import Index
+from rerank_search.ranking import ranked
+from rerank_search.types import Hit
+
+QUERIES_AT_ONCE = 32
+"""Queries whose candidates are in memory together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """One query's candidates, in the total order, with their documents where there is a corpus.
+
+    ``retrieved`` is the first stage's ranking, ``missed`` the judged positives that are not in
+    it, with the scores of both first stages. ``unknown`` counts retrieved ids without a document.
+    """
+
+    query: str
+    retrieved: Sequence[Hit]
+    missed: Sequence[Hit]
+    unknown: int
+
+
+class CandidateSource:
+    """Candidates of one first stage at one depth: an index's own, or a run of the collection.
+
+    Documents that the collection excludes for a query are left out before the depth is counted.
+    ``with_missed`` also gives the positives that were missed.
+    """
+
+    def __init__(
+        self,
+        collection: Collection,
+        index: Index | None,
+        first_stage: str,
+        depth: int,
+        *,
+        with_missed: bool,
+    ) -> None:
+        self._collection = collection
+        self._index = index
+        self._run = collection.runs.get(first_stage)
+        self._retriever = None if self._run or index is None else index.retriever(first_stage)
+        self._depth = depth
+        self._with_missed = with_missed
+
+    def candidates(self, queries: Sequence[str]) -> Iterator[Candidates]:
+        """The candidates of each query id; none for one that has no text."""
+        known = [query for query in queries if query in self._collection.queries]
+        texts = [self._collection.queries[query] for query in known]
+        rankings = self._retrieved(known, texts)
+        missed = [
+            self._missed(query, hits) if self._with_missed else []
+            for query, hits in zip(known, rankings, strict=True)
+        ]
+        if self._index is not None:
+            # One call for both: spans and scores of what the retriever did not say.
+            both = [[*one, *other] for one, other in zip(rankings, missed, strict=True)]
+            completed = self._complete(self._index, texts, both)
+        else:
+            completed = rankings
+        of_query = dict(zip(known, zip(completed, rankings, strict=True), strict=True))
+        for query in queries:
+            hits, found = of_query.get(query, ([], []))
+            retrieved_ids = {hit.id for hit in found}
+            retrieved = [hit for hit in hits if hit.id in retrieved_ids]
+            yield Candidates(
+                query,
+                retrieved,
+                [hit for hit in hits if hit.id not in retrieved_ids],
+                unknown=len(found) - len(retrieved),
+            )
+
+    def _retrieved(self, queries: Sequence[str], texts: Sequence[str]) -> list[list[Hit]]:
+        excluded = [self._collection.excluded.get(query, frozenset()) for query in queries]
+        if self._run is not None:
+            rankings = [self._of_run(query) for query in queries]
+        elif self._retriever is not None and texts:
+            spare = max(len(left_out) for left_out in excluded)
+            rankings = self._retriever.retrieve(texts, self._depth + spare)
+        else:
+            rankings = [[] for _ in queries]
+        return [
+            [hit for hit in hits if hit.id not in left_out][: self._depth]
+            for hits, left_out in zip(rankings, excluded, strict=True)
+        ]
+
+    def _of_run(self, query: str) -> list[Hit]:
+        scores = (self._run or {}).get(query, {})
+        order = ranked((document, score, None) for document, score in scores.items())
+        return [Hit(document, score, rank) for rank, (document, score, _) in enumerate(order, 1)]
+
+    def _missed(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
+        found = {hit.id for hit in hits} | self._collection.excluded.get(query, frozenset())
+        return [
+            Hit(document, 0.0, 0)
+            for document, grade in self._collection.qrels[query].items()
+            if grade >= self._collection.relevant_from and document not in found
+        ]
+
+    def _complete(
+        self, index: Index, texts: Sequence[str], rankings: Sequence[Sequence[Hit]]
+    ) -> list[list[Hit]]:
+        """The hits whose documents are there, with documents, stage scores and spans."""
+        ids = list(dict.fromkeys(hit.id for hits in rankings for hit in hits))
+        documents = dict(zip(ids, index.documents(ids), strict=True))
+        there = [
+            [replace(hit, document=document) for hit in hits if (document := documents[hit.id])]
+            for hits in rankings
+        ]
+        return index.stage_scores(texts, there) if self._with_missed else there

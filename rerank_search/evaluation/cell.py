@@ -1,0 +1,175 @@
+"""One cell of an experiment: one system on all queries of one collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rerank_search.evaluation.candidates import QUERIES_AT_ONCE, Candidates, CandidateSource
+from rerank_search.evaluation.collection import Collection
+from rerank_search.evaluation.formats.runs import run_lines
+from rerank_search.evaluation.measures import Scorer
+from rerank_search.evaluation.protocols import Ranking, first_stage_rankings, reranked_rankings
+from rerank_search.evaluation.results import Cell, Protocol, System
+from rerank_search.evaluation.sbert_protocol import of_candidates, of_samples
+from rerank_search.evaluation.second_stages import SecondStage
+from rerank_search.files import atomic_file
+from rerank_search.index import Index
+from rerank_search.searcher import passage
+
+TOP = 10
+"""Ids of each ranking that are kept for the lists of queries."""
+
+RUN_PROTOCOLS: tuple[Protocol, ...] = ("first_stage", "retrieved", "all_positives")
+
+
+def evaluate_cell(
+    collection: Collection,
+    index: Index | None,
+    system: System,
+    second: SecondStage | None,
+    *,
+    scorer: Scorer,
+    sbert_at_k: int,
+    runs: Path | None,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Cell:
+    """The system's figures for every judged query; its rankings go into run files in ``runs``.
+
+    ``progress`` is called with numbers of queries, fractions included, which add up to all.
+    Queries are streamed: only their figures and first results are kept. Raises RerankError and
+    what the index raises.
+    """
+    source = CandidateSource(
+        collection,
+        index,
+        system.first_stage,
+        system.candidates,
+        with_missed=second is not None,
+    )
+    queries = list(collection.qrels)
+    figures = _Figures()
+    with _run_files(runs, system, reranked=second is not None) as write:
+        for start in range(0, len(queries), QUERIES_AT_ONCE):
+            chunk = list(source.candidates(queries[start : start + QUERIES_AT_ONCE]))
+            tick = _fractions(progress, len(chunk))
+            logits = _logits(second, collection, chunk, tick) if second else None
+            rankings = _rankings(collection, chunk, second, logits)
+            for protocol, of_query in rankings.items():
+                figures.add(protocol, scorer.score(_ids(of_query)))
+                write(protocol, of_query)
+            figures.keep_top(rankings)
+            if second is not None and logits is not None and collection.samples is None:
+                activated = second.activation
+                figures.add(
+                    "sbert", of_candidates(collection, chunk, logits, activated, at_k=sbert_at_k)
+                )
+            figures.unknown += sum(one.unknown for one in chunk)
+    if second is not None and collection.samples is not None:
+        for values in of_samples(collection, second, at_k=sbert_at_k):
+            figures.add("sbert", values)
+    return Cell(
+        collection=collection.name,
+        split=collection.split,
+        system=system,
+        queries=queries,
+        values=figures.values,
+        top=figures.top,
+        warnings=[*map(str, collection.findings), *figures.warnings()],
+        cost=None,
+    )
+
+
+class _Figures:
+    """Figures of the queries so far, in their order."""
+
+    def __init__(self) -> None:
+        self.values: dict[Protocol, dict[str, list[float]]] = {}
+        self.top: dict[Protocol, list[list[str]]] = {}
+        self.unknown = 0
+
+    def add(self, protocol: Protocol, found: Mapping[str, Mapping[str, float]]) -> None:
+        for of_query in found.values():
+            for measure, value in of_query.items():
+                self.values.setdefault(protocol, {}).setdefault(measure, []).append(value)
+
+    def keep_top(self, rankings: Mapping[Protocol, Mapping[str, Ranking]]) -> None:
+        for protocol in ("first_stage", "retrieved"):
+            for ranking in rankings.get(protocol, {}).values():
+                self.top.setdefault(protocol, []).append([id for id, _ in ranking[:TOP]])
+
+    def warnings(self) -> list[str]:
+        if not self.unknown:
+            return []
+        return [f"{self.unknown:,} results of the run are not in the corpus, and were left out"]
+
+
+def _rankings(
+    collection: Collection,
+    chunk: Sequence[Candidates],
+    second: SecondStage | None,
+    logits: Sequence[Mapping[str, float]] | None,
+) -> dict[Protocol, dict[str, Ranking]]:
+    """Protocol to query to ranking."""
+    rankings: dict[Protocol, dict[str, Ranking]] = {}
+    for place, candidates in enumerate(chunk):
+        grades = collection.qrels[candidates.query]
+        found = first_stage_rankings(candidates, grades)
+        if second is not None and logits is not None:
+            found |= reranked_rankings(candidates, logits[place], second.fusion)
+        for protocol, ranking in found.items():
+            rankings.setdefault(protocol, {})[candidates.query] = ranking
+    return rankings
+
+
+def _ids(rankings: Mapping[str, Ranking]) -> dict[str, list[str]]:
+    return {query: [id for id, _ in ranking] for query, ranking in rankings.items()}
+
+
+def _logits(
+    second: SecondStage,
+    collection: Collection,
+    chunk: Sequence[Candidates],
+    progress: Callable[[int, int], None],
+) -> list[dict[str, float]]:
+    """By document id, the logits of each query's candidates."""
+    hits = [[*candidates.retrieved, *candidates.missed] for candidates in chunk]
+    pairs = [
+        (collection.queries[candidates.query], passage(hit))
+        for candidates, of_query in zip(chunk, hits, strict=True)
+        for hit in of_query
+    ]
+    values = iter(
+        second.cache.scored(pairs, lambda done: progress(done, len(pairs))).values.tolist()
+    )
+    return [{hit.id: next(values) for hit in of_query} for of_query in hits]
+
+
+def _fractions(progress: Callable[[float], None], queries: int) -> Callable[[int, int], None]:
+    return lambda done, pairs: progress(queries * done / max(pairs, 1))
+
+
+@contextmanager
+def _run_files(
+    folder: Path | None, system: System, *, reranked: bool
+) -> Iterator[Callable[[Protocol, Mapping[str, Ranking]], None]]:
+    """Writes rankings as they come; the files appear when all of them are written."""
+    if folder is None:
+        yield lambda _protocol, _rankings: None
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = RUN_PROTOCOLS[1:] if reranked else RUN_PROTOCOLS[:1]
+    with ExitStack() as stack:
+        files = {}
+        for protocol in wanted:
+            path = folder / f"{system.name}.{protocol}.trec"
+            temporary = stack.enter_context(atomic_file(path))
+            files[protocol] = stack.enter_context(temporary.open("w", encoding="utf-8"))
+
+        def write(protocol: Protocol, rankings: Mapping[str, Ranking]) -> None:
+            if protocol in files:
+                for query, ranking in rankings.items():
+                    files[protocol].writelines(run_lines(query, ranking, system.name))
+
+        yield write

@@ -1,0 +1,72 @@
+"""What searching takes: the time of each stage, the model's pace, and the memory."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rerank_search.evaluation.results import Cost, System
+from rerank_search.index import Index
+from rerank_search.searcher import Searcher
+
+if TYPE_CHECKING:
+    from rerank_search.reranking.base import Reranker
+    from rerank_search.reranking.fusion import Fusion
+
+PERCENTILES = (50, 95, 99)
+TOP_K = 10
+
+
+def measure_cost(
+    index: Index,
+    system: System,
+    reranker: Reranker | None,
+    fusion: Fusion | None,
+    queries: Sequence[str],
+) -> Cost:
+    """Search for each query alone, as a user would, after one search to warm up.
+
+    Nothing is cached but what a Searcher caches itself. Raises what searching raises.
+    """
+    searcher = Searcher(index, reranker, fusion=fusion)
+    # Without a second stage a search fetches no more than it returns.
+    top_k = TOP_K if reranker is not None else system.candidates
+    found = [
+        searcher.search(
+            query, top_k=top_k, candidates=system.candidates, first_stage=system.first_stage
+        )
+        for query in (queries[0], *queries)
+    ][1:]
+    stages = list(dict.fromkeys(stage for response in found for stage in response.timings))
+    latency = {
+        stage: _percentiles([response.timings.get(stage, 0.0) for response in found])
+        for stage in stages
+    }
+    pairs = sum(response.reranked_count for response in found)
+    seconds = sum(response.timings.get("rerank", 0.0) for response in found) / 1000
+    return Cost(
+        queries=len(queries),
+        latency_ms=latency,
+        pairs_per_second=pairs / seconds if seconds else None,
+        truncated_share=sum(response.truncated for response in found) / pairs if pairs else None,
+        index_bytes=sum(file.stat().st_size for file in index.path.rglob("*") if file.is_file()),
+        peak_memory_bytes=peak_memory(),
+    )
+
+
+def peak_memory() -> int | None:
+    """The most memory that the process has held so far, in bytes; None on Windows."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float]:
+    found = np.percentile(values, PERCENTILES)
+    return {f"p{share}": float(value) for share, value in zip(PERCENTILES, found, strict=True)}

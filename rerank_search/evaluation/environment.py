@@ -1,0 +1,47 @@
+"""What a run was made with, for its report."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = (
+    "rerank-search",
+    "sentence-transformers",
+    "transformers",
+    "torch",
+    "faiss-cpu",
+    "tantivy",
+    "bm25s",
+    "numpy",
+    "ir-measures",
+    "pytrec-eval-terrier",
+)
+
+
+def environment(rerankers: Iterable[str]) -> Mapping[str, str]:
+    """Versions, processor, and the rerankers with what they were computed in, by name."""
+    found = {
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "rerankers": ", ".join(rerankers) or "none",
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())

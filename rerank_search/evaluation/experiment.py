@@ -1,0 +1,166 @@
+"""An experiment, declared once: collections, first stages, rerankers and depths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rerank_search.corpora.definition import IndexSettings
+from rerank_search.declared import read_toml, validated
+from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.results import StatisticsSettings
+from rerank_search.reranking.torch_model import Dtype
+
+MEASURES = ("nDCG@10", "MAP", "MRR@10", "R@100", "P@10", "Success@1", "Judged@10")
+
+FirstStage = Literal["bm25", "dense", "hybrid"]
+STAGES: tuple[FirstStage, ...] = ("bm25", "dense", "hybrid")
+_Depth = Annotated[int, Field(ge=1)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CollectionSettings(_Table):
+    """Where one collection is.
+
+    ``path`` is a BEIR folder, a file of reranking samples, or labelled pairs (a file, or a folder
+    with one per split). A TREC collection has ``qrels`` instead, and any of ``topics``,
+    ``documents`` and ``runs``. ``runs`` are further first stages, name to run file, and
+    ``excluded`` a file of query and document ids to leave out of rankings; for a BEIR folder both
+    are relative to it. ``queries`` draws that many of the judged queries, always the same ones.
+    """
+
+    path: Path | None = None
+    name: str = ""
+    split: str = "test"
+    qrels: Path | None = None
+    topics: Path | None = None
+    documents: Path | None = None
+    runs: dict[str, Path] = {}
+    excluded: Path | None = None
+    relevant_from: int = Field(default=1, ge=1)
+    queries: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> CollectionSettings:
+        if (self.path is None) == (self.qrels is None):
+            raise ValueError("give path (BEIR, samples or pairs), or qrels (TREC)")
+        if self.path is not None and (self.topics or self.documents):
+            raise ValueError("topics and documents go with qrels (TREC), not with path")
+        return self
+
+    def below(self, folder: Path) -> CollectionSettings:
+        """The same, with relative paths taken from ``folder``."""
+        base = folder if self.path is None else folder / self.path
+        return self.model_copy(
+            update={
+                "path": None if self.path is None else base,
+                "qrels": None if self.qrels is None else base / self.qrels,
+                "topics": None if self.topics is None else base / self.topics,
+                "documents": None if self.documents is None else base / self.documents,
+                "runs": {name: base / run for name, run in self.runs.items()},
+                "excluded": None if self.excluded is None else base / self.excluded,
+            }
+        )
+
+
+class RerankerSettings(_Table):
+    """A reranker: the arguments of CrossEncoderReranker, and whether its fusion is used.
+
+    ``fusion = false`` sorts by its logit alone, under the name "NAME-logit".
+    """
+
+    model: str
+    name: str = ""
+    fusion: bool = True
+    device: str | None = None
+    max_length: int | None = Field(default=None, ge=1)
+    dtype: Dtype = "float32"
+
+    @property
+    def label(self) -> str:
+        """The name in tables and files."""
+        return self.name or Path(self.model).name + ("" if self.fusion else "-logit")
+
+
+class Experiment(_Table):
+    """Every collection with every first stage, reranker and depth.
+
+    ``first_stages`` are the index's own, all that it has unless some are named; those in a
+    collection's ``runs`` come on top.
+    ``candidates`` are the depths. ``measures`` are named as ir-measures names them, or MAP and
+    MRR@k; ``primary`` is the one that plots show, nDCG@10 unless ``measures`` lack it.
+    ``sbert_at_k`` is the cut-off of sentence-transformers' numbers. Costs are measured on
+    ``cost_queries`` searches a system (0: not at all).
+    """
+
+    name: str = "evaluation"
+    collections: list[CollectionSettings] = Field(min_length=1)
+    first_stages: list[FirstStage] = []
+    candidates: list[_Depth] = Field(default=[100], min_length=1)
+    rerankers: list[RerankerSettings] = []
+    measures: list[str] = Field(default=list(MEASURES), min_length=1)
+    primary: str = ""
+    sbert_at_k: int = Field(default=10, ge=1)
+    statistics: StatisticsSettings = StatisticsSettings()
+    index: IndexSettings = IndexSettings()
+    cost_queries: int = Field(default=20, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_names(cls, data: Any) -> Any:
+        """A bare name stands for a reranker of that name, a bare path for a collection there."""
+        if not isinstance(data, dict):
+            return data
+        named = {"rerankers": "model", "collections": "path"}
+        plain = {
+            key: [{field: entry} if isinstance(entry, str) else entry for entry in data[key]]
+            for key, field in named.items()
+            if isinstance(data.get(key), list)
+        }
+        return data | plain
+
+    @model_validator(mode="after")
+    def _has_its_first_stages(self) -> Experiment:
+        if self.index.encoder is False and {*self.first_stages} - {"bm25"}:
+            raise ValueError("without an encoder there is no other first stage than bm25")
+        return self
+
+    @model_validator(mode="after")
+    def _has_no_doubles(self) -> Experiment:
+        labels = [reranker.label for reranker in self.rerankers]
+        for values in (self.first_stages, self.candidates, labels):
+            if len(set(map(str, values))) < len(values):
+                raise ValueError(f"something stands twice in {values}; name each once")
+        return self
+
+    @property
+    def stages(self) -> Sequence[str]:
+        """The first stages of an index, the best last."""
+        return self.first_stages or (["bm25"] if self.index.encoder is False else STAGES)
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read an experiment; its paths are relative to its folder.
+
+    Raises InvalidInputError with the key that is wrong.
+    """
+    data = {"name": path.stem} | read_toml(path)
+    experiment = validated(Experiment, data, path)
+    collections = [settings.below(path.parent) for settings in experiment.collections]
+    return experiment.model_copy(update={"collections": collections})
+
+
+def experiment_of(arguments: dict[str, Any]) -> Experiment:
+    """The experiment of a command line. Raises InvalidInputError naming the argument."""
+    try:
+        return Experiment.model_validate(arguments)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise InvalidInputError(f"{key or 'the arguments'}: {problem['msg']}") from None

@@ -1,0 +1,1 @@
+"""What a run leaves behind: report.json, report.md, report.html and per_query.csv."""

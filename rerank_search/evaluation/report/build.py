@@ -1,0 +1,121 @@
+"""From the values of each query to the figures of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+
+import numpy as np
+
+from rerank_search.evaluation.report.schema import (
+    ComparisonReport,
+    PairReport,
+    Report,
+    SystemReport,
+)
+from rerank_search.evaluation.results import (
+    Cell,
+    FinishedRun,
+    Protocol,
+    StatisticsSettings,
+    System,
+    Values,
+)
+from rerank_search.evaluation.statistics import bootstrap_intervals, compare_all
+
+
+def build_report(run: FinishedRun) -> Report:
+    """The means, confidence intervals and comparisons of a run.
+
+    Compared are, on each collection at each depth, the rankings that a user may choose from: each
+    first stage's own and each system's ``retrieved``, all pairs, by every measure but Judged@k
+    (which says something about the judgements, not about a ranking).
+    """
+    return Report(
+        name=run.name,
+        created=datetime.now(timezone.utc).replace(microsecond=0),
+        environment=run.environment,
+        measures=run.measures,
+        primary=run.primary,
+        statistics=run.statistics,
+        systems=[_system(cell, run.statistics) for cell in run.cells],
+        comparisons=list(_comparisons(run)),
+        pairs=[PairReport(**asdict(cell)) for cell in run.pair_cells],
+    )
+
+
+def ranking_name(system: System, protocol: Protocol) -> str:
+    """What a ranking is called: what the first stage alone decides has its name, ``bm25@100``."""
+    of_first_stage = protocol in ("first_stage", "oracle")
+    return (
+        System(system.first_stage, system.candidates, None).name if of_first_stage else system.name
+    )
+
+
+def _system(cell: Cell, settings: StatisticsSettings) -> SystemReport:
+    return SystemReport(
+        collection=cell.collection,
+        split=cell.split,
+        name=cell.system.name,
+        first_stage=cell.system.first_stage,
+        candidates=cell.system.candidates,
+        reranker=cell.system.reranker,
+        n_queries=len(cell.queries),
+        protocols={protocol: _means(values) for protocol, values in cell.values.items()},
+        intervals=_intervals(cell, settings),
+        warnings=cell.warnings,
+        cost=cell.cost,
+    )
+
+
+def _means(values: Values) -> dict[str, float]:
+    # numpy's mean, as in sentence-transformers: its figures are reproduced to the last digit.
+    return {measure: float(np.mean(column)) for measure, column in values.items()}
+
+
+def _intervals(
+    cell: Cell, settings: StatisticsSettings
+) -> dict[Protocol, dict[str, tuple[float, float]]]:
+    """The intervals of all means at once, so that samples of queries are drawn once."""
+    columns = {
+        (protocol, measure): column
+        for protocol, values in cell.values.items()
+        if protocol != "sbert"
+        for measure, column in values.items()
+    }
+    found: dict[Protocol, dict[str, tuple[float, float]]] = {}
+    bounds = bootstrap_intervals(list(columns.values()), settings)
+    for (protocol, measure), interval in zip(columns, bounds, strict=True):
+        found.setdefault(protocol, {})[measure] = interval
+    return found
+
+
+def _comparisons(run: FinishedRun) -> Iterator[ComparisonReport]:
+    groups: dict[tuple[str, str, int], list[Cell]] = {}
+    for cell in run.cells:
+        key = (cell.collection, cell.split, cell.system.candidates)
+        groups.setdefault(key, []).append(cell)
+    for (collection, split, candidates), cells in groups.items():
+        rankings = _rankings(cells)
+        for measure in run.measures:
+            if measure.startswith("Judged"):
+                continue
+            systems = {name: values[measure] for name, values in rankings.items()}
+            for row in compare_all(systems, run.statistics):
+                yield ComparisonReport(
+                    collection=collection,
+                    split=split,
+                    candidates=candidates,
+                    measure=measure,
+                    **asdict(row),
+                )
+
+
+def _rankings(cells: Sequence[Cell]) -> Mapping[str, Values]:
+    """The values of each ranking, reranked ones first, so that differences are their gains."""
+    shown: list[tuple[Cell, Protocol]] = [
+        *((cell, "retrieved") for cell in cells if cell.system.reranker is not None),
+        *((cell, "first_stage") for cell in cells),
+    ]
+    return {ranking_name(cell.system, protocol): cell.values[protocol] for cell, protocol in shown}

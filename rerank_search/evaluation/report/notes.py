@@ -1,0 +1,35 @@
+"""What a reader has to know about the figures, in the words that every format uses."""
+
+from __future__ import annotations
+
+from rerank_search.evaluation.results import StatisticsSettings
+
+PROTOCOLS = {
+    "first stage": "the candidates as they were retrieved",
+    "retrieved": "the same candidates, reranked: what a user sees",
+    "all positives": (
+        "reranked after the judged positives that the first stage missed were added: "
+        "what the reranker is worth by itself"
+    ),
+    "oracle": "the best order of the candidates: the ceiling that the first stage sets",
+}
+
+SBERT = (
+    "These are for comparison with model cards. With always_rerank_positives=False (retrieved_*) "
+    "the evaluator leaves the positives that were not retrieved out of the denominator, while its "
+    "own base ranking (base_*) counts them, so that a reranker which changes nothing appears to "
+    "gain; base_* is 0 where no positive was retrieved. The other tables divide by all judged "
+    "positives. docs/evaluation.md works through an example."
+)
+
+
+def statistics_note(settings: StatisticsSettings) -> str:
+    """How intervals and marks came about."""
+    test = {"randomisation": "paired randomisation test", "t-test": "paired t-test"}[settings.test]
+    level = f"{1 - settings.confidence:.2g}"
+    return (
+        f"In brackets: {settings.confidence:.0%} confidence intervals of the mean "
+        f"(bootstrap over queries, {settings.resamples:,} resamples). "
+        f"▲ and ▼: significantly better or worse than the first stage it reranks "
+        f"({test}, p < {level} after Holm's correction over all pairs of rankings at that depth)."
+    )

@@ -1,0 +1,171 @@
+"""The schema of report.json, and reading it back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from rerank_search.declared import validated
+from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.results import Cost, Protocol, StatisticsSettings
+
+FORMAT = "rerank-search-report"
+VERSION = 1
+NAME = "report.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SystemReport(_Record):
+    """One system on one collection: means over its queries, by protocol and measure.
+
+    ``intervals`` are bootstrap confidence intervals [low, high] of the means; the ``sbert``
+    protocol has none. ``first_stage`` and ``candidates`` say what was reranked, ``reranker`` by
+    what (None: by nothing).
+    """
+
+    collection: str
+    split: str
+    name: str
+    first_stage: str
+    candidates: int
+    reranker: str | None
+    n_queries: int
+    protocols: Mapping[Protocol, Mapping[str, float]]
+    intervals: Mapping[Protocol, Mapping[str, tuple[float, float]]]
+    warnings: Sequence[str]
+    cost: Cost | None
+
+    @property
+    def key(self) -> str:
+        """The collection and its split: ``scifact/test``."""
+        return f"{self.collection}/{self.split}"
+
+    @property
+    def first_stage_name(self) -> str:
+        """What the first stage's own ranking is called in comparisons: ``bm25@100``."""
+        return f"{self.first_stage}@{self.candidates}"
+
+    @property
+    def shown(self) -> Protocol:
+        """The protocol of what a user of this system sees."""
+        return "first_stage" if self.reranker is None else "retrieved"
+
+
+class ComparisonReport(_Record):
+    """Two rankings of one collection at one depth, over the same queries.
+
+    ``difference`` is the mean of ours - theirs, ``interval`` its bootstrap confidence interval,
+    ``p`` the paired test's p-value and ``p_holm`` the same corrected for all pairs of this
+    collection, depth and measure. ``wins``, ``ties`` and ``losses`` count queries.
+    """
+
+    collection: str
+    split: str
+    candidates: int
+    measure: str
+    ours: str
+    theirs: str
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    p_holm: float
+    wins: int
+    ties: int
+    losses: int
+
+
+class PairReport(_Record):
+    """One reranker as a classifier of labelled pairs; ``curve`` is of (recall, precision)."""
+
+    collection: str
+    split: str
+    reranker: str
+    n_pairs: int
+    n_positive: int
+    values: Mapping[str, float]
+    curve: Sequence[tuple[float, float]]
+    warnings: Sequence[str]
+
+
+class Report(_Record):
+    """Everything that a run found, in figures and ids: no text of a collection."""
+
+    format: Literal["rerank-search-report"] = "rerank-search-report"
+    version: Literal[1] = 1
+    name: str
+    created: datetime
+    environment: Mapping[str, str]
+    measures: Sequence[str]
+    primary: str
+    statistics: StatisticsSettings
+    systems: Sequence[SystemReport]
+    comparisons: Sequence[ComparisonReport]
+    pairs: Sequence[PairReport]
+
+    def collections(self) -> dict[str, list[SystemReport]]:
+        """The systems by collection and split (``scifact/test``), in the order of the run."""
+        found: dict[str, list[SystemReport]] = {}
+        for system in self.systems:
+            found.setdefault(system.key, []).append(system)
+        return found
+
+    def comparison(self, system: SystemReport, measure: str) -> ComparisonReport | None:
+        """What reranking changed: ``system`` against its own first stage; None without one."""
+        return next(
+            (
+                row
+                for row in self.comparisons
+                if (row.ours, row.theirs) == (system.name, system.first_stage_name)
+                and (row.collection, row.split) == (system.collection, system.split)
+                and row.measure == measure
+            ),
+            None,
+        )
+
+
+def significant(p_holm: float, settings: StatisticsSettings) -> bool:
+    """Whether a corrected p-value is below 1 - ``settings.confidence``."""
+    return p_holm < round(1 - settings.confidence, 12)
+
+
+def report_path(path: Path) -> Path:
+    """``path``, or where that is a folder the report in it."""
+    return path / NAME if path.is_dir() else path
+
+
+def read_report(path: Path) -> Report:
+    """The report at ``path``, a file or the folder that holds it.
+
+    Raises InvalidInputError where there is none, it is not a report, or it was written by a newer
+    version of this package.
+    """
+    path = report_path(path)
+    try:
+        data: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInputError(
+            f"{path} cannot be read ({error.strerror}): name the report.json that "
+            "`rerank-search evaluate` wrote, or its folder"
+        ) from None
+    except ValueError as error:
+        raise InvalidInputError(f"{path} is not valid JSON ({error}): evaluate again") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InvalidInputError(
+            f"{path} is no report: its `format` should be {FORMAT!r}; name the report.json that "
+            "`rerank-search evaluate` wrote"
+        )
+    version = data.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise InvalidInputError(
+            f"{path} has version {version}, and this package reads version {VERSION}: "
+            "upgrade rerank-search"
+        )
+    return validated(Report, data, path)

@@ -1,0 +1,91 @@
+"""The protocol ``sbert``: which texts and scores go into sentence-transformers' figures.
+
+They are the reranker's own scores, activation included and never fused, so that they can be
+compared with model cards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+
+import numpy as np
+
+from rerank_search.evaluation.candidates import QUERIES_AT_ONCE, Candidates
+from rerank_search.evaluation.collection import Collection, Sample
+from rerank_search.evaluation.sbert import sbert_negative_values, sbert_values
+from rerank_search.evaluation.second_stages import Activation, SecondStage
+from rerank_search.searcher import passage
+
+Values = dict[str, dict[str, float]]
+"""Query id to measure to value."""
+
+
+def of_candidates(
+    collection: Collection,
+    chunk: Sequence[Candidates],
+    logits: Sequence[Mapping[str, float]],
+    activation: Activation,
+    *,
+    at_k: int,
+) -> Values:
+    """The figures of retrieved candidates: each query with its positives is a sample.
+
+    ``logits`` are by document id, one mapping for each query. Positives that are not in the
+    corpus have no text, and so are none.
+    """
+    values: Values = {}
+    for candidates, of_query in zip(chunk, logits, strict=True):
+        grades = collection.qrels[candidates.query]
+        hits = [*candidates.retrieved, *candidates.missed]
+        texts = {hit.id: passage(hit) for hit in hits}
+        raw = np.array([of_query[hit.id] for hit in hits], dtype=np.float32)
+        values[candidates.query] = sbert_values(
+            [
+                texts[id]
+                for id, grade in grades.items()
+                if grade >= collection.relevant_from and id in texts
+            ],
+            [texts[hit.id] for hit in candidates.retrieved],
+            dict(zip(texts.values(), activation(raw).tolist(), strict=True)),
+            at_k=at_k,
+        )
+    return values
+
+
+def of_samples(collection: Collection, second: SecondStage, *, at_k: int) -> Iterator[Values]:
+    """The figures of samples as they are in their file, repeated texts included; in chunks.
+
+    Where any of them has negatives in place of ranked documents, none has a base.
+    """
+    if collection.samples is None:
+        return
+    ranked = all(sample.kind == "documents" for sample in collection.samples())
+    wanted = (sample for sample in collection.samples() if str(sample.line) in collection.qrels)
+    while chunk := list(islice(wanted, QUERIES_AT_ONCE)):
+        pairs = [
+            (sample.query, text)
+            for sample in chunk
+            for text in dict.fromkeys((*sample.positive, *sample.given))
+        ]
+        scores = iter(second.activation(second.cache.scored(pairs).values).tolist())
+        yield {
+            str(sample.line): _of_sample(
+                sample,
+                {text: next(scores) for text in dict.fromkeys((*sample.positive, *sample.given))},
+                ranked=ranked,
+                at_k=at_k,
+            )
+            for sample in chunk
+        }
+
+
+def _of_sample(
+    sample: Sample, scores: Mapping[str, float], *, ranked: bool, at_k: int
+) -> dict[str, float]:
+    if ranked:
+        return sbert_values(sample.positive, sample.given, scores, at_k=at_k)
+    given = sample.given
+    if sample.kind == "documents":
+        given = [text for text in given if text not in sample.positive]
+    return sbert_negative_values(sample.positive, given, scores, at_k=at_k)

@@ -1,0 +1,73 @@
+"""The rerankers of an experiment: loaded when a cell needs one, each model once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.evaluation.experiment import RerankerSettings
+from rerank_search.evaluation.score_cache import ScoreCache
+from rerank_search.files import sha256
+from rerank_search.models.registry import logits_fingerprint, resolve_reranker
+from rerank_search.reranking.base import Reranker
+from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+from rerank_search.reranking.fusion import FUSION_FILE, Fusion
+
+Activation: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class SecondStage:
+    """A reranker with the scores that are known of it, and the fusion that has the last word."""
+
+    reranker: Reranker
+    fusion: Fusion | None
+    cache: ScoreCache
+
+    @property
+    def activation(self) -> Activation:
+        """What makes the model's ``predict`` of its logits."""
+        activated: Activation | None = getattr(self.reranker, "activated", None)
+        return activated if activated is not None else lambda logits: logits
+
+
+class SecondStages:
+    """Gives the second stage that settings declare. Scores are kept below ``cache``."""
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._loaded: dict[RerankerSettings, tuple[CrossEncoderReranker, ScoreCache]] = {}
+
+    def get(self, settings: RerankerSettings) -> SecondStage:
+        """The second stage, loaded now unless it was before. Raises ModelNotFoundError."""
+        model = settings.model_copy(update={"name": "", "fusion": True})
+        if model not in self._loaded:
+            reranker = CrossEncoderReranker(
+                settings.model,
+                device=settings.device,
+                max_length=settings.max_length,
+                dtype=settings.dtype,
+            )
+            self._loaded[model] = reranker, ScoreCache(self._cache, reranker)
+        reranker, cache = self._loaded[model]
+        return SecondStage(reranker, reranker.fusion if settings.fusion else None, cache)
+
+    def close(self) -> None:
+        """Close the files of scores."""
+        for _, cache in self._loaded.values():
+            cache.close()
+
+
+def identity(settings: RerankerSettings) -> list[str | None]:
+    """What a second stage's rankings follow from; known without loading the model."""
+    directory = Path(resolve_reranker(settings.model))
+    fusion = directory / FUSION_FILE
+    return [
+        logits_fingerprint(directory, settings.max_length, settings.dtype),
+        sha256(fusion) if settings.fusion and fusion.is_file() else None,
+    ]

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def small(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A BEIR folder ``small`` in the working directory, with a cache beside it."""
+    monkeypatch.setenv("RERANK_SEARCH_CACHE", str(folder / "cache"))
+    (folder / "small/qrels").mkdir(parents=True)
+    corpus = [{"_id": "d1", "text": "join the paths"}, {"_id": "d2", "text": "a boat on the sea"}]
+    queries = [{"_id": "q1", "text": "boat"}, {"_id": "q2", "text": "paths"}]
+    for name, rows in (("corpus", corpus), ("queries", queries)):
+        (folder / f"small/{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (folder / "small/qrels/dev.tsv").write_text(
+        "query-id\tcorpus-id\tscore\nq1\td2\t1\nq2\td1\t1\n"
+    )
+    return folder / "small"
+
+
+@pytest.fixture
+def experiment(small: Path, tiny_encoder: Path, tiny_reranker: Path) -> Path:
+    path = small.parent / "tiny.toml"
+    path.write_text(
+        f"""
+        candidates = [2]
+        cost_queries = 1
+        rerankers = [{{ model = "{tiny_reranker}", name = "tiny" }}]
+        index = {{ encoder = "{tiny_encoder}" }}
+        statistics = {{ resamples = 100 }}
+        collections = [{{ path = "small", split = "dev" }}]
+        """
+    )
+    return path
+
+
+def test_an_experiment_is_run_and_reported(run, experiment, folder):
+    result = run("evaluate", str(experiment))
+    assert result.exit_code == 0, result.output
+    assert "small/dev" in result.stdout
+    assert "hybrid@2+tiny" in result.stdout
+    assert "runs/evaluation/tiny/report.html" in result.stderr
+    written = {path.name for path in (folder / "runs/evaluation/tiny").iterdir()}
+    assert {"report.json", "report.md", "report.html", "per_query.csv", "runs"} <= written
+
+
+def test_json_is_the_report(answer, experiment, folder):
+    printed = answer("evaluate", str(experiment), "--output", "out")
+    assert printed == json.loads((folder / "out/report.json").read_text())
+    assert printed["systems"][0]["protocols"]["first_stage"]["nDCG@10"] == 1.0
+
+
+def test_a_collection_is_evaluated_without_a_file(run, small, tiny_reranker, folder):
+    run_file = folder / "mine.trec"
+    run_file.write_text("q1 Q0 d1 1 2.0 x\nq1 Q0 d2 2 1.0 x\n")
+    result = run(
+        *("evaluate", "small", "--split", "dev", "--first-stage", "bm25", "--candidates", "5"),
+        *("--reranker", str(tiny_reranker), "--run", "mine.trec", "--measure", "mrr@10"),
+        *("--cost-queries", "0", "--output", "out"),
+    )
+    assert result.exit_code == 0, result.output
+    report = json.loads((folder / "out/report.json").read_text())
+    label = tiny_reranker.name
+    assert [system["name"] for system in report["systems"]] == [
+        "mine@5",
+        "bm25@5",
+        f"mine@5+{label}",
+        f"bm25@5+{label}",
+    ]
+    assert report["primary"] == "MRR@10"
+    assert report["systems"][0]["protocols"]["first_stage"]["MRR@10"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["small", "--split", "tset"], 2, "no split 'tset': it has dev"),
+        (["nowhere"], 2, "nowhere"),
+        (["small", "--split", "dev", "--first-stage", "bm52"], 2, "first_stages.0"),
+        (["small", "--split", "dev", "--measure", "ncdg@10"], 2, "ncdg@10"),
+        (["small", "--split", "dev", "--candidates", "0"], 2, "candidates"),
+        (["small", "--split", "dev", "--dtype", "int3", "--reranker", "x"], 2, "dtype"),
+        (["small", "--split", "dev", "--reranker", "no/where/at/all"], 1, "no/where/at/all"),
+        (["tiny.toml", "--split", "dev"], 2, "goes with COLLECTION"),
+        (["missing.toml"], 2, "missing.toml cannot be read"),
+        ([], 2, "Missing argument"),
+    ],
+)
+def test_a_mistake_is_named(program, experiment, arguments, code, message):
+    result = program("evaluate", *arguments, RERANK_SEARCH_OFFLINE="1")
+    assert result.returncode == code, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr

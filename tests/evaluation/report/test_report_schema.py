@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.report.build import build_report
+from rerank_search.evaluation.report.schema import read_report, significant
+from rerank_search.evaluation.results import FinishedRun, StatisticsSettings
+
+
+@pytest.fixture
+def written(tmp_path: Path, finished: FinishedRun) -> Path:
+    path = tmp_path / "report.json"
+    path.write_text(build_report(finished).model_dump_json())
+    return path
+
+
+def changed(path: Path, **values: object) -> Path:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    return path
+
+
+def test_a_report_is_read_as_it_was_written(written: Path, finished: FinishedRun) -> None:
+    report = read_report(written)
+    expected = build_report(finished).model_copy(update={"created": report.created})
+    assert report.model_dump(mode="json") == expected.model_dump(mode="json")
+
+
+def test_the_file_says_its_format_and_has_protocols_by_name(written: Path) -> None:
+    data = json.loads(written.read_text())
+    assert (data["format"], data["version"]) == ("rerank-search-report", 1)
+    assert data["systems"][1]["protocols"]["all_positives"]["nDCG@10"] == 1.0
+
+
+def test_a_folder_stands_for_the_report_in_it(written: Path) -> None:
+    assert read_report(written.parent) == read_report(written)
+
+
+def test_a_missing_report_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"report\.json cannot be read"):
+        read_report(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[1, 2", '{"systems": []}', "[]"])
+def test_another_file_is_no_report(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    with pytest.raises(InvalidInputError, match=re.escape(str(path))):
+        read_report(path)
+
+
+def test_a_newer_version_says_to_upgrade(written: Path) -> None:
+    with pytest.raises(InvalidInputError, match=r"has version 2, .* upgrade rerank-search"):
+        read_report(changed(written, version=2))
+
+
+def test_a_damaged_value_is_named_by_its_key(written: Path) -> None:
+    with pytest.raises(InvalidInputError, match="primary"):
+        read_report(changed(written, primary=None))
+
+
+def test_the_level_of_significance_is_what_the_confidence_leaves() -> None:
+    settings = StatisticsSettings(confidence=0.95)
+    assert significant(0.0499, settings)
+    assert not significant(0.05, settings)

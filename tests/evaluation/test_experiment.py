@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.experiment import Experiment, experiment_of, load_experiment
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "first-look.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_experiment_is_as_small_as_a_path(tmp_path):
+    experiment = load_experiment(written(tmp_path, 'collections = ["../data/small"]'))
+    [collection] = experiment.collections
+    assert experiment.name == "first-look"
+    assert collection.path == tmp_path / "../data/small"
+    assert collection.split == "test"
+    assert list(experiment.stages) == ["bm25", "dense", "hybrid"]
+    assert experiment.candidates == [100]
+    assert experiment.rerankers == []
+
+
+def test_paths_are_relative_to_the_file_and_those_of_a_collection_to_its_folder(tmp_path):
+    text = """
+    [[collections]]
+    path = "small"
+    runs = { published = "candidates/bm25.trec" }
+    excluded = "sources.tsv"
+    [[collections]]
+    qrels = "trec/qrels.txt"
+    topics = "trec/topics.xml"
+    documents = "/corpora/docs.jsonl"
+    """
+    beir, trec = load_experiment(written(tmp_path, text)).collections
+    assert beir.runs == {"published": tmp_path / "small/candidates/bm25.trec"}
+    assert beir.excluded == tmp_path / "small/sources.tsv"
+    assert trec.qrels == tmp_path / "trec/qrels.txt"
+    assert trec.topics == tmp_path / "trec/topics.xml"
+    assert trec.documents == Path("/corpora/docs.jsonl")
+
+
+def test_rerankers_are_named_in_tables_by_model_and_by_whether_they_are_fused():
+    experiment = Experiment.model_validate(
+        {
+            "collections": ["a"],
+            "rerankers": [
+                "cross-encoder/ms-marco-MiniLM-L6-v2",
+                {"model": "rerank-search-base", "fusion": False},
+                {"model": "rerank-search-base", "name": "ours"},
+            ],
+        }
+    )
+    labels = [reranker.label for reranker in experiment.rerankers]
+    assert labels == ["ms-marco-MiniLM-L6-v2", "rerank-search-base-logit", "ours"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("collections = []", "collections: .* at least 1"),
+        ('collections = ["a"]\nrerankres = ["b"]', "'rerankres'; did you mean 'rerankers'?"),
+        (
+            '[[collections]]\npath = "a"\nsplti = "dev"',
+            "'collections.0.splti'; did you mean 'split'",
+        ),
+        ('collections = ["a"]\n[statistics]\nsede = 1', "'statistics.sede'; did you mean 'seed'"),
+        ('collections = ["a"]\ncandidates = [0]', "candidates.0: .* greater than or equal to 1"),
+        ('collections = ["a"]\nfirst_stages = ["bm25", "bm25"]', "stands twice"),
+        ('collections = ["a"]\nrerankers = ["b", "b"]', "stands twice"),
+        ('collections = ["a"]\nfirst_stages = ["bm52"]', "first_stages.0: .*'bm25', 'dense' or"),
+        (
+            'collections = ["a"]\nfirst_stages = ["dense"]\nindex = { encoder = false }',
+            "without an encoder there is no other first stage than bm25",
+        ),
+        ('[[collections]]\nsplit = "dev"', "give path .* or qrels"),
+        ('[[collections]]\npath = "a"\nqrels = "b"', "give path .* or qrels"),
+        ('[[collections]]\npath = "a"\ntopics = "b"', "topics and documents go with qrels"),
+        (
+            'collections = ["a"]\n[statistics]\ntest = "wilcoxon"',
+            "statistics.test: .*randomisation",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(tmp_path, text, message):
+    path = written(tmp_path, text)
+    with pytest.raises(InvalidInputError, match=message) as caught:
+        load_experiment(path)
+    assert str(path) in str(caught.value)
+
+
+def test_the_arguments_of_a_command_line_are_checked_alike():
+    with pytest.raises(InvalidInputError, match=r"candidates.0: .* greater"):
+        experiment_of({"collections": ["a"], "candidates": [0]})
