@@ -31,7 +31,7 @@ def evaluate(
     ] = None,
     first_stage: Annotated[
         list[str] | None,
-        typer.Option(help="bm25, dense or hybrid; repeatable. All three by default."),
+        typer.Option(help="bm25, dense or hybrid; repeatable. All by default."),
     ] = None,
     candidates: Annotated[
         list[int] | None, typer.Option(help="How many are reranked; repeatable. 100 by default.")
@@ -43,6 +43,10 @@ def evaluate(
     run: Annotated[
         list[Path] | None,
         typer.Option(help="A TREC run file as a further first stage; repeatable."),
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="Search this index, which has the documents, instead of a new one."),
     ] = None,
     measure: Annotated[
         list[str] | None, typer.Option(help="Such as nDCG@10 or MAP; repeatable.")
@@ -76,6 +80,7 @@ def evaluate(
         "candidates": candidates,
         "rerankers": reranker,
         "runs": run,
+        "index": index,
         "measures": measure,
         "queries": queries,
         "relevant_from": relevant_from,
@@ -104,7 +109,9 @@ def _experiment(what: list[str], given: dict[str, Any]) -> Experiment:
             )
         return load_experiment(Path(what[0]))
     collection: dict[str, Any] = {
-        key: given.pop(key) for key in ("split", "queries", "relevant_from") if key in given
+        key: given.pop(key)
+        for key in ("split", "queries", "relevant_from", "index")
+        if key in given
     }
     if "runs" in given:
         collection["runs"] = {path.stem: path.resolve() for path in given.pop("runs")}

@@ -32,7 +32,8 @@ class CandidateSource:
     """Candidates of one first stage at one depth: an index's own, or a run of the collection.
 
     Documents that the collection excludes for a query are left out before the depth is counted.
-    ``with_missed`` also gives the positives that were missed.
+    ``with_missed`` also gives the positives that were missed, ``with_scores`` completes every
+    candidate's stage scores, as a fusion needs them.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class CandidateSource:
         depth: int,
         *,
         with_missed: bool,
+        with_scores: bool,
     ) -> None:
         self._collection = collection
         self._index = index
@@ -50,6 +52,7 @@ class CandidateSource:
         self._retriever = None if self._run or index is None else index.retriever(first_stage)
         self._depth = depth
         self._with_missed = with_missed
+        self._with_scores = with_scores
 
     def candidates(self, queries: Sequence[str]) -> Iterator[Candidates]:
         """The candidates of each query id; none for one that has no text."""
@@ -60,23 +63,16 @@ class CandidateSource:
             self._missed(query, hits) if self._with_missed else []
             for query, hits in zip(known, rankings, strict=True)
         ]
+        found = dict(zip(known, zip(rankings, missed, strict=True), strict=True))
         if self._index is not None:
-            # One call for both: spans and scores of what the retriever did not say.
-            both = [[*one, *other] for one, other in zip(rankings, missed, strict=True)]
-            completed = self._complete(self._index, texts, both)
+            completed = self._complete(self._index, texts, rankings, missed)
+            done = dict(zip(known, completed, strict=True))
         else:
-            completed = rankings
-        of_query = dict(zip(known, zip(completed, rankings, strict=True), strict=True))
+            done = found
         for query in queries:
-            hits, found = of_query.get(query, ([], []))
-            retrieved_ids = {hit.id for hit in found}
-            retrieved = [hit for hit in hits if hit.id in retrieved_ids]
-            yield Candidates(
-                query,
-                retrieved,
-                [hit for hit in hits if hit.id not in retrieved_ids],
-                unknown=len(found) - len(retrieved),
-            )
+            hits, missing = done.get(query, ([], []))
+            unknown = len(found[query][0]) - len(hits) if query in found else 0
+            yield Candidates(query, hits, missing, unknown)
 
     def _retrieved(self, queries: Sequence[str], texts: Sequence[str]) -> list[list[Hit]]:
         excluded = [self._collection.excluded.get(query, frozenset()) for query in queries]
@@ -106,13 +102,31 @@ class CandidateSource:
         ]
 
     def _complete(
-        self, index: Index, texts: Sequence[str], rankings: Sequence[Sequence[Hit]]
-    ) -> list[list[Hit]]:
-        """The hits whose documents are there, with documents, stage scores and spans."""
-        ids = list(dict.fromkeys(hit.id for hits in rankings for hit in hits))
+        self,
+        index: Index,
+        texts: Sequence[str],
+        rankings: Sequence[Sequence[Hit]],
+        missed: Sequence[Sequence[Hit]],
+    ) -> list[tuple[list[Hit], list[Hit]]]:
+        """Both with the documents that are there; with stage scores and spans as needed."""
+        ids = list(dict.fromkeys(hit.id for hits in (*rankings, *missed) for hit in hits))
         documents = dict(zip(ids, index.documents(ids), strict=True))
-        there = [
-            [replace(hit, document=document) for hit in hits if (document := documents[hit.id])]
-            for hits in rankings
-        ]
-        return index.stage_scores(texts, there) if self._with_missed else there
+        retrieved, added = (
+            [
+                [replace(hit, document=document) for hit in hits if (document := documents[hit.id])]
+                for hits in lists
+            ]
+            for lists in (rankings, missed)
+        )
+        if self._with_scores:
+            both = [[*one, *other] for one, other in zip(retrieved, added, strict=True)]
+            both = index.stage_scores(texts, both)
+            retrieved, added = (
+                [hits[: len(one)] for hits, one in zip(both, retrieved, strict=True)],
+                [hits[len(one) :] for hits, one in zip(both, retrieved, strict=True)],
+            )
+        else:
+            # A retriever says which passage it has found; of the others the best is to be found.
+            retrieved = index.stage_scores(texts, retrieved) if self._run is not None else retrieved
+            added = index.stage_scores(texts, added)
+        return list(zip(retrieved, added, strict=True))

@@ -47,6 +47,7 @@ def evaluate_cell(
         system.first_stage,
         system.candidates,
         with_missed=second is not None,
+        with_scores=second is not None and second.fusion is not None,
     )
     queries = list(collection.qrels)
     figures = _Figures()

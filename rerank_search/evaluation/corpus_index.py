@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from rerank_search import __version__
@@ -12,15 +13,36 @@ from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
 from rerank_search.models.registry import fingerprint, resolve_encoder
-from rerank_search.types import Document
+from rerank_search.storage.manifest import Manifest
+from rerank_search.types import Document, JsonValue
 
 
 def content_key(documents: Iterator[Document], settings: IndexSettings) -> str:
     """32 hex digits of everything that the rankings of an index follow from."""
     encoder = settings.encoder
     weights = None if encoder is False else fingerprint(Path(resolve_encoder(encoder)))
-    made_with = [__version__, settings.model_dump(mode="json", exclude={"encoder"}), weights]
-    digest = hashlib.sha256(json.dumps(made_with).encode())
+    return _digest(documents, [settings.model_dump(mode="json", exclude={"encoder"}), weights])
+
+
+def open_existing_index(path: Path) -> tuple[Index, str]:
+    """An index as it is, to be read, and its content key. Raises what Index.open raises."""
+    index = Index.open(path, read_only=True)
+    try:
+        made_with = Manifest.read(path).model_dump(mode="json", exclude={"created", "published"})
+        return index, _digest(_documents(index), [made_with])
+    except BaseException:
+        index.close()
+        raise
+
+
+def _documents(index: Index) -> Iterator[Document]:
+    ids = index.ids()
+    while chunk := list(islice(ids, 500)):
+        yield from (document for document in index.documents(chunk) if document is not None)
+
+
+def _digest(documents: Iterator[Document], made_with: Sequence[JsonValue]) -> str:
+    digest = hashlib.sha256(json.dumps([__version__, *made_with]).encode())
     for document in documents:
         fields = [document.id, document.title, document.text]
         digest.update(json.dumps(fields).encode() + b"\n")

@@ -19,7 +19,7 @@ from rerank_search.evaluation.cell import evaluate_cell
 from rerank_search.evaluation.classification import classification_values, precision_recall_curve
 from rerank_search.evaluation.collection import Collection, LabelledPairs
 from rerank_search.evaluation.consistency import dangling, inexpressible
-from rerank_search.evaluation.corpus_index import open_corpus_index
+from rerank_search.evaluation.corpus_index import open_corpus_index, open_existing_index
 from rerank_search.evaluation.cost import measure_cost
 from rerank_search.evaluation.environment import environment
 from rerank_search.evaluation.experiment import Experiment, RerankerSettings
@@ -63,11 +63,11 @@ def evaluate(experiment: Experiment, output: Path, *, progress: Progress = quiet
         _check_names(loaded)
         cells: list[Cell] = []
         pair_cells: list[PairCell] = []
-        for collection in loaded:
+        for collection, settings in zip(loaded, experiment.collections, strict=True):
             if isinstance(collection, LabelledPairs):
                 pair_cells += run.classified(collection)
             else:
-                cells += run.ranked(collection)
+                cells += run.ranked(collection, settings.index)
         return write_report(output, run.finished(cells, pair_cells))
 
 
@@ -91,10 +91,10 @@ class _Run:
         self._indexes: dict[str, Index] = {}
         self._queries: dict[str, dict[str, str]] = {}
 
-    def ranked(self, collection: Collection) -> Iterator[Cell]:
-        """The cells of a collection to be searched."""
+    def ranked(self, collection: Collection, existing: Path | None) -> Iterator[Cell]:
+        """The cells of a collection to be searched, in an index that exists or in its own."""
         experiment = self._experiment
-        index, content = self._indexed(collection)
+        index, content = self._indexed(collection, existing)
         name = _name(collection)
         self._queries[name] = {
             query: text for query, text in collection.queries.items() if query in collection.qrels
@@ -103,7 +103,7 @@ class _Run:
         runs: Path | None = self._output / "runs" / f"{collection.name}-{collection.split}"
         if problem := inexpressible(collection, index):
             warnings, runs = [*warnings, problem], None
-        own = [] if index is None or collection.samples else experiment.stages
+        own = [] if index is None or collection.samples else self._stages(index)
         rerankers = [None, *(experiment.rerankers if index is not None else ())]
         if index is None and experiment.rerankers:
             warnings.append("there are no documents, so that nothing could be reranked")
@@ -149,7 +149,11 @@ class _Run:
             titles=self._titles,
         )
 
-    def _indexed(self, collection: Collection) -> tuple[Index | None, str]:
+    def _indexed(self, collection: Collection, existing: Path | None) -> tuple[Index | None, str]:
+        if existing is not None:
+            index, key = open_existing_index(existing)
+            self._indexes[_name(collection)] = self._stack.enter_context(index)
+            return index, key
         if collection.documents is None:
             return None, ""
         settings = self._experiment.index
@@ -166,6 +170,10 @@ class _Run:
             )
         self._indexes[_name(collection)] = self._stack.enter_context(index)
         return index, key
+
+    def _stages(self, index: Index) -> Sequence[str]:
+        """Those of the experiment; where it names none, those of the index."""
+        return self._experiment.first_stages or index.first_stages
 
     def _key(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +16,6 @@ from rerank_search.reranking.torch_model import Dtype
 MEASURES = ("nDCG@10", "MAP", "MRR@10", "R@100", "P@10", "Success@1", "Judged@10")
 
 FirstStage = Literal["bm25", "dense", "hybrid"]
-STAGES: tuple[FirstStage, ...] = ("bm25", "dense", "hybrid")
 _Depth = Annotated[int, Field(ge=1)]
 
 
@@ -33,6 +31,7 @@ class CollectionSettings(_Table):
     ``documents`` and ``runs``. ``runs`` are further first stages, name to run file, and
     ``excluded`` a file of query and document ids to leave out of rankings; for a BEIR folder both
     are relative to it. ``queries`` draws that many of the judged queries, always the same ones.
+    ``index`` is an index that has the documents already, and is searched as it is.
     """
 
     path: Path | None = None
@@ -45,6 +44,7 @@ class CollectionSettings(_Table):
     excluded: Path | None = None
     relevant_from: int = Field(default=1, ge=1)
     queries: int | None = Field(default=None, ge=1)
+    index: Path | None = None
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> CollectionSettings:
@@ -65,6 +65,7 @@ class CollectionSettings(_Table):
                 "documents": None if self.documents is None else base / self.documents,
                 "runs": {name: base / run for name, run in self.runs.items()},
                 "excluded": None if self.excluded is None else base / self.excluded,
+                "index": None if self.index is None else folder / self.index,
             }
         )
 
@@ -138,11 +139,6 @@ class Experiment(_Table):
             if len(set(map(str, values))) < len(values):
                 raise ValueError(f"something stands twice in {values}; name each once")
         return self
-
-    @property
-    def stages(self) -> Sequence[str]:
-        """The first stages of an index, the best last."""
-        return self.first_stages or (["bm25"] if self.index.encoder is False else STAGES)
 
 
 def load_experiment(path: Path) -> Experiment:

@@ -93,19 +93,22 @@ def _values(relevant: Sequence[int], predicted: NDArray[Any], at_k: int) -> dict
     """``CrossEncoderRerankingEvaluator.compute_metrics``, of 0 or 1 by text and its score."""
     if not any(relevant):
         return {"map": 0.0, f"mrr@{at_k}": 0.0, f"ndcg@{at_k}": 0.0}
+    from sklearn import config_context
     from sklearn.metrics import average_precision_score, ndcg_score
 
     # Not our one total order but argsort's, ties included: the reciprocal rank depends on it.
     order = predicted.argsort()[::-1][:at_k]
     ranks = (rank for rank, place in enumerate(order, start=1) if relevant[place])
     first = next(ranks, None)
-    return {
-        "map": float(average_precision_score(relevant, predicted)),
-        f"mrr@{at_k}": 1 / first if first else 0.0,
-        f"ndcg@{at_k}": (
-            float(ndcg_score([relevant], [predicted], k=at_k)) if len(relevant) > 1 else 1.0
-        ),
-    }
+    # Their checks of arguments take most of their time, and what they check is made here.
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        return {
+            "map": float(average_precision_score(relevant, predicted)),
+            f"mrr@{at_k}": 1 / first if first else 0.0,
+            f"ndcg@{at_k}": (
+                float(ndcg_score([relevant], [predicted], k=at_k)) if len(relevant) > 1 else 1.0
+            ),
+        }
 
 
 def _prefixed(prefix: str, values: Mapping[str, float]) -> dict[str, float]:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from rerank_search import Document, Index
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation import evaluate as module
 from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import Experiment
+from rerank_search.evaluation.formats.documents import documents_in
 
 
 @pytest.fixture(autouse=True)
@@ -242,6 +244,25 @@ def test_labelled_pairs_are_classified(experiment, tmp_path):
     assert 0 < pairs.values["average_precision"] <= 1
     with pytest.raises(InvalidInputError, match="only a reranker can classify"):
         evaluate(experiment(**settings, rerankers=[]), tmp_path / "other")
+
+
+def test_an_index_that_exists_is_searched_as_it_is(experiment, beir, cache, tmp_path):
+    with Index.create(tmp_path / "mine", encoder=None, passages=None) as mine:
+        mine.add(documents_in(beir / "corpus.jsonl"))
+        mine.delete(["violin"])
+    settings = {"collections": [{"path": str(beir), "index": str(tmp_path / "mine")}]}
+    settings |= {"first_stages": [], "rerankers": [], "candidates": [5]}
+    report = evaluate(experiment(**settings), tmp_path / "out")
+    assert [system.name for system in report.systems] == ["bm25@5"]
+    assert "1 judgements of documents that are not in the corpus" in report.systems[0].warnings[0]
+    assert not (cache / "indexes").exists()
+
+    with Index.open(tmp_path / "mine") as mine:
+        mine.add([Document("violin", "music song")])
+    again = evaluate(experiment(**settings), tmp_path / "out")
+    assert not again.systems[0].warnings
+    better = again.systems[0].protocols["first_stage"]["MAP"]
+    assert better > report.systems[0].protocols["first_stage"]["MAP"]
 
 
 def test_two_collections_of_one_name_are_refused(experiment, beir, tmp_path):

@@ -20,7 +20,7 @@ def test_an_experiment_is_as_small_as_a_path(tmp_path):
     assert experiment.name == "first-look"
     assert collection.path == tmp_path / "../data/small"
     assert collection.split == "test"
-    assert list(experiment.stages) == ["bm25", "dense", "hybrid"]
+    assert experiment.first_stages == []
     assert experiment.candidates == [100]
     assert experiment.rerankers == []
 
