@@ -20,6 +20,8 @@ PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
 demo: .venv/.runtime
 	$(BIN)/rerank-search demo
+	@echo "What each stage is worth on 177 judged questions (a few minutes the first time):"
+	@$(BIN)/rerank-search evaluate eval/experiments/demo.toml
 
 test: .venv/.development
 	$(BIN)/python -m pytest
@@ -34,10 +36,14 @@ lint: .venv/.development
 bench: .venv/.development
 	$(BIN)/python eval/benchmarks/first_stage.py
 	$(BIN)/python eval/benchmarks/search.py
+	$(BIN)/python eval/benchmarks/evaluation.py
 
-# What the bundled reranker is worth on queries it never saw, where ../shared is there.
+# What the bundled reranker is worth, where the collections in ../shared/data are there. Hours.
 bench-quality: .venv/.development
-	$(BIN)/python eval/bundled_reranker.py
+	$(BIN)/rerank-search evaluate eval/experiments/bundled-reranker.toml
+	$(BIN)/rerank-search evaluate eval/experiments/depth.toml
+	$(BIN)/python eval/publish.py runs/evaluation/bundled-reranker --card rerank-search-base
+	$(BIN)/python eval/publish.py runs/evaluation/depth
 
 # Kills a writing process 200 times; the test suite does it 20 times.
 torture: .venv/.development

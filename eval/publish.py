@@ -1,0 +1,87 @@
+"""Puts the report of an experiment among the results that are kept.
+
+Usage: python eval/publish.py runs/evaluation/NAME [--card MODEL]
+
+Writes eval/results/NAME.md and NAME.json: figures and ids, no text of a collection. --card also
+writes the table of what each stage is worth into the model card of a bundled reranker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from benchmarks.report import RESULTS, table
+
+from rerank_search.evaluation.report.schema import Report, SystemReport, read_report
+from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_reranker
+
+HEADING = "\n## Figures\n"
+
+
+def summary(report: Report) -> dict[str, object]:
+    """The report without what can be computed from per_query.csv again."""
+    content = report.model_dump(mode="json")
+    content["comparisons"] = [
+        comparison
+        for comparison in content["comparisons"]
+        if comparison["measure"] == report.primary
+    ]
+    return content
+
+
+def figures(report: Report, model: str) -> str:
+    """What reranking with the model does to each first stage, as a section of its card."""
+    rows = [
+        [
+            system.key,
+            system.n_queries,
+            system.first_stage_name,
+            f"{system.protocols['first_stage'][report.primary]:.3f}",
+            f"{system.protocols['retrieved'][report.primary]:.3f}",
+            change(report, system),
+            f"{system.protocols['oracle'][report.primary]:.3f}",
+        ]
+        for system in report.systems
+        if system.reranker == model
+    ]
+    headers = ["collection", "queries", "first stage", "alone", "reranked", "change", "oracle"]
+    what = (
+        f"{report.primary} of each first stage's candidates, before and after they are reranked "
+        "(the fusion included), and in the best order there is. p: paired "
+        f"{report.statistics.test} test over queries, corrected by Holm's method for all pairs of "
+        "rankings of the collection; bold where p < 0.05. None of these queries was trained on."
+    )
+    return f"{what}\n\n{table(headers, rows)}\n"
+
+
+def change(report: Report, system: SystemReport) -> str:
+    """The difference to the first stage, with its p."""
+    comparison = report.comparison(system, report.primary)
+    if comparison is None:
+        return ""
+    shown = f"{comparison.difference:+.3f} (p = {comparison.p_holm:.3f})"
+    return f"**{shown}**" if comparison.p_holm < 0.05 else shown
+
+
+def main() -> None:
+    """Publish one report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--card", choices=BUNDLED_RERANKERS)
+    arguments = parser.parse_args()
+    report = read_report(arguments.folder / "report.json")
+    shutil.copyfile(arguments.folder / "report.md", RESULTS / f"{report.name}.md")
+    text = json.dumps(summary(report), indent=1)
+    (RESULTS / f"{report.name}.json").write_text(text + "\n", encoding="utf-8")
+    if arguments.card:
+        card = Path(resolve_reranker(arguments.card)) / "README.md"
+        own = card.read_text(encoding="utf-8").split(HEADING)[0].rstrip()
+        section = figures(report, arguments.card)
+        card.write_text(f"{own}\n{HEADING}\n{section}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
