@@ -20,7 +20,7 @@ PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
 demo: .venv/.runtime
 	$(BIN)/rerank-search demo
-	@echo "What each stage is worth on 177 judged questions (a few minutes the first time):"
+	@echo "What each stage is worth on 100 judged questions (a minute or two the first time):"
 	@$(BIN)/rerank-search evaluate eval/experiments/demo.toml
 
 test: .venv/.development

@@ -114,7 +114,9 @@ def _experiment(what: list[str], given: dict[str, Any]) -> Experiment:
         if key in given
     }
     if "runs" in given:
-        collection["runs"] = {path.stem: path.resolve() for path in given.pop("runs")}
+        collection["runs"] = {
+            "-".join(path.stem.split()): path.resolve() for path in given.pop("runs")
+        }
     dtype = given.pop("dtype", "float32")
     given["rerankers"] = [{"model": model, "dtype": dtype} for model in given.get("rerankers", [])]
     name = "-".join(Path(each).resolve().name.partition(".")[0] for each in what)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.declared import read_toml, validated
@@ -16,6 +23,8 @@ from rerank_search.reranking.torch_model import Dtype
 MEASURES = ("nDCG@10", "MAP", "MRR@10", "R@100", "P@10", "Success@1", "Judged@10")
 
 FirstStage = Literal["bm25", "dense", "hybrid"]
+_Name = Annotated[str, StringConstraints(pattern=r"^[^/\\\s]*$")]
+"""Part of the names of files, and of the tag in run files."""
 _Depth = Annotated[int, Field(ge=1)]
 
 
@@ -35,12 +44,12 @@ class CollectionSettings(_Table):
     """
 
     path: Path | None = None
-    name: str = ""
+    name: _Name = ""
     split: str = "test"
     qrels: Path | None = None
     topics: Path | None = None
     documents: Path | None = None
-    runs: dict[str, Path] = {}
+    runs: dict[_Name, Path] = {}
     excluded: Path | None = None
     relevant_from: int = Field(default=1, ge=1)
     queries: int | None = Field(default=None, ge=1)
@@ -77,7 +86,7 @@ class RerankerSettings(_Table):
     """
 
     model: str
-    name: str = ""
+    name: _Name = ""
     fusion: bool = True
     device: str | None = None
     max_length: int | None = Field(default=None, ge=1)

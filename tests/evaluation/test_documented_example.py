@@ -36,9 +36,7 @@ EXAMPLES = {
     "do-nothing": Example(
         ["A", "B", "C"], FOUND, {"A": 5, "n1": 4, "B": 3, "n2": 2, "n3": 1, "C": 0}
     ),
-    "worse": Example(
-        ["A", "B", "C"], FOUND, {"A": 5, "C": 4.5, "n1": 4, "n2": 3, "B": 2, "n3": 1}
-    ),
+    "worse": Example(["A", "B", "C"], FOUND, {"A": 5, "C": 4.5, "n1": 4, "n2": 3, "B": 2, "n3": 1}),
     "blind": Example(["A"], ["n1", "n2", "n3"], {"A": 4, "n1": 3, "n2": 2, "n3": 1}),
     "constant": Example(["A"], ["n1", "A", "n2"], {"A": 1, "n1": 1, "n2": 1}),
 }

@@ -77,6 +77,7 @@ def test_rerankers_are_named_in_tables_by_model_and_by_whether_they_are_fused():
             'collections = ["a"]\nfirst_stages = ["dense"]\nindex = { encoder = false }',
             "without an encoder there is no other first stage than bm25",
         ),
+        ('collections = ["a"]\nrerankers = [{ model = "b", name = "../c" }]', "name: .*pattern"),
         ('[[collections]]\nsplit = "dev"', "give path .* or qrels"),
         ('[[collections]]\npath = "a"\nqrels = "b"', "give path .* or qrels"),
         ('[[collections]]\npath = "a"\ntopics = "b"', "topics and documents go with qrels"),
