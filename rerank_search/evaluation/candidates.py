@@ -56,8 +56,11 @@ class CandidateSource:
 
     def candidates(self, queries: Sequence[str]) -> Iterator[Candidates]:
         """The candidates of each query id; none for one that has no text."""
-        known = [query for query in queries if query in self._collection.queries]
-        texts = [self._collection.queries[query] for query in known]
+        # A run can be measured without the texts of its queries, where nothing is reranked.
+        without_texts = self._run if self._index is None and self._run is not None else {}
+        texts_of = self._collection.queries
+        known = [query for query in queries if query in texts_of or query in without_texts]
+        texts = [texts_of.get(query, "") for query in known]
         rankings = self._retrieved(known, texts)
         missed = [
             self._missed(query, hits) if self._with_missed else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -61,6 +61,12 @@ class CollectionSettings(_Table):
             raise ValueError("give path (BEIR, samples or pairs), or qrels (TREC)")
         if self.path is not None and (self.topics or self.documents):
             raise ValueError("topics and documents go with qrels (TREC), not with path")
+        if self.documents and not self.topics:
+            raise ValueError("documents are searched for topics: give these too")
+        if self.qrels and not self.documents and not self.runs:
+            raise ValueError("qrels alone measure nothing: give runs, or topics and documents")
+        if taken := self.runs.keys() & set(get_args(FirstStage)):
+            raise ValueError(f"a run cannot be called {min(taken)!r}, as a stage of the index is")
         return self
 
     def below(self, folder: Path) -> CollectionSettings:
@@ -95,7 +101,8 @@ class RerankerSettings(_Table):
     @property
     def label(self) -> str:
         """The name in tables and files."""
-        return self.name or Path(self.model).name + ("" if self.fusion else "-logit")
+        model = "-".join(Path(self.model).name.split())
+        return self.name or model + ("" if self.fusion else "-logit")
 
 
 class Experiment(_Table):

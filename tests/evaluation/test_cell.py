@@ -210,6 +210,14 @@ def test_a_run_is_measured_without_documents(cell, collection):
     assert found.top["first_stage"] == [["boat"], [], [], []]
 
 
+def test_a_run_is_measured_without_the_texts_of_its_queries(cell, collection):
+    bare = replace(
+        collection, documents=None, queries={}, runs={"mine": {"q1": {"join": 3.0, "boat": 2.0}}}
+    )
+    found = cell("mine", 5, collection=bare, index=None)
+    assert found.values["first_stage"]["Success@1"] == [1.0, 0.0, 0.0, 0.0]
+
+
 def test_progress_adds_up_to_all_queries(collection, index, reranker, tmp_path):
     ticks: list[float] = []
     evaluate_cell(

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank_search.errors import InvalidInputError, MissingDependencyError
@@ -191,6 +191,7 @@ def test_importing_the_evaluation_loads_no_heavy_library():
 DOCUMENTS = st.sampled_from([*"abcdefghij", "doc 11", "é", "0"])
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     qrels=st.dictionaries(
         st.sampled_from("pqr"),
