@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -108,7 +108,13 @@ class _Run:
         if index is None and experiment.rerankers:
             warnings.append("there are no documents, so that nothing could be reranked")
         content += _digest(
-            collection.queries, collection.qrels, collection.relevant_from, _sorted(collection)
+            name,
+            [str(finding) for finding in collection.findings],
+            [astuple(sample) for sample in collection.samples()] if collection.samples else None,
+            collection.queries,
+            collection.qrels,
+            collection.relevant_from,
+            _sorted(collection),
         )
         for reranker in rerankers:
             for stage in (*collection.runs, *own):
@@ -127,7 +133,7 @@ class _Run:
             raise InvalidInputError(
                 f"{pairs.name} has labelled pairs, which only a reranker can classify: name one"
             )
-        content = _digest(pairs.pairs, pairs.labels)
+        content = _digest(_name(pairs), pairs.pairs, pairs.labels)
         for reranker in self._experiment.rerankers:
             key = _digest(__version__, content, reranker.label, identity(reranker))
             yield self._stored(key, PairCell, partial(self._pair_cell, pairs, reranker))
