@@ -191,7 +191,7 @@ def test_importing_the_evaluation_loads_no_heavy_library():
 DOCUMENTS = st.sampled_from([*"abcdefghij", "doc 11", "é", "0"])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(
     qrels=st.dictionaries(
         st.sampled_from("pqr"),
