@@ -79,7 +79,9 @@ def test_the_traceback_is_shown_on_request(folder: Path, program: Program) -> No
 
 @pytest.mark.skipif(os.name == "nt", reason="signals and pipes of Unix")
 def test_an_interrupt_ends_with_130_and_a_word(notes: Path) -> None:
-    command = "from rerank_search.cli.main import main; main()"
+    # A test run in the background of a script hands SIGINT down ignored.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = heed + "from rerank_search.cli.main import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", command, "index", "add", "notes", "-"],
         stdin=subprocess.PIPE,
