@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     """True: the command line shows the traceback of an error, not only its message."""
 
     cache: Path = Path.home() / ".cache" / "rerank-search"
-    """Where training keeps vectors it has computed before."""
+    """Where evaluation and training keep what can be computed again: indexes, scores, vectors."""
 
     def __init__(self) -> None:
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rerank_search.cli.output import Json, console, note, print_json, progress_bar
+from rerank_search.cli.output import Json, console, note, print_json, progress
 
 if TYPE_CHECKING:
     from rerank_search.evaluation.experiment import Experiment
@@ -27,7 +27,7 @@ def evaluate(
         ),
     ],
     split: Annotated[
-        str | None, typer.Option(help="The split of the collections; test by default.")
+        str | None, typer.Option(help="The split of the folders; test by default.")
     ] = None,
     first_stage: Annotated[
         list[str] | None,
@@ -90,7 +90,7 @@ def evaluate(
     given = {key: value for key, value in options.items() if value not in (None, [])}
     experiment = _experiment(what, given)
     folder = output or OUTPUT / experiment.name
-    report = run_experiment(experiment, folder, progress=progress_bar)
+    report = run_experiment(experiment, folder, progress=progress)
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
@@ -114,9 +114,9 @@ def _experiment(what: list[str], given: dict[str, Any]) -> Experiment:
         if key in given
     }
     if "runs" in given:
-        collection["runs"] = {
-            "-".join(path.stem.split()): path.resolve() for path in given.pop("runs")
-        }
+        collection["runs"] = _named(given.pop("runs"))
+    if "dtype" in given and "rerankers" not in given:
+        raise typer.BadParameter("--dtype is that of the rerankers, and there are none: name one.")
     dtype = given.pop("dtype", "float32")
     given["rerankers"] = [{"model": model, "dtype": dtype} for model in given.get("rerankers", [])]
     name = "-".join(Path(each).resolve().name.partition(".")[0] for each in what)
@@ -124,13 +124,29 @@ def _experiment(what: list[str], given: dict[str, Any]) -> Experiment:
     return experiment_of({"name": name, "collections": collections, **given})
 
 
+def _named(runs: list[Path]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for path in runs:
+        name = "-".join(path.stem.split())
+        if name in named:
+            raise typer.BadParameter(
+                f"two runs are called {name!r}, as their files are: rename one, or name them in "
+                "an experiment."
+            )
+        named[name] = path.resolve()
+    return named
+
+
 def _print(report: Report) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     primary = report.primary
-    table = Table("collection", "system", "queries", title=f"{primary} by protocol")
-    for protocol in SHOWN:
-        table.add_column(protocol.replace("_", " "), justify="right")
+    table = Table(box=SIMPLE_HEAD, title=f"{primary} by protocol", title_justify="left")
+    for name in ("collection", "system"):
+        table.add_column(name, overflow="fold")
+    for name in ("queries", *SHOWN):
+        table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
     warnings: dict[str, None] = {}
     for system in report.systems:
         means = [system.protocols.get(protocol, {}).get(primary) for protocol in SHOWN]

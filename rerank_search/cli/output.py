@@ -40,50 +40,37 @@ def _plain(value: Any) -> Any:
 
 
 def console() -> Console:
-    """Where tables go: standard output, as wide as the terminal (100 columns in a pipe)."""
+    """Where tables go: standard output, as wide as the terminal (100 columns in a pipe).
+
+    Texts are printed as they are: no brackets or colons in them are markup.
+    """
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 100)
+    width = None if sys.stdout.isatty() else 100
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 @contextmanager
-def progress(description: str) -> Iterator[Callable[[int], None] | None]:
-    """Counts documents on the standard error as they are done; None where that is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    bar = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("{task.completed:,.0f} documents"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task(description, total=None)
-        yield lambda count: bar.advance(task, count)
-
-
-@contextmanager
-def progress_bar(description: str, total: float) -> Iterator[Callable[[float], None]]:
-    """A bar on the standard error for ``total`` steps (0: unknown); nothing without a terminal."""
+def progress(description: str, total: float = 0) -> Iterator[Callable[[float], None]]:
+    """Counts ``total`` steps (0: unknown) on the standard error; nothing without a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.progress import TimeRemainingColumn as Remaining
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:,.0f}"),
         TimeElapsedColumn(),
-        Remaining(),
+        TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
     )

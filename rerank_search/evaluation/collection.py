@@ -54,7 +54,8 @@ class Collection:
     where there are only runs. ``runs`` are first stages that came with the collection, by name.
     ``excluded`` are documents to leave out of a query's rankings before anything is measured.
     ``relevant_from`` is the lowest grade that binary measures call relevant. ``located`` says
-    where a judgement stands: file and line. ``samples`` streams what the collection was made
+    where a judgement stands: file and line; so does ``located_in_run`` for a run's name, a query
+    and a document that it ranks. ``samples`` streams what the collection was made
     from, where that were samples with candidates of their own.
     """
 
@@ -65,6 +66,7 @@ class Collection:
     documents: Callable[[], Iterator[Document]] | None
     located: Callable[[str, str], str]
     runs: Mapping[str, Run] = field(default_factory=dict)
+    located_in_run: Callable[[str, str, str], str] = lambda run, query, _: f"{run}, query {query!r}"
     excluded: Mapping[str, frozenset[str]] = field(default_factory=dict)
     relevant_from: int = 1
     findings: Sequence[Finding] = ()

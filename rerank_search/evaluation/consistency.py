@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rerank_search.evaluation.collection import Collection, Finding
 from rerank_search.index import Index
@@ -24,6 +24,20 @@ def dangling(collection: Collection, index: Index) -> list[str]:
     )
     first = f"{collection.located(query, id)}: document {id!r}"
     return [str(Finding(what, len(missing), first))]
+
+
+def cut_too_deep(measures: Sequence[str], depth: int) -> list[str]:
+    """The measures with a cut-off beyond ``depth`` candidates, as at most one warning.
+
+    ``measures`` as ``measures.canonical`` gives them.
+    """
+    deeper = [name for name in measures if int(name.partition("@")[2] or 0) > depth]
+    if not deeper:
+        return []
+    return [
+        f"there are {depth:,} candidates, so that {', '.join(deeper)} cannot know more results "
+        "than these: evaluate more candidates, or take a smaller cut-off"
+    ]
 
 
 def inexpressible(collection: Collection, index: Index | None) -> str | None:

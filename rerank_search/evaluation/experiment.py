@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -23,8 +23,38 @@ from rerank_search.reranking.torch_model import Dtype
 MEASURES = ("nDCG@10", "MAP", "MRR@10", "R@100", "P@10", "Success@1", "Judged@10")
 
 FirstStage = Literal["bm25", "dense", "hybrid"]
-_Name = Annotated[str, StringConstraints(pattern=r"^[^/\\\s]*$")]
-"""Part of the names of files, and of the tag in run files."""
+_LONGEST_NAME = 100
+"""In bytes: two names, a depth and a protocol fit into the 255 that a file's name may have."""
+
+
+def checked_name(name: str) -> str:
+    """``name`` if files and the tag in run files can have it, otherwise InvalidInputError."""
+    size = len(name.encode(errors="replace"))
+    problems = {
+        "is empty": not name,
+        "stands for a folder": name in (".", ".."),
+        "has a slash": "/" in name or "\\" in name,
+        "has white space": any(character.isspace() for character in name),
+        "has a character that cannot be printed": not name.isprintable(),
+        f"has {size} bytes, more than {_LONGEST_NAME}": size > _LONGEST_NAME,
+    }
+    for problem, applies in problems.items():
+        if applies:
+            raise InvalidInputError(
+                f"the name {name!r:.120} {problem}, and files are called by it: give another name"
+            )
+    return name
+
+
+def name_of(text: str) -> str:
+    """A name made of that of a file or folder: "my notes" gives "my-notes".
+
+    Raises InvalidInputError as ``checked_name`` does.
+    """
+    return checked_name("-".join(text.split()))
+
+
+_Name = Annotated[str, AfterValidator(checked_name)]
 _Depth = Annotated[int, Field(ge=1)]
 
 
@@ -36,16 +66,17 @@ class CollectionSettings(_Table):
     """Where one collection is.
 
     ``path`` is a BEIR folder, a file of reranking samples, or labelled pairs (a file, or a folder
-    with one per split). A TREC collection has ``qrels`` instead, and any of ``topics``,
-    ``documents`` and ``runs``. ``runs`` are further first stages, name to run file, and
-    ``excluded`` a file of query and document ids to leave out of rankings; for a BEIR folder both
-    are relative to it. ``queries`` draws that many of the judged queries, always the same ones.
-    ``index`` is an index that has the documents already, and is searched as it is.
+    with one per split); ``split`` is that of a folder, "test" unless given. A TREC collection has
+    ``qrels`` instead, and any of ``topics``, ``documents`` and ``runs``. ``runs`` are further
+    first stages, name to run file, and ``excluded`` a file of query and document ids to leave out
+    of rankings; for a BEIR folder both are relative to it. ``queries`` draws that many of the
+    judged queries, always the same ones. ``index`` is an index that has the documents already,
+    and is searched as it is.
     """
 
     path: Path | None = None
-    name: _Name = ""
-    split: str = "test"
+    name: _Name | None = None
+    split: str | None = None
     qrels: Path | None = None
     topics: Path | None = None
     documents: Path | None = None
@@ -61,9 +92,11 @@ class CollectionSettings(_Table):
             raise ValueError("give path (BEIR, samples or pairs), or qrels (TREC)")
         if self.path is not None and (self.topics or self.documents):
             raise ValueError("topics and documents go with qrels (TREC), not with path")
-        if self.documents and not self.topics:
+        if self.qrels and self.split is not None:
+            raise ValueError("qrels are one split, called by their file: leave split out")
+        if self.qrels and (self.documents or self.index) and not self.topics:
             raise ValueError("documents are searched for topics: give these too")
-        if self.qrels and not self.documents and not self.runs:
+        if self.qrels and not self.documents and not self.index and not self.runs:
             raise ValueError("qrels alone measure nothing: give runs, or topics and documents")
         if taken := self.runs.keys() & set(get_args(FirstStage)):
             raise ValueError(f"a run cannot be called {min(taken)!r}, as a stage of the index is")
@@ -92,7 +125,7 @@ class RerankerSettings(_Table):
     """
 
     model: str
-    name: _Name = ""
+    name: _Name | None = None
     fusion: bool = True
     device: str | None = None
     max_length: int | None = Field(default=None, ge=1)
@@ -101,8 +134,15 @@ class RerankerSettings(_Table):
     @property
     def label(self) -> str:
         """The name in tables and files."""
-        model = "-".join(Path(self.model).name.split())
-        return self.name or model + ("" if self.fusion else "-logit")
+        return self.name or name_of(Path(self.model).name) + ("" if self.fusion else "-logit")
+
+    @model_validator(mode="after")
+    def _has_a_label(self) -> RerankerSettings:
+        try:
+            checked_name(self.label)
+        except InvalidInputError as error:
+            raise ValueError(f"the reranker {self.model!r:.120}: {error}") from None
+        return self
 
 
 class Experiment(_Table):

@@ -5,22 +5,57 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.collection import Collection, Finding, LabelledPairs
-from rerank_search.evaluation.experiment import CollectionSettings
+from rerank_search.evaluation.experiment import CollectionSettings, Experiment, name_of
 from rerank_search.evaluation.formats.beir import load_beir
-from rerank_search.evaluation.formats.kinds import kind_of
+from rerank_search.evaluation.formats.kinds import Kind, kind_of
 from rerank_search.evaluation.formats.lines import bare_name
 from rerank_search.evaluation.formats.pairs import load_pairs
 from rerank_search.evaluation.formats.samples import load_samples
 from rerank_search.evaluation.formats.trec import load_trec
 
 
+def load_collections(experiment: Experiment) -> list[Collection | LabelledPairs]:
+    """Read the collections of an experiment, in its order.
+
+    Raises InvalidInputError as ``load_collection`` does, and for something that the experiment
+    declares and that none of its collections has a use for.
+    """
+    loaded = [load_collection(settings) for settings in experiment.collections]
+    ranked = [each for each in loaded if isinstance(each, Collection)]
+    searched = any(
+        each.samples is None and (each.documents is not None or settings.index is not None)
+        for each, settings in zip(loaded, experiment.collections, strict=True)
+        if isinstance(each, Collection)
+    )
+    if experiment.first_stages and not searched:
+        raise InvalidInputError(
+            f"first_stages are {', '.join(experiment.first_stages)}, and no collection is "
+            "searched (samples and runs have their own candidates): leave first_stages out"
+        )
+    for key in ("candidates", "measures", "primary"):
+        if not ranked and getattr(experiment, key) != Experiment.model_fields[key].default:
+            raise InvalidInputError(
+                f"{key}: labelled pairs are classified, and nothing is ranked: leave {key} out"
+            )
+    return loaded
+
+
 def load_collection(settings: CollectionSettings) -> Collection | LabelledPairs:
-    """Read what the settings declare. Raises InvalidInputError with file, line and reason."""
+    """Read what the settings declare.
+
+    Raises InvalidInputError with file, line and reason, and for a setting that this kind of
+    collection has no use for.
+    """
     loaded = _loaded(settings)
-    loaded = replace(loaded, name=settings.name or loaded.name)
+    try:
+        name, split = settings.name or name_of(loaded.name), name_of(loaded.split)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{settings.path or settings.qrels}: {error}") from None
+    loaded = replace(loaded, name=name, split=split)
     if isinstance(loaded, LabelledPairs) or settings.queries is None:
         return loaded
     return drawn(loaded, settings.queries)
@@ -60,26 +95,43 @@ def _loaded(settings: CollectionSettings) -> Collection | LabelledPairs:
             topics=settings.topics,
             documents=settings.documents,
             runs=settings.runs,
-            name=settings.name or bare_name(settings.qrels),
+            name=bare_name(settings.qrels),
             relevant_from=settings.relevant_from,
             excluded=settings.excluded,
         )
     kind = kind_of(settings.path)
-    if kind != "beir" and (settings.runs or settings.excluded):
-        raise InvalidInputError(
-            f"{settings.path} has {kind}, which go without runs and excluded documents: leave "
-            "these out"
-        )
+    _check_use(settings, settings.path, kind)
+    split = settings.split or "test"
     if kind == "pairs":
-        if settings.queries is not None:
-            raise InvalidInputError(f"{settings.path} has pairs, not queries: leave queries out")
-        return load_pairs(settings.path, settings.split)
+        return load_pairs(settings.path, split)
     if kind == "samples":
         return load_samples(settings.path, relevant_from=settings.relevant_from)
     return load_beir(
         settings.path,
-        settings.split,
+        split,
         relevant_from=settings.relevant_from,
         runs=settings.runs,
         excluded=settings.excluded,
     )
+
+
+def _check_use(settings: CollectionSettings, path: Path, kind: Kind) -> None:
+    """Raise InvalidInputError for a setting without effect on a collection of this kind."""
+    if settings.split is not None and not path.is_dir():
+        raise InvalidInputError(
+            f"{path} is a file, and so one split, called by its name: leave split out"
+        )
+    unused: dict[str, bool] = {}
+    if kind != "beir":
+        unused |= {"runs": bool(settings.runs), "excluded": settings.excluded is not None}
+    if kind == "pairs":
+        unused |= {
+            "queries": settings.queries is not None,
+            "relevant_from": settings.relevant_from != 1,
+            "index": settings.index is not None,
+        }
+    for key, given in unused.items():
+        if given:
+            raise InvalidInputError(
+                f"{path} has {kind}, on which {key} has no effect: leave {key} out"
+            )

@@ -74,6 +74,36 @@ def test_a_collection_is_evaluated_without_a_file(run, small, tiny_reranker, fol
     assert report["systems"][0]["protocols"]["first_stage"]["MRR@10"] == 0.25
 
 
+@pytest.mark.parametrize("name", ["[red]x", ":boat:"])
+def test_names_and_ids_are_printed_as_they_are(run, small, folder, name):
+    small.rename(folder / name)
+    with (folder / name / "qrels/dev.tsv").open("a") as file:
+        file.write("[/]\td1\t1\n")
+    (folder / f"{name}.trec").write_text("q1 Q0 d1 1 2.0 x\n")
+    result = run(
+        *("evaluate", name, "--split", "dev", "--first-stage", "bm25", "--run", f"{name}.trec"),
+        *("--cost-queries", "0", "--output", "out"),
+    )
+    assert result.exit_code == 0, result.output
+    assert f"{name}/dev" in result.stdout
+    assert f"{name}@100" in result.stdout
+    assert "query '[/]'" in result.stderr
+
+
+def test_long_names_are_folded_and_figures_are_whole_in_a_pipe(run, small, folder):
+    name = 80 * "x"
+    small.rename(folder / name)
+    (folder / f"{name}.trec").write_text("q1 Q0 d2 1 2.0 x\n")
+    result = run(
+        *("evaluate", name, "--split", "dev", "--first-stage", "bm25", "--run", f"{name}.trec"),
+        *("--cost-queries", "0", "--output", "out"),
+    )
+    assert result.exit_code == 0, result.output
+    assert "…" not in result.stdout
+    assert result.stdout.count("0.5000") == 2
+    assert result.stdout.count("x") == 3 * 80  # the collection twice, and the run
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -85,6 +115,9 @@ def test_a_collection_is_evaluated_without_a_file(run, small, tiny_reranker, fol
         (["small", "--split", "dev", "--dtype", "int3", "--reranker", "x"], 2, "dtype"),
         (["small", "--split", "dev", "--reranker", "no/where/at/all"], 1, "no/where/at/all"),
         (["tiny.toml", "--split", "dev"], 2, "goes with COLLECTION"),
+        (["small", "--split", "dev", "--dtype", "float16"], 2, "--dtype is that of the rerankers"),
+        (["small", "--run", "a.trec", "--run", "b/a.trec"], 2, "two runs are called 'a'"),
+        (["small", "--reranker", ".."], 2, "the reranker '..': the name '..' stands for"),
         (["missing.toml"], 2, "missing.toml cannot be read"),
         ([], 2, "Missing argument"),
     ],

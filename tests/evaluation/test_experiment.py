@@ -19,7 +19,7 @@ def test_an_experiment_is_as_small_as_a_path(tmp_path):
     [collection] = experiment.collections
     assert experiment.name == "first-look"
     assert collection.path == tmp_path / "../data/small"
-    assert collection.split == "test"
+    assert collection.split is None
     assert experiment.first_stages == []
     assert experiment.candidates == [100]
     assert experiment.rerankers == []
@@ -59,6 +59,54 @@ def test_rerankers_are_named_in_tables_by_model_and_by_whether_they_are_fused():
     assert labels == ["ms-marco-MiniLM-L6-v2", "rerank-search-base-logit", "ours"]
 
 
+UNUSABLE_NAMES = [
+    ("", "the name '' is empty"),
+    (".", "the name '.' stands for a folder"),
+    ("..", "the name '..' stands for a folder"),
+    ("a/b", "the name 'a/b' has a slash"),
+    ("a\\b", r"has a slash"),
+    ("my name", "the name 'my name' has white space"),
+    ("a\0b", r"the name 'a\\x00b' has a character that cannot be printed"),
+    ("a\x1b[1m", "has a character that cannot be printed"),
+    ("\ud800", "has a character that cannot be printed"),
+    ("ä" * 51, "has 102 bytes, more than 100"),
+]
+
+
+@pytest.mark.parametrize(("name", "message"), UNUSABLE_NAMES)
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda name: {"collections": [{"path": "a", "name": name}]},
+        lambda name: {"collections": [{"path": "a", "runs": {name: "b"}}]},
+        lambda name: {"collections": ["a"], "rerankers": [{"model": "b", "name": name}]},
+    ],
+    ids=["collection", "run", "reranker"],
+)
+def test_a_name_that_files_cannot_have_is_refused_with_the_reason(given, name, message):
+    with pytest.raises(InvalidInputError, match=f"{message}.*: give another name"):
+        experiment_of(given(name))
+
+
+@pytest.mark.parametrize("name", ["a" * 100, "ä" * 50, "[red]", "BM25+x@2", ".hidden", "日本語"])
+def test_any_other_name_is_fine(name):
+    experiment = experiment_of({"collections": ["a"], "rerankers": [{"model": "b", "name": name}]})
+    assert experiment.rerankers[0].label == name
+
+
+@pytest.mark.parametrize("model", [".", "..", "models/..", "/", "a\0b", "x" * 101])
+def test_a_model_whose_path_makes_no_label_asks_for_a_name(model):
+    with pytest.raises(InvalidInputError, match=r"rerankers\.0: .*the reranker .*: give another"):
+        experiment_of({"collections": ["a"], "rerankers": [model]})
+    named = experiment_of({"collections": ["a"], "rerankers": [{"model": model, "name": "b"}]})
+    assert named.rerankers[0].label == "b"
+
+
+def test_an_experiment_comes_back_from_json_as_it_was():
+    experiment = experiment_of({"collections": ["a", {"qrels": "b", "runs": {"c": "d"}}]})
+    assert Experiment.model_validate_json(experiment.model_dump_json()) == experiment
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -77,10 +125,12 @@ def test_rerankers_are_named_in_tables_by_model_and_by_whether_they_are_fused():
             'collections = ["a"]\nfirst_stages = ["dense"]\nindex = { encoder = false }',
             "without an encoder there is no other first stage than bm25",
         ),
-        ('collections = ["a"]\nrerankers = [{ model = "b", name = "../c" }]', "name: .*pattern"),
+        ('collections = ["a"]\nrerankers = [{ model = "b", name = "../c" }]', "'../c' has a slash"),
         ('[[collections]]\npath = "a"\nruns = { bm25 = "b" }', "a run cannot be called 'bm25'"),
         ('[[collections]]\nqrels = "a"', "qrels alone measure nothing"),
         ('[[collections]]\nqrels = "a"\ndocuments = "b"', "give these too"),
+        ('[[collections]]\nqrels = "a"\nindex = "b"\nruns = { c = "d" }', "give these too"),
+        ('[[collections]]\nqrels = "a"\nruns = { c = "d" }\nsplit = "dev"', "leave split out"),
         ('[[collections]]\nsplit = "dev"', "give path .* or qrels"),
         ('[[collections]]\npath = "a"\nqrels = "b"', "give path .* or qrels"),
         ('[[collections]]\npath = "a"\ntopics = "b"', "topics and documents go with qrels"),

@@ -9,7 +9,7 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.collection import Collection, Qrels, Run
 from rerank_search.evaluation.formats.judgements import JudgementFile
 from rerank_search.evaluation.formats.lines import Tally, findings, numbered_lines
-from rerank_search.evaluation.formats.runs import read_run
+from rerank_search.evaluation.formats.runs import located_in_run, read_run
 from rerank_search.types import Document
 
 
@@ -47,21 +47,12 @@ def assembled(
     def place(query: str) -> str:
         return f"{judgements.located(query, next(iter(qrels[query])))}: query {query!r}"
 
-    without_text = [] if queries is None else [query for query in qrels if query not in texts]
-    without_relevant = [
-        query for query, grades in qrels.items() if max(grades.values()) < relevant_from
-    ]
     tallies = [
-        Tally.of("judged queries without a text, which count 0", without_text, place),
-        Tally.of(
-            f"judged queries without a document of grade {relevant_from} or more, which count 0",
-            without_relevant,
-            place,
-        ),
+        *_of_queries(qrels, None if queries is None else texts, relevant_from, place),
         *_of_exclusions(qrels, texts, left_out, excluded, relevant_from),
     ]
     for run, ranking in rankings.items():
-        tallies += _of_run(qrels, ranking, run, runs[run].name, place)
+        tallies += _of_run(qrels, ranking, run, runs[run], place)
     return Collection(
         name=name,
         split=split,
@@ -70,6 +61,7 @@ def assembled(
         documents=documents,
         located=judgements.located,
         runs=rankings,
+        located_in_run=lambda run, query, document: located_in_run(runs[run], query, document),
         excluded=left_out,
         relevant_from=relevant_from,
         findings=[*found, *findings(tallies)],
@@ -94,6 +86,26 @@ def excluded_documents(path: Path) -> dict[str, frozenset[str]]:
     return {query: frozenset(documents) for query, documents in excluded.items()}
 
 
+def _of_queries(
+    qrels: Qrels,
+    texts: Mapping[str, str] | None,
+    relevant_from: int,
+    place: Callable[[str], str],
+) -> list[Tally]:
+    without_text = [] if texts is None else [query for query in qrels if query not in texts]
+    without_relevant = [
+        query for query, grades in qrels.items() if max(grades.values()) < relevant_from
+    ]
+    return [
+        Tally.of("judged queries without a text, which count 0", without_text, place),
+        Tally.of(
+            f"judged queries without a document of grade {relevant_from} or more, which count 0",
+            without_relevant,
+            place,
+        ),
+    ]
+
+
 def _of_exclusions(
     qrels: Qrels,
     texts: Mapping[str, str],
@@ -116,7 +128,7 @@ def _of_exclusions(
 
 
 def _of_run(
-    qrels: Qrels, ranking: Run, run: str, file: str, place: Callable[[str], str]
+    qrels: Qrels, ranking: Run, run: str, path: Path, place: Callable[[str], str]
 ) -> list[Tally]:
     return [
         Tally.of(
@@ -127,6 +139,8 @@ def _of_run(
         Tally.of(
             f"queries of the run {run!r} that are not judged here and left out",
             (query for query in ranking if query not in qrels),
-            lambda query: f"{file}: query {query!r}",
+            lambda query: (
+                f"{located_in_run(path, query, next(iter(ranking[query])))}: query {query!r}"
+            ),
         ),
     ]

@@ -10,7 +10,7 @@ from pathlib import Path
 from rerank_search.corpora.definition import load_definition
 from rerank_search.declared import did_you_mean
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Collection
+from rerank_search.evaluation.collection import Collection, Finding
 from rerank_search.evaluation.formats.assembly import assembled
 from rerank_search.evaluation.formats.documents import (
     documents_defined,
@@ -62,21 +62,24 @@ def load_beir(
         excluded=excluded,
         relevant_from=relevant_from,
     )
-    # The other splits are not checked here: they may be faulty, and this one whole.
-    judged = {
-        line.partition("\t")[0] for _, file in _splits(folder) for _, line in numbered_lines(file)
-    }
+    return replace(collection, findings=[*collection.findings, *_of_splits(folder, queries)])
+
+
+def _of_splits(folder: Path, queries: Mapping[str, str]) -> list[Finding]:
+    # The other splits are not checked here: they may be faulty, and the wanted one whole.
+    judged: set[str] = set()
+    unreadable = Tally("splits that cannot be read, whose queries count as judged by none")
+    for _, file in _splits(folder):
+        try:
+            judged.update(line.partition("\t")[0] for _, line in numbered_lines(file))
+        except InvalidInputError as error:
+            unreadable.add(str(error))
     unjudged = Tally.of(
         "queries that no split judges, left out",
         (query for query in queries if query not in judged),
         lambda query: f"queries.jsonl: query {query!r}",
     )
-    return replace(collection, findings=[*collection.findings, *findings([unjudged])])
-
-
-def splits_of(folder: Path) -> list[str]:
-    """The splits that a BEIR folder has judgements for, in alphabetical order."""
-    return [split for split, _ in _splits(folder)]
+    return findings([unreadable, unjudged])
 
 
 def _splits(folder: Path) -> list[tuple[str, Path]]:

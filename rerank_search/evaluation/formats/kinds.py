@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.formats.lines import plain_or_gzipped
 from rerank_search.evaluation.formats.pairs import files_of_pairs, layout_problem, text_columns
 from rerank_search.evaluation.formats.tables import table_rows
 
@@ -28,6 +29,12 @@ def kind_of(path: Path) -> Kind:
         return _kind_of_file(path)
     if (path / "qrels").is_dir():
         return "beir"
+    for name in ("queries.jsonl", "corpus.jsonl", "corpus.toml"):
+        if found := plain_or_gzipped(path / name):
+            raise InvalidInputError(
+                f"{path} has {found.name}, as a BEIR folder has, and no folder qrels/: its "
+                "judgements are expected in qrels/SPLIT.tsv (query-id, corpus-id, score)"
+            )
     files = files_of_pairs(path)
     if not files:
         raise InvalidInputError(f"{path} has no collection in it: give {_KINDS}")
@@ -46,7 +53,7 @@ def _kind_of_file(path: Path) -> Literal["samples", "pairs"]:
         return "samples"
     if text_columns(first.cells) is None:
         raise InvalidInputError(
-            f"{path}, {first.place}: neither samples (query, positive, and documents or negative) "
+            f"{path}, {first.header}: neither samples (query, positive, and documents or negative) "
             f"nor pairs: {layout_problem(first.cells)}"
         )
     return "pairs"

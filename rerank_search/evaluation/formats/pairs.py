@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rerank_search.declared import did_you_mean
@@ -17,6 +18,15 @@ TEXT_COLUMNS = (("text1", "text2"), ("sentence_0", "sentence_1"), ("sentence1", 
 """What the columns of the two texts are called; the third is ``label``."""
 
 
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """Two texts, and their label as the file has it; ``place`` is the line, of Parquet the row."""
+
+    place: str
+    texts: tuple[str, str]
+    label: JsonValue
+
+
 def load_pairs(path: Path, split: str) -> LabelledPairs:
     """The pairs of one file, or of ``split`` in a folder of files; a file is its own split.
 
@@ -27,25 +37,46 @@ def load_pairs(path: Path, split: str) -> LabelledPairs:
     Raises InvalidInputError with file, line (of Parquet the row) and reason, for a split that is
     not there with those that are, and MissingDependencyError without pyarrow.
     """
-    file = _file_of(path, split) if path.is_dir() else path
-    rows = list(table_rows(file))
-    if not rows:
-        raise InvalidInputError(f"{file} has no pairs: give the whole file")
-    columns = text_columns(rows[0].cells)
-    if columns is None:
-        raise InvalidInputError(f"{file}, {rows[0].place}: {layout_problem(rows[0].cells)}")
-    pairs = [_pair(row, columns, f"{file}, {row.place}") for row in rows]
-    labels = [_label(row.cells.get("label")) for row in rows]
+    file = file_of_pairs(path, split)
+    rows = list(pair_rows(file))
+    labels = [_label(row.label) for row in rows]
     if None in labels:
         raise InvalidInputError(_label_problem(file, rows, labels))
     known = [label for label in labels if label is not None]
     return LabelledPairs(
         name=file.resolve().parent.name,
         split=bare_name(file),
-        pairs=pairs,
+        pairs=[row.texts for row in rows],
         labels=known,
-        findings=_findings(file, rows, pairs, known),
+        findings=_findings(file, rows, known),
     )
+
+
+def pair_rows(file: Path) -> Iterator[PairRow]:
+    """The pairs of a file, streamed, whatever their labels; other errors are ``load_pairs``'s."""
+    columns: tuple[str, str] | None = None
+    for row in table_rows(file):
+        columns = columns or text_columns(row.cells)
+        if columns is None:
+            raise InvalidInputError(f"{file}, {row.header}: {layout_problem(row.cells)}")
+        yield _pair(row, columns, f"{file}, {row.place}")
+    if columns is None:
+        raise InvalidInputError(f"{file} has no pairs: give the whole file")
+
+
+def file_of_pairs(path: Path, split: str) -> Path:
+    """``path``, or where it is a folder the file of ``split`` in it."""
+    if not path.is_dir():
+        return path
+    files = {bare_name(file): file for file in files_of_pairs(path)}
+    if not files:
+        raise InvalidInputError(f"{path} has no file of pairs: {', '.join(SUFFIXES)}")
+    if split not in files:
+        raise InvalidInputError(
+            f"{path} has no split {split!r}: it has {', '.join(files)}"
+            f"{did_you_mean(split, list(files))}"
+        )
+    return files[split]
 
 
 def files_of_pairs(folder: Path) -> list[Path]:
@@ -66,46 +97,35 @@ def layout_problem(names: Iterable[str]) -> str:
     return f"the columns are {', '.join(names)}, and those of pairs {layouts}: rename them"
 
 
-def _file_of(folder: Path, split: str) -> Path:
-    files = {bare_name(file): file for file in files_of_pairs(folder)}
-    if not files:
-        raise InvalidInputError(f"{folder} has no file of pairs: {', '.join(SUFFIXES)}")
-    if split not in files:
-        raise InvalidInputError(
-            f"{folder} has no split {split!r}: it has {', '.join(files)}"
-            f"{did_you_mean(split, list(files))}"
-        )
-    return files[split]
+def label_number(value: JsonValue) -> float | None:
+    """A label as a number, which may be written as text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
 
 
-def _pair(row: Row, columns: tuple[str, str], where: str) -> tuple[str, str]:
+def _pair(row: Row, columns: tuple[str, str], where: str) -> PairRow:
     for name in (*columns, "label"):
         if name not in row.cells:
             raise InvalidInputError(
                 f"{where}: no {name!r}; the fields are {', '.join(map(repr, row.cells))}"
             )
     first, second = (checked_text(row.cells[name], name, where) for name in columns)
-    return first, second
+    return PairRow(row.place, (first, second), row.cells["label"])
 
 
 def _label(value: JsonValue) -> int | None:
-    number = _number(value)
+    number = label_number(value)
     return int(number) if number in (0.0, 1.0) else None
 
 
-def _number(value: JsonValue) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        return None
-
-
-def _label_problem(file: Path, rows: Sequence[Row], labels: Sequence[int | None]) -> str:
+def _label_problem(file: Path, rows: Sequence[PairRow], labels: Sequence[int | None]) -> str:
     wrong = [row for row, label in zip(rows, labels, strict=True) if label is None]
-    value = wrong[0].cells["label"]
-    numbers = [number for row in rows if (number := _number(row.cells["label"])) is not None]
+    value = wrong[0].label
+    numbers = [number for row in rows if (number := label_number(row.label)) is not None]
     span = f", the labels go from {min(numbers):g} to {max(numbers):g}" if numbers else ""
     return (
         f"{file}, {wrong[0].place}: the label {value!r} is not 0 or 1 ({len(wrong):,} such "
@@ -113,16 +133,15 @@ def _label_problem(file: Path, rows: Sequence[Row], labels: Sequence[int | None]
     )
 
 
-def _findings(
-    file: Path, rows: Sequence[Row], pairs: Sequence[tuple[str, str]], labels: Sequence[int]
-) -> list[Finding]:
+def _findings(file: Path, rows: Sequence[PairRow], labels: Sequence[int]) -> list[Finding]:
     repeated = Tally("pairs repeated with the same label, counted each time")
     contradicted = Tally("pairs repeated with the other label, counted each time")
     blank = Tally("pairs with a blank text")
     one_class = Tally(f"pairs, all of them with the label {labels[0]}")
     alike = len(set(labels)) == 1
     seen: dict[tuple[str, str], int] = {}
-    for row, pair, label in zip(rows, pairs, labels, strict=True):
+    for row, label in zip(rows, labels, strict=True):
+        pair = row.texts
         where = f"{file.name}, {row.place}"
         if pair in seen:
             (repeated if seen[pair] == label else contradicted).add(where)

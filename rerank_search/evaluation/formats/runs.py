@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.collection import Run
 from rerank_search.evaluation.formats.lines import numbered_lines
-from rerank_search.files import atomic_file
 
 COLUMNS = re.compile(r"[ \t]+")
 """What separates the columns of TREC's files. Other white space may be part of an id."""
@@ -24,14 +23,7 @@ def read_run(path: Path) -> Run:
     a document that is there twice for one query, and an empty file.
     """
     run: dict[str, dict[str, float]] = {}
-    for number, line in numbered_lines(path):
-        columns = COLUMNS.split(line.strip(" \t"))
-        if len(columns) != 6:
-            raise InvalidInputError(
-                f"{path}, line {number}: {len(columns)} columns, where a run has the six "
-                "query, Q0, document, rank, score and tag"
-            )
-        query, _, document, _, score, _ = columns
+    for number, query, document, score in _rows(path):
         scores = run.setdefault(query, {})
         if document in scores:
             raise InvalidInputError(
@@ -44,16 +36,12 @@ def read_run(path: Path) -> Run:
     return run
 
 
-def write_run(
-    path: Path, rankings: Iterable[tuple[str, Sequence[tuple[str, float]]]], tag: str
-) -> None:
-    """Write rankings (query id, then document ids with scores, best first) as a run file.
-
-    The file is there whole or not at all. Raises InvalidInputError as ``run_lines`` does.
-    """
-    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        for query, ranking in rankings:
-            file.writelines(run_lines(query, ranking, tag))
+def located_in_run(path: Path, query: str, document: str) -> str:
+    """File and line of a result. Reads the file again; InvalidInputError where it is not there."""
+    for number, of_query, ranked, _ in _rows(path):
+        if of_query == query and ranked == document:
+            return f"{path.name}, line {number}"
+    raise InvalidInputError(f"{path} does not rank {document!r} for {query!r}")
 
 
 def run_lines(query: str, ranking: Sequence[tuple[str, float]], tag: str) -> Iterator[str]:
@@ -71,6 +59,19 @@ def run_lines(query: str, ranking: Sequence[tuple[str, float]], tag: str) -> Ite
                 "ranked"
             )
         yield f"{query} Q0 {_word(document, 'document id')} {rank} {float(score)!r} {tag}\n"
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
+    """Line, query, document and score."""
+    for number, line in numbered_lines(path):
+        columns = COLUMNS.split(line.strip(" \t"))
+        if len(columns) != 6:
+            raise InvalidInputError(
+                f"{path}, line {number}: {len(columns)} columns, where a run has the six "
+                "query, Q0, document, rank, score and tag"
+            )
+        query, _, document, _, score, _ = columns
+        yield number, query, document, score
 
 
 def _score(text: str, where: str) -> float:

@@ -51,6 +51,7 @@ def load_samples(path: Path, *, relevant_from: int = 1) -> Collection:
         documents=partial(_documents, path),
         located=lambda query, document: f"{path.name}, line {query}",
         runs={GIVEN: run},
+        located_in_run=lambda _, query, document: f"{path.name}, line {query}",
         relevant_from=relevant_from,
         findings=_findings(path),
         samples=partial(samples_in, path),

@@ -20,9 +20,13 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parqu
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Column to value, and where that is: ``line 3`` of its file, of Parquet ``row 3``."""
+    """Column to value, and where that is: ``line 3`` of its file, of Parquet ``row 3``.
+
+    ``header`` is where its columns are named: for JSONL and Parquet the same place.
+    """
 
     place: str
+    header: str
     cells: Mapping[str, JsonValue]
 
 
@@ -35,7 +39,7 @@ def table_rows(path: Path) -> Iterator[Row]:
     name = path.name.lower()
     if name.endswith((".jsonl", ".jsonl.gz")):
         for line, record in json_records(path):
-            yield Row(f"line {line}", record)
+            yield Row(f"line {line}", f"line {line}", record)
     elif name.endswith((".csv", ".csv.gz")):
         yield from _separated(path, ",")
     elif name.endswith((".tsv", ".tsv.gz")):
@@ -52,20 +56,22 @@ def _separated(path: Path, delimiter: Literal[",", "\t"]) -> Iterator[Row]:
     # Python's limit of 131,072 characters a cell is for the whole process; texts may be longer.
     csv.field_size_limit(2**31 - 1)
     header: Sequence[str] | None = None
+    named = ""
     with opened(path) as stream, TextIOWrapper(stream, "utf-8-sig", newline="") as text:
         rows = csv.reader(text, delimiter=delimiter, strict=True)
         try:
             for row in rows:
                 if row and header is None:
-                    header = _checked_header(row, path)
+                    named = f"line {rows.line_num}"
+                    header = _checked_header(row, f"{path}, {named}")
                 elif row and header is not None:
                     place = f"line {rows.line_num}"
                     if len(row) != len(header):
                         raise InvalidInputError(
-                            f"{path}, {place}: {len(row)} cells, where the header names "
-                            f"{len(header)}"
+                            f"{path}, {place}: {len(row)} cells, where the header ({named}) "
+                            f"names {len(header)}"
                         )
-                    yield Row(place, dict(zip(header, row, strict=True)))
+                    yield Row(place, named, dict(zip(header, row, strict=True)))
         except (csv.Error, UnicodeDecodeError) as error:
             raise InvalidInputError(
                 f"{path}, after line {rows.line_num}: not readable ({error}); write it as UTF-8 "
@@ -73,10 +79,13 @@ def _separated(path: Path, delimiter: Literal[",", "\t"]) -> Iterator[Row]:
             ) from error
 
 
-def _checked_header(header: list[str], path: Path) -> list[str]:
+def _checked_header(header: list[str], where: str) -> list[str]:
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
-        raise InvalidInputError(f"{path}: the header names {repeated[0]!r} twice: rename one")
+        raise InvalidInputError(
+            f"{where}: the header ({', '.join(header)}) names {repeated[0]!r} twice: rename one, "
+            "as each column has a name of its own"
+        )
     return header
 
 
@@ -94,6 +103,6 @@ def _parquet(path: Path) -> Iterator[Row]:
             for batch in file.iter_batches():
                 for record in batch.to_pylist():
                     number += 1
-                    yield Row(f"row {number}", record)
+                    yield Row(f"row {number}", f"row {number}", record)
     except (OSError, pyarrow.ArrowException) as error:
         raise InvalidInputError(f"{path} is not readable as Parquet ({error})") from error

@@ -8,7 +8,7 @@ import pytest
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.collection import Collection, Finding
-from rerank_search.evaluation.formats.beir import load_beir, splits_of
+from rerank_search.evaluation.formats.beir import load_beir
 from rerank_search.types import Document
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -105,7 +105,6 @@ def test_a_negative_grade_is_kept_and_is_not_relevant(tmp_path: Path) -> None:
 
 def test_a_split_that_is_not_there_is_told_those_that_are(tmp_path: Path) -> None:
     folder = beir(tmp_path / "tiny", dev=QRELS)
-    assert splits_of(folder) == ["dev", "test"]
     with pytest.raises(InvalidInputError, match=r"no split 'tset': it has dev, test; .* 'test'\?"):
         load_beir(folder, "tset")
 
@@ -219,6 +218,22 @@ def test_faults_of_another_split_do_not_matter(tmp_path: Path) -> None:
     assert load_beir(folder, "test").qrels.keys() == {"q1", "q2"}
 
 
+def test_another_split_that_cannot_be_read_is_said_and_does_not_stop_this_one(
+    tmp_path: Path,
+) -> None:
+    folder = beir(tmp_path / "tiny", test="q1\td1\t1\n")
+    (folder / "qrels" / "dev.tsv.gz").write_bytes(gzip.compress(QRELS.encode())[:-9])
+    (folder / "qrels" / "old.tsv").write_bytes(b"q2\td1\t1\nq\xe9\td1\t1\n")
+    collection = load_beir(folder, "test")
+    assert collection.qrels == {"q1": {"d1": 1}}
+    [finding] = collection.findings
+    assert finding.what == "splits that cannot be read, whose queries count as judged by none"
+    assert finding.count == 2
+    assert "dev.tsv.gz is not a whole gzip file" in finding.first
+    with pytest.raises(InvalidInputError, match=r"old\.tsv, line 2: not UTF-8"):
+        load_beir(folder, "old")
+
+
 def test_runs_come_along_by_name(tmp_path: Path) -> None:
     run = tmp_path / "bm25.trec"
     run.write_text("q1 Q0 d2 1 1.5 bm25\nq9 Q0 d1 1 1.0 bm25\n")
@@ -228,8 +243,9 @@ def test_runs_come_along_by_name(tmp_path: Path) -> None:
         "1 judged queries without results in the run 'mine', which count 0 there "
         "(first: qrels/test.tsv, line 4: query 'q2')",
         "1 queries of the run 'mine' that are not judged here and left out "
-        "(first: bm25.trec: query 'q9')",
+        "(first: bm25.trec, line 2: query 'q9')",
     ]
+    assert collection.located_in_run("mine", "q9", "d1") == "bm25.trec, line 2"
 
 
 def test_excluded_documents_are_read_with_and_without_header(tmp_path: Path) -> None:
@@ -260,7 +276,7 @@ def test_the_judged_collections_are_read_without_a_finding() -> None:
     folders = [folder for folder in sorted(SHARED.iterdir()) if (folder / "qrels").is_dir()]
     assert folders
     for folder in folders:
-        for split in splits_of(folder):
+        for split in sorted(file.stem for file in (folder / "qrels").glob("*.tsv")):
             collection = load_beir(folder, split)
             assert said(collection) == [], f"{folder.name}/{split}"
             with (folder / "qrels" / f"{split}.tsv").open() as file:

@@ -66,6 +66,20 @@ def test_what_is_none_of_them_is_said(
         kind_of(tmp_path / name.replace("b.", "a."))
 
 
+@pytest.mark.parametrize("name", ["queries.jsonl", "corpus.jsonl.gz", "corpus.toml"])
+def test_a_beir_folder_without_judgements_is_told_what_it_lacks(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"")
+    problem = rf"has {name}, .* no folder qrels/: .* in qrels/SPLIT\.tsv \(query-id, corpus-id"
+    with pytest.raises(InvalidInputError, match=problem):
+        kind_of(tmp_path)
+
+
+def test_a_header_is_placed_on_its_own_line(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("one,two,label\na,b,1\n")
+    with pytest.raises(InvalidInputError, match=r"a\.csv, line 1: neither .* are one, two, label"):
+        kind_of(tmp_path / "a.csv")
+
+
 def test_a_folder_without_any_of_them_is_said(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="has no collection in it"):
         kind_of(tmp_path)

@@ -107,10 +107,18 @@ def test_another_label_is_named_with_the_range(
         (
             "dev.csv",
             "a,b,label\nx,y,1\n",
-            "line 2: the columns are a, b, label, and those of pairs",
+            "line 1: the columns are a, b, label, and those of pairs",
         ),
-        ("dev.csv", "text1,text2,label\nx,1\n", "line 2: 2 cells, where the header names 3"),
-        ("dev.csv", "text1,text1,label\nx,y,1\n", "the header names 'text1' twice"),
+        (
+            "dev.csv",
+            "text1,text2,label\nx,1\n",
+            r"line 2: 2 cells, where the header \(line 1\) names 3",
+        ),
+        (
+            "dev.csv",
+            "text1,text1,label\nx,y,1\n",
+            r"line 1: the header \(text1, text1, label\) names 'text1' twice",
+        ),
         ("dev.csv", 'text1,text2,label\n"x,y,1\n', "after line 2: not readable"),
         ("dev.jsonl", labelled(1) + jsonl({"text1": "a", "label": 1}), "line 2: no 'text2'"),
         ("dev.jsonl", labelled(1) + "[1]\n", "line 2: not a JSON object"),

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import sys
+from io import StringIO
+
+import pytest
+
+from rerank_search.cli.output import console, progress
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("total", [0, 5])
+@pytest.mark.parametrize("description", ["[red]x[/red]", "[/]", ":boat: {task}"])
+def test_progress_on_a_terminal_shows_its_description_as_it_is(monkeypatch, description, total):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with progress(description, total) as tick:
+        tick(2)
+        tick(1.0)
+    assert description in terminal.getvalue()
+
+
+def test_progress_without_a_terminal_prints_nothing(capsys):
+    with progress("indexing", 3) as tick:
+        tick(3)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("text", ["[red]x[/red]", "[/]", ":boat:"])
+def test_tables_have_texts_as_they_are(capsys, text):
+    console().print(text)
+    assert capsys.readouterr().out == f"{text}\n"
