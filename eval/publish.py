@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
 from benchmarks.report import RESULTS, table
 
-from rerank_search.evaluation.report.schema import Report, SystemReport, read_report
+from rerank_search.evaluation.report.schema import Report, SystemReport, read_report, significant
+from rerank_search.files import atomic_write_bytes
 from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_reranker
 
 HEADING = "\n## Figures\n"
@@ -52,7 +52,7 @@ def figures(report: Report, model: str) -> str:
         f"{report.primary} of each first stage's candidates, before and after they are reranked "
         "(the fusion included), and in the best order there is. p: paired "
         f"{report.statistics.test} test over queries, corrected by Holm's method for all pairs of "
-        "rankings of the collection; bold where p < 0.05. None of these queries was trained on."
+        f"rankings of the collection; bold where p < {1 - report.statistics.confidence:.2g}."
     )
     return f"{what}\n\n{table(headers, rows)}\n"
 
@@ -63,7 +63,7 @@ def change(report: Report, system: SystemReport) -> str:
     if comparison is None:
         return ""
     shown = f"{comparison.difference:+.3f} (p = {comparison.p_holm:.3f})"
-    return f"**{shown}**" if comparison.p_holm < 0.05 else shown
+    return f"**{shown}**" if significant(comparison.p_holm, report.statistics) else shown
 
 
 def main() -> None:
@@ -73,14 +73,15 @@ def main() -> None:
     parser.add_argument("--card", choices=BUNDLED_RERANKERS)
     arguments = parser.parse_args()
     report = read_report(arguments.folder / "report.json")
-    shutil.copyfile(arguments.folder / "report.md", RESULTS / f"{report.name}.md")
+    written = (arguments.folder / "report.md").read_bytes()
+    atomic_write_bytes(RESULTS / f"{report.name}.md", written)
     text = json.dumps(summary(report), indent=1)
-    (RESULTS / f"{report.name}.json").write_text(text + "\n", encoding="utf-8")
+    atomic_write_bytes(RESULTS / f"{report.name}.json", f"{text}\n".encode())
     if arguments.card:
         card = Path(resolve_reranker(arguments.card)) / "README.md"
         own = card.read_text(encoding="utf-8").split(HEADING)[0].rstrip()
         section = figures(report, arguments.card)
-        card.write_text(f"{own}\n{HEADING}\n{section}", encoding="utf-8")
+        atomic_write_bytes(card, f"{own}\n{HEADING}\n{section}".encode())
 
 
 if __name__ == "__main__":

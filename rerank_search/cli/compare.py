@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from rerank_search.evaluation.compare import Change, ReportComparison
+    from rerank_search.evaluation.compare import Change, PairChange, ReportComparison
 
-SIGNIFICANT_LOSS = 1
+LOSS = 1
 
 
 def compare(
@@ -28,9 +28,16 @@ def compare(
         str | None,
         typer.Option(metavar="NAME", help="What decides; otherwise the primary measure of AFTER."),
     ] = None,
+    allow_missing: Annotated[
+        bool,
+        typer.Option("--allow-missing", help="What only BEFORE has is no loss."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what changed between two evaluations; exit code 1 on a significant loss."""
+    """Say what changed between two evaluations.
+
+    The exit code is 1 on a significant loss, and where AFTER lacks something that BEFORE has.
+    """
     from rerank_search.evaluation.compare import compare_reports
 
     found = compare_reports(before, after, measure=measure)
@@ -38,10 +45,19 @@ def compare(
         print_json(found)
     else:
         shown = found.by(found.primary)
-        console().print(_table(found.primary, shown))
+        if shown:
+            console().print(_table(found.primary, shown))
+        if found.pairs:
+            console().print(_pairs_table(found.pairs))
         _notes(found, shown)
-    if found.losses:
-        raise typer.Exit(SIGNIFICANT_LOSS)
+    missing = bool(found.only_before) and not allow_missing
+    if missing:
+        note(
+            f"{after} lacks what {before} has ({len(found.only_before):,} in all), so that a loss "
+            "may be hidden: evaluate it again, or accept that with --allow-missing"
+        )
+    if found.losses or missing:
+        raise typer.Exit(LOSS)
 
 
 def _table(measure: str, changes: Sequence[Change]) -> Table:
@@ -70,11 +86,37 @@ def _table(measure: str, changes: Sequence[Change]) -> Table:
     return table
 
 
+def _pairs_table(changes: Sequence[PairChange]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, title="labelled pairs (not tested)", title_justify="left")
+    for name in ("collection", "reranker", "figure"):
+        table.add_column(name, overflow="fold")
+    for name in ("before", "after", "change"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for change in changes:
+        table.add_row(
+            Text(f"{change.collection}/{change.split}"),
+            Text(change.reranker),
+            change.measure.replace("_", " "),
+            f"{change.before:.4f}",
+            f"{change.after:.4f}",
+            f"{change.difference:+.4f}",
+        )
+    return table
+
+
 def _notes(found: ReportComparison, shown: Sequence[Change]) -> None:
     left_out = {f"{change.collection}/{change.split}": change.left_out for change in shown}
     for key, count in left_out.items():
         if count:
             note(f"{key}: queries left out, as only one report has them: {count:,}")
+    if found.pairs:
+        note("labelled pairs: reports have no value for each pair to test, so these do not decide")
+    for text in found.notes:
+        note(text)
     for names, where in ((found.only_before, "before"), (found.only_after, "after")):
         for name in names:
             note(f"{name}: only in the report {where}")

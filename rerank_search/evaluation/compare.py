@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -10,25 +10,27 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.measures import canonical
 from rerank_search.evaluation.report import per_query
 from rerank_search.evaluation.report.build import ranking_name
 from rerank_search.evaluation.report.per_query import PerQuery, read_per_query
 from rerank_search.evaluation.report.schema import (
+    PairReport,
     Report,
     read_report,
     report_path,
     significant,
 )
-from rerank_search.evaluation.results import Protocol, StatisticsSettings, System
-from rerank_search.evaluation.statistics import holm, p_value
+from rerank_search.evaluation.results import HONEST, Protocol, StatisticsSettings, System
+from rerank_search.evaluation.statistics import holm, p_value, tally
 
 Verdict: TypeAlias = Literal["gain", "loss", "no significant change"]
 
-# sentence-transformers' numbers have no say: they are those of the evaluator, not of a search.
-_COMPARED: tuple[Protocol, ...] = ("first_stage", "retrieved", "all_positives", "oracle")
-
 _Ranking: TypeAlias = tuple[str, str, str, Protocol]
 """Collection, split, name of the ranking, protocol."""
+
+_Key: TypeAlias = tuple[str, str, str, str]
+"""A ranking, or a classifier of pairs: collection, split, reranker, "pairs"."""
 
 _Values: TypeAlias = Mapping[str, Mapping[str, float]]
 """Measure to query id to value."""
@@ -38,9 +40,10 @@ _Values: TypeAlias = Mapping[str, Mapping[str, float]]
 class Change:
     """One ranking in both reports, by one measure, over the ``queries`` that both have.
 
-    ``left_out`` counts the queries that only one of them has. ``difference`` is after - before,
-    ``p`` that of the paired test, ``p_holm`` the same corrected for all rankings compared by this
-    measure; the verdict goes by ``p_holm``.
+    ``left_out`` counts the queries that only one of them has. ``difference`` is after - before;
+    ``wins``, ``ties`` and ``losses`` count queries. ``p`` is that of the paired test, ``p_holm``
+    the same corrected for all rankings compared by this measure that changed on any query; the
+    verdict goes by ``p_holm``.
     """
 
     collection: str
@@ -53,20 +56,43 @@ class Change:
     before: float
     after: float
     difference: float
+    wins: int
+    ties: int
+    losses: int
     p: float
     p_holm: float
     verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class ReportComparison:
-    """Every ranking that both reports have, and the names of those that only one has.
+class PairChange:
+    """One reranker on the same labelled pairs in both reports, by one figure.
 
-    ``primary`` is the measure that decides.
+    Reports have no values of each pair, so that no test can tell a change from chance.
+    """
+
+    collection: str
+    split: str
+    reranker: str
+    measure: str
+    before: float
+    after: float
+    difference: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReportComparison:
+    """Every ranking and classifier that both reports have, and the names of those only one has.
+
+    ``primary`` is the measure that decides. ``notes`` say what else differs, and may be the reason
+    for a change: from which grade on a document is relevant, how a reranker was run, how many
+    pairs there are.
     """
 
     primary: str
     changes: Sequence[Change]
+    pairs: Sequence[PairChange]
+    notes: Sequence[str]
     only_before: Sequence[str]
     only_after: Sequence[str]
 
@@ -91,25 +117,34 @@ def compare_reports(
 
     ``before`` and ``after`` are report.json files, or the folders that hold them, each with its
     per_query.csv beside it. ``settings`` are those of ``after`` unless given, and so is
-    ``measure``, the one that decides. What the first stage alone decides (its own ranking and the
-    oracle) is compared once, however many rerankers there are. Raises InvalidInputError where a
-    file is missing or cannot be used, and where the reports have no measure, ranking or query in
-    common.
+    ``measure``, the one that decides, in any spelling. What the first stage alone decides (its own
+    ranking and the oracle) is compared once, however many rerankers there are.
+
+    Holm's correction is over the rankings that changed on any query: one that did not, such as the
+    first stage where only the reranker is another one, has p = 1 whatever the test, so that it
+    cannot be a false finding, and would only make the others harder to see. Source: Tarone, A
+    modified Bonferroni method for discrete data (1990).
+
+    Raises InvalidInputError where a file is missing or cannot be used, and where the reports have
+    no measure, nothing that was ranked or classified, or no query in common.
     """
     old, new = read_report(before), read_report(after)
     measures = [name for name in new.measures if name in old.measures]
-    primary = measure or new.primary
+    primary = canonical([measure])[0] if measure else new.primary
     if primary not in measures:
         raise InvalidInputError(
             f"{primary} is not a measure of both reports; those of both are "
             f"{', '.join(measures) or 'none'}: choose one of them, or evaluate again"
         )
     ours, theirs = _rankings(new, after), _rankings(old, before)
+    our_pairs, their_pairs = _classifiers(new), _classifiers(old)
     common = [key for key in ours if key in theirs]
-    if not common:
+    common_pairs = [key for key in our_pairs if key in their_pairs]
+    if not common and not common_pairs:
         raise InvalidInputError(
-            f"the reports have no ranking in common: {before} has {_named(theirs)}, {after} has "
-            f"{_named(ours)}; evaluate the same collections, first stages and depths"
+            f"the reports have no ranking in common: {before} has "
+            f"{_named([*theirs, *their_pairs])}, {after} has {_named([*ours, *our_pairs])}; "
+            "evaluate the same collections, first stages and depths"
         )
     settings = settings or new.statistics
     changes = [
@@ -122,8 +157,14 @@ def compare_reports(
     return ReportComparison(
         primary,
         changes,
-        only_before=[_text(key) for key in theirs if key not in ours],
-        only_after=[_text(key) for key in ours if key not in theirs],
+        pairs=[
+            change
+            for key in common_pairs
+            for change in _pair_changes(their_pairs[key], our_pairs[key])
+        ],
+        notes=list(_notes(old, new)),
+        only_before=_only_in(theirs, ours) + _only_in(their_pairs, our_pairs),
+        only_after=_only_in(ours, theirs) + _only_in(our_pairs, their_pairs),
     )
 
 
@@ -139,7 +180,7 @@ def _named_values(
 ) -> Iterator[tuple[_Ranking, _Values]]:
     for system in report.systems:
         identity = System(system.first_stage, system.candidates, system.reranker)
-        for protocol in _COMPARED:
+        for protocol in HONEST:
             if protocol not in system.protocols:
                 continue
             values = found.get((system.collection, system.split, system.name, protocol), {})
@@ -167,6 +208,8 @@ def _change(
         )
     old, new = [theirs[query] for query in queries], [ours[query] for query in queries]
     p = p_value(new, old, settings)
+    differences = np.subtract(new, old)
+    wins, ties, losses = tally(differences)
     return Change(
         collection=collection,
         split=split,
@@ -177,7 +220,10 @@ def _change(
         left_out=len(ours.keys() ^ theirs.keys()),
         before=float(np.mean(old)),
         after=float(np.mean(new)),
-        difference=float(np.mean(np.subtract(new, old))),
+        difference=float(np.mean(differences)),
+        wins=wins,
+        ties=ties,
+        losses=losses,
         p=p,
         p_holm=p,
         verdict="no significant change",
@@ -185,11 +231,13 @@ def _change(
 
 
 def _corrected(changes: Sequence[Change], settings: StatisticsSettings) -> list[Change]:
-    """The changes with Holm's correction over all of them, and the verdicts that follow."""
-    corrected = holm([change.p for change in changes])
+    """The changes with Holm's correction over those that are any, and the verdicts that follow."""
+    changed = [number for number, change in enumerate(changes) if change.ties < change.queries]
+    corrected = dict(zip(changed, holm([changes[n].p for n in changed]), strict=True))
     return [
         replace(change, p_holm=p_holm, verdict=_verdict(change.difference, p_holm, settings))
-        for change, p_holm in zip(changes, corrected, strict=True)
+        for number, change in enumerate(changes)
+        for p_holm in [corrected.get(number, 1.0)]
     ]
 
 
@@ -199,11 +247,64 @@ def _verdict(difference: float, p_holm: float, settings: StatisticsSettings) -> 
     return "gain" if difference > 0 else "loss"
 
 
-def _text(key: _Ranking) -> str:
-    collection, split, system, protocol = key
-    return f"{collection}/{split} {system} ({protocol.replace('_', ' ')})"
+def _classifiers(report: Report) -> dict[_Key, PairReport]:
+    return {(cell.collection, cell.split, cell.reranker, "pairs"): cell for cell in report.pairs}
 
 
-def _named(rankings: Mapping[_Ranking, _Values]) -> str:
-    names = dict.fromkeys(f"{key[0]}/{key[1]} {key[2]}" for key in rankings)
-    return ", ".join(names) or "none"
+def _pair_changes(before: PairReport, after: PairReport) -> Iterator[PairChange]:
+    """The figures that both have; a threshold is none, as it is neither better nor worse."""
+    for name, value in after.values.items():
+        if name in before.values and not name.endswith("threshold"):
+            yield PairChange(
+                collection=after.collection,
+                split=after.split,
+                reranker=after.reranker,
+                measure=name,
+                before=before.values[name],
+                after=value,
+                difference=value - before.values[name],
+            )
+
+
+def _notes(old: Report, new: Report) -> Iterator[str]:
+    """What was set in another way."""
+    yield from _unequal("relevant_from", _relevant_from(old), _relevant_from(new))
+    for name in ("dtype", "max_length", "fusion"):
+        yield from _unequal(
+            name,
+            {label: getattr(reranker, name) for label, reranker in old.rerankers.items()},
+            {label: getattr(reranker, name) for label, reranker in new.rerankers.items()},
+        )
+    yield from _unequal(
+        "n_pairs",
+        {_text(key): cell.n_pairs for key, cell in _classifiers(old).items()},
+        {_text(key): cell.n_pairs for key, cell in _classifiers(new).items()},
+    )
+
+
+def _relevant_from(report: Report) -> dict[str, int]:
+    """By collection; without those of a report that does not say it (version 1)."""
+    return {
+        system.key: system.relevant_from
+        for system in report.systems
+        if system.relevant_from is not None
+    }
+
+
+def _unequal(name: str, before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[str]:
+    for about, value in after.items():
+        if about in before and before[about] != value:
+            yield f"{about}: {name} is {before[about]} before and {value} after"
+
+
+def _only_in(one: Collection[_Key], other: Collection[_Key]) -> list[str]:
+    return [_text(key) for key in one if key not in other]
+
+
+def _text(key: _Key) -> str:
+    collection, split, name, protocol = key
+    return f"{collection}/{split} {name} ({protocol.replace('_', ' ')})"
+
+
+def _named(keys: Collection[_Key]) -> str:
+    return ", ".join(dict.fromkeys(f"{key[0]}/{key[1]} {key[2]}" for key in keys)) or "none"

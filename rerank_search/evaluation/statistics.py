@@ -90,6 +90,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+def tally(differences: NDArray[np.float64]) -> tuple[int, int, int]:
+    """How many differences are wins, ties (1e-9 at most) and losses."""
+    ties = int((abs(differences) <= _SAME).sum())
+    losses = int((differences < -_SAME).sum())
+    return len(differences) - ties - losses, ties, losses
+
+
 def compare_all(
     systems: Mapping[str, Sequence[float]], settings: StatisticsSettings
 ) -> list[Comparison]:
@@ -112,9 +119,7 @@ def compare_all(
             interval,
             p,
             p_holm,
-            wins=int((column > _SAME).sum()),
-            ties=int((abs(column) <= _SAME).sum()),
-            losses=int((column < -_SAME).sum()),
+            *tally(column),
         )
         for (a, b), column, interval, p, p_holm in zip(
             pairs,

@@ -60,7 +60,7 @@ class TorchCrossEncoder:
         self._model.max_seq_length = self.max_length
         self._lock = threading.Lock()
         if dtype != "float32":
-            _keep_last_layer_exact(self._network, self.num_labels)
+            _keep_last_layer_exact(name, self._network, self.num_labels)
 
     @property
     def device(self) -> torch.device:
@@ -191,12 +191,18 @@ def _load(name: str, directory: str, device: str | None) -> CrossEncoder:
     return model
 
 
-def _keep_last_layer_exact(network: Any, labels: int) -> None:
+def _keep_last_layer_exact(name: str, network: Any, labels: int) -> None:
     """Have logits computed in float32: in half precision near ones would come out equal."""
     import torch
 
-    layers = [m for m in network.modules() if isinstance(m, torch.nn.Linear)]
-    last = next(layer for layer in reversed(layers) if layer.out_features == labels)
+    linear = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear)]
+    ending = [layer for layer in linear if layer.out_features == labels]
+    if not ending:
+        raise InvalidInputError(
+            f"the model {name!r} has no linear layer that ends in its logits, which half precision "
+            "needs: use dtype='float32'"
+        )
+    last = ending[-1]
     forward = last.forward
 
     def exact(features: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,30 +12,51 @@ from rerank_search.cli.compare import compare
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.report.build import build_report
 from rerank_search.evaluation.report.per_query import write_per_query
-from rerank_search.evaluation.results import Cell, FinishedRun, StatisticsSettings, System
+from rerank_search.evaluation.results import (
+    Cell,
+    FinishedRun,
+    PairCell,
+    StatisticsSettings,
+    System,
+)
 
 
-def report(folder: Path, value: float, queries: int = 10) -> Path:
-    """The folder of a report in which bm25@10 has ``value`` for every query."""
-    cell = Cell(
-        collection="notes",
-        split="test",
-        system=System("bm25", 10, None),
-        queries=[f"q{number}" for number in range(queries)],
-        values={"first_stage": {"nDCG@10": [value] * queries, "MAP": [0.5] * queries}},
-        top={},
-        warnings=[],
-        cost=None,
-    )
+def report(
+    folder: Path,
+    value: float,
+    queries: int = 10,
+    stages: Sequence[str] = ("bm25",),
+    f1: float | None = None,
+    relevant_from: int = 1,
+) -> Path:
+    """The folder of a report in which each stage at 10 has ``value`` for every query."""
+    cells = [
+        Cell(
+            collection="notes",
+            split="test",
+            system=System(stage, 10, None),
+            queries=[f"q{number}" for number in range(queries)],
+            values={"first_stage": {"nDCG@10": [value] * queries, "MAP": [0.5] * queries}},
+            top={},
+            warnings=[],
+            cost=None,
+            relevant_from=relevant_from,
+        )
+        for stage in stages
+    ]
+    pairs = [] if f1 is None else [PairCell("items", "test", "tiny", 4, 2, {"f1": f1}, [], [])]
     run = FinishedRun(
         name="run",
-        cells=[cell],
-        pair_cells=[],
+        cells=cells,
+        pair_cells=pairs,
         measures=["nDCG@10", "MAP"],
         primary="nDCG@10",
         statistics=StatisticsSettings(resamples=1024),
         environment={},
+        sbert_at_k=10,
+        rerankers={},
         query_texts={},
+        qrels={},
         titles=lambda _, ids: ids,
     )
     folder.mkdir()
@@ -76,7 +98,7 @@ def test_a_gain_is_exit_code_0_and_folders_will_do(high: Path, low: Path) -> Non
 
 
 def test_the_measure_that_decides_can_be_chosen(high: Path, low: Path) -> None:
-    result = run(high, low, "--measure", "MAP")
+    result = run(high, low, "--measure", "map")
     assert result.exit_code == 0
     assert "no significant change" in result.stdout
 
@@ -100,3 +122,51 @@ def test_queries_of_one_report_alone_are_counted(high: Path, tmp_path: Path) -> 
 def test_a_file_that_is_no_report_is_wrong_usage(high: Path, tmp_path: Path) -> None:
     # The command line turns this error into exit code 2.
     assert isinstance(run(high, tmp_path / "nowhere").exception, InvalidInputError)
+
+
+def test_what_only_the_earlier_report_has_is_exit_code_1_unless_allowed(
+    high: Path, tmp_path: Path
+) -> None:
+    both = report(tmp_path / "both", 0.5, stages=("bm25", "dense"))
+    result = run(both, high)
+    assert result.exit_code == 1
+    assert "notes/test dense@10 (first stage): only in the report before" in result.stderr
+    assert f"{high} lacks what {both} has (1 in all)" in result.stderr
+    assert "--allow-missing" in run(both, high, "--json").stderr
+    assert run(both, high, "--json").exit_code == 1
+    allowed = run(both, high, "--allow-missing")
+    assert (allowed.exit_code, "may be hidden" in allowed.stderr) == (0, False)
+    assert run(high, both).exit_code == 0
+
+
+def test_a_loss_counts_where_something_missing_is_allowed(low: Path, tmp_path: Path) -> None:
+    both = report(tmp_path / "both", 0.5, stages=("bm25", "dense"))
+    assert run(both, low, "--allow-missing").exit_code == 1
+
+
+def test_labelled_pairs_have_a_table_and_do_not_decide(tmp_path: Path) -> None:
+    before = report(tmp_path / "before", 0.5, f1=0.75)
+    after = report(tmp_path / "after", 0.5, f1=0.25)
+    result = run(before, after)
+    assert result.exit_code == 0
+    row = next(line for line in result.stdout.splitlines() if "items/test" in line)
+    assert row.split() == ["items/test", "tiny", "f1", "0.7500", "0.2500", "-0.5000"]
+    assert "these do not decide" in result.stderr
+    [pair] = json.loads(run(before, after, "--json").stdout)["pairs"]
+    assert (pair["measure"], pair["difference"]) == ("f1", -0.5)
+
+
+def test_reports_of_pairs_alone_are_compared(tmp_path: Path) -> None:
+    before = report(tmp_path / "before", 0.5, stages=(), f1=0.75)
+    result = run(before, report(tmp_path / "after", 0.5, stages=(), f1=0.75))
+    assert result.exit_code == 0
+    assert "+0.0000" in result.stdout
+    assert "nDCG@10" not in result.stdout
+
+
+def test_what_was_set_in_another_way_is_said(high: Path, tmp_path: Path) -> None:
+    result = run(high, report(tmp_path / "graded", 0.5, relevant_from=2))
+    expected = "notes/test: relevant_from is 1 before and 2 after"
+    assert expected in result.stderr.splitlines()
+    shown = run(high, tmp_path / "graded", "--json").stdout
+    assert json.loads(shown)["notes"] == [expected]

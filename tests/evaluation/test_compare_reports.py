@@ -7,10 +7,19 @@ from pathlib import Path
 import pytest
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.compare import Change, compare_reports
+from rerank_search.evaluation.compare import Change, PairChange, compare_reports
 from rerank_search.evaluation.report.build import build_report
 from rerank_search.evaluation.report.per_query import write_per_query
-from rerank_search.evaluation.results import Cell, FinishedRun, StatisticsSettings, System, Values
+from rerank_search.evaluation.results import (
+    Cell,
+    FinishedRun,
+    PairCell,
+    Protocol,
+    RerankerDeclaration,
+    StatisticsSettings,
+    System,
+    Values,
+)
 
 QUERIES = tuple(f"q{number}" for number in range(10))
 HALF = [0.5] * 10
@@ -25,18 +34,27 @@ def written(
     queries: Sequence[str] = QUERIES,
     measures: Sequence[str] = ("nDCG@10",),
     settings: StatisticsSettings = SETTINGS,
+    relevant_from: int = 1,
+    rerankers: Mapping[str, RerankerDeclaration] = {},
+    pairs: Sequence[PairCell] = (),
 ) -> Path:
     """A report on one collection; each system's values are the same by every measure."""
-    cells = [_cell(system, values, queries, measures) for system, values in systems.items()]
+    cells = [
+        _cell(system, values, queries, measures, relevant_from)
+        for system, values in systems.items()
+    ]
     run = FinishedRun(
         name=folder.name,
         cells=cells,
-        pair_cells=[],
+        pair_cells=pairs,
         measures=measures,
         primary=measures[0],
         statistics=settings,
         environment={},
+        sbert_at_k=10,
+        rerankers=rerankers,
         query_texts={},
+        qrels={},
         titles=lambda _, ids: ids,
     )
     folder.mkdir()
@@ -46,14 +64,22 @@ def written(
 
 
 def _cell(
-    system: System, column: Sequence[float], queries: Sequence[str], measures: Sequence[str]
+    system: System,
+    column: Sequence[float],
+    queries: Sequence[str],
+    measures: Sequence[str],
+    relevant_from: int,
 ) -> Cell:
     values: Values = dict.fromkeys(measures, column)
-    first: Values = dict.fromkeys(measures, [0.5] * len(queries))
-    if system.reranker is None:
-        return Cell("notes", "test", system, queries, {"first_stage": values}, {}, [], None)
-    found: dict[str, Values] = {"first_stage": first, "retrieved": values, "sbert": {"map": column}}
-    return Cell("notes", "test", system, queries, found, {}, [], None)  # type: ignore[arg-type]
+    found: dict[Protocol, Values] = {"first_stage": values}
+    if system.reranker is not None:
+        first: Values = dict.fromkeys(measures, [0.5] * len(queries))
+        found = {"first_stage": first, "retrieved": values, "sbert": {"map": column}}
+    return Cell("notes", "test", system, queries, found, {}, [], None, relevant_from)
+
+
+def classified(n_pairs: int = 4, reranker: str = "tiny", **values: float) -> PairCell:
+    return PairCell("items", "test", reranker, n_pairs, 2, values, [], [])
 
 
 BM25 = System("bm25", 10, None)
@@ -81,6 +107,9 @@ def test_a_consistent_loss_is_significant(tmp_path: Path) -> None:
             before=0.5,
             after=0.25,
             difference=-0.25,
+            wins=0,
+            ties=0,
+            losses=10,
             p=2 / 1024,  # All signs as they are, or all turned.
             p_holm=2 / 1024,
             verdict="loss",
@@ -120,11 +149,22 @@ def test_what_the_first_stage_decides_is_compared_once(tmp_path: Path) -> None:
 
 def test_p_values_are_corrected_for_the_rankings_of_one_measure(tmp_path: Path) -> None:
     measures = ("nDCG@10", "MAP")
+    once = [0.75, *HALF[1:]]
     before = written(tmp_path / "before", {BM25: HALF, DENSE: HALF}, measures=measures)
-    after = written(tmp_path / "after", {BM25: WORSE, DENSE: HALF}, measures=measures)
+    after = written(tmp_path / "after", {BM25: WORSE, DENSE: once}, measures=measures)
     found = compare_reports(before, after)
     for measure in measures:
         assert [change.p_holm for change in found.by(measure)] == [2 * 2 / 1024, 1.0]
+
+
+def test_what_did_not_change_on_any_query_is_not_corrected_for(tmp_path: Path) -> None:
+    before = written(tmp_path / "before", {BM25: HALF, RERANKED: HALF, DENSE: HALF})
+    after = written(tmp_path / "after", {BM25: HALF, RERANKED: WORSE, DENSE: HALF})
+    changes = {change.system: change for change in compare_reports(before, after).changes}
+    assert changes["bm25@10+tiny"].p_holm == 2 / 1024
+    for name in ("bm25@10", "dense@10"):
+        assert (changes[name].ties, changes[name].p, changes[name].p_holm) == (10, 1.0, 1.0)
+        assert changes[name].verdict == "no significant change"
 
 
 def test_another_measure_may_decide(tmp_path: Path) -> None:
@@ -132,6 +172,11 @@ def test_another_measure_may_decide(tmp_path: Path) -> None:
     after = written(tmp_path / "after", {BM25: WORSE}, measures=("nDCG@10", "MAP"))
     found = compare_reports(before, after, measure="MAP")
     assert [change.measure for change in found.losses] == ["MAP"]
+
+
+def test_the_measure_that_decides_may_be_spelled_in_any_way(tmp_path: Path) -> None:
+    report = written(tmp_path / "report", {BM25: HALF}, measures=("MAP", "nDCG@10"))
+    assert compare_reports(report, report, measure="ndcg@10").primary == "nDCG@10"
 
 
 def test_a_measure_that_one_report_lacks_is_an_error(tmp_path: Path) -> None:
@@ -198,3 +243,55 @@ def test_a_report_of_a_newer_version_is_an_error(tmp_path: Path) -> None:
     report.write_text(json.dumps(json.loads(report.read_text()) | {"version": 9}))
     with pytest.raises(InvalidInputError, match="version 9"):
         compare_reports(report, report)
+
+
+def test_a_report_that_is_nested_too_deeply_is_an_error(tmp_path: Path) -> None:
+    report = written(tmp_path / "report", {BM25: HALF})
+    report.write_text("[" * 100_000)
+    with pytest.raises(InvalidInputError, match="nested too deeply"):
+        compare_reports(report, report)
+
+
+def test_what_was_set_in_another_way_is_noted(tmp_path: Path) -> None:
+    old = {
+        "tiny": RerankerDeclaration("one", "float32", None, True),
+        "same": RerankerDeclaration("one", "float32", 64, True),
+        "gone": RerankerDeclaration("one", "float32", 64, True),
+    }
+    new = {
+        "tiny": RerankerDeclaration("two", "bfloat16", 256, False),
+        "same": RerankerDeclaration("two", "float32", 64, True),
+    }
+    before = written(tmp_path / "before", {BM25: HALF}, rerankers=old, pairs=[classified(4)])
+    after = written(
+        tmp_path / "after", {BM25: HALF}, rerankers=new, relevant_from=2, pairs=[classified(5)]
+    )
+    assert compare_reports(before, after).notes == [
+        "notes/test: relevant_from is 1 before and 2 after",
+        "tiny: dtype is float32 before and bfloat16 after",
+        "tiny: max_length is None before and 256 after",
+        "tiny: fusion is True before and False after",
+        "items/test tiny (pairs): n_pairs is 4 before and 5 after",
+    ]
+    assert compare_reports(before, before).notes == []
+
+
+def test_what_a_report_of_version_1_does_not_say_is_not_noted(tmp_path: Path) -> None:
+    before = written(tmp_path / "before", {BM25: HALF})
+    data = json.loads(before.read_text()) | {"version": 1}
+    del data["rerankers"], data["sbert_at_k"], data["systems"][0]["relevant_from"]
+    before.write_text(json.dumps(data))
+    declared = {"tiny": RerankerDeclaration("one", "float32", None, True)}
+    after = written(tmp_path / "after", {BM25: HALF}, relevant_from=2, rerankers=declared)
+    found = compare_reports(before, after)
+    assert (found.notes, len(found.changes)) == ([], 1)
+
+
+def test_labelled_pairs_are_listed_without_a_verdict(tmp_path: Path) -> None:
+    old = [classified(f1=0.75, f1_threshold=0.1), classified(reranker="gone", f1=1.0)]
+    before = written(tmp_path / "before", {}, pairs=old)
+    after = written(tmp_path / "after", {}, pairs=[classified(f1=0.5, f1_threshold=0.2)])
+    found = compare_reports(before, after)
+    assert found.pairs == [PairChange("items", "test", "tiny", "f1", 0.75, 0.5, -0.25)]
+    assert (found.changes, found.losses) == ([], [])
+    assert found.only_before == ["items/test gone (pairs)"]

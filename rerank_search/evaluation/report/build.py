@@ -15,6 +15,8 @@ from rerank_search.evaluation.report.schema import (
     SystemReport,
 )
 from rerank_search.evaluation.results import (
+    HONEST,
+    OF_FIRST_STAGE,
     Cell,
     FinishedRun,
     Protocol,
@@ -38,6 +40,8 @@ def build_report(run: FinishedRun) -> Report:
         environment=run.environment,
         measures=run.measures,
         primary=run.primary,
+        sbert_at_k=run.sbert_at_k,
+        rerankers=run.rerankers,
         statistics=run.statistics,
         systems=[_system(cell, run.statistics) for cell in run.cells],
         comparisons=list(_comparisons(run)),
@@ -47,10 +51,9 @@ def build_report(run: FinishedRun) -> Report:
 
 def ranking_name(system: System, protocol: Protocol) -> str:
     """What a ranking is called: what the first stage alone decides has its name, ``bm25@100``."""
-    of_first_stage = protocol in ("first_stage", "oracle")
-    return (
-        System(system.first_stage, system.candidates, None).name if of_first_stage else system.name
-    )
+    if protocol in OF_FIRST_STAGE:
+        return System(system.first_stage, system.candidates, None).name
+    return system.name
 
 
 def _system(cell: Cell, settings: StatisticsSettings) -> SystemReport:
@@ -62,6 +65,7 @@ def _system(cell: Cell, settings: StatisticsSettings) -> SystemReport:
         candidates=cell.system.candidates,
         reranker=cell.system.reranker,
         n_queries=len(cell.queries),
+        relevant_from=cell.relevant_from,
         protocols={protocol: _means(values) for protocol, values in cell.values.items()},
         intervals=_intervals(cell, settings),
         warnings=cell.warnings,
@@ -80,9 +84,9 @@ def _intervals(
     """The intervals of all means at once, so that samples of queries are drawn once."""
     columns = {
         (protocol, measure): column
-        for protocol, values in cell.values.items()
-        if protocol != "sbert"
-        for measure, column in values.items()
+        for protocol in HONEST
+        if protocol in cell.values
+        for measure, column in cell.values[protocol].items()
     }
     found: dict[Protocol, dict[str, tuple[float, float]]] = {}
     bounds = bootstrap_intervals(list(columns.values()), settings)

@@ -19,6 +19,7 @@ from rerank_search.evaluation.report.tables import (
     sbert_table,
     stages_table,
     warnings,
+    worth_table,
 )
 from rerank_search.evaluation.results import FinishedRun
 
@@ -89,6 +90,7 @@ def _folded(report: Report, systems: Sequence[SystemReport]) -> Iterator[tuple[T
         (measures_table(report, systems), ""),
         (comparisons_table(report, systems), ""),
         (sbert_table(systems), notes.SBERT),
+        (worth_table(report, systems), ""),
         (cost_table(systems), ""),
     ):
         if table is not None:

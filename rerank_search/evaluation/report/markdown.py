@@ -15,6 +15,7 @@ from rerank_search.evaluation.report.tables import (
     sbert_table,
     stages_table,
     warnings,
+    worth_table,
 )
 
 
@@ -34,7 +35,9 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
         yield from _table(stages_table(report, systems))
     if collections:
-        yield from (f"- **{name}**: {meaning}" for name, meaning in notes.PROTOCOLS.items())
+        yield from (
+            f"- **{name.replace('_', ' ')}**: {text}" for name, text in notes.PROTOCOLS.items()
+        )
         yield ""
         yield notes.statistics_note(report.statistics)
         yield ""
@@ -55,6 +58,7 @@ def _details(report: Report, key: str, systems: list[SystemReport]) -> Iterator[
         ("all measures", measures_table(report, systems), ""),
         ("comparisons", comparisons_table(report, systems), ""),
         ("sentence-transformers' numbers", sbert_table(systems), notes.SBERT),
+        ("quality against cost", worth_table(report, systems), ""),
         ("cost", cost_table(systems), ""),
     ):
         if table is None:

@@ -13,10 +13,15 @@ RESULTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A document of a ranking, and one line that says what it is."""
+    """A document of a ranking, and one line that says what it is.
+
+    ``grade`` is None where nobody judged it.
+    """
 
     id: str
     title: str
+    grade: int | None
+    relevant: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,16 @@ def _mover(run: FinishedRun, cell: Cell, number: int) -> Mover:
         text=run.query_texts.get(key, {}).get(query, ""),
         before=cell.values["first_stage"][run.primary][number],
         after=cell.values["retrieved"][run.primary][number],
-        results_before=_results(run, key, cell.top["first_stage"][number]),
-        results_after=_results(run, key, cell.top["retrieved"][number]),
+        results_before=_results(run, cell, query, cell.top["first_stage"][number]),
+        results_after=_results(run, cell, query, cell.top["retrieved"][number]),
     )
 
 
-def _results(run: FinishedRun, key: str, ids: Sequence[str]) -> list[Result]:
+def _results(run: FinishedRun, cell: Cell, query: str, ids: Sequence[str]) -> list[Result]:
+    key = f"{cell.collection}/{cell.split}"
+    grades = run.qrels.get(key, {}).get(query, {})
     shown = ids[:RESULTS]
-    return [Result(id, title) for id, title in zip(shown, run.titles(key, shown), strict=True)]
+    return [
+        Result(id, title, grades.get(id), grades.get(id, 0) >= cell.relevant_from)
+        for id, title in zip(shown, run.titles(key, shown), strict=True)
+    ]

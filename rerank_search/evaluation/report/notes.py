@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from rerank_search.evaluation.results import StatisticsSettings
+from collections.abc import Mapping
 
-PROTOCOLS = {
-    "first stage": "the candidates as they were retrieved",
+from rerank_search.evaluation.results import Protocol, StatisticsSettings
+
+PROTOCOLS: Mapping[Protocol, str] = {
+    "first_stage": "the candidates as they were retrieved",
     "retrieved": "the same candidates, reranked: what a user sees",
-    "all positives": (
+    "all_positives": (
         "reranked after the judged positives that the first stage missed were added: "
         "what the reranker is worth by itself"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO, TypeAlias
@@ -88,8 +89,9 @@ def _read(file: TextIO, path: Path) -> PerQuery:
 
 def _number(value: str, path: Path, line: int) -> float:
     try:
-        return float(value)
+        number = float(value)
     except ValueError:
-        raise InvalidInputError(
-            f"{path}, line {line}: {value!r} is no number: evaluate again"
-        ) from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidInputError(f"{path}, line {line}: {value!r} is no number: evaluate again")
+    return number

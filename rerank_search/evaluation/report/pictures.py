@@ -19,23 +19,27 @@ _MARKERS = ("o", "s", "^", "D", "v")
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A plot, what it shows, and the same in words for those who cannot see it."""
+    """A plot, what it shows, and the same in words for those who cannot see it.
+
+    One that is ``wide`` has a row of its own.
+    """
 
     svg: str
     caption: str
     words: str
+    wide: bool = False
 
 
 def collection_pictures(
     run: FinishedRun, cells: Sequence[Cell], systems: Sequence[SystemReport], identity: str
 ) -> list[Picture]:
-    """Quality against depth and against latency, and what reranking changed query by query.
+    """Quality against latency and against depth, and what reranking changed query by query.
 
     ``identity`` begins the ids inside the plots.
     """
     return [
-        *_against_depth(systems, run.primary, f"{identity}-depth"),
         *_against_latency(systems, run.primary, f"{identity}-latency"),
+        *_against_depth(systems, run.primary, f"{identity}-depth"),
         *_query_by_query(run, cells, f"{identity}-delta"),
     ]
 
@@ -93,42 +97,52 @@ def _depth_lines(systems: Sequence[SystemReport], measure: str) -> Iterator[Line
 def _against_latency(
     systems: Sequence[SystemReport], measure: str, identity: str
 ) -> Iterator[Picture]:
-    series: dict[tuple[str, str | None], list[tuple[float, float]]] = {}
+    series: dict[tuple[str, str | None], dict[int, tuple[float, float]]] = {}
     for system in sorted(systems, key=lambda system: system.candidates):
         if system.cost is not None:
-            point = (
+            of_system = series.setdefault((system.first_stage, system.reranker), {})
+            of_system[system.candidates] = (
                 system.cost.latency_ms["total"]["p50"],
                 system.protocols[system.shown][measure],
             )
-            series.setdefault((system.first_stage, system.reranker), []).append(point)
     if not series:
         return
-    depths = ", ".join(f"{depth:,}" for depth in sorted({s.candidates for s in systems}))
-    lines = list(_latency_lines(series))
     yield Picture(
-        plots.latency_plot(lines, measure, identity),
-        f"{measure} against the time of a search with {depths} candidates",
+        plots.latency_plot(list(_latency_lines(series)), measure, identity),
+        f"{measure} against the time of a search; beside the points: candidates",
         "; ".join(
-            f"{line.label}: "
-            + ", ".join(f"{value:.3f} in {time:.0f} ms" for time, value in line.points)
-            for line in lines
+            f"{_system_name(*of)}: "
+            + ", ".join(
+                f"{value:.3f} in {time:.0f} ms with {depth}"
+                for depth, (time, value) in points.items()
+            )
+            for of, points in series.items()
         ),
+        wide=True,
     )
 
 
+def _system_name(stage: str, reranker: str | None) -> str:
+    return stage if reranker is None else f"{stage} + {reranker}"
+
+
 def _latency_lines(
-    series: Mapping[tuple[str, str | None], Sequence[tuple[float, float]]],
+    series: Mapping[tuple[str, str | None], Mapping[int, tuple[float, float]]],
 ) -> Iterator[Line]:
-    """A colour for each reranker, a marker for each first stage."""
+    """A colour for each reranker, a marker for each first stage.
+
+    Depths are named of what is reranked: alone, a first stage takes as long at any of them.
+    """
     rerankers = list(dict.fromkeys(name for _, name in series if name is not None))
     stages = list(dict.fromkeys(stage for stage, _ in series))
     for (stage, reranker), points in series.items():
         yield Line(
-            label=stage if reranker is None else f"{stage} + {reranker}",
-            points=points,
+            label=_system_name(stage, reranker),
+            points=list(points.values()),
             colour=None if reranker is None else rerankers.index(reranker),
             style=":" if reranker is None else "-",
             marker=_MARKERS[stages.index(stage) % len(_MARKERS)],
+            names=[] if reranker is None else [f"{depth}" for depth in points],
         )
 
 

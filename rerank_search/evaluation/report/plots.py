@@ -27,13 +27,17 @@ _INK = "#010203"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A series of (x, y). ``colour`` is a number (None: muted), the rest is matplotlib's."""
+    """A series of (x, y). ``colour`` is a number (None: muted), the rest is matplotlib's.
+
+    ``names`` are written beside the points, one for each, where there are any.
+    """
 
     label: str
     points: Points
     colour: int | None
     style: str = "-"
     marker: str = "o"
+    names: Sequence[str] = ()
 
 
 def depth_plot(lines: Sequence[Line], measure: str, identity: str) -> str:
@@ -50,12 +54,14 @@ def depth_plot(lines: Sequence[Line], measure: str, identity: str) -> str:
 
 
 def latency_plot(lines: Sequence[Line], measure: str, identity: str) -> str:
-    """Quality against the median time of a search."""
-    figure, axes = _axes("median search in milliseconds", measure)
-    axes.set_xscale("log")
+    """Quality against the median time of a search; wide, as there may be many systems."""
+    figure, axes = _axes("median search in milliseconds", measure, width=9.0, height=4.2)
+    from matplotlib.ticker import LogLocator
+
+    axes.set_xscale("log", subs=[])
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
-    axes.xaxis.set_minor_formatter(lambda x, _: "")
-    axes.margins(0.08)
+    axes.margins(0.05, 0.08)
     for line in lines:
         _draw(axes, line)
     _legend(axes, len(lines))
@@ -89,16 +95,16 @@ def precision_recall_plot(curves: Mapping[str, Points], identity: str) -> str:
     return _svg(figure, identity)
 
 
-def _axes(x: str, y: str) -> tuple[Figure, Axes]:
+def _axes(x: str, y: str, width: float = 5.0, height: float = 2.8) -> tuple[Figure, Axes]:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingDependencyError(
             "The plots of report.html need matplotlib: run `pip install 'rerank-search[eval]'`."
         ) from error
-    figure = Figure()
+    figure = Figure(figsize=(width, height))
     axes = figure.add_subplot()
-    _set_margins(figure, legend_rows=0)
+    _set_margins(figure, legend=0)
     axes.set_xlabel(x, color=_INK, fontsize=9)
     axes.set_ylabel(y, color=_INK, fontsize=9)
     axes.tick_params(colors=_INK, labelsize=8.5, width=0.6)
@@ -122,22 +128,28 @@ def _draw(axes: Axes, line: Line) -> None:
         color=colour,
         label=line.label.replace("$", r"\$"),  # no formula
     )
+    for name, point in zip(line.names, line.points, strict=bool(line.names)):
+        axes.annotate(
+            name, point, (0, 5), textcoords="offset points", ha="center", color=_INK, fontsize=7
+        )
 
 
 def _legend(axes: Axes, entries: int) -> None:
     figure = axes.get_figure(root=True)
     if figure is None:
         return
-    _set_margins(figure, legend_rows=math.ceil(entries / 2))
-    figure.legend(loc="lower center", ncols=2, fontsize=8, frameon=False, labelcolor=_INK)
+    columns = int(figure.get_figwidth() // 2.5)
+    _set_margins(figure, legend=0.19 * math.ceil(entries / columns) + 0.1)
+    figure.legend(loc="lower center", ncols=columns, fontsize=8, frameon=False, labelcolor=_INK)
 
 
-def _set_margins(figure: Figure, legend_rows: int) -> None:
+def _set_margins(figure: Figure, legend: float) -> None:
     """Leave room for a legend below; in inches, as the layout engines would take much longer."""
-    legend = 0.19 * legend_rows + (0.1 if legend_rows else 0)
-    height = 2.8 + legend
-    figure.set_size_inches(5.0, height)
-    figure.subplots_adjust(0.13, (0.45 + legend) / height, 0.96, 1 - 0.1 / height)
+    width, height = figure.get_figwidth(), figure.get_figheight() + legend
+    figure.set_figheight(height)
+    figure.subplots_adjust(
+        0.65 / width, (0.45 + legend) / height, 1 - 0.2 / width, 1 - 0.1 / height
+    )
 
 
 def _svg(figure: Figure, identity: str) -> str:

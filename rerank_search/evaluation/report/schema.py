@@ -12,10 +12,15 @@ from pydantic import BaseModel, ConfigDict
 
 from rerank_search.declared import validated
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.results import Cost, Protocol, StatisticsSettings
+from rerank_search.evaluation.results import (
+    Cost,
+    Protocol,
+    RerankerDeclaration,
+    StatisticsSettings,
+)
 
 FORMAT = "rerank-search-report"
-VERSION = 1
+VERSION = 2
 NAME = "report.json"
 
 
@@ -28,7 +33,8 @@ class SystemReport(_Record):
 
     ``intervals`` are bootstrap confidence intervals [low, high] of the means; the ``sbert``
     protocol has none. ``first_stage`` and ``candidates`` say what was reranked, ``reranker`` by
-    what (None: by nothing).
+    what (None: by nothing). ``relevant_from`` is the lowest grade that counts as relevant (None:
+    version 1 did not say it).
     """
 
     collection: str
@@ -38,6 +44,7 @@ class SystemReport(_Record):
     candidates: int
     reranker: str | None
     n_queries: int
+    relevant_from: int | None = None
     protocols: Mapping[Protocol, Mapping[str, float]]
     intervals: Mapping[Protocol, Mapping[str, tuple[float, float]]]
     warnings: Sequence[str]
@@ -96,15 +103,21 @@ class PairReport(_Record):
 
 
 class Report(_Record):
-    """Everything that a run found, in figures and ids: no text of a collection."""
+    """Everything that a run found, in figures and ids: no text of a collection.
+
+    ``sbert_at_k`` is the cut-off of the ``sbert`` figures, and ``rerankers`` says by the name in
+    the tables how each reranker was run. A report of version 1 has neither.
+    """
 
     format: Literal["rerank-search-report"] = "rerank-search-report"
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 2
     name: str
     created: datetime
     environment: Mapping[str, str]
     measures: Sequence[str]
     primary: str
+    sbert_at_k: int | None = None
+    rerankers: Mapping[str, RerankerDeclaration] = {}
     statistics: StatisticsSettings
     systems: Sequence[SystemReport]
     comparisons: Sequence[ComparisonReport]
@@ -148,6 +161,13 @@ def read_report(path: Path) -> Report:
     version of this package.
     """
     path = report_path(path)
+    try:
+        return _report(path)
+    except RecursionError:
+        raise InvalidInputError(f"{path} is nested too deeply: evaluate again") from None
+
+
+def _report(path: Path) -> Report:
     try:
         data: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from rerank_search.evaluation.report.schema import Report, SystemReport, significant
-from rerank_search.evaluation.results import Protocol
+from rerank_search.evaluation.results import HONEST, Protocol
 
 Mark: TypeAlias = Literal["", "▲", "▼"]
 
-HONEST: tuple[Protocol, ...] = ("first_stage", "retrieved", "all_positives", "oracle")
 NONE = "–"
 
 
@@ -131,6 +130,30 @@ def cost_table(systems: Sequence[SystemReport]) -> Table | None:
         "searches",
     ]
     caption = "What a search takes: p50 / p95 / p99 of its stages, one search after the other"
+    return Table(caption, header, rows) if rows else None
+
+
+def worth_table(report: Report, systems: Sequence[SystemReport]) -> Table | None:
+    """Quality against the time of a search, fastest first; None where nothing was measured."""
+    measured = [
+        (system.cost.latency_ms["total"], system.protocols[system.shown][report.primary], system)
+        for system in systems
+        if system.cost is not None
+    ]
+    rows: list[list[Entry]] = []
+    best = -1.0
+    for total, quality, system in sorted(measured, key=lambda row: (row[0]["p50"], -row[1])):
+        rows.append(
+            [
+                Entry(system.name),
+                Entry(_number(quality)),
+                *(Entry(f"{total[name]:,.1f}") for name in ("p50", "p95")),
+                Entry("yes" if quality > best else ""),
+            ]
+        )
+        best = max(best, quality)
+    header = ["system", report.primary, "p50 ms", "p95 ms", "better than all faster ones"]
+    caption = f"{report.primary} against the time of a search, fastest first"
     return Table(caption, header, rows) if rows else None
 
 

@@ -13,6 +13,7 @@ from rerank_search.evaluation.results import (
     FinishedRun,
     PairCell,
     Protocol,
+    RerankerDeclaration,
     StatisticsSettings,
     System,
     Values,
@@ -53,6 +54,7 @@ def make_cell(depth: int, reranker: str | None, **changes: Any) -> Cell:
         "top": top,
         "warnings": ["1 query has no text (first: queries.jsonl, line 3)"],
         "cost": make_cost(depth, reranker),
+        "relevant_from": 1,
     }
     return Cell(**(arguments | changes))
 
@@ -85,7 +87,10 @@ def make_run(cells: Sequence[Cell], **changes: Any) -> FinishedRun:
         "primary": "nDCG@10",
         "statistics": SETTINGS,
         "environment": {"python": "3.11"},
+        "sbert_at_k": 10,
+        "rerankers": {"tiny": RerankerDeclaration("tiny-model", "float32", 64, True)},
         "query_texts": {"notes/test": TEXTS},
+        "qrels": {"notes/test": {"q1": {"d": 2, "c": 0}}},
         "titles": titles_of,
     }
     return FinishedRun(**(arguments | changes))

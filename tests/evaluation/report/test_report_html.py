@@ -57,15 +57,25 @@ def test_tables_and_plots_have_names_and_headers(finished: FinishedRun) -> None:
         assert all(header.get("scope") in ("row", "col") for header in table.iter("th"))
     figures = list(root.iter("figure"))
     assert [figure.findtext("figcaption") for figure in figures] == [
+        "nDCG@10 against the time of a search; beside the points: candidates",
         "nDCG@10 against the number of bm25 candidates",
-        "nDCG@10 against the time of a search with 10, 20 candidates",
         "bm25@20+tiny minus its first stage, query by query",
         "Precision against recall on items/test",
     ]
     words = [figure.find("div").get("aria-label", "") for figure in figures]  # type: ignore[union-attr]
-    assert "tiny, retrieved: 0.833 at 10, 0.833 at 20" in words[0]
-    assert "bm25 + tiny: 0.833 in 12 ms, 0.833 in 22 ms" in words[1]
+    assert "bm25 + tiny: 0.833 in 12 ms with 10, 0.833 in 22 ms with 20" in words[0]
+    assert "tiny, retrieved: 0.833 at 10, 0.833 at 20" in words[1]
     assert words[2] == "2 queries gained, 1 lost, 0 stayed as they were."
+
+
+def test_depths_are_written_beside_the_points_of_what_is_reranked_alone(
+    cell: Callable[..., Cell], run: Callable[..., FinishedRun]
+) -> None:
+    cells = [cell(depth, reranker) for depth in (30, 70) for reranker in (None, "tiny")]
+    root = ElementTree.fromstring(page_of(run(cells)))
+    [against_time] = [figure for figure in root.iter("figure") if figure.get("class") == "wide"]
+    texts = [text.text for text in against_time.iter("text")]
+    assert (texts.count("30"), texts.count("70")) == (1, 1)
 
 
 def test_one_depth_needs_no_plot_of_depths(
@@ -84,6 +94,23 @@ def test_the_queries_that_moved_most_come_with_their_first_results(finished: Fin
     assert [result.id for result in gains[0].results_after] == ["d", "c", "b"]
     assert gains[0].results_after[0].title == "title of notes/test d & <b>more</b>"
     assert gains[1].results_after == []
+
+
+def test_of_the_results_shown_it_is_said_whether_they_are_relevant(
+    cell: Callable[..., Cell], run: Callable[..., FinishedRun]
+) -> None:
+    qrels = {"notes/test": {"q1": {"d": 2, "c": 1}}}
+    finished = run([cell(10, "tiny", relevant_from=2)], qrels=qrels)
+    results = movers(finished, finished.cells[0])[0][0].results_after
+    assert [(result.id, result.grade, result.relevant) for result in results] == [
+        ("d", 2, True),
+        ("c", 1, False),
+        ("b", None, False),
+    ]
+    root = ElementTree.fromstring(page_of(finished))
+    shown = [" ".join("".join(item.itertext()).split()) for item in root.iter("li")]
+    for ending in ("d relevant (2)", "c not relevant (1)", "b not judged"):
+        assert [text for text in shown if text.endswith(ending)]
 
 
 def test_a_run_without_anything_is_a_page(run: Callable[..., FinishedRun]) -> None:

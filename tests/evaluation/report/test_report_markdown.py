@@ -48,6 +48,21 @@ def test_there_is_a_table_of_each_kind(finished: FinishedRun) -> None:
     assert "- python: 3.11" in text
 
 
+def test_quality_is_set_against_cost_fastest_first(
+    cell: Callable[..., Cell], run: Callable[..., FinishedRun]
+) -> None:
+    cells = [cell(depth, reranker) for depth in (20, 10) for reranker in ("tiny", None)]
+    text = markdown(build_report(run(cells)))
+    table = text[text.index("fastest first:") :]
+    assert rows(table, "| bm25")[:4] == [
+        "| bm25@20 | 0.500 | 2.0 | 4.0 | yes |",
+        "| bm25@10 | 0.500 | 2.0 | 4.0 |  |",
+        "| bm25@10+tiny | 0.833 | 12.0 | 24.0 | yes |",
+        "| bm25@20+tiny | 0.833 | 22.0 | 44.0 |  |",
+    ]
+    assert "fastest first" not in markdown(build_report(run([cell(10, "tiny", cost=None)])))
+
+
 def test_a_warning_of_all_systems_of_a_collection_is_said_once(finished: FinishedRun) -> None:
     text = markdown(build_report(finished))
     assert rows(text, "- notes/test") == [

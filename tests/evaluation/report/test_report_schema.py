@@ -32,8 +32,35 @@ def test_a_report_is_read_as_it_was_written(written: Path, finished: FinishedRun
 
 def test_the_file_says_its_format_and_has_protocols_by_name(written: Path) -> None:
     data = json.loads(written.read_text())
-    assert (data["format"], data["version"]) == ("rerank-search-report", 1)
+    assert (data["format"], data["version"]) == ("rerank-search-report", 2)
     assert data["systems"][1]["protocols"]["all_positives"]["nDCG@10"] == 1.0
+
+
+def test_the_file_has_what_its_figures_depend_on(written: Path) -> None:
+    data = json.loads(written.read_text())
+    assert [system["relevant_from"] for system in data["systems"]] == [1, 1, 1, 1]
+    assert data["sbert_at_k"] == 10
+    assert data["rerankers"] == {
+        "tiny": {"model": "tiny-model", "dtype": "float32", "max_length": 64, "fusion": True}
+    }
+
+
+def test_a_report_of_version_1_is_read(written: Path) -> None:
+    data = json.loads(written.read_text()) | {"version": 1}
+    del data["sbert_at_k"], data["rerankers"]
+    for system in data["systems"]:
+        del system["relevant_from"]
+    written.write_text(json.dumps(data))
+    report = read_report(written)
+    assert (report.sbert_at_k, report.rerankers) == (None, {})
+    assert {system.relevant_from for system in report.systems} == {None}
+
+
+def test_a_report_that_is_nested_too_deeply_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(InvalidInputError, match=r"report\.json is nested too deeply"):
+        read_report(path)
 
 
 def test_a_folder_stands_for_the_report_in_it(written: Path) -> None:
@@ -54,8 +81,8 @@ def test_another_file_is_no_report(tmp_path: Path, text: str) -> None:
 
 
 def test_a_newer_version_says_to_upgrade(written: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"has version 2, .* upgrade rerank-search"):
-        read_report(changed(written, version=2))
+    with pytest.raises(InvalidInputError, match=r"has version 3, .* upgrade rerank-search"):
+        read_report(changed(written, version=3))
 
 
 def test_a_damaged_value_is_named_by_its_key(written: Path) -> None:

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from rerank_search.evaluation.report.build import build_report
+from rerank_search.evaluation.report.markdown import markdown
+from rerank_search.evaluation.results import Cell, FinishedRun, StatisticsSettings
+
+EVAL = Path(__file__).parents[3] / "eval"
+
+
+@pytest.fixture
+def publish(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """eval/publish.py, which is a script."""
+    monkeypatch.syspath_prepend(EVAL)
+    import publish
+
+    return publish
+
+
+def test_the_cards_figures_are_judged_by_the_reports_own_confidence(
+    publish: ModuleType, cell: Callable[..., Cell], run: Callable[..., FinishedRun]
+) -> None:
+    queries = [f"q{number}" for number in range(10)]
+    zeros, ones = {"nDCG@10": [0.0] * 10}, {"nDCG@10": [1.0] * 10}
+    found = {"first_stage": zeros, "oracle": ones, "retrieved": ones, "all_positives": ones}
+    cells = [cell(10, "tiny", queries=queries, values=found)]
+
+    def figures(confidence: float) -> str:
+        settings = StatisticsSettings(resamples=1024, confidence=confidence)
+        report = build_report(run(cells, measures=["nDCG@10"], statistics=settings))
+        return str(publish.figures(report, "tiny"))
+
+    for confidence, level, shown in (
+        (0.95, "p < 0.05.", "**+1.000 (p = 0.002)**"),
+        (0.999, "p < 0.001.", " +1.000 (p = 0.002) "),
+    ):
+        assert level in figures(confidence)
+        assert shown in figures(confidence)
+    assert "trained" not in figures(0.95)
+
+
+def test_a_published_report_is_whole_or_as_it_was(
+    publish: ModuleType, finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = build_report(finished)
+    folder, results = tmp_path / "run", tmp_path / "results"
+    folder.mkdir()
+    results.mkdir()
+    (folder / "report.json").write_text(report.model_dump_json())
+    (folder / "report.md").write_text(markdown(report), encoding="utf-8")
+    # Another name of what was published before: it keeps the old text where the file is replaced.
+    (results / "a run.md").write_text("published before")
+    (results / "other name").hardlink_to(results / "a run.md")
+    monkeypatch.setattr(publish, "RESULTS", results)
+    monkeypatch.setattr(sys, "argv", ["publish.py", str(folder)])
+    publish.main()
+    assert (results / "a run.md").read_text(encoding="utf-8") == markdown(report)
+    assert (results / "other name").read_text() == "published before"
+    assert json.loads((results / "a run.json").read_text())["version"] == 2
+    assert len(list(results.iterdir())) == 3
