@@ -16,24 +16,24 @@ QUERIES_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """One query's candidates, in the total order, with their documents where there is a corpus.
+    """One query's candidates, in the total order, with their documents if they are reranked.
 
     ``retrieved`` is the first stage's ranking, ``missed`` the judged positives that are not in
-    it, with the scores of both first stages. ``unknown`` counts retrieved ids without a document.
+    it, with the scores of both first stages. ``unknown`` are retrieved ids that the corpus has not.
     """
 
     query: str
     retrieved: Sequence[Hit]
     missed: Sequence[Hit]
-    unknown: int
+    unknown: Sequence[str]
 
 
 class CandidateSource:
     """Candidates of one first stage at one depth: an index's own, or a run of the collection.
 
     Documents that the collection excludes for a query are left out before the depth is counted.
-    ``with_missed`` also gives the positives that were missed, ``with_scores`` completes every
-    candidate's stage scores, as a fusion needs them.
+    ``reranked`` also gives the documents and the positives that were missed, ``with_scores``
+    completes every candidate's stage scores, as a fusion needs them.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class CandidateSource:
         first_stage: str,
         depth: int,
         *,
-        with_missed: bool,
+        reranked: bool,
         with_scores: bool,
     ) -> None:
         self._collection = collection
@@ -51,7 +51,7 @@ class CandidateSource:
         self._run = collection.runs.get(first_stage)
         self._retriever = None if self._run or index is None else index.retriever(first_stage)
         self._depth = depth
-        self._with_missed = with_missed
+        self._reranked = reranked
         self._with_scores = with_scores
 
     def candidates(self, queries: Sequence[str]) -> Iterator[Candidates]:
@@ -63,19 +63,20 @@ class CandidateSource:
         texts = [texts_of.get(query, "") for query in known]
         rankings = self._retrieved(known, texts)
         missed = [
-            self._missed(query, hits) if self._with_missed else []
+            self._missed(query, hits) if self._reranked else []
             for query, hits in zip(known, rankings, strict=True)
         ]
         found = dict(zip(known, zip(rankings, missed, strict=True), strict=True))
-        if self._index is not None:
+        if self._index is not None and (self._reranked or self._run is not None):
             completed = self._complete(self._index, texts, rankings, missed)
             done = dict(zip(known, completed, strict=True))
         else:
-            done = found
+            done = found  # what an index finds is in it
         for query in queries:
             hits, missing = done.get(query, ([], []))
-            unknown = len(found[query][0]) - len(hits) if query in found else 0
-            yield Candidates(query, hits, missing, unknown)
+            there = {hit.id for hit in hits}
+            ranking, _ = found.get(query, ([], []))
+            yield Candidates(query, hits, missing, [h.id for h in ranking if h.id not in there])
 
     def _retrieved(self, queries: Sequence[str], texts: Sequence[str]) -> list[list[Hit]]:
         excluded = [self._collection.excluded.get(query, frozenset()) for query in queries]
@@ -121,6 +122,8 @@ class CandidateSource:
             ]
             for lists in (rankings, missed)
         )
+        if not self._reranked:
+            return list(zip(retrieved, added, strict=True))
         if self._with_scores:
             both = [[*one, *other] for one, other in zip(retrieved, added, strict=True)]
             both = index.stage_scores(texts, both)

@@ -7,14 +7,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rerank_search.evaluation.candidates import QUERIES_AT_ONCE, Candidates, CandidateSource
-from rerank_search.evaluation.collection import Collection
+from rerank_search.evaluation.collection import Collection, Finding
 from rerank_search.evaluation.formats.runs import run_lines
 from rerank_search.evaluation.measures import Scorer
 from rerank_search.evaluation.protocols import Ranking, first_stage_rankings, reranked_rankings
 from rerank_search.evaluation.results import Cell, Protocol, System
 from rerank_search.evaluation.sbert_protocol import of_candidates, of_samples
 from rerank_search.evaluation.second_stages import SecondStage
-from rerank_search.files import atomic_file
+from rerank_search.files import atomic_file, disk_errors
 from rerank_search.index import Index
 from rerank_search.searcher import passage
 
@@ -46,27 +46,24 @@ def evaluate_cell(
         index,
         system.first_stage,
         system.candidates,
-        with_missed=second is not None,
+        reranked=second is not None,
         with_scores=second is not None and second.fusion is not None,
     )
-    queries = list(collection.qrels)
     figures = _Figures()
-    with _run_files(runs, system, reranked=second is not None) as write:
-        for start in range(0, len(queries), QUERIES_AT_ONCE):
-            chunk = list(source.candidates(queries[start : start + QUERIES_AT_ONCE]))
-            tick = _fractions(progress, len(chunk))
-            logits = _logits(second, collection, chunk, tick) if second else None
+    with _run_files(runs, system) as write:
+        for chunk in _chunks(source, list(collection.qrels)):
+            logits = _logits(second, collection, chunk, _fractions(progress, len(chunk)))
             rankings = _rankings(collection, chunk, second, logits)
             for protocol, of_query in rankings.items():
                 figures.add(protocol, scorer.score(_ids(of_query)))
                 write(protocol, of_query)
             figures.keep_top(rankings)
+            figures.unknown += [(one.query, id) for one in chunk for id in one.unknown]
             if second is not None and logits is not None and collection.samples is None:
                 activated = second.activation
                 figures.add(
                     "sbert", of_candidates(collection, chunk, logits, activated, at_k=sbert_at_k)
                 )
-            figures.unknown += sum(one.unknown for one in chunk)
     if second is not None and collection.samples is not None:
         for values in of_samples(collection, second, at_k=sbert_at_k):
             figures.add("sbert", values)
@@ -74,12 +71,24 @@ def evaluate_cell(
         collection=collection.name,
         split=collection.split,
         system=system,
-        queries=queries,
+        queries=list(collection.qrels),
         values=figures.values,
         top=figures.top,
-        warnings=[*map(str, collection.findings), *figures.warnings()],
+        warnings=_unknown(figures.unknown, collection, system.first_stage),
         cost=None,
+        relevant_from=collection.relevant_from,
     )
+
+
+def run_files(folder: Path, system: System) -> dict[Protocol, Path]:
+    """Where the system's rankings are written, by protocol."""
+    wanted = RUN_PROTOCOLS[:1] if system.reranker is None else RUN_PROTOCOLS[1:]
+    return {protocol: folder / f"{system.name}.{protocol}.trec" for protocol in wanted}
+
+
+def _chunks(source: CandidateSource, queries: Sequence[str]) -> Iterator[list[Candidates]]:
+    for start in range(0, len(queries), QUERIES_AT_ONCE):
+        yield list(source.candidates(queries[start : start + QUERIES_AT_ONCE]))
 
 
 class _Figures:
@@ -88,7 +97,7 @@ class _Figures:
     def __init__(self) -> None:
         self.values: dict[Protocol, dict[str, list[float]]] = {}
         self.top: dict[Protocol, list[list[str]]] = {}
-        self.unknown = 0
+        self.unknown: list[tuple[str, str]] = []
 
     def add(self, protocol: Protocol, found: Mapping[str, Mapping[str, float]]) -> None:
         for of_query in found.values():
@@ -100,10 +109,17 @@ class _Figures:
             for ranking in rankings.get(protocol, {}).values():
                 self.top.setdefault(protocol, []).append([id for id, _ in ranking[:TOP]])
 
-    def warnings(self) -> list[str]:
-        if not self.unknown:
-            return []
-        return [f"{self.unknown:,} results of the run are not in the corpus, and were left out"]
+
+def _unknown(
+    results: Sequence[tuple[str, str]], collection: Collection, first_stage: str
+) -> list[str]:
+    """The results of a run that are not in the corpus, as at most one warning."""
+    if not results:
+        return []
+    query, id = results[0]
+    first = f"{collection.located_in_run(first_stage, query, id)}: document {id!r}"
+    what = "results of the run are not in the corpus, and were left out"
+    return [str(Finding(what, len(results), first))]
 
 
 def _rankings(
@@ -129,12 +145,15 @@ def _ids(rankings: Mapping[str, Ranking]) -> dict[str, list[str]]:
 
 
 def _logits(
-    second: SecondStage,
+    second: SecondStage | None,
     collection: Collection,
     chunk: Sequence[Candidates],
     progress: Callable[[int, int], None],
-) -> list[dict[str, float]]:
-    """By document id, the logits of each query's candidates."""
+) -> list[dict[str, float]] | None:
+    """By document id, the logits of each query's candidates; None without a reranker."""
+    if second is None:
+        progress(0, 0)
+        return None
     hits = [[*candidates.retrieved, *candidates.missed] for candidates in chunk]
     pairs = [
         (collection.queries[candidates.query], passage(hit))
@@ -148,23 +167,22 @@ def _logits(
 
 
 def _fractions(progress: Callable[[float], None], queries: int) -> Callable[[int, int], None]:
-    return lambda done, pairs: progress(queries * done / max(pairs, 1))
+    return lambda done, pairs: progress(queries * done / pairs if pairs else queries)
 
 
 @contextmanager
 def _run_files(
-    folder: Path | None, system: System, *, reranked: bool
+    folder: Path | None, system: System
 ) -> Iterator[Callable[[Protocol, Mapping[str, Ranking]], None]]:
     """Writes rankings as they come; the files appear when all of them are written."""
     if folder is None:
         yield lambda _protocol, _rankings: None
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = RUN_PROTOCOLS[1:] if reranked else RUN_PROTOCOLS[:1]
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         files = {}
-        for protocol in wanted:
-            path = folder / f"{system.name}.{protocol}.trec"
+        for protocol, path in run_files(folder, system).items():
             temporary = stack.enter_context(atomic_file(path))
             files[protocol] = stack.enter_context(temporary.open("w", encoding="utf-8"))
 

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from rerank_search import __version__
 from rerank_search.corpora.definition import IndexSettings
-from rerank_search.errors import InvalidInputError
+from rerank_search.errors import (
+    IndexCorruptedError,
+    IndexFormatError,
+    IndexNotFoundError,
+    InvalidInputError,
+)
+from rerank_search.files import disk_errors
 from rerank_search.index import Index
 from rerank_search.models.registry import fingerprint, resolve_encoder
 from rerank_search.storage.manifest import Manifest
 from rerank_search.types import Document, JsonValue
+
+logger = logging.getLogger(__name__)
 
 
 def content_key(documents: Iterator[Document], settings: IndexSettings) -> str:
@@ -56,32 +69,72 @@ def open_corpus_index(
     folder: Path,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Index, str]:
-    """The index of the documents, to be read, and its content key.
+    """The index of the documents of the collection ``name``, to be read, and its content key.
 
-    Built below ``folder`` unless it is there; a build that was interrupted goes on. Raises
-    InvalidInputError for a corpus without documents, IndexLockedError where another process is
-    building the same one, and what reading the documents raises.
+    Built below ``folder`` unless it is there; a build that was interrupted goes on, that of
+    another process is waited for, and a damaged index is built anew. Raises InvalidInputError for
+    a corpus without documents, and what reading the documents raises.
     """
     key = content_key(documents(), settings)
-    path = folder / f"{name}-{key}"
-    if not path.exists():
-        _build(path, documents(), settings, progress)
-    return Index.open(path, encoder=settings.encoder or None, read_only=True), key
+    path = folder / key
+    index = _usable(path, settings, read_only=True)
+    if index is None:
+        with _only_builder(path):
+            index = _usable(path, settings, read_only=True)  # built while this one waited
+            if index is None:
+                _build(name, path, documents(), settings, progress)
+                index = Index.open(path, encoder=settings.encoder or None, read_only=True)
+    return index, key
+
+
+@contextmanager
+def _only_builder(path: Path) -> Iterator[None]:
+    """One process at a time; the system takes the lock from one that was killed."""
+    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.warning("another process is building %s: waiting for it", path)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _build(
+    name: str,
     path: Path,
     documents: Iterator[Document],
     settings: IndexSettings,
     progress: Callable[[int], None] | None,
 ) -> None:
+    _remove_damaged(path)
     unfinished = path.with_name(f"{path.name}.building")
-    with (
-        Index.open(unfinished)
-        if unfinished.exists()
-        else settings.create_index(unfinished) as index
-    ):
+    index = _usable(unfinished, settings, read_only=False)
+    if index is None:
+        _remove_damaged(unfinished)
+        index = settings.create_index(unfinished)
+    with index:
         index.add(documents, progress=progress)
         if len(index) == 0:
-            raise InvalidInputError(f"the corpus of {path.name.rpartition('-')[0]} is empty")
-    unfinished.rename(path)
+            raise InvalidInputError(f"the corpus of {name} is empty")
+    with disk_errors(path):
+        unfinished.rename(path)
+
+
+def _usable(path: Path, settings: IndexSettings, *, read_only: bool) -> Index | None:
+    """The index; None where there is none, or a damaged one."""
+    try:
+        return Index.open(path, encoder=settings.encoder or None, read_only=read_only)
+    except (IndexNotFoundError, IndexCorruptedError, IndexFormatError):
+        return None
+
+
+def _remove_damaged(path: Path) -> None:
+    if path.exists():
+        logger.warning("the index %s is damaged: it is built anew", path)
+        with disk_errors(path):
+            shutil.rmtree(path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
@@ -15,21 +16,27 @@ from pydantic import TypeAdapter, ValidationError
 
 from rerank_search import __version__
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.cell import evaluate_cell
+from rerank_search.evaluation.cell import evaluate_cell, run_files
 from rerank_search.evaluation.classification import classification_values, precision_recall_curve
-from rerank_search.evaluation.collection import Collection, LabelledPairs
-from rerank_search.evaluation.consistency import dangling, inexpressible
+from rerank_search.evaluation.collection import Collection, LabelledPairs, Qrels
+from rerank_search.evaluation.consistency import cut_too_deep, dangling, inexpressible
 from rerank_search.evaluation.corpus_index import open_corpus_index, open_existing_index
 from rerank_search.evaluation.cost import measure_cost
 from rerank_search.evaluation.environment import environment
 from rerank_search.evaluation.experiment import Experiment, RerankerSettings
-from rerank_search.evaluation.loading import by_hash, load_collection
+from rerank_search.evaluation.loading import by_hash, load_collections
 from rerank_search.evaluation.measures import Scorer, canonical
 from rerank_search.evaluation.report.schema import Report
 from rerank_search.evaluation.report.write import write_report
-from rerank_search.evaluation.results import Cell, FinishedRun, PairCell, System
-from rerank_search.evaluation.second_stages import SecondStages, identity
-from rerank_search.files import atomic_write_bytes
+from rerank_search.evaluation.results import (
+    Cell,
+    FinishedRun,
+    PairCell,
+    RerankerDeclaration,
+    System,
+)
+from rerank_search.evaluation.second_stages import SecondStages, device, identity
+from rerank_search.files import atomic_write_bytes, disk_errors
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,12 +62,15 @@ def evaluate(experiment: Experiment, output: Path, *, progress: Progress = quiet
     Cells that a run before this one has finished in ``output`` are taken from there; pairs that
     a model has scored before, in whatever run, are not scored again. Indexes and scores are kept
     in ``Settings().cache``. Raises InvalidInputError for what cannot be evaluated, before
-    anything is computed of it, and what models and indexes raise.
+    anything is computed, StorageFullError and IndexReadOnlyError where ``output`` cannot be
+    written, and what models and indexes raise.
     """
     with ExitStack() as stack:
         run = _Run(experiment, output, progress, stack)
-        loaded = [load_collection(settings) for settings in experiment.collections]
+        loaded = load_collections(experiment)
         _check_names(loaded)
+        _check_rerankers(loaded, experiment)
+        _prepare(output)
         cells: list[Cell] = []
         pair_cells: list[PairCell] = []
         for collection, settings in zip(loaded, experiment.collections, strict=True):
@@ -90,15 +100,18 @@ class _Run:
         stack.callback(self._second.close)
         self._indexes: dict[str, Index] = {}
         self._queries: dict[str, dict[str, str]] = {}
+        self._qrels: dict[str, Qrels] = {}
 
     def ranked(self, collection: Collection, existing: Path | None) -> Iterator[Cell]:
         """The cells of a collection to be searched, in an index that exists or in its own."""
         experiment = self._experiment
         index, content = self._indexed(collection, existing)
         name = _name(collection)
+        self._qrels[name] = collection.qrels
         self._queries[name] = {
             query: text for query, text in collection.queries.items() if query in collection.qrels
         }
+        findings = [str(finding) for finding in collection.findings]
         warnings = [] if index is None else dangling(collection, index)
         runs: Path | None = self._output / "runs" / f"{collection.name}-{collection.split}"
         if problem := inexpressible(collection, index):
@@ -107,15 +120,7 @@ class _Run:
         rerankers = [None, *(experiment.rerankers if index is not None else ())]
         if index is None and experiment.rerankers:
             warnings.append("there are no documents, so that nothing could be reranked")
-        content += _digest(
-            name,
-            [str(finding) for finding in collection.findings],
-            [astuple(sample) for sample in collection.samples()] if collection.samples else None,
-            collection.queries,
-            collection.qrels,
-            collection.relevant_from,
-            _sorted(collection),
-        )
+        content += _content(collection)
         for reranker in rerankers:
             for stage in (*collection.runs, *own):
                 for depth in experiment.candidates:
@@ -124,19 +129,20 @@ class _Run:
                         self._key(content, collection, system, reranker),
                         Cell,
                         partial(self._cell, collection, index, system, reranker, runs),
+                        partial(_is_whole, collection=collection, runs=runs),
                     )
-                    yield replace(cell, warnings=[*cell.warnings, *warnings])
+                    about = [*findings, *cell.warnings, *warnings]
+                    about += cut_too_deep(self._measures, depth)
+                    yield replace(cell, warnings=about)
 
     def classified(self, pairs: LabelledPairs) -> Iterator[PairCell]:
         """The cells of labelled pairs."""
-        if not self._experiment.rerankers:
-            raise InvalidInputError(
-                f"{pairs.name} has labelled pairs, which only a reranker can classify: name one"
-            )
+        findings = [str(finding) for finding in pairs.findings]
         content = _digest(_name(pairs), pairs.pairs, pairs.labels)
         for reranker in self._experiment.rerankers:
             key = _digest(__version__, content, reranker.label, identity(reranker))
-            yield self._stored(key, PairCell, partial(self._pair_cell, pairs, reranker))
+            cell = self._stored(key, PairCell, partial(self._pair_cell, pairs, reranker))
+            yield replace(cell, warnings=findings)
 
     def finished(self, cells: Sequence[Cell], pair_cells: Sequence[PairCell]) -> FinishedRun:
         """Everything for the report."""
@@ -151,7 +157,12 @@ class _Run:
                 f"{reranker.label} ({reranker.model}, {reranker.dtype})"
                 for reranker in self._experiment.rerankers
             ),
+            sbert_at_k=self._experiment.sbert_at_k,
+            rerankers={
+                reranker.label: _declaration(reranker) for reranker in self._experiment.rerankers
+            },
             query_texts=self._queries,
+            qrels=self._qrels,
             titles=self._titles,
         )
 
@@ -198,19 +209,24 @@ class _Run:
             self._measures,
             experiment.sbert_at_k,
             experiment.cost_queries,
+            device(reranker) if reranker is not None and experiment.cost_queries else None,
         )
 
-    def _stored(self, key: str, kind: type[Result], compute: Callable[[], Result]) -> Result:
+    def _stored(
+        self,
+        key: str,
+        kind: type[Result],
+        compute: Callable[[], Result],
+        whole: Callable[[Result], bool] = lambda _: True,
+    ) -> Result:
         """The result in the file of that key, or computed now and kept there."""
         adapter = TypeAdapter(kind)
         path = self._output / "cells" / f"{key}.json"
-        if path.exists():
-            try:
-                return adapter.validate_json(path.read_bytes())
-            except ValidationError:
-                path.unlink()  # written by another version, or damaged: computed again
+        with disk_errors(path), suppress(ValidationError):
+            # What another version has written, or is damaged, is computed again.
+            if path.exists() and whole(stored := adapter.validate_json(path.read_bytes())):
+                return stored
         result = compute()
-        path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_bytes(path, adapter.dump_json(result))
         return result
 
@@ -263,7 +279,7 @@ class _Run:
             n_positive=sum(pairs.labels),
             values=classification_values(pairs.labels, scores),
             curve=precision_recall_curve(pairs.labels, scores),
-            warnings=[str(finding) for finding in pairs.findings],
+            warnings=[],
         )
 
     def _titles(self, collection: str, ids: Sequence[str]) -> list[str]:
@@ -280,6 +296,12 @@ def _name(collection: Collection | LabelledPairs) -> str:
     return f"{collection.name}/{collection.split}"
 
 
+def _declaration(reranker: RerankerSettings) -> RerankerDeclaration:
+    return RerankerDeclaration(
+        Path(reranker.model).name, reranker.dtype, reranker.max_length, reranker.fusion
+    )
+
+
 def _check_names(collections: Sequence[Collection | LabelledPairs]) -> None:
     names = [_name(collection) for collection in collections]
     for name in names:
@@ -287,6 +309,51 @@ def _check_names(collections: Sequence[Collection | LabelledPairs]) -> None:
             raise InvalidInputError(
                 f"two collections are called {name}: give one of them another name"
             )
+
+
+def _check_rerankers(
+    collections: Sequence[Collection | LabelledPairs], experiment: Experiment
+) -> None:
+    for collection in collections:
+        if isinstance(collection, LabelledPairs) and not experiment.rerankers:
+            raise InvalidInputError(
+                f"{collection.name} has labelled pairs, which only a reranker can classify: "
+                "name one"
+            )
+
+
+def _prepare(output: Path) -> None:
+    """Make the folder, without what processes that were killed have left in it."""
+    cells, runs = output / "cells", output / "runs"
+    with disk_errors(output):
+        cells.mkdir(parents=True, exist_ok=True)
+        for unpublished in (*cells.glob(".*.tmp"), *runs.glob("*/.*.tmp")):
+            process = unpublished.name.split(".")[-2]
+            if process.isdecimal() and not _is_running(int(process)):
+                unpublished.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":
+        return True  # asking would end it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # it is another user's
+    return True
+
+
+def _is_whole(cell: Cell, collection: Collection, runs: Path | None) -> bool:
+    """Whether a stored cell has a figure of each query, and its run files are there."""
+    n = len(collection.qrels)
+    lists = [values for of_protocol in cell.values.values() for values in of_protocol.values()]
+    return (
+        list(cell.queries) == list(collection.qrels)
+        and all(len(values) == n for values in (*lists, *cell.top.values()))
+        and (runs is None or all(path.exists() for path in run_files(runs, cell.system).values()))
+    )
 
 
 def _primary(experiment: Experiment, measures: Sequence[str]) -> str:
@@ -300,8 +367,17 @@ def _primary(experiment: Experiment, measures: Sequence[str]) -> str:
     return primary
 
 
-def _sorted(collection: Collection) -> dict[str, list[str]]:
-    return {query: sorted(documents) for query, documents in collection.excluded.items()}
+def _content(collection: Collection) -> str:
+    """What is asked and judged, beside the documents."""
+    samples = collection.samples
+    return _digest(
+        _name(collection),
+        None if samples is None else [astuple(sample) for sample in samples()],
+        collection.queries,
+        collection.qrels,
+        collection.relevant_from,
+        {query: sorted(documents) for query, documents in collection.excluded.items()},
+    )
 
 
 def _digest(*parts: Any) -> str:

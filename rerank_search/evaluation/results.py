@@ -8,9 +8,15 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rerank_search.evaluation.collection import Qrels
+
 Protocol: TypeAlias = Literal["first_stage", "retrieved", "all_positives", "oracle", "sbert"]
 
-PROTOCOLS: tuple[Protocol, ...] = ("first_stage", "retrieved", "all_positives", "oracle", "sbert")
+HONEST: tuple[Protocol, ...] = ("first_stage", "retrieved", "all_positives", "oracle")
+"""Those that are divided by all judged positives: ``sbert`` has the evaluator's own figures."""
+
+OF_FIRST_STAGE: tuple[Protocol, ...] = ("first_stage", "oracle")
+"""Those that the first stage alone decides, whatever reranks it."""
 
 Values: TypeAlias = Mapping[str, Sequence[float]]
 """Measure to one value per query, in the order of ``Cell.queries``."""
@@ -55,8 +61,9 @@ class Cell:
     """One system on one collection.
 
     ``values`` has the protocols that the system has: without a reranker first_stage and oracle.
-    ``top`` has, by protocol, the ids of each query's first results. ``cost`` is None where it was
-    not measured.
+    ``top`` has, by protocol, the ids of each query's first results. ``warnings`` are what was
+    found while it was computed. ``cost`` is None where it was not measured. ``relevant_from`` is
+    the lowest grade that binary measures call relevant.
     """
 
     collection: str
@@ -67,6 +74,7 @@ class Cell:
     top: Mapping[Protocol, Sequence[Sequence[str]]]
     warnings: Sequence[str]
     cost: Cost | None
+    relevant_from: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +111,28 @@ class StatisticsSettings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class RerankerDeclaration:
+    """How an experiment declares a reranker.
+
+    ``model`` is the last part of the declared path or name, ``max_length`` the declared window in
+    tokens (None: the model's own). ``fusion`` says whether the model's fusion was to be used.
+    """
+
+    model: str
+    dtype: str
+    max_length: int | None
+    fusion: bool
+
+
+@dataclass(frozen=True, slots=True)
 class FinishedRun:
     """Everything that a report is made of.
 
     ``primary`` is the measure of ``measures`` that plots and the lists of queries show.
-    ``query_texts`` has the queries of each collection (its ``name/split``), and ``titles`` gives
-    one line for each document id of a collection: for the HTML page alone, so that the other
-    files hold no text of a collection.
+    ``sbert_at_k`` is the cut-off of sentence-transformers' figures. ``rerankers`` are by label.
+    ``query_texts`` has the queries of each collection (its ``name/split``), ``qrels`` its
+    judgements, and ``titles`` gives one line for each document id of a collection: for the HTML
+    page alone, so that the other files hold no text of a collection.
     """
 
     name: str
@@ -119,5 +142,8 @@ class FinishedRun:
     primary: str
     statistics: StatisticsSettings
     environment: Mapping[str, str]
+    sbert_at_k: int
+    rerankers: Mapping[str, RerankerDeclaration]
     query_texts: Mapping[str, Mapping[str, str]]
+    qrels: Mapping[str, Qrels]
     titles: Callable[[str, Sequence[str]], Sequence[str]]

@@ -3,40 +3,56 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
+from rerank_search.errors import IndexCorruptedError
 from rerank_search.files import disk_errors
 from rerank_search.reranking.base import Reranker, Scores
 from rerank_search.reranking.calls import scored
+from rerank_search.storage.files import storage_errors
 
 PAIRS_AT_ONCE = 512
 """Pairs after which scores are stored: what an interruption costs at most."""
 
 _LOOKED_UP = 500
+_LARGEST = float(np.finfo(np.float32).max)
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS scores "
+    "(pair BLOB PRIMARY KEY, logit REAL NOT NULL, truncated INTEGER NOT NULL) WITHOUT ROWID"
+)
 
-Pair = tuple[str, str]
+Pair: TypeAlias = tuple[str, str]
+Row: TypeAlias = tuple[bytes, float, bool]
 Item = TypeVar("Item")
+
+logger = logging.getLogger(__name__)
 
 
 class ScoreCache:
     """The logits of one reranker, in ``folder``, by the hash of query and text.
 
     Only a reranker that says what its logits follow from (``fingerprint``) is remembered; any
-    other is asked each time. Processes may share a folder. ``asked`` counts the pairs that were
-    wanted, ``computed`` those that the model had to score.
+    other is asked each time. Processes may share a folder. A damaged file is moved to
+    ``NAME.damaged`` and begun anew; one that may not be written is only read. ``asked`` counts
+    the pairs that were wanted, ``computed`` those that the model had to score.
     """
 
     def __init__(self, folder: Path, reranker: Reranker) -> None:
         self._reranker = reranker
         self.asked = self.computed = 0
         identity = getattr(reranker, "fingerprint", None)
-        self._database = None if identity is None else _opened(folder / f"scores-{identity}.sqlite")
+        self._file = None if identity is None else _ScoreFile(folder / f"scores-{identity}.sqlite")
 
     def scored(
         self, pairs: Sequence[Pair], progress: Callable[[int], None] = lambda _: None
@@ -44,10 +60,11 @@ class ScoreCache:
         """Raw logits of the pairs and which of them were cut, as ``score_with_report``.
 
         ``progress`` is called with numbers of pairs that are through, which add up to all.
-        Raises RerankError.
+        Raises RerankError, StorageFullError, and IndexLockedError where another process has the
+        file to itself for a minute.
         """
         keys = [_key(pair) for pair in pairs]
-        known = self._known(dict.fromkeys(keys))
+        known = {} if self._file is None else self._file.known(list(dict.fromkeys(keys)))
         missing = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in known}
         self.asked += len(pairs)
         self.computed += len(missing)
@@ -62,7 +79,8 @@ class ScoreCache:
                     chunk, scores.values.tolist(), scores.truncated.tolist(), strict=True
                 )
             ]
-            self._keep(rows)
+            if self._file is not None:
+                self._file.keep(rows)
             known.update((key, (value, cut)) for key, value, cut in rows)
             progress(len(chunk))
         values = np.array([known[key][0] for key in keys], dtype=np.float32)
@@ -71,39 +89,139 @@ class ScoreCache:
 
     def close(self) -> None:
         """Close the file; harmless to repeat."""
+        if self._file is not None:
+            self._file.close()
+
+
+class _ScoreFile:
+    """The rows of one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writable = True
+        self._database: sqlite3.Connection | None = None
+        self._inode: int | None = None
+
+    def known(self, keys: Sequence[bytes]) -> dict[bytes, tuple[float, bool]]:
+        """Logit, and whether the pair was cut, of those of the keys that are there."""
+        return self._done(partial(_selected, keys=keys))
+
+    def keep(self, rows: Sequence[Row]) -> None:
+        """Store the rows, unless the file may not be written."""
+        if self._writable:
+            self._done(partial(_inserted, rows=rows))
+
+    def close(self) -> None:
         if self._database is not None:
             self._database.close()
+            self._database = None
 
-    def _known(self, keys: Iterable[bytes]) -> dict[bytes, tuple[float, bool]]:
-        found: dict[bytes, tuple[float, bool]] = {}
-        if self._database is None:
-            return found
-        for chunk in _chunks(list(keys), _LOOKED_UP):
-            places = ",".join("?" * len(chunk))
-            rows = self._database.execute(
-                f"SELECT pair, logit, truncated FROM scores WHERE pair IN ({places})", chunk
-            )
-            found.update((key, (logit, bool(cut))) for key, logit, cut in rows)
-        return found
+    def _done(self, action: Callable[[sqlite3.Connection], Item]) -> Item:
+        """What the action gives; if the file is damaged, that of a new one."""
+        try:
+            return self._tried(action)
+        except IndexCorruptedError as error:
+            self._move_aside(error.__cause__)
+            return self._tried(action)
 
-    def _keep(self, rows: Sequence[tuple[bytes, float, bool]]) -> None:
-        if self._database is not None:
-            with self._database:
-                self._database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?)", rows)
+    def _tried(self, action: Callable[[sqlite3.Connection], Item]) -> Item:
+        with storage_errors(self._path):
+            if self._database is None:
+                self._database = self._opened()
+            return action(self._database)
+
+    def _opened(self) -> sqlite3.Connection:
+        folder = self._path.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        self._writable = os.access(folder, os.W_OK) and (
+            not self._path.exists() or os.access(self._path, os.W_OK)
+        )
+        if not self._writable:
+            logger.warning("%s may not be written: new scores are not kept", self._path)
+            return _read_only(self._path)
+        with self._locked():
+            try:
+                return _writable(self._path)
+            finally:
+                self._inode = _inode(self._path)
+
+    def _move_aside(self, reason: BaseException | None) -> None:
+        self.close()
+        aside = self._path.with_name(f"{self._path.name}.damaged")
+        with disk_errors(self._path), self._locked():
+            if _inode(self._path) != self._inode:
+                return  # another process has begun it anew
+            for suffix in ("-wal", "-shm"):
+                Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+            self._path.replace(aside)
+        logger.warning(
+            "%s is damaged (%s): it is now %s, and its pairs are scored again",
+            self._path,
+            reason,
+            aside.name,
+        )
+
+    def _locked(self) -> FileLock:
+        """While it is made or moved, which SQLite's own locks don't cover."""
+        return FileLock(f"{self._path}.lock")
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    database = sqlite3.connect(path, timeout=60)
-    database.execute("PRAGMA journal_mode = WAL")
-    # What a power cut takes can be computed again; a killed process loses nothing.
-    database.execute("PRAGMA synchronous = NORMAL")
-    database.execute(
-        "CREATE TABLE IF NOT EXISTS scores "
-        "(pair BLOB PRIMARY KEY, logit REAL NOT NULL, truncated INTEGER NOT NULL) WITHOUT ROWID"
+def _writable(path: Path) -> sqlite3.Connection:
+    return _connected(
+        f"{path.absolute().as_uri()}?mode=rwc",
+        "PRAGMA journal_mode = WAL",
+        # What a power cut takes can be computed again; a killed process loses nothing.
+        "PRAGMA synchronous = NORMAL",
+        _TABLE,
     )
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    """What can be read of a file where nothing may be written; nothing where there is none."""
+    # SQLite reads a file as it stands ("immutable") where it has no place for its shared memory.
+    for mode in ("ro", "ro&immutable=1"):
+        with suppress(sqlite3.Error):
+            uri = f"{path.absolute().as_uri()}?mode={mode}"
+            return _connected(uri, "SELECT pair, logit, truncated FROM scores LIMIT 1")
+    return _connected(":memory:", _TABLE)
+
+
+def _connected(uri: str, *statements: str) -> sqlite3.Connection:
+    database = sqlite3.connect(uri, uri=True, timeout=60)
+    try:
+        for statement in statements:
+            database.execute(statement)
+    except BaseException:
+        database.close()
+        raise
     return database
+
+
+def _selected(
+    database: sqlite3.Connection, keys: Sequence[bytes]
+) -> dict[bytes, tuple[float, bool]]:
+    found: dict[bytes, tuple[float, bool]] = {}
+    for chunk in _chunks(keys, _LOOKED_UP):
+        places = ",".join("?" * len(chunk))
+        rows = database.execute(
+            f"SELECT pair, logit, truncated FROM scores WHERE pair IN ({places})", chunk
+        )
+        found.update((key, (logit, bool(cut))) for key, logit, cut in rows if _is_score(logit))
+    return found
+
+
+def _inserted(database: sqlite3.Connection, rows: Sequence[Row]) -> None:
+    with database:
+        database.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?)", rows)
+
+
+def _is_score(logit: object) -> bool:
+    """Whether a stored value is a finite number in single precision, which damage may undo."""
+    return isinstance(logit, float) and abs(logit) <= _LARGEST
+
+
+def _inode(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
 
 
 def _key(pair: Pair) -> bytes:

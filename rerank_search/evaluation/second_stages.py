@@ -17,6 +17,7 @@ from rerank_search.models.registry import logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import Reranker
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
+from rerank_search.settings import Settings
 
 Activation: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -45,7 +46,7 @@ class SecondStages:
 
     def get(self, settings: RerankerSettings) -> SecondStage:
         """The second stage, loaded now unless it was before. Raises ModelNotFoundError."""
-        model = settings.model_copy(update={"name": "", "fusion": True})
+        model = settings.model_copy(update={"name": None, "fusion": True})
         if model not in self._loaded:
             reranker = CrossEncoderReranker(
                 settings.model,
@@ -71,3 +72,10 @@ def identity(settings: RerankerSettings) -> list[str | None]:
         logits_fingerprint(directory, settings.max_length, settings.dtype),
         sha256(fusion) if settings.fusion and fusion.is_file() else None,
     ]
+
+
+def device(settings: RerankerSettings) -> str:
+    """Where a reranker is computed; known without loading the model."""
+    from sentence_transformers.util import get_device_name
+
+    return settings.device or Settings().device or get_device_name()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rerank_search import Fusion, Searcher
+from rerank_search.evaluation.candidates import CandidateSource
 from rerank_search.evaluation.cell import evaluate_cell
 from rerank_search.evaluation.collection import Collection
 from rerank_search.evaluation.cost import measure_cost
@@ -197,11 +198,19 @@ def test_excluded_documents_are_left_out_before_the_depth_is_counted(cell, colle
 
 def test_a_given_run_is_a_first_stage(cell, collection, reranker, tmp_path):
     given = {"q1": {"boat": 3.0, "join": 2.0, "split": 2.0, "ghost": 1.0}, "q2": {"read": 1.0}}
-    with_run = replace(collection, runs={"mine": given})
+    with_run = replace(
+        collection, runs={"mine": given}, located_in_run=lambda run, query, _: f"{run}, {query}"
+    )
     found = cell("mine", 4, reranker, FUSION, collection=with_run)
     assert found.top["first_stage"][0] == ["boat", "join", "split"]
     assert set(found.top["retrieved"][0]) == {"boat", "join", "split"}
-    assert found.warnings[-1] == "1 results of the run are not in the corpus, and were left out"
+    assert found.warnings == [
+        "1 results of the run are not in the corpus, and were left out "
+        "(first: mine, q1: document 'ghost')"
+    ]
+    alone = cell("mine", 4, collection=with_run)
+    assert alone.top["first_stage"] == found.top["first_stage"]
+    assert alone.warnings == found.warnings
 
 
 def test_a_run_is_measured_without_documents(cell, collection):
@@ -218,19 +227,35 @@ def test_a_run_is_measured_without_the_texts_of_its_queries(cell, collection):
     assert found.values["first_stage"]["Success@1"] == [1.0, 0.0, 0.0, 0.0]
 
 
-def test_progress_adds_up_to_all_queries(collection, index, reranker, tmp_path):
+@pytest.mark.parametrize("queries", ["as they are", "that find nothing"])
+@pytest.mark.parametrize("reranked", [True, False])
+def test_progress_adds_up_to_all_queries(collection, index, reranker, tmp_path, reranked, queries):
+    if queries != "as they are":
+        nothing = dict.fromkeys(collection.queries, "zzqx")
+        collection = replace(collection, queries=nothing, qrels={q: {} for q in nothing})
     ticks: list[float] = []
     evaluate_cell(
         collection,
         index,
-        System("bm25", 5, "tiny"),
-        SecondStage(reranker, None, ScoreCache(tmp_path, reranker)),
+        System("bm25", 5, "tiny" if reranked else None),
+        SecondStage(reranker, None, ScoreCache(tmp_path, reranker)) if reranked else None,
         scorer=Scorer(collection.qrels, MEASURES),
         sbert_at_k=10,
         runs=None,
         progress=ticks.append,
     )
     assert sum(ticks) == pytest.approx(len(collection.qrels))
+
+
+def test_documents_are_read_only_to_be_reranked(collection, index):
+    for reranked in (True, False):
+        source = CandidateSource(
+            collection, index, "hybrid", 3, reranked=reranked, with_scores=False
+        )
+        found = list(source.candidates(list(collection.qrels)))
+        assert all(len(one.retrieved) == 3 for one in found)
+        documents = [hit.document for one in found for hit in one.retrieved]
+        assert all((document is not None) == reranked for document in documents)
 
 
 def test_cost_is_measured_on_searches(collection, index, reranker):

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from rerank_search import Document
@@ -23,7 +27,17 @@ def test_a_corpus_is_indexed_once(tmp_path):
         with index:
             assert list(index.ids()) == ["a", "b"]
     assert sum(ticks) == len(DOCUMENTS)
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
+
+
+def test_the_same_corpus_under_another_name_is_the_same_index(tmp_path):
+    ticks: list[int] = []
+    for name in ("small", "other"):
+        index, _ = open_corpus_index(
+            name, lambda: iter(DOCUMENTS), PLAIN, tmp_path, progress=ticks.append
+        )
+        index.close()
+    assert sum(ticks) == len(DOCUMENTS)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +79,7 @@ def test_a_build_that_was_interrupted_goes_on(tmp_path):
         raise KeyboardInterrupt
 
     key = content_key(iter(DOCUMENTS), PLAIN)
-    unfinished = tmp_path / f"small-{key}.building"
+    unfinished = tmp_path / f"{key}.building"
     with PLAIN.create_index(unfinished) as index, pytest.raises(KeyboardInterrupt):
         index.add(failing())
     index, _ = opened(tmp_path)
@@ -78,10 +92,102 @@ def test_the_index_cannot_be_changed(tmp_path):
     index, key = opened(tmp_path)
     with index, pytest.raises(Exception, match="read"):
         index.delete(["a"])
-    with Index.open(tmp_path / f"small-{key}") as index:
+    with Index.open(tmp_path / key) as index:
         assert len(index) == 2
 
 
 def test_an_empty_corpus_is_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="the corpus of small is empty"):
         opened(tmp_path, documents=[])
+
+
+@pytest.mark.parametrize("damage", ["documents.sqlite", "manifest.json", "no manifest"])
+@pytest.mark.parametrize("folder", ["", ".building"])
+def test_a_damaged_index_is_built_anew(tmp_path, caplog, folder, damage):
+    index, key = opened(tmp_path)
+    index.close()
+    path = tmp_path / f"{key}{folder}"
+    if folder:
+        (tmp_path / key).rename(path)
+    if damage == "no manifest":
+        (path / "manifest.json").unlink()  # as in a process that was killed while it began
+    else:
+        (path / damage).write_bytes(b"damaged " * 1000)
+    for _ in range(2):
+        index, _ = opened(tmp_path)
+        with index:
+            [hits] = index.retriever("bm25").retrieve(["bread"], 1)
+            assert [hit.id for hit in hits] == ["a"]
+    [record] = caplog.records
+    assert record.message == f"the index {path} is damaged: it is built anew"
+
+
+def test_a_folder_that_cannot_be_made_is_said_to_be_none(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInputError, match="cannot be a path"):
+        opened(tmp_path / "file" / "indexes")
+
+
+BUILDER = """
+import sys
+from pathlib import Path
+from rerank_search import Document
+from rerank_search.corpora.definition import IndexSettings
+from rerank_search.evaluation.corpus_index import open_corpus_index
+
+calls = 0
+
+def documents():
+    global calls
+    calls += 1
+    yield Document("a", "the bread")
+    if calls == 2:  # the first call is for the key, this one for the index
+        print("building", flush=True)
+        sys.stdin.readline()
+    yield Document("b", "a boat", "river")
+
+index, _ = open_corpus_index("small", documents, IndexSettings(encoder=False), Path(sys.argv[1]))
+with index:
+    print("built" if calls == 2 else "found", len(index), flush=True)
+"""
+
+
+def builder(folder: Path) -> subprocess.Popen[str]:
+    """A process that opens the index of DOCUMENTS, and waits for a line while it builds it."""
+    return subprocess.Popen(
+        [sys.executable, "-c", BUILDER, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def line(process: subprocess.Popen[str], *, of_errors: bool = False) -> str:
+    """The next line that the process writes."""
+    stream = process.stderr if of_errors else process.stdout
+    assert stream is not None
+    return stream.readline().strip()
+
+
+def test_a_process_waits_for_another_one_that_is_building_the_same_index(tmp_path):
+    first = builder(tmp_path)
+    assert line(first) == "building"
+    second = builder(tmp_path)
+    assert line(second, of_errors=True).endswith("waiting for it")
+    output, errors = first.communicate("go on\n", timeout=60)
+    assert (output, errors) == ("built 2\n", "")
+    output, errors = second.communicate(timeout=60)
+    assert (output, errors) == ("found 2\n", "")
+
+
+def test_a_process_goes_on_when_the_one_that_was_building_is_killed(tmp_path):
+    first = builder(tmp_path)
+    assert line(first) == "building"
+    second = builder(tmp_path)
+    assert line(second, of_errors=True).endswith("waiting for it")
+    first.kill()
+    first.communicate()
+    assert line(second) == "building"
+    output, errors = second.communicate("go on\n", timeout=60)
+    assert (output, errors) == ("built 2\n", "")

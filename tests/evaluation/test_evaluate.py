@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from rerank_search.evaluation import evaluate as module
 from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import Experiment
 from rerank_search.evaluation.formats.documents import documents_in
+from rerank_search.evaluation.second_stages import device
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +46,21 @@ def experiment(beir, tiny_encoder, tiny_reranker):
     return make
 
 
-def test_every_combination_is_one_system(experiment, tmp_path):
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the systems whose cells are computed from now on."""
+    names: list[str] = []
+    real = module.evaluate_cell
+
+    def noticed(collection, index, system, *rest, **options):
+        names.append(system.name)
+        return real(collection, index, system, *rest, **options)
+
+    monkeypatch.setattr(module, "evaluate_cell", noticed)
+    return names
+
+
+def test_every_combination_is_one_system(experiment, tiny_reranker, tmp_path):
     report = evaluate(experiment(), tmp_path / "out")
     assert [system.name for system in report.systems] == [
         "bm25@2",
@@ -66,6 +82,10 @@ def test_every_combination_is_one_system(experiment, tmp_path):
         "oracle",
         "sbert",
     }
+    assert {system["relevant_from"] for system in written["systems"]} == {1}
+    assert written["sbert_at_k"] == 10
+    declared = {"model": tiny_reranker.name, "dtype": "float32", "max_length": None, "fusion": True}
+    assert written["rerankers"] == {"tiny": declared}
     runs = {path.name for path in (tmp_path / "out/runs/small-test").iterdir()}
     assert {"bm25@2.first_stage.trec", "hybrid@5+tiny.all_positives.trec"} <= runs
 
@@ -79,16 +99,9 @@ def test_the_same_experiment_twice_gives_the_same_figures(experiment, tmp_path):
     assert one.comparisons == other.comparisons
 
 
-def test_a_finished_cell_is_not_computed_again(experiment, tmp_path, monkeypatch):
+def test_a_finished_cell_is_not_computed_again(experiment, tmp_path, computed):
     first = evaluate(experiment(), tmp_path / "out")
-    computed: list[str] = []
-    real = module.evaluate_cell
-
-    def noticed(collection, index, system, *rest, **options):
-        computed.append(system.name)
-        return real(collection, index, system, *rest, **options)
-
-    monkeypatch.setattr(module, "evaluate_cell", noticed)
+    computed.clear()
     again = evaluate(experiment(), tmp_path / "out")
     assert computed == []
     assert again.systems == first.systems
@@ -96,27 +109,114 @@ def test_a_finished_cell_is_not_computed_again(experiment, tmp_path, monkeypatch
     assert computed == ["bm25@9", "hybrid@9", "bm25@9+tiny", "hybrid@9+tiny"]
 
 
-@pytest.mark.parametrize("change", ["qrels", "queries", "corpus", "cell"])
+def damaged(cell: dict[str, Any], damage: str) -> str:
+    """The text of a stored cell that something has happened to."""
+    if damage == "a figure":
+        cell["values"]["first_stage"]["MAP"].pop()
+    elif damage == "a query":
+        cell["queries"].pop()
+    elif damage == "a list":
+        cell["top"]["first_stage"].pop()
+    else:
+        del cell["relevant_from"]  # as an earlier version has written it
+    return json.dumps(cell)[: -20 if damage == "the end" else None]
+
+
+@pytest.mark.parametrize("damage", ["a figure", "a query", "a list", "the end", "a field"])
+def test_a_damaged_cell_is_computed_again(experiment, tmp_path, computed, damage):
+    first = evaluate(experiment(rerankers=[]), tmp_path / "out")
+    for path in (tmp_path / "out/cells").iterdir():
+        path.write_text(damaged(json.loads(path.read_text()), damage))
+    computed.clear()
+    again = evaluate(experiment(rerankers=[]), tmp_path / "out")
+    assert len(computed) == 4
+    assert again.systems == first.systems
+
+
+@pytest.mark.parametrize("change", ["qrels", "queries", "corpus"])
 def test_a_cell_is_computed_again_when_what_it_was_made_of_has_changed(
-    experiment, beir, tmp_path, monkeypatch, change
+    experiment, beir, tmp_path, computed, change
 ):
     evaluate(experiment(rerankers=[]), tmp_path / "out")
     if change == "qrels":
         path = beir / "qrels/test.tsv"
         path.write_text(path.read_text().replace("q1\tjoin\t2", "q1\tjoin\t1"))
-    elif change == "cell":
-        for path in (tmp_path / "out/cells").iterdir():
-            path.write_text(path.read_text()[:-20])
     else:
-        path = beir / f"{'queries' if change == 'queries' else 'corpus'}.jsonl"
+        path = beir / f"{change}.jsonl"
         path.write_text(path.read_text().replace("music", "violin"))
-    computed: list[str] = []
-    real = module.evaluate_cell
-    monkeypatch.setattr(
-        module, "evaluate_cell", lambda *a, **k: computed.append(a[2].name) or real(*a, **k)
-    )
+    computed.clear()
     evaluate(experiment(rerankers=[]), tmp_path / "out")
     assert len(computed) == 4
+
+
+def test_what_was_found_in_the_data_is_said_anew_without_computing(
+    experiment, beir, tmp_path, computed
+):
+    evaluate(experiment(rerankers=[]), tmp_path / "out")
+    path = beir / "qrels/test.tsv"
+    path.write_text(path.read_text() + "q1\tjoin\t2\n")
+    computed.clear()
+    report = evaluate(experiment(rerankers=[]), tmp_path / "out")
+    assert computed == []
+    assert "repeated" in report.systems[0].warnings[0]
+
+
+def test_run_files_that_are_gone_are_written_again(experiment, tmp_path, computed):
+    evaluate(experiment(), tmp_path / "out")
+    runs = tmp_path / "out/runs/small-test"
+    before = {path.name: path.read_text() for path in runs.iterdir()}
+    (runs / "bm25@2.first_stage.trec").unlink()
+    (runs / "hybrid@5+tiny.retrieved.trec").unlink()
+    computed.clear()
+    evaluate(experiment(), tmp_path / "out")
+    assert computed == ["bm25@2", "hybrid@5+tiny"]
+    assert {path.name: path.read_text() for path in runs.iterdir()} == before
+
+
+def test_costs_of_another_device_are_not_taken(experiment, tmp_path, computed, monkeypatch):
+    settings = {"first_stages": ["bm25"], "candidates": [2]}
+    for cost_queries in (1, 0):
+        monkeypatch.delenv("RERANK_SEARCH_DEVICE", raising=False)
+        once = experiment(**settings, cost_queries=cost_queries)
+        [tiny] = once.rerankers
+        evaluate(once, tmp_path / "out")
+        computed.clear()
+        named = once.model_copy(
+            update={"rerankers": [tiny.model_copy(update={"device": device(tiny)})]}
+        )
+        evaluate(named, tmp_path / "out")
+        assert computed == []
+        monkeypatch.setenv("RERANK_SEARCH_DEVICE", "cpu:0")
+        evaluate(once, tmp_path / "out")
+        assert computed == (["bm25@2+tiny"] if cost_queries else [])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be asked about")
+def test_what_a_killed_process_has_not_published_is_removed(experiment, tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    folder = tmp_path / "out/runs/small-test"
+    folder.mkdir(parents=True)
+    (tmp_path / "out/cells").mkdir()
+    of_ended = [
+        folder / f".bm25@2.first_stage.trec.{ended.pid}.tmp",
+        tmp_path / f"out/cells/.0123.json.{ended.pid}.tmp",
+    ]
+    others = [folder / f".bm25@9.first_stage.trec.{os.getpid()}.tmp", folder / ".mine.tmp"]
+    for path in (*of_ended, *others):
+        path.write_text("unfinished")
+    evaluate(experiment(rerankers=[]), tmp_path / "out")
+    assert not any(path.exists() for path in of_ended)
+    assert all(path.exists() for path in others)
+
+
+def test_an_output_folder_that_cannot_be_made_is_refused_before_anything_is_computed(
+    experiment, tmp_path, cache
+):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInputError, match="cannot be a path"):
+        evaluate(experiment(), tmp_path / "file")
+    assert not cache.exists()
 
 
 def test_a_killed_run_goes_on(experiment, beir, tiny_encoder, tiny_reranker, tmp_path, cache):
@@ -160,7 +260,7 @@ def test_judgements_of_missing_documents_are_counted_and_located(experiment, bei
     with (beir / "qrels/test.tsv").open("a") as file:
         file.write("q2\tghost\t1\nq3\tphantom\t0\n")
     report = evaluate(experiment(rerankers=[], candidates=[5]), tmp_path / "out")
-    [warning] = report.systems[0].warnings
+    warning, _ = report.systems[0].warnings
     assert warning == (
         "2 judgements of documents that are not in the corpus, 1 of them relevant, which count as "
         "missed (first: qrels/test.tsv, line 9: document 'ghost')"
@@ -187,7 +287,9 @@ def test_samples_are_reranked_as_they_are_given(experiment, tmp_path):
         {"query": "boat", "positive": ["a boat"], "documents": ["the bread", "a song"]},
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    report = evaluate(experiment(collections=[str(path)], candidates=[10]), tmp_path / "out")
+    report = evaluate(
+        experiment(first_stages=[], collections=[str(path)], candidates=[10]), tmp_path / "out"
+    )
     assert [system.name for system in report.systems] == ["given@10", "given@10+tiny"]
     reranked = report.systems[1].protocols
     assert reranked["first_stage"]["MRR@10"] == 0.25
@@ -207,7 +309,7 @@ def test_sbert_figures_of_samples_are_those_of_its_evaluator(experiment, tiny_re
     ]
     path = tmp_path / "samples.jsonl"
     path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
-    report = evaluate(experiment(collections=[str(path)]), tmp_path / "out")
+    report = evaluate(experiment(first_stages=[], collections=[str(path)]), tmp_path / "out")
     found = report.systems[-1].protocols["sbert"]
     model = CrossEncoder(str(tiny_reranker), device="cpu")
     for prefix, always in (("", True), ("retrieved_", False)):
@@ -219,16 +321,19 @@ def test_sbert_figures_of_samples_are_those_of_its_evaluator(experiment, tiny_re
             assert found["base_" + key] == pytest.approx(expected["base_" + key], abs=1e-9)
 
 
-def test_samples_with_negatives_have_no_base(experiment, tmp_path):
+def test_samples_with_negatives_have_no_base(experiment, tmp_path, computed):
     path = tmp_path / "negatives.jsonl"
     samples = [
         {"query": "read lines", "positive": ["read the lines"], "negative": ["a", "song"]},
         {"query": "boat", "positive": [], "negative": ["bread", "a boat"]},
     ]
     path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
-    report = evaluate(experiment(collections=[str(path)]), tmp_path / "out")
+    report = evaluate(experiment(first_stages=[], collections=[str(path)]), tmp_path / "out")
     assert report.systems[-1].protocols["sbert"].keys() == {"map", "mrr@10", "ndcg@10"}
     assert any("negatives in place of" in warning for warning in report.systems[-1].warnings)
+    computed.clear()
+    evaluate(experiment(first_stages=[], collections=[str(path)]), tmp_path / "out")
+    assert computed == []
 
 
 def test_labelled_pairs_are_classified(experiment, tmp_path):
@@ -238,12 +343,30 @@ def test_labelled_pairs_are_classified(experiment, tmp_path):
         "text1,text2,label\na boat,the boat,1\na boat,bread,0\na song,a song,1\n"
     )
     settings = {"collections": [{"path": str(folder), "split": "dev"}]}
+    settings |= {"first_stages": [], "candidates": [100]}
     report = evaluate(experiment(**settings), tmp_path / "out")
     [pairs] = report.pairs
     assert (pairs.n_pairs, pairs.n_positive, pairs.reranker) == (3, 2, "tiny")
     assert 0 < pairs.values["average_precision"] <= 1
+
+
+def test_pairs_without_a_reranker_are_refused_before_anything_is_computed(
+    experiment, beir, tmp_path, cache
+):
+    (tmp_path / "pairs.csv").write_text("text1,text2,label\na boat,the boat,1\n")
+    both = experiment(collections=[str(beir), str(tmp_path / "pairs.csv")], rerankers=[])
     with pytest.raises(InvalidInputError, match="only a reranker can classify"):
-        evaluate(experiment(**settings, rerankers=[]), tmp_path / "other")
+        evaluate(both, tmp_path / "out")
+    assert not cache.exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cut_off_beyond_the_candidates_is_warned_of(experiment, tmp_path):
+    report = evaluate(
+        experiment(measures=["R@5", "MAP"], rerankers=[], first_stages=["bm25"]), tmp_path / "out"
+    )
+    assert [len(system.warnings) for system in report.systems] == [1, 0]
+    assert "there are 2 candidates, so that R@5" in report.systems[0].warnings[0]
 
 
 def test_an_index_that_exists_is_searched_as_it_is(experiment, beir, cache, tmp_path):
@@ -260,7 +383,7 @@ def test_an_index_that_exists_is_searched_as_it_is(experiment, beir, cache, tmp_
     with Index.open(tmp_path / "mine") as mine:
         mine.add([Document("violin", "music song")])
     again = evaluate(experiment(**settings), tmp_path / "out")
-    assert not again.systems[0].warnings
+    assert len(again.systems[0].warnings) == len(report.systems[0].warnings) - 1
     better = again.systems[0].protocols["first_stage"]["MAP"]
     assert better > report.systems[0].protocols["first_stage"]["MAP"]
 

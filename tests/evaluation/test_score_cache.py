@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import logging
 import sqlite3
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -116,3 +120,189 @@ def test_two_processes_may_fill_one_cache(tmp_path: Path):
     [path] = tmp_path.glob("*.sqlite")
     with sqlite3.connect(path) as database:
         assert database.execute("SELECT count(*) FROM scores").fetchone() == (3,)
+
+
+def kept(folder: Path) -> int:
+    """How many scores the file in the folder has."""
+    [path] = folder.glob("*.sqlite")
+    with sqlite3.connect(path) as database:
+        [count] = database.execute("SELECT count(*) FROM scores").fetchone()
+    database.close()
+    return int(count)
+
+
+def filled(folder: Path, pairs=PAIRS) -> Path:
+    """The file of a cache that knows the pairs."""
+    cache = ScoreCache(folder, Counting("a"))
+    cache.scored(pairs)
+    cache.close()
+    return folder / "scores-a.sqlite"
+
+
+MANY = [("query", f"text {number} " + "word " * 20) for number in range(2_000)]
+
+
+@pytest.mark.parametrize("damage", ["no database", "bad page", "no table"])
+def test_a_damaged_file_is_moved_aside_and_begun_anew(tmp_path, caplog, damage):
+    path = filled(tmp_path, MANY)
+    content = path.read_bytes()
+    if damage == "no table":
+        path.unlink()
+        with sqlite3.connect(path) as database:
+            database.execute("CREATE TABLE scores (something TEXT)")
+        database.close()
+    else:
+        at = 0 if damage == "no database" else 4096
+        path.write_bytes(content[:at] + b"\xff" * (len(content) - at))
+
+    reranker = Counting("a")
+    cache = ScoreCache(tmp_path, reranker)
+    for _ in range(2):
+        values = cache.scored(MANY).values
+        assert values.tolist() == [500 + len(text) for _, text in MANY]
+    cache.close()
+    assert len(reranker.asked) == len(MANY)
+    assert kept(tmp_path) == len(MANY)
+    assert (tmp_path / "scores-a.sqlite.damaged").exists()
+    [record] = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "scores-a.sqlite is damaged" in record.message
+
+
+def test_what_has_taken_the_place_of_a_damaged_file_is_not_moved_aside(tmp_path, caplog):
+    path = filled(tmp_path, MANY)
+    one, other = ScoreCache(tmp_path, Counting("a")), ScoreCache(tmp_path, Counting("a"))
+    for cache in (one, other):
+        cache.scored([])  # opens the file
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    for cache in (one, other):
+        cache.scored(MANY)
+        cache.close()
+    assert (one.computed, other.computed) == (len(MANY), 0)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("logit", [float("inf"), -1e300, "high"])
+def test_a_stored_score_that_cannot_be_ranked_is_computed_again(tmp_path, logit):
+    path = filled(tmp_path)
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE scores SET logit = ?", (logit,))
+    database.close()
+    reranker = Counting("a")
+    assert ScoreCache(tmp_path, reranker).scored(PAIRS).values.tolist() == [1114, 1119, 1114, 327]
+    assert len(reranker.asked) == 3
+
+
+CHILD = """
+import sys
+from pathlib import Path
+import numpy as np
+from rerank_search.errors import StorageFullError
+from rerank_search.evaluation.score_cache import ScoreCache
+
+class Length:
+    name = fingerprint = "a"
+
+    def score(self, pairs):
+        return np.array([len(q) * 100 + len(t) for q, t in pairs], np.float32)
+
+def cache():
+    return ScoreCache(Path(sys.argv[1]), Length())
+"""
+
+
+def child(folder: Path, script: str, *arguments: str) -> subprocess.Popen[str]:
+    """A process that uses a cache in the folder."""
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD + script, str(folder), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_processes_that_begin_one_cache_together_all_keep_their_scores(tmp_path, damaged):
+    if damaged:
+        (tmp_path / "scores-a.sqlite").write_bytes(b"damaged " * 100)
+    script = (
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "for number in range(200):\n"
+        "    cache().scored([(sys.argv[2], str(number))])\n"
+    )
+    children = [child(tmp_path, script, name) for name in ("one", "two", "three", "four")]
+    for process in children:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in children:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    warnings = 0
+    for process in children:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        warnings += len(errors.splitlines())
+    assert kept(tmp_path) == 800
+    assert warnings == damaged
+    if damaged:
+        aside = (tmp_path / "scores-a.sqlite.damaged").read_bytes()
+        assert aside.startswith(b"damaged ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX permissions")
+@pytest.mark.parametrize("content", ["scores", "damage", "nothing"])
+def test_a_cache_that_may_not_be_written_is_read(content):
+    script = (
+        "import os\n"
+        "if os.getuid() == 0:\n"
+        "    os.setgid(65534); os.setuid(65534)\n"
+        "cache = cache()\n"
+        "for text in ('join the paths', 'new', 'new'):\n"
+        "    print(cache.scored([('how to join', text)]).values[0], cache.computed)\n"
+    )
+    # pytest's folders are closed to other users.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if content != "nothing":
+            path = filled(folder)
+            if content == "damage":
+                path.write_bytes(b"\xff" * 100)
+            path.chmod(0o444)
+        before = sorted(path.name for path in folder.iterdir())
+        folder.chmod(0o555)
+        process = child(folder, script)
+        output, errors = process.communicate(timeout=300)
+        folder.chmod(0o755)
+        assert sorted(path.name for path in folder.iterdir()) == before
+    if "Permission denied" in errors and "site-packages" in errors:
+        pytest.skip("an unprivileged user cannot read this Python installation")
+    assert process.returncode == 0, errors
+    known = content == "scores"
+    computed = [0, 1, 2] if known else [1, 2, 3]
+    values = ["1114.0", "1103.0", "1103.0"]
+    assert output.split() == [
+        word for pair in zip(values, map(str, computed), strict=True) for word in pair
+    ]
+    assert "may not be written: new scores are not kept" in errors
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
+def test_a_full_disk_is_said_to_be_full(tmp_path):
+    script = (
+        "import resource\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "try:\n"
+        "    cache().scored([('query', f'text {n}') for n in range(50_000)])\n"
+        "except StorageFullError as error:\n"
+        "    print(error)\n"
+    )
+    process = child(tmp_path, script)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "no space to write" in output
+    assert "scores-a.sqlite" in output
