@@ -27,6 +27,7 @@ from rerank_search.types import Document, Hit, SearchResponse
 
 if TYPE_CHECKING:
     from rerank_search.index import Index
+    from rerank_search.reranking.calibration import Calibration
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker as CrossEncoder
     from rerank_search.reranking.fusion import Fusion
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Calibration",
     "CrossEncoder",
     "CrossEncoderReranker",
     "Document",
@@ -66,6 +68,7 @@ __all__ = [
 
 # Imported at their first use: the libraries behind them take seconds.
 _LAZY = {
+    "Calibration": ("rerank_search.reranking.calibration", "Calibration"),
     "CrossEncoder": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
     "CrossEncoderReranker": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
     "Fusion": ("rerank_search.reranking.fusion", "Fusion"),

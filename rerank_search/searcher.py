@@ -15,8 +15,9 @@ from rerank_search.models.registry import DEFAULT_RERANKER
 from rerank_search.queries import check_queries
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import Reranker, Scores
+from rerank_search.reranking.calibration import Calibration
 from rerank_search.reranking.calls import scored, scored_in_time
-from rerank_search.reranking.fusion import RERANK, Fusion
+from rerank_search.reranking.fusion import RERANK, Fusion, Weights
 from rerank_search.retrieval.base import Retriever
 from rerank_search.types import Filter, Hit, SearchResponse
 
@@ -47,7 +48,9 @@ class Searcher:
 
     ``reranker`` is any Reranker, a name for CrossEncoderReranker, which is loaded now, or None
     for the first stage alone. ``fusion`` "auto" takes the reranker's own (its ``fusion.json``),
-    where there is one; None sorts by the reranker's logit alone. ``on_rerank_error`` says what to
+    where there is one; None sorts by the reranker's logit alone. ``calibration`` "auto" takes the
+    reranker's own (its ``calibration.json``) if it is of the score that hits are sorted by; it
+    gives each hit its ``relevance`` and never changes a ranking. ``on_rerank_error`` says what to
     do when the reranker fails: raise RerankError, or return the first stage's ranking with
     ``reranked`` False and the reason in ``degraded``. Errors of anything else are always raised.
 
@@ -63,6 +66,7 @@ class Searcher:
         reranker: Reranker | str | None = DEFAULT_RERANKER,
         *,
         fusion: Fusion | Literal["auto"] | None = "auto",
+        calibration: Calibration | Literal["auto"] | None = "auto",
         on_rerank_error: OnRerankError = "raise",
     ) -> None:
         if on_rerank_error not in ("raise", "first_stage"):
@@ -73,6 +77,10 @@ class Searcher:
             raise InvalidInputError(
                 f"fusion={fusion!r} is unknown; use 'auto', a Fusion, or None for no fusion"
             )
+        if isinstance(calibration, str) and calibration != "auto":
+            raise InvalidInputError(
+                f"calibration={calibration!r} is unknown; use 'auto', a Calibration, or None"
+            )
         if isinstance(reranker, str):
             from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 
@@ -81,14 +89,30 @@ class Searcher:
         self._reranker = reranker
         self._fusion = getattr(reranker, "fusion", None) if fusion == "auto" else fusion
         self._on_rerank_error = on_rerank_error
-        self._signals = self._needed_signals()
+        weights = self._weights()
+        self._signals = frozenset() if weights is None else weights.signals - {RERANK}
+        self._calibration = self._fitting(calibration, weights)
 
-    def _needed_signals(self) -> frozenset[str]:
-        """The first stages whose scores the fusion will read from this index."""
+    def _weights(self) -> Weights | None:
+        """What the fusion weighs the scores by that this index has."""
         if self._fusion is None:
-            return frozenset()
-        available = {RERANK, *self._index.first_stages}
-        return self._fusion.choose(frozenset(available)).signals - {RERANK}
+            return None
+        return self._fusion.choose(frozenset({RERANK, *self._index.first_stages}))
+
+    def _fitting(
+        self, calibration: Calibration | Literal["auto"] | None, weights: Weights | None
+    ) -> Calibration | None:
+        """The calibration of the score that these weights give; an "auto" one only if it fits."""
+        if isinstance(calibration, Calibration):
+            if calibration.fusion == weights:
+                return calibration
+            raise InvalidInputError(
+                "the calibration is not of the score that hits are sorted by here: give the "
+                "fusion it was made with (fusion=None for one of the logit) and an index with "
+                "the same first stages, or calibrate again"
+            )
+        own = getattr(self._reranker, "calibration", None) if calibration else None
+        return own if isinstance(own, Calibration) and own.fusion == weights else None
 
     def search(
         self,
@@ -238,11 +262,16 @@ class Searcher:
             final = self._fusion.score({RERANK: logits, **signals})
             for part, log_odds in zip(parts, final.tolist(), strict=True):
                 part["fused"] = log_odds
+        relevance: list[float] | list[None] = [None] * count
+        if self._calibration is not None:
+            relevance = self._calibration.probability(final).tolist()
         ordered = [
-            replace(hit, score=score, stage_scores={**hit.stage_scores, **part})
-            for _, score, (hit, part) in ranked(
-                (hit.id, score, (hit, part))
-                for hit, score, part in zip(hits[:count], final.tolist(), parts, strict=True)
+            replace(hit, score=score, stage_scores={**hit.stage_scores, **part}, relevance=chance)
+            for _, score, (hit, part, chance) in ranked(
+                (hit.id, score, (hit, part, chance))
+                for hit, score, part, chance in zip(
+                    hits[:count], final.tolist(), parts, relevance, strict=True
+                )
             )
         ]
         # One below the worst that was reranked, so that scores stay sorted over all hits.

@@ -39,6 +39,8 @@ class Hit:
     from 1. ``stage_scores`` says where the score comes from, in the unit of each stage: ``bm25``
     (BM25), ``dense`` (cosine), ``hybrid`` (the two combined), ``rerank`` (raw logit), ``fused``
     (log-odds). ``span`` is the best passage, or None for a document that was not split.
+    ``relevance`` is the probability that the document is relevant, in [0, 1], where the score is
+    calibrated, else None.
     """
 
     id: str
@@ -47,6 +49,7 @@ class Hit:
     document: Document | None = None
     stage_scores: Mapping[str, float] = field(default_factory=dict)
     span: Span | None = None
+    relevance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rerank_search.errors import InvalidInputError
 from rerank_search.models.registry import DEFAULT_RERANKER, logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import LongDocuments, Scores
+from rerank_search.reranking.calibration import CALIBRATION_FILE, Calibration
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
 from rerank_search.reranking.pairs import EncodedPair, PairTokenizer
 from rerank_search.reranking.torch_model import Dtype, TorchCrossEncoder
@@ -36,7 +37,7 @@ class CrossEncoderReranker:
     Identical pairs are computed once. Pairs above the window lose the end of their text; a query
     is cut only above three quarters of the window, and then only as far as the text needs.
     One instance may be shared by any number of threads. ``fusion`` is what ``fusion.json`` beside
-    the weights says, or None.
+    the weights says, or None; ``calibration`` likewise, of ``calibration.json``.
 
     ``predict`` and ``rank`` are those of ``sentence_transformers.CrossEncoder``:
 
@@ -63,8 +64,11 @@ class CrossEncoderReranker:
             raise InvalidInputError(f"batch_tokens={batch_tokens} must be at least 1")
         self.name = str(model)
         directory = resolve_reranker(self.name, revision=revision)
-        stored = Path(directory) / FUSION_FILE
-        self.fusion = Fusion.load(stored.parent) if stored.is_file() else None
+        self._directory = Path(directory)
+        has_fusion = (self._directory / FUSION_FILE).is_file()
+        self.fusion = Fusion.load(self._directory) if has_fusion else None
+        calibrated = (self._directory / CALIBRATION_FILE).is_file()
+        self.calibration = Calibration.load(self._directory) if calibrated else None
         self._torch = TorchCrossEncoder(
             self.name,
             directory,
@@ -73,7 +77,6 @@ class CrossEncoderReranker:
             batch_tokens=batch_tokens,
             dtype=dtype,
         )
-        self._directory = Path(directory)
         self._pairs = PairTokenizer(self._torch.tokenizer, self._torch.max_length)
 
     @property

@@ -13,9 +13,11 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import CrossEncoder as Original
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, RerankError
+from rerank_search.models.registry import fingerprint
 from rerank_search.reranking.base import ReportingReranker
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import Fusion, Weights
+from rerank_search.reranking.torch_model import _keep_last_layer_exact
 
 QUERY = "how to join the paths"
 TEXTS = [
@@ -300,6 +302,12 @@ def test_half_precision_gives_nearly_the_same_logits_in_float32(tiny_reranker, r
     )
 
 
+def test_half_precision_is_refused_where_no_linear_layer_ends_in_the_logits():
+    head = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Conv1d(8, 1, 1))
+    with pytest.raises(InvalidInputError, match=r"'odd' has no linear layer .* dtype='float32'"):
+        _keep_last_layer_exact("odd", head, 1)
+
+
 def test_an_unknown_dtype_is_refused(tiny_reranker):
     with pytest.raises(InvalidInputError, match="dtype='int8': use one of float32, bfloat16"):
         CrossEncoderReranker(tiny_reranker, dtype="int8")
@@ -315,7 +323,10 @@ def test_the_fingerprint_says_what_the_logits_follow_from(tiny_reranker, tmp_pat
     moved = tmp_path / "moved"
     shutil.copytree(tiny_reranker, moved)
     Fusion([Weights(0.0, {"rerank": 1.0})]).save(moved)
+    (moved / "calibration.json").write_text("{}")
     (moved / "README.md").write_text("a card")
+    assert fingerprint(moved) == fingerprint(Path(tiny_reranker))
+    (moved / "calibration.json").unlink()
     same = CrossEncoderReranker(moved, device="cpu")
     assert same.fingerprint == reranker.fingerprint
     shorter = CrossEncoderReranker(moved, device="cpu", max_length=32)

@@ -1,0 +1,88 @@
+"""``rerank-search calibrate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from rerank_search.cli.output import Json, note, print_json, progress
+from rerank_search.errors import InvalidInputError
+
+
+def calibrate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A reranker: name, folder or hub id.")
+    ],
+    collection: Annotated[
+        Path, typer.Argument(metavar="COLLECTION", help="A BEIR folder to fit on.")
+    ],
+    split: Annotated[str, typer.Option(help="The split of the collection.")] = "dev",
+    first_stage: Annotated[
+        Literal["bm25", "dense", "hybrid"] | None,
+        typer.Option(help="What fetches the candidates.  [default: hybrid, or what there is]"),
+    ] = None,
+    candidates: Annotated[int, typer.Option(min=1, help="How many of each query are scored.")] = 50,
+    method: Annotated[
+        Literal["platt", "isotonic"], typer.Option(help="A logistic curve, or one of steps.")
+    ] = "platt",
+    queries: Annotated[
+        int | None, typer.Option(min=1, help="Draw this many of the judged queries.")
+    ] = None,
+    fusion: Annotated[
+        bool, typer.Option(help="Fit the fusion of the stages first, and calibrate its score.")
+    ] = True,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="Search this index, which has the documents, instead of a new one."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the files; the model's own by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a reranker's scores probabilities of relevance, fitted on a judged collection."""
+    folder = output or _own_folder(model)
+
+    from rerank_search.evaluation.experiment import CollectionSettings
+    from rerank_search.training.calibration import calibrate as fit
+
+    settings = CollectionSettings(path=collection, split=split, queries=queries, index=index)
+    found = fit(
+        model,
+        settings,
+        first_stage=first_stage,
+        candidates=candidates,
+        method=method,
+        fusion=fusion,
+        progress=progress,
+    )
+    found.save(folder)
+    for warning in found.warnings:
+        note(warning)
+    fitted_on, held_out = found.calibration.fitted_on, found.calibration.held_out
+    if as_json:
+        print_json(found.calibration.model_dump())
+        return
+    typer.echo(
+        f"{fitted_on.documents:,} candidates of {fitted_on.queries:,} queries, "
+        f"{fitted_on.relevant:.1%} of them relevant. On queries held out:"
+    )
+    typer.echo(f"calibration error {held_out.before.ece:.4f} -> {held_out.after.ece:.4f}")
+    typer.echo(f"Brier score       {held_out.before.brier:.4f} -> {held_out.after.brier:.4f}")
+    note(f"{folder} has calibration.json{', fusion.json' if found.fusion else ''}, reliability.svg")
+
+
+def _own_folder(model: str) -> Path:
+    """The folder of a model that was given as one, and may be written to."""
+    import rerank_search
+
+    folder = Path(model).expanduser()
+    package = Path(rerank_search.__file__).resolve().parent
+    if not folder.is_dir() or package in folder.resolve().parents:
+        raise InvalidInputError(
+            f"{model} is not a folder of yours, and nothing is written into the installed package "
+            "or the hub's cache: name a folder for the files with --output"
+        )
+    return folder

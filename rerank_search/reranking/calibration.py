@@ -1,0 +1,243 @@
+"""From a score to a probability of relevance, for display and for thresholds.
+
+A calibration is fitted on judged queries, and never falls where the score rises: Platt scaling, a
+logistic curve (Platt 1999), or isotonic regression, a curve of steps (Zadrozny and Elkan 2002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.files import atomic_write_json
+from rerank_search.reranking.fusion import Fusion, Weights
+
+CALIBRATION_FILE = "calibration.json"
+
+Float64 = NDArray[np.float64]
+Values: TypeAlias = NDArray[np.float32] | NDArray[np.float64] | Sequence[float]
+Labels: TypeAlias = NDArray[np.int64] | Sequence[int]
+Method: TypeAlias = Literal["platt", "isotonic"]
+
+_Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Platt(_Part):
+    """P(relevant) = sigmoid(slope * score + intercept)."""
+
+    method: Literal["platt"] = "platt"
+    slope: float = Field(ge=0)
+    intercept: float
+
+    def probability(self, scores: Float64) -> Float64:
+        """P(relevant) of each score, of the same shape."""
+        return Fusion.probability(self.slope * scores + self.intercept)
+
+    @classmethod
+    def fit(cls, scores: Values, labels: Labels) -> Platt:
+        """The likeliest curve for Platt's smoothed targets, which keep it off 0 and 1.
+
+        The slope is 0 where relevant documents score no higher than others. Label 1 is relevant,
+        0 is not. Raises InvalidInputError for labels that are not 0 and 1, or all equal, and for
+        scores that are not finite.
+        """
+        x, y = _checked(scores, labels)
+        positives = y.sum()
+        negatives = len(y) - positives
+        target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+        rate = target.mean()
+        flat = float(np.log(rate / (1 - rate)))
+        mean, deviation = x.mean(), x.std()
+        # The likelihood falls from slope 0 on.
+        if x.min() == x.max() or (x - mean) @ target <= 0:
+            return cls(slope=0.0, intercept=flat)
+        slope, intercept = _likeliest((x - mean) / deviation, target, flat)
+        slope = float(slope / deviation)
+        return cls(slope=slope, intercept=float(intercept - slope * mean))
+
+
+class Isotonic(_Part):
+    """P(relevant) between neighbouring scores on a line, and beyond the last ones as there."""
+
+    method: Literal["isotonic"] = "isotonic"
+    scores: list[float] = Field(min_length=1)
+    probabilities: list[_Probability]
+
+    @model_validator(mode="after")
+    def _rises(self) -> Isotonic:
+        if len(self.scores) != len(self.probabilities):
+            raise ValueError("scores and probabilities differ in length")
+        if any(a >= b for a, b in zip(self.scores, self.scores[1:], strict=False)):
+            raise ValueError("scores must rise")
+        if self.probabilities != sorted(self.probabilities):
+            raise ValueError("probabilities must not fall")
+        return self
+
+    def probability(self, scores: Float64) -> Float64:
+        """P(relevant) of each score, of the same shape."""
+        # A line between two numbers may miss them by its rounding.
+        return np.clip(np.interp(scores, self.scores, self.probabilities), 0.0, 1.0)
+
+    @classmethod
+    def fit(cls, scores: Values, labels: Labels) -> Isotonic:
+        """The nearest curve that doesn't fall, by pooling adjacent violators.
+
+        Labels and errors as in ``Platt.fit``.
+        """
+        x, y = _checked(scores, labels)
+        values, place = np.unique(x, return_inverse=True)
+        counts = np.bincount(place).tolist()
+        relevant = np.bincount(place, weights=y).tolist()
+        blocks: list[tuple[int, int, float]] = []  # the last of its values, documents, relevant
+        for last, (n, hits) in enumerate(zip(counts, relevant, strict=True)):
+            while blocks and blocks[-1][2] * n >= hits * blocks[-1][1]:
+                _, n_before, hits_before = blocks.pop()
+                n, hits = n + n_before, hits + hits_before
+            blocks.append((last, n, hits))
+        curve: dict[float, float] = {}
+        first = 0
+        for last, n, hits in blocks:
+            curve[float(values[first])] = curve[float(values[last])] = hits / n
+            first = last + 1
+        return cls(scores=list(curve), probabilities=list(curve.values()))
+
+
+Curve: TypeAlias = Annotated[Platt | Isotonic, Field(discriminator="method")]
+
+
+class FittedOn(_Part):
+    """The documents that a calibration was fitted on: the first stage's candidates."""
+
+    model: str
+    collection: str
+    split: str
+    first_stage: str
+    candidates: int
+    queries: int
+    documents: int
+    relevant: _Probability
+    """Share of the documents that are judged relevant."""
+
+
+class Quality(_Part):
+    """How far probabilities are from what was judged; 0 is best.
+
+    ``ece`` is the expected calibration error, ``brier`` the mean squared error.
+    """
+
+    ece: _Probability
+    brier: _Probability
+
+
+class HeldOut(_Part):
+    """Quality on queries that were left out of the fit, in ``folds`` turns.
+
+    ``before`` is that of the sigmoid of the score, ``after`` that of the calibration.
+    """
+
+    folds: int
+    before: Quality
+    after: Quality
+
+
+class Calibration(_Part):
+    """Which score is calibrated, by which curve, and what is known of it.
+
+    ``fusion`` are the weights that the score is fused by, or None for the reranker's logit.
+    """
+
+    format: Literal["rerank-search-calibration"] = "rerank-search-calibration"
+    version: Literal[1] = 1
+    fusion: Weights | None
+    curve: Curve
+    fitted_on: FittedOn
+    held_out: HeldOut
+
+    def probability(self, scores: Values) -> Float64:
+        """P(relevant) of each score, float64 in [0, 1] of the same shape.
+
+        For display and thresholds: sort by the score, since different scores may have the same
+        probability. Raises InvalidInputError for scores that are not finite.
+        """
+        return self.curve.probability(_finite(scores))
+
+    def save(self, directory: Path) -> None:
+        """Write ``calibration.json`` into the directory. Raises StorageFullError and such."""
+        atomic_write_json(directory / CALIBRATION_FILE, self.model_dump())
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Calibration:
+        """Read ``calibration.json``.
+
+        Raises InvalidInputError for a file that is not there, or not as it should be.
+        """
+        path = Path(directory) / CALIBRATION_FILE
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise InvalidInputError(
+                f"there is no {path}: `rerank-search calibrate` writes it"
+            ) from None
+        except ValidationError as error:
+            raise InvalidInputError(
+                f"{path} is no valid calibration file; delete it, and calibrate again if you "
+                f"want probabilities: {error}"
+            ) from error
+
+
+def fit_curve(method: Method, scores: Values, labels: Labels) -> Platt | Isotonic:
+    """The curve of that method. Labels and errors as in ``Platt.fit``."""
+    return Platt.fit(scores, labels) if method == "platt" else Isotonic.fit(scores, labels)
+
+
+def _likeliest(x: Float64, target: Float64, intercept: float) -> tuple[float, float]:
+    """Slope and intercept of the largest likelihood, by Newton steps; x has unit variance."""
+    design = np.column_stack([x, np.ones(len(x))])
+    beta = np.array([0.0, intercept])
+
+    def loss(beta: Float64) -> float:
+        log_odds = design @ beta
+        return float(np.logaddexp(0.0, log_odds).sum() - target @ log_odds)
+
+    for _ in range(100):
+        probability = Fusion.probability(design @ beta)
+        variance = np.maximum(probability * (1 - probability), 1e-9)
+        step = np.linalg.solve(
+            (design * variance[:, None]).T @ design, design.T @ (target - probability)
+        )
+        # Newton overshoots far from the optimum, and then diverges: halve until the loss falls.
+        before = loss(beta)
+        while loss(beta + step) > before and np.abs(step).max() > 1e-10:
+            step /= 2
+        beta += step
+        if np.abs(step).max() < 1e-10:
+            break
+    return float(beta[0]), float(beta[1])
+
+
+def _checked(scores: Values, labels: Labels) -> tuple[Float64, Float64]:
+    x, y = _finite(scores), np.asarray(labels, dtype=np.float64)
+    if x.shape != y.shape or x.ndim != 1:
+        raise InvalidInputError(f"{x.size} scores have {y.size} labels: give one to each")
+    if set(np.unique(y)) != {0.0, 1.0}:
+        raise InvalidInputError("labels must be 0 and 1, and both must occur; map grades first")
+    return x, y
+
+
+def _finite(scores: Values) -> Float64:
+    values = np.asarray(scores, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise InvalidInputError(
+            f"the scores {values[~np.isfinite(values)][:3]} are not finite: mend the reranker"
+        )
+    return values

@@ -1,0 +1,266 @@
+"""Fits fusion and calibration on a judged collection, over the stages that will serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.corpora.definition import IndexSettings
+from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.candidates import QUERIES_AT_ONCE, CandidateSource
+from rerank_search.evaluation.collection import Collection
+from rerank_search.evaluation.corpus_index import open_corpus_index, open_existing_index
+from rerank_search.evaluation.evaluate import Progress, quiet
+from rerank_search.evaluation.experiment import CollectionSettings, RerankerSettings
+from rerank_search.evaluation.loading import by_hash, load_collection
+from rerank_search.evaluation.second_stages import SecondStage, SecondStages
+from rerank_search.files import atomic_write_bytes, disk_errors
+from rerank_search.index import Index
+from rerank_search.reranking.calibration import (
+    Calibration,
+    FittedOn,
+    HeldOut,
+    Isotonic,
+    Method,
+    Platt,
+    fit_curve,
+)
+from rerank_search.reranking.fusion import RERANK, Z_SUFFIX, Fusion, Signals, Weights
+from rerank_search.searcher import passage
+from rerank_search.settings import Settings
+from rerank_search.training.reliability import Bin, reliability, reliability_plot
+
+FOLDS = 5
+FEW_POSITIVES = 30
+TERMS = ("rerank", "dense:z", "bm25:z")
+PLOT_FILE = "reliability.svg"
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What ``calibrate`` found.
+
+    ``before`` and ``after`` are the bins of held-out documents, by the sigmoid of the score and
+    by the calibration. ``warnings`` are what a reader of the probabilities should know.
+    """
+
+    fusion: Fusion | None
+    calibration: Calibration
+    before: Sequence[Bin]
+    after: Sequence[Bin]
+    warnings: Sequence[str]
+
+    def save(self, directory: Path) -> None:
+        """Write ``fusion.json`` (if one was fitted), ``calibration.json`` and a plot of both.
+
+        Raises MissingDependencyError without matplotlib, and StorageFullError and such.
+        """
+        plot = reliability_plot({"before": self.before, "after": self.after})
+        with disk_errors(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            if self.fusion is not None:
+                self.fusion.save(directory)
+        self.calibration.save(directory)
+        atomic_write_bytes(directory / PLOT_FILE, plot)
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """The candidates of one query: their scores by stage, and 1 for each that is relevant."""
+
+    signals: Signals
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    fusion: Fusion | None
+    curve: Platt | Isotonic
+
+    def scores(self, queries: Sequence[_Query]) -> NDArray[np.float64]:
+        return _scores(self.fusion, queries)
+
+    def weights(self, stages: Sequence[str]) -> Weights | None:
+        return None if self.fusion is None else self.fusion.choose([RERANK, *stages])
+
+
+def calibrate(
+    model: str,
+    collection: CollectionSettings,
+    *,
+    first_stage: str | None = None,
+    candidates: int = 50,
+    method: Method = "platt",
+    fusion: bool = True,
+    index: IndexSettings | None = None,
+    progress: Progress = quiet,
+) -> Calibrated:
+    """Fit the model's scores to what was judged of the first stage's candidates.
+
+    With ``fusion`` the fusion of the stages is fitted first, and its log-odds are calibrated;
+    otherwise the model's logits are. A candidate that nobody judged counts as not relevant. The
+    collection is indexed by ``index`` unless it has an index. The quality is measured on queries
+    left out in turn, of fusion and calibration. Indexes and scores are kept in
+    ``Settings().cache``. Raises InvalidInputError for a collection that cannot be fitted on, and
+    what models and indexes raise.
+    """
+    if candidates < 1:
+        raise InvalidInputError(f"candidates={candidates} must be at least 1")
+    loaded = load_collection(collection)
+    if not isinstance(loaded, Collection) or loaded.samples is not None:
+        raise InvalidInputError(
+            f"{collection.path or collection.qrels} is not searched, and scores are calibrated "
+            "on what a search finds: give a BEIR folder"
+        )
+    second_stages = SecondStages(Settings().cache)
+    with ExitStack() as stack:
+        stack.callback(second_stages.close)
+        second = second_stages.get(RerankerSettings(model=model))
+        opened = stack.enter_context(_opened(loaded, collection.index, index, progress))
+        stage = first_stage or opened.first_stages[-1]
+        engines = [name for name in opened.first_stages if name != "hybrid"] if fusion else []
+        source = CandidateSource(
+            loaded, opened, stage, candidates, reranked=True, with_scores=fusion
+        )
+        with progress(f"{loaded.name}: {candidates} candidates", len(loaded.qrels)) as tick:
+            queries = []
+            for query in _queries(loaded, source, second, engines):
+                queries.append(query)
+                tick(1)
+    queries = [query for query in queries if len(query.labels)]
+    _check(loaded, queries)
+    fitted = _fit(queries, method, fusion)
+    held_out, before, after = _held_out(queries, method, fusion)
+    labels = _labels(queries)
+    calibration = Calibration(
+        fusion=fitted.weights(engines),
+        curve=fitted.curve,
+        fitted_on=FittedOn(
+            model=Path(model).name,
+            collection=loaded.name,
+            split=loaded.split,
+            first_stage=stage,
+            candidates=candidates,
+            queries=len(queries),
+            documents=len(labels),
+            relevant=float(labels.mean()),
+        ),
+        held_out=held_out,
+    )
+    warnings = [str(finding) for finding in loaded.findings]
+    if labels.sum() < FEW_POSITIVES:
+        warnings.append(
+            f"only {labels.sum()} of the candidates are relevant: take the probabilities for "
+            f"rough ones, or give more queries (at least {FEW_POSITIVES} relevant candidates)"
+        )
+    if len(set(calibration.probability(fitted.scores(queries)).tolist())) == 1:
+        warnings.append(
+            "relevant candidates score no higher than others: all probabilities are equal"
+        )
+    if not fusion and second.fusion is not None:
+        warnings.append(
+            f"{model} has a fusion, and the calibration is of its logit: probabilities are shown "
+            "in searches without fusion only"
+        )
+    return Calibrated(fitted.fusion, calibration, before, after, warnings)
+
+
+def _opened(
+    collection: Collection,
+    existing: Path | None,
+    settings: IndexSettings | None,
+    progress: Progress,
+) -> Index:
+    if existing is not None:
+        return open_existing_index(existing)[0]
+    if collection.documents is None:
+        raise InvalidInputError(f"{collection.name} has no documents to search: give an index")
+    with progress(f"indexing {collection.name}", 0) as tick:
+        return open_corpus_index(
+            collection.name,
+            collection.documents,
+            settings or IndexSettings(),
+            Settings().cache / "indexes",
+            tick,
+        )[0]
+
+
+def _queries(
+    collection: Collection, source: CandidateSource, second: SecondStage, engines: Sequence[str]
+) -> Iterator[_Query]:
+    """Each judged query, in an order that is random and always the same."""
+    order = by_hash(collection.qrels)
+    for start in range(0, len(order), QUERIES_AT_ONCE):
+        chunk = list(source.candidates(order[start : start + QUERIES_AT_ONCE]))
+        pairs = [
+            (collection.queries[each.query], passage(hit))
+            for each in chunk
+            for hit in each.retrieved
+        ]
+        logits = iter(second.cache.scored(pairs).values.tolist())
+        for each in chunk:
+            grades, hits = collection.qrels[each.query], each.retrieved
+            signals = {name: np.array([hit.stage_scores[name] for hit in hits]) for name in engines}
+            signals[RERANK] = np.array([next(logits) for _ in hits])
+            relevant = [grades.get(hit.id, 0) >= collection.relevant_from for hit in hits]
+            yield _Query(signals, np.array(relevant, dtype=np.int64))
+
+
+def _check(collection: Collection, queries: Sequence[_Query]) -> None:
+    """Raise InvalidInputError where nothing could be learned, or nothing be held out."""
+    both = {
+        "a relevant": sum(bool(query.labels.any()) for query in queries),
+        "another than a relevant": sum(not query.labels.all() for query in queries),
+    }
+    for what, count in both.items():
+        if count < 2:
+            raise InvalidInputError(
+                f"{collection.name}/{collection.split}: {count} of {len(queries)} queries have "
+                f"{what} document among their candidates, and two are needed; take more "
+                "candidates or queries, or another split"
+            )
+
+
+def _fit(queries: Sequence[_Query], method: Method, fusion: bool) -> _Fit:
+    fused = None
+    if fusion:
+        terms = [term for term in TERMS if term.removesuffix(Z_SUFFIX) in queries[0].signals]
+        labels = [query.labels for query in queries]
+        fused = Fusion.fit([query.signals for query in queries], labels, terms=terms)
+    return _Fit(fused, fit_curve(method, _scores(fused, queries), _labels(queries)))
+
+
+def _held_out(
+    queries: Sequence[_Query], method: Method, fusion: bool
+) -> tuple[HeldOut, Sequence[Bin], Sequence[Bin]]:
+    """The quality on each fold of a fit on the others; each has queries with relevant ones."""
+    dealt = sorted(queries, key=lambda query: not query.labels.any())
+    folds = min(FOLDS, len(queries))
+    before, after, labels = [], [], []
+    for fold in range(folds):
+        out = dealt[fold::folds]
+        fitted = _fit([q for i, q in enumerate(dealt) if i % folds != fold], method, fusion)
+        scores = fitted.scores(out)
+        before.append(Fusion.probability(scores))
+        after.append(fitted.curve.probability(scores))
+        labels.append(_labels(out))
+    judged = np.concatenate(labels)
+    quality_before, bins_before = reliability(np.concatenate(before), judged)
+    quality_after, bins_after = reliability(np.concatenate(after), judged)
+    held_out = HeldOut(folds=folds, before=quality_before, after=quality_after)
+    return held_out, bins_before, bins_after
+
+
+def _scores(fusion: Fusion | None, queries: Sequence[_Query]) -> NDArray[np.float64]:
+    if fusion is None:
+        return np.concatenate([np.asarray(q.signals[RERANK], dtype=np.float64) for q in queries])
+    return np.concatenate([fusion.score(query.signals) for query in queries])
+
+
+def _labels(queries: Sequence[_Query]) -> NDArray[np.int64]:
+    return np.concatenate([query.labels for query in queries])

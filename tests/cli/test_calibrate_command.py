@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rerank_search.models.registry import resolve_reranker
+
+FILES = {"calibration.json", "fusion.json", "reliability.svg"}
+
+
+@pytest.fixture
+def small(notes: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Judgements of the documents of indexes/notes, which is where they are."""
+    monkeypatch.setenv("RERANK_SEARCH_CACHE", str(folder / "cache"))
+    (folder / "small/qrels").mkdir(parents=True)
+    (folder / "small/corpus.jsonl").write_text('{"_id": "join", "text": "join two paths"}\n')
+    queries = [{"_id": "q1", "text": "join two"}, {"_id": "q2", "text": "a path split in two"}]
+    lines = "".join(json.dumps(query) + "\n" for query in queries)
+    (folder / "small/queries.jsonl").write_text(lines)
+    (folder / "small/qrels/dev.tsv").write_text(
+        "query-id\tcorpus-id\tscore\nq1\tjoin\t1\nq2\tsplit\t1\n"
+    )
+    return folder / "small"
+
+
+@pytest.fixture
+def model(folder: Path, tiny_reranker: Path) -> Path:
+    return Path(shutil.copytree(tiny_reranker, folder / "model"))
+
+
+def test_a_model_is_calibrated_in_its_folder_and_searches_show_it(run, answer, model, small):
+    result = run("calibrate", "model", "small", "--index", "indexes/notes")
+    assert result.exit_code == 0, result.output
+    assert "Brier score" in result.stdout
+    assert "model has calibration.json, fusion.json, reliability.svg" in result.stderr
+    assert {path.name for path in model.iterdir()} >= FILES
+
+    hits = answer("search", "notes", "join two paths", "--reranker", "model")["hits"]
+    assert all(0 <= hit["relevance"] <= 1 for hit in hits)
+    plain = answer("search", "notes", "join two paths", "--reranker", "model", "--no-fusion")
+    assert {hit["relevance"] for hit in plain["hits"]} == {None}
+
+
+def test_the_files_go_where_output_says_and_json_is_the_calibration(answer, model, small, folder):
+    printed = answer(
+        *("calibrate", "model", "small", "--index", "indexes/notes", "--no-fusion"),
+        *("--method", "isotonic", "--output", "out"),
+    )
+    assert printed == json.loads((folder / "out/calibration.json").read_text())
+    assert printed["curve"]["method"] == "isotonic"
+    assert printed["fitted_on"]["first_stage"] == "bm25"
+    assert {path.name for path in (folder / "out").iterdir()} == FILES - {"fusion.json"}
+    assert not FILES & {path.name for path in model.iterdir()}
+
+
+@pytest.mark.parametrize("bundled", ["rerank-search-base", resolve_reranker("rerank-search-base")])
+def test_nothing_is_written_into_the_installed_package(run, small, bundled):
+    result = run("calibrate", bundled, "small", "--index", "indexes/notes")
+    assert "with --output" in str(result.exception)
+    assert not (Path(resolve_reranker("rerank-search-base")) / "calibration.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["model", "small", "--split", "tset"], 2, "no split 'tset': it has dev"),
+        (["model", "small", "--index", "indexes/notes", "--candidates", "0"], 2, "candidates"),
+        (["model", "small", "--method", "beta"], 2, "beta"),
+        (["model", "small", "--index", "indexes/notes", "--first-stage", "dense"], 2, "'dense'"),
+        (["model", "small", "--index", "indexes/notes", "--queries", "1"], 2, "two are needed"),
+        (["no/where", "small"], 2, "--output"),
+        (["no/where", "small", "--output", "out"], 1, "no/where"),
+        (["model"], 2, "Missing argument"),
+    ],
+)
+def test_a_mistake_is_named(program, model, small, arguments, code, message):
+    result = program("calibrate", *arguments, RERANK_SEARCH_OFFLINE="1")
+    assert result.returncode == code, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr

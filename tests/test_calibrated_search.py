@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rerank_search import Document, Fusion, Index, InvalidInputError, Searcher
+from rerank_search.reranking.calibration import (
+    Calibration,
+    FittedOn,
+    HeldOut,
+    Isotonic,
+    Platt,
+    Quality,
+)
+from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+from rerank_search.reranking.fusion import Weights
+
+TEXTS = ["join the paths", "the path of a file", "a path to the sea", "split the path", "sea paths"]
+WEIGHTS = Weights(-1.0, {"rerank": 0.5, "bm25:z": 0.7})
+FUSION = Fusion([WEIGHTS])
+CURVE = Platt(slope=2.0, intercept=-0.5)
+
+
+def calibration(curve=CURVE, fusion=None):
+    of = FittedOn(
+        model="tiny",
+        collection="small",
+        split="dev",
+        first_stage="bm25",
+        candidates=5,
+        queries=2,
+        documents=10,
+        relevant=0.5,
+    )
+    quality = Quality(ece=0.1, brier=0.1)
+    return Calibration(
+        fusion=fusion,
+        curve=curve,
+        fitted_on=of,
+        held_out=HeldOut(folds=2, before=quality, after=quality),
+    )
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory):
+    with Index.create(tmp_path_factory.mktemp("search") / "index", encoder=None) as index:
+        index.add([Document(str(i), text) for i, text in enumerate(TEXTS)])
+        yield index
+
+
+@pytest.fixture(scope="module")
+def reranker(tiny_reranker: Path) -> CrossEncoderReranker:
+    return CrossEncoderReranker(tiny_reranker, device="cpu")
+
+
+def order(response):
+    return [(hit.id, hit.score) for hit in response.hits]
+
+
+@pytest.mark.parametrize("fusion", [None, FUSION])
+def test_each_hit_has_the_probability_of_its_score(index, reranker, fusion):
+    fitted = calibration(fusion=None if fusion is None else WEIGHTS)
+    hits = Searcher(index, reranker, fusion=fusion, calibration=fitted).search("path").hits
+    assert len(hits) >= 3
+    expected = fitted.probability([hit.score for hit in hits])
+    np.testing.assert_allclose([hit.relevance for hit in hits], expected)
+    assert [hit.relevance for hit in hits] == sorted(expected, reverse=True)
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [CURVE, Platt(slope=0.0, intercept=0.0), Isotonic(scores=[0.0], probabilities=[0.25])],
+)
+def test_a_calibration_never_changes_a_ranking(index, reranker, curve):
+    plain = Searcher(index, reranker, calibration=None)
+    calibrated = Searcher(index, reranker, calibration=calibration(curve))
+    for query in ("path", "the sea", "join paths"):
+        assert order(calibrated.search(query)) == order(plain.search(query))
+
+
+def test_auto_takes_the_rerankers_own_where_it_is_of_the_score(index, tiny_reranker, tmp_path):
+    shutil.copytree(tiny_reranker, tmp_path / "model")
+    FUSION.save(tmp_path / "model")
+    calibration(fusion=WEIGHTS).save(tmp_path / "model")
+    own = CrossEncoderReranker(tmp_path / "model", device="cpu")
+
+    def known(**arguments):
+        hits = Searcher(index, own, **arguments).search("path").hits
+        return {hit.relevance is not None for hit in hits}
+
+    assert known() == {True}
+    assert known(calibration=None) == {False}
+    assert known(fusion=None) == {False}
+    fitted_again = Fusion([Weights(-1.0, {"rerank": 0.6, "bm25:z": 0.7})])
+    assert known(fusion=fitted_again) == {False}
+
+
+def test_without_a_calibration_or_a_second_stage_nothing_is_said_of_relevance(index, reranker):
+    assert {hit.relevance for hit in Searcher(index, reranker).search("path").hits} == {None}
+    searcher = Searcher(index, reranker, calibration=calibration())
+    assert {hit.relevance for hit in searcher.search("path", rerank=False).hits} == {None}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"calibration": calibration(fusion=WEIGHTS)}, "not of the score"),
+        ({"calibration": calibration(), "fusion": FUSION}, "not of the score"),
+        ({"calibration": "none"}, "calibration='none' is unknown"),
+    ],
+)
+def test_a_calibration_that_was_given_and_cannot_be_used_is_an_error(
+    index, reranker, arguments, reason
+):
+    with pytest.raises(InvalidInputError, match=reason):
+        Searcher(index, reranker, **arguments)
