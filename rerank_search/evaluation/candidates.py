@@ -10,7 +10,7 @@ from rerank_search.index import Index
 from rerank_search.ranking import ranked
 from rerank_search.types import Hit
 
-QUERIES_AT_ONCE = 32
+QUERIES_AT_ONCE = 100
 """Queries whose candidates are in memory together."""
 
 

@@ -2,7 +2,7 @@
 
 ``CrossEncoderRerankingEvaluator`` measures each sample by itself: a query's positive texts, and
 either its other texts (``negative``) or a ranked list of texts (``documents``). These are its
-figures as of sentence-transformers 6.2, from the same functions of scikit-learn in the same
+figures as of sentence-transformers 6.2, by the arithmetic of scikit-learn's functions in the same
 single precision. They differ from trec_eval's on purpose: documents are texts, nDCG is averaged
 over the orders of tied scores, positives that are not among ``documents`` fall out of the
 denominator of ``retrieved_*`` while ``base_*`` puts them at the end of the list, and ``base_*``
@@ -93,22 +93,47 @@ def _values(relevant: Sequence[int], predicted: NDArray[Any], at_k: int) -> dict
     """``CrossEncoderRerankingEvaluator.compute_metrics``, of 0 or 1 by text and its score."""
     if not any(relevant):
         return {"map": 0.0, f"mrr@{at_k}": 0.0, f"ndcg@{at_k}": 0.0}
-    from sklearn import config_context
-    from sklearn.metrics import average_precision_score, ndcg_score
-
     # Not our one total order but argsort's, ties included: the reciprocal rank depends on it.
     order = predicted.argsort()[::-1][:at_k]
     ranks = (rank for rank, place in enumerate(order, start=1) if relevant[place])
     first = next(ranks, None)
-    # Their checks of arguments take most of their time, and what they check is made here.
-    with config_context(assume_finite=True, skip_parameter_validation=True):
-        return {
-            "map": float(average_precision_score(relevant, predicted)),
-            f"mrr@{at_k}": 1 / first if first else 0.0,
-            f"ndcg@{at_k}": (
-                float(ndcg_score([relevant], [predicted], k=at_k)) if len(relevant) > 1 else 1.0
-            ),
-        }
+    gains = np.array(relevant)
+    return {
+        "map": _average_precision(gains, predicted),
+        f"mrr@{at_k}": 1 / first if first else 0.0,
+        f"ndcg@{at_k}": _ndcg(gains, predicted, at_k) if len(relevant) > 1 else 1.0,
+    }
+
+
+# scikit-learn's functions spend nearly all of their time on checks. These two do the same
+# arithmetic in the same order, so that they agree to the last bit, which a test checks.
+
+
+def _average_precision(gains: NDArray[Any], predicted: NDArray[Any]) -> float:
+    """``sklearn.metrics.average_precision_score``: equal scores are one step."""
+    order = np.argsort(-predicted, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(predicted[order])), len(order) - 1)
+    found = np.cumsum(gains[order], dtype=np.float64)[last]
+    precision = (found / (1 + last))[::-1]
+    recall = np.append((found / found[-1])[::-1], 0.0)
+    return float(max(0.0, -np.sum(np.diff(recall) * precision)))
+
+
+def _ndcg(gains: NDArray[Any], predicted: NDArray[Any], at_k: int) -> float:
+    """``sklearn.metrics.ndcg_score``: equal scores share the mean of their discounts.
+
+    Source: McSherry and Najork, Computing information retrieval performance measures efficiently
+    in the presence of tied scores (ECIR 2008).
+    """
+    discount = 1 / (np.log(np.arange(len(gains)) + 2) / np.log(2))
+    discount[at_k:] = 0
+    _, group, counts = np.unique(-predicted, return_inverse=True, return_counts=True)
+    mean_gain = np.bincount(group, weights=gains) / counts
+    ends = np.cumsum(discount)[np.cumsum(counts) - 1]
+    shares = np.diff(ends, prepend=0.0)
+    shares[0] = ends[0]
+    ideal = discount.dot(np.sort(gains)[::-1][np.newaxis].T)[0]
+    return float((mean_gain * shares).sum() / ideal)
 
 
 def _prefixed(prefix: str, values: Mapping[str, float]) -> dict[str, float]:

@@ -22,7 +22,7 @@ from rerank_search.reranking.base import Reranker, Scores
 from rerank_search.reranking.calls import scored
 from rerank_search.storage.files import storage_errors
 
-PAIRS_AT_ONCE = 512
+PAIRS_AT_ONCE = 2048
 """Pairs after which scores are stored: what an interruption costs at most."""
 
 _LOOKED_UP = 500
