@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rerank_search.declared import did_you_mean, read_toml, toml_value, validated
 from rerank_search.errors import InvalidInputError
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+
+FirstStage: TypeAlias = Literal["bm25", "dense", "hybrid"]
+
+LossName: TypeAlias = Literal[
+    "bce",
+    "mse",
+    "listwise",
+    "lambda",
+    "ranknet",
+    "list-mle",
+    "cross-entropy",
+    "multiple-negatives",
+    "margin-mse",
+]
+
+Leaks: TypeAlias = Literal["refuse", "remove", "allow"]
+
+LISTWISE: frozenset[LossName] = frozenset(
+    {"listwise", "lambda", "ranknet", "list-mle", "cross-entropy"}
+)
+"""Losses over all documents of a query at once."""
+
+UNBOUNDED: frozenset[LossName] = frozenset(
+    {"mse", "listwise", "lambda", "ranknet", "list-mle", "margin-mse"}
+)
+"""Losses whose labels may be any numbers, such as a teacher's logits."""
 
 
 class _Table(BaseModel):
@@ -18,39 +45,175 @@ class _Table(BaseModel):
 
 
 class Source(_Table):
-    """Queries of one BEIR folder (``corpus.jsonl[.gz]``, ``queries.jsonl``, ``qrels/``)."""
+    """Where training data come from: one of ``collection``, ``pairs`` and ``samples``.
 
-    collection: Path
+    ``collection`` is a BEIR folder, whose negatives are mined. ``pairs`` are labelled pairs, and
+    ``samples`` queries with their positives and negatives, in all file formats of the evaluation.
+    """
+
+    collection: Path | None = None
+    pairs: Path | None = None
+    samples: Path | None = None
     split: str = "train"
     queries: int | None = Field(default=None, ge=0)
-    """How many judged queries to draw at random; None takes all."""
+    """How many of the queries to draw at random; None takes all."""
     made_up: int = Field(default=0, ge=0)
     """How many queries to make up: a sentence cut out of a document, which the rest answers."""
+    label_map: dict[str, float] = {}
+    """Label in the file to label in training, such as {-1 = 0.0, 0 = 0.5, 1 = 1.0}."""
     licence: str = ""
     """For the model card."""
 
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Source:
+        if sum(path is not None for path in (self.collection, self.pairs, self.samples)) != 1:
+            raise ValueError("give one of collection, pairs and samples")
+        if self.collection is None and self.made_up:
+            raise ValueError("made_up queries are cut out of a collection's documents")
+        if self.pairs is None and self.label_map:
+            raise ValueError("label_map is for the labels of pairs")
+        return self
+
+    @property
+    def path(self) -> Path:
+        """The folder or file."""
+        path = self.collection or self.pairs or self.samples
+        assert path is not None
+        return path
+
+    @property
+    def name(self) -> str:
+        """The folder's name, or that of the file's folder."""
+        path = self.path.resolve()
+        return path.parent.name if path.is_file() else path.name
+
+
+class FalseNegatives(_Table):
+    """Which mined negatives are taken for unmarked positives, and left out.
+
+    A negative goes if ``reranker`` scores it above the query's lowest positive less ``margin``
+    (in logits).
+    """
+
+    reranker: str
+    margin: float = 0.0
+
 
 class Negatives(_Table):
-    """Where the candidates of a query come from, beside its relevant documents."""
+    """Where the negatives of a collection's queries come from."""
 
+    first_stages: list[FirstStage] = Field(default=["bm25", "dense"], min_length=1)
+    """Negatives are drawn from the union of what these find."""
     encoder: str = ENCODER
-    depth: int = Field(default=50, ge=1)
-    """Negatives are drawn from the union of the best ``depth`` of BM25 and of the encoder."""
+    ranks: tuple[int, int] = (1, 50)
+    """First and last rank, after the relevant documents are taken out."""
+    margin: float | None = None
+    """Only documents that score at least this much below the query's best positive, in each
+    first stage that found them."""
     per_query: int = Field(default=7, ge=1)
     random: int = Field(default=1, ge=0)
     """How many of ``per_query`` are drawn from the whole collection instead."""
+    sampling: Literal["random", "top"] = "random"
+    """Drawn by seed from those in range, or the best of them."""
+    positives_per_query: int | None = Field(default=1, ge=1)
+    """How many relevant documents a query is trained with, each with its own negatives."""
+    false_negatives: FalseNegatives | None = None
+
+    @field_validator("ranks")
+    @classmethod
+    def _is_a_range(cls, ranks: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= ranks[0] <= ranks[1]:
+            raise ValueError("write the first and the last rank, counted from 1: [1, 50]")
+        return ranks
+
+    @model_validator(mode="after")
+    def _has_room_for_the_random_ones(self) -> Negatives:
+        if self.random > self.per_query:
+            raise ValueError("random is a part of per_query: it cannot be more")
+        return self
+
+
+class Teacher(_Table):
+    """A reranker whose logits, times ``weight``, are part of the labels."""
+
+    reranker: str
+    weight: float = 1.0
 
 
 class SoftLabels(_Table):
-    """A teacher's logit for each candidate: cosine * s + bm25 * b + gold * g.
+    """A teacher's logit for each candidate of a collection.
 
-    With the default scale of the cosine, the teacher's softmax is the likelihood that
-    all-MiniLM-L6-v2 was itself trained with.
+    The sum of cosine * s, bm25 * b, gold for relevant documents, and the logits of ``rerankers``
+    (one teacher, or an ensemble). With the default scale of the cosine, the teacher's softmax is
+    the likelihood that all-MiniLM-L6-v2 was itself trained with.
     """
 
     cosine: float = 20.0
     bm25: float = 0.0
     gold: float = 4.0
+    rerankers: list[Teacher] = []
+
+
+class Loss(_Table):
+    """What is minimised. ``options`` are passed to sentence-transformers' class for it."""
+
+    name: LossName = "listwise"
+    pos_weight: float | Literal["balanced"] | None = None
+    """Weight of positive pairs in ``bce``; "balanced" is negatives / positives."""
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _weighs_what_it_can(self) -> Loss:
+        if self.pos_weight is not None and self.name != "bce":
+            raise ValueError(f"pos_weight goes with bce, not with {self.name}")
+        if isinstance(self.pos_weight, float) and self.pos_weight <= 0:
+            raise ValueError("pos_weight is more than 0")
+        return self
+
+
+class EvaluationSet(_Table):
+    """What the model is measured on: pairs or samples, or samples made of collections.
+
+    ``sources`` are collections; each judged query gets ``candidates`` documents, drawn at
+    ``random`` or found by a first stage.
+    """
+
+    name: str
+    pairs: Path | None = None
+    samples: Path | None = None
+    split: str = "dev"
+    sources: list[Source] = []
+    candidates: int = Field(default=30, ge=1)
+    candidates_from: Literal["random"] | FirstStage = "bm25"
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> EvaluationSet:
+        if [self.pairs is not None, self.samples is not None, bool(self.sources)].count(True) != 1:
+            raise ValueError("give one of pairs, samples and sources")
+        if any(source.collection is None for source in self.sources):
+            raise ValueError("the sources of an evaluation are collections")
+        if any(source.made_up for source in self.sources):
+            raise ValueError("made_up queries are for training, not for an evaluation")
+        return self
+
+
+class Evaluation(_Table):
+    """How a run is watched, and which checkpoint is the best.
+
+    ``measure`` of the first set decides: one of the evaluation's measures in the ``protocol``, or
+    for pairs "average_precision", "f1" or "accuracy". ``queries`` of each set (drawn by hash; for
+    pairs ten times as many pairs) are scored each time while the model trains, all of them at the
+    end. ``patience`` ends the run after so many evaluations without a gain. ``leaks`` says what to
+    do with training data that are evaluation data too.
+    """
+
+    sets: list[EvaluationSet] = Field(min_length=1)
+    measure: str = "nDCG@10"
+    protocol: Literal["retrieved", "all_positives"] = "all_positives"
+    queries: int = Field(default=200, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    encoder: str = ENCODER
+    leaks: Leaks = "refuse"
 
 
 class FusionQueries(_Table):
@@ -64,6 +227,12 @@ class FusionQueries(_Table):
     terms: list[str] = ["rerank", "dense:z", "bm25:z"]
     """Stage scores, as they are or (":z") standardised among the candidates of a query."""
 
+    @model_validator(mode="after")
+    def _is_of_collections(self) -> FusionQueries:
+        if any(source.collection is None for source in self.sources):
+            raise ValueError("the sources of a fusion are collections")
+        return self
+
 
 class Recipe(_Table):
     """Everything that decides what comes out of a training run."""
@@ -75,24 +244,33 @@ class Recipe(_Table):
     seed: int = 42
     max_length: int = Field(default=512, ge=8, le=8192)
     """Tokens of a pair, while training."""
-    loss: Literal["listwise", "bce"] = "listwise"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the activations; "auto" is bfloat16 where the hardware has units for it."""
     weights: Literal["float32", "float16"] = "float32"
     """How the weights are stored; they are float32 again when they are loaded."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     train_embeddings: bool = False
+    loss: Loss = Loss()
     sources: list[Source] = Field(min_length=1)
     negatives: Negatives = Negatives()
     soft_labels: SoftLabels | None = None
+    evaluation: Evaluation | None = None
     fusion: FusionQueries | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Passed to sentence_transformers' CrossEncoderTrainingArguments."""
 
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _plain_name(cls, data: Any) -> Any:
+        """A bare name stands for the loss with its defaults."""
+        return {"name": data} if isinstance(data, str) else data
+
     @model_validator(mode="after")
     def _labels_fit_the_loss(self) -> Recipe:
-        if self.loss == "bce" and self.soft_labels is not None:
+        if self.soft_labels is not None and self.loss.name not in UNBOUNDED:
             raise ValueError(
-                "binary cross-entropy needs labels in [0, 1] and soft_labels are logits; "
-                "set loss = 'listwise' or remove [soft_labels]"
+                f"{self.loss.name} needs labels in [0, 1] and soft_labels are logits; set loss to "
+                f"one of {', '.join(sorted(UNBOUNDED))}, or remove [soft_labels]"
             )
         return self
 
@@ -100,16 +278,31 @@ class Recipe(_Table):
 def load_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
     """Read a recipe; paths in it are relative to its folder.
 
-    ``overrides`` replace values by dotted key (``{"arguments.learning_rate": "3e-5"}``) and are
-    read as TOML values. Raises InvalidInputError naming the key that is wrong and the nearest
-    right one.
+    ``overrides`` replace values by dotted key (``{"arguments.learning_rate": "3e-5"}``; ``lr``
+    and the names of arguments may stand alone) and are read as TOML values. Raises
+    InvalidInputError naming the key that is wrong and the nearest right one.
     """
     data = read_toml(path)
     for key, value in (overrides or {}).items():
-        _override(data, key, value)
+        _override(data, _full(key), value)
     recipe = validated(Recipe, data, path)
     _check_arguments(path, recipe.arguments)
-    return _resolve(recipe, path.parent)
+    return _located(recipe, path.parent)
+
+
+_SHORT = {
+    "lr": "learning_rate",
+    "batch_size": "per_device_train_batch_size",
+    "epochs": "num_train_epochs",
+}
+
+
+def _full(key: str) -> str:
+    """The dotted key: that of a trainer's argument may be given without its table."""
+    key = _SHORT.get(key, key)
+    if "." in key or key in Recipe.model_fields:
+        return key
+    return f"arguments.{key}" if key in _known_arguments() else key
 
 
 def _override(data: dict[str, Any], key: str, value: str) -> None:
@@ -121,14 +314,18 @@ def _override(data: dict[str, Any], key: str, value: str) -> None:
     data[last] = toml_value(value)
 
 
-def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
-    if not arguments:
-        return
+def _known_arguments() -> list[str]:
     import dataclasses
 
     from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 
-    known = [field.name for field in dataclasses.fields(CrossEncoderTrainingArguments)]
+    return [field.name for field in dataclasses.fields(CrossEncoderTrainingArguments)]
+
+
+def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
+    if not arguments:
+        return
+    known = _known_arguments()
     for name in arguments:
         if name not in known:
             raise InvalidInputError(
@@ -136,17 +333,37 @@ def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
             )
 
 
-def _resolve(recipe: Recipe, folder: Path) -> Recipe:
-    def located(source: Source) -> Source:
-        return source.model_copy(update={"collection": folder / source.collection})
+def _located(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with its paths below ``folder``."""
 
-    fusion = recipe.fusion
-    if fusion is not None:
-        fusion = fusion.model_copy(update={"sources": [located(s) for s in fusion.sources]})
+    def below(path: Path | None) -> Path | None:
+        return None if path is None else folder / path
+
+    def source(each: Source) -> Source:
+        kinds = ("collection", "pairs", "samples")
+        return each.model_copy(update={kind: below(getattr(each, kind)) for kind in kinds})
+
+    def measured(each: EvaluationSet) -> EvaluationSet:
+        return each.model_copy(
+            update={
+                "pairs": below(each.pairs),
+                "samples": below(each.samples),
+                "sources": list(map(source, each.sources)),
+            }
+        )
+
     return recipe.model_copy(
         update={
             "output": folder / recipe.output,
-            "sources": [located(source) for source in recipe.sources],
-            "fusion": fusion,
+            "sources": list(map(source, recipe.sources)),
+            "evaluation": _with(recipe.evaluation, "sets", measured),
+            "fusion": _with(recipe.fusion, "sources", source),
         }
     )
+
+
+def _with(table: Any, key: str, change: Callable[[Any], Any]) -> Any:
+    """The table with each entry of a list changed."""
+    if table is None:
+        return None
+    return table.model_copy(update={key: list(map(change, getattr(table, key)))})

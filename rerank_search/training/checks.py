@@ -1,0 +1,246 @@
+"""Whether a model can be trained on the data, and whether it would be measured on them too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.collection import Collection, Finding, LabelledPairs
+from rerank_search.evaluation.formats.lines import Tally, findings
+from rerank_search.training.data import (
+    POSITIVE_ABOVE,
+    Group,
+    TrainingSet,
+    common_negatives,
+    letters_and_digits,
+    teaches,
+)
+from rerank_search.training.recipe import UNBOUNDED, Leaks, Loss, LossName
+
+_LIMITS: dict[LossName, tuple[float, float]] = {
+    "bce": (0.0, 1.0),
+    "cross-entropy": (0.0, 1.0),
+    "multiple-negatives": (0.0, 1.0),
+    # Its gains are powers of two, which single precision has up to 2 to the 127.
+    "lambda": (-math.inf, 100.0),
+}
+
+
+def check_training(sets: Sequence[TrainingSet], loss: Loss) -> list[Finding]:
+    """What a reader should know of the data: repeated, contradictory and blank pairs, and more.
+
+    Raises InvalidInputError where the loss has nothing to learn: a set without pairs, labels out
+    of its range, labels of one class only, and documents that it would compare and that are
+    labelled alike.
+    """
+    for each in sets:
+        if not any(group.documents for group in each.groups):
+            raise InvalidInputError(
+                f"{each} gives no pairs to train on: take another split, raise queries, or "
+                "remove the source"
+            )
+        _check_range(each, loss.name)
+    _check_classes(sets, loss.name)
+    for each in sets:
+        _check_contrast(each, loss.name)
+    return findings([*_of_pairs(sets), *_of_groups(sets, loss.name)])
+
+
+def without_leaks(
+    sets: Sequence[TrainingSet], evaluations: Sequence[Collection | LabelledPairs], policy: Leaks
+) -> tuple[list[TrainingSet], list[Finding]]:
+    """The sets, and what of them the evaluation has too: removed where ``policy`` says so.
+
+    A training query that is judged in a collection is a leak, and a training pair that is among
+    labelled pairs, either way round. Documents are common to both as a rule, and so may be the
+    first texts of labelled pairs: these alone are no leak. Texts are compared by their letters
+    and digits.
+
+    Raises InvalidInputError with the first leak where ``policy`` is "refuse".
+    """
+    queries: dict[str, str] = {}
+    pairs: dict[tuple[str, str], str] = {}
+    for evaluation in evaluations:
+        if isinstance(evaluation, Collection):
+            queries |= _judged(evaluation)
+        else:
+            pairs |= _labelled(evaluation)
+    in_pairs = {text for pair in pairs for text in pair}
+    done = "removed" if policy == "remove" else "left in"
+    of_queries = Tally(f"training queries that the evaluation has too, {done}")
+    of_pairs = Tally(f"training pairs that the evaluation has too, {done}")
+    kept = []
+    for each in sets:
+        groups: list[Group] = []
+        for i, group in enumerate(each.groups):
+            query = letters_and_digits(group.query)
+            if query in queries:
+                of_queries.add(f"{_place(each, i)}, which is also {queries[query]}")
+                continue
+            leaked = set()
+            for j, document in enumerate(group.documents if query in in_pairs else ()):
+                pair = _either_way(query, letters_and_digits(document))
+                if pair in pairs:
+                    of_pairs.add(f"{_place(each, i, j)}, which is also {pairs[pair]}")
+                    leaked.add(j)
+            groups.append(_without(group, leaked))
+        kept.append(replace(each, groups=groups))
+    found = findings([of_queries, of_pairs])
+    if found and policy == "refuse":
+        raise InvalidInputError(
+            f"{'; '.join(map(str, found))}: the figures would flatter the model; set "
+            'evaluation.leaks to "remove", or to "allow" to go on all the same'
+        )
+    return (kept if policy == "remove" else list(sets)), found
+
+
+def _without(group: Group, places: set[int]) -> Group:
+    """The group without the documents at these places."""
+    if not places:
+        return group
+    left = [i for i in range(len(group.documents)) if i not in places]
+    return Group(
+        group.query,
+        [group.documents[i] for i in left],
+        [group.labels[i] for i in left],
+        [group.places[i] for i in left] if group.places else (),
+    )
+
+
+def _check_range(training_set: TrainingSet, loss: LossName) -> None:
+    low, high = _LIMITS.get(loss, (-math.inf, math.inf))
+    labels = {label for group in training_set.groups for label in group.labels}
+    if low <= min(labels) and max(labels) <= high:
+        return
+    first = next(
+        _place(training_set, i, j)
+        for i, j, label in _labelled_places(training_set)
+        if not low <= label <= high
+    )
+    interval = f"up to {high:g}" if math.isinf(low) else f"in [{low:g}, {high:g}]"
+    others = ", ".join(sorted(UNBOUNDED - {loss}))
+    raise InvalidInputError(
+        f"{training_set}: the labels go from {min(labels):g} to {max(labels):g} (first outside: "
+        f"{first}), and {loss} needs labels {interval}: {_label_map(labels)}take a loss whose "
+        f"labels may be any numbers ({others})"
+    )
+
+
+def _label_map(labels: set[float]) -> str:
+    """A map of the labels to [0, 1], evenly by value, to set in the source; none for many."""
+    if not 1 < len(labels) <= 10:
+        return ""
+    low, high = min(labels), max(labels)
+    entries = [
+        # A dot in a bare key would make a table of it.
+        (f"{label:g}" if label.is_integer() else f'"{label:g}"', (label - low) / (high - low))
+        for label in sorted(map(float, labels))
+    ]
+    shown = ", ".join(f"{key} = {round(value, 3)}" for key, value in entries)
+    return f"set label_map = {{{shown}}} in a source of pairs, or "
+
+
+def _check_classes(sets: Sequence[TrainingSet], loss: LossName) -> None:
+    labels = {label for each in sets for group in each.groups for label in group.labels}
+    if loss == "multiple-negatives" and max(labels) > POSITIVE_ABOVE:
+        return
+    if len(labels) > 1 and loss != "multiple-negatives":
+        return
+    count = sum(len(group.documents) for each in sets for group in each.groups)
+    if max(labels) > POSITIVE_ABOVE:
+        mend = (
+            "add pairs that do not belong together, labelled 0, or set loss to "
+            "multiple-negatives, which takes the texts of other queries for negatives"
+        )
+    else:
+        mend = "add pairs that belong together, labelled 1"
+    which = f"the label {min(labels):g}" if len(labels) == 1 else f"labels up to {max(labels):g}"
+    raise InvalidInputError(
+        f"all {count:,} training pairs have {which}, so that there is nothing to tell apart: {mend}"
+    )
+
+
+def _check_contrast(training_set: TrainingSet, loss: LossName) -> None:
+    if any(teaches(group, loss) for group in training_set.groups):
+        return
+    if loss == "multiple-negatives":
+        problem = f"has no positive pair (a label above {POSITIVE_ABOVE:g})"
+        mend = "add pairs that belong together, or remove the source"
+    else:
+        problem = f"has no query with documents of different labels, which {loss} compares"
+        mend = (
+            "give the queries positives and negatives, or set loss to bce or mse, which take "
+            "each pair by itself"
+        )
+    raise InvalidInputError(f"{training_set} {problem}: {mend}")
+
+
+def _of_pairs(sets: Sequence[TrainingSet]) -> list[Tally]:
+    repeated = Tally("training pairs repeated with the same label, which count each time")
+    contradicted = Tally("training pairs repeated with another label, which count each time")
+    blank = Tally("training pairs with a blank text")
+    same = Tally("training pairs of a text with itself")
+    seen: dict[tuple[str, str], float] = {}
+    for each in sets:
+        for i, j, label in _labelled_places(each):
+            query, document = pair = (each.groups[i].query, each.groups[i].documents[j])
+            if pair in seen:
+                (repeated if seen[pair] == label else contradicted).add(_place(each, i, j))
+            seen.setdefault(pair, label)
+            if not query.strip() or not document.strip():
+                blank.add(_place(each, i, j))
+            elif query == document:
+                same.add(_place(each, i, j))
+    return [repeated, contradicted, blank, same]
+
+
+def _of_groups(sets: Sequence[TrainingSet], loss: LossName) -> list[Tally]:
+    unused = Tally(f"training queries that {loss} learns nothing from, left out")
+    cut = Tally(f"training queries of which {loss} leaves out negatives, as another one has fewer")
+    for each in sets:
+        used = [group for group in each.groups if teaches(group, loss)]
+        most = common_negatives(used) if loss == "multiple-negatives" else math.inf
+        for i, group in enumerate(each.groups):
+            if not teaches(group, loss):
+                unused.add(_place(each, i))
+            elif common_negatives([group]) > most:
+                cut.add(f"{_place(each, i)}; the fewest are {most:,}")
+    return [unused, cut]
+
+
+def _labelled_places(training_set: TrainingSet) -> Iterator[tuple[int, int, float]]:
+    """Every pair: the place of its group, its place there, and its label."""
+    for i, group in enumerate(training_set.groups):
+        for j, label in enumerate(group.labels):
+            yield i, j, label
+
+
+def _place(training_set: TrainingSet, group: int, document: int | None = None) -> str:
+    """Where a group or one of its pairs stands: its line where it has one, never its texts."""
+    places = training_set.groups[group].places
+    if places:
+        return f"{training_set}, {places[document or 0]}"
+    pair = "" if document is None else f", document {document + 1}"
+    return f"{training_set}, query {group + 1}{pair}"
+
+
+def _judged(collection: Collection) -> dict[str, str]:
+    return {
+        letters_and_digits(collection.queries[id]): f"{collection.name}/{collection.split}, "
+        f"query {id!r}"
+        for id in collection.qrels
+        if id in collection.queries
+    }
+
+
+def _labelled(pairs: LabelledPairs) -> dict[tuple[str, str], str]:
+    return {
+        _either_way(*map(letters_and_digits, pair)): f"{pairs.name}/{pairs.split}, pair {i}"
+        for i, pair in enumerate(pairs.pairs, start=1)
+    }
+
+
+def _either_way(one: str, other: str) -> tuple[str, str]:
+    return min(one, other), max(one, other)
