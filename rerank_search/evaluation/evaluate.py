@@ -6,11 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -26,6 +26,7 @@ from rerank_search.evaluation.environment import environment
 from rerank_search.evaluation.experiment import Experiment, RerankerSettings
 from rerank_search.evaluation.loading import by_hash, load_collections
 from rerank_search.evaluation.measures import Scorer, canonical
+from rerank_search.evaluation.progress import Progress, quiet
 from rerank_search.evaluation.report.schema import Report
 from rerank_search.evaluation.report.write import write_report
 from rerank_search.evaluation.results import (
@@ -42,18 +43,9 @@ from rerank_search.settings import Settings
 if TYPE_CHECKING:
     from rerank_search.index import Index
 
-Progress: TypeAlias = Callable[[str, float], AbstractContextManager[Callable[[float], None]]]
-"""Opens a bar for something of so many steps (0: unknown), and gives what counts them."""
-
 Result = TypeVar("Result", Cell, PairCell)
 
 PRIMARY = "nDCG@10"
-
-
-@contextmanager
-def quiet(_description: str, _total: float) -> Iterator[Callable[[float], None]]:
-    """No progress is shown."""
-    yield lambda _: None
 
 
 def evaluate(experiment: Experiment, output: Path, *, progress: Progress = quiet) -> Report:

@@ -1,12 +1,30 @@
-"""BEIR folders as training reads them: texts, queries and judgements in memory."""
+"""BEIR folders as training reads them: texts, queries and judgements, and the indexed corpus."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection as Container
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rerank_search.corpora.definition import IndexSettings
+from rerank_search.evaluation.collection import Collection as Judged
+from rerank_search.evaluation.corpus_index import content_key, open_corpus_index
 from rerank_search.evaluation.formats.beir import load_beir
+from rerank_search.evaluation.formats.lines import Tally
+from rerank_search.evaluation.progress import Progress
+from rerank_search.index import Index
+from rerank_search.training.data import letters_and_digits
+from rerank_search.types import Document, Hit
+
+SPARE = 4
+"""Random documents drawn beyond those that are wanted, in place of unusable ones."""
+
+_DOCUMENTS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +35,21 @@ class Collection:
     documents: dict[str, str]
     queries: Mapping[str, str]
     qrels: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A query with the ids of its ``relevant`` documents.
+
+    ``known`` also has those of other queries with the same text. ``cut`` is the sentence that a
+    made-up query was cut out of its one relevant document as.
+    """
+
+    id: str
+    text: str
+    relevant: Sequence[str]
+    known: frozenset[str]
+    cut: str = ""
 
 
 def load_collection(folder: Path, split: str) -> Collection:
@@ -37,3 +70,134 @@ def load_collection(folder: Path, split: str) -> Collection:
             if query in read.queries and document in documents:
                 qrels.setdefault(query, {})[document] = grade
     return Collection(read.name, documents, read.queries, qrels)
+
+
+class Corpus:
+    """The documents of a collection in its index, which retrieves as a search does."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self.ids = list(index.ids())
+
+    def retrieved(self, stage: str, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """The best k documents of each query in a first stage."""
+        return self._index.retriever(stage).retrieve(queries, k)
+
+    def scored(self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
+        """The rankings, each hit with the scores of both first stages and its best passage."""
+        return self._index.stage_scores(queries, rankings)
+
+    def with_documents(self, rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
+        """The rankings, each hit with its document."""
+        ids = list(dict.fromkeys(hit.id for hits in rankings for hit in hits))
+        documents = dict(zip(ids, self._index.documents(ids), strict=True))
+        return [[replace(hit, document=documents[hit.id]) for hit in hits] for hits in rankings]
+
+    def drawn(self, count: int, without: Set[str], rng: random.Random) -> list[Hit]:
+        """``count`` documents at random, none of ``without``; fewer where there are no more."""
+        places = rng.sample(range(len(self.ids)), min(len(self.ids), count + len(without)))
+        ids = [id for id in map(self.ids.__getitem__, places) if id not in without]
+        return [unranked(id) for id in ids[:count]]
+
+    def shuffled(self, rng: random.Random) -> Iterator[Document]:
+        """All documents in random order, streamed."""
+        order = rng.sample(self.ids, len(self.ids))
+        for start in range(0, len(order), _DOCUMENTS_AT_ONCE):
+            found = self._index.documents(order[start : start + _DOCUMENTS_AT_ONCE])
+            yield from (document for document in found if document is not None)
+
+
+@contextmanager
+def opened_corpus(
+    collection: Judged, encoder: str, cache: Path, progress: Progress
+) -> Iterator[Corpus]:
+    """The corpus in the index that an evaluation with this encoder uses too.
+
+    Built below ``cache`` unless it is there. Raises what ``open_corpus_index`` raises.
+    """
+    with progress(f"indexing {collection.name}", 0) as tick:
+        index, _ = open_corpus_index(
+            collection.name, _documents(collection), _settings(encoder), cache / "indexes", tick
+        )
+    with index:
+        yield Corpus(index)
+
+
+def fingerprint(collection: Judged, encoder: str) -> dict[str, str]:
+    """Digests of the documents with the encoder, and of the judged queries. Reads the documents."""
+    judged = [
+        [query, collection.queries.get(query), list(grades.items())]
+        for query, grades in collection.qrels.items()
+    ]
+    return {
+        "corpus": content_key(_documents(collection)(), _settings(encoder)),
+        "judgements": hashlib.sha256(json.dumps(judged).encode()).hexdigest()[:32],
+    }
+
+
+def judged_questions(
+    collection: Judged, ids: Container[str], count: int | None, rng: random.Random
+) -> tuple[list[Question], list[Tally]]:
+    """The judged queries with a text and a relevant document in the corpus; ``count`` are drawn.
+
+    ``ids`` are those of the corpus. In the order of the judgements, with tallies of what was left
+    out before drawing.
+    """
+    asked = {
+        query: [id for id, grade in grades.items() if grade >= collection.relevant_from]
+        for query, grades in collection.qrels.items()
+        if query in collection.queries
+    }
+    relevant = {query: [id for id in found if id in ids] for query, found in asked.items()}
+    known: dict[str, set[str]] = {}
+    for query, found in relevant.items():
+        known.setdefault(letters_and_digits(collection.queries[query]), set()).update(found)
+    usable = [query for query, found in relevant.items() if found]
+    drawn = set(usable if count is None else rng.sample(usable, min(count, len(usable))))
+    questions = [
+        Question(query, text, relevant[query], frozenset(known[letters_and_digits(text)]))
+        for query in usable
+        if query in drawn and (text := collection.queries[query])
+    ]
+    return questions, _left_out(collection, asked, relevant)
+
+
+def _left_out(
+    collection: Judged, asked: Mapping[str, list[str]], relevant: Mapping[str, list[str]]
+) -> list[Tally]:
+    def place(query: str) -> str:
+        gone = [id for id in asked.get(query, ()) if id not in relevant[query]]
+        document = gone[0] if gone else next(iter(collection.qrels[query]))
+        return f"{collection.located(query, document)}: document {document!r} for query {query!r}"
+
+    return [
+        Tally.of(
+            "judged queries without a text, left out",
+            (query for query in collection.qrels if query not in asked),
+            place,
+        ),
+        Tally.of(
+            "relevant documents that are not in the corpus, left out",
+            (query for query in asked for id in asked[query] if id not in relevant[query]),
+            place,
+        ),
+        Tally.of(
+            "judged queries without a relevant document in the corpus, left out",
+            (query for query, found in relevant.items() if not found),
+            place,
+        ),
+    ]
+
+
+def unranked(id: str) -> Hit:
+    """A document that no first stage has found."""
+    return Hit(id, 0.0, 0)
+
+
+def _documents(collection: Judged) -> Callable[[], Iterator[Document]]:
+    assert collection.documents is not None  # a BEIR folder has them
+    return collection.documents
+
+
+def _settings(encoder: str) -> IndexSettings:
+    return IndexSettings(encoder=encoder)

@@ -31,7 +31,7 @@ def fit_fusion(reranker: Reranker, queries: FusionQueries, *, seed: int) -> Fusi
     signals: list[Signals] = []
     labels: list[list[int]] = []
     for source in queries.sources:
-        collection = load_collection(source.collection, source.split)
+        collection = load_collection(source.path, source.split)
         drawn = drawn_queries(collection, source, seed)
         with (
             tempfile.TemporaryDirectory() as folder,
