@@ -27,6 +27,10 @@ class ModelNotFoundError(RerankSearchError):
     """A model name is neither a path nor bundled nor installed nor reachable on a hub."""
 
 
+class PushError(RerankSearchError):
+    """A hub cannot be reached, or does not take a model."""
+
+
 class RerankError(RerankSearchError):
     """The reranker failed, or returned scores that cannot be ranked."""
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from rerank_search.cli import compare, demo, evaluate, search, train
+from rerank_search.cli import calibrate, compare, demo, evaluate, push, search, train
 from rerank_search.cli.index import app as index_app
 from rerank_search.errors import InvalidDocumentError, InvalidInputError, RerankSearchError
 
@@ -31,6 +31,8 @@ app.command("search")(search.search)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("train")(train.train)
+app.command("calibrate")(calibrate.calibrate)
+app.command("push")(push.push)
 app.command("demo")(demo.demo)
 
 

@@ -34,7 +34,17 @@ def test_the_help_needs_neither_models_nor_tables() -> None:
 
 def test_every_command_has_help(run: Run) -> None:
     index = ("build", "create", "add", "delete", "info", "list", "verify", "rebuild", "compact")
-    for command in [(), ("search",), ("train",), ("demo",), *(("index", name) for name in index)]:
+    for command in [
+        (),
+        ("search",),
+        ("train",),
+        ("evaluate",),
+        ("compare",),
+        ("calibrate",),
+        ("push",),
+        ("demo",),
+        *(("index", name) for name in index),
+    ]:
         result = run(*command, "--help")
         assert result.exit_code == 0
         assert "Usage: " in result.stdout

@@ -1,0 +1,40 @@
+"""``rerank-search push``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rerank_search.cli.output import Json, note, print_json
+
+
+def push(
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="The directory that `train` made.")
+    ],
+    repository: Annotated[
+        str, typer.Argument(metavar="REPO", help="NAME or ORGANISATION/NAME on the hub.")
+    ],
+    private: Annotated[
+        bool, typer.Option("--private", help="Only for you, or your organisation.")
+    ] = False,
+    message: Annotated[
+        str, typer.Option(metavar="TEXT", help="Of the commit.")
+    ] = "Upload the model",
+    as_json: Json = False,
+) -> None:
+    """Upload a model to the Hugging Face hub, without checkpoints and training data.
+
+    The token is that of HF_TOKEN or of `hf auth login`; HF_ENDPOINT names another hub.
+    """
+    from rerank_search.training.push import push as upload
+
+    pushed = upload(model, repository, private=private, message=message)
+    if as_json:
+        print_json(pushed)
+        return
+    typer.echo(f"pushed {pushed.url}")
+    if pushed.left_out:
+        note(f"left out: {', '.join(pushed.left_out)}")
