@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rerank_search.cli.output import Json, print_json
+from rerank_search.cli.output import Json, note, print_json, progress
+
+if TYPE_CHECKING:
+    from rerank_search.training.plan import Plan
 
 
 def train(
@@ -20,19 +23,52 @@ def train(
             "--set", metavar="KEY=VALUE", help="Replace a value of the recipe; repeatable."
         ),
     ] = [],  # noqa: B006 (typer copies it)
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Check recipe and data, describe them, estimate the time; no more."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Fine-tune a cross-encoder by a recipe."""
-    from rerank_search.training.trainer import train as run
+    """Fine-tune a cross-encoder by a recipe.
 
+    A run that was interrupted goes on from its last checkpoint when it is repeated.
+    """
+    from rerank_search.training.trainer import fit, prepare
+
+    prepared = prepare(recipe, overrides=_overrides(override), progress=progress)
+    for finding in prepared.findings:
+        note(str(finding))
+    if dry_run:
+        from rerank_search.training.plan import plan
+
+        planned = plan(prepared)
+        if as_json:
+            print_json(planned)
+        else:
+            _print(planned)
+        return
+    model = fit(prepared, progress=progress)
+    if as_json:
+        print_json({"model": model})
+    else:
+        typer.echo(f"trained {model}: see {model / 'README.md'}")
+
+
+def _overrides(pairs: list[str]) -> dict[str, str]:
     overrides: dict[str, str] = {}
-    for pair in override:
+    for pair in pairs:
         key, equals, value = pair.partition("=")
         if not key or not equals:
             raise typer.BadParameter(f"--set {pair}: it is KEY=VALUE.")
         overrides[key] = value
-    model = run(recipe, overrides=overrides)
-    if as_json:
-        print_json({"model": model})
-    else:
-        typer.echo(f"trained {model}")
+    return overrides
+
+
+def _print(planned: Plan) -> None:
+    from rerank_search.training.description import as_text
+
+    for key, value in planned.recipe.items():
+        typer.echo(f"{key} = {value}")
+    typer.echo(f"\n{as_text(planned.sets, planned.time)} in {planned.precision}")

@@ -60,7 +60,7 @@ class TorchCrossEncoder:
         self._model.max_seq_length = self.max_length
         self._lock = threading.Lock()
         if dtype != "float32":
-            _keep_last_layer_exact(name, self._network, self.num_labels)
+            keep_last_layer_exact(name, self._network, self.num_labels)
 
     @property
     def device(self) -> torch.device:
@@ -191,7 +191,7 @@ def _load(name: str, directory: str, device: str | None) -> CrossEncoder:
     return model
 
 
-def _keep_last_layer_exact(name: str, network: Any, labels: int) -> None:
+def keep_last_layer_exact(name: str, network: Any, labels: int) -> None:
     """Have logits computed in float32: in half precision near ones would come out equal."""
     import torch
 

@@ -15,9 +15,9 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.candidates import QUERIES_AT_ONCE, CandidateSource
 from rerank_search.evaluation.collection import Collection
 from rerank_search.evaluation.corpus_index import open_corpus_index, open_existing_index
-from rerank_search.evaluation.evaluate import Progress, quiet
 from rerank_search.evaluation.experiment import CollectionSettings, RerankerSettings
 from rerank_search.evaluation.loading import by_hash, load_collection
+from rerank_search.evaluation.progress import Progress, quiet
 from rerank_search.evaluation.second_stages import SecondStage, SecondStages
 from rerank_search.files import atomic_write_bytes, disk_errors
 from rerank_search.index import Index

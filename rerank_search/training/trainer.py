@@ -2,111 +2,133 @@
 
 from __future__ import annotations
 
-import logging
-import shutil
+import json
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rerank_search.errors import InvalidInputError, MissingDependencyError
+from rerank_search.errors import InvalidInputError, MissingDependencyError, ModelNotFoundError
+from rerank_search.evaluation.collection import Finding
+from rerank_search.evaluation.experiment import CollectionSettings
+from rerank_search.evaluation.loading import load_collection
+from rerank_search.evaluation.progress import Progress, quiet
 from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_encoder, resolve_reranker
-from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+from rerank_search.reranking.torch_model import keep_last_layer_exact
 from rerank_search.settings import Settings
-from rerank_search.training.fusion import fit_fusion
-from rerank_search.training.mining import Lists, mine
-from rerank_search.training.model_card import write_card
-from rerank_search.training.recipe import Recipe, Source, load_recipe
+from rerank_search.training.checks import check_training, without_leaks
+from rerank_search.training.data import TrainingSet, load_pairs_set, load_samples_set, rows
+from rerank_search.training.evaluation_sets import made_samples
+from rerank_search.training.mining import mined_set
+from rerank_search.training.recipe import EvaluationSet, Recipe, Source, load_recipe
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from sentence_transformers import CrossEncoder
-    from torch import nn
 
-logger = logging.getLogger(__name__)
+    from rerank_search.training.model import Precision
 
-_WINDOW = 512
-"""Tokens of a pair that the finished model reads, whatever it was trained on."""
+EVALUATION_STEPS = 100
 
 
-def train(path: Path, *, overrides: Mapping[str, str] | None = None) -> Path:
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that is ready to begin: the data, checked, and where what it is measured on lies."""
+
+    recipe: Recipe
+    sets: Sequence[TrainingSet]
+    findings: Sequence[Finding]
+    measured: Mapping[str, CollectionSettings]
+
+
+def prepare(
+    path: Path, *, overrides: Mapping[str, str] | None = None, progress: Progress = quiet
+) -> Prepared:
+    """Read a recipe and its data, mine what is to be mined, and check all of it.
+
+    Raises InvalidInputError for a recipe or data that cannot be used, ModelNotFoundError for a
+    model that isn't there, and MissingDependencyError without the extra.
+    """
+    recipe = load_recipe(path, dict(overrides or {}))
+    _require_packages()
+    base_directory(recipe.base)  # a model that is missing is missed now, not after the mining
+    data = beside(recipe.output, "data")
+    sets = [_loaded(recipe, source, data, progress) for source in recipe.sources]
+    measured: dict[str, CollectionSettings] = {}
+    leaked: list[Finding] = []
+    if recipe.evaluation is not None:
+        for each in recipe.evaluation.sets:
+            measured[each.name] = _measured(recipe, each, data, progress)
+        loaded = [load_collection(settings) for settings in measured.values()]
+        sets, leaked = without_leaks(sets, loaded, recipe.evaluation.leaks)
+    return Prepared(recipe, sets, [*leaked, *check_training(sets, recipe.loss)], measured)
+
+
+def train(
+    path: Path, *, overrides: Mapping[str, str] | None = None, progress: Progress = quiet
+) -> Path:
     """Run a recipe to the end and return the model's directory.
 
     The directory is one that sentence-transformers' CrossEncoder loads. A run that was
-    interrupted goes on from its last checkpoint (``arguments.save_steps``). Raises
-    InvalidInputError for a recipe or data that cannot be used, before anything is trained.
+    interrupted goes on from its last checkpoint. Raises what ``prepare`` raises before anything
+    is trained, and StorageFullError where a checkpoint or the model cannot be written.
     """
-    recipe = load_recipe(path, dict(overrides or {}))
-    try:
-        import datasets  # noqa: F401
-        from sentence_transformers.cross_encoder import CrossEncoderTrainer
-    except ImportError:
-        raise MissingDependencyError(
-            "training needs more packages: pip install 'rerank-search[train,bm25s]'"
-        ) from None
-    model = _base(recipe)
-    checkpoints = recipe.output.with_name(recipe.output.name + "-checkpoints")
-    # Arguments are checked by making them, before the data are mined, which takes minutes.
-    arguments = _arguments(recipe, checkpoints, on_cpu=model.device.type == "cpu")
-    mined = [_mined(recipe, source) for source in recipe.sources]
-    trainer = CrossEncoderTrainer(
+    return fit(prepare(path, overrides=overrides, progress=progress), progress=progress)
+
+
+def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:
+    """Train what was prepared, measure it, and write the model's directory."""
+    from rerank_search.training.checkpoints import CheckpointedTrainer, claim, last_whole
+    from rerank_search.training.losses import build_loss
+    from rerank_search.training.model import best_precision
+    from rerank_search.training.publishing import publish
+
+    recipe = prepared.recipe
+    model = load_base(recipe)
+    precision: Precision = (
+        best_precision(model.device) if recipe.precision == "auto" else recipe.precision
+    )
+    checkpoints = beside(recipe.output, "checkpoints")
+    evaluator, callbacks, primary = _watching(prepared, precision)
+    arguments = _arguments(recipe, checkpoints, model.device.type, precision, primary)
+    labels = [label for each in prepared.sets for group in each.groups for label in group.labels]
+    trainer = CheckpointedTrainer(
         model=model,
         args=arguments,
-        train_dataset=_datasets(recipe, mined),
-        loss=_loss(recipe, model),
+        train_dataset=_datasets(recipe, prepared.sets),
+        loss=build_loss(recipe.loss, model, labels),
+        evaluator=evaluator,
+        callbacks=callbacks,
     )
-    trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")) or None)
-    queries = [len(lists["query"]) for lists in mined]
-    _publish(model, recipe, queries, passes=trainer.state.epoch or 0.0)
+    claim(checkpoints, json.loads(recipe.model_dump_json(exclude={"output", "name"})))
+    started = time.monotonic()
+    checkpoint = last_whole(checkpoints)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    seconds = time.monotonic() - started
+    publish(prepared, trainer, precision, seconds, progress)
     return recipe.output
 
 
-def _mined(recipe: Recipe, source: Source) -> Lists:
-    lists = mine(
-        source, recipe.negatives, recipe.soft_labels, seed=recipe.seed, cache=Settings().cache
-    )
-    if not lists["query"]:
-        raise InvalidInputError(f"{source.collection} gives no training queries")
-    logger.info("%s: %d queries", source.collection, len(lists["query"]))
-    return lists
+def load_base(recipe: Recipe) -> CrossEncoder:
+    """The model to be trained, on the device of the settings.
 
-
-def _datasets(recipe: Recipe, mined: Sequence[Lists]) -> dict[str, Dataset]:
-    from datasets import Dataset
-
-    data: dict[str, Dataset] = {}
-    for source, lists in zip(recipe.sources, mined, strict=True):
-        columns: Any = lists if recipe.loss == "listwise" else _pairs(lists)
-        name = source.collection.name
-        data[name if name not in data else f"{name}-{len(data)}"] = Dataset.from_dict(columns)
-    return data
-
-
-def _pairs(lists: Lists) -> dict[str, list[Any]]:
-    rows = [
-        (query, document, label)
-        for query, documents, labels in zip(
-            lists["query"], lists["documents"], lists["labels"], strict=True
-        )
-        for document, label in zip(documents, labels, strict=True)
-    ]
-    return {
-        "query": [row[0] for row in rows],
-        "document": [row[1] for row in rows],
-        "label": [row[2] for row in rows],
-    }
-
-
-def _base(recipe: Recipe) -> CrossEncoder:
+    Raises ModelNotFoundError, and InvalidInputError for a classifier with several labels.
+    """
     import torch
-    from sentence_transformers import CrossEncoder
+    from sentence_transformers.cross_encoder.model_card import CrossEncoderModelCardData
 
+    from rerank_search.training.model import LengthSortedCrossEncoder
+
+    directory = base_directory(recipe.base)
     torch.manual_seed(recipe.seed)
-    resolve = resolve_reranker if recipe.base in BUNDLED_RERANKERS else resolve_encoder
-    model: CrossEncoder = CrossEncoder(
-        resolve(recipe.base),
+    model: CrossEncoder = LengthSortedCrossEncoder(
+        directory,
         num_labels=1,
         max_length=recipe.max_length,
         device=Settings().device,
+        local_files_only=True,
+        model_card_data=CrossEncoderModelCardData(local_files_only=True),
         # Eager attention trains faster than the fused kernels in bfloat16 on a CPU.
         model_kwargs={"attn_implementation": "eager"},
         config_kwargs={
@@ -114,55 +136,151 @@ def _base(recipe: Recipe) -> CrossEncoder:
             "attention_probs_dropout_prob": recipe.dropout,
         },
     )
+    model.float()
+    keep_last_layer_exact(recipe.base, model.model, 1)
     if not recipe.train_embeddings and model.model is not None:
         model.model.get_input_embeddings().requires_grad_(False)
     return model
 
 
-def _loss(recipe: Recipe, model: CrossEncoder) -> nn.Module:
-    from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
+def base_directory(base: str) -> str:
+    """Where the base lies: a reranker, or an encoder that will get a new head.
 
-    from rerank_search.training.loss import ListwiseLoss
+    Raises ModelNotFoundError where it isn't there, InvalidInputError for several labels.
+    """
+    resolve = resolve_reranker if base in BUNDLED_RERANKERS else resolve_encoder
+    directory = resolve(base)
+    path = Path(directory) / "config.json"
+    if not path.is_file():
+        raise ModelNotFoundError(f"the base {base!r} has no config.json in {directory}")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    labels = len(config.get("id2label", [0]))
+    if is_reranker(config) and labels != 1:
+        raise InvalidInputError(
+            f"the base {base!r} is a classifier with {labels} labels, and a reranker has one: "
+            "name a cross-encoder with one label, or an encoder"
+        )
+    return directory
 
-    if recipe.loss == "bce":
-        return BinaryCrossEntropyLoss(model)
-    return ListwiseLoss(model)
+
+def beside(output: Path, what: str) -> Path:
+    """The folder of the run's data, checkpoints or evaluation, next to the model's."""
+    return output.with_name(f"{output.name}-{what}")
 
 
-def _arguments(recipe: Recipe, checkpoints: Path, *, on_cpu: bool) -> Any:
+def is_reranker(config: Mapping[str, Any]) -> bool:
+    """Whether a model's configuration is that of a model that scores pairs already."""
+    architectures = config.get("architectures") or [""]
+    return str(architectures[0]).endswith("ForSequenceClassification")
+
+
+def _require_packages() -> None:
+    try:
+        import accelerate  # type: ignore[import-untyped]  # noqa: F401
+        import datasets  # noqa: F401
+    except ImportError:
+        raise MissingDependencyError(
+            "training needs more packages: pip install 'rerank-search[train]'"
+        ) from None
+
+
+def _loaded(recipe: Recipe, source: Source, data: Path, progress: Progress) -> TrainingSet:
+    if source.pairs is not None:
+        return load_pairs_set(source, recipe.seed)
+    if source.samples is not None:
+        return load_samples_set(source, recipe.seed)
+    file = data / f"{source.name}-{source.split}.jsonl"
+    return mined_set(
+        source,
+        recipe.negatives,
+        recipe.soft_labels,
+        seed=recipe.seed,
+        file=file,
+        cache=Settings().cache,
+        device=Settings().device,
+        progress=progress,
+    )
+
+
+def _measured(
+    recipe: Recipe, each: EvaluationSet, data: Path, progress: Progress
+) -> CollectionSettings:
+    """Where the harness finds an evaluation set."""
+    if each.pairs is not None:
+        split = each.split if each.pairs.is_dir() else None
+        return CollectionSettings(path=each.pairs, name=each.name, split=split)
+    if each.samples is not None:
+        return CollectionSettings(path=each.samples, name=each.name)
+    assert recipe.evaluation is not None
+    file = data / f"{each.name}.jsonl"
+    made_samples(
+        each,
+        encoder=recipe.evaluation.encoder,
+        seed=recipe.seed,
+        file=file,
+        cache=Settings().cache,
+        progress=progress,
+    )
+    return CollectionSettings(path=file, name=each.name)
+
+
+def _watching(prepared: Prepared, precision: Precision) -> tuple[Any, list[Any], str | None]:
+    """The evaluator, the callback that may end the run early, and the metric that decides."""
+    settings = prepared.recipe.evaluation
+    if settings is None:
+        return None, [], None
+    from transformers import EarlyStoppingCallback
+
+    from rerank_search.training.evaluator import HarnessEvaluator
+
+    loaded = {name: load_collection(each) for name, each in prepared.measured.items()}
+    evaluator = HarnessEvaluator(loaded, settings, precision)
+    callbacks = [] if settings.patience is None else [EarlyStoppingCallback(settings.patience)]
+    return evaluator, callbacks, f"eval_{evaluator.primary_metric}"
+
+
+def _datasets(recipe: Recipe, sets: Sequence[TrainingSet]) -> dict[str, Dataset]:
+    from datasets import Dataset
+
+    data: dict[str, Dataset] = {}
+    for each in sets:
+        columns: Any = rows(each, recipe.loss.name)
+        data[each.name if each.name not in data else f"{each.name}-{len(data)}"] = (
+            Dataset.from_dict(columns)
+        )
+    return data
+
+
+def _arguments(
+    recipe: Recipe, checkpoints: Path, device: str, precision: Precision, primary: str | None
+) -> Any:
     from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 
+    given = recipe.arguments
     defaults: dict[str, Any] = {
         "output_dir": str(checkpoints),
         "seed": recipe.seed,
         "report_to": "none",
-        "use_cpu": on_cpu,
+        "use_cpu": device == "cpu",
+        "bf16": precision == "bfloat16",
+        "fp16": precision == "float16",
         "num_train_epochs": 1,
         "logging_steps": 50,
+        "save_strategy": "steps",
+        "save_steps": EVALUATION_STEPS,
+        "save_total_limit": 2,
     }
-    return CrossEncoderTrainingArguments(**(defaults | recipe.arguments))
-
-
-def _publish(model: CrossEncoder, recipe: Recipe, queries: Sequence[int], *, passes: float) -> None:
-    """Write the model beside its place, then swap it in, so that no half model is ever seen."""
-    temporary = recipe.output.with_name(recipe.output.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    config: Any = model.config
-    model.max_seq_length = min(_WINDOW, config.max_position_embeddings)
-    model.save_pretrained(str(temporary))
-    if recipe.weights == "float16":
-        _halve(temporary / "model.safetensors")
-    write_card(temporary, recipe, queries, passes=passes)
-    if recipe.fusion is not None:
-        reranker = CrossEncoderReranker(str(temporary))
-        fit_fusion(reranker, recipe.fusion, seed=recipe.seed).save(temporary)
-    shutil.rmtree(recipe.output, ignore_errors=True)
-    temporary.rename(recipe.output)
-
-
-def _halve(path: Path) -> None:
-    """Store the weights in float16; the configuration keeps float32, which loading restores."""
-    from safetensors.torch import load_file, save_file
-
-    weights = {name: tensor.half() for name, tensor in load_file(path).items()}
-    save_file(weights, path, metadata={"format": "pt"})
+    if primary is not None:
+        steps = given.get("eval_steps", EVALUATION_STEPS)
+        defaults |= {
+            "eval_strategy": "steps",
+            "eval_steps": steps,
+            "save_steps": steps,
+            "load_best_model_at_end": True,
+            "metric_for_best_model": primary,
+            "greater_is_better": True,
+        }
+    try:
+        return CrossEncoderTrainingArguments(**(defaults | given))
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"[arguments] cannot be used: {error}") from None

@@ -26,9 +26,7 @@ Scored = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(scored=Scored, at_k=st.integers(1, 130))
-def test_equal_to_scikit_learn_to_the_last_bit(
-    scored: list[tuple[bool, float]], at_k: int
-) -> None:
+def test_equal_to_scikit_learn_to_the_last_bit(scored: list[tuple[bool, float]], at_k: int) -> None:
     # The figures are of the positives first, then of the others.
     scored = sorted(scored, key=lambda pair: not pair[0])
     texts = [f"{place}" for place in range(len(scored))]

@@ -17,7 +17,7 @@ from rerank_search.models.registry import fingerprint
 from rerank_search.reranking.base import ReportingReranker
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import Fusion, Weights
-from rerank_search.reranking.torch_model import _keep_last_layer_exact
+from rerank_search.reranking.torch_model import keep_last_layer_exact
 
 QUERY = "how to join the paths"
 TEXTS = [
@@ -305,7 +305,7 @@ def test_half_precision_gives_nearly_the_same_logits_in_float32(tiny_reranker, r
 def test_half_precision_is_refused_where_no_linear_layer_ends_in_the_logits():
     head = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Conv1d(8, 1, 1))
     with pytest.raises(InvalidInputError, match=r"'odd' has no linear layer .* dtype='float32'"):
-        _keep_last_layer_exact("odd", head, 1)
+        keep_last_layer_exact("odd", head, 1)
 
 
 def test_an_unknown_dtype_is_refused(tiny_reranker):

@@ -1,20 +1,27 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("bm25s", reason="training needs the extra bm25s")
 pytest.importorskip("datasets", reason="training needs the extra train")
 
 import torch
 from safetensors.torch import load_file
 from sentence_transformers import CrossEncoder
 
-from rerank_search.errors import InvalidInputError
+from rerank_search.errors import InvalidInputError, ModelNotFoundError
+from rerank_search.evaluation.report.schema import read_report
 from rerank_search.reranking.fusion import Fusion
-from rerank_search.training.loss import ListwiseLoss
+from rerank_search.training.checkpoints import last_whole
+from rerank_search.training.model import LengthSortedCrossEncoder
 from rerank_search.training.trainer import train
 
 
@@ -32,7 +39,7 @@ def recipe(folder: Path, collection: Path, encoder: Path, **options: object) -> 
                 *lines,
                 "[negatives]",
                 f"encoder = {json.dumps(str(encoder))}",
-                "depth = 6",
+                "ranks = [1, 6]",
                 "per_query = 4",
                 "[arguments]",
                 "per_device_train_batch_size = 8",
@@ -75,8 +82,8 @@ def test_the_model_card_says_what_the_model_was_trained_on(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     card = (train(recipe(tmp_path, collection, tiny_encoder)) / "README.md").read_text()
-    assert "| colours | train | 20 | 0 | made here |" in card
-    assert '"learning_rate": 0.002' in card
+    assert "colours" in card
+    assert "`learning_rate`: 0.002" in card
 
 
 def test_float16_weights_load_as_float32(
@@ -89,24 +96,78 @@ def test_float16_weights_load_as_float32(
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
+def weights(directory: Path) -> dict[str, torch.Tensor]:
+    return load_file(directory / "model.safetensors")
+
+
+SAVING = {"arguments.save_steps": "2", "arguments.num_train_epochs": "3"}
+
+
 def test_an_interrupted_run_goes_on_to_the_same_model(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     for folder in (whole, halves):
         folder.mkdir()
-    saving = {"arguments.save_strategy": "steps", "arguments.save_steps": "2"}
-    expected = train(recipe(whole, collection, tiny_encoder), overrides=saving)
+    expected = train(recipe(whole, collection, tiny_encoder), overrides=SAVING)
     path = recipe(halves, collection, tiny_encoder)
-    train(path, overrides=saving)
-    for checkpoint in (halves / "model-checkpoints").iterdir():
-        if checkpoint.name != "checkpoint-2":
-            (checkpoint / "trainer_state.json").unlink()
-            for file in checkpoint.iterdir():
-                file.unlink()
-            checkpoint.rmdir()
-    again = train(path, overrides=saving)
-    first, second = (load_file(d / "model.safetensors") for d in (expected, again))
+    train(path, overrides=SAVING)
+    checkpoints = sorted((halves / "model-checkpoints").glob("checkpoint-*"))
+    shutil.rmtree(checkpoints[-1])
+    again = train(path, overrides=SAVING)
+    first, second = weights(expected), weights(again)
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor)
+
+
+def test_a_checkpoint_that_is_not_whole_is_removed(
+    collection: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    path = recipe(tmp_path, collection, tiny_encoder)
+    train(path, overrides=SAVING)
+    checkpoints = tmp_path / "model-checkpoints"
+    newest = max(checkpoints.glob("checkpoint-*"), key=lambda each: each.stat().st_mtime)
+    with (newest / "model.safetensors").open("r+b") as file:
+        file.truncate(100)
+    before = last_whole(checkpoints)
+    assert before is not None
+    assert before != newest
+    assert not newest.exists()
+    assert (train(path, overrides=SAVING) / "model.safetensors").is_file()
+
+
+def test_checkpoints_of_another_recipe_are_refused(
+    collection: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    path = recipe(tmp_path, collection, tiny_encoder)
+    train(path, overrides=SAVING)
+    with pytest.raises(InvalidInputError, match=r"another recipe \(it differs in arguments\)"):
+        train(path, overrides=SAVING | {"lr": "1e-5"})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is of Unix")
+def test_a_killed_run_goes_on_to_the_same_model(
+    collection: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    long = SAVING | {"arguments.num_train_epochs": "12"}
+    expected = train(recipe(whole, collection, tiny_encoder), overrides=long)
+    path = recipe(killed, collection, tiny_encoder)
+    code = (
+        "import sys; from pathlib import Path; from rerank_search.training.trainer import train; "
+        f"train(Path(sys.argv[1]), overrides={long!r})"
+    )
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, str(path)])
+    checkpoints = killed / "model-checkpoints"
+    while process.poll() is None and not list(checkpoints.glob("checkpoint-*/whole.json")):
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed / "model").exists()
+    again = train(path, overrides=long)
+    first, second = weights(expected), weights(again)
     for name, tensor in first.items():
         torch.testing.assert_close(second[name], tensor)
 
@@ -124,25 +185,94 @@ def test_a_fusion_is_fitted_and_stored_with_the_model(
     assert fusion.signals == {"rerank", "dense", "bm25"}
 
 
+def measured(path: Path, tail: str) -> Path:
+    with path.open("a", encoding="utf-8") as lines:
+        lines.write(tail)
+    return path
+
+
+def test_the_best_checkpoint_by_a_measure_is_kept_and_reported(
+    answers: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    path = measured(
+        recipe(tmp_path, answers, tiny_encoder, loss="bce"),
+        f"""
+[evaluation]
+measure = "nDCG@3"
+leaks = "allow"
+[[evaluation.sets]]
+name = "held"
+split = "train"
+candidates = 5
+candidates_from = "random"
+sources = [{{ collection = {json.dumps(str(answers))} }}]
+""",
+    )
+    directory = train(path, overrides={"epochs": "20", "arguments.eval_steps": "5"})
+    report = read_report(tmp_path / "model-evaluation")
+    [system] = [each for each in report.systems if each.reranker == "tiny"]
+    assert system.protocols["all_positives"]["nDCG@10"] == 1.0
+    card = (directory / "README.md").read_text()
+    assert "held" in card
+    assert "all_positives" in card or "all positives" in card
+
+
 def test_a_source_without_queries_is_refused_before_training(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     path = recipe(tmp_path, collection, tiny_encoder)
     with path.open("a", encoding="utf-8") as lines:
         lines.write("\nqueries = 0\n")
-    with pytest.raises(InvalidInputError, match="gives no training queries"):
+    with pytest.raises(InvalidInputError, match="colours"):
         train(path)
     assert not (tmp_path / "model").exists()
 
 
-def test_the_listwise_loss_is_that_of_sentence_transformers(tiny_reranker: Path) -> None:
-    from sentence_transformers.cross_encoder.losses import ListNetLoss
+def test_a_leak_is_refused_before_training(
+    answers: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    path = measured(
+        recipe(tmp_path, answers, tiny_encoder),
+        f"""
+[evaluation]
+[[evaluation.sets]]
+name = "held"
+split = "train"
+sources = [{{ collection = {json.dumps(str(answers))} }}]
+""",
+    )
+    with pytest.raises(InvalidInputError, match="training queries that the evaluation has too"):
+        train(path)
+    assert not (tmp_path / "model-checkpoints").exists()
 
-    model = CrossEncoder(str(tiny_reranker))
-    model.eval()
-    queries = ["red river", "old bridge"]
-    documents = [["the river is red", "snow"], ["a bridge", "an old bridge by the sea", "bread"]]
-    labels = [torch.tensor([3.0, 0.5]), torch.tensor([0.0, 2.0, -1.0])]
-    ours = ListwiseLoss(model, mini_batch_size=2)([queries, documents], labels)
-    theirs = ListNetLoss(model)([queries, documents], labels)
-    torch.testing.assert_close(ours, theirs)
+
+def test_a_base_with_several_labels_is_refused(
+    collection: Path, tiny_reranker: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "classifier"
+    shutil.copytree(tiny_reranker, base)
+    config = json.loads((base / "config.json").read_text())
+    config["id2label"] = {str(i): f"LABEL_{i}" for i in range(3)}
+    (base / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InvalidInputError, match="a classifier with 3 labels"):
+        train(recipe(tmp_path, collection, base))
+
+
+def test_a_base_that_is_not_there_is_said_before_mining(collection: Path, tmp_path: Path) -> None:
+    path = recipe(tmp_path, collection, tmp_path / "nowhere")
+    with pytest.raises(ModelNotFoundError, match="nowhere"):
+        train(path)
+    assert not (tmp_path / "model-data").exists()
+
+
+def test_parts_of_a_batch_give_the_scores_of_the_batch(tiny_reranker: Path) -> None:
+    pairs = [("red river", "snow " * n) for n in (3, 40, 1, 17, 9, 40)]
+    without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    ours = LengthSortedCrossEncoder(str(tiny_reranker), config_kwargs=without)
+    ours.tokens_at_once = 64
+    expected = ours.predict(pairs, activation_fn=torch.nn.Identity(), convert_to_tensor=True)
+    ours.train()
+    scores = ours(ours.preprocess(pairs))["scores"].view(-1)
+    torch.testing.assert_close(scores, expected)
+    scores.sum().backward()
+    assert all(w.grad is not None for w in ours.parameters() if w.requires_grad)

@@ -1,0 +1,240 @@
+"""Puts what the recipes have reached into one table, beside the figures of the model cards.
+
+Usage: python eval/recipes_table.py
+
+Reads the reports that `rerank-search train eval/recipes/NAME.toml` and `rerank-search evaluate
+eval/experiments/recipe-NAME.toml` have written below runs/, and writes eval/results/recipes.md
+and .json. A recipe that was not run is named as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.report import table, write
+
+from rerank_search.evaluation.report.schema import Report, SystemReport, read_report
+from rerank_search.training.publishing import UNTUNED
+
+RUNS = Path(__file__).parent.parent / "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure of a model card, or None to beat the untuned model, and where ours stands.
+
+    ``run`` is the folder of the report below runs/, ``on`` the collection in it, ``protocol`` and
+    ``measure`` as the report calls them; "pairs" is the classification of pairs.
+    """
+
+    recipe: str
+    run: str
+    on: str
+    protocol: str
+    measure: str
+    card: float | None
+
+
+FIGURES = (
+    *(
+        Figure("gooaq", "recipes/gooaq-evaluation", name, "sbert", measure, card)
+        for name, cards in (("random", (0.9491, 0.9491, 0.9616)), ("hard", (None,) * 3))
+        for measure, card in zip(("map", "mrr@10", "ndcg@10"), cards, strict=True)
+    ),
+    Figure("gooaq", "recipes/gooaq-evaluation", "hard", "retrieved", "nDCG@10", None),
+    *(
+        Figure(
+            "item-matching",
+            "recipes/item-matching-evaluation",
+            "product-pairs",
+            "pairs",
+            name,
+            card,
+        )
+        for name, card in (("average_precision", 0.9072), ("f1", 0.8318), ("accuracy", 0.8988))
+    ),
+    Figure(
+        "finance-terms", "evaluation/recipe-finance-terms", "fiqa", "retrieved", "nDCG@10", None
+    ),
+    *(
+        Figure("claims", "evaluation/recipe-claims", "climate-claims", "sbert", measure, card)
+        for measure, card in (("map", 0.0653), ("mrr@5", 0.0694), ("ndcg@5", 0.0331))
+    ),
+    Figure("claims", "evaluation/recipe-claims", "climate-claims", "retrieved", "nDCG@5", None),
+    Figure(
+        "fact-checks",
+        "evaluation/recipe-fact-checks",
+        "checked-claims",
+        "retrieved",
+        "nDCG@10",
+        None,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure, reached."""
+
+    recipe: str
+    on: str
+    first_stage: str
+    protocol: str
+    measure: str
+    card: float | None
+    untuned: float | None
+    tuned: float
+    p: float | None
+    verdict: str
+
+
+def rows(figure: Figure) -> Iterator[Row]:
+    """What was reached of a figure, for each first stage; nothing where there is no report."""
+    path = RUNS / figure.run / "report.json"
+    if not path.exists():
+        return
+    report = read_report(path)
+    if figure.protocol == "pairs":
+        yield from pairs(figure, report)
+        return
+    for system in report.systems:
+        if system.reranker != figure.recipe or system.collection != figure.on:
+            continue
+        before = base(report, system)
+        value = system.protocols[figure.protocol][figure.measure]  # type: ignore[index]
+        was = before.protocols[figure.protocol][figure.measure]  # type: ignore[index]
+        p = significance(report, system, before, figure)
+        yield Row(
+            figure.recipe,
+            system.key,
+            system.first_stage,
+            figure.protocol,
+            figure.measure,
+            figure.card,
+            was,
+            value,
+            p,
+            verdict(figure, was, value, p, 1 - report.statistics.confidence),
+        )
+
+
+def base(report: Report, system: SystemReport) -> SystemReport:
+    """The untuned model on the same candidates."""
+    return next(
+        other
+        for other in report.systems
+        if other.reranker == UNTUNED
+        and (other.key, other.first_stage) == (system.key, system.first_stage)
+    )
+
+
+def pairs(figure: Figure, report: Report) -> Iterator[Row]:
+    """The figure of a classification."""
+    values = {each.reranker: each.values[figure.measure] for each in report.pairs}
+    value = values[figure.recipe]
+    yield Row(
+        figure.recipe,
+        figure.on,
+        "",
+        "pairs",
+        figure.measure,
+        figure.card,
+        values.get(UNTUNED),
+        value,
+        None,
+        verdict(figure, values.get(UNTUNED), value, None, 0.0),
+    )
+
+
+def significance(
+    report: Report, system: SystemReport, before: SystemReport, figure: Figure
+) -> float | None:
+    """The corrected p of the difference to the untuned model, in what a search shows."""
+    if figure.protocol != "retrieved":
+        return None
+    for each in report.comparisons:
+        same = (each.collection, each.split, each.candidates, each.measure) == (
+            system.collection,
+            system.split,
+            system.candidates,
+            figure.measure,
+        )
+        if same and {each.ours, each.theirs} == {system.name, before.name}:
+            return each.p_holm
+    return None
+
+
+def verdict(
+    figure: Figure, before: float | None, value: float, p: float | None, level: float
+) -> str:
+    """Whether the card's figure, or the untuned model, is beaten."""
+    if figure.card is not None:
+        return "reached" if value >= figure.card else "**missed**"
+    if p is None or before is None:
+        return ""
+    if value > before:
+        return "better" if p < level else "better, not significantly"
+    return "**worse**" if p < level else "not better"
+
+
+def shown(row: Row) -> Sequence[object]:
+    """The cells of a row."""
+    return [
+        row.recipe,
+        row.on,
+        row.first_stage,
+        row.protocol,
+        row.measure,
+        "" if row.card is None else f"{row.card:.4f}",
+        "" if row.untuned is None else f"{row.untuned:.4f}",
+        f"{row.tuned:.4f}",
+        "" if row.p is None else f"{row.p:.3f}",
+        row.verdict,
+    ]
+
+
+def main() -> None:
+    """Write the table."""
+    found = [row for figure in FIGURES for row in rows(figure)]
+    left = sorted({figure.recipe for figure in FIGURES} - {row.recipe for row in found})
+    headers = [
+        "recipe",
+        "on",
+        "first stage",
+        "protocol",
+        "measure",
+        "card",
+        "untuned",
+        "tuned",
+        "p (Holm)",
+        "",
+    ]
+    sections = {
+        "What is measured": (
+            "Each recipe of eval/recipes/ starts from the bundled reranker, is trained by "
+            "`rerank-search train eval/recipes/NAME.toml`, and is measured by the report of that "
+            "run (gooaq, item-matching) or by `rerank-search evaluate "
+            "eval/experiments/recipe-NAME.toml`. The cards' figures are of other data, "
+            "evaluated as the card says: sbert is sentence-transformers' evaluator, with the "
+            "positives always reranked. p: paired test against the untuned model over queries, "
+            "corrected for all pairs of rankings of the collection."
+        ),
+        "Results": table(headers, [shown(row) for row in found]),
+    }
+    if left:
+        sections["Not run"] = ", ".join(left)
+    print(
+        write(
+            "recipes",
+            "What the recipes reach",
+            "python eval/recipes_table.py",
+            sections,
+            {"rows": [asdict(row) for row in found]},
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

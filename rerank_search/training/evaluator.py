@@ -1,0 +1,159 @@
+"""Measures a model while it is trained, with the evaluation's own measures and total order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import torch
+from sentence_transformers.base.evaluation import BaseEvaluator
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.classification import classification_values
+from rerank_search.evaluation.collection import Collection, LabelledPairs
+from rerank_search.evaluation.formats.samples import document_id
+from rerank_search.evaluation.loading import by_hash
+from rerank_search.evaluation.measures import Scorer, canonical
+from rerank_search.ranking import ranked
+from rerank_search.training.model import Precision
+from rerank_search.training.recipe import Evaluation
+
+Pair: TypeAlias = tuple[str, str]
+
+ALSO = ("MAP", "MRR@10", "nDCG@10")
+PAIR_MEASURES = ("average_precision", "f1", "accuracy")
+PAIRS_PER_QUERY = 10
+"""Labelled pairs that are scored for each query of ``Evaluation.queries``."""
+
+
+class Watched(Protocol):
+    """Something that scores can be measured on."""
+
+    @property
+    def pairs(self) -> Sequence[Pair]:
+        """What is to be scored."""
+        ...
+
+    def values(self, scores: Sequence[float]) -> dict[str, float]:
+        """Measure to value, given a score for each of the pairs."""
+        ...
+
+
+class WatchedSamples:
+    """Samples with their own candidates: each ranking is measured against all positives."""
+
+    def __init__(self, collection: Collection, settings: Evaluation, measures: Sequence[str]):
+        """``settings.queries`` of the collection's samples, drawn by hash."""
+        if collection.samples is None:
+            raise InvalidInputError(f"{collection.name} has no samples: give a file of samples")
+        self._with_positives = settings.protocol == "all_positives"
+        chosen = set(by_hash(collection.qrels)[: settings.queries])
+        self._lists: dict[str, list[str]] = {}
+        self.pairs: list[Pair] = []
+        for sample in collection.samples():
+            query = str(sample.line)
+            if query not in chosen:
+                continue
+            texts = dict.fromkeys(
+                (*sample.given, *sample.positive) if self._with_positives else sample.given
+            )
+            self._lists[query] = list(map(document_id, texts))
+            self.pairs += [(sample.query, text) for text in texts]
+        self._scorer = Scorer(collection.qrels, measures)
+
+    def values(self, scores: Sequence[float]) -> dict[str, float]:
+        """The mean of each measure over the queries."""
+        left = iter(scores)
+        rankings = {
+            query: [id for id, _, _ in ranked((id, next(left), None) for id in ids)]
+            for query, ids in self._lists.items()
+        }
+        found = list(self._scorer.score(rankings).values())
+        return {name: sum(each[name] for each in found) / len(found) for name in found[0]}
+
+
+class WatchedPairs:
+    """Labelled pairs, as sentence-transformers' classification evaluator measures them."""
+
+    def __init__(self, labelled: LabelledPairs, settings: Evaluation):
+        """The first pairs of ``labelled`` in an order by hash."""
+        places = {f"{place} {a} {b}": place for place, (a, b) in enumerate(labelled.pairs)}
+        chosen = [places[key] for key in by_hash(places)[: PAIRS_PER_QUERY * settings.queries]]
+        self.pairs = [labelled.pairs[place] for place in chosen]
+        self._labels = [labelled.labels[place] for place in chosen]
+
+    def values(self, scores: Sequence[float]) -> dict[str, float]:
+        """average_precision, f1, accuracy and what goes with them."""
+        found = classification_values(self._labels, scores)
+        return {name: found[name] for name in PAIR_MEASURES}
+
+
+class HarnessEvaluator(BaseEvaluator):
+    """Scores the sets of ``[evaluation]``; the measure of the first one is the primary metric.
+
+    Metrics are called "SET_MEASURE". Raises InvalidInputError for a measure that the first set
+    doesn't have.
+    """
+
+    def __init__(
+        self,
+        sets: Mapping[str, Collection | LabelledPairs],
+        settings: Evaluation,
+        precision: Precision,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._precision = precision
+        self._sets = {name: _watched(loaded, settings) for name, loaded in sets.items()}
+        first, loaded = next(iter(sets.items()))
+        measure = _measure(settings, loaded)
+        self.primary_metric = f"{first}_{measure}"
+
+    def __call__(
+        self, model: Any, output_path: str | None = None, epoch: Any = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """The metrics of the model as it is, which is left in the mode that it was in."""
+        was_training = model.training
+        model.eval()
+        metrics = {
+            f"{name}_{measure}": value
+            for name, watched in self._sets.items()
+            for measure, value in watched.values(self._scores(model, watched.pairs)).items()
+        }
+        model.train(was_training)
+        self.store_metrics_in_model_card_data(model, metrics, epoch, steps)
+        return metrics
+
+    def _scores(self, model: Any, pairs: Sequence[Pair]) -> list[float]:
+        kind = model.device.type
+        with torch.autocast(
+            kind, getattr(torch, self._precision), enabled=self._precision != "float32"
+        ):
+            scores: Any = model.predict(
+                list(pairs), activation_fn=torch.nn.Identity(), show_progress_bar=False
+            )
+        found: list[float] = scores.tolist()
+        return found
+
+
+def _watched(loaded: Collection | LabelledPairs, settings: Evaluation) -> Watched:
+    if isinstance(loaded, LabelledPairs):
+        return WatchedPairs(loaded, settings)
+    decisive = [] if settings.measure in PAIR_MEASURES else [settings.measure]
+    return WatchedSamples(loaded, settings, canonical([*decisive, *ALSO]))
+
+
+def _measure(settings: Evaluation, first: Collection | LabelledPairs) -> str:
+    """The name of the measure that decides, as the metrics spell it."""
+    if not isinstance(first, LabelledPairs):
+        if settings.measure in PAIR_MEASURES:
+            raise InvalidInputError(
+                f"evaluation.measure is {settings.measure!r}, which is for pairs, and the first "
+                "set has samples: choose nDCG@10, MAP or MRR@10"
+            )
+        return canonical([settings.measure])[0]
+    if settings.measure not in PAIR_MEASURES:
+        raise InvalidInputError(
+            f"evaluation.measure is {settings.measure!r}, and the first set has pairs: choose "
+            f"one of {', '.join(PAIR_MEASURES)}"
+        )
+    return settings.measure
