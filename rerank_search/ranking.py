@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import itemgetter
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -13,4 +14,6 @@ def ranked(scored: Iterable[tuple[str, float, Item]]) -> list[tuple[str, float, 
 
     Ids are compared by code point. No engine's own order of ties is ever relied on.
     """
-    return sorted(scored, key=lambda entry: (-entry[1], entry[0]))
+    by_id = sorted(scored, key=itemgetter(0))
+    # A reversed sort is stable too, so that equal scores stay in the order of their ids.
+    return sorted(by_id, key=itemgetter(1), reverse=True)

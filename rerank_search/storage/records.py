@@ -27,7 +27,8 @@ class Record:
 
     def document(self) -> Document:
         """The document, as the user gave it."""
-        return Document(self.id, self.text, self.title, json.loads(self.metadata))
+        metadata = {} if self.metadata == "{}" else json.loads(self.metadata)
+        return Document(self.id, self.text, self.title, metadata)
 
 
 def batches(documents: Iterable[Document], size: int) -> Iterator[list[Record]]:

@@ -180,7 +180,7 @@ def _require_packages() -> None:
         import datasets  # noqa: F401
     except ImportError:
         raise MissingDependencyError(
-            "training needs more packages: pip install 'rerank-search[train]'"
+            "training needs more packages: pip install 'rerank-search[train,eval]'"
         ) from None
 
 
