@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from sentence_transformers.cross_encoder import CrossEncoderTrainer
 from transformers.trainer_utils import rotate_checkpoints
 
@@ -30,7 +35,7 @@ class CheckpointedTrainer(CrossEncoderTrainer):
         self.args.save_total_limit = None  # older ones go when this one is whole
         folder = Path(str(self.args.output_dir))
         try:
-            with disk_errors(folder):
+            with saving(folder):
                 super()._save_checkpoint(model, trial)
         finally:
             self.args.save_total_limit = limit
@@ -44,6 +49,22 @@ class CheckpointedTrainer(CrossEncoderTrainer):
             best_model_checkpoint=self.state.best_model_checkpoint,
             use_mtime=True,
         )
+
+
+@contextmanager
+def saving(path: Path) -> Iterator[None]:
+    """``disk_errors``, for what safetensors and torch say in errors of their own too."""
+    with disk_errors(path):
+        try:
+            yield
+        except SafetensorError as error:
+            if number := re.search(r"os error (\d+)", str(error)):
+                raise OSError(int(number[1]), str(error)) from error
+            raise
+        except RuntimeError as error:
+            if "file write failed" in str(error):
+                raise OSError(errno.ENOSPC, str(error)) from error
+            raise
 
 
 def claim(folder: Path, recipe: Any) -> None:

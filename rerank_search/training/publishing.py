@@ -14,8 +14,8 @@ from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import Experiment, RerankerSettings
 from rerank_search.evaluation.progress import Progress
 from rerank_search.evaluation.report.schema import Report, SystemReport
-from rerank_search.files import disk_errors
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+from rerank_search.training.checkpoints import saving
 from rerank_search.training.fusion import fit_fusion
 from rerank_search.training.model_card import CardFacts, Result, write_card
 from rerank_search.training.plots import training_plots
@@ -40,7 +40,7 @@ def publish(
     """
     recipe, model = prepared.recipe, trainer.model
     directory = recipe.output.with_name(recipe.output.name + ".tmp")
-    with disk_errors(recipe.output):
+    with saving(recipe.output):
         shutil.rmtree(directory, ignore_errors=True)
         model.max_seq_length = min(_WINDOW, model.config.max_position_embeddings)
         model.save_pretrained(str(directory), create_model_card=False)

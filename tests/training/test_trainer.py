@@ -228,6 +228,46 @@ def test_a_source_without_queries_is_refused_before_training(
     assert not (tmp_path / "model").exists()
 
 
+def test_a_run_without_a_gain_ends_early(answers: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    path = measured(
+        recipe(tmp_path, answers, tiny_encoder, loss="bce"),
+        f"""
+[evaluation]
+leaks = "allow"
+patience = 2
+[[evaluation.sets]]
+name = "held"
+split = "train"
+sources = [{{ collection = {json.dumps(str(answers))} }}]
+""",
+    )
+    train(path, overrides={"lr": "0.0", "epochs": "50", "arguments.eval_steps": "1"})
+    newest = last_whole(tmp_path / "model-checkpoints")
+    assert newest is not None
+    # The first evaluation is a gain, the two after it are none.
+    assert newest.name == "checkpoint-3"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of Unix")
+def test_a_full_disk_is_said_and_the_run_goes_on_with_space(
+    collection: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    path = recipe(tmp_path, collection, tiny_encoder)
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from rerank_search.training.trainer import fit, prepare\n"
+        f"prepared = prepare(Path(sys.argv[1]), overrides={SAVING!r})\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "fit(prepared)"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(path)]
+    failed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert failed.returncode == 1
+    assert "StorageFullError" in failed.stderr
+    assert not (tmp_path / "model").exists()
+    assert (train(path, overrides=SAVING) / "model.safetensors").is_file()
+
+
 def test_a_leak_is_refused_before_training(
     answers: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
