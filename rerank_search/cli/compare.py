@@ -10,7 +10,7 @@ import typer
 from rerank_search.cli.output import Json, console, note, print_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.table import Table
 
@@ -30,13 +30,14 @@ def compare(
     ] = None,
     allow_missing: Annotated[
         bool,
-        typer.Option("--allow-missing", help="What only BEFORE has is no loss."),
+        typer.Option("--allow-missing", help="What only BEFORE has, queries included, is no loss."),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what changed between two evaluations.
 
-    The exit code is 1 on a significant loss, and where AFTER lacks something that BEFORE has.
+    The exit code is 1 on a significant loss, and where AFTER lacks something that BEFORE has, be it
+    a query.
     """
     from rerank_search.evaluation.compare import compare_reports
 
@@ -50,14 +51,22 @@ def compare(
         if found.pairs:
             console().print(_pairs_table(found.pairs))
         _notes(found, shown)
-    missing = bool(found.only_before) and not allow_missing
+    missing = [] if allow_missing else list(_missing(found))
     if missing:
         note(
-            f"{after} lacks what {before} has ({len(found.only_before):,} in all), so that a loss "
-            "may be hidden: evaluate it again, or accept that with --allow-missing"
+            f"{after} lacks what {before} has ({'; '.join(missing)}), so that a loss may be "
+            "hidden: evaluate it again, or accept that with --allow-missing"
         )
     if found.losses or missing:
         raise typer.Exit(LOSS)
+
+
+def _missing(found: ReportComparison) -> Iterator[str]:
+    """What only the earlier report has, in words."""
+    if found.only_before:
+        yield f"rankings or classifiers: {len(found.only_before):,}"
+    for key, count in found.missing_queries.items():
+        yield f"queries of {key}: {count:,}"
 
 
 def _table(measure: str, changes: Sequence[Change]) -> Table:

@@ -14,7 +14,7 @@ from rerank_search.evaluation.protocols import Ranking, first_stage_rankings, re
 from rerank_search.evaluation.results import Cell, Protocol, System
 from rerank_search.evaluation.sbert_protocol import of_candidates, of_samples
 from rerank_search.evaluation.second_stages import SecondStage
-from rerank_search.files import atomic_file, disk_errors
+from rerank_search.files import atomic_file, disk_errors, sha256
 from rerank_search.index import Index
 from rerank_search.searcher import passage
 
@@ -77,11 +77,20 @@ def evaluate_cell(
         warnings=_unknown(figures.unknown, collection, system.first_stage),
         cost=None,
         relevant_from=collection.relevant_from,
+        run_files={} if runs is None else run_files(runs, system),
     )
 
 
-def run_files(folder: Path, system: System) -> dict[Protocol, Path]:
-    """Where the system's rankings are written, by protocol."""
+def run_files(folder: Path, system: System) -> dict[Protocol, str]:
+    """The sha256 of each run file of the system that is in ``folder``, by protocol."""
+    return {
+        protocol: sha256(path)
+        for protocol, path in _paths(folder, system).items()
+        if path.is_file()
+    }
+
+
+def _paths(folder: Path, system: System) -> dict[Protocol, Path]:
     wanted = RUN_PROTOCOLS[:1] if system.reranker is None else RUN_PROTOCOLS[1:]
     return {protocol: folder / f"{system.name}.{protocol}.trec" for protocol in wanted}
 
@@ -182,7 +191,7 @@ def _run_files(
         folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         files = {}
-        for protocol, path in run_files(folder, system).items():
+        for protocol, path in _paths(folder, system).items():
             temporary = stack.enter_context(atomic_file(path))
             files[protocol] = stack.enter_context(temporary.open("w", encoding="utf-8"))
 

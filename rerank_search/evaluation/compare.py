@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,9 @@ from rerank_search.evaluation.statistics import holm, p_value, tally
 
 Verdict: TypeAlias = Literal["gain", "loss", "no significant change"]
 
+_SAME_MEAN = 1e-9
+"""How far the mean of per_query.csv may be from that of its report.json."""
+
 _Ranking: TypeAlias = tuple[str, str, str, Protocol]
 """Collection, split, name of the ranking, protocol."""
 
@@ -40,7 +44,8 @@ _Values: TypeAlias = Mapping[str, Mapping[str, float]]
 class Change:
     """One ranking in both reports, by one measure, over the ``queries`` that both have.
 
-    ``left_out`` counts the queries that only one of them has. ``difference`` is after - before;
+    ``left_out`` counts the queries that only one of them has, and ``missing`` those of them that
+    the later report lacks. ``difference`` is after - before;
     ``wins``, ``ties`` and ``losses`` count queries. ``p`` is that of the paired test, ``p_holm``
     the same corrected for all rankings compared by this measure that changed on any query; the
     verdict goes by ``p_holm``.
@@ -53,6 +58,7 @@ class Change:
     measure: str
     queries: int
     left_out: int
+    missing: int
     before: float
     after: float
     difference: float
@@ -105,6 +111,16 @@ class ReportComparison:
         """The significant losses in the primary measure."""
         return [change for change in self.by(self.primary) if change.verdict == "loss"]
 
+    @property
+    def missing_queries(self) -> dict[str, int]:
+        """How many queries the later report lacks, by collection and split that lacks any."""
+        found: dict[str, int] = {}
+        for change in self.by(self.primary):
+            if change.missing:
+                key = f"{change.collection}/{change.split}"
+                found[key] = max(change.missing, found.get(key, 0))
+        return found
+
 
 def compare_reports(
     before: Path,
@@ -125,8 +141,9 @@ def compare_reports(
     cannot be a false finding, and would only make the others harder to see. Source: Tarone, A
     modified Bonferroni method for discrete data (1990).
 
-    Raises InvalidInputError where a file is missing or cannot be used, and where the reports have
-    no measure, nothing that was ranked or classified, or no query in common.
+    Raises InvalidInputError where a file is missing or cannot be used, where per_query.csv is not
+    that of its report, and where the reports have no measure, nothing that was ranked or
+    classified, or no query in common.
     """
     old, new = read_report(before), read_report(after)
     measures = [name for name in new.measures if name in old.measures]
@@ -170,13 +187,13 @@ def compare_reports(
 
 def _rankings(report: Report, path: Path) -> dict[_Ranking, _Values]:
     """The values of each ranking of a report, from the file beside it."""
-    beside = report_path(path).with_name(per_query.NAME)
-    found = read_per_query(beside)
-    return dict(_named_values(report, found, beside))
+    path = report_path(path)
+    beside = path.with_name(per_query.NAME)
+    return dict(_named_values(report, path, read_per_query(beside), beside))
 
 
 def _named_values(
-    report: Report, found: PerQuery, path: Path
+    report: Report, path: Path, found: PerQuery, beside: Path
 ) -> Iterator[tuple[_Ranking, _Values]]:
     for system in report.systems:
         identity = System(system.first_stage, system.candidates, system.reranker)
@@ -185,11 +202,19 @@ def _named_values(
                 continue
             values = found.get((system.collection, system.split, system.name, protocol), {})
             for measure in report.measures:
-                if len(values.get(measure, ())) != system.n_queries:
+                of_queries = list(values.get(measure, {}).values())
+                about = f"{measure} for {system.name} on {system.key} ({protocol})"
+                if len(of_queries) != system.n_queries:
                     raise InvalidInputError(
-                        f"{path} has {len(values.get(measure, ())):,} values of {measure} for "
-                        f"{system.name} on {system.key} ({protocol}), and its report has "
+                        f"{beside} has {len(of_queries):,} values of {about}, and {path} has "
                         f"{system.n_queries:,} queries: keep files of the same run together"
+                    )
+                mean = float(np.mean(of_queries))
+                reported = system.protocols[protocol].get(measure, math.nan)
+                if not math.isclose(mean, reported, rel_tol=0, abs_tol=_SAME_MEAN):
+                    raise InvalidInputError(
+                        f"the values in {beside} of {about} have the mean {mean}, and {path} has "
+                        f"{reported}: keep files of the same run together"
                     )
             name = ranking_name(identity, protocol)
             yield (system.collection, system.split, name, protocol), values
@@ -218,6 +243,7 @@ def _change(
         measure=measure,
         queries=len(queries),
         left_out=len(ours.keys() ^ theirs.keys()),
+        missing=len(theirs.keys() - ours.keys()),
         before=float(np.mean(old)),
         after=float(np.mean(new)),
         difference=float(np.mean(differences)),

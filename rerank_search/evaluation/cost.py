@@ -27,15 +27,18 @@ def measure_cost(
     reranker: Reranker | None,
     fusion: Fusion | None,
     queries: Sequence[str],
+    *,
+    encoder: str | None = None,
 ) -> Cost:
     """Search for each query alone, as a user would, after one search to warm up.
 
-    Nothing is cached but what a Searcher caches itself. Raises what searching raises.
+    Nothing is cached but what a Searcher caches itself. ``encoder`` is where that of the index
+    is now, None where it was when the index was built. Raises what opening and searching raise.
     """
     # Without a second stage a search fetches no more than it returns.
     top_k = TOP_K if reranker is not None else system.candidates
     # Opened anew, because an index remembers the vectors of queries that it was asked before.
-    with Index.open(index.path, read_only=True) as fresh:
+    with Index.open(index.path, encoder=encoder, read_only=True) as fresh:
         searcher = Searcher(fresh, reranker, fusion=fusion)
         found = [
             searcher.search(

@@ -86,8 +86,9 @@ class _Run:
         self._cache = Settings().cache
         self._measures = canonical(experiment.measures)
         self._primary = _primary(experiment, self._measures)
+        self._identities: dict[RerankerSettings, list[str | None]] = {}
         for reranker in experiment.rerankers:
-            identity(reranker)  # a model that is missing is missed now, not after hours
+            self._identity(reranker)  # a model that is missing is missed now, not after hours
         self._second = SecondStages(self._cache)
         stack.callback(self._second.close)
         self._indexes: dict[str, Index] = {}
@@ -105,10 +106,12 @@ class _Run:
         }
         findings = [str(finding) for finding in collection.findings]
         warnings = [] if index is None else dangling(collection, index)
-        runs: Path | None = self._output / "runs" / f"{collection.name}-{collection.split}"
+        runs: Path | None = self._output / "runs" / collection.name / collection.split
         if problem := inexpressible(collection, index):
             warnings, runs = [*warnings, problem], None
         own = [] if index is None or collection.samples else self._stages(index)
+        # An index that exists knows its encoder itself.
+        encoder = None if existing is not None else experiment.index.encoder or None
         rerankers = [None, *(experiment.rerankers if index is not None else ())]
         if index is None and experiment.rerankers:
             warnings.append("there are no documents, so that nothing could be reranked")
@@ -120,7 +123,7 @@ class _Run:
                     cell = self._stored(
                         self._key(content, collection, system, reranker),
                         Cell,
-                        partial(self._cell, collection, index, system, reranker, runs),
+                        partial(self._cell, collection, index, system, reranker, runs, encoder),
                         partial(_is_whole, collection=collection, runs=runs),
                     )
                     about = [*findings, *cell.warnings, *warnings]
@@ -132,7 +135,7 @@ class _Run:
         findings = [str(finding) for finding in pairs.findings]
         content = _digest(_name(pairs), pairs.pairs, pairs.labels)
         for reranker in self._experiment.rerankers:
-            key = _digest(__version__, content, reranker.label, identity(reranker))
+            key = _digest(__version__, content, reranker.label, self._identity(reranker))
             cell = self._stored(key, PairCell, partial(self._pair_cell, pairs, reranker))
             yield replace(cell, warnings=findings)
 
@@ -197,12 +200,18 @@ class _Run:
             content,
             collection.runs.get(system.first_stage),
             system.name,
-            None if reranker is None else identity(reranker),
+            None if reranker is None else self._identity(reranker),
             self._measures,
             experiment.sbert_at_k,
             experiment.cost_queries,
             device(reranker) if reranker is not None and experiment.cost_queries else None,
         )
+
+    def _identity(self, reranker: RerankerSettings) -> list[str | None]:
+        """Found once a run, because all weights are read for it."""
+        if reranker not in self._identities:
+            self._identities[reranker] = identity(reranker)
+        return self._identities[reranker]
 
     def _stored(
         self,
@@ -229,6 +238,7 @@ class _Run:
         system: System,
         reranker: RerankerSettings | None,
         runs: Path | None,
+        encoder: str | None,
     ) -> Cell:
         second = None if reranker is None else self._second.get(reranker)
         with self._progress(f"{collection.name} {system.name}", len(collection.qrels)) as tick:
@@ -255,6 +265,7 @@ class _Run:
                 None if second is None else second.reranker,
                 None if second is None else second.fusion,
                 [collection.queries[query] for query in asked],
+                encoder=encoder,
             )
         return replace(cell, cost=cost)
 
@@ -319,7 +330,7 @@ def _prepare(output: Path) -> None:
     cells, runs = output / "cells", output / "runs"
     with disk_errors(output):
         cells.mkdir(parents=True, exist_ok=True)
-        for unpublished in (*cells.glob(".*.tmp"), *runs.glob("*/.*.tmp")):
+        for unpublished in (*cells.glob(".*.tmp"), *runs.glob("*/*/.*.tmp")):
             process = unpublished.name.split(".")[-2]
             if process.isdecimal() and not _is_running(int(process)):
                 unpublished.unlink(missing_ok=True)
@@ -338,13 +349,13 @@ def _is_running(process: int) -> bool:
 
 
 def _is_whole(cell: Cell, collection: Collection, runs: Path | None) -> bool:
-    """Whether a stored cell has a figure of each query, and its run files are there."""
+    """Whether a stored cell has a figure of each query, and its run files are those there."""
     n = len(collection.qrels)
     lists = [values for of_protocol in cell.values.values() for values in of_protocol.values()]
-    return (
+    return bool(
         list(cell.queries) == list(collection.qrels)
         and all(len(values) == n for values in (*lists, *cell.top.values()))
-        and (runs is None or all(path.exists() for path in run_files(runs, cell.system).values()))
+        and (runs is None or (cell.run_files and cell.run_files == run_files(runs, cell.system)))
     )
 
 

@@ -25,18 +25,23 @@ MEASURES = ("nDCG@10", "MAP", "MRR@10", "R@100", "P@10", "Success@1", "Judged@10
 FirstStage = Literal["bm25", "dense", "hybrid"]
 _LONGEST_NAME = 100
 """In bytes: two names, a depth and a protocol fit into the 255 that a file's name may have."""
+_HIGHEST_GRADE = 999_999_999
+"""Files of judgements can have no higher one."""
 
 
-def checked_name(name: str) -> str:
-    """``name`` if files and the tag in run files can have it, otherwise InvalidInputError."""
+def checked_name(name: str, *, spaces: bool = False, longest: int = _LONGEST_NAME) -> str:
+    """``name`` if files and the tag in run files can have it, otherwise InvalidInputError.
+
+    ``spaces`` allows blanks, which a tag cannot have; ``longest`` is in bytes.
+    """
     size = len(name.encode(errors="replace"))
     problems = {
         "is empty": not name,
         "stands for a folder": name in (".", ".."),
         "has a slash": "/" in name or "\\" in name,
-        "has white space": any(character.isspace() for character in name),
+        "has white space": not spaces and any(character.isspace() for character in name),
         "has a character that cannot be printed": not name.isprintable(),
-        f"has {size} bytes, more than {_LONGEST_NAME}": size > _LONGEST_NAME,
+        f"has {size} bytes, more than {longest}": size > longest,
     }
     for problem, applies in problems.items():
         if applies:
@@ -54,7 +59,13 @@ def name_of(text: str) -> str:
     return checked_name("-".join(text.split()))
 
 
+def _checked_title(name: str) -> str:
+    """The name of an experiment, which is a folder's alone, and may be missing."""
+    return checked_name(name, spaces=True, longest=255) if name else name
+
+
 _Name = Annotated[str, AfterValidator(checked_name)]
+_Title = Annotated[str, AfterValidator(_checked_title)]
 _Depth = Annotated[int, Field(ge=1)]
 
 
@@ -82,7 +93,7 @@ class CollectionSettings(_Table):
     documents: Path | None = None
     runs: dict[_Name, Path] = {}
     excluded: Path | None = None
-    relevant_from: int = Field(default=1, ge=1)
+    relevant_from: int = Field(default=1, ge=1, le=_HIGHEST_GRADE)
     queries: int | None = Field(default=None, ge=1)
     index: Path | None = None
 
@@ -156,7 +167,7 @@ class Experiment(_Table):
     ``cost_queries`` searches a system (0: not at all).
     """
 
-    name: str = "evaluation"
+    name: _Title = "evaluation"
     collections: list[CollectionSettings] = Field(min_length=1)
     first_stages: list[FirstStage] = []
     candidates: list[_Depth] = Field(default=[100], min_length=1)

@@ -106,7 +106,7 @@ class Scorer:
 
         A ranking has document ids, best first; that order is the one that counts. An empty
         ranking has 0.0 in every measure. Raises InvalidInputError for a query that was not
-        judged, and for a document that is twice in one ranking.
+        judged, for a document that is twice in one ranking, and for an id with a null character.
         """
         values = {query: dict.fromkeys(self._names.values(), 0.0) for query in rankings}
         qrels: dict[str, dict[str, int]] = {}
@@ -117,6 +117,7 @@ class Scorer:
                     f"the query {query!r} has no judgements: measure judged queries only"
                 )
             if ranking:
+                _check_ids(query, [query, *ranking, *self._qrels[query]])
                 qrels[query] = dict(self._qrels[query])
                 run[query] = _descending(query, ranking)
         # With these queries' judgements only: ir-measures goes through all that it is given at
@@ -124,6 +125,16 @@ class Scorer:
         for metric in self._provider.iter_calc(self._names, qrels, run):
             values[metric.query_id][self._names[metric.measure]] = float(metric.value)
         return values
+
+
+def _check_ids(query: str, ids: Sequence[str]) -> None:
+    # pytrec_eval ends an id there: two documents would become one, and the value anything.
+    if "\0" in "".join(ids):
+        cut = next(id for id in ids if "\0" in id)
+        raise InvalidInputError(
+            f"the id {cut!r}, of the query {query!r} or of a document judged or ranked for it, has "
+            "a null character: rename it"
+        )
 
 
 def _descending(query: str, ranking: Sequence[str]) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -63,7 +63,8 @@ class Cell:
     ``values`` has the protocols that the system has: without a reranker first_stage and oracle.
     ``top`` has, by protocol, the ids of each query's first results. ``warnings`` are what was
     found while it was computed. ``cost`` is None where it was not measured. ``relevant_from`` is
-    the lowest grade that binary measures call relevant.
+    the lowest grade that binary measures call relevant. ``run_files`` has the sha256 of each run
+    file, by protocol: none where none were written.
     """
 
     collection: str
@@ -75,6 +76,7 @@ class Cell:
     warnings: Sequence[str]
     cost: Cost | None
     relevant_from: int
+    run_files: Mapping[Protocol, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ class StatisticsSettings(BaseModel):
     test: Literal["randomisation", "t-test"] = "randomisation"
     confidence: float = Field(default=0.95, gt=0, lt=1)
     resamples: int = Field(default=10_000, ge=100)
-    seed: int = 42
+    seed: int = Field(default=42, ge=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,18 @@ def test_queries_of_one_report_alone_are_counted(high: Path, tmp_path: Path) -> 
     assert "notes/test: queries left out, as only one report has them: 3" in result.stderr
 
 
+def test_queries_that_only_the_earlier_report_has_are_exit_code_1_unless_allowed(
+    high: Path, tmp_path: Path
+) -> None:
+    fewer = report(tmp_path / "fewer", 0.5, queries=7)
+    result = run(high, fewer)
+    assert result.exit_code == 1
+    assert f"{fewer} lacks what {high} has (queries of notes/test: 3)" in result.stderr
+    allowed = run(high, fewer, "--allow-missing")
+    assert (allowed.exit_code, "may be hidden" in allowed.stderr) == (0, False)
+    assert run(fewer, high).exit_code == 0
+
+
 def test_a_file_that_is_no_report_is_wrong_usage(high: Path, tmp_path: Path) -> None:
     # The command line turns this error into exit code 2.
     assert isinstance(run(high, tmp_path / "nowhere").exception, InvalidInputError)
@@ -131,7 +143,7 @@ def test_what_only_the_earlier_report_has_is_exit_code_1_unless_allowed(
     result = run(both, high)
     assert result.exit_code == 1
     assert "notes/test dense@10 (first stage): only in the report before" in result.stderr
-    assert f"{high} lacks what {both} has (1 in all)" in result.stderr
+    assert f"{high} lacks what {both} has (rankings or classifiers: 1)" in result.stderr
     assert "--allow-missing" in run(both, high, "--json").stderr
     assert run(both, high, "--json").exit_code == 1
     allowed = run(both, high, "--allow-missing")

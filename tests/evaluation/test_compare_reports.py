@@ -104,6 +104,7 @@ def test_a_consistent_loss_is_significant(tmp_path: Path) -> None:
             measure="nDCG@10",
             queries=10,
             left_out=0,
+            missing=0,
             before=0.5,
             after=0.25,
             difference=-0.25,
@@ -194,6 +195,13 @@ def test_only_the_queries_of_both_are_compared(tmp_path: Path) -> None:
     assert (change.before, change.after) == (0.0, 0.5)
 
 
+def test_queries_that_only_the_earlier_report_has_are_counted_apart(tmp_path: Path) -> None:
+    more = written(tmp_path / "more", {BM25: [1.0, 0.0, 0.0]}, queries=("lost", "a", "b"))
+    fewer = written(tmp_path / "fewer", {BM25: [1.0, 0.0]}, queries=("b", "a"))
+    assert compare_reports(more, fewer).missing_queries == {"notes/test": 1}
+    assert compare_reports(fewer, more).missing_queries == {}
+
+
 def test_reports_without_a_common_query_are_an_error(tmp_path: Path) -> None:
     before = written(tmp_path / "before", {BM25: [1.0]}, queries=("a",))
     after = written(tmp_path / "after", {BM25: [1.0]}, queries=("b",))
@@ -236,6 +244,17 @@ def test_values_of_another_run_are_an_error(tmp_path: Path) -> None:
     other.with_name("per_query.csv").replace(report.with_name("per_query.csv"))
     with pytest.raises(InvalidInputError, match=r"9 values of nDCG@10 .* 10 queries"):
         compare_reports(report, report)
+
+
+def test_values_of_another_run_on_as_many_queries_are_an_error(tmp_path: Path) -> None:
+    report = written(tmp_path / "report", {BM25: HALF})
+    other = written(tmp_path / "other", {BM25: WORSE})
+    values = report.with_name("per_query.csv")
+    other.with_name("per_query.csv").replace(values)
+    with pytest.raises(InvalidInputError, match=r"mean 0\.25, and .* has 0\.5:") as raised:
+        compare_reports(report, report)
+    assert str(values) in str(raised.value)
+    assert str(report) in str(raised.value)
 
 
 def test_a_report_of_a_newer_version_is_an_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def test_every_combination_is_one_system(experiment, tiny_reranker, tmp_path):
     assert written["sbert_at_k"] == 10
     declared = {"model": tiny_reranker.name, "dtype": "float32", "max_length": None, "fusion": True}
     assert written["rerankers"] == {"tiny": declared}
-    runs = {path.name for path in (tmp_path / "out/runs/small-test").iterdir()}
+    runs = {path.name for path in (tmp_path / "out/runs/small/test").iterdir()}
     assert {"bm25@2.first_stage.trec", "hybrid@5+tiny.all_positives.trec"} <= runs
 
 
@@ -163,7 +164,7 @@ def test_what_was_found_in_the_data_is_said_anew_without_computing(
 
 def test_run_files_that_are_gone_are_written_again(experiment, tmp_path, computed):
     evaluate(experiment(), tmp_path / "out")
-    runs = tmp_path / "out/runs/small-test"
+    runs = tmp_path / "out/runs/small/test"
     before = {path.name: path.read_text() for path in runs.iterdir()}
     (runs / "bm25@2.first_stage.trec").unlink()
     (runs / "hybrid@5+tiny.retrieved.trec").unlink()
@@ -171,6 +172,67 @@ def test_run_files_that_are_gone_are_written_again(experiment, tmp_path, compute
     evaluate(experiment(), tmp_path / "out")
     assert computed == ["bm25@2", "hybrid@5+tiny"]
     assert {path.name: path.read_text() for path in runs.iterdir()} == before
+
+
+def test_run_files_of_other_queries_are_written_again(experiment, beir, tmp_path, computed):
+    whole = experiment(candidates=[2])
+    one_query = experiment(candidates=[2], collections=[{"path": str(beir), "queries": 1}])
+    evaluate(whole, tmp_path / "out")
+    runs = tmp_path / "out/runs/small/test"
+    before = {path.name: path.read_text() for path in runs.iterdir()}
+    evaluate(one_query, tmp_path / "out")
+    assert {path.name: path.read_text() for path in runs.iterdir()} != before
+    computed.clear()
+    evaluate(whole, tmp_path / "out")
+    assert len(computed) == 4
+    assert {path.name: path.read_text() for path in runs.iterdir()} == before
+    evaluate(whole, tmp_path / "out")
+    assert len(computed) == 4
+
+
+def test_run_files_of_a_stored_cell_that_does_not_say_what_they_are_are_written_again(
+    experiment, tmp_path, computed
+):
+    evaluate(experiment(rerankers=[]), tmp_path / "out")
+    for path in (tmp_path / "out/cells").iterdir():
+        cell = json.loads(path.read_text())
+        del cell["run_files"]  # as an earlier version has written it
+        path.write_text(json.dumps(cell))
+    shutil.rmtree(tmp_path / "out/runs")
+    computed.clear()
+    evaluate(experiment(rerankers=[]), tmp_path / "out")
+    assert len(computed) == 4
+    assert len(list((tmp_path / "out/runs/small/test").iterdir())) == 4
+
+
+def test_run_files_of_names_that_share_their_parts_lie_apart(experiment, beir, tmp_path):
+    shutil.move(beir / "qrels/test.tsv", beir / "qrels/b-c.tsv")
+    lines = (beir / "qrels/b-c.tsv").read_text().splitlines(keepends=True)
+    (beir / "qrels/c.tsv").write_text("".join(lines[:4]))
+    settings = {"rerankers": [], "first_stages": ["bm25"], "candidates": [2]}
+    collections = [
+        {"path": str(beir), "name": "a", "split": "b-c"},
+        {"path": str(beir), "name": "a-b", "split": "c"},
+    ]
+    evaluate(experiment(**settings, collections=collections), tmp_path / "out")
+    files = [
+        tmp_path / "out/runs" / folder / "bm25@2.first_stage.trec" for folder in ("a/b-c", "a-b/c")
+    ]
+    queries = [{line.split()[0] for line in path.read_text().splitlines()} for path in files]
+    assert queries == [{"q1", "q2", "q3", "q4"}, {"q1"}]
+
+
+def test_weights_are_read_for_their_hash_once_a_run(experiment, tmp_path, monkeypatch):
+    hashed: list[str] = []
+    real = module.identity
+
+    def noticed(settings):
+        hashed.append(settings.label)
+        return real(settings)
+
+    monkeypatch.setattr(module, "identity", noticed)
+    evaluate(experiment(), tmp_path / "out")
+    assert hashed == ["tiny"]
 
 
 def test_costs_of_another_device_are_not_taken(experiment, tmp_path, computed, monkeypatch):
@@ -195,7 +257,7 @@ def test_costs_of_another_device_are_not_taken(experiment, tmp_path, computed, m
 def test_what_a_killed_process_has_not_published_is_removed(experiment, tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    folder = tmp_path / "out/runs/small-test"
+    folder = tmp_path / "out/runs/small/test"
     folder.mkdir(parents=True)
     (tmp_path / "out/cells").mkdir()
     of_ended = [
@@ -244,8 +306,8 @@ def test_a_killed_run_goes_on(experiment, beir, tiny_encoder, tiny_reranker, tmp
     assert [system.protocols for system in report.systems] == [
         system.protocols for system in undisturbed.systems
     ]
-    for path in (tmp_path / "undisturbed/runs/small-test").iterdir():
-        assert (out / "runs/small-test" / path.name).read_text() == path.read_text()
+    for path in (tmp_path / "undisturbed/runs/small/test").iterdir():
+        assert (out / "runs/small/test" / path.name).read_text() == path.read_text()
 
 
 def test_costs_are_measured_beside_the_figures(experiment, tmp_path):
@@ -254,6 +316,17 @@ def test_costs_are_measured_beside_the_figures(experiment, tmp_path):
         assert system.cost is not None
         assert system.cost.queries == 2
         assert (system.cost.pairs_per_second is None) == (system.reranker is None)
+
+
+def test_costs_are_measured_with_an_encoder_that_was_moved(experiment, tiny_encoder, tmp_path):
+    moved = Path(shutil.copytree(tiny_encoder, tmp_path / "there"))
+    settings = {"first_stages": ["dense"], "candidates": [2], "rerankers": []}
+    settings |= {"index": {"encoder": str(moved)}}
+    evaluate(experiment(**settings), tmp_path / "out")  # builds the index
+    moved.rename(tmp_path / "here")
+    settings |= {"index": {"encoder": str(tmp_path / "here")}, "cost_queries": 1}
+    report = evaluate(experiment(**settings), tmp_path / "out")
+    assert report.systems[0].cost is not None
 
 
 def test_judgements_of_missing_documents_are_counted_and_located(experiment, beir, tmp_path):
@@ -277,7 +350,7 @@ def test_ids_that_a_run_file_cannot_express_are_no_reason_to_stop(experiment, be
     report = evaluate(experiment(candidates=[5]), tmp_path / "out")
     assert "no run files are written: the document id 'jo in'" in report.systems[0].warnings[0]
     assert report.systems[0].protocols["first_stage"]["R@100"] > 0
-    assert not (tmp_path / "out/runs/small-test").exists()
+    assert not (tmp_path / "out/runs/small/test").exists()
 
 
 def test_samples_are_reranked_as_they_are_given(experiment, tmp_path):

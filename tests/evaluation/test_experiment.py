@@ -94,6 +94,13 @@ def test_any_other_name_is_fine(name):
     assert experiment.rerankers[0].label == name
 
 
+@pytest.mark.parametrize("name", ["", "first look", "a" * 255])
+def test_an_experiment_may_be_called_as_a_folder_can_be(name):
+    assert experiment_of({"collections": ["a"], "name": name}).name == name
+    with pytest.raises(InvalidInputError, match="has 256 bytes, more than 255"):
+        experiment_of({"collections": ["a"], "name": "a" * 256})
+
+
 @pytest.mark.parametrize("model", [".", "..", "models/..", "/", "a\0b", "x" * 101])
 def test_a_model_whose_path_makes_no_label_asks_for_a_name(model):
     with pytest.raises(InvalidInputError, match=r"rerankers\.0: .*the reranker .*: give another"):
@@ -117,6 +124,13 @@ def test_an_experiment_comes_back_from_json_as_it_was():
             "'collections.0.splti'; did you mean 'split'",
         ),
         ('collections = ["a"]\n[statistics]\nsede = 1', "'statistics.sede'; did you mean 'seed'"),
+        ('collections = ["a"]\n[statistics]\nseed = -1', "statistics.seed: .* equal to 0"),
+        (
+            '[[collections]]\npath = "a"\nrelevant_from = 1_000_000_000_000',
+            "collections.0.relevant_from: .* less than or equal to 999999999",
+        ),
+        ('name = "../../x"\ncollections = ["a"]', "name: .*'../../x' has a slash"),
+        ('name = ".."\ncollections = ["a"]', "name: .*'..' stands for a folder"),
         ('collections = ["a"]\ncandidates = [0]', "candidates.0: .* greater than or equal to 1"),
         ('collections = ["a"]\nfirst_stages = ["bm25", "bm25"]', "stands twice"),
         ('collections = ["a"]\nrerankers = ["b", "b"]', "stands twice"),

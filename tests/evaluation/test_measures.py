@@ -170,6 +170,14 @@ def test_a_document_twice_in_a_ranking_is_an_error():
         score({"a": 1}, ["a", "b", "a"])
 
 
+@pytest.mark.parametrize(
+    ("qrels", "ranking"), [({"a\0x": 1, "a\0y": 0}, ["a"]), ({"a": 1}, ["b", "a\0x"])]
+)
+def test_an_id_with_a_null_character_is_an_error(qrels, ranking):
+    with pytest.raises(InvalidInputError, match=r"'a.x00x', of the query 'q' or of a document"):
+        score(qrels, ranking)
+
+
 def test_a_missing_library_is_named_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ir_measures", None)
 

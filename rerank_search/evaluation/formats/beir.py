@@ -23,6 +23,7 @@ from rerank_search.evaluation.formats.lines import (
     bare_name,
     findings,
     numbered_lines,
+    only,
     plain_or_gzipped,
 )
 from rerank_search.types import Document
@@ -69,7 +70,7 @@ def _of_splits(folder: Path, queries: Mapping[str, str]) -> list[Finding]:
     # The other splits are not checked here: they may be faulty, and the wanted one whole.
     judged: set[str] = set()
     unreadable = Tally("splits that cannot be read, whose queries count as judged by none")
-    for _, file in _splits(folder):
+    for file in (file for files in _splits(folder).values() for file in files):
         try:
             judged.update(line.partition("\t")[0] for _, line in numbered_lines(file))
         except InvalidInputError as error:
@@ -82,13 +83,17 @@ def _of_splits(folder: Path, queries: Mapping[str, str]) -> list[Finding]:
     return findings([unreadable, unjudged])
 
 
-def _splits(folder: Path) -> list[tuple[str, Path]]:
+def _splits(folder: Path) -> dict[str, list[Path]]:
+    """The files of each split: of one that can be read there is only one."""
     files = [*(folder / "qrels").glob("*.tsv.gz"), *(folder / "qrels").glob("*.tsv")]
-    return sorted({bare_name(file): file for file in files}.items())
+    splits: dict[str, list[Path]] = {}
+    for file in sorted(files):
+        splits.setdefault(bare_name(file), []).append(file)
+    return splits
 
 
 def _judgements(folder: Path, split: str) -> JudgementFile:
-    splits = dict(_splits(folder))
+    splits = _splits(folder)
     if not splits:
         raise InvalidInputError(f"{folder} has no qrels/SPLIT.tsv; {_LAYOUT}")
     if split not in splits:
@@ -96,7 +101,7 @@ def _judgements(folder: Path, split: str) -> JudgementFile:
             f"{folder} has no split {split!r}: it has {', '.join(splits)}"
             f"{did_you_mean(split, list(splits))}"
         )
-    path = splits[split]
+    path = only(splits[split], f"{folder / 'qrels'}: the split {split!r}")
     return JudgementFile(path, f"qrels/{path.name}", partial(_rows, path))
 
 

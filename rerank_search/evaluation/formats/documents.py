@@ -8,6 +8,7 @@ from pathlib import Path
 from rerank_search.corpora.definition import Definition, documents_of
 from rerank_search.corpora.readers import numbered_documents
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
+from rerank_search.evaluation.formats.lines import CONTROL
 from rerank_search.types import Document
 
 
@@ -15,7 +16,7 @@ def documents_in(path: Path) -> Iterator[Document]:
     """The documents of one file that ``corpora.readers`` reads, streamed; ids are kept in memory.
 
     Raises InvalidDocumentError with file, line and reason for a malformed line, an id that is
-    there twice, and a file without documents.
+    there twice or has a control character, and a file without documents.
     """
     return _distinct((document for _, document in _strict(path)), path, [path])
 
@@ -58,6 +59,12 @@ def _distinct(
 ) -> Iterator[Document]:
     seen: set[str] = set()
     for document in documents:
+        if CONTROL.search(document.id):
+            places = ", ".join(_places(document.id, files)) or str(source)
+            raise InvalidDocumentError(
+                f"{places}: the document id {document.id!r} has a control character: rename it, as "
+                "such ids cannot be told apart reliably"
+            )
         if document.id in seen:
             places = ", ".join(_places(document.id, files)) or str(source)
             raise InvalidDocumentError(

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.collection import Finding, Qrels
-from rerank_search.evaluation.formats.lines import Tally, findings
+from rerank_search.evaluation.formats.lines import Tally, check_id, findings
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 
@@ -37,11 +37,15 @@ class JudgementFile:
 
         Grades below 0 are kept; like 0 they mean not relevant, as trec_eval takes them. A
         judgement that is there twice counts once. Raises InvalidInputError for a file without
-        judgements, and for two judgements of one document for one query that differ.
+        judgements, for two judgements of one document for one query that differ, and for an id
+        with a control character.
         """
         repeated = Tally("repeated judgements")
         qrels: dict[str, dict[str, int]] = {}
         for row in self.rows():
+            where = f"{self.path}, line {row.line}"
+            check_id(row.query, "query", where)
+            check_id(row.document, "document", where)
             judged = qrels.setdefault(row.query, {})
             if row.document not in judged:
                 judged[row.document] = row.grade
@@ -50,7 +54,7 @@ class JudgementFile:
             case = f"document {row.document!r} for query {row.query!r}, as in line {first}"
             if judged[row.document] != row.grade:
                 raise InvalidInputError(
-                    f"{self.path}, line {row.line}: grade {row.grade} of {case}, which says "
+                    f"{where}: grade {row.grade} of {case}, which says "
                     f"{judged[row.document]}: keep one of the two lines"
                 )
             repeated.add(f"{self.shown}, line {row.line}: {case}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from rerank_search.errors import InvalidInputError
+from rerank_search.errors import InvalidInputError, MissingDependencyError
 from rerank_search.evaluation.formats.lines import plain_or_gzipped
 from rerank_search.evaluation.formats.pairs import files_of_pairs, layout_problem, text_columns
 from rerank_search.evaluation.formats.tables import table_rows
@@ -20,6 +20,9 @@ _KINDS = (
 
 def kind_of(path: Path) -> Kind:
     """The format of a collection: by the names in a folder, or the first record of a file.
+
+    A folder is one of pairs if any of its files has pairs: what the others are is of no matter
+    until one of them is the split that is wanted.
 
     Raises InvalidInputError for a path that is not there, and for one that is none of them.
     """
@@ -38,11 +41,20 @@ def kind_of(path: Path) -> Kind:
     files = files_of_pairs(path)
     if not files:
         raise InvalidInputError(f"{path} has no collection in it: give {_KINDS}")
-    if _kind_of_file(files[0]) == "samples":
+    samples: list[str] = []
+    unusable: list[InvalidInputError | MissingDependencyError] = []
+    for file in files:
+        try:
+            if _kind_of_file(file) == "pairs":
+                return "pairs"
+            samples.append(file.name)
+        except (InvalidInputError, MissingDependencyError) as error:
+            unusable.append(error)
+    if samples:
         raise InvalidInputError(
-            f"{path} has samples in it; give one of the files: {', '.join(f.name for f in files)}"
+            f"{path} has samples in it; give one of the files: {', '.join(samples)}"
         )
-    return "pairs"
+    raise unusable[0]
 
 
 def _kind_of_file(path: Path) -> Literal["samples", "pairs"]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.collection import Finding
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""Characters that no id may have: pytrec_eval ends an id at \\0, so that two ids become one."""
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -33,9 +37,30 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def plain_or_gzipped(path: Path) -> Path | None:
-    """``path``, or the same with ``.gz`` behind it, whichever is there."""
+    """``path``, or the same with ``.gz`` behind it, whichever is there.
+
+    Raises InvalidInputError where both are.
+    """
     candidates = (path, path.with_name(path.name + ".gz"))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    found = [candidate for candidate in candidates if candidate.is_file()]
+    return only(found, f"{path.parent}") if found else None
+
+
+def only(files: Sequence[Path], where: str) -> Path:
+    """The one file of ``files``. Raises InvalidInputError that names them where there are more."""
+    if len(files) > 1:
+        names = " and ".join(sorted(file.name for file in files))
+        raise InvalidInputError(f"{where} has {names}: keep one of them, as only one can be read")
+    return files[0]
+
+
+def check_id(id: str, what: str, where: str) -> None:
+    """Raises InvalidInputError for a control character in an id; ``where`` is file and line."""
+    if CONTROL.search(id):
+        raise InvalidInputError(
+            f"{where}: the {what} id {id!r} has a control character: rename it, as such ids cannot "
+            "be told apart reliably"
+        )
 
 
 def bare_name(path: Path) -> str:

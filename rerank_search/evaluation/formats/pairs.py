@@ -9,7 +9,7 @@ from pathlib import Path
 from rerank_search.declared import did_you_mean
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.collection import Finding, LabelledPairs
-from rerank_search.evaluation.formats.lines import Tally, bare_name, findings
+from rerank_search.evaluation.formats.lines import Tally, bare_name, findings, only
 from rerank_search.evaluation.formats.records import checked_text
 from rerank_search.evaluation.formats.tables import SUFFIXES, Row, table_rows
 from rerank_search.types import JsonValue
@@ -65,10 +65,15 @@ def pair_rows(file: Path) -> Iterator[PairRow]:
 
 
 def file_of_pairs(path: Path, split: str) -> Path:
-    """``path``, or where it is a folder the file of ``split`` in it."""
+    """``path``, or where it is a folder the file of ``split`` in it.
+
+    Raises InvalidInputError for a split that is not there, and for one with more than one file.
+    """
     if not path.is_dir():
         return path
-    files = {bare_name(file): file for file in files_of_pairs(path)}
+    files: dict[str, list[Path]] = {}
+    for file in files_of_pairs(path):
+        files.setdefault(bare_name(file), []).append(file)
     if not files:
         raise InvalidInputError(f"{path} has no file of pairs: {', '.join(SUFFIXES)}")
     if split not in files:
@@ -76,11 +81,11 @@ def file_of_pairs(path: Path, split: str) -> Path:
             f"{path} has no split {split!r}: it has {', '.join(files)}"
             f"{did_you_mean(split, list(files))}"
         )
-    return files[split]
+    return only(files[split], f"{path}: the split {split!r}")
 
 
 def files_of_pairs(folder: Path) -> list[Path]:
-    """The files of a folder that may be pairs, in alphabetical order; each is a split."""
+    """The files of a folder that may be pairs, in alphabetical order."""
     return sorted(file for file in folder.iterdir() if file.name.lower().endswith(SUFFIXES))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.collection import Run
-from rerank_search.evaluation.formats.lines import numbered_lines
+from rerank_search.evaluation.formats.lines import CONTROL, check_id, numbered_lines
 
 COLUMNS = re.compile(r"[ \t]+")
 """What separates the columns of TREC's files. Other white space may be part of an id."""
@@ -20,17 +20,21 @@ def read_run(path: Path) -> Run:
 
     As in trec_eval the score ranks a document, not the column ``rank``. Raises InvalidInputError
     with file, line and reason for another number of columns, a score that is no finite number,
-    a document that is there twice for one query, and an empty file.
+    a document that is there twice for one query, an id with a control character, and an empty
+    file.
     """
     run: dict[str, dict[str, float]] = {}
     for number, query, document, score in _rows(path):
+        where = f"{path}, line {number}"
+        check_id(query, "query", where)
+        check_id(document, "document", where)
         scores = run.setdefault(query, {})
         if document in scores:
             raise InvalidInputError(
-                f"{path}, line {number}: document {document!r} is ranked twice for query "
-                f"{query!r}: keep one of the two lines"
+                f"{where}: document {document!r} is ranked twice for query {query!r}: keep one of "
+                "the two lines"
             )
-        scores[document] = _score(score, f"{path}, line {number}")
+        scores[document] = _score(score, where)
     if not run:
         raise InvalidInputError(f"{path} is empty: give the whole run")
     return run
@@ -48,8 +52,8 @@ def run_lines(query: str, ranking: Sequence[tuple[str, float]], tag: str) -> Ite
     """The lines of a run file for one query; ``ranking`` is best first.
 
     ``read_run`` gives back the very same scores. Raises InvalidInputError for ids and tags that
-    are empty or have white space, which the format cannot express, and for scores that are no
-    finite numbers.
+    are empty or have white space or control characters, which the format cannot express, and
+    for scores that are no finite numbers.
     """
     query, tag = _word(query, "query id"), _word(tag, "tag")
     for rank, (document, score) in enumerate(ranking, start=1):
@@ -88,9 +92,9 @@ def _score(text: str, where: str) -> float:
 
 
 def _word(text: str, what: str) -> str:
-    if not text or any(character.isspace() for character in text):
+    if not text or CONTROL.search(text) or any(character.isspace() for character in text):
         raise InvalidInputError(
-            f"the {what} {text!r} is empty or has white space, which a TREC run cannot express: "
-            "rename it"
+            f"the {what} {text!r} is empty or has white space or a control character, which a TREC "
+            "run cannot express: rename it"
         )
     return text

@@ -15,7 +15,9 @@ from rerank_search.evaluation.formats.judgements import Judgement, JudgementFile
 from rerank_search.evaluation.formats.lines import bare_name, numbered_lines
 from rerank_search.evaluation.formats.runs import COLUMNS
 
-_TAG = re.compile(r"<(/?\w+)>")
+_FIELDS = "top|num|dom|title|desc|description|smry|narr|narrative|con|fac|nat|def|query|question"
+# What else is in angle brackets is text: "vector<int>".
+_TAG = re.compile(rf"<(/?(?:{_FIELDS}))>", re.IGNORECASE)
 _LABEL = re.compile(r"^\s*(?:Number|Topic):", re.IGNORECASE)
 
 

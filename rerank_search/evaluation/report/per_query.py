@@ -27,12 +27,13 @@ def write_per_query(path: Path, run: FinishedRun) -> None:
     """Write one row per system, protocol and query, atomically.
 
     A column per measure, those of sentence-transformers' evaluator included; empty where a
-    protocol does not have the measure. Raises StorageFullError, IndexReadOnlyError.
+    protocol does not have the measure. Text is quoted, as an id may have any character. Raises
+    StorageFullError, IndexReadOnlyError.
     """
     columns = [values for cell in run.cells for values in cell.values.values()]
     measures = list(dict.fromkeys([*run.measures, *(name for found in columns for name in found)]))
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow([*_KEYS, *measures])
         writer.writerows(_rows(run, measures))
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -124,6 +125,8 @@ def test_a_split_that_is_not_there_is_told_those_that_are(tmp_path: Path) -> Non
         ({"test": HEADER + "q1\td1\tyes\n"}, r"line 2: the grade 'yes' is not an integer"),
         ({"test": HEADER + "q1\t\t1\n"}, r"line 2: an id is empty"),
         ({"test": QRELS + "q1\td1\t1\n"}, r"line 5: grade 1 of .* as in line 2, which says 2"),
+        ({"test": QRELS + "q1\ta\0x\t1\n"}, r"test\.tsv, line 5: the document id 'a.x00x' has a c"),
+        ({"test": QRELS + "q\x1f\td1\t1\n"}, r"test\.tsv, line 5: the query id 'q.x1f' has a con"),
         ({"test": "q7\td1\t1\n"}, r"none of the 1 judged queries has a text"),
         ({"test": None}, r"has no qrels/SPLIT\.tsv"),
         ({"queries": None}, r"queries\.jsonl is not there"),
@@ -145,6 +148,10 @@ def test_what_cannot_be_read_is_named(
     [
         ("", r"corpus\.jsonl has no documents"),
         (CORPUS + CORPUS, r"corpus\.jsonl, line 1, .*corpus\.jsonl, line 3: more than one .*'d1'"),
+        (
+            CORPUS + '{"_id": "d1\\u0001", "text": ""}\n',
+            r"corpus\.jsonl, line 3: the document id 'd1.x01' has a control character",
+        ),
         (CORPUS + '{"_id": "d3"}\n', r"corpus\.jsonl, line 3: no 'text'\. Mend the line"),
     ],
 )
@@ -161,6 +168,23 @@ def test_half_a_gzip_file_is_an_error(tmp_path: Path) -> None:
     (folder / "qrels" / "test.tsv.gz").write_bytes(gzip.compress(QRELS.encode())[:-9])
     with pytest.raises(InvalidInputError, match=r"test\.tsv\.gz is not a whole gzip file"):
         load_beir(folder, "test")
+
+
+@pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
+def test_a_file_that_is_there_plain_and_gzipped_is_an_error_that_names_both(
+    tmp_path: Path, name: str
+) -> None:
+    folder = beir(tmp_path / "tiny")
+    (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
+    last = re.escape(Path(name).name)
+    with pytest.raises(InvalidInputError, match=rf"has {last} and {last}\.gz: keep one of them"):
+        load_beir(folder, "test")
+
+
+def test_another_split_that_is_there_twice_does_not_stop_this_one(tmp_path: Path) -> None:
+    folder = beir(tmp_path / "tiny", dev=QRELS)
+    (folder / "qrels" / "dev.tsv.gz").write_bytes(gzip.compress(QRELS.encode()))
+    assert said(load_beir(folder, "test")) == []
 
 
 def test_bytes_that_are_not_utf8_are_an_error(tmp_path: Path) -> None:

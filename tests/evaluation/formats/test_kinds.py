@@ -39,6 +39,15 @@ def test_a_folder_of_pairs_is_pairs(tmp_path: Path) -> None:
     assert kind_of(tmp_path) == "pairs"
 
 
+@pytest.mark.parametrize("content", ["", "one,two,label\na,b,1\n"])
+def test_a_file_that_is_no_pairs_does_not_stop_the_others(tmp_path: Path, content: str) -> None:
+    (tmp_path / "dev.csv").write_text(content)
+    with pytest.raises(InvalidInputError, match=r"dev\.csv"):
+        kind_of(tmp_path)
+    (tmp_path / "test.jsonl").write_text(PAIR)
+    assert kind_of(tmp_path) == "pairs"
+
+
 def test_a_folder_of_samples_asks_for_the_file(tmp_path: Path) -> None:
     (tmp_path / "dev.jsonl").write_text(SAMPLE)
     with pytest.raises(InvalidInputError, match=r"give one of the files: dev\.jsonl"):

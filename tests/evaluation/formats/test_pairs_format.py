@@ -149,6 +149,17 @@ def test_a_split_that_is_not_there_is_told_those_that_are(tmp_path: Path) -> Non
         load_pairs(tmp_path, "test")
 
 
+def test_a_split_in_two_files_is_an_error_that_names_both(tmp_path: Path) -> None:
+    written(tmp_path / "dev.jsonl", labelled(0, 1))
+    for name in ("test.csv", "test.jsonl"):
+        written(tmp_path / name, labelled(0, 1))
+    with pytest.raises(
+        InvalidInputError, match=r"split 'test' has test\.csv and test\.jsonl: keep"
+    ):
+        load_pairs(tmp_path, "test")
+    assert load_pairs(tmp_path, "dev").labels == [0, 1]
+
+
 def test_odd_pairs_are_kept_and_said(tmp_path: Path) -> None:
     rows = [("a", "b", 1), ("a", "b", 1), ("a", "b", 0), ("a", " ", 0)]
     content = jsonl(*({"text1": a, "text2": b, "label": label} for a, b, label in rows))

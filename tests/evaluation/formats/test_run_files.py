@@ -36,6 +36,8 @@ def test_a_run_may_be_gzipped(tmp_path: Path) -> None:
         ("q1 Q0 d1 1 nan tag\n", "line 1: the score 'nan' is not a finite number"),
         ("q1 Q0 d1 1 -inf tag\n", "line 1: the score '-inf' is not a finite number"),
         ("q1 Q0 d1 1 high tag\n", "line 1: the score 'high' is not a finite number"),
+        ("q1 Q0 d\0a 1 2 tag\n", r"run\.trec, line 1: the document id 'd.x00a' has a control cha"),
+        ("q1 Q0 d1 1 2 t\nq\x1b Q0 d1 1 2 t\n", "line 2: the query id 'q.x1b' has a control cha"),
         ("q1 Q0 d1 1 2 t\nq2 Q0 d1 1 2 t\nq1 Q0 d1 2 1 t\n", "line 3: document 'd1' is ranked twi"),
     ],
 )
@@ -81,6 +83,7 @@ def test_a_written_run_reads_back_the_same(
         ("q 1", "d1", 1.0, "tag"),
         ("q1", "d\u00a01", 1.0, "tag"),
         ("q1", "", 1.0, "tag"),
+        ("q1", "d\x001", 1.0, "tag"),
         ("q1", "d1", 1.0, "my tag"),
         ("q1", "d1", math.nan, "tag"),
         ("q1", "d1", math.inf, "tag"),

@@ -62,6 +62,12 @@ def test_topics_may_be_two_columns(tmp_path: Path) -> None:
     assert read_topics(topics) == {"301": "organized crime", "302": "polio\ttoday"}
 
 
+def test_only_the_fields_of_topics_end_a_field(tmp_path: Path) -> None:
+    content = "<top>\n<NUM> 1\n<title> sort a vector<int> in <b>C++</b>\n<desc> Now.\n</top>\n"
+    topics = written(tmp_path / "topics.txt", content)
+    assert read_topics(topics) == {"1": "sort a vector<int> in <b>C++</b>"}
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

@@ -61,11 +61,12 @@ def test_each_query_has_a_row_for_each_system_and_protocol(
 def test_values_and_odd_ids_are_read_as_they_were_written(
     tmp_path: Path, cell: Callable[..., Cell], run: Callable[..., FinishedRun]
 ) -> None:
-    odd = ("a,b", 'say "x"', "two\nlines")
-    values = {"first_stage": {"nDCG@10": [1 / 3, 0.1, 1e-17]}}
+    odd = ("a,b", 'say "x"', "two\nlines", "carriage\rreturn", "12")
+    column = [1 / 3, 0.1, 1e-17, 0.0, 1.0]
+    values = {"first_stage": {"nDCG@10": column}}
     write_per_query(tmp_path / "per_query.csv", run([cell(10, None, queries=odd, values=values)]))
     found = read_per_query(tmp_path / "per_query.csv")
-    expected = dict(zip(odd, [1 / 3, 0.1, 1e-17], strict=True))
+    expected = dict(zip(odd, column, strict=True))
     assert found == {("notes", "test", "bm25@10", "first_stage"): {"nDCG@10": expected}}
 
 
