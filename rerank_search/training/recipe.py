@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rerank_search.declared import did_you_mean, read_toml, toml_value, validated
 from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.experiment import checked_name
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -38,6 +39,9 @@ UNBOUNDED: frozenset[LossName] = frozenset(
     {"mse", "listwise", "lambda", "ranknet", "list-mle", "margin-mse"}
 )
 """Losses whose labels may be any numbers, such as a teacher's logits."""
+
+
+_Name = Annotated[str, AfterValidator(checked_name)]
 
 
 class _Table(BaseModel):
@@ -178,7 +182,7 @@ class EvaluationSet(_Table):
     ``random`` or found by a first stage.
     """
 
-    name: str
+    name: _Name
     pairs: Path | None = None
     samples: Path | None = None
     split: str = "dev"
@@ -237,7 +241,7 @@ class FusionQueries(_Table):
 class Recipe(_Table):
     """Everything that decides what comes out of a training run."""
 
-    name: str
+    name: _Name
     base: str = ENCODER
     """A cross-encoder to go on from, or an encoder that gets a new classification head."""
     output: Path

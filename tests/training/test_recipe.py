@@ -53,8 +53,9 @@ def test_an_override_below_a_value_is_refused(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("name = ", "not valid TOML"),
+        (MINIMAL.replace('"r"', '"a/b"'), "name: .*has a slash"),
         ('name = "r"\noutput = "out"\nsources = []\n', "sources"),
-        (MINIMAL + "[negatives]\ndepth = 0\n", r"negatives\.depth.*it is 0"),
+        (MINIMAL + "[negatives]\nper_query = 0\n", r"negatives\.per_query.*it is 0"),
         ('loss = "bce"\n' + MINIMAL + "[soft_labels]\n", r"labels in \[0, 1\]"),
     ],
 )
