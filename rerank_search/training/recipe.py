@@ -311,6 +311,8 @@ def _full(key: str) -> str:
 
 def _override(data: dict[str, Any], key: str, value: str) -> None:
     *tables, last = key.split(".")
+    if tables and isinstance(data.get("loss"), str):
+        data["loss"] = {"name": data["loss"]}
     for table in tables:
         data = data.setdefault(table, {})
         if not isinstance(data, dict):

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("datasets", reason="training needs the extra train")
@@ -60,10 +61,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RERANK_SEARCH_CACHE", str(tmp_path / "cache"))
 
 
+NOUNS = ["river", "bridge", "sea", "harbour"]
+
+
 def relevance(model: CrossEncoder) -> float:
     """Mean logit of texts that answer, less that of texts that don't."""
-    nouns = ["river", "bridge", "sea", "harbour"]
-    pairs = [(f"which {n}", f"the {n} is the {k}") for k in ("answer", "snow") for n in nouns]
+    pairs = [(f"which {n}", f"the {n} is the {k}") for k in ("answer", "snow") for n in NOUNS]
     scores = model.predict(pairs, activation_fn=torch.nn.Identity())
     return float(scores[:4].mean() - scores[4:].mean())
 
@@ -109,12 +112,13 @@ def test_an_interrupted_run_goes_on_to_the_same_model(
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     for folder in (whole, halves):
         folder.mkdir()
-    expected = train(recipe(whole, collection, tiny_encoder), overrides=SAVING)
+    exact = SAVING | {"precision": "float32"}
+    expected = train(recipe(whole, collection, tiny_encoder), overrides=exact)
     path = recipe(halves, collection, tiny_encoder)
-    train(path, overrides=SAVING)
+    train(path, overrides=exact)
     checkpoints = sorted((halves / "model-checkpoints").glob("checkpoint-*"))
     shutil.rmtree(checkpoints[-1])
-    again = train(path, overrides=SAVING)
+    again = train(path, overrides=exact)
     first, second = weights(expected), weights(again)
     for name, tensor in first.items():
         torch.testing.assert_close(second[name], tensor)
@@ -146,13 +150,14 @@ def test_checkpoints_of_another_recipe_are_refused(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is of Unix")
-def test_a_killed_run_goes_on_to_the_same_model(
+def test_a_killed_run_goes_on_to_the_same_scores(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
-    long = SAVING | {"arguments.num_train_epochs": "12"}
+    # In bfloat16 the order in which threads add up shows in the weights.
+    long = SAVING | {"arguments.num_train_epochs": "12", "precision": "float32"}
     expected = train(recipe(whole, collection, tiny_encoder), overrides=long)
     path = recipe(killed, collection, tiny_encoder)
     code = (
@@ -167,9 +172,11 @@ def test_a_killed_run_goes_on_to_the_same_model(
     assert process.wait() == -signal.SIGKILL
     assert not (killed / "model").exists()
     again = train(path, overrides=long)
-    first, second = weights(expected), weights(again)
-    for name, tensor in first.items():
-        torch.testing.assert_close(second[name], tensor)
+    # Not the weights: Adam makes steps of the rounding errors of gradients that are 0, such as
+    # those of the biases of keys, which no score depends on.
+    pairs = [(f"which {noun} is red", f"The {noun} by the sea is red.") for noun in NOUNS]
+    theirs, ours = (CrossEncoder(str(each)).predict(pairs) for each in (expected, again))
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 def test_a_fusion_is_fitted_and_stored_with_the_model(

@@ -79,7 +79,10 @@ def test_values_and_odd_ids_are_read_as_they_were_written(
         ("collection,split,system,protocol,query,MAP\na,b,c,d,e,x\n", "line 2: 'x' is no number"),
         ("collection,split,system,protocol,query,MAP\na,b,c,d,e,nan\n", "2: 'nan' is no number"),
         ("collection,split,system,protocol,query,MAP\na,b,c,d,e,\0\n", "is no number|is no CSV"),
-        (f"collection,split,system,protocol,query,MAP\n{'a' * 200_000}\n", "is no CSV in UTF-8"),
+        (
+            f"collection,split,system,protocol,query,MAP\n{'a' * 200_000}\n",
+            "is no CSV in UTF-8|1 columns",
+        ),
     ],
 )
 def test_a_damaged_file_is_an_error_with_its_line(
