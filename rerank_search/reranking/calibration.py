@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from rerank_search.errors import InvalidInputError
 from rerank_search.files import atomic_write_json
 from rerank_search.reranking.fusion import Fusion, Weights
+from rerank_search.reranking.logistic import logistic_regression
 
 CALIBRATION_FILE = "calibration.json"
 
@@ -55,15 +56,12 @@ class Platt(_Part):
         positives = y.sum()
         negatives = len(y) - positives
         target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-        rate = target.mean()
-        flat = float(np.log(rate / (1 - rate)))
-        mean, deviation = x.mean(), x.std()
         # The likelihood falls from slope 0 on.
-        if x.min() == x.max() or (x - mean) @ target <= 0:
-            return cls(slope=0.0, intercept=flat)
-        slope, intercept = _likeliest((x - mean) / deviation, target, flat)
-        slope = float(slope / deviation)
-        return cls(slope=slope, intercept=float(intercept - slope * mean))
+        if x.min() == x.max() or (x - x.mean()) @ target <= 0:
+            rate = target.mean()
+            return cls(slope=0.0, intercept=float(np.log(rate / (1 - rate))))
+        [slope], intercept = logistic_regression(x[:, np.newaxis], target)
+        return cls(slope=float(slope), intercept=intercept)
 
 
 class Isotonic(_Part):
@@ -198,31 +196,6 @@ class Calibration(_Part):
 def fit_curve(method: Method, scores: Values, labels: Labels) -> Platt | Isotonic:
     """The curve of that method. Labels and errors as in ``Platt.fit``."""
     return Platt.fit(scores, labels) if method == "platt" else Isotonic.fit(scores, labels)
-
-
-def _likeliest(x: Float64, target: Float64, intercept: float) -> tuple[float, float]:
-    """Slope and intercept of the largest likelihood, by Newton steps; x has unit variance."""
-    design = np.column_stack([x, np.ones(len(x))])
-    beta = np.array([0.0, intercept])
-
-    def loss(beta: Float64) -> float:
-        log_odds = design @ beta
-        return float(np.logaddexp(0.0, log_odds).sum() - target @ log_odds)
-
-    for _ in range(100):
-        probability = Fusion.probability(design @ beta)
-        variance = np.maximum(probability * (1 - probability), 1e-9)
-        step = np.linalg.solve(
-            (design * variance[:, None]).T @ design, design.T @ (target - probability)
-        )
-        # Newton overshoots far from the optimum, and then diverges: halve until the loss falls.
-        before = loss(beta)
-        while loss(beta + step) > before and np.abs(step).max() > 1e-10:
-            step /= 2
-        beta += step
-        if np.abs(step).max() < 1e-10:
-            break
-    return float(beta[0]), float(beta[1])
 
 
 def _checked(scores: Values, labels: Labels) -> tuple[Float64, Float64]:

@@ -2,8 +2,8 @@
 
 The model is P(relevant) = sigmoid(intercept + sum of weight * term). A term is a stage's own score
 (``"rerank"``), or its z-score among the candidates of the query (``"dense:z"``), which makes scores
-of different queries and engines comparable (Montague and Aslam 2001). Fitted by iteratively
-reweighted least squares with an L2 penalty (Hastie, Tibshirani and Friedman 2009, section 4.4).
+of different queries and engines comparable (Montague and Aslam 2001). Fitted with an
+L2 penalty.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.reranking.logistic import logistic_regression, sigmoid
 
 FUSION_FILE = "fusion.json"
 Z_SUFFIX = ":z"
@@ -115,7 +116,7 @@ class Fusion:
     @staticmethod
     def probability(log_odds: Float64) -> Float64:
         """P(relevant), for display; never sort on it."""
-        return _sigmoid(np.asarray(log_odds, dtype=np.float64))
+        return sigmoid(np.asarray(log_odds, dtype=np.float64))
 
     @classmethod
     def fit(
@@ -143,7 +144,8 @@ class Fusion:
                 matrix = np.concatenate([_terms(query, chosen) for query in queries])
                 if len(matrix) != len(target):
                     raise InvalidInputError(f"{len(matrix)} candidates have {len(target)} labels")
-                models.append(_fit(matrix, target, chosen, l2))
+                weights, intercept = logistic_regression(matrix, target, l2=l2)
+                models.append(Weights(intercept, dict(zip(chosen, weights.tolist(), strict=True))))
         return cls(models)
 
     def save(self, directory: Path) -> None:
@@ -200,39 +202,3 @@ def _standardised(column: Float64) -> Float64:
         return np.zeros_like(column)
     standardised: Float64 = (column - column.mean()) / deviation
     return standardised
-
-
-def _fit(matrix: Float64, target: Float64, terms: Sequence[str], l2: float) -> Weights:
-    """Penalised maximum likelihood by Newton steps on columns of unit variance."""
-    mean, scale = matrix.mean(axis=0), matrix.std(axis=0)
-    scale[scale == 0] = 1.0
-    design = np.column_stack([np.ones(len(matrix)), (matrix - mean) / scale])
-    penalty = np.diag([0.0] + [l2] * len(terms))
-
-    def loss(beta: Float64) -> float:
-        log_odds = design @ beta
-        likelihood = target @ log_odds - np.logaddexp(0.0, log_odds).sum()
-        return float(beta @ penalty @ beta / 2 - likelihood)
-
-    beta = np.zeros(design.shape[1])
-    rate = target.mean()
-    beta[0] = np.log(rate / (1 - rate))
-    for _ in range(100):
-        probability = _sigmoid(design @ beta)
-        gradient = design.T @ (target - probability) - penalty @ beta
-        variance = np.maximum(probability * (1 - probability), 1e-9)
-        step = np.linalg.solve((design * variance[:, None]).T @ design + penalty, gradient)
-        # Newton overshoots far from the optimum, and then diverges: halve until the loss falls.
-        before = loss(beta)
-        while loss(beta + step) > before and np.abs(step).max() > 1e-10:
-            step /= 2
-        beta += step
-        if np.abs(step).max() < 1e-10:
-            break
-    weights = beta[1:] / scale
-    intercept = float(beta[0] - weights @ mean)
-    return Weights(intercept, dict(zip(terms, weights.tolist(), strict=True)))
-
-
-def _sigmoid(values: Float64) -> Float64:
-    return np.exp(-np.logaddexp(0.0, -values))

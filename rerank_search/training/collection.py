@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rerank_search.corpora.definition import IndexSettings
+from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.collection import Collection as Judged
 from rerank_search.evaluation.corpus_index import content_key, open_corpus_index
 from rerank_search.evaluation.formats.beir import load_beir
@@ -195,7 +196,8 @@ def unranked(id: str) -> Hit:
 
 
 def _documents(collection: Judged) -> Callable[[], Iterator[Document]]:
-    assert collection.documents is not None  # a BEIR folder has them
+    if collection.documents is None:
+        raise InvalidInputError(f"{collection.name} has no documents: give a BEIR folder")
     return collection.documents
 
 

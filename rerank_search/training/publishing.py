@@ -80,7 +80,7 @@ def _report(
         names = {UNTUNED: base, **names}
     experiment = Experiment(
         name=recipe.name,
-        collections=list(prepared.measured.values()),
+        collections=list(prepared.measured),
         rerankers=[
             RerankerSettings(model=str(model), name=name, dtype=precision, fusion=False)
             for name, model in names.items()

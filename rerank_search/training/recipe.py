@@ -81,9 +81,8 @@ class Source(_Table):
     @property
     def path(self) -> Path:
         """The folder or file."""
-        path = self.collection or self.pairs or self.samples
-        assert path is not None
-        return path
+        paths = (self.collection, self.pairs, self.samples)
+        return next(path for path in paths if path is not None)
 
     @property
     def name(self) -> str:
@@ -218,6 +217,14 @@ class Evaluation(_Table):
     patience: int | None = Field(default=None, ge=1)
     encoder: str = ENCODER
     leaks: Leaks = "refuse"
+
+    @field_validator("sets")
+    @classmethod
+    def _has_no_doubles(cls, sets: list[EvaluationSet]) -> list[EvaluationSet]:
+        names = [each.name for each in sets]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two sets have one name: {', '.join(names)}")
+        return sets
 
 
 class FusionQueries(_Table):

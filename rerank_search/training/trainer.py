@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rerank_search.errors import InvalidInputError, MissingDependencyError, ModelNotFoundError
-from rerank_search.evaluation.collection import Finding
+from rerank_search.evaluation.collection import Collection as Judged
+from rerank_search.evaluation.collection import Finding, LabelledPairs
 from rerank_search.evaluation.experiment import CollectionSettings
 from rerank_search.evaluation.loading import load_collection
 from rerank_search.evaluation.progress import Progress, quiet
@@ -21,7 +22,7 @@ from rerank_search.training.checks import check_training, without_leaks
 from rerank_search.training.data import TrainingSet, load_pairs_set, load_samples_set, rows
 from rerank_search.training.evaluation_sets import made_samples
 from rerank_search.training.mining import mined_set
-from rerank_search.training.recipe import EvaluationSet, Recipe, Source, load_recipe
+from rerank_search.training.recipe import Evaluation, EvaluationSet, Recipe, Source, load_recipe
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -34,12 +35,13 @@ EVALUATION_STEPS = 100
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A run that is ready to begin: the data, checked, and where what it is measured on lies."""
+    """A run that is ready to begin: the data, checked, and what it is measured on, by name."""
 
     recipe: Recipe
     sets: Sequence[TrainingSet]
     findings: Sequence[Finding]
-    measured: Mapping[str, CollectionSettings]
+    measured: Sequence[CollectionSettings]
+    watched: Mapping[str, Judged | LabelledPairs]
 
 
 def prepare(
@@ -55,14 +57,16 @@ def prepare(
     base_directory(recipe.base)  # a model that is missing is missed now, not after the mining
     data = beside(recipe.output, "data")
     sets = [_loaded(recipe, source, data, progress) for source in recipe.sources]
-    measured: dict[str, CollectionSettings] = {}
+    measured: list[CollectionSettings] = []
+    watched: dict[str, Judged | LabelledPairs] = {}
     leaked: list[Finding] = []
-    if recipe.evaluation is not None:
-        for each in recipe.evaluation.sets:
-            measured[each.name] = _measured(recipe, each, data, progress)
-        loaded = [load_collection(settings) for settings in measured.values()]
-        sets, leaked = without_leaks(sets, loaded, recipe.evaluation.leaks)
-    return Prepared(recipe, sets, [*leaked, *check_training(sets, recipe.loss)], measured)
+    if (evaluation := recipe.evaluation) is not None:
+        for each in evaluation.sets:
+            measured.append(_measured(recipe, evaluation, each, data, progress))
+            watched[each.name] = load_collection(measured[-1])
+        sets, leaked = without_leaks(sets, list(watched.values()), evaluation.leaks)
+    findings = [*leaked, *check_training(sets, recipe.loss)]
+    return Prepared(recipe, sets, findings, measured, watched)
 
 
 def train(
@@ -203,7 +207,7 @@ def _loaded(recipe: Recipe, source: Source, data: Path, progress: Progress) -> T
 
 
 def _measured(
-    recipe: Recipe, each: EvaluationSet, data: Path, progress: Progress
+    recipe: Recipe, evaluation: Evaluation, each: EvaluationSet, data: Path, progress: Progress
 ) -> CollectionSettings:
     """Where the harness finds an evaluation set."""
     if each.pairs is not None:
@@ -211,11 +215,10 @@ def _measured(
         return CollectionSettings(path=each.pairs, name=each.name, split=split)
     if each.samples is not None:
         return CollectionSettings(path=each.samples, name=each.name)
-    assert recipe.evaluation is not None
     file = data / f"{each.name}.jsonl"
     made_samples(
         each,
-        encoder=recipe.evaluation.encoder,
+        encoder=evaluation.encoder,
         seed=recipe.seed,
         file=file,
         cache=Settings().cache,
@@ -233,8 +236,7 @@ def _watching(prepared: Prepared, precision: Precision) -> tuple[Any, list[Any],
 
     from rerank_search.training.evaluator import HarnessEvaluator
 
-    loaded = {name: load_collection(each) for name, each in prepared.measured.items()}
-    evaluator = HarnessEvaluator(loaded, settings, precision)
+    evaluator = HarnessEvaluator(prepared.watched, settings, precision)
     callbacks = [] if settings.patience is None else [EarlyStoppingCallback(settings.patience)]
     return evaluator, callbacks, f"eval_{evaluator.primary_metric}"
 

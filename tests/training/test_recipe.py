@@ -69,6 +69,19 @@ def test_a_recipe_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_recipe(tmp_path / "nothing.toml")
 
 
+@pytest.mark.parametrize("path", sorted(BUNDLED.parent.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_recipes_of_this_repository_are_valid(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert not {"scifact", "cranfield", "msmarco-dl19"} & {each.name for each in recipe.sources}
+
+
+def test_two_evaluation_sets_of_one_name_are_refused(tmp_path: Path) -> None:
+    one = '[[evaluation.sets]]\nname = "a"\npairs = "p"\n'
+    with pytest.raises(InvalidInputError, match="two sets have one name: a, a"):
+        load_recipe(written(tmp_path, f"{MINIMAL}[evaluation]\n{one}{one}"))
+
+
 def test_the_bundled_rerankers_recipe_trains_on_nothing_kept_for_evaluation() -> None:
     recipe: Recipe = load_recipe(BUNDLED)
     used = [*recipe.sources, *(recipe.fusion.sources if recipe.fusion else [])]
