@@ -15,10 +15,10 @@ def calibrate(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A reranker: name, folder or hub id.")
     ],
-    collection: Annotated[
-        Path, typer.Argument(metavar="COLLECTION", help="A BEIR folder to fit on.")
+    collections: Annotated[
+        list[Path], typer.Argument(metavar="COLLECTION...", help="BEIR folders to fit on.")
     ],
-    split: Annotated[str, typer.Option(help="The split of the collection.")] = "dev",
+    split: Annotated[str, typer.Option(help="The split of the collections.")] = "dev",
     first_stage: Annotated[
         Literal["bm25", "dense", "hybrid"] | None,
         typer.Option(help="What fetches the candidates.  [default: hybrid, or what there is]"),
@@ -28,30 +28,32 @@ def calibrate(
         Literal["platt", "isotonic"], typer.Option(help="A logistic curve, or one of steps.")
     ] = "platt",
     queries: Annotated[
-        int | None, typer.Option(min=1, help="Draw this many of the judged queries.")
+        int | None, typer.Option(min=1, help="Draw this many of the judged queries of each.")
     ] = None,
     fusion: Annotated[
         bool, typer.Option(help="Fit the fusion of the stages first, and calibrate its score.")
     ] = True,
     index: Annotated[
         Path | None,
-        typer.Option(help="Search this index, which has the documents, instead of a new one."),
+        typer.Option(help="Search this index, which has the documents, instead of new ones."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder of the files; the model's own by default.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a reranker's scores probabilities of relevance, fitted on a judged collection."""
+    """Make a reranker's scores probabilities of relevance, fitted on judged collections."""
     folder = output or _own_folder(model)
 
     from rerank_search.evaluation.experiment import CollectionSettings
     from rerank_search.training.calibration import calibrate as fit
 
-    settings = CollectionSettings(path=collection, split=split, queries=queries, index=index)
     found = fit(
         model,
-        settings,
+        [
+            CollectionSettings(path=path, split=split, queries=queries, index=index)
+            for path in collections
+        ],
         first_stage=first_stage,
         candidates=candidates,
         method=method,

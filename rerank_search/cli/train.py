@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,11 +53,38 @@ def train(
         else:
             _print(planned)
         return
-    model = fit(prepared, progress=progress)
+    with _told():
+        model = fit(prepared, progress=progress)
     if as_json:
         print_json({"model": model})
     else:
-        typer.echo(f"trained {model}: see {model / 'README.md'}")
+        shown = _without_detours(model)
+        typer.echo(f"trained {shown}: see {shown / 'README.md'}")
+
+
+def _without_detours(path: Path) -> Path:
+    """A path as a person would write it: without "..", from here if it lies below."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100 (resolve() would follow links)
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Shows what training logs on the standard error."""
+    logger = logging.getLogger("rerank_search.training")
+    handler, level = _Notes(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
 
 
 def _overrides(pairs: list[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Fits fusion and calibration on a judged collection, over the stages that will serve it."""
+"""Fits fusion and calibration on judged collections, over the stages that will serve them."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ class _Fit:
 
 
 def calibrate(
-    model: str,
-    collection: CollectionSettings,
+    model: RerankerSettings | str,
+    collections: Sequence[CollectionSettings],
     *,
     first_stage: str | None = None,
     candidates: int = 50,
@@ -103,47 +103,54 @@ def calibrate(
     """Fit the model's scores to what was judged of the first stage's candidates.
 
     With ``fusion`` the fusion of the stages is fitted first, and its log-odds are calibrated;
-    otherwise the model's logits are. A candidate that nobody judged counts as not relevant. The
-    collection is indexed by ``index`` unless it has an index. The quality is measured on queries
-    left out in turn, of fusion and calibration. Indexes and scores are kept in
-    ``Settings().cache``. Raises InvalidInputError for a collection that cannot be fitted on, and
-    what models and indexes raise.
+    otherwise the model's logits are. A candidate that nobody judged counts as not relevant, and
+    each candidate counts alike, whatever its collection. A collection is indexed by ``index``
+    unless it has an index. The quality is measured on queries left out in turn, of fusion and
+    calibration. Indexes and scores are kept in ``Settings().cache``. Raises InvalidInputError for
+    collections that cannot be fitted on, and what models and indexes raise.
     """
     if candidates < 1:
         raise InvalidInputError(f"candidates={candidates} must be at least 1")
-    loaded = load_collection(collection)
-    if not isinstance(loaded, Collection) or loaded.samples is not None:
-        raise InvalidInputError(
-            f"{collection.path or collection.qrels} is not searched, and scores are calibrated "
-            "on what a search finds: give a BEIR folder"
-        )
+    settings = RerankerSettings(model=model) if isinstance(model, str) else model
+    loaded = [_loaded(each) for each in collections]
+    queries: list[_Query] = []
+    stages: set[tuple[str, tuple[str, ...]]] = set()  # first stages, with the engines there are
     second_stages = SecondStages(Settings().cache)
     with ExitStack() as stack:
         stack.callback(second_stages.close)
-        second = second_stages.get(RerankerSettings(model=model))
-        opened = stack.enter_context(_opened(loaded, collection.index, index, progress))
-        stage = first_stage or opened.first_stages[-1]
-        engines = [name for name in opened.first_stages if name != "hybrid"] if fusion else []
-        source = CandidateSource(
-            loaded, opened, stage, candidates, reranked=True, with_scores=fusion
+        second = second_stages.get(settings)
+        for collection, given in zip(loaded, collections, strict=True):
+            with _opened(collection, given.index, index, progress) as opened:
+                stage = first_stage or opened.first_stages[-1]
+                engines = tuple(name for name in opened.first_stages if name != "hybrid")
+                stages.add((stage, engines))
+                source = CandidateSource(
+                    collection, opened, stage, candidates, reranked=True, with_scores=fusion
+                )
+                found = _queries(collection, source, second, engines if fusion else ())
+                label = f"{collection.name}: {candidates} candidates"
+                with progress(label, len(collection.qrels)) as tick:
+                    for query in found:
+                        queries.append(query)
+                        tick(1)
+    if len(stages) != 1:
+        raise InvalidInputError(
+            f"{len(stages)} kinds of indexes for {len(loaded)} collections, and one is needed: "
+            "give a collection, and index all of them with the same engines"
         )
-        with progress(f"{loaded.name}: {candidates} candidates", len(loaded.qrels)) as tick:
-            queries = []
-            for query in _queries(loaded, source, second, engines):
-                queries.append(query)
-                tick(1)
     queries = [query for query in queries if len(query.labels)]
     _check(loaded, queries)
     fitted = _fit(queries, method, fusion)
     held_out, before, after = _held_out(queries, method, fusion)
     labels = _labels(queries)
+    [(stage, engines)] = stages
     calibration = Calibration(
         fusion=fitted.weights(engines),
         curve=fitted.curve,
         fitted_on=FittedOn(
-            model=Path(model).name,
-            collection=loaded.name,
-            split=loaded.split,
+            model=settings.name or Path(settings.model).name,
+            collection=", ".join(each.name for each in loaded),
+            split=", ".join(dict.fromkeys(each.split for each in loaded)),
             first_stage=stage,
             candidates=candidates,
             queries=len(queries),
@@ -152,7 +159,7 @@ def calibrate(
         ),
         held_out=held_out,
     )
-    warnings = [str(finding) for finding in loaded.findings]
+    warnings = [str(finding) for each in loaded for finding in each.findings]
     if labels.sum() < FEW_POSITIVES:
         warnings.append(
             f"only {labels.sum()} of the candidates are relevant: take the probabilities for "
@@ -164,10 +171,20 @@ def calibrate(
         )
     if not fusion and second.fusion is not None:
         warnings.append(
-            f"{model} has a fusion, and the calibration is of its logit: probabilities are shown "
-            "in searches without fusion only"
+            f"{settings.label} has a fusion, and the calibration is of its logit: probabilities "
+            "are shown in searches without fusion only"
         )
     return Calibrated(fitted.fusion, calibration, before, after, warnings)
+
+
+def _loaded(settings: CollectionSettings) -> Collection:
+    loaded = load_collection(settings)
+    if not isinstance(loaded, Collection) or loaded.samples is not None:
+        raise InvalidInputError(
+            f"{settings.path or settings.qrels} is not searched, and scores are calibrated "
+            "on what a search finds: give a BEIR folder"
+        )
+    return loaded
 
 
 def _opened(
@@ -211,7 +228,7 @@ def _queries(
             yield _Query(signals, np.array(relevant, dtype=np.int64))
 
 
-def _check(collection: Collection, queries: Sequence[_Query]) -> None:
+def _check(collections: Sequence[Collection], queries: Sequence[_Query]) -> None:
     """Raise InvalidInputError where nothing could be learned, or nothing be held out."""
     both = {
         "a relevant": sum(bool(query.labels.any()) for query in queries),
@@ -219,8 +236,9 @@ def _check(collection: Collection, queries: Sequence[_Query]) -> None:
     }
     for what, count in both.items():
         if count < 2:
+            names = ", ".join(f"{each.name}/{each.split}" for each in collections)
             raise InvalidInputError(
-                f"{collection.name}/{collection.split}: {count} of {len(queries)} queries have "
+                f"{names}: {count} of {len(queries)} queries have "
                 f"{what} document among their candidates, and two are needed; take more "
                 "candidates or queries, or another split"
             )

@@ -91,7 +91,7 @@ def without_leaks(
     if found and policy == "refuse":
         raise InvalidInputError(
             f"{'; '.join(map(str, found))}: the figures would flatter the model; set "
-            'evaluation.leaks to "remove", or to "allow" to go on all the same'
+            'leaks to "remove", or to "allow" to go on all the same'
         )
     return (kept if policy == "remove" else list(sets)), found
 

@@ -104,7 +104,9 @@ def write_card(directory: Path, model: CrossEncoder, card: CardFacts) -> None:
         metadata.model_name = card.recipe.name
         metadata.metrics = list(dict.fromkeys(row.measure.lower() for row in card.results))
         metadata.eval_results = list(map(_indexed, card.results))
-    before, heading, after = whole.text.partition(_PLACE)
+    # The model is loaded as a CrossEncoder, whatever it was while it was trained.
+    text = whole.text.replace(f"{type(model).__name__}(", "CrossEncoder(")
+    before, heading, after = text.partition(_PLACE)
     whole.text = f"{before}\n{_sections(card)}{heading}{after}"
     atomic_write_bytes(directory / "README.md", str(whole).encode())
 
@@ -234,12 +236,6 @@ def _data(card: CardFacts) -> str:
         parts.append(_negatives(recipe.negatives))
     if recipe.soft_labels is not None:
         parts.append(_soft_labels(recipe.soft_labels, recipe.negatives.encoder))
-    if recipe.fusion is not None:
-        names = ", ".join(f"{one.name} ({one.split})" for one in recipe.fusion.sources)
-        parts.append(
-            "The fusion with the first stages' scores (`fusion.json`) was fitted on queries of "
-            f"{names}."
-        )
     if findings:
         parts.append(f"Found in the data:\n\n{_list(findings)}")
     kept_back = dict.fromkeys(each.name for each in _unquotable(card.sets))
@@ -306,7 +302,7 @@ def _limits(card: CardFacts) -> list[str]:
             f"It was trained on other queries of {', '.join(sorted(shared))}: elsewhere, expect "
             "less than the results there."
         )
-    if recipe.evaluation is not None and recipe.evaluation.leaks == "allow":
+    if recipe.leaks == "allow":
         limits.append(
             "The run was allowed to go on with evaluation data among the training data "
             '(`leaks = "allow"`): the results may be too high.'

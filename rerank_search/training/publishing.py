@@ -1,4 +1,4 @@
-"""From a finished run to the model's directory: weights, fusion, report, card, plots."""
+"""From a finished run to the model's directory: weights, calibration, report, card, plots."""
 
 from __future__ import annotations
 
@@ -14,18 +14,26 @@ from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import Experiment, RerankerSettings
 from rerank_search.evaluation.progress import Progress
 from rerank_search.evaluation.report.schema import Report, SystemReport
-from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+from rerank_search.training.calibration import PLOT_FILE, Calibrated, calibrate
 from rerank_search.training.checkpoints import saving
-from rerank_search.training.fusion import fit_fusion
 from rerank_search.training.model_card import CardFacts, Result, write_card
 from rerank_search.training.plots import training_plots
-from rerank_search.training.trainer import Prepared, base_directory, beside, is_reranker
+from rerank_search.training.recipe import Recipe
+from rerank_search.training.trainer import (
+    Prepared,
+    base_directory,
+    beside,
+    calibration_collections,
+    is_reranker,
+)
 
 if TYPE_CHECKING:
     from rerank_search.training.model import Precision
 
 UNTUNED = "untuned"
 """What the base model is called in reports."""
+
+WEIGHTS = "model.safetensors"
 
 _WINDOW = 512
 """Tokens of a pair that the finished model reads, whatever it was trained on."""
@@ -45,10 +53,12 @@ def publish(
         model.max_seq_length = min(_WINDOW, model.config.max_position_embeddings)
         model.save_pretrained(str(directory), create_model_card=False)
         if recipe.weights == "float16":
-            _halve(directory / "model.safetensors")
-        if recipe.fusion is not None:
-            reranker = CrossEncoderReranker(directory, dtype=precision)
-            fit_fusion(reranker, recipe.fusion, seed=recipe.seed).save(directory)
+            _halve(directory / WEIGHTS)
+        # save_pretrained makes the weights their owner's alone, whatever the umask says.
+        (directory / WEIGHTS).chmod((directory / "config.json").stat().st_mode)
+        calibrated = _calibrated(recipe, directory, precision, progress)
+        if calibrated is not None:
+            calibrated.save(directory)
         report = _report(prepared, directory, precision, progress)
         facts = CardFacts(
             recipe=recipe,
@@ -61,10 +71,45 @@ def publish(
             confidence=report.statistics.confidence if report is not None else 0.95,
             findings=prepared.findings,
             plots=training_plots(trainer.state.log_history, directory),
+            calibration="" if calibrated is None else _in_words(calibrated),
         )
         write_card(directory, model, facts)
         shutil.rmtree(recipe.output, ignore_errors=True)
         directory.rename(recipe.output)
+
+
+def _calibrated(
+    recipe: Recipe, directory: Path, precision: Precision, progress: Progress
+) -> Calibrated | None:
+    if (settings := recipe.calibration) is None:
+        return None
+    return calibrate(
+        RerankerSettings(model=str(directory), name=recipe.name, dtype=precision),
+        calibration_collections(recipe),
+        first_stage="hybrid",
+        candidates=settings.candidates,
+        method=settings.method,
+        fusion=settings.fusion,
+        index=IndexSettings(encoder=settings.encoder),
+        progress=progress,
+    )
+
+
+def _in_words(calibrated: Calibrated) -> str:
+    """The card's section on the calibration."""
+    found = calibrated.calibration
+    fitted_on, held_out = found.fitted_on, found.held_out
+    score = "logit" if calibrated.fusion is None else "fused score (`fusion.json`)"
+    return (
+        f"`calibration.json` makes the {score} a probability of relevance. It was fitted on "
+        f"{fitted_on.documents:,} candidates of {fitted_on.queries:,} queries of "
+        f"{fitted_on.collection} ({fitted_on.split}), {fitted_on.relevant:.1%} of them relevant: "
+        f"the {fitted_on.candidates} best of a {fitted_on.first_stage} first stage. On queries "
+        f"held out in {held_out.folds} turns, the calibration error (ECE) is "
+        f"{held_out.after.ece:.4f} (sigmoid of the score: {held_out.before.ece:.4f}), the Brier "
+        f"score {held_out.after.brier:.4f} ({held_out.before.brier:.4f}). For other documents, "
+        f"questions or numbers of candidates, calibrate again.\n\n![reliability]({PLOT_FILE})"
+    )
 
 
 def _report(

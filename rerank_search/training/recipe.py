@@ -206,8 +206,7 @@ class Evaluation(_Table):
     ``measure`` of the first set decides: one of the evaluation's measures in the ``protocol``, or
     for pairs "average_precision", "f1" or "accuracy". ``queries`` of each set (drawn by hash; for
     pairs ten times as many pairs) are scored each time while the model trains, all of them at the
-    end. ``patience`` ends the run after so many evaluations without a gain. ``leaks`` says what to
-    do with training data that are evaluation data too.
+    end. ``patience`` ends the run after so many evaluations without a gain.
     """
 
     sets: list[EvaluationSet] = Field(min_length=1)
@@ -216,7 +215,6 @@ class Evaluation(_Table):
     queries: int = Field(default=200, ge=1)
     patience: int | None = Field(default=None, ge=1)
     encoder: str = ENCODER
-    leaks: Leaks = "refuse"
 
     @field_validator("sets")
     @classmethod
@@ -227,21 +225,24 @@ class Evaluation(_Table):
         return sets
 
 
-class FusionQueries(_Table):
-    """Development queries on which the fusion of the stages is fitted after training."""
+class CalibrationQueries(_Table):
+    """Development queries on which scores are fused and made probabilities, after training.
 
-    sources: list[Source]
+    As ``rerank-search calibrate`` does, on the candidates of a hybrid first stage.
+    """
+
+    sources: list[Source] = Field(min_length=1)
     encoder: str = ENCODER
     candidates: int = Field(default=50, ge=2)
-    documents: int = Field(default=3000, ge=1)
-    """How many documents of a source to index: the relevant ones, and others at random."""
-    terms: list[str] = ["rerank", "dense:z", "bm25:z"]
-    """Stage scores, as they are or (":z") standardised among the candidates of a query."""
+    method: Literal["platt", "isotonic"] = "platt"
+    fusion: bool = True
 
     @model_validator(mode="after")
-    def _is_of_collections(self) -> FusionQueries:
+    def _is_of_collections(self) -> CalibrationQueries:
         if any(source.collection is None for source in self.sources):
-            raise ValueError("the sources of a fusion are collections")
+            raise ValueError("the sources of a calibration are collections")
+        if any(source.made_up for source in self.sources):
+            raise ValueError("made_up queries are for training, not for a calibration")
         return self
 
 
@@ -266,7 +267,9 @@ class Recipe(_Table):
     negatives: Negatives = Negatives()
     soft_labels: SoftLabels | None = None
     evaluation: Evaluation | None = None
-    fusion: FusionQueries | None = None
+    calibration: CalibrationQueries | None = None
+    leaks: Leaks = "refuse"
+    """What to do with training data that the evaluation or the calibration has too."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Passed to sentence_transformers' CrossEncoderTrainingArguments."""
 
@@ -370,7 +373,7 @@ def _located(recipe: Recipe, folder: Path) -> Recipe:
             "output": folder / recipe.output,
             "sources": list(map(source, recipe.sources)),
             "evaluation": _with(recipe.evaluation, "sets", measured),
-            "fusion": _with(recipe.fusion, "sources", source),
+            "calibration": _with(recipe.calibration, "sources", source),
         }
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from rerank_search.evaluation.collection import Finding, LabelledPairs
 from rerank_search.evaluation.experiment import CollectionSettings
 from rerank_search.evaluation.loading import load_collection
 from rerank_search.evaluation.progress import Progress, quiet
+from rerank_search.models.loading import quietly
 from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_encoder, resolve_reranker
 from rerank_search.reranking.torch_model import keep_last_layer_exact
 from rerank_search.settings import Settings
@@ -53,18 +55,18 @@ def prepare(
     model that isn't there, and MissingDependencyError without the extra.
     """
     recipe = load_recipe(path, dict(overrides or {}))
-    _require_packages()
+    _require_packages(recipe)
     base_directory(recipe.base)  # a model that is missing is missed now, not after the mining
     data = beside(recipe.output, "data")
     sets = [_loaded(recipe, source, data, progress) for source in recipe.sources]
     measured: list[CollectionSettings] = []
     watched: dict[str, Judged | LabelledPairs] = {}
-    leaked: list[Finding] = []
     if (evaluation := recipe.evaluation) is not None:
         for each in evaluation.sets:
             measured.append(_measured(recipe, evaluation, each, data, progress))
             watched[each.name] = load_collection(measured[-1])
-        sets, leaked = without_leaks(sets, list(watched.values()), evaluation.leaks)
+    held_back = [*watched.values(), *map(load_collection, calibration_collections(recipe))]
+    sets, leaked = without_leaks(sets, held_back, recipe.leaks)
     findings = [*leaked, *check_training(sets, recipe.loss)]
     return Prepared(recipe, sets, findings, measured, watched)
 
@@ -83,10 +85,13 @@ def train(
 
 def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:
     """Train what was prepared, measure it, and write the model's directory."""
+    from transformers import PrinterCallback, ProgressCallback
+
     from rerank_search.training.checkpoints import CheckpointedTrainer, claim, last_whole
     from rerank_search.training.losses import build_loss
     from rerank_search.training.model import best_precision
     from rerank_search.training.publishing import publish
+    from rerank_search.training.step_report import StepReport
 
     recipe = prepared.recipe
     model = load_base(recipe)
@@ -108,9 +113,14 @@ def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:
     claim(checkpoints, json.loads(recipe.model_dump_json(exclude={"output", "name"})))
     started = time.monotonic()
     checkpoint = last_whole(checkpoints)
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    seconds = time.monotonic() - started
-    publish(prepared, trainer, precision, seconds, progress)
+    for theirs in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(theirs)
+    with quietly():
+        with ExitStack() as shown:
+            trainer.add_callback(StepReport(progress, shown))
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        seconds = time.monotonic() - started
+        publish(prepared, trainer, precision, seconds, progress)
     return recipe.output
 
 
@@ -126,20 +136,21 @@ def load_base(recipe: Recipe) -> CrossEncoder:
 
     directory = base_directory(recipe.base)
     torch.manual_seed(recipe.seed)
-    model: CrossEncoder = LengthSortedCrossEncoder(
-        directory,
-        num_labels=1,
-        max_length=recipe.max_length,
-        device=Settings().device,
-        local_files_only=True,
-        model_card_data=CrossEncoderModelCardData(local_files_only=True),
-        # Eager attention trains faster than the fused kernels in bfloat16 on a CPU.
-        model_kwargs={"attn_implementation": "eager"},
-        config_kwargs={
-            "hidden_dropout_prob": recipe.dropout,
-            "attention_probs_dropout_prob": recipe.dropout,
-        },
-    )
+    with quietly():
+        model: CrossEncoder = LengthSortedCrossEncoder(
+            directory,
+            num_labels=1,
+            max_length=recipe.max_length,
+            device=Settings().device,
+            local_files_only=True,
+            model_card_data=CrossEncoderModelCardData(local_files_only=True),
+            # Eager attention trains faster than the fused kernels in bfloat16 on a CPU.
+            model_kwargs={"attn_implementation": "eager"},
+            config_kwargs={
+                "hidden_dropout_prob": recipe.dropout,
+                "attention_probs_dropout_prob": recipe.dropout,
+            },
+        )
     model.float()
     keep_last_layer_exact(recipe.base, model.model, 1)
     if not recipe.train_embeddings and model.model is not None:
@@ -172,19 +183,44 @@ def beside(output: Path, what: str) -> Path:
     return output.with_name(f"{output.name}-{what}")
 
 
+def calibration_collections(recipe: Recipe) -> list[CollectionSettings]:
+    """What the finished model's scores are calibrated on, as the evaluation's settings."""
+    sources = [] if recipe.calibration is None else recipe.calibration.sources
+    return [
+        CollectionSettings(path=source.collection, split=source.split, queries=source.queries)
+        for source in sources
+    ]
+
+
 def is_reranker(config: Mapping[str, Any]) -> bool:
     """Whether a model's configuration is that of a model that scores pairs already."""
     architectures = config.get("architectures") or [""]
     return str(architectures[0]).endswith("ForSequenceClassification")
 
 
-def _require_packages() -> None:
+def _require_packages(recipe: Recipe) -> None:
     try:
         import accelerate  # type: ignore[import-untyped]  # noqa: F401
         import datasets  # noqa: F401
     except ImportError:
         raise MissingDependencyError(
             "training needs more packages: pip install 'rerank-search[train,eval]'"
+        ) from None
+    # Refused by the trainer too, but only once the data are mined and the base is loaded.
+    from transformers.integrations import (  # type: ignore[attr-defined]
+        get_reporting_integration_callbacks as integrations,
+    )
+
+    try:
+        named = recipe.arguments.get("report_to")
+        for integration in integrations(named):  # type: ignore[no-untyped-call]
+            integration()
+    except ValueError as error:
+        raise InvalidInputError(f"[arguments] report_to cannot be used: {error}") from None
+    except (ImportError, RuntimeError) as error:
+        raise MissingDependencyError(
+            f"[arguments] report_to names a package that isn't there ({error}); TensorBoard comes "
+            "with pip install 'rerank-search[tensorboard]'"
         ) from None
 
 
@@ -263,6 +299,7 @@ def _arguments(
         "output_dir": str(checkpoints),
         "seed": recipe.seed,
         "report_to": "none",
+        "disable_tqdm": True,
         "use_cpu": device == "cpu",
         "bf16": precision == "bfloat16",
         "fp16": precision == "float16",

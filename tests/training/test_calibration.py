@@ -52,7 +52,7 @@ def test_fusion_and_calibration_are_fitted_and_searched_with(
 ) -> None:
     index = IndexSettings(encoder=str(tiny_encoder))
     settings = CollectionSettings(path=collection, split="train")
-    found = calibrate(str(model), settings, candidates=5, method=method, index=index)
+    found = calibrate(str(model), [settings], candidates=5, method=method, index=index)
     found.save(model)
 
     assert {path.name for path in model.iterdir()} >= {
@@ -82,7 +82,7 @@ def test_the_probabilities_of_what_was_fitted_on_add_up_to_the_relevant_ones(
     model: Path, collection: Path
 ) -> None:
     settings = CollectionSettings(path=collection, split="train")
-    found = calibrate(str(model), settings, method="isotonic", index=WORDS_ONLY, candidates=20)
+    found = calibrate(str(model), [settings], method="isotonic", index=WORDS_ONLY, candidates=20)
     searched, total = 0, 0.0
     found.save(model)
     reranker = CrossEncoderReranker(model, device="cpu")
@@ -103,7 +103,7 @@ def test_without_fusion_the_logit_is_calibrated_and_no_fusion_written(
     model: Path, collection: Path
 ) -> None:
     settings = CollectionSettings(path=collection, split="train")
-    found = calibrate(str(model), settings, fusion=False, index=WORDS_ONLY, candidates=5)
+    found = calibrate(str(model), [settings], fusion=False, index=WORDS_ONLY, candidates=5)
     found.save(model.parent / "out")
     assert found.fusion is None
     assert found.calibration.fusion is None
@@ -114,15 +114,15 @@ def test_the_calibration_of_a_logit_is_said_to_be_idle_beside_a_fusion(
     model: Path, collection: Path
 ) -> None:
     settings = CollectionSettings(path=collection, split="train")
-    calibrate(str(model), settings, index=WORDS_ONLY, candidates=5).save(model)
-    found = calibrate(str(model), settings, fusion=False, index=WORDS_ONLY, candidates=5)
+    calibrate(str(model), [settings], index=WORDS_ONLY, candidates=5).save(model)
+    found = calibrate(str(model), [settings], fusion=False, index=WORDS_ONLY, candidates=5)
     assert any("searches without fusion only" in warning for warning in found.warnings)
 
 
 def test_the_same_call_gives_the_same_calibration(model: Path, collection: Path) -> None:
     settings = CollectionSettings(path=collection, split="train", queries=12)
     first, second = (
-        calibrate(str(model), settings, index=WORDS_ONLY, candidates=5) for _ in range(2)
+        calibrate(str(model), [settings], index=WORDS_ONLY, candidates=5) for _ in range(2)
     )
     assert first.calibration == second.calibration
     assert (first.before, first.after) == (second.before, second.after)
@@ -145,7 +145,7 @@ def test_a_collection_of_one_class_is_refused(
 ) -> None:
     settings = write_collection(tmp_path / "small", judgements)
     with pytest.raises(InvalidInputError, match=reason):
-        calibrate(str(model), settings, index=WORDS_ONLY)
+        calibrate(str(model), [settings], index=WORDS_ONLY)
 
 
 def test_what_is_not_searched_is_refused(model: Path, tmp_path: Path) -> None:
@@ -155,11 +155,11 @@ def test_what_is_not_searched_is_refused(model: Path, tmp_path: Path) -> None:
     pairs.write_text("text1,text2,label\na boat,the boat,1\na boat,a tower,0\n")
     for path in (samples, pairs):
         with pytest.raises(InvalidInputError, match="is not searched"):
-            calibrate(str(model), CollectionSettings(path=path))
+            calibrate(str(model), [CollectionSettings(path=path)])
 
 
 def test_few_queries_are_held_out_one_by_one(model: Path, tmp_path: Path) -> None:
     settings = write_collection(tmp_path / "small", "q1\td1\t1\nq2\td2\t1\n")
-    found = calibrate(str(model), settings, index=WORDS_ONLY)
+    found = calibrate(str(model), [settings], index=WORDS_ONLY)
     assert found.calibration.held_out.folds == 2
     assert sum(each.documents for each in found.after) == 4

@@ -167,7 +167,7 @@ def test_a_training_pair_of_the_evaluation_is_a_leak_either_way_round() -> None:
         "1 training pairs that the evaluation has too, left in (first: mine/train, query 2, "
         "document 1, which is also held/dev, pair 3): the figures would flatter the model"
     )
-    assert 'set evaluation.leaks to "remove"' in str(caught.value)
+    assert 'set leaks to "remove"' in str(caught.value)
     assert [finding.count for finding in without_leaks(sets, [held], "allow")[1]] == [1]
 
 

@@ -183,7 +183,7 @@ def test_limits_name_what_makes_the_figures_look_better_than_they_are(
     measured = EvaluationSet(name="dev", sources=[Source(collection=tmp_path / "water")])
     text = section(
         card(
-            {"evaluation": Evaluation(sets=[measured], leaks="allow")},
+            {"evaluation": Evaluation(sets=[measured]), "leaks": "allow"},
             sets=[TrainingSet("water", "train", "", GROUPS, made_up=1)],
             results=[Result("dev", "retrieved", "nDCG@10", 0.5)],
             passes=0.59,

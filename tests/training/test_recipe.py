@@ -84,7 +84,7 @@ def test_two_evaluation_sets_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_the_bundled_rerankers_recipe_trains_on_nothing_kept_for_evaluation() -> None:
     recipe: Recipe = load_recipe(BUNDLED)
-    used = [*recipe.sources, *(recipe.fusion.sources if recipe.fusion else [])]
+    used = [*recipe.sources, *(recipe.calibration.sources if recipe.calibration else [])]
     names = {source.collection.name for source in used}
     assert names == {
         "cloud-docs",

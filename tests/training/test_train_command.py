@@ -39,7 +39,7 @@ loss = "bce"
 pairs = "{pairs.name}"
 label_map = {{ -1 = 0.0, 0 = 0.5, 1 = 1.0 }}
 [arguments]
-disable_tqdm = true
+logging_steps = 1
 """,
         encoding="utf-8",
     )
@@ -78,6 +78,8 @@ def test_a_run_says_where_the_model_is(train: Train, tmp_path: Path) -> None:
     result = train()
     assert result.exit_code == 0, result.output
     assert f"trained {tmp_path / 'model'}" in result.stdout
+    [line] = result.stderr.splitlines()
+    assert line.startswith("step 1 of 1 (epoch 1.00): loss ")
     assert (tmp_path / "model" / "model.safetensors").is_file()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -18,8 +19,13 @@ import torch
 from safetensors.torch import load_file
 from sentence_transformers import CrossEncoder
 
-from rerank_search.errors import InvalidInputError, ModelNotFoundError
+from rerank_search.errors import (
+    InvalidInputError,
+    MissingDependencyError,
+    ModelNotFoundError,
+)
 from rerank_search.evaluation.report.schema import read_report
+from rerank_search.reranking.calibration import Calibration
 from rerank_search.reranking.fusion import Fusion
 from rerank_search.training.checkpoints import last_whole
 from rerank_search.training.model import LengthSortedCrossEncoder
@@ -45,7 +51,6 @@ def recipe(folder: Path, collection: Path, encoder: Path, **options: object) -> 
                 "[arguments]",
                 "per_device_train_batch_size = 8",
                 "learning_rate = 2e-3",
-                "disable_tqdm = true",
                 "[[sources]]",
                 f"collection = {json.dumps(str(collection))}",
                 'licence = "made here"',
@@ -179,17 +184,42 @@ def test_a_killed_run_goes_on_to_the_same_scores(
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
-def test_a_fusion_is_fitted_and_stored_with_the_model(
+def test_scores_are_fused_and_calibrated_after_training(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    path = recipe(tmp_path, collection, tiny_encoder)
-    with path.open("a", encoding="utf-8") as lines:
-        lines.write(
-            f"\n[fusion]\nencoder = {json.dumps(str(tiny_encoder))}\n[[fusion.sources]]\n"
-            f"collection = {json.dumps(str(collection))}\nqueries = 10\n"
-        )
-    fusion = Fusion.load(train(path))
-    assert fusion.signals == {"rerank", "dense", "bm25"}
+    path = measured(
+        recipe(tmp_path, collection, tiny_encoder, leaks="allow"),
+        f"""
+[calibration]
+encoder = {json.dumps(str(tiny_encoder))}
+candidates = 5
+[[calibration.sources]]
+collection = {json.dumps(str(collection))}
+queries = 10
+""",
+    )
+    directory = train(path)
+    assert Fusion.load(directory).signals == {"rerank", "dense", "bm25"}
+    fitted_on = Calibration.load(directory).fitted_on
+    assert (fitted_on.model, fitted_on.queries, fitted_on.candidates) == ("tiny", 10, 5)
+    assert "colours (train)" in section(directory, "Calibration")
+    assert (directory / "reliability.svg").is_file()
+
+
+def test_what_a_calibration_is_fitted_on_is_no_training_data(
+    collection: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    path = measured(
+        recipe(tmp_path, collection, tiny_encoder),
+        f"\n[calibration]\n[[calibration.sources]]\ncollection = {json.dumps(str(collection))}\n",
+    )
+    with pytest.raises(InvalidInputError, match='set leaks to "remove"'):
+        train(path)
+
+
+def section(directory: Path, title: str) -> str:
+    card = (directory / "README.md").read_text(encoding="utf-8")
+    return card.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 def measured(path: Path, tail: str) -> Path:
@@ -202,11 +232,10 @@ def test_the_best_checkpoint_by_a_measure_is_kept_and_reported(
     answers: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     path = measured(
-        recipe(tmp_path, answers, tiny_encoder, loss="bce"),
+        recipe(tmp_path, answers, tiny_encoder, loss="bce", leaks="allow"),
         f"""
 [evaluation]
 measure = "nDCG@3"
-leaks = "allow"
 [[evaluation.sets]]
 name = "held"
 split = "train"
@@ -237,10 +266,9 @@ def test_a_source_without_queries_is_refused_before_training(
 
 def test_a_run_without_a_gain_ends_early(answers: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     path = measured(
-        recipe(tmp_path, answers, tiny_encoder, loss="bce"),
+        recipe(tmp_path, answers, tiny_encoder, loss="bce", leaks="allow"),
         f"""
 [evaluation]
-leaks = "allow"
 patience = 2
 [[evaluation.sets]]
 name = "held"
@@ -273,6 +301,33 @@ def test_a_full_disk_is_said_and_the_run_goes_on_with_space(
     assert "StorageFullError" in failed.stderr
     assert not (tmp_path / "model").exists()
     assert (train(path, overrides=SAVING) / "model.safetensors").is_file()
+
+
+def test_tensorboard_gets_the_loss(collection: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    events = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="needs the extra"
+    )
+    path = recipe(tmp_path, collection, tiny_encoder, loss="bce")
+    train(path, overrides={"report_to": '"tensorboard"', "arguments.logging_steps": "1"})
+    [log] = (tmp_path / "model-checkpoints" / "runs").iterdir()
+    read = events.EventAccumulator(str(log)).Reload()
+    newest = last_whole(tmp_path / "model-checkpoints")
+    assert newest is not None
+    state = json.loads((newest / "trainer_state.json").read_text())
+    losses = [line["loss"] for line in state["log_history"] if "loss" in line]
+    assert [event.value for event in read.Scalars("train/loss")] == pytest.approx(losses)
+
+
+def test_a_logger_that_is_not_there_is_said_before_mining(
+    collection: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    path = recipe(tmp_path, collection, tiny_encoder)
+    with pytest.raises(InvalidInputError, match="tensorbord"):
+        train(path, overrides={"report_to": '"tensorbord"'})
+    if importlib.util.find_spec("wandb") is None:
+        with pytest.raises(MissingDependencyError, match="wandb"):
+            train(path, overrides={"report_to": '"wandb"'})
+    assert not (tmp_path / "model-data").exists()
 
 
 def test_a_leak_is_refused_before_training(
