@@ -29,7 +29,7 @@ class CrossEncoderReranker:
     ``model`` is a bundled name, a directory or a hub id (``revision`` pins it). ``device`` None
     picks cuda, then mps, then cpu, unless ``RERANK_SEARCH_DEVICE`` says otherwise. ``max_length``
     (tokens of a pair, special tokens included) can only lower the model's own. ``batch_tokens``
-    bounds a batch, padding included (None: 4,096 on a CPU, else 16,384); a batch that does not fit
+    bounds a batch, padding included (None: 2,048 on a CPU, else 16,384); a batch that does not fit
     into memory is halved. ``dtype`` "bfloat16" or "float16" computes matrix products in half
     precision, which changes logits by some hundredths and is faster on a GPU and on a CPU with
     such units (AMX, AVX512-BF16), slower on others.

@@ -1,0 +1,197 @@
+"""A BERT cross-encoder's forward pass on a CPU, in fewer and faster steps than its own.
+
+The same sums as transformers' BertForSequenceClassification, to the last digits of float32:
+
+- Linear layers run in oneDNN, with weights that are laid out once for its kernels, and bias and
+  GELU in the same call. Query, key and value are one product of three times the width, with the
+  attention's scale in the query's weights.
+- Of the last layer only the first token's output is computed, which is all that the head reads:
+  for it keys and values of all tokens are needed, and queries and the feed-forward part of one.
+- In bfloat16 the attention is two batched products and a softmax: with 32 numbers a head they
+  take two thirds of the time of torch's fused kernel. In float32 that kernel is faster.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from torch.nn import LayerNorm, Linear
+
+_KINDS = frozenset(
+    {
+        "BertForSequenceClassification",
+        "RobertaForSequenceClassification",
+        "XLMRobertaForSequenceClassification",
+    }
+)
+
+DTYPES = frozenset({"float32", "bfloat16"})
+
+
+def can_fuse(network: Any, dtype: str) -> bool:
+    """Whether ``fuse`` knows the model, and this machine's torch has what it needs."""
+    config = network.config
+    return (
+        type(network).__name__ in _KINDS
+        and dtype in DTYPES
+        and network.device.type == "cpu"
+        and config.hidden_act == "gelu"
+        and not getattr(config, "is_decoder", False)
+        and getattr(config, "position_embedding_type", "absolute") in (None, "absolute")
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and (dtype == "float32" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    )
+
+
+def fuse(network: Any, dtype: str) -> None:
+    """Replace the forward pass of ``network``, whose layers are dropped from it for their weights.
+
+    Sums of the residual stream, norms and the head stay in float32; with "bfloat16", products and
+    the attention do not.
+    """
+    encoder = FusedEncoder(network.base_model, getattr(torch, dtype))
+    network.base_model.encoder.layer = torch.nn.ModuleList()
+    embeddings = network.base_model.embeddings
+    pooler = getattr(network.base_model, "pooler", None)
+
+    def forward(
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        **_: Any,
+    ) -> Any:
+        from transformers.modeling_outputs import SequenceClassifierOutput
+
+        embedded = embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+        first = encoder(embedded, attention_mask)
+        features = first[:, None] if pooler is None else pooler(first[:, None])
+        return SequenceClassifierOutput(logits=network.classifier(features))
+
+    network.forward = forward
+
+
+class FusedEncoder:
+    """The layers of a BERT: embeddings of shape (n, tokens, width) to (n, width), in float32."""
+
+    def __init__(self, model: Any, dtype: torch.dtype) -> None:
+        *layers, last = model.encoder.layer
+        self._layers = [_Layer(layer, dtype) for layer in layers]
+        self._last = _LastLayer(last, dtype)
+        self._dtype = dtype
+
+    def __call__(self, embedded: Tensor, attention_mask: Tensor) -> Tensor:
+        """The outputs of each sequence's first token. ``attention_mask`` is 0 for padding."""
+        hidden = embedded.flatten(0, 1)
+        mask = self._added(attention_mask)
+        for layer in self._layers:
+            hidden = layer(hidden, len(embedded), mask)
+        return self._last(hidden, len(embedded), mask)
+
+    def _added(self, attention_mask: Tensor) -> Tensor | None:
+        """What is added to scores, of shape (n, 1, 1, tokens); None where nothing is padding."""
+        padding = attention_mask == 0
+        if not padding.any():
+            return None
+        added = torch.zeros(padding.shape, dtype=self._dtype)
+        return added.masked_fill_(padding, -math.inf)[:, None, None, :]
+
+
+class _Block:
+    """What both kinds of layers have: all but the projections of the attention."""
+
+    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+        self._heads = layer.attention.self.num_attention_heads
+        self._output = _Packed([_weights(layer.attention.output.dense)], dtype)
+        self._output_norm: LayerNorm = layer.attention.output.LayerNorm
+        self._up = _Packed([_weights(layer.intermediate.dense)], dtype)
+        self._down = _Packed([_weights(layer.output.dense)], dtype)
+        self._norm: LayerNorm = layer.output.LayerNorm
+        self._dtype = dtype
+
+    def _split(self, projected: Tensor, count: int, parts: int) -> tuple[Tensor, ...]:
+        """Of (tokens, parts * width), each part as (n, heads, tokens, size)."""
+        shape = (count, len(projected) // count, parts, self._heads, -1)
+        return projected.view(shape).permute(2, 0, 3, 1, 4).unbind(0)
+
+    def _rest(self, hidden: Tensor, context: Tensor) -> Tensor:
+        hidden = self._output_norm(hidden + self._output(context))
+        widened = self._up(hidden.to(self._dtype), "gelu")
+        normed: Tensor = self._norm(hidden + self._down(widened))
+        return normed
+
+
+class _Layer(_Block):
+    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+        super().__init__(layer, dtype)
+        self._projection = _Packed(_projections(layer), dtype)
+
+    def __call__(self, hidden: Tensor, count: int, mask: Tensor | None) -> Tensor:
+        """``hidden`` is (tokens, width), the tokens of ``count`` sequences of equal length."""
+        projected = self._projection(hidden.to(self._dtype))
+        query, key, value = self._split(projected, count, 3)
+        return self._rest(hidden, _attend(query, key, value, mask))
+
+
+class _LastLayer(_Block):
+    """Gives the outputs of the first tokens only."""
+
+    def __init__(self, layer: Any, dtype: torch.dtype) -> None:
+        super().__init__(layer, dtype)
+        query, *others = _projections(layer)
+        self._query = _Packed([query], dtype)
+        self._key_value = _Packed(others, dtype)
+
+    def __call__(self, hidden: Tensor, count: int, mask: Tensor | None) -> Tensor:
+        key, value = self._split(self._key_value(hidden.to(self._dtype)), count, 2)
+        first = hidden.view(count, -1, hidden.shape[-1])[:, 0]
+        [query] = self._split(self._query(first.to(self._dtype)), count, 1)
+        return self._rest(first, _attend(query, key, value, mask))
+
+
+def _projections(layer: Any) -> list[tuple[Tensor, Tensor]]:
+    """Weights and biases of query, key and value; the query's with the attention's scale."""
+    attention = layer.attention.self
+    weight, bias = _weights(attention.query)
+    scale = 1 / math.sqrt(attention.attention_head_size)
+    return [(weight * scale, bias * scale), _weights(attention.key), _weights(attention.value)]
+
+
+def _weights(layer: Linear) -> tuple[Tensor, Tensor]:
+    return layer.weight.detach(), layer.bias.detach()
+
+
+class _Packed:
+    """Linear layers over the same input, as one, in the layout of oneDNN's kernels."""
+
+    def __init__(self, layers: list[tuple[Tensor, Tensor]], dtype: torch.dtype) -> None:
+        weight = torch.cat([weight for weight, _ in layers]).to(dtype)
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+        self._bias = torch.cat([bias for _, bias in layers]).to(dtype)
+
+    def __call__(self, inputs: Tensor, activation: str = "none") -> Tensor:
+        """Of shape (tokens, outputs); "none" is also how oneDNN is told to compute GELU exactly."""
+        outputs: Tensor = torch.ops.mkldnn._linear_pointwise(
+            inputs, self._weight, self._bias, activation, [], "none"
+        )
+        return outputs
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """(n, heads, tokens, size) each, the query scaled already, to (n * tokens, width)."""
+    if query.dtype == torch.float32:
+        context = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, scale=1.0
+        )
+    else:
+        scores = query @ key.transpose(-1, -2)
+        if mask is not None:
+            scores += mask
+        context = scores.softmax(dim=-1) @ value
+    return context.transpose(1, 2).flatten(2).flatten(0, 1)

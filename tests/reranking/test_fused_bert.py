@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import transformers
+
+from rerank_search.reranking.fused_bert import can_fuse, fuse
+
+SIZES = {
+    "vocab_size": 60,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 40,
+    "initializer_range": 0.3,
+    "pad_token_id": 0,
+}
+
+IDS = torch.tensor([[1, 7, 8, 2, 9, 9, 10, 2], [1, 30, 2, 5, 2, 0, 0, 0], [1, 2, 2, 0, 0, 0, 0, 0]])
+
+
+def network(kind: str, **options: object) -> torch.nn.Module:
+    torch.manual_seed(3)
+    config = getattr(transformers, f"{kind}Config")(**SIZES | {"num_labels": 1} | options)
+    model: torch.nn.Module = getattr(transformers, f"{kind}ForSequenceClassification")(config)
+    return model.eval()
+
+
+def logits(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        found: torch.Tensor = model(input_ids=ids, attention_mask=(ids != 0).long()).logits
+    return found
+
+
+@pytest.mark.parametrize("ids", [IDS, IDS[:1]], ids=["padding", "no padding"])
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("Bert", {}),
+        ("Bert", {"num_hidden_layers": 1}),
+        ("Bert", {"num_labels": 3}),
+        ("Bert", {"layer_norm_eps": 0.1}),
+        ("Roberta", {"type_vocab_size": 1}),
+        ("XLMRoberta", {"type_vocab_size": 1}),
+    ],
+)
+def test_logits_are_those_of_the_plain_forward_pass(kind, options, ids):
+    plain = network(kind, **options)
+    fused = copy.deepcopy(plain)
+    assert can_fuse(fused, "float32")
+    fuse(fused, "float32")
+    torch.testing.assert_close(logits(fused, ids), logits(plain, ids), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU cannot compute in bfloat16"
+)
+def test_bfloat16_is_near_and_what_it_returns_is_float32():
+    plain = network("Bert")
+    fused = copy.deepcopy(plain)
+    fuse(fused, "bfloat16")
+    found = logits(fused, IDS)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, logits(plain, IDS), atol=0.05, rtol=0.05)
+    assert not torch.equal(found, logits(plain, IDS))
+
+
+def test_token_types_are_read():
+    plain = network("Bert")
+    fused = copy.deepcopy(plain)
+    fuse(fused, "float32")
+    types = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1]])
+    options = {"input_ids": IDS[:1], "attention_mask": torch.ones_like(types)}
+    with torch.inference_mode():
+        found = fused(**options, token_type_ids=types).logits
+        torch.testing.assert_close(found, plain(**options, token_type_ids=types).logits)
+    assert not torch.allclose(found, logits(plain, IDS[:1]))
+
+
+@pytest.mark.parametrize(
+    ("model", "dtype"),
+    [
+        (network("Bert", hidden_act="relu"), "float32"),
+        (network("Bert"), "float16"),
+        (network("Electra"), "float32"),
+    ],
+)
+def test_what_it_does_not_know_is_left_alone(model, dtype):
+    assert not can_fuse(model, dtype)
