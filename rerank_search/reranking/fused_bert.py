@@ -23,13 +23,14 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from torch.nn import LayerNorm, Linear
 
-_KINDS = frozenset(
+KINDS = frozenset(
     {
         "BertForSequenceClassification",
         "RobertaForSequenceClassification",
         "XLMRobertaForSequenceClassification",
     }
 )
+"""Models that are known, by class: their layers have the same names and do the same."""
 
 DTYPES = frozenset({"float32", "bfloat16"})
 
@@ -38,7 +39,7 @@ def can_fuse(network: Any, dtype: str) -> bool:
     """Whether ``fuse`` knows the model, and this machine's torch has what it needs."""
     config = network.config
     return (
-        type(network).__name__ in _KINDS
+        type(network).__name__ in KINDS
         and dtype in DTYPES
         and network.device.type == "cpu"
         and config.hidden_act == "gelu"

@@ -132,6 +132,7 @@ def load_base(recipe: Recipe) -> CrossEncoder:
     import torch
     from sentence_transformers.cross_encoder.model_card import CrossEncoderModelCardData
 
+    from rerank_search.training.bert_attention import can_simplify, simplify_attention
     from rerank_search.training.model import LengthSortedCrossEncoder
 
     directory = base_directory(recipe.base)
@@ -144,14 +145,15 @@ def load_base(recipe: Recipe) -> CrossEncoder:
             device=Settings().device,
             local_files_only=True,
             model_card_data=CrossEncoderModelCardData(local_files_only=True),
-            # Eager attention trains faster than the fused kernels in bfloat16 on a CPU.
-            model_kwargs={"attn_implementation": "eager"},
+            model_kwargs={"attn_implementation": "sdpa"},
             config_kwargs={
                 "hidden_dropout_prob": recipe.dropout,
                 "attention_probs_dropout_prob": recipe.dropout,
             },
         )
     model.float()
+    if can_simplify(model.model):
+        simplify_attention(model.model)
     keep_last_layer_exact(recipe.base, model.model, 1)
     if not recipe.train_embeddings and model.model is not None:
         model.model.get_input_embeddings().requires_grad_(False)
