@@ -50,7 +50,7 @@ class TorchCrossEncoder:
             raise InvalidInputError(f"dtype={dtype!r}: use one of {', '.join(get_args(Dtype))}")
         self._name = name
         self.dtype = dtype
-        from rerank_search.reranking.fused_bert import can_fuse, fuse
+        from rerank_search.models.fused_bert import can_fuse, fuse
 
         self._model = _load(name, directory, device)
         self._network: Any = self._model.transformers_model

@@ -127,13 +127,14 @@ class Encoder:
     def _load(self) -> SentenceTransformer:
         from sentence_transformers import SentenceTransformer
 
+        from rerank_search.models.fused_bert import can_fuse, fuse
         from rerank_search.models.loading import quietly
         from rerank_search.models.registry import resolve_encoder
 
         where = resolve_encoder(self.name, revision=self.revision)
         try:
             with quietly():
-                return SentenceTransformer(
+                model = SentenceTransformer(
                     where,
                     device=self._device or Settings().device,
                     local_files_only=True,  # what was resolved is a directory
@@ -144,3 +145,7 @@ class Encoder:
                 f"The encoder {self.name!r} cannot be loaded from {where} ({error}): check the "
                 "name, or give the path of a sentence-transformers model."
             ) from error
+        network = getattr(model, "transformers_model", None)
+        if network is not None and can_fuse(network, "float32"):
+            fuse(network, "float32")
+        return model

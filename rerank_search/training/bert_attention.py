@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rerank_search.reranking.fused_bert import KINDS
+from rerank_search.models.fused_bert import CLASSIFIERS
 
 
 def can_simplify(network: Any) -> bool:
     """Whether the model is one whose layers are known, on a CPU."""
     return (
-        type(network).__name__ in KINDS
+        type(network).__name__ in CLASSIFIERS
         and network.device.type == "cpu"
         and not getattr(network.config, "is_decoder", False)
     )

@@ -1,12 +1,13 @@
-"""A BERT cross-encoder's forward pass on a CPU, in fewer and faster steps than its own.
+"""A BERT's forward pass on a CPU, in fewer and faster steps than its own.
 
-The same sums as transformers' BertForSequenceClassification, to the last digits of float32:
+The same sums as transformers' BertModel and BertForSequenceClassification, to the last digits of
+float32:
 
 - Linear layers run in oneDNN, with weights that are laid out once for its kernels, and bias and
   GELU in the same call. Query, key and value are one product of three times the width, with the
   attention's scale in the query's weights.
-- Of the last layer only the first token's output is computed, which is all that the head reads:
-  for it keys and values of all tokens are needed, and queries and the feed-forward part of one.
+- Of a classifier's last layer only the first token's output is computed, which is all that its
+  head reads: that needs keys and values of all tokens, but the rest of the layer for one.
 - In bfloat16 the attention is two batched products and a softmax: with 32 numbers a head they
   take two thirds of the time of torch's fused kernel. In float32 that kernel is faster.
 """
@@ -19,18 +20,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
 
 if TYPE_CHECKING:
     from torch.nn import LayerNorm, Linear
 
-KINDS = frozenset(
+CLASSIFIERS = frozenset(
     {
         "BertForSequenceClassification",
         "RobertaForSequenceClassification",
         "XLMRobertaForSequenceClassification",
     }
 )
-"""Models that are known, by class: their layers have the same names and do the same."""
+"""Cross-encoders that are known, by class: their layers have the same names and do the same."""
+
+ENCODERS = frozenset({"BertModel", "RobertaModel", "XLMRobertaModel"})
+"""And the models below them, of bi-encoders."""
 
 DTYPES = frozenset({"float32", "bfloat16"})
 
@@ -39,9 +44,10 @@ def can_fuse(network: Any, dtype: str) -> bool:
     """Whether ``fuse`` knows the model, and this machine's torch has what it needs."""
     config = network.config
     return (
-        type(network).__name__ in KINDS
+        type(network).__name__ in CLASSIFIERS | ENCODERS
         and dtype in DTYPES
         and network.device.type == "cpu"
+        and network.dtype == torch.float32
         and config.hidden_act == "gelu"
         and not getattr(config, "is_decoder", False)
         and getattr(config, "position_embedding_type", "absolute") in (None, "absolute")
@@ -57,43 +63,53 @@ def fuse(network: Any, dtype: str) -> None:
     Sums of the residual stream, norms and the head stay in float32; with "bfloat16", products and
     the attention do not.
     """
-    encoder = FusedEncoder(network.base_model, getattr(torch, dtype))
-    network.base_model.encoder.layer = torch.nn.ModuleList()
-    embeddings = network.base_model.embeddings
-    pooler = getattr(network.base_model, "pooler", None)
+    model = network.base_model
+    classifies = type(network).__name__ in CLASSIFIERS
+    fused = _Fused(model, getattr(torch, dtype), first_only=classifies)
+    model.encoder.layer = torch.nn.ModuleList()
+    pooler = getattr(model, "pooler", None)
 
-    def forward(
+    def classify(**inputs: Any) -> SequenceClassifierOutput:
+        first = fused(**inputs)
+        features = first if pooler is None else pooler(first)
+        return SequenceClassifierOutput(logits=network.classifier(features))
+
+    def encode(**inputs: Any) -> BaseModelOutput:
+        return BaseModelOutput(last_hidden_state=fused(**inputs))
+
+    network.forward = classify if classifies else encode
+
+
+class _Fused:
+    """Embeddings and layers, to outputs of shape (n, tokens, width) in float32.
+
+    With ``first_only`` those of the first tokens, (n, 1, width).
+    """
+
+    def __init__(self, model: Any, dtype: torch.dtype, *, first_only: bool) -> None:
+        self._embeddings = model.embeddings
+        *layers, last = model.encoder.layer
+        self._layers = [
+            *(_Layer(layer, dtype) for layer in layers),
+            _LastLayer(last, dtype) if first_only else _Layer(last, dtype),
+        ]
+        self._dtype = dtype
+
+    def __call__(
+        self,
         input_ids: Tensor,
         attention_mask: Tensor,
         token_type_ids: Tensor | None = None,
         **_: Any,
-    ) -> Any:
-        from transformers.modeling_outputs import SequenceClassifierOutput
-
-        embedded = embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
-        first = encoder(embedded, attention_mask)
-        features = first[:, None] if pooler is None else pooler(first[:, None])
-        return SequenceClassifierOutput(logits=network.classifier(features))
-
-    network.forward = forward
-
-
-class FusedEncoder:
-    """The layers of a BERT: embeddings of shape (n, tokens, width) to (n, width), in float32."""
-
-    def __init__(self, model: Any, dtype: torch.dtype) -> None:
-        *layers, last = model.encoder.layer
-        self._layers = [_Layer(layer, dtype) for layer in layers]
-        self._last = _LastLayer(last, dtype)
-        self._dtype = dtype
-
-    def __call__(self, embedded: Tensor, attention_mask: Tensor) -> Tensor:
-        """The outputs of each sequence's first token. ``attention_mask`` is 0 for padding."""
+    ) -> Tensor:
+        """``attention_mask`` is 0 for padding."""
+        embedded: Tensor = self._embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+        count, _tokens, width = embedded.shape
         hidden = embedded.flatten(0, 1)
         mask = self._added(attention_mask)
         for layer in self._layers:
-            hidden = layer(hidden, len(embedded), mask)
-        return self._last(hidden, len(embedded), mask)
+            hidden = layer(hidden, count, mask)
+        return hidden.view(count, -1, width)
 
     def _added(self, attention_mask: Tensor) -> Tensor | None:
         """What is added to scores, of shape (n, 1, 1, tokens); None where nothing is padding."""

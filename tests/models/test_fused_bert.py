@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 
-from rerank_search.reranking.fused_bert import can_fuse, fuse
+from rerank_search.models.fused_bert import can_fuse, fuse
 
 SIZES = {
     "vocab_size": 60,
@@ -68,6 +68,19 @@ def test_bfloat16_is_near_and_what_it_returns_is_float32():
     assert not torch.equal(found, logits(plain, IDS))
 
 
+@pytest.mark.parametrize("kind", ["Bert", "Roberta", "XLMRoberta"])
+def test_outputs_of_all_tokens_are_those_of_the_plain_model(kind):
+    plain = network(kind).base_model
+    fused = copy.deepcopy(plain)
+    assert can_fuse(fused, "float32")
+    fuse(fused, "float32")
+    options = {"input_ids": IDS, "attention_mask": (IDS != 0).long()}
+    with torch.inference_mode():
+        found, expected = (each(**options).last_hidden_state for each in (fused, plain))
+    read = IDS != 0  # what stands at padding is read by nobody
+    torch.testing.assert_close(found[read], expected[read], atol=1e-5, rtol=1e-5)
+
+
 def test_token_types_are_read():
     plain = network("Bert")
     fused = copy.deepcopy(plain)
@@ -86,6 +99,7 @@ def test_token_types_are_read():
         (network("Bert", hidden_act="relu"), "float32"),
         (network("Bert"), "float16"),
         (network("Electra"), "float32"),
+        (network("Bert").double(), "float32"),
     ],
 )
 def test_what_it_does_not_know_is_left_alone(model, dtype):
