@@ -203,8 +203,7 @@ def _run(card: CardFacts) -> str:
     recipe = card.recipe
     options = ", ".join(f"{name} = {value}" for name, value in recipe.loss.options.items())
     facts = [
-        f"Fine-tuned from `{_named(recipe.base)}` by `rerank-search train`, recipe "
-        f"`{recipe.name}`, seed {recipe.seed}.",
+        f"{_origin(recipe)} by `rerank-search train`, recipe `{recipe.name}`, seed {recipe.seed}.",
         f"Loss: {recipe.loss.name}{f' ({options})' if options else ''}.",
         f"{card.passes:.2f} passes over the data, in {_duration(card.seconds)}.",
         f"Activations in {card.precision}, weights stored in {recipe.weights}; {card.hardware}.",
@@ -213,6 +212,16 @@ def _run(card: CardFacts) -> str:
     ]
     pictures = [f"![{Path(name).stem}]({name})" for name in card.plots]
     return "\n\n".join([_list(facts), *pictures])
+
+
+def _origin(recipe: Recipe) -> str:
+    base = _named(recipe.base)
+    if (student := recipe.student) is None:
+        return f"Fine-tuned from `{base}`"
+    return (
+        f"A student ({student.layers} layers of width {student.width}, {student.heads} heads) with "
+        f"the tokenizer and the projected embeddings of `{base}`, trained"
+    )
 
 
 def _data(card: CardFacts) -> str:

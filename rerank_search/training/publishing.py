@@ -121,7 +121,8 @@ def _report(
         return None
     base = Path(base_directory(recipe.base))
     names = {recipe.name: directory}
-    if is_reranker(json.loads((base / "config.json").read_text(encoding="utf-8"))):
+    configuration = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    if recipe.student is None and is_reranker(configuration):
         names = {UNTUNED: base, **names}
     experiment = Experiment(
         name=recipe.name,

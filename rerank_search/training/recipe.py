@@ -246,12 +246,23 @@ class CalibrationQueries(_Table):
         return self
 
 
+class Student(_Table):
+    """The shape of a model that is smaller than its base, and learns from labels alone."""
+
+    layers: int = Field(ge=1)
+    width: int = Field(ge=2)
+    """Numbers of each token; the feed-forward part is four times as wide."""
+    heads: int = Field(ge=1)
+
+
 class Recipe(_Table):
     """Everything that decides what comes out of a training run."""
 
     name: _Name
     base: str = ENCODER
     """A cross-encoder to go on from, or an encoder that gets a new classification head."""
+    student: Student | None = None
+    """Train a smaller model instead, which has the base's tokenizer and its embeddings' gist."""
     output: Path
     seed: int = 42
     max_length: int = Field(default=512, ge=8, le=8192)

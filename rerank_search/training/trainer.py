@@ -134,8 +134,12 @@ def load_base(recipe: Recipe) -> CrossEncoder:
 
     from rerank_search.training.bert_attention import can_simplify, simplify_attention
     from rerank_search.training.model import LengthSortedCrossEncoder
+    from rerank_search.training.student import make_student
 
     directory = base_directory(recipe.base)
+    if recipe.student is not None:
+        folder = beside(recipe.output, "data") / "student"
+        directory = make_student(directory, recipe.student, recipe.seed, folder)
     torch.manual_seed(recipe.seed)
     with quietly():
         model: CrossEncoder = LengthSortedCrossEncoder(

@@ -94,6 +94,27 @@ def test_the_model_card_says_what_the_model_was_trained_on(
     assert "`learning_rate`: 0.002" in card
 
 
+def test_a_student_is_smaller_and_learns(answers: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    shape = "[student]\nlayers = 1\nwidth = 16\nheads = 2\n"
+    path = measured(recipe(tmp_path, answers, tiny_encoder, loss="bce"), shape)
+    options = {"epochs": "60", "train_embeddings": "true"}
+    trained = CrossEncoder(str(train(path, overrides=options)))
+    assert relevance(trained) > 1
+    assert trained.config.hidden_size == 16
+    assert trained.config.num_hidden_layers == 1
+    assert "student" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_a_student_as_wide_as_its_base_is_refused(
+    answers: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    path = measured(
+        recipe(tmp_path, answers, tiny_encoder), "[student]\nlayers = 1\nwidth = 32\nheads = 2\n"
+    )
+    with pytest.raises(InvalidInputError, match=r"student.width=32 must be less than .* 32"):
+        train(path)
+
+
 def test_float16_weights_load_as_float32(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -224,7 +245,7 @@ def section(directory: Path, title: str) -> str:
 
 def measured(path: Path, tail: str) -> Path:
     with path.open("a", encoding="utf-8") as lines:
-        lines.write(tail)
+        lines.write("\n" + tail)
     return path
 
 
