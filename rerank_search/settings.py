@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -29,6 +30,12 @@ class Settings(BaseSettings):
 
     device: str | None = None
     """Torch device of the models: cpu, cuda, cuda:1, mps. None picks the best that is there."""
+
+    backend: Literal["auto", "torch", "openvino", "onnx"] = "auto"
+    """What computes a cross-encoder's logits; "auto" is what is fastest on this machine."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """The precision that they are computed in; "auto" likewise."""
 
     debug: bool = False
     """True: the command line shows the traceback of an error, not only its message."""

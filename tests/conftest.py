@@ -12,6 +12,9 @@ import pytest
 # Before the libraries are imported: no test may reach a model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Nor measure what is fastest, unless it is about that.
+os.environ["RERANK_SEARCH_BACKEND"] = "torch"
+os.environ["RERANK_SEARCH_DTYPE"] = "float32"
 
 import torch
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from rerank_search.cli import calibrate, compare, demo, evaluate, push, search, train
+from rerank_search.cli import backends, calibrate, compare, demo, evaluate, push, search, train
 from rerank_search.cli.index import app as index_app
 from rerank_search.errors import InvalidDocumentError, InvalidInputError, RerankSearchError
 
@@ -32,6 +32,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("train")(train.train)
 app.command("calibrate")(calibrate.calibrate)
+app.command("backends")(backends.backends)
 app.command("push")(push.push)
 app.command("demo")(demo.demo)
 

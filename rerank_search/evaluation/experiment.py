@@ -18,7 +18,7 @@ from rerank_search.corpora.definition import IndexSettings
 from rerank_search.declared import read_toml, validated
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.results import StatisticsSettings
-from rerank_search.reranking.torch_model import Dtype
+from rerank_search.reranking.base import Dtype
 
 MEASURES = ("nDCG@10", "MAP", "MRR@10", "R@100", "P@10", "Success@1", "Judged@10")
 

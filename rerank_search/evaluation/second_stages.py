@@ -52,6 +52,7 @@ class SecondStages:
                 settings.model,
                 device=settings.device,
                 max_length=settings.max_length,
+                backend="torch",
                 dtype=settings.dtype,
             )
             self._loaded[model] = reranker, ScoreCache(self._cache, reranker)

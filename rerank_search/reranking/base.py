@@ -11,6 +11,12 @@ from numpy.typing import NDArray
 
 from rerank_search.types import Span
 
+Backend: TypeAlias = Literal["torch", "openvino", "onnx"]
+"""What computes a cross-encoder's logits."""
+
+Dtype: TypeAlias = Literal["float32", "bfloat16", "float16"]
+"""What its matrix products are computed in; logits are float32 in any case."""
+
 LongDocuments: TypeAlias = Literal["truncate", "max_passage"]
 """A text above the window: cut it, or score overlapping windows and keep the best."""
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.models.registry import DEFAULT_RERANKER, logits_fingerprint, resolve_reranker
-from rerank_search.reranking.base import LongDocuments, Scores
+from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
 from rerank_search.reranking.calibration import CALIBRATION_FILE, Calibration
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
 from rerank_search.reranking.pairs import EncodedPair, PairTokenizer
-from rerank_search.reranking.torch_model import Dtype, TorchCrossEncoder
+from rerank_search.reranking.torch_model import TorchCrossEncoder
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,9 +30,13 @@ class CrossEncoderReranker:
     picks cuda, then mps, then cpu, unless ``RERANK_SEARCH_DEVICE`` says otherwise. ``max_length``
     (tokens of a pair, special tokens included) can only lower the model's own. ``batch_tokens``
     bounds a batch, padding included (None: 2,048 on a CPU, else 16,384); a batch that does not fit
-    into memory is halved. ``dtype`` "bfloat16" or "float16" computes matrix products in half
-    precision, which changes logits by some hundredths and is faster on a GPU and on a CPU with
-    such units (AMX, AVX512-BF16), slower on others.
+    into memory is halved.
+
+    ``backend`` "torch", "openvino" or "onnx" computes the logits, in ``dtype`` "float32",
+    "bfloat16" or "float16" (which changes them by some hundredths; logits themselves are float32).
+    "auto" takes what is fastest on this machine: measured once on a CPU, among the backends that
+    are installed and the precisions that the CPU has units for; half precision on CUDA. None is
+    what ``RERANK_SEARCH_BACKEND`` and ``RERANK_SEARCH_DTYPE`` say, and "auto" without them.
 
     Identical pairs are computed once. Pairs above the window lose the end of their text; a query
     is cut only above three quarters of the window, and then only as far as the text needs.
@@ -58,7 +62,8 @@ class CrossEncoderReranker:
         max_length: int | None = None,
         revision: str | None = None,
         batch_tokens: int | None = None,
-        dtype: Dtype = "float32",
+        backend: Backend | Literal["auto"] | None = None,
+        dtype: Dtype | Literal["auto"] | None = None,
     ) -> None:
         if batch_tokens is not None and batch_tokens < 1:
             raise InvalidInputError(f"batch_tokens={batch_tokens} must be at least 1")
@@ -69,13 +74,15 @@ class CrossEncoderReranker:
         self.fusion = Fusion.load(self._directory) if has_fusion else None
         calibrated = (self._directory / CALIBRATION_FILE).is_file()
         self.calibration = Calibration.load(self._directory) if calibrated else None
+        settings = Settings()
         self._torch = TorchCrossEncoder(
             self.name,
             directory,
-            device=device or Settings().device,
+            device=device or settings.device,
             max_length=max_length,
             batch_tokens=batch_tokens,
-            dtype=dtype,
+            backend=backend or settings.backend,
+            dtype=dtype or settings.dtype,
         )
         self._pairs = PairTokenizer(self._torch.tokenizer, self._torch.max_length)
 
@@ -91,8 +98,24 @@ class CrossEncoderReranker:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """What the logits follow from (files of the model, window, dtype), as 32 hex digits."""
-        return logits_fingerprint(self._directory, self.max_length, self._torch.dtype)
+        """What the logits follow from (files of the model, window, dtype), as 32 hex digits.
+
+        In float32 backends differ by rounding only, and share one.
+        """
+        backend, dtype = self._torch.backend, self._torch.dtype
+        exact = backend == "torch" or dtype == "float32"
+        computed = dtype if exact else f"{backend} {dtype}"
+        return logits_fingerprint(self._directory, self.max_length, computed)
+
+    @property
+    def backend(self) -> Backend:
+        """What computes the logits."""
+        return self._torch.backend
+
+    @property
+    def dtype(self) -> Dtype:
+        """The precision that they are computed in."""
+        return self._torch.dtype
 
     @property
     def num_labels(self) -> int:

@@ -1,23 +1,28 @@
-"""A cross-encoder on torch: loading it, and its logits for encoded pairs."""
+"""A cross-encoder that is loaded: its tokenizer and window, and its logits for encoded pairs."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, RerankError
 from rerank_search.models.loading import quietly
+from rerank_search.models.registry import fingerprint
+from rerank_search.reranking.base import Backend, Dtype
 from rerank_search.reranking.batching import halving, token_batches
 from rerank_search.reranking.pairs import EncodedPair
+from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import CrossEncoder
+
+    from rerank_search.reranking.backends.choice import Option
 
 
 BATCH_TOKENS = 16_384
@@ -25,8 +30,8 @@ BATCH_TOKENS = 16_384
 CPU_BATCH_TOKENS = 2_048
 """On a CPU larger batches fall out of its caches."""
 
-Dtype: TypeAlias = Literal["float32", "bfloat16", "float16"]
-"""What matrix products are computed in; logits are float32 in any case."""
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+"""Of a model, as far as its tokenizer knows them."""
 
 
 class TorchCrossEncoder:
@@ -44,14 +49,16 @@ class TorchCrossEncoder:
         device: str | None,
         max_length: int | None,
         batch_tokens: int | None,
-        dtype: Dtype = "float32",
+        backend: Backend | Literal["auto"],
+        dtype: Dtype | Literal["auto"],
     ) -> None:
-        if dtype not in get_args(Dtype):
-            raise InvalidInputError(f"dtype={dtype!r}: use one of {', '.join(get_args(Dtype))}")
-        self._name = name
-        self.dtype = dtype
-        from rerank_search.models.fused_bert import can_fuse, fuse
+        for argument, given, kinds in (("backend", backend, Backend), ("dtype", dtype, Dtype)):
+            known = ("auto", *get_args(kinds))
+            if given not in known:
+                raise InvalidInputError(f"{argument}={given!r}: use one of {', '.join(known)}")
+        from rerank_search.reranking.backends.choice import Loaded, choose, install
 
+        self._name = name
         self._model = _load(name, directory, device)
         self._network: Any = self._model.transformers_model
         self._batch_tokens = batch_tokens or (
@@ -61,11 +68,14 @@ class TorchCrossEncoder:
         # What is delegated to sentence-transformers is cut at the same length.
         self._model.max_seq_length = self.max_length
         self._lock = threading.Lock()
-        if dtype != "float32":
+        loaded = Loaded(self._network, _input_names(self._model), fingerprint(Path(directory)))
+        self._names = loaded.names
+        cache = Settings().cache
+        option = choose(loaded, backend, dtype, cache)
+        self.backend, self.dtype = option.backend, option.dtype
+        if self.backend == "torch" and self.dtype != "float32":
             keep_last_layer_exact(name, self._network, self.num_labels)
-        self._fused = can_fuse(self._network, dtype)
-        if self._fused:
-            fuse(self._network, dtype)
+        self._precision = install(loaded, option, cache)
 
     @property
     def device(self) -> torch.device:
@@ -128,38 +138,43 @@ class TorchCrossEncoder:
             )
         return logits
 
-    def _precision(self) -> AbstractContextManager[Any]:
-        """Mixed precision: sums, norms and the softmax stay in float32."""
-        import torch
-
-        if self._fused or self.dtype == "float32":
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=getattr(torch, self.dtype))
-
     def _forward(self, batch: Sequence[EncodedPair]) -> torch.Tensor:
         import torch
 
         longest = max(len(pair.ids) for pair in batch)
         pad = self._model.tokenizer.pad_token_id or 0
-        arrays = {
-            "input_ids": np.full((len(batch), longest), pad, dtype=np.int64),
-            "token_type_ids": np.zeros((len(batch), longest), dtype=np.int64),
-            "attention_mask": np.zeros((len(batch), longest), dtype=np.int64),
-        }
+        arrays = {name: np.zeros((len(batch), longest), dtype=np.int64) for name in INPUTS}
+        arrays["input_ids"][:] = pad
         for row, pair in enumerate(batch):
             arrays["input_ids"][row, : len(pair.ids)] = pair.ids
             arrays["token_type_ids"][row, : len(pair.ids)] = pair.types
             arrays["attention_mask"][row, : len(pair.ids)] = 1
-        wanted = self._model.tokenizer.model_input_names
         # One batch at a time: threads would only take the cores and the memory from each other.
         with self._lock, torch.inference_mode(), self._precision():
-            inputs = {
-                name: torch.from_numpy(array).to(self.device)
-                for name, array in arrays.items()
-                if name in wanted
-            }
+            inputs = {name: torch.from_numpy(arrays[name]).to(self.device) for name in self._names}
             output: torch.Tensor = self._network(**inputs).logits
             return output.float().cpu()
+
+
+def backends(name: str, directory: str) -> list[Option]:
+    """Everything that might compute the model on this machine's CPU, the fastest first.
+
+    What is missing comes last. Measures what was not measured before. Raises ModelNotFoundError
+    and InvalidInputError for a model that cannot be loaded.
+    """
+    from rerank_search.reranking.backends.choice import Loaded, measured, options
+
+    model = _load(name, directory, "cpu")
+    loaded = Loaded(model.transformers_model, _input_names(model), fingerprint(Path(directory)))
+    found = options()
+    usable = [option for option in found if not option.missing]
+    missing = [option for option in found if option.missing]
+    return [*measured(loaded, usable, Settings().cache), *missing]
+
+
+def _input_names(model: CrossEncoder) -> list[str]:
+    wanted = model.tokenizer.model_input_names
+    return [name for name in INPUTS if name in wanted]
 
 
 def _load(name: str, directory: str, device: str | None) -> CrossEncoder:

@@ -1,0 +1,43 @@
+"""``rerank-search backends``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from rerank_search.cli.output import Json, console, print_json
+from rerank_search.models.registry import DEFAULT_RERANKER
+
+
+def backends(
+    model: Annotated[
+        str, typer.Argument(metavar="[MODEL]", help="A reranker: name, folder or hub id.")
+    ] = DEFAULT_RERANKER,
+    as_json: Json = False,
+) -> None:
+    """Show what can compute a reranker on this machine's CPU, how fast, and what is used.
+
+    Searches take the fastest. What was measured is kept; a new version, another processor or
+    another number of threads is measured anew.
+    """
+    from rerank_search.models.registry import resolve_reranker
+    from rerank_search.reranking.torch_model import backends as compared
+
+    found = compared(model, resolve_reranker(model))
+    if as_json:
+        print_json([asdict(option) for option in found])
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table("backend", "precision", box=SIMPLE_HEAD)
+    table.add_column("pairs/s of 128 tokens", justify="right")
+    table.add_column()
+    for place, option in enumerate(found):
+        speed, note = option.pairs_per_second, option.missing
+        if place == 0:
+            note = "fastest: what searches take"
+        table.add_row(option.backend, option.dtype, "" if speed is None else f"{speed:.0f}", note)
+    console().print(table)

@@ -1,0 +1,80 @@
+"""A model's graph and weights as an ONNX file, made once and kept in the cache."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+
+from rerank_search.errors import MissingDependencyError
+from rerank_search.files import atomic_file, atomic_write_json, disk_errors, sha256
+from rerank_search.reranking.backends.exportable import Exportable
+
+logger = logging.getLogger(__name__)
+
+LAYOUT = 1
+"""Raised when Exportable makes another graph, so that older files are not used."""
+
+_OPSET = 17
+
+
+def onnx_file(model: Exportable, weights: str, cache: Path) -> Path:
+    """The file in ``cache`` that was made of the model; made now if need be.
+
+    ``weights`` is the fingerprint of what the model was loaded from. A file that is not the one
+    that was written, such as a damaged one or one of other weights, is made again. Processes that
+    need it at a time wait for one. Raises MissingDependencyError without the package onnx, and
+    StorageFullError and such.
+    """
+    path = cache / "exports" / f"{weights}-{LAYOUT}.onnx"
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not _is_whole(path, weights):
+                logger.info("exporting the model to %s", path)
+                with atomic_file(path) as temporary:
+                    _export(model, temporary)
+                atomic_write_json(_note(path), {"weights": weights, "sha256": sha256(path)})
+    return path
+
+
+def _note(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _is_whole(path: Path, weights: str) -> bool:
+    """Whether the file is there, as it was written, and of these weights."""
+    try:
+        noted = json.loads(_note(path).read_bytes())
+        return bool(noted == {"weights": weights, "sha256": sha256(path)})
+    except (OSError, ValueError):
+        return False
+
+
+def _export(model: Exportable, path: Path) -> None:
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise MissingDependencyError(
+            "exporting a model needs the package onnx: pip install onnx"
+        ) from None
+    # More than one of each, and nothing equal: what is 1 or repeated may be taken for a constant.
+    example = torch.arange(2 * 7).view(2, 7) % 5 + 1
+    inputs = {"input_ids": example, "token_type_ids": torch.zeros_like(example)}
+    inputs["attention_mask"] = torch.ones_like(example)
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that tracing keeps what does not depend on the input
+        torch.onnx.export(
+            model,
+            tuple(inputs[name] for name in model.names),
+            str(path),
+            input_names=model.names,
+            output_names=["features"],
+            dynamic_axes={name: {0: "pairs", 1: "tokens"} for name in model.names},
+            opset_version=_OPSET,
+            dynamo=False,  # the other exporter needs onnxscript, and gains nothing here
+        )

@@ -1,0 +1,88 @@
+"""The runtimes that compute an exported model, and how each is asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import InvalidInputError, MissingDependencyError
+
+Runtime: TypeAlias = Literal["openvino", "onnx"]
+
+Compute: TypeAlias = Callable[[Mapping[str, NDArray[np.int64]]], NDArray[np.float32]]
+"""Inputs by name, each of shape (pairs, tokens), to features of shape (pairs, width)."""
+
+PACKAGES: Mapping[Runtime, str] = {"openvino": "openvino", "onnx": "onnxruntime"}
+
+DTYPES: Mapping[Runtime, frozenset[str]] = {
+    "openvino": frozenset({"float32", "bfloat16"}),
+    "onnx": frozenset({"float32"}),
+}
+
+
+def missing(runtime: Runtime) -> list[str]:
+    """Packages that are not installed, of those that the runtime needs."""
+    return [name for name in (PACKAGES[runtime], "onnx") if not importlib.util.find_spec(name)]
+
+
+def open_runtime(runtime: Runtime, path: Path, dtype: str, threads: int) -> Compute:
+    """Load an ONNX file into a runtime, which computes in ``dtype`` with so many threads.
+
+    Raises MissingDependencyError, and InvalidInputError for a dtype that it cannot compute in.
+    """
+    if absent := missing(runtime):
+        raise MissingDependencyError(
+            f"backend={runtime!r} needs {' and '.join(absent)}: "
+            f"pip install 'rerank-search[{runtime}]'"
+        )
+    if dtype not in DTYPES[runtime]:
+        raise InvalidInputError(
+            f"backend={runtime!r} computes in {', '.join(sorted(DTYPES[runtime]))}, not in {dtype}"
+        )
+    return _OPENERS[runtime](path, dtype, threads)
+
+
+def _openvino(path: Path, dtype: str, threads: int) -> Compute:
+    import openvino
+
+    compiled = openvino.Core().compile_model(
+        str(path),
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[dtype],
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": threads,
+        },
+    )
+    request = compiled.create_infer_request()
+
+    def compute(inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        # The output's memory is the request's, which the next call writes to.
+        return np.array(request.infer(dict(inputs))[0])
+
+    return compute
+
+
+def _onnx(path: Path, _dtype: str, threads: int) -> Compute:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def compute(inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        found: Any = session.run(None, dict(inputs))[0]
+        return np.asarray(found, dtype=np.float32)
+
+    return compute
+
+
+_OPENERS: Mapping[Runtime, Callable[[Path, str, int], Compute]] = {
+    "openvino": _openvino,
+    "onnx": _onnx,
+}

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from rerank_search.errors import InvalidInputError, MissingDependencyError
+from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+
+QUERY = "how to join the paths"
+TEXTS = ["join file paths with a path", "", "the bread is in the oven", "a boat on the river " * 30]
+PAIRS = [(QUERY, text) for text in TEXTS]
+
+installed = {
+    "onnx": all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))),
+    "openvino": all(map(importlib.util.find_spec, ("onnx", "openvino"))),
+}
+
+
+def needs(backend: str) -> object:
+    missing = not installed[backend]
+    return pytest.param(
+        backend, marks=pytest.mark.skipif(missing, reason=f"needs the extra {backend}")
+    )
+
+
+EXPORTED = [needs("onnx"), needs("openvino")]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RERANK_SEARCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_reranker: Path) -> np.ndarray:
+    return CrossEncoderReranker(tiny_reranker, backend="torch", dtype="float32").score(PAIRS)
+
+
+@pytest.mark.parametrize("backend", EXPORTED)
+def test_logits_are_those_of_torch(backend, tiny_reranker, expected):
+    reranker = CrossEncoderReranker(tiny_reranker, backend=backend, dtype="float32")
+    assert (reranker.backend, reranker.dtype) == (backend, "float32")
+    np.testing.assert_allclose(reranker.score(PAIRS), expected, atol=1e-4)
+    # Alone as in a batch: neither padding nor the example's shape is in the graph.
+    alone = [reranker.score([pair])[0] for pair in PAIRS]
+    np.testing.assert_allclose(alone, expected, atol=1e-4)
+    predicted = reranker.predict(PAIRS, prompt="find: ")  # computed by sentence-transformers
+    plain = CrossEncoderReranker(tiny_reranker).predict(PAIRS, prompt="find: ")
+    np.testing.assert_allclose(predicted, plain, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", EXPORTED)
+@pytest.mark.parametrize("kind", ["Roberta", "Electra"])
+def test_other_kinds_of_models_are_exported_too(backend, kind, tiny_reranker, tmp_path):
+    directory = Path(shutil.copytree(tiny_reranker, tmp_path / "other"))
+    torch.manual_seed(5)
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=300,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=80,
+        initializer_range=0.3,
+        pad_token_id=0,
+        num_labels=1,
+    )
+    getattr(transformers, f"{kind}ForSequenceClassification")(config).save_pretrained(directory)
+    plain = CrossEncoderReranker(directory, backend="torch").score(PAIRS)
+    found = CrossEncoderReranker(directory, backend=backend).score(PAIRS)
+    assert np.ptp(plain) > 0.01
+    np.testing.assert_allclose(found, plain, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["torch", needs("openvino")])
+def test_half_precision_is_near_and_keeps_its_fingerprint(backend, tiny_reranker, expected):
+    if not torch.cpu.get_capabilities().get("avx512_bf16"):
+        pytest.skip("this CPU has no units for bfloat16")
+    reranker = CrossEncoderReranker(tiny_reranker, backend=backend, dtype="bfloat16")
+    found = reranker.score(PAIRS)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=0.1)
+    exact = CrossEncoderReranker(tiny_reranker, backend=backend, dtype="float32")
+    assert exact.fingerprint != reranker.fingerprint
+    torch_exact = CrossEncoderReranker(tiny_reranker, backend="torch", dtype="float32")
+    assert exact.fingerprint == torch_exact.fingerprint
+
+
+@pytest.mark.skipif(not installed["onnx"], reason="needs the extra onnx")
+@pytest.mark.parametrize("damage", ["cut", "other weights", "no note"])
+def test_an_export_that_is_not_what_was_written_is_made_again(
+    damage, tiny_reranker, cache, expected, tmp_path
+):
+    CrossEncoderReranker(tiny_reranker, backend="onnx")
+    [path] = (cache / "exports").glob("*.onnx")
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:100])
+    elif damage == "no note":
+        path.with_suffix(".json").unlink()
+    else:
+        other = Path(shutil.copytree(tiny_reranker, tmp_path / "other"))
+        weights = {name: -value for name, value in load_file(other / "model.safetensors").items()}
+        save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+        CrossEncoderReranker(other, backend="onnx")
+        [theirs] = set((cache / "exports").glob("*.onnx")) - {path}
+        for suffix in (".onnx", ".json"):
+            shutil.copy(theirs.with_suffix(suffix), path.with_suffix(suffix))
+    found = CrossEncoderReranker(tiny_reranker, backend="onnx").score(PAIRS)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_a_backend_that_is_not_installed_says_what_to_install(backend, tiny_reranker, monkeypatch):
+    find = importlib.util.find_spec
+    runtime = {"onnx": "onnxruntime"}.get(backend, backend)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == runtime else find(n))
+    install = rf"needs {runtime}: pip install 'rerank-search\[{backend}\]'"
+    with pytest.raises(MissingDependencyError, match=install):
+        CrossEncoderReranker(tiny_reranker, backend=backend, dtype="float32")
+    with pytest.raises(InvalidInputError, match="nothing computes backend="):
+        CrossEncoderReranker(tiny_reranker, backend=backend, dtype="auto")
+
+
+def test_what_cannot_be_is_refused(tiny_reranker):
+    with pytest.raises(InvalidInputError, match="backend='tensorrt': use one of auto, torch"):
+        CrossEncoderReranker(tiny_reranker, backend="tensorrt")
+    with pytest.raises(InvalidInputError, match="computes in float32, not in bfloat16"):
+        CrossEncoderReranker(tiny_reranker, backend="onnx", dtype="bfloat16", device="cpu")
+
+
+def test_auto_measures_once_and_takes_the_fastest(tiny_reranker, cache, expected):
+    first = CrossEncoderReranker(tiny_reranker, backend="auto", dtype="auto", device="cpu")
+    [path] = (cache / "backends").glob("*.json")
+    speeds = json.loads(path.read_text())
+    assert f"{first.backend} {first.dtype}" == max(speeds, key=speeds.get)
+    assert "torch float32" in speeds
+    np.testing.assert_allclose(first.score(PAIRS), expected, atol=0.1)
+
+    # What was measured is read, not measured again.
+    path.write_text(json.dumps(speeds | {"torch float32": 1e9}))
+    again = CrossEncoderReranker(tiny_reranker, backend="auto", dtype="auto", device="cpu")
+    assert (again.backend, again.dtype) == ("torch", "float32")
+
+
+def test_a_given_precision_narrows_the_choice(tiny_reranker, expected):
+    found = CrossEncoderReranker(tiny_reranker, backend="auto", dtype="float32", device="cpu")
+    assert found.dtype == "float32"
+    np.testing.assert_allclose(found.score(PAIRS), expected, atol=1e-4)
+
+
+def test_measurements_that_cannot_be_read_are_made_again(tiny_reranker, cache):
+    CrossEncoderReranker(tiny_reranker, backend="auto", dtype="float32", device="cpu")
+    [path] = (cache / "backends").glob("*.json")
+    for damaged in ("", "[1]", '{"torch float32": "fast"}'):
+        path.write_text(damaged)
+        CrossEncoderReranker(tiny_reranker, backend="auto", dtype="float32", device="cpu")
+        assert json.loads(path.read_text())["torch float32"] > 0
