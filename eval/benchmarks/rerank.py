@@ -1,0 +1,359 @@
+"""The second stage alone: sentence-transformers, FlashRank's way, and every backend of ours.
+
+Usage: python eval/benchmarks/rerank.py [--queries N]
+
+Writes eval/results/rerank.md and .json. The same model scores the same pairs: 100 candidates of
+BM25 for each query of msmarco-dl19 where it lies beside the project, else of the judged questions
+on the documentation of the standard library. Each side runs in a process of its own, one after the
+other, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from report import table, write
+
+from rerank_search.corpora.definition import IndexSettings
+from rerank_search.evaluation.candidates import CandidateSource
+from rerank_search.evaluation.collection import Collection
+from rerank_search.evaluation.corpus_index import open_corpus_index
+from rerank_search.evaluation.cost import peak_memory
+from rerank_search.evaluation.experiment import CollectionSettings
+from rerank_search.evaluation.loading import load_collection
+from rerank_search.evaluation.measures import Scorer
+from rerank_search.models.registry import resolve_reranker
+from rerank_search.searcher import passage
+from rerank_search.settings import Settings
+
+MODEL = "rerank-search-base"
+CANDIDATES = 100
+LATENCIES = 20
+"""Queries that are timed one by one."""
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "msmarco-dl19"
+OWN = Path(__file__).parents[1] / "collections" / "python-docs"
+
+THEIRS = "sentence-transformers"
+FLASHRANK = "FlashRank's way"
+OURS = {
+    f"ours, {backend}, {dtype}": {"backend": backend, "dtype": dtype}
+    for backend, dtype in (
+        ("torch", "float32"),
+        ("onnx", "float32"),
+        ("openvino", "float32"),
+        ("torch", "bfloat16"),
+        ("openvino", "bfloat16"),
+    )
+}
+
+Score = Callable[[str, Sequence[str]], NDArray[np.float32]]
+"""Scores of texts for a query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Queries with their candidates' ids and texts."""
+
+    queries: list[str]
+    ids: list[list[str]]
+    texts: list[list[str]]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        return [
+            (query, text)
+            for query, texts in zip(self.queries, self.texts, strict=True)
+            for text in texts
+        ]
+
+
+def tasks(count: int | None) -> tuple[Collection, list[str], Task]:
+    """The collection, the ids of its queries, and what is scored."""
+    settings = CollectionSettings(path=SHARED if SHARED.exists() else OWN, queries=count)
+    collection = load_collection(settings)
+    assert isinstance(collection, Collection)
+    assert collection.documents is not None
+    index, _ = open_corpus_index(
+        collection.name,
+        collection.documents,
+        IndexSettings(encoder=False),
+        Settings().cache / "indexes",
+    )
+    with index:
+        source = CandidateSource(
+            collection, index, "bm25", CANDIDATES, reranked=True, with_scores=False
+        )
+        found = [each for each in source.candidates(list(collection.qrels)) if each.retrieved]
+    return (
+        collection,
+        [each.query for each in found],
+        Task(
+            [collection.queries[each.query] for each in found],
+            [[hit.id for hit in each.retrieved] for each in found],
+            [[passage(hit) for hit in each.retrieved] for each in found],
+        ),
+    )
+
+
+def theirs(task: Task) -> tuple[Callable[[], NDArray[np.float32]], Score]:
+    """CrossEncoder.predict over all pairs, and CrossEncoder.rank of a query, with defaults."""
+    import torch
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(resolve_reranker(MODEL), device="cpu")
+    pairs, plain = task.pairs, torch.nn.Identity()
+
+    def rank(query: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.array([each["score"] for each in model.rank(query, list(texts))])
+
+    return lambda: np.asarray(model.predict(pairs, activation_fn=plain)), rank
+
+
+def flashrank(task: Task) -> tuple[Callable[[], NDArray[np.float32]], Score]:
+    """ONNX Runtime, one padded batch for the candidates of a query."""
+    import onnxruntime
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import AutoModelForSequenceClassification
+
+    directory = resolve_reranker(MODEL)
+    network = AutoModelForSequenceClassification.from_pretrained(directory).float().eval()
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "model.onnx")
+        example = torch.arange(14).view(2, 7) + 5
+        torch.onnx.export(
+            network,
+            (example, torch.ones_like(example), torch.zeros_like(example)),
+            path,
+            input_names=names,
+            output_names=["logits"],
+            dynamic_axes={name: {0: "pairs", 1: "tokens"} for name in names},
+            opset_version=17,
+            dynamo=False,
+        )
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    tokenizer = Tokenizer.from_file(str(Path(directory) / "tokenizer.json"))
+    tokenizer.enable_truncation(512)
+    tokenizer.enable_padding()
+
+    def score(query: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        encoded = tokenizer.encode_batch([(query, text) for text in texts])
+        columns = ([e.ids for e in encoded], [e.attention_mask for e in encoded])
+        arrays = [*columns, [e.type_ids for e in encoded]]
+        inputs = {name: np.array(a, dtype=np.int64) for name, a in zip(names, arrays, strict=True)}
+        logits: NDArray[np.float32] = session.run(None, inputs)[0][:, 0]
+        return logits
+
+    return lambda: np.concatenate(
+        [score(query, texts) for query, texts in zip(task.queries, task.texts, strict=True)]
+    ), score
+
+
+def ours(task: Task, options: dict[str, str]) -> tuple[Callable[[], NDArray[np.float32]], Score]:
+    from rerank_search import CrossEncoderReranker
+
+    reranker = CrossEncoderReranker(MODEL, device="cpu", **options)
+    pairs = task.pairs
+    return lambda: reranker.score(pairs), lambda query, texts: reranker.score(
+        [(query, text) for text in texts]
+    )
+
+
+def measure(side: str, task: Task, output: Path) -> None:
+    """Run one side, and write what came out."""
+    make = {THEIRS: theirs, FLASHRANK: flashrank}.get(side)
+    before = peak_memory()
+    all_pairs, one_query = make(task) if make else ours(task, OURS[side])
+    one_query(task.queries[0], task.texts[0])
+    milliseconds = []
+    for query, texts in list(zip(task.queries, task.texts, strict=True))[:LATENCIES]:
+        started = time.perf_counter()
+        one_query(query, texts)
+        milliseconds.append((time.perf_counter() - started) * 1000)
+    started = time.perf_counter()
+    scores = all_pairs()
+    seconds = time.perf_counter() - started
+    facts = {
+        "seconds": seconds,
+        "p50_ms": float(np.percentile(milliseconds, 50)),
+        "p95_ms": float(np.percentile(milliseconds, 95)),
+        "peak_mib": (peak_memory() or 0) / 2**20,
+        "peak_before_mib": (before or 0) / 2**20,
+        "scores": scores.tolist(),
+    }
+    output.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def matmul_peak(dtype: str) -> float:
+    """FLOP per second of a linear layer of the model's shape, the best of some runs."""
+    import torch
+
+    kind = getattr(torch, dtype)
+    inputs, weight = torch.randn(2048, 384, dtype=kind), torch.randn(1536, 384, dtype=kind)
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(60):
+            started = time.perf_counter()
+            torch.nn.functional.linear(inputs, weight)
+            seconds.append(time.perf_counter() - started)
+    return 2 * 2048 * 384 * 1536 / min(seconds)
+
+
+def tokens(task: Task) -> list[int]:
+    """Tokens of each pair, special ones included."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(Path(resolve_reranker(MODEL)) / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(512)
+    return [len(each) for each in tokenizer.encode_batch(task.pairs)]
+
+
+def flop(lengths: Sequence[int]) -> float:
+    """Of the products of the whole model, as sentence-transformers computes it."""
+    config = json.loads((Path(resolve_reranker(MODEL)) / "config.json").read_text())
+    width, layers = config["hidden_size"], config["num_hidden_layers"]
+    linear = 2 * (4 * width**2 + 2 * width * config["intermediate_size"])
+    return float(sum(layers * (linear * n + 4 * n * n * width) for n in lengths))
+
+
+def per_query(task: Task, scores: Sequence[float]) -> Iterator[Sequence[float]]:
+    left = iter(scores)
+    return ([next(left) for _ in ids] for ids in task.ids)
+
+
+def quality(collection: Collection, names: Sequence[str], task: Task, scores: Any) -> float:
+    """Mean nDCG@10 over the queries."""
+    rankings = {
+        name: [ids[i] for i in np.argsort(-np.array(own), kind="stable")]
+        for name, ids, own in zip(names, task.ids, per_query(task, scores), strict=True)
+    }
+    judged = {name: collection.qrels[name] for name in names}
+    found = Scorer(judged, ["nDCG@10"], relevant_from=collection.relevant_from).score(rankings)
+    return sum(each["nDCG@10"] for each in found.values()) / len(found)
+
+
+def tau(task: Task, scores: Any, reference: Any) -> float:
+    """Kendall's rank correlation with the reference, the mean over the queries."""
+    from scipy.stats import kendalltau
+
+    both = zip(per_query(task, scores), per_query(task, reference), strict=True)
+    return float(np.mean([kendalltau(a, b).statistic for a, b in both]))
+
+
+def main() -> None:
+    """Measure each side in a process of its own, and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--queries", type=int, help="draw this many of the queries")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    collection, names, task = tasks(given.queries)
+    if given.side:
+        measure(given.side, task, given.output)
+        return
+    sides = [THEIRS, FLASHRANK, *OURS]
+    results: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for side in sides:
+            output = Path(folder) / "facts.json"
+            arguments = [sys.executable, __file__, "--side", side, "--output", str(output)]
+            if given.queries:
+                arguments += ["--queries", str(given.queries)]
+            subprocess.run(arguments, check=True)
+            results[side] = json.loads(output.read_text(encoding="utf-8"))
+            print(f"{side}: {results[side]['seconds']:.1f} s", file=sys.stderr, flush=True)
+    report(collection, names, task, results)
+
+
+def report(
+    collection: Collection, names: Sequence[str], task: Task, results: dict[str, dict[str, Any]]
+) -> None:
+    lengths = tokens(task)
+    pairs, work = len(lengths), flop(lengths)
+    peaks = {dtype: matmul_peak(dtype) for dtype in ("float32", "bfloat16")}
+    reference = results[THEIRS]["scores"]
+    data: dict[str, Any] = {"pairs": pairs, "tokens": sum(lengths), "matmul_flops": peaks}
+    rows = []
+    for side, facts in results.items():
+        peak = peaks["bfloat16" if side.endswith("bfloat16") else "float32"]
+        facts |= {
+            "pairs_per_second": pairs / facts["seconds"],
+            "times": results[THEIRS]["seconds"] / facts["seconds"],
+            "latency_ratio": facts["p50_ms"] / results[THEIRS]["p50_ms"],
+            "ndcg": quality(collection, names, task, facts["scores"]),
+            "tau": tau(task, facts["scores"], reference),
+            "difference": float(np.abs(np.subtract(facts["scores"], reference)).max()),
+            "tokens_per_second": sum(lengths) / facts["seconds"],
+            "share_of_peak": work / facts["seconds"] / peak,
+        }
+        rows.append(
+            [
+                side,
+                f"{facts['pairs_per_second']:.0f}",
+                f"{facts['times']:.2f}",
+                f"{facts['p50_ms']:.0f}",
+                f"{facts['p95_ms']:.0f}",
+                f"{facts['latency_ratio']:.2f}",
+                f"{facts['peak_mib']:.0f}",
+                f"{facts['ndcg']:.4f}",
+                f"{facts['tau']:.4f}",
+                f"{facts['difference']:.3f}",
+                f"{facts['tokens_per_second']:,.0f}",
+                f"{facts['share_of_peak']:.0%}",
+            ]
+        )
+    for facts in results.values():
+        del facts["scores"]
+    data["sides"] = results
+    headers = ["side", "pairs/s", "times", "p50 ms", "p95 ms", "of p50", "peak MiB", "nDCG@10"]
+    headers += ["tau", "largest difference", "tokens/s", "of the peak"]
+    sections = {
+        "What is measured": (
+            f"{pairs:,} pairs of {collection.name} ({len(names)} queries, BM25's best "
+            f"{CANDIDATES}), {np.mean(lengths):.0f} tokens a pair, scored by {MODEL}. Times, "
+            f"ratios and differences are to {THEIRS}' `CrossEncoder` with its defaults: `predict` "
+            f"for all pairs, `rank` for a query of {CANDIDATES} candidates (p50, p95 over "
+            f"{min(LATENCIES, len(names))} queries). Peak memory is the process's, loading and "
+            "the data included. tau is Kendall's, the mean over the queries. The peak is that of "
+            "a linear layer of the model's shape in the same precision: "
+            f"{peaks['float32'] / 1e9:.0f} GFLOP/s in float32, {peaks['bfloat16'] / 1e9:.0f} in "
+            "bfloat16; the share counts the products of the whole model, computed or left out."
+        ),
+        "Results": table(headers, rows),
+        "Targets": "\n".join(targets(results)),
+    }
+    print(write("rerank", "The second stage alone", "make bench-rerank", sections, data))
+
+
+def targets(results: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """What was to be reached by the best of ours, and whether it was."""
+    best = max((side for side in results if side in OURS), key=lambda s: results[s]["times"])
+    facts, theirs = results[best], results[THEIRS]
+    lost = abs(facts["ndcg"] - theirs["ndcg"])
+    for text, met in (
+        (f"{facts['times']:.2f} times the pairs per second, of at least 5", facts["times"] >= 5),
+        (f"nDCG@10 differs by {lost:.4f}, of at most 0.002", lost <= 0.002),
+        (f"p50 is {facts['latency_ratio']:.2f} of `rank`'s, of at most 0.25",
+         facts["latency_ratio"] <= 0.25),
+        (f"peak memory is {facts['peak_mib'] / theirs['peak_mib']:.2f} of theirs, of at most 1",
+         facts["peak_mib"] <= theirs["peak_mib"]),
+    ):  # fmt: skip
+        yield f"- {best}: {text}: {'met' if met else '**missed**'}"
+
+
+if __name__ == "__main__":
+    main()
