@@ -151,6 +151,14 @@ def test_auto_measures_once_and_takes_the_fastest(tiny_reranker, cache, expected
     assert (again.backend, again.dtype) == ("torch", "float32")
 
 
+def test_a_cache_that_is_a_file_is_no_failure(tiny_reranker, cache, expected, caplog):
+    cache.write_text("not a folder")
+    found = CrossEncoderReranker(tiny_reranker, backend="auto", dtype="float32", device="cpu")
+    assert found.backend == "torch"  # which needs no file
+    np.testing.assert_allclose(found.score(PAIRS), expected, atol=1e-4)
+    assert "is not kept" in caplog.text
+
+
 def test_a_given_precision_narrows_the_choice(tiny_reranker, expected):
     found = CrossEncoderReranker(tiny_reranker, backend="auto", dtype="float32", device="cpu")
     assert found.dtype == "float32"

@@ -10,8 +10,9 @@ import copy
 import functools
 import hashlib
 import json
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -22,13 +23,15 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from rerank_search.errors import InvalidInputError
+from rerank_search.errors import InvalidInputError, RerankSearchError
 from rerank_search.files import atomic_write_json, disk_errors
 from rerank_search.models.fused_bert import can_fuse, fuse
 from rerank_search.reranking.backends.exportable import exportable
 from rerank_search.reranking.backends.onnx_file import onnx_file
 from rerank_search.reranking.backends.runtimes import DTYPES, missing, open_runtime
 from rerank_search.reranking.base import Backend, Dtype
+
+logger = logging.getLogger(__name__)
 
 Context: TypeAlias = Callable[[], AbstractContextManager[Any]]
 
@@ -114,18 +117,14 @@ def _precision_of(device: str) -> Dtype:
 
 
 def measured(loaded: Loaded, usable: Sequence[Option], cache: Path) -> list[Option]:
-    """The options with their speed, fastest first."""
+    """The options with their speed, fastest first; 0 is that of one that failed."""
     path = cache / "backends" / f"{_key(loaded)}.json"
     known = _read(path)
-    found = []
-    for option in usable:
-        name = f"{option.backend} {option.dtype}"
-        if name not in known:
-            known[name] = _speed(loaded, option, cache)
-            with disk_errors(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-            atomic_write_json(path, known)
-        found.append(replace(option, pairs_per_second=known[name]))
+    names = {f"{option.backend} {option.dtype}": option for option in usable}
+    if new := [name for name in names if name not in known]:
+        known |= {name: _speed(loaded, names[name], cache) for name in new}
+        _keep(path, known)
+    found = [replace(option, pairs_per_second=known[name]) for name, option in names.items()]
     return sorted(found, key=lambda each: -(each.pairs_per_second or 0))
 
 
@@ -161,6 +160,15 @@ def install(loaded: Loaded, option: Option, cache: Path) -> Context:
 
 
 def _speed(loaded: Loaded, option: Option, cache: Path) -> float:
+    try:
+        return _measured(loaded, option, cache)
+    # Runtimes raise what they like, and there is always another way to compute.
+    except Exception as error:
+        logger.warning("%s in %s cannot compute it: %s", option.backend, option.dtype, error)
+        return 0.0
+
+
+def _measured(loaded: Loaded, option: Option, cache: Path) -> float:
     """Pairs per second of the best of some runs."""
     trial = replace(loaded, network=copy.deepcopy(loaded.network))
     context = install(trial, option, cache)
@@ -192,6 +200,15 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _keep(path: Path, speeds: Mapping[str, float]) -> None:
+    try:
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_json(path, dict(speeds))
+    except (RerankSearchError, OSError) as error:
+        logger.warning("what was measured is not kept, and is measured again: %s", error)
 
 
 def _read(path: Path) -> dict[str, float]:
