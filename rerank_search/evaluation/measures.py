@@ -118,7 +118,10 @@ class Scorer:
                 )
             if ranking:
                 _check_ids(query, [query, *ranking, *self._qrels[query]])
-                qrels[query] = dict(self._qrels[query])
+                # pytrec_eval reads what is not its own where all grades of a query are negative,
+                # and then may count for minutes.
+                grades = self._qrels[query].items()
+                qrels[query] = {document: max(grade, 0) for document, grade in grades}
                 run[query] = _descending(query, ranking)
         # With these queries' judgements only: ir-measures goes through all that it is given at
         # every call, which would make many small calls on a large collection slow.

@@ -31,6 +31,8 @@ def by_pytrec_eval(qrels, rankings, measures, relevant_from=1):
     names = {"MAP": "map", "MRR": "recip_rank", "nDCG": "ndcg", "R": "recall", "P": "P"}
     cut = {"MAP": "map_cut", "nDCG": "ndcg_cut", "R": "recall", "P": "P", "Success": "success"}
     values = {query: {} for query in rankings}
+    # It does not end where all grades of a query are negative, if memory happens to be so.
+    grades = {q: {d: max(grade, 0) for d, grade in own.items()} for q, own in qrels.items()}
     for measure in measures:
         kind, _, k = measure.partition("@")
         if kind == "Judged":
@@ -45,7 +47,7 @@ def by_pytrec_eval(qrels, rankings, measures, relevant_from=1):
             for query, ranking in rankings.items()
         }
         name = f"{cut[kind]}_{k}" if k and kind != "MRR" else names[kind]
-        evaluator = pytrec_eval.RelevanceEvaluator(qrels, {name}, relevance_level=relevant_from)
+        evaluator = pytrec_eval.RelevanceEvaluator(grades, {name}, relevance_level=relevant_from)
         found = evaluator.evaluate(runs)
         for query in rankings:
             values[query][measure] = found.get(query, {}).get(name, 0.0)
@@ -194,6 +196,14 @@ def test_importing_the_evaluation_loads_no_heavy_library():
         "raise SystemExit(', '.join(heavy & set(sys.modules)) or None)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_judgements_that_are_all_negative_give_zeros():
+    # As often as it takes for freed memory to be used again, which pytrec_eval once read.
+    for place in range(200):
+        qrels = {"q": {f"d{place}": -1, "e": -2}}
+        values = Scorer(qrels, ["nDCG@10", "MAP", "MRR@10"]).score({"q": ["e", f"d{place}"]})
+        assert values == {"q": {"nDCG@10": 0.0, "MAP": 0.0, "MRR@10": 0.0}}
 
 
 DOCUMENTS = st.sampled_from([*"abcdefghij", "doc 11", "é", "0"])
