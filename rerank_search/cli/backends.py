@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from rerank_search.cli.output import Json, console, print_json
-from rerank_search.models.registry import DEFAULT_RERANKER
 
 
 def backends(
     model: Annotated[
-        str, typer.Argument(metavar="[MODEL]", help="A reranker: name, folder or hub id.")
-    ] = DEFAULT_RERANKER,
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="A reranker: name, folder or hub id."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what can compute a reranker on this machine's CPU, how fast, and what is used.
@@ -22,10 +22,11 @@ def backends(
     Searches take the fastest. What was measured is kept; a new version, another processor or
     another number of threads is measured anew.
     """
-    from rerank_search.models.registry import resolve_reranker
+    from rerank_search.models.registry import DEFAULT_RERANKER, resolve_reranker
     from rerank_search.reranking.torch_model import backends as compared
 
-    found = compared(model, resolve_reranker(model))
+    name = model or DEFAULT_RERANKER
+    found = compared(name, resolve_reranker(name))
     if as_json:
         print_json([asdict(option) for option in found])
         return

@@ -41,6 +41,7 @@ def test_every_command_has_help(run: Run) -> None:
         ("evaluate",),
         ("compare",),
         ("calibrate",),
+        ("backends",),
         ("push",),
         ("demo",),
         *(("index", name) for name in index),
