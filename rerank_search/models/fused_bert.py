@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 
 if TYPE_CHECKING:
     from torch.nn import LayerNorm, Linear
@@ -50,6 +50,9 @@ def can_fuse(network: Any, dtype: str) -> bool:
         and network.dtype == torch.float32
         and config.hidden_act == "gelu"
         and not getattr(config, "is_decoder", False)
+        # Whoever asks for what is inside, or for the pooled output, gets it from the model itself.
+        and not config.output_hidden_states
+        and not config.output_attentions
         and getattr(config, "position_embedding_type", "absolute") in (None, "absolute")
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -74,8 +77,10 @@ def fuse(network: Any, dtype: str) -> None:
         features = first if pooler is None else pooler(first)
         return SequenceClassifierOutput(logits=network.classifier(features))
 
-    def encode(**inputs: Any) -> BaseModelOutput:
-        return BaseModelOutput(last_hidden_state=fused(**inputs))
+    def encode(**inputs: Any) -> BaseModelOutputWithPooling:
+        outputs = fused(**inputs)
+        pooled = None if pooler is None else pooler(outputs)
+        return BaseModelOutputWithPooling(last_hidden_state=outputs, pooler_output=pooled)
 
     network.forward = classify if classifies else encode
 

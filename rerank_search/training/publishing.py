@@ -20,6 +20,7 @@ from rerank_search.training.model_card import CardFacts, Result, write_card
 from rerank_search.training.plots import training_plots
 from rerank_search.training.recipe import Recipe
 from rerank_search.training.trainer import (
+    WEIGHTS,
     Prepared,
     base_directory,
     beside,
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 UNTUNED = "untuned"
 """What the base model is called in reports."""
-
-WEIGHTS = "model.safetensors"
 
 _WINDOW = 512
 """Tokens of a pair that the finished model reads, whatever it was trained on."""

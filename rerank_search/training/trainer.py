@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 EVALUATION_STEPS = 100
 
+WEIGHTS = "model.safetensors"
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -57,6 +60,7 @@ def prepare(
     recipe = load_recipe(path, dict(overrides or {}))
     _require_packages(recipe)
     base_directory(recipe.base)  # a model that is missing is missed now, not after the mining
+    _check_output(recipe.output)
     data = beside(recipe.output, "data")
     sets = [_loaded(recipe, source, data, progress) for source in recipe.sources]
     measured: list[CollectionSettings] = []
@@ -110,7 +114,8 @@ def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:
         evaluator=evaluator,
         callbacks=callbacks,
     )
-    claim(checkpoints, json.loads(recipe.model_dump_json(exclude={"output", "name"})))
+    declared = json.loads(recipe.model_dump_json(exclude={"output", "name"}))
+    claim(checkpoints, declared | {"data": _digest(prepared.sets)})
     started = time.monotonic()
     checkpoint = last_whole(checkpoints)
     for theirs in (PrinterCallback, ProgressCallback):
@@ -202,6 +207,27 @@ def is_reranker(config: Mapping[str, Any]) -> bool:
     """Whether a model's configuration is that of a model that scores pairs already."""
     architectures = config.get("architectures") or [""]
     return str(architectures[0]).endswith("ForSequenceClassification")
+
+
+def _check_output(output: Path) -> None:
+    """Raise InvalidInputError for a place whose content is not a model, and would be lost."""
+    if output.is_dir() and any(output.iterdir()) and not (output / WEIGHTS).is_file():
+        raise InvalidInputError(
+            f"the output {output} is a folder with other things than a model, which the model "
+            "would replace: name another folder"
+        )
+    if output.exists() and not output.is_dir():
+        raise InvalidInputError(f"the output {output} is a file: name a folder")
+
+
+def _digest(sets: Sequence[TrainingSet]) -> str:
+    """64 hex digits of all that is trained on."""
+    digest = hashlib.sha256()
+    for each in sets:
+        for group in each.groups:
+            line = json.dumps([each.name, group.query, group.documents, group.labels])
+            digest.update(line.encode())
+    return digest.hexdigest()
 
 
 def _require_packages(recipe: Recipe) -> None:

@@ -76,9 +76,14 @@ def test_outputs_of_all_tokens_are_those_of_the_plain_model(kind):
     fuse(fused, "float32")
     options = {"input_ids": IDS, "attention_mask": (IDS != 0).long()}
     with torch.inference_mode():
-        found, expected = (each(**options).last_hidden_state for each in (fused, plain))
+        found, expected = (each(**options) for each in (fused, plain))
     read = IDS != 0  # what stands at padding is read by nobody
-    torch.testing.assert_close(found[read], expected[read], atol=1e-5, rtol=1e-5)
+    outputs, expected_outputs = found.last_hidden_state[read], expected.last_hidden_state[read]
+    torch.testing.assert_close(outputs, expected_outputs, atol=1e-5, rtol=1e-5)
+    if expected.pooler_output is not None:
+        torch.testing.assert_close(
+            found.pooler_output, expected.pooler_output, atol=1e-5, rtol=1e-5
+        )
 
 
 def test_token_types_are_read():
@@ -100,6 +105,7 @@ def test_token_types_are_read():
         (network("Bert"), "float16"),
         (network("Electra"), "float32"),
         (network("Bert").double(), "float32"),
+        (network("Bert", output_hidden_states=True).base_model, "float32"),
     ],
 )
 def test_what_it_does_not_know_is_left_alone(model, dtype):

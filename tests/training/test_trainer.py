@@ -324,6 +324,31 @@ def test_a_full_disk_is_said_and_the_run_goes_on_with_space(
     assert (train(path, overrides=SAVING) / "model.safetensors").is_file()
 
 
+def test_changed_data_are_not_taken_for_those_of_the_checkpoints(
+    collection: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    path = recipe(tmp_path, collection, tiny_encoder, loss="bce")
+    train(path)
+    checkpoints = tmp_path / "model-checkpoints"
+    declared = json.loads((checkpoints / "recipe.json").read_text())
+    changed = {**declared, "data": "0" * 64}
+    (checkpoints / "recipe.json").write_text(json.dumps(changed))
+    with pytest.raises(InvalidInputError, match="it differs in data"):
+        train(path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_an_output_that_is_not_a_model_is_left_alone(
+    kind: str, collection: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "model" / "thesis.txt" if kind == "folder" else tmp_path / "model"
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text("years of work")
+    with pytest.raises(InvalidInputError, match=r"name a(nother)? folder"):
+        train(recipe(tmp_path, collection, tiny_encoder))
+    assert kept.read_text() == "years of work"
+
+
 def test_tensorboard_gets_the_loss(collection: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     events = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="needs the extra"
