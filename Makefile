@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
-.PHONY: demo test lint bench bench-quality bench-training torture clean
+.PHONY: demo test lint bench bench-quality bench-rerank bench-training torture clean
 .DEFAULT_GOAL := demo
 
 # The runtime alone: enough for the demo, so that its first run is short.
@@ -44,6 +44,10 @@ bench-quality: .venv/.development
 	$(BIN)/rerank-search evaluate eval/experiments/depth.toml
 	$(BIN)/python eval/publish.py runs/evaluation/bundled-reranker --card rerank-search-base
 	$(BIN)/python eval/publish.py runs/evaluation/depth
+
+# The reranker against sentence-transformers and others, backend by backend.
+bench-rerank: .venv/.development
+	$(BIN)/python eval/benchmarks/rerank.py
 
 # Training against sentence-transformers alone, where ../shared/data is there. A quarter of an hour.
 bench-training: .venv/.development

@@ -38,7 +38,9 @@ def backends(
     table.add_column()
     for place, option in enumerate(found):
         speed, note = option.pairs_per_second, option.missing
-        if place == 0:
-            note = "fastest: what searches take"
+        if speed == 0:
+            note = "failed"
+        elif place == 0:
+            note = "fastest: searches take it unless told otherwise"
         table.add_row(option.backend, option.dtype, "" if speed is None else f"{speed:.0f}", note)
     console().print(table)

@@ -28,7 +28,7 @@ from rerank_search.files import atomic_write_json, disk_errors
 from rerank_search.models.fused_bert import can_fuse, fuse
 from rerank_search.reranking.backends.exportable import exportable
 from rerank_search.reranking.backends.onnx_file import onnx_file
-from rerank_search.reranking.backends.runtimes import DTYPES, missing, open_runtime
+from rerank_search.reranking.backends.runtimes import DTYPES, missing, open_runtime, require
 from rerank_search.reranking.base import Backend, Dtype
 
 logger = logging.getLogger(__name__)
@@ -146,6 +146,7 @@ def install(loaded: Loaded, option: Option, cache: Path) -> Context:
             f"backend={option.backend!r} computes on a CPU, and the device is "
             f"{network.device.type}: use device='cpu', or backend='torch'"
         )
+    require(option.backend, dtype)
     model = exportable(network, loaded.names)
     path = onnx_file(model, loaded.weights, cache)
     compute = open_runtime(option.backend, path, dtype, torch.get_num_threads())

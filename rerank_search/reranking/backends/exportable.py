@@ -17,7 +17,9 @@ MASKED = -10_000.0
 
 def exportable(network: Any, names: Sequence[str]) -> Exportable:
     """A module whose ``forward`` takes the inputs ``names`` in order."""
-    return (_Bert if type(network).__name__ in CLASSIFIERS else Exportable)(network, names)
+    known = type(network).__name__ in CLASSIFIERS
+    decodes = getattr(network.config, "is_decoder", False)  # where tokens see those before only
+    return (_Bert if known and not decodes else Exportable)(network, names)
 
 
 class Exportable(torch.nn.Module):

@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-from rerank_search.errors import MissingDependencyError
 from rerank_search.files import atomic_file, atomic_write_json, disk_errors, sha256
 from rerank_search.reranking.backends.exportable import Exportable
 
@@ -27,8 +26,7 @@ def onnx_file(model: Exportable, weights: str, cache: Path) -> Path:
 
     ``weights`` is the fingerprint of what the model was loaded from. A file that is not the one
     that was written, such as a damaged one or one of other weights, is made again. Processes that
-    need it at a time wait for one. Raises MissingDependencyError without the package onnx, and
-    StorageFullError and such.
+    need it at a time wait for one. Raises StorageFullError and such.
     """
     path = cache / "exports" / f"{weights}-{LAYOUT}.onnx"
     with disk_errors(path):
@@ -56,12 +54,6 @@ def _is_whole(path: Path, weights: str) -> bool:
 
 
 def _export(model: Exportable, path: Path) -> None:
-    try:
-        import onnx  # noqa: F401
-    except ImportError:
-        raise MissingDependencyError(
-            "exporting a model needs the package onnx: pip install onnx"
-        ) from None
     # More than one of each, and nothing equal: what is 1 or repeated may be taken for a constant.
     example = torch.arange(2 * 7).view(2, 7) % 5 + 1
     inputs = {"input_ids": example, "token_type_ids": torch.zeros_like(example)}

@@ -30,11 +30,8 @@ def missing(runtime: Runtime) -> list[str]:
     return [name for name in (PACKAGES[runtime], "onnx") if not importlib.util.find_spec(name)]
 
 
-def open_runtime(runtime: Runtime, path: Path, dtype: str, threads: int) -> Compute:
-    """Load an ONNX file into a runtime, which computes in ``dtype`` with so many threads.
-
-    Raises MissingDependencyError, and InvalidInputError for a dtype that it cannot compute in.
-    """
+def require(runtime: Runtime, dtype: str) -> None:
+    """Raise MissingDependencyError, or InvalidInputError for a dtype that it cannot compute in."""
     if absent := missing(runtime):
         raise MissingDependencyError(
             f"backend={runtime!r} needs {' and '.join(absent)}: "
@@ -44,6 +41,10 @@ def open_runtime(runtime: Runtime, path: Path, dtype: str, threads: int) -> Comp
         raise InvalidInputError(
             f"backend={runtime!r} computes in {', '.join(sorted(DTYPES[runtime]))}, not in {dtype}"
         )
+
+
+def open_runtime(runtime: Runtime, path: Path, dtype: str, threads: int) -> Compute:
+    """Load an ONNX file into a runtime, which computes in ``dtype`` with so many threads."""
     return _OPENERS[runtime](path, dtype, threads)
 
 
