@@ -125,6 +125,7 @@ def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:
             trainer.add_callback(StepReport(progress, shown))
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         seconds = time.monotonic() - started
+        _check_finite(model)
         publish(prepared, trainer, precision, seconds, progress)
     return recipe.output
 
@@ -218,6 +219,14 @@ def _check_output(output: Path) -> None:
         )
     if output.exists() and not output.is_dir():
         raise InvalidInputError(f"the output {output} is a file: name a folder")
+
+
+def _check_finite(model: CrossEncoder) -> None:
+    if not all(bool(weights.isfinite().all()) for weights in model.parameters()):
+        raise InvalidInputError(
+            "the training has diverged: the weights are not finite, and no model was written; "
+            "lower learning_rate, and remove the run's checkpoints"
+        )
 
 
 def _digest(sets: Sequence[TrainingSet]) -> str:

@@ -349,6 +349,16 @@ def test_an_output_that_is_not_a_model_is_left_alone(
     assert kept.read_text() == "years of work"
 
 
+def test_a_run_that_diverges_writes_no_model(
+    collection: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    path = recipe(tmp_path, collection, tiny_encoder, loss="bce")
+    options = {"lr": "1e38", "epochs": "3", "arguments.max_grad_norm": "0.0"}
+    with pytest.raises(InvalidInputError, match="diverged"):
+        train(path, overrides=options)
+    assert not (tmp_path / "model").exists()
+
+
 def test_tensorboard_gets_the_loss(collection: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     events = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="needs the extra"
