@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.results import StatisticsSettings
 
 _CURVE_POINTS = 200
 
@@ -24,8 +25,33 @@ def classification_values(labels: Sequence[int], scores: Sequence[float]) -> dic
     Without a positive label F1 and average precision are 0. Raises InvalidInputError for labels
     other than 0 and 1, for scores that are not finite, and where there is no pair.
     """
-    groups = _groups(labels, scores)
-    return {**_best_accuracy(groups), **_best_f1(groups), "average_precision": _average(groups)}
+    return _values(_groups(*_ordered(labels, scores)))
+
+
+def classification_intervals(
+    labels: Sequence[int], scores: Sequence[float], settings: StatisticsSettings
+) -> dict[str, tuple[float, float]]:
+    """The confidence intervals of ``classification_values`` but its thresholds.
+
+    By the percentile bootstrap over pairs, whose thresholds are chosen anew in each sample, as
+    they were for the value. Source and errors as for ``bootstrap_interval`` and
+    ``classification_values``.
+    """
+    ordered, positive = _ordered(labels, scores)
+    rng = np.random.default_rng(settings.seed)
+    count = len(ordered)
+    drawn = (
+        np.bincount(rng.integers(count, size=count), minlength=count)
+        for _ in range(settings.resamples)
+    )
+    samples = [_values(_groups(ordered, positive, times)) for times in drawn]
+    tail = (1 - settings.confidence) / 2
+    intervals = {}
+    for name in samples[0]:
+        if not name.endswith("threshold"):
+            low, high = np.quantile([sample[name] for sample in samples], [tail, 1 - tail])
+            intervals[name] = (float(low), float(high))
+    return intervals
 
 
 def precision_recall_curve(
@@ -37,7 +63,7 @@ def precision_recall_curve(
     accepts every pair. Without a positive label there is no recall, and no point. Errors as for
     ``classification_values``.
     """
-    groups = _groups(labels, scores)
+    groups = _groups(*_ordered(labels, scores))
     if not groups.positives:
         return []
     recall, precision = groups.recall, groups.precision
@@ -88,7 +114,14 @@ class _Groups:
         return float(score if midway == following else midway)
 
 
-def _groups(labels: Sequence[int], scores: Sequence[float]) -> _Groups:
+def _values(groups: _Groups) -> dict[str, float]:
+    return {**_best_accuracy(groups), **_best_f1(groups), "average_precision": _average(groups)}
+
+
+def _ordered(
+    labels: Sequence[int], scores: Sequence[float]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The scores, best first, and whether each is that of a positive pair."""
     given, wanted = np.asarray(scores, dtype=np.float64), np.asarray(labels)
     if len(given) != len(wanted) or not len(given):
         raise InvalidInputError(
@@ -105,10 +138,22 @@ def _groups(labels: Sequence[int], scores: Sequence[float]) -> _Groups:
             "precision: check the reranker"
         )
     order = np.argsort(-single, kind="stable")
-    ordered = single[order]
+    return single[order], wanted[order] == 1
+
+
+def _groups(
+    ordered: NDArray[np.float32],
+    positive: NDArray[np.bool_],
+    times: NDArray[np.int64] | None = None,
+) -> _Groups:
+    """The distinct scores; each pair counts so many ``times``, once without them."""
+    if times is not None:
+        kept = times > 0
+        ordered, positive, times = ordered[kept], positive[kept], times[kept]
     ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    correct = np.cumsum(wanted[order] == 1)[ends]
-    return _Groups(ordered[ends], ends + 1, correct)
+    if times is None:
+        return _Groups(ordered[ends], ends + 1, np.cumsum(positive, dtype=np.int64)[ends])
+    return _Groups(ordered[ends], np.cumsum(times)[ends], np.cumsum(times * positive)[ends])
 
 
 def _best_accuracy(groups: _Groups) -> dict[str, float]:

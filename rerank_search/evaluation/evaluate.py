@@ -17,7 +17,11 @@ from pydantic import TypeAdapter, ValidationError
 from rerank_search import __version__
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.cell import evaluate_cell, run_files
-from rerank_search.evaluation.classification import classification_values, precision_recall_curve
+from rerank_search.evaluation.classification import (
+    classification_intervals,
+    classification_values,
+    precision_recall_curve,
+)
 from rerank_search.evaluation.collection import Collection, LabelledPairs, Qrels
 from rerank_search.evaluation.consistency import cut_too_deep, dangling, inexpressible
 from rerank_search.evaluation.corpus_index import open_corpus_index, open_existing_index
@@ -135,7 +139,13 @@ class _Run:
         findings = [str(finding) for finding in pairs.findings]
         content = _digest(_name(pairs), pairs.pairs, pairs.labels)
         for reranker in self._experiment.rerankers:
-            key = _digest(__version__, content, reranker.label, self._identity(reranker))
+            key = _digest(
+                __version__,
+                content,
+                reranker.label,
+                self._identity(reranker),
+                self._experiment.statistics.model_dump(mode="json"),
+            )
             cell = self._stored(key, PairCell, partial(self._pair_cell, pairs, reranker))
             yield replace(cell, warnings=findings)
 
@@ -283,6 +293,7 @@ class _Run:
             values=classification_values(pairs.labels, scores),
             curve=precision_recall_curve(pairs.labels, scores),
             warnings=[],
+            intervals=classification_intervals(pairs.labels, scores, self._experiment.statistics),
         )
 
     def _titles(self, collection: str, ids: Sequence[str]) -> list[str]:

@@ -84,7 +84,8 @@ class PairCell:
     """One reranker on labelled pairs.
 
     ``values`` has accuracy, f1, precision, recall, average_precision and the thresholds;
-    ``curve`` the points (recall, precision) of the precision-recall curve.
+    ``curve`` the points (recall, precision) of the precision-recall curve. ``intervals`` are
+    bootstrap confidence intervals [low, high] of the values.
     """
 
     collection: str
@@ -95,6 +96,7 @@ class PairCell:
     values: Mapping[str, float]
     curve: Sequence[tuple[float, float]]
     warnings: Sequence[str]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class StatisticsSettings(BaseModel):

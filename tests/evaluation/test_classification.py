@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.classification import (
+    classification_intervals,
     classification_values,
     precision_recall_curve,
 )
+from rerank_search.evaluation.results import StatisticsSettings
 
 
 def by_sentence_transformers(labels, scores):
@@ -141,3 +143,32 @@ def test_curve_without_a_positive_label_has_no_point():
 def test_unusable_pairs_are_an_error(function, labels, scores, message):
     with pytest.raises(InvalidInputError, match=message):
         function(labels, scores)
+
+
+def test_intervals_are_those_of_samples_of_pairs():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(2, size=60).tolist()
+    scores = [round(label + rng.normal(), 1) for label in labels]  # some are equal
+    settings = StatisticsSettings(resamples=150, confidence=0.9)
+    found = classification_intervals(labels, scores, settings)
+    # Drawn from the pairs in the order of their scores, as the documented bootstrap is.
+    order = np.argsort(-np.asarray(scores, dtype=np.float32), kind="stable")
+    again = np.random.default_rng(settings.seed)
+    samples = []
+    for _ in range(settings.resamples):
+        drawn = order[again.integers(60, size=60)]
+        samples.append(
+            classification_values([labels[i] for i in drawn], [scores[i] for i in drawn])
+        )
+    assert found.keys() == {"accuracy", "f1", "precision", "recall", "average_precision"}
+    for name, bounds in found.items():
+        expected = np.quantile([sample[name] for sample in samples], [0.05, 0.95])
+        np.testing.assert_allclose(bounds, expected)
+    values = classification_values(labels, scores)
+    assert found["average_precision"][0] < values["average_precision"]
+    assert values["average_precision"] < found["average_precision"][1]
+
+
+def test_a_single_pair_has_an_interval_of_no_width():
+    found = classification_intervals([1], [0.5], StatisticsSettings(resamples=100))
+    assert found["accuracy"] == (1.0, 1.0)

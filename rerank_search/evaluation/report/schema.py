@@ -90,7 +90,10 @@ class ComparisonReport(_Record):
 
 
 class PairReport(_Record):
-    """One reranker as a classifier of labelled pairs; ``curve`` is of (recall, precision)."""
+    """One reranker as a classifier of labelled pairs; ``curve`` is of (recall, precision).
+
+    ``intervals`` are bootstrap confidence intervals [low, high] of the values.
+    """
 
     collection: str
     split: str
@@ -100,6 +103,7 @@ class PairReport(_Record):
     values: Mapping[str, float]
     curve: Sequence[tuple[float, float]]
     warnings: Sequence[str]
+    intervals: Mapping[str, tuple[float, float]] = {}
 
 
 class Report(_Record):

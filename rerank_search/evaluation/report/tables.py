@@ -6,7 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from rerank_search.evaluation.report.schema import Report, SystemReport, significant
+from rerank_search.evaluation.report.schema import (
+    PairReport,
+    Report,
+    SystemReport,
+    significant,
+)
 from rerank_search.evaluation.results import HONEST, Protocol
 
 Mark: TypeAlias = Literal["", "▲", "▼"]
@@ -165,12 +170,17 @@ def pairs_table(report: Report) -> Table | None:
             Entry(f"{cell.collection}/{cell.split}"),
             Entry(cell.reranker),
             Entry(f"{cell.n_pairs:,}", f"({cell.n_positive:,} positive)"),
-            *(Entry(_number(cell.values.get(name), digits=4)) for name in names),
+            *(_pairs_entry(cell, name) for name in names),
         ]
         for cell in report.pairs
     ]
     header = ["collection", "reranker", "pairs", *(name.replace("_", " ") for name in names)]
     return Table("Pair classification", header, rows, names=2) if rows else None
+
+
+def _pairs_entry(cell: PairReport, name: str) -> Entry:
+    bounds = cell.intervals.get(name)
+    return Entry(_number(cell.values.get(name), digits=4), interval(bounds) if bounds else "")
 
 
 def warnings(report: Report) -> Iterator[tuple[str, str]]:
