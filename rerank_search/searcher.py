@@ -41,6 +41,7 @@ class _Plan:
     filter: Filter | None
     reranker: Reranker | None
     budget_ms: float | None
+    min_relevance: float | None
 
 
 class Searcher:
@@ -124,6 +125,7 @@ class Searcher:
         filter: Filter | None = None,
         rerank: bool = True,
         budget_ms: float | None = None,
+        min_relevance: float | None = None,
     ) -> SearchResponse:
         """The best ``top_k`` documents for the query that the filter allows.
 
@@ -137,6 +139,9 @@ class Searcher:
         it up. Those that were not keep the first stage's order below the others; their ``score``
         goes on below the lowest of those by the first stage's differences.
 
+        ``min_relevance`` leaves out hits whose ``relevance``, a probability, is lower or not known
+        because they were not reranked. It needs a calibration.
+
         A blank query, an empty index and a filter that nothing passes give no hits, with
         ``reranked`` False and ``degraded`` None. Raises InvalidInputError, RerankError, and what
         the index raises.
@@ -149,6 +154,7 @@ class Searcher:
             filter=filter,
             rerank=rerank,
             budget_ms=budget_ms,
+            min_relevance=min_relevance,
         )[0]
 
     def search_batch(
@@ -161,6 +167,7 @@ class Searcher:
         filter: Filter | None = None,
         rerank: bool = True,
         budget_ms: float | None = None,
+        min_relevance: float | None = None,
     ) -> list[SearchResponse]:
         """``search`` for many queries; one response each, in their order.
 
@@ -174,13 +181,26 @@ class Searcher:
         if budget_ms is not None and not budget_ms > 0:
             raise InvalidInputError(f"budget_ms={budget_ms} must be above 0; None is no limit")
         reranker = self._reranker if rerank else None
+        self._check_relevance(min_relevance, reranker)
         depth = top_k if reranker is None else max(top_k, candidates)
         retriever = self._index.retriever(first_stage or self._index.first_stages[-1])
-        plan = _Plan(top_k, depth, retriever, filter, reranker, budget_ms)
+        plan = _Plan(top_k, depth, retriever, filter, reranker, budget_ms, min_relevance)
         responses: list[SearchResponse] = []
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             responses += self._search(queries[start : start + QUERIES_AT_ONCE], plan)
         return responses
+
+    def _check_relevance(self, least: float | None, reranker: Reranker | None) -> None:
+        if least is None:
+            return
+        if not 0 <= least <= 1:
+            raise InvalidInputError(f"min_relevance={least} must be from 0 to 1: a probability")
+        if self._calibration is None or reranker is None:
+            missing = "the reranker has no calibration of this score"
+            raise InvalidInputError(
+                f"min_relevance={least} cannot be used: {missing if reranker else 'rerank=False'}; "
+                "calibrate the model (rerank-search calibrate), or leave it out"
+            )
 
     def _search(self, queries: Sequence[str], plan: _Plan) -> list[SearchResponse]:
         asked = [query for query in queries if query.strip()]
@@ -236,6 +256,8 @@ class Searcher:
         if scores is not None and len(scores.values) == 0:
             degraded, scores = f"no time was left to rerank within {plan.budget_ms:g} ms", None
         final = hits if scores is None else self._reordered(hits, scores.values)
+        if (least := plan.min_relevance) is not None:
+            final = [hit for hit in final if hit.relevance is not None and hit.relevance >= least]
         final = [replace(hit, rank=rank) for rank, hit in enumerate(final[: plan.top_k], start=1)]
         return SearchResponse(
             query,

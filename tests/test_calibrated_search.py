@@ -117,3 +117,38 @@ def test_a_calibration_that_was_given_and_cannot_be_used_is_an_error(
 ):
     with pytest.raises(InvalidInputError, match=reason):
         Searcher(index, reranker, **arguments)
+
+
+def test_hits_below_the_least_relevance_are_left_out(index, reranker):
+    searcher = Searcher(index, reranker, calibration=calibration())
+    every = searcher.search("path").hits
+    least = every[1].relevance
+    assert [hit.id for hit in searcher.search("path", min_relevance=least).hits] == [
+        hit.id for hit in every if hit.relevance >= least
+    ]
+    assert len(searcher.search("path", min_relevance=least, top_k=1).hits) == 1
+    assert searcher.search("path", min_relevance=1.0).hits == []
+
+
+def test_what_was_not_reranked_has_no_known_relevance(index, reranker):
+    searcher = Searcher(index, reranker, calibration=calibration())
+    response = searcher.search("path", min_relevance=0.0, budget_ms=1e-6)
+    assert not response.reranked
+    assert response.degraded
+    assert response.hits == []
+
+
+@pytest.mark.parametrize(
+    ("fitted", "options", "reason"),
+    [
+        (calibration(), {"min_relevance": 1.5}, "min_relevance=1.5 must be from 0 to 1"),
+        (calibration(), {"min_relevance": 0.5, "rerank": False}, "rerank=False; calibrate"),
+        (None, {"min_relevance": 0.5}, "the reranker has no calibration of this score"),
+    ],
+)
+def test_a_least_relevance_that_cannot_be_used_is_an_error(
+    index, reranker, fitted, options, reason
+):
+    searcher = Searcher(index, reranker, calibration=fitted)
+    with pytest.raises(InvalidInputError, match=reason):
+        searcher.search("path", **options)

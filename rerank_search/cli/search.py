@@ -45,6 +45,12 @@ def search(
     budget_ms: Annotated[
         int | None, typer.Option(min=1, help="Rerank only what fits into these milliseconds.")
     ] = None,
+    min_relevance: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Leave out what is less probably relevant; for calibrated models."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Search an index in two stages."""
@@ -67,6 +73,7 @@ def search(
             first_stage=first_stage,
             filter=allowed,
             budget_ms=budget_ms,
+            min_relevance=min_relevance,
         )
     if as_json:
         print_json(response)
