@@ -56,8 +56,15 @@ def can_fuse(network: Any, dtype: str) -> bool:
         and getattr(config, "position_embedding_type", "absolute") in (None, "absolute")
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and _is_plain(network)
         and (dtype == "float32" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
+
+
+def _is_plain(network: Any) -> bool:
+    """Whether its layers are what their weights say: an adapter's are not."""
+    layers = network.base_model.encoder.layer.modules()
+    return all(type(each) is torch.nn.Linear for each in layers if hasattr(each, "in_features"))
 
 
 def fuse(network: Any, dtype: str) -> None:
@@ -103,11 +110,14 @@ class _Fused:
     def __call__(
         self,
         input_ids: Tensor,
-        attention_mask: Tensor,
+        attention_mask: Tensor | None = None,
         token_type_ids: Tensor | None = None,
-        **_: Any,
+        **others: Any,
     ) -> Tensor:
-        """``attention_mask`` is 0 for padding."""
+        """``attention_mask`` is 0 for padding. Raises TypeError for other inputs of a BERT."""
+        for name in ("position_ids", "inputs_embeds"):
+            if others.get(name) is not None:
+                raise TypeError(f"{name} cannot be given to a model with fused layers")
         embedded: Tensor = self._embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
         count, _tokens, width = embedded.shape
         hidden = embedded.flatten(0, 1)
@@ -116,8 +126,10 @@ class _Fused:
             hidden = layer(hidden, count, mask)
         return hidden.view(count, -1, width)
 
-    def _added(self, attention_mask: Tensor) -> Tensor | None:
+    def _added(self, attention_mask: Tensor | None) -> Tensor | None:
         """What is added to scores, of shape (n, 1, 1, tokens); None where nothing is padding."""
+        if attention_mask is None:
+            return None
         padding = attention_mask == 0
         if not padding.any():
             return None

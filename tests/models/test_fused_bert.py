@@ -110,3 +110,22 @@ def test_token_types_are_read():
 )
 def test_what_it_does_not_know_is_left_alone(model, dtype):
     assert not can_fuse(model, dtype)
+
+
+def test_inputs_that_it_does_not_read_are_an_error_and_no_mask_is_no_padding():
+    plain = network("Bert")
+    fused = copy.deepcopy(plain)
+    fuse(fused, "float32")
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(input_ids=IDS[:1]).logits, plain(input_ids=IDS[:1]).logits)
+        with pytest.raises(TypeError, match="position_ids cannot be given"):
+            fused(input_ids=IDS, position_ids=torch.zeros_like(IDS))
+
+
+def test_layers_with_an_adapter_are_left_alone():
+    class Adapted(torch.nn.Linear):
+        """As a low-rank adapter wraps a layer: its output is not that of its weight."""
+
+    adapted = network("Bert")
+    adapted.bert.encoder.layer[1].output.dense = Adapted(64, 32)
+    assert not can_fuse(adapted, "float32")
