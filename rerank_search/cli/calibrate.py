@@ -43,6 +43,11 @@ def calibrate(
     as_json: Json = False,
 ) -> None:
     """Make a reranker's scores probabilities of relevance, fitted on judged collections."""
+    if index is not None and len(collections) > 1:
+        raise InvalidInputError(
+            f"--index has the documents of one collection, and {len(collections)} are given: "
+            "calibrate on one of them, or leave --index out"
+        )
     folder = output or _own_folder(model)
 
     from rerank_search.evaluation.experiment import CollectionSettings
@@ -83,8 +88,9 @@ def _own_folder(model: str) -> Path:
     folder = Path(model).expanduser()
     package = Path(rerank_search.__file__).resolve().parent
     if not folder.is_dir() or package in folder.resolve().parents:
+        problem = "is in the installed package" if folder.is_dir() else "is not a folder"
         raise InvalidInputError(
-            f"{model} is not a folder of yours, and nothing is written into the installed package "
-            "or the hub's cache: name a folder for the files with --output"
+            f"{model} {problem}, and the files lie beside a model of yours: if you did not "
+            "misspell it, name a folder for them with --output"
         )
     return folder

@@ -113,6 +113,7 @@ def calibrate(
         raise InvalidInputError(f"candidates={candidates} must be at least 1")
     settings = RerankerSettings(model=model) if isinstance(model, str) else model
     loaded = [_loaded(each) for each in collections]
+    _check_distinct(collections)
     queries: list[_Query] = []
     stages: set[tuple[str, tuple[str, ...]]] = set()  # first stages, with the engines there are
     second_stages = SecondStages(Settings().cache)
@@ -187,6 +188,34 @@ def _loaded(settings: CollectionSettings) -> Collection:
     return loaded
 
 
+def _check_distinct(collections: Sequence[CollectionSettings]) -> None:
+    """A query must not be fitted on in one place and held out in another."""
+    given = [(each.path and each.path.resolve(), each.split) for each in collections]
+    for path, split in given:
+        if given.count((path, split)) > 1:
+            raise InvalidInputError(
+                f"{path} is given twice, and its queries would be fitted on and held out at once: "
+                "give each collection once"
+            )
+
+
+def _check_documents(collection: Collection, index: Index, path: Path) -> None:
+    """Raise InvalidInputError for an index that lacks most of what was judged relevant."""
+    relevant = {
+        document
+        for grades in collection.qrels.values()
+        for document, grade in grades.items()
+        if grade >= collection.relevant_from
+    }
+    there = len(relevant.intersection(index.ids()))
+    if 2 * there < len(relevant):
+        raise InvalidInputError(
+            f"{path} has {there:,} of the {len(relevant):,} documents that are relevant in "
+            f"{collection.name}/{collection.split}, so that others would count as false: give the "
+            "index of this collection, or none"
+        )
+
+
 def _opened(
     collection: Collection,
     existing: Path | None,
@@ -194,7 +223,9 @@ def _opened(
     progress: Progress,
 ) -> Index:
     if existing is not None:
-        return open_existing_index(existing)[0]
+        index = open_existing_index(existing)[0]
+        _check_documents(collection, index, existing)
+        return index
     if collection.documents is None:
         raise InvalidInputError(f"{collection.name} has no documents to search: give an index")
     with progress(f"indexing {collection.name}", 0) as tick:
@@ -262,7 +293,10 @@ def _held_out(
     before, after, labels = [], [], []
     for fold in range(folds):
         out = dealt[fold::folds]
-        fitted = _fit([q for i, q in enumerate(dealt) if i % folds != fold], method, fusion)
+        rest = [query for i, query in enumerate(dealt) if i % folds != fold]
+        if len(set(_labels(rest).tolist())) < 2:
+            continue  # all that is relevant, or all that is not, is in this fold
+        fitted = _fit(rest, method, fusion)
         scores = fitted.scores(out)
         before.append(Fusion.probability(scores))
         after.append(fitted.curve.probability(scores))

@@ -71,7 +71,7 @@ def test_nothing_is_written_into_the_installed_package(run, small, bundled):
         (["model", "small", "--method", "beta"], 2, "beta"),
         (["model", "small", "--index", "indexes/notes", "--first-stage", "dense"], 2, "'dense'"),
         (["model", "small", "--index", "indexes/notes", "--queries", "1"], 2, "two are needed"),
-        (["no/where", "small"], 2, "--output"),
+        (["no/where", "small"], 2, "no/where is not a folder"),
         (["no/where", "small", "--output", "out"], 1, "no/where"),
         (["model"], 2, "Missing argument"),
     ],
@@ -81,3 +81,17 @@ def test_a_mistake_is_named(program, model, small, arguments, code, message):
     assert result.returncode == code, result.stderr
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_one_index_is_not_that_of_two_collections(run, model, small, folder):
+    shutil.copytree(small, folder / "other")
+    result = run("calibrate", "model", "small", "other", "--index", "indexes/notes")
+    assert "the documents of one collection, and 2 are given" in str(result.exception)
+
+
+def test_an_index_of_other_documents_is_refused(run, model, small, folder):
+    judged = folder / "small/qrels/dev.tsv"
+    judged.write_text("query-id\tcorpus-id\tscore\nq1\tx1\t1\nq2\tx2\t1\nq2\tjoin\t1\n")
+    result = run("calibrate", "model", "small", "--index", "indexes/notes")
+    assert "has 1 of the 3 documents that are relevant" in str(result.exception)
+    assert not FILES & {path.name for path in model.iterdir()}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.corpus_index import open_corpus_index
 from rerank_search.evaluation.experiment import CollectionSettings
 from rerank_search.evaluation.formats.beir import load_beir
+from rerank_search.evaluation.loading import by_hash
 from rerank_search.index import Index
 from rerank_search.reranking.calibration import Calibration
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
@@ -163,3 +165,27 @@ def test_few_queries_are_held_out_one_by_one(model: Path, tmp_path: Path) -> Non
     found = calibrate(str(model), [settings], index=WORDS_ONLY)
     assert found.calibration.held_out.folds == 2
     assert sum(each.documents for each in found.after) == 4
+
+
+def test_a_collection_that_is_given_twice_is_refused(model: Path, tmp_path: Path) -> None:
+    settings = write_collection(tmp_path / "few", "q1\td1\t1\nq2\td2\t1\n")
+    with pytest.raises(InvalidInputError, match="few is given twice"):
+        calibrate(str(model), [settings, settings], index=WORDS_ONLY)
+
+
+def test_a_fold_with_all_that_is_not_relevant_is_left_out(model: Path, tmp_path: Path) -> None:
+    """Of ten queries two have other candidates too, and these are dealt into one of five folds."""
+    settings = write_collection(tmp_path / "ten", "")
+    folder = tmp_path / "ten"
+    dealt = by_hash({f"q{i}": {} for i in range(10)})
+    texts = {f"d{query}": f"thing{query}" for query in dealt}
+    texts |= {f"x{query}": f"thing{query} again" for query in (dealt[0], dealt[5])}
+    for name, lines in (
+        ("corpus", [{"_id": id, "text": text} for id, text in texts.items()]),
+        ("queries", [{"_id": query, "text": f"thing{query}"} for query in dealt]),
+    ):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = "".join(f"{query}\td{query}\t1\n" for query in dealt)
+    (folder / "qrels/dev.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
+    found = calibrate(str(model), [settings], fusion=False, index=WORDS_ONLY)
+    assert found.calibration.fitted_on.documents == 12
