@@ -21,6 +21,7 @@ from rerank_search.errors import (
     PushError,
     RerankError,
     RerankSearchError,
+    RunLockedError,
     SearchIndexError,
     StorageFullError,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "PushError",
     "RerankError",
     "RerankSearchError",
+    "RunLockedError",
     "SearchIndexError",
     "SearchResponse",
     "Searcher",

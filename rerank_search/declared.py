@@ -64,7 +64,10 @@ def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     key = ".".join(str(part) for part in problem["loc"] if str(part) not in _members(model))
     if problem["type"] != "extra_forbidden":
-        return f"{key or 'the file'}: {problem['msg']} (it is {problem['input']!r})"
+        # A check of a whole table has said what it needs: its input is all of that table.
+        whole = isinstance(problem["input"], (Mapping, BaseModel))
+        shown = "" if whole else f" (it is {problem['input']!r})"
+        return f"{key or 'the file'}: {problem['msg'].removeprefix('Value error, ')}{shown}"
     return f"unknown key {key!r}{did_you_mean(str(problem['loc'][-1]), sorted(_keys(model)))}"
 
 

@@ -35,6 +35,10 @@ class RerankError(RerankSearchError):
     """The reranker failed, or returned scores that cannot be ranked."""
 
 
+class RunLockedError(RerankSearchError):
+    """Another process is training into the same output."""
+
+
 class SearchIndexError(RerankSearchError):
     """Base of the errors about an index on disk."""
 

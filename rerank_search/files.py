@@ -49,7 +49,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno in _READ_ONLY:
             raise IndexReadOnlyError(
                 f"{path} cannot be written ({error.strerror}): change the permissions of its "
-                "directory, or open the index with read_only=True."
+                "directory. To read an index, open it with read_only=True."
             ) from error
         if error.errno in _NO_PATH:
             raise InvalidInputError(

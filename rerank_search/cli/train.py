@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,8 +42,8 @@ def train(
     from rerank_search.training.trainer import fit, prepare
 
     prepared = prepare(recipe, overrides=_overrides(override), progress=progress)
-    for finding in prepared.findings:
-        note(str(finding))
+    for found in prepared.notes if prepared.leads else ():
+        note(found)
     if dry_run:
         from rerank_search.training.plan import plan
 
@@ -55,6 +55,8 @@ def train(
         return
     with _told():
         model = fit(prepared, progress=progress)
+    if not prepared.leads:
+        return
     if as_json:
         print_json({"model": model})
     else:
@@ -98,8 +100,16 @@ def _overrides(pairs: list[str]) -> dict[str, str]:
 
 
 def _print(planned: Plan) -> None:
+    import tomli_w
+
     from rerank_search.training.description import as_text
 
-    for key, value in planned.recipe.items():
-        typer.echo(f"{key} = {value}")
-    typer.echo(f"\n{as_text(planned.sets, planned.time)} in {planned.precision}")
+    typer.echo(tomli_w.dumps(_stated(planned.recipe)))
+    typer.echo(f"{as_text(planned.sets, planned.time)} in {planned.precision}")
+
+
+def _stated(table: Any) -> Any:
+    """The table without what is None, which TOML has no word for."""
+    if isinstance(table, dict):
+        return {key: _stated(value) for key, value in table.items() if value is not None}
+    return [_stated(value) for value in table] if isinstance(table, list) else table

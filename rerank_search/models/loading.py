@@ -1,9 +1,10 @@
-"""Loading a model without the libraries' own progress bars, which would end up in pipes."""
+"""Models of transformers: loaded without progress bars, which would end up in pipes; windows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -18,3 +19,16 @@ def quietly() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def positions(network: Any) -> int | None:
+    """How many tokens of a text have a place in a model of transformers; None where any number.
+
+    RoBERTa's places begin after that of the padding.
+    """
+    found = getattr(network.config, "max_position_embeddings", None)
+    if found is None or found <= 0:
+        return None
+    table = getattr(getattr(network.base_model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return int(found) if padding is None else int(found) - padding - 1

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, RerankError
-from rerank_search.models.loading import quietly
+from rerank_search.models.loading import positions, quietly
 from rerank_search.models.registry import fingerprint
 from rerank_search.reranking.base import Backend, Dtype
 from rerank_search.reranking.batching import halving, token_batches
@@ -233,6 +233,5 @@ def keep_last_layer_exact(name: str, network: Any, labels: int) -> None:
 
 
 def _window(model: CrossEncoder, max_length: int | None) -> int:
-    positions = getattr(model.config, "max_position_embeddings", None)
-    limits = [model.max_seq_length, positions, max_length]
+    limits = [model.max_seq_length, positions(model.model), max_length]
     return min(limit for limit in limits if limit is not None)

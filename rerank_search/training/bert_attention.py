@@ -23,7 +23,9 @@ def can_simplify(network: Any) -> bool:
     return (
         type(network).__name__ in CLASSIFIERS
         and network.device.type == "cpu"
+        and network.config._attn_implementation in ("sdpa", "eager")  # the masks that are known
         and not getattr(network.config, "is_decoder", False)
+        and not network.config.output_hidden_states
     )
 
 

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from sentence_transformers.cross_encoder import CrossEncoderTrainer
+from transformers import TrainerState
 from transformers.trainer_utils import rotate_checkpoints
 
-from rerank_search.errors import InvalidInputError
+from rerank_search.errors import InvalidInputError, RunLockedError
 from rerank_search.files import atomic_write_json, disk_errors
 
 _WHOLE = "whole.json"
-"""Written into a checkpoint last, with the sizes of its files."""
+"""Written into a checkpoint last: the sizes of its files, and the seconds of training so far."""
 
+_STATE = "trainer_state.json"
 _RECIPE = "recipe.json"
+_ENDED = "ended.json"
+_LOCK = "lock"
 
 
 class CheckpointedTrainer(CrossEncoderTrainer):
@@ -29,6 +36,37 @@ class CheckpointedTrainer(CrossEncoderTrainer):
 
     Only then are older ones removed, so that there is always one to go on from.
     """
+
+    _seconds = 0.0
+    """Of training until ``_since``."""
+    _since: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """What training took, in all sessions."""
+        return self._seconds + (0.0 if self._since is None else time.monotonic() - self._since)
+
+    def run(self, folder: Path, checkpoint: Path | None) -> None:
+        """Train to the end, from ``checkpoint`` where there is one; at once where it is the end.
+
+        The model is then the best one by the measure that decides, or the last one.
+        """
+        if checkpoint is not None:
+            self._seconds = float(_read(checkpoint / _WHOLE)["seconds"])
+            _move_best(folder, checkpoint)
+            ended = _read(folder / _ENDED)
+            if ended.get("checkpoint") == checkpoint.name:
+                self._seconds = float(ended["seconds"])
+                self.state = TrainerState.load_from_json(str(checkpoint / _STATE))
+                self._load_from_checkpoint(self.state.best_model_checkpoint or str(checkpoint))
+                return
+        self._since = time.monotonic()
+        self.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        self._seconds, self._since = self.seconds, None
+        if self.args.should_save:
+            last = f"checkpoint-{self.state.global_step}"
+            ended = {"checkpoint": last, "seconds": round(self._seconds, 1)}
+            atomic_write_json(folder / _ENDED, ended)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         limit = self.args.save_total_limit
@@ -39,10 +77,12 @@ class CheckpointedTrainer(CrossEncoderTrainer):
                 super()._save_checkpoint(model, trial)
         finally:
             self.args.save_total_limit = limit
+        self.accelerator.wait_for_everyone()  # each process writes its random state
         if not self.args.should_save:
             return
         checkpoint = folder / f"checkpoint-{self.state.global_step}"
-        atomic_write_json(checkpoint / _WHOLE, _sizes(checkpoint))
+        whole = {"sizes": _sizes(checkpoint), "seconds": round(self.seconds, 1)}
+        atomic_write_json(checkpoint / _WHOLE, whole)
         rotate_checkpoints(
             output_dir=str(folder),
             save_total_limit=limit,
@@ -67,30 +107,53 @@ def saving(path: Path) -> Iterator[None]:
             raise
 
 
-def claim(folder: Path, recipe: Any) -> None:
-    """Make the folder of checkpoints this recipe's.
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Hold the folder of checkpoints, which is made, for this process alone.
 
-    Raises InvalidInputError where it has checkpoints of another recipe: going on from them would
-    give a model that neither of the two describes.
+    The system takes the lock from a process that was killed. Raises RunLockedError.
     """
+    lock = FileLock(folder / _LOCK)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunLockedError(
+                f"another process is training into {folder}: wait for it, or give the recipe "
+                "another output"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def claim(folder: Path, made_with: Mapping[str, Any]) -> None:
+    """Make the folder of checkpoints those of a run of this recipe, on these data and this base.
+
+    Paths count by where they lie from the folder. Raises InvalidInputError where there are
+    checkpoints of another run: going on from them would give a model that neither describes.
+    """
     path = folder / _RECIPE
-    if any(folder.glob("checkpoint-*")) and path.exists():
-        before = json.loads(path.read_bytes())
-        changed = [key for key in recipe if before.get(key) != recipe[key]]
+    ours = _portable(made_with, folder)
+    if any(_checkpoints(folder)) and path.exists():
+        before = _read(path)
+        changed = [key for key in ours if before.get(key) != ours[key]]
         if changed:
             raise InvalidInputError(
-                f"{folder} has checkpoints of another recipe (it differs in {', '.join(changed)}): "
+                f"{folder} has checkpoints of another run (it differs in {', '.join(changed)}): "
                 "remove that folder to train anew, or give the recipe another output"
             )
-    atomic_write_json(path, recipe)
+    else:
+        (folder / _ENDED).unlink(missing_ok=True)
+    atomic_write_json(path, ours)
 
 
 def last_whole(folder: Path) -> Path | None:
     """The newest checkpoint that is whole; what is not is removed."""
     whole: list[tuple[int, Path]] = []
-    for checkpoint in folder.glob("checkpoint-*"):
+    for checkpoint in list(_checkpoints(folder)):
         if _is_whole(checkpoint):
             whole.append((int(checkpoint.name.rpartition("-")[2]), checkpoint))
         else:
@@ -98,17 +161,57 @@ def last_whole(folder: Path) -> Path | None:
     return max(whole)[1] if whole else None
 
 
+def _checkpoints(folder: Path) -> Iterator[Path]:
+    for path in folder.glob("checkpoint-*"):
+        if path.is_dir() and path.name.rpartition("-")[2].isdecimal():
+            yield path
+
+
 def _is_whole(checkpoint: Path) -> bool:
-    try:
-        sizes = json.loads((checkpoint / _WHOLE).read_bytes())
-    except (OSError, ValueError):
-        return False
-    return bool(sizes == _sizes(checkpoint))
+    return bool(_read(checkpoint / _STATE)) and (
+        _read(checkpoint / _WHOLE).get("sizes") == _sizes(checkpoint)
+    )
 
 
 def _sizes(checkpoint: Path) -> dict[str, int]:
     return {
         path.relative_to(checkpoint).as_posix(): path.stat().st_size
         for path in sorted(checkpoint.rglob("*"))
-        if path.is_file() and path.name != _WHOLE
+        if path.is_file() and path.name not in (_WHOLE, _STATE)
     }
+
+
+def _move_best(folder: Path, checkpoint: Path) -> None:
+    """Name the best checkpoint where it lies now: runs are moved with their recipes."""
+    state = _read(checkpoint / _STATE)
+    best = state.get("best_model_checkpoint")
+    if not best:
+        return
+    here = folder / Path(best).name
+    if not _is_whole(here):
+        raise InvalidInputError(
+            f"{here}, the best checkpoint of this run, is gone or damaged: remove {folder} to "
+            "train anew"
+        )
+    if best != str(here):
+        atomic_write_json(checkpoint / _STATE, state | {"best_model_checkpoint": str(here)})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; an empty one where there is none, or a damaged one."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _portable(value: Any, folder: Path) -> Any:
+    """The value as JSON has it, with paths as they are found from ``folder``."""
+    if isinstance(value, Mapping):
+        return {str(key): _portable(each, folder) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_portable(each, folder) for each in value]
+    if isinstance(value, Path) or (isinstance(value, str) and Path(value).is_absolute()):
+        return Path(os.path.relpath(value, folder)).as_posix()
+    return value

@@ -68,9 +68,9 @@ def without_leaks(
         else:
             pairs |= _labelled(evaluation)
     in_pairs = {text for pair in pairs for text in pair}
-    done = "removed" if policy == "remove" else "left in"
-    of_queries = Tally(f"training queries that the evaluation has too, {done}")
-    of_pairs = Tally(f"training pairs that the evaluation has too, {done}")
+    done = {"remove": ", removed", "allow": ", left in", "refuse": ""}[policy]
+    of_queries = Tally(f"training queries that the evaluation has too{done}")
+    of_pairs = Tally(f"training pairs that the evaluation has too{done}")
     kept = []
     for each in sets:
         groups: list[Group] = []
@@ -93,7 +93,15 @@ def without_leaks(
             f"{'; '.join(map(str, found))}: the figures would flatter the model; set "
             'leaks to "remove", or to "allow" to go on all the same'
         )
-    return (kept if policy == "remove" else list(sets)), found
+    if policy != "remove":
+        return list(sets), found
+    for each, left in zip(sets, kept, strict=True):
+        if each.groups and not any(group.documents for group in left.groups):
+            raise InvalidInputError(
+                f"{each} has nothing that the evaluation does not have too "
+                f"({'; '.join(map(str, found))}): take another split, or remove the source"
+            )
+    return kept, found
 
 
 def _without(group: Group, places: set[int]) -> Group:
@@ -121,9 +129,10 @@ def _check_range(training_set: TrainingSet, loss: LossName) -> None:
     )
     interval = f"up to {high:g}" if math.isinf(low) else f"in [{low:g}, {high:g}]"
     others = ", ".join(sorted(UNBOUNDED - {loss}))
+    mend = _label_map(labels) if training_set.as_in_file else ""
     raise InvalidInputError(
         f"{training_set}: the labels go from {min(labels):g} to {max(labels):g} (first outside: "
-        f"{first}), and {loss} needs labels {interval}: {_label_map(labels)}take a loss whose "
+        f"{first}), and {loss} needs labels {interval}: {mend}take a loss whose "
         f"labels may be any numbers ({others})"
     )
 
@@ -139,7 +148,7 @@ def _label_map(labels: set[float]) -> str:
         for label in sorted(map(float, labels))
     ]
     shown = ", ".join(f"{key} = {round(value, 3)}" for key, value in entries)
-    return f"set label_map = {{{shown}}} in a source of pairs, or "
+    return f"set label_map = {{{shown}}} in its source, or "
 
 
 def _check_classes(sets: Sequence[TrainingSet], loss: LossName) -> None:

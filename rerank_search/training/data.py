@@ -7,7 +7,7 @@ import math
 import random
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -49,7 +49,8 @@ class Group:
 class TrainingSet:
     """What one source gives. ``findings`` are what a reader should know of the data.
 
-    ``made_up`` is how many of the groups have a made-up query; these come last.
+    ``made_up`` is how many of the groups have a made-up query; these come last. ``as_in_file``
+    says that the labels are those that pairs have in their file, which a ``label_map`` can change.
     """
 
     name: str
@@ -58,6 +59,7 @@ class TrainingSet:
     groups: Sequence[Group]
     findings: Sequence[Finding] = ()
     made_up: int = 0
+    as_in_file: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}/{self.split}"
@@ -87,7 +89,8 @@ def load_pairs_set(source: Source, seed: int) -> TrainingSet:
         )
         for query, places in members.items()
     ]
-    return _training_set(source, file, groups, seed)
+    training_set = _training_set(source, file, groups, seed)
+    return replace(training_set, as_in_file=not source.label_map)
 
 
 def load_samples_set(source: Source, seed: int) -> TrainingSet:

@@ -185,7 +185,7 @@ def _lines(each: SetDescription) -> list[str]:
             f"{tokens.p90:,}, 99% up to {tokens.p99:,}, all up to {tokens.most:,}; "
             f"{tokens.cut:.1%} are cut at {tokens.max_length:,}"
         )
-    return [*lines, *(f"  note: {finding}" for finding in each.findings)]
+    return lines
 
 
 def _shown(spread: Spread, form: str) -> str:

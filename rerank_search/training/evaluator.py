@@ -50,6 +50,7 @@ class WatchedSamples:
         chosen = set(by_hash(collection.qrels)[: settings.queries])
         self._lists: dict[str, list[str]] = {}
         self.pairs: list[Pair] = []
+        apart = 0
         for sample in collection.samples():
             query = str(sample.line)
             if query not in chosen:
@@ -59,6 +60,14 @@ class WatchedSamples:
             )
             self._lists[query] = list(map(document_id, texts))
             self.pairs += [(sample.query, text) for text in texts]
+            relevant = set(sample.positive)
+            apart += 0 < sum(text in relevant for text in texts) < len(texts)
+        if not apart:
+            raise InvalidInputError(
+                f"the evaluation set {collection.name} cannot tell models apart: no sample has "
+                "both a relevant text and another one to rank; add documents, or set protocol to "
+                "all_positives"
+            )
         self._scorer = Scorer(collection.qrels, measures)
 
     def values(self, scores: Sequence[float]) -> dict[str, float]:
@@ -81,6 +90,12 @@ class WatchedPairs:
         chosen = [places[key] for key in by_hash(places)[: PAIRS_PER_QUERY * settings.queries]]
         self.pairs = [labelled.pairs[place] for place in chosen]
         self._labels = [labelled.labels[place] for place in chosen]
+        if len(set(self._labels)) < 2:
+            raise InvalidInputError(
+                f"the evaluation set {labelled.name} cannot tell models apart: the "
+                f"{len(chosen):,} pairs that are watched all have the label {self._labels[0]:g}; "
+                "add others, or raise evaluation.queries"
+            )
 
     def values(self, scores: Sequence[float]) -> dict[str, float]:
         """average_precision, f1, accuracy and what goes with them."""
@@ -92,7 +107,7 @@ class HarnessEvaluator(BaseEvaluator):
     """Scores the sets of ``[evaluation]``; the measure of the first one is the primary metric.
 
     Metrics are called "SET_MEASURE". Raises InvalidInputError for a measure that the first set
-    doesn't have.
+    doesn't have, and for a set on which all models are alike.
     """
 
     def __init__(
@@ -104,9 +119,7 @@ class HarnessEvaluator(BaseEvaluator):
         super().__init__()  # type: ignore[no-untyped-call]
         self._precision = precision
         self._sets = {name: _watched(loaded, settings) for name, loaded in sets.items()}
-        first, loaded = next(iter(sets.items()))
-        measure = _measure(settings, loaded)
-        self.primary_metric = f"{first}_{measure}"
+        self.primary_metric = primary_metric(settings)
 
     def __call__(
         self, model: Any, output_path: str | None = None, epoch: Any = -1, steps: int = -1
@@ -135,25 +148,21 @@ class HarnessEvaluator(BaseEvaluator):
         return found
 
 
+def primary_metric(settings: Evaluation) -> str:
+    """The metric that decides which checkpoint is the best, as the metrics spell it."""
+    first, measure = settings.sets[0], settings.measure
+    of_pairs = first.pairs is not None
+    if of_pairs != (measure in PAIR_MEASURES):
+        what, known = ("pairs", PAIR_MEASURES) if of_pairs else ("samples", ALSO)
+        raise InvalidInputError(
+            f"evaluation.measure is {measure!r}, and the first set has {what}: choose one of "
+            f"{', '.join(known)}"
+        )
+    return f"{first.name}_{measure if of_pairs else canonical([measure])[0]}"
+
+
 def _watched(loaded: Collection | LabelledPairs, settings: Evaluation) -> Watched:
     if isinstance(loaded, LabelledPairs):
         return WatchedPairs(loaded, settings)
     decisive = [] if settings.measure in PAIR_MEASURES else [settings.measure]
     return WatchedSamples(loaded, settings, canonical([*decisive, *ALSO]))
-
-
-def _measure(settings: Evaluation, first: Collection | LabelledPairs) -> str:
-    """The name of the measure that decides, as the metrics spell it."""
-    if not isinstance(first, LabelledPairs):
-        if settings.measure in PAIR_MEASURES:
-            raise InvalidInputError(
-                f"evaluation.measure is {settings.measure!r}, which is for pairs, and the first "
-                "set has samples: choose nDCG@10, MAP or MRR@10"
-            )
-        return canonical([settings.measure])[0]
-    if settings.measure not in PAIR_MEASURES:
-        raise InvalidInputError(
-            f"evaluation.measure is {settings.measure!r}, and the first set has pairs: choose "
-            f"one of {', '.join(PAIR_MEASURES)}"
-        )
-    return settings.measure

@@ -52,7 +52,12 @@ def build_loss(settings: Loss, model: CrossEncoder, labels: Sequence[float]) -> 
     if settings.pos_weight is not None:
         weight = balance(labels) if settings.pos_weight == "balanced" else settings.pos_weight
         options["pos_weight"] = torch.tensor(weight, device=model.device)
-    loss: nn.Module = kind(model, **options)
+    try:
+        loss: nn.Module = kind(model, **options)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InvalidInputError(
+            f"loss.options cannot be used: {name} with {options}: {error}"
+        ) from None
     return loss
 
 

@@ -18,11 +18,9 @@ from rerank_search import __version__
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.candidates import QUERIES_AT_ONCE
 from rerank_search.evaluation.collection import Collection, Finding
-from rerank_search.evaluation.experiment import RerankerSettings
 from rerank_search.evaluation.formats.beir import load_beir
 from rerank_search.evaluation.formats.lines import Tally, findings
 from rerank_search.evaluation.progress import Progress, quiet
-from rerank_search.evaluation.second_stages import SecondStages, identity
 from rerank_search.files import atomic_file, disk_errors
 from rerank_search.searcher import passage
 from rerank_search.training.collection import (
@@ -36,12 +34,10 @@ from rerank_search.training.collection import (
 )
 from rerank_search.training.data import Group, TrainingSet, letters_and_digits
 from rerank_search.training.recipe import Negatives, SoftLabels, Source
+from rerank_search.training.teachers import Rerankers, with_logits
 from rerank_search.types import Hit
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
-
-DECIMALS = 4
-"""Of soft labels, so that the same settings give the same file."""
 
 
 def mined_set(
@@ -71,7 +67,9 @@ def mined_set(
     ModelNotFoundError before anything is computed, StorageFullError, and what indexes and
     rerankers raise.
     """
-    with closing(_Rerankers(negatives, soft_labels, device, cache)) as rerankers:
+    named = [] if negatives.false_negatives is None else [negatives.false_negatives.reranker]
+    named += [] if soft_labels is None else [each.reranker for each in soft_labels.rerankers]
+    with closing(Rerankers(named, device, cache)) as rerankers:
         collection = load_beir(source.path, source.split)
         made_with = _made_with(collection, source, negatives, soft_labels, seed)
         made_with["rerankers"] = rerankers.fingerprints
@@ -172,35 +170,6 @@ def _write(file: Path, mined: _Mined) -> None:
         lines.write(_Head(settings=mined.settings).model_dump_json() + "\n")
         for line in mined.lines:
             lines.write(line.model_dump_json(exclude_none=True) + "\n")
-
-
-class _Rerankers:
-    """The filter of false negatives and the teachers, by name; loaded when they are needed."""
-
-    def __init__(
-        self,
-        negatives: Negatives,
-        soft_labels: SoftLabels | None,
-        device: str | None,
-        cache: Path,
-    ) -> None:
-        """Raises ModelNotFoundError for one that is missing."""
-        named = [] if negatives.false_negatives is None else [negatives.false_negatives.reranker]
-        named += [] if soft_labels is None else [each.reranker for each in soft_labels.rerankers]
-        self._declared = {
-            model: RerankerSettings(model=model, name="reranker", fusion=False, device=device)
-            for model in named
-        }
-        self.fingerprints = [identity(self._declared[model])[0] for model in named]
-        self._stages = SecondStages(cache)
-
-    def logits(self, model: str, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Raw logits of (query, text) pairs."""
-        scores = self._stages.get(self._declared[model]).cache.scored(pairs)
-        return [float(value) for value in scores.values]
-
-    def close(self) -> None:
-        self._stages.close()
 
 
 def _mined(
@@ -314,7 +283,7 @@ class _Miner:
         corpus: Corpus,
         negatives: Negatives,
         soft_labels: SoftLabels | None,
-        rerankers: _Rerankers,
+        rerankers: Rerankers,
         seed: str,
     ) -> None:
         self.corpus = corpus
@@ -513,11 +482,8 @@ class _Miner:
             ]
             for group, hits in zip(groups, scored, strict=True)
         ]
-        pairs = [pair for group in groups for pair in group.pairs]
-        for teacher in soft.rerankers:
-            logits = iter(self._rerankers.logits(teacher.reranker, pairs))
-            labels = [[label + teacher.weight * next(logits) for label in one] for one in labels]
-        return [[round(label, DECIMALS) for label in of_group] for of_group in labels]
+        pairs = [group.pairs for group in groups]
+        return with_logits(labels, pairs, soft.rerankers, self._rerankers)
 
 
 def _candidates(hits: Sequence[Hit]) -> list[_Candidate]:

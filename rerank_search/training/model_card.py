@@ -195,8 +195,16 @@ def _results(card: CardFacts) -> str:
     return (
         f"Measured after training with the evaluation of rerank-search.\n\n{_list(meanings)}\n\n"
         f"{_table([*columns, f'{card.confidence:.0%} interval'], rows, left=3)}\n\n"
-        "First stage: the candidates before reranking. Intervals are bootstrapped over queries."
+        f"Intervals are bootstrapped over {_of_what(card.results)}."
     )
+
+
+def _of_what(results: Sequence[Result]) -> str:
+    protocols = {row.protocol for row in results}
+    if protocols == {"pairs"}:
+        return "pairs"
+    queries = "queries; first stage: the candidates before reranking"
+    return f"pairs and {queries}" if "pairs" in protocols else queries
 
 
 def _run(card: CardFacts) -> str:

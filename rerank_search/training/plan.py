@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import random
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from rerank_search.evaluation.collection import Finding
+from rerank_search.training.arguments import passes_of
 from rerank_search.training.data import rows
 from rerank_search.training.description import Estimate, SetDescription, describe, estimate
-from rerank_search.training.model import Precision, best_precision
-from rerank_search.training.trainer import Prepared, load_base
-
-if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder
+from rerank_search.training.model import Precision
+from rerank_search.training.trainer import Prepared
 
 SECONDS = 2.0
 """How long steps are taken for the estimate."""
-
-_BATCH = 8
-"""Rows of a batch where the recipe doesn't say: the trainer's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,40 +27,39 @@ class Plan:
 
     recipe: dict[str, Any]
     sets: Sequence[SetDescription]
-    findings: Sequence[Finding]
+    findings: Sequence[str]
     precision: Precision
     time: Estimate
 
 
 def plan(prepared: Prepared) -> Plan:
     """Describe a run without training it; some steps are taken and thrown away for their time."""
-    recipe = prepared.recipe
-    model = load_base(recipe)
-    precision = best_precision(model.device) if recipe.precision == "auto" else recipe.precision
+    recipe, arguments, model = prepared.recipe, prepared.arguments, prepared.base.model
     descriptions = describe(
         prepared.sets, recipe.loss, tokenizer=model.tokenizer, max_length=recipe.max_length
     )
-    rows_in_all = sum(len(rows(each, recipe.loss.name)["query"]) for each in prepared.sets)
-    batch = recipe.arguments.get("per_device_train_batch_size", _BATCH)
-    pairs = max(1, round(batch * sum(each.scored for each in descriptions) / rows_in_all))
-    steps = recipe.arguments.get("max_steps", -1)
-    epochs = recipe.arguments.get("num_train_epochs", 1)
-    passes = steps * batch / rows_in_all if steps > 0 else epochs
+    count = sum(len(rows(each, recipe.loss.name)["query"]) for each in prepared.sets)
+    scored = sum(each.scored for each in descriptions)
+    batch = max(1, round(arguments.train_batch_size * scored / count))
     return Plan(
         recipe=recipe.model_dump(mode="json"),
         sets=descriptions,
-        findings=prepared.findings,
-        precision=precision,
+        findings=prepared.notes,
+        precision=prepared.precision,
         time=estimate(
-            descriptions, passes, lambda: _time_of_a_token(prepared, model, precision, pairs)
+            descriptions,
+            passes_of(arguments, count),
+            lambda: _time_of_a_token(prepared, batch) / arguments.world_size,
         ),
     )
 
 
-def _time_of_a_token(
-    prepared: Prepared, model: CrossEncoder, precision: Precision, batch: int
-) -> float:
-    """Seconds for each token that is not padding: forward, backward and the optimizer's step."""
+def _time_of_a_token(prepared: Prepared, batch: int) -> float:
+    """Seconds for each token that is not padding: forward, backward and the optimizer's step.
+
+    The median of the steps: on a machine with other work some take many times as long.
+    """
+    model, precision = prepared.base.model, prepared.precision
     everything = [
         (group.query, document)
         for each in prepared.sets
@@ -76,8 +70,9 @@ def _time_of_a_token(
     trained = [weights for weights in model.parameters() if weights.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=0.0, fused=True)
     model.train()
-    taken, steps, tokens = 0.0, 0, 0
-    while taken < SECONDS or steps < 2:
+    times: list[float] = []
+    since = time.perf_counter()
+    while time.perf_counter() - since < SECONDS or len(times) < 4:
         pairs = rng.sample(everything, min(batch, len(everything)))
         started = time.perf_counter()
         features = model.preprocess(pairs)
@@ -91,8 +86,8 @@ def _time_of_a_token(
         scores.float().sum().backward()
         optimizer.step()
         optimizer.zero_grad()
-        steps += 1
-        if steps > 1:  # the first one allocates
-            taken += time.perf_counter() - started
-            tokens += int(features["attention_mask"].sum())
-    return taken / tokens
+        tokens = int(features["attention_mask"].sum())
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)
+        times.append((time.perf_counter() - started) / tokens)
+    return statistics.median(times[1:])  # the first one allocates

@@ -14,67 +14,81 @@ from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import Experiment, RerankerSettings
 from rerank_search.evaluation.progress import Progress
 from rerank_search.evaluation.report.schema import Report, SystemReport
+from rerank_search.files import fsync_directory
+from rerank_search.training.base import WINDOW, base_directory, is_reranker
 from rerank_search.training.calibration import PLOT_FILE, Calibrated, calibrate
 from rerank_search.training.checkpoints import saving
 from rerank_search.training.model_card import CardFacts, Result, write_card
 from rerank_search.training.plots import training_plots
 from rerank_search.training.recipe import Recipe
-from rerank_search.training.trainer import (
-    WEIGHTS,
-    Prepared,
-    base_directory,
-    beside,
-    calibration_collections,
-    is_reranker,
-)
+from rerank_search.training.trainer import WEIGHTS, Prepared, beside, calibration_collections
 
 if TYPE_CHECKING:
+    from rerank_search.training.checkpoints import CheckpointedTrainer
     from rerank_search.training.model import Precision
 
 UNTUNED = "untuned"
 """What the base model is called in reports."""
 
-_WINDOW = 512
-"""Tokens of a pair that the finished model reads, whatever it was trained on."""
 
-
-def publish(
-    prepared: Prepared, trainer: Any, precision: Precision, seconds: float, progress: Progress
-) -> None:
+def publish(prepared: Prepared, trainer: CheckpointedTrainer, progress: Progress) -> None:
     """Write the model beside its place, then swap it in, so that no half model is ever seen.
 
-    ``seconds`` is what training took. Raises StorageFullError and what the evaluation raises.
+    Raises StorageFullError and what the evaluation raises.
     """
-    recipe, model = prepared.recipe, trainer.model
-    directory = recipe.output.with_name(recipe.output.name + ".tmp")
+    recipe = prepared.recipe
+    staged = recipe.output.with_name(recipe.output.name + ".tmp")
     with saving(recipe.output):
-        shutil.rmtree(directory, ignore_errors=True)
-        model.max_seq_length = min(_WINDOW, model.config.max_position_embeddings)
-        model.save_pretrained(str(directory), create_model_card=False)
-        if recipe.weights == "float16":
-            _halve(directory / WEIGHTS)
-        # save_pretrained makes the weights their owner's alone, whatever the umask says.
-        (directory / WEIGHTS).chmod((directory / "config.json").stat().st_mode)
-        calibrated = _calibrated(recipe, directory, precision, progress)
-        if calibrated is not None:
-            calibrated.save(directory)
-        report = _report(prepared, directory, precision, progress)
-        facts = CardFacts(
-            recipe=recipe,
-            sets=prepared.sets,
-            passes=trainer.state.epoch or 0.0,
-            seconds=seconds,
-            precision=precision,
-            hardware=_hardware(model.device),
-            results=list(_results(report)) if report is not None else (),
-            confidence=report.statistics.confidence if report is not None else 0.95,
-            findings=prepared.findings,
-            plots=training_plots(trainer.state.log_history, directory),
-            calibration="" if calibrated is None else _in_words(calibrated),
-        )
-        write_card(directory, model, facts)
-        shutil.rmtree(recipe.output, ignore_errors=True)
-        directory.rename(recipe.output)
+        shutil.rmtree(staged, ignore_errors=True)
+        try:
+            _write(prepared, trainer, staged, progress)
+            _swap(staged, recipe.output)
+        except Exception:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+    # Nothing is computed again: the report names the model where it lies now.
+    _report(prepared, recipe.output, progress)
+
+
+def _write(
+    prepared: Prepared, trainer: CheckpointedTrainer, directory: Path, progress: Progress
+) -> None:
+    recipe, model = prepared.recipe, prepared.base.model
+    model.max_seq_length = prepared.base.reads(max(WINDOW, recipe.max_length))
+    model.save_pretrained(str(directory), create_model_card=False)
+    if recipe.weights == "float16":
+        _halve(directory / WEIGHTS)
+    # save_pretrained makes the weights their owner's alone, whatever the umask says.
+    (directory / WEIGHTS).chmod((directory / "config.json").stat().st_mode)
+    calibrated = _calibrated(recipe, directory, prepared.precision, progress)
+    if calibrated is not None:
+        calibrated.save(directory)
+    report = _report(prepared, directory, progress)
+    facts = CardFacts(
+        recipe=recipe,
+        sets=prepared.sets,
+        passes=trainer.state.epoch or 0.0,
+        seconds=trainer.seconds,
+        precision=prepared.precision,
+        hardware=_hardware(model.device),
+        results=list(_results(report)) if report is not None else (),
+        confidence=report.statistics.confidence if report is not None else 0.95,
+        findings=prepared.findings,
+        plots=training_plots(trainer.state.log_history, directory),
+        calibration="" if calibrated is None else _in_words(calibrated),
+    )
+    write_card(directory, model, facts)
+
+
+def _swap(staged: Path, output: Path) -> None:
+    """Put the new model into its place; the old one is removed once it is there."""
+    old = output.with_name(output.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if output.exists():
+        output.rename(old)
+    staged.rename(output)
+    fsync_directory(output.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _calibrated(
@@ -111,9 +125,7 @@ def _in_words(calibrated: Calibrated) -> str:
     )
 
 
-def _report(
-    prepared: Prepared, directory: Path, precision: Precision, progress: Progress
-) -> Report | None:
+def _report(prepared: Prepared, directory: Path, progress: Progress) -> Report | None:
     """The harness's report of the trained model and of its base, on all of each set."""
     recipe = prepared.recipe
     if recipe.evaluation is None:
@@ -127,7 +139,7 @@ def _report(
         name=recipe.name,
         collections=list(prepared.measured),
         rerankers=[
-            RerankerSettings(model=str(model), name=name, dtype=precision, fusion=False)
+            RerankerSettings(model=str(model), name=name, dtype=prepared.precision, fusion=False)
             for name, model in names.items()
         ],
         index=IndexSettings(encoder=False),
@@ -148,8 +160,11 @@ def _results(report: Report) -> Iterator[Result]:
             continue
         base = untuned.get(pairs.collection)
         for measure, value in pairs.values.items():
+            if measure.endswith("threshold"):
+                continue  # where the model was cut, not how good it is
+            low, high = pairs.intervals.get(measure, (None, None))
             before = None if base is None else base.values[measure]
-            yield Result(pairs.collection, "pairs", measure, value, base=before)
+            yield Result(pairs.collection, "pairs", measure, value, low, high, base=before)
 
 
 def _of_system(system: SystemReport, base: SystemReport | None) -> Iterator[Result]:

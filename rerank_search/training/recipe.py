@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -11,6 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from rerank_search.declared import did_you_mean, read_toml, toml_value, validated
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.experiment import checked_name
+from rerank_search.models.registry import BUNDLED_RERANKERS
+from rerank_search.training.arguments import check_arguments, is_argument, known_arguments
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -45,7 +46,7 @@ _Name = Annotated[str, AfterValidator(checked_name)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Source(_Table):
@@ -264,9 +265,9 @@ class Recipe(_Table):
     student: Student | None = None
     """Train a smaller model instead, which has the base's tokenizer and its embeddings' gist."""
     output: Path
-    seed: int = 42
+    seed: int = Field(default=42, ge=0, lt=2**32, strict=True)
     max_length: int = Field(default=512, ge=8, le=8192)
-    """Tokens of a pair, while training."""
+    """Tokens of a pair, while training; as many as the base reads where that is fewer."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the activations; "auto" is bfloat16 where the hardware has units for it."""
     weights: Literal["float32", "float16"] = "float32"
@@ -301,7 +302,7 @@ class Recipe(_Table):
 
 
 def load_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
-    """Read a recipe; paths in it are relative to its folder.
+    """Read a recipe; paths in it, and models that are folders, are relative to its folder.
 
     ``overrides`` replace values by dotted key (``{"arguments.learning_rate": "3e-5"}``; ``lr``
     and the names of arguments may stand alone) and are read as TOML values. Raises
@@ -311,8 +312,8 @@ def load_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
     for key, value in (overrides or {}).items():
         _override(data, _full(key), value)
     recipe = validated(Recipe, data, path)
-    _check_arguments(path, recipe.arguments)
-    return _located(recipe, path.parent)
+    check_arguments(path, recipe.arguments)
+    return _located(recipe, path.parent.resolve())
 
 
 _SHORT = {
@@ -327,70 +328,56 @@ def _full(key: str) -> str:
     key = _SHORT.get(key, key)
     if "." in key or key in Recipe.model_fields:
         return key
-    return f"arguments.{key}" if key in _known_arguments() else key
+    if is_argument(key):
+        return f"arguments.{key}"
+    known = [*Recipe.model_fields, *_SHORT, *known_arguments()]
+    raise InvalidInputError(f"unknown key {key!r}{did_you_mean(key, known)}")
 
 
-def _override(data: dict[str, Any], key: str, value: str) -> None:
+def _override(data: Any, key: str, value: str) -> None:
     *tables, last = key.split(".")
     if tables and isinstance(data.get("loss"), str):
         data["loss"] = {"name": data["loss"]}
     for table in tables:
-        data = data.setdefault(table, {})
-        if not isinstance(data, dict):
-            raise InvalidInputError(f"{key!r} can't be set: {table!r} is not a table of the recipe")
+        data = _entry(data, table, key)
+    if not isinstance(data, dict):
+        raise InvalidInputError(f"{key!r} can't be set: {last!r} would be no key of a table")
     data[last] = toml_value(value)
 
 
-def _known_arguments() -> list[str]:
-    import dataclasses
-
-    from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
-
-    return [field.name for field in dataclasses.fields(CrossEncoderTrainingArguments)]
-
-
-def _check_arguments(path: Path, arguments: dict[str, Any]) -> None:
-    if not arguments:
-        return
-    known = _known_arguments()
-    for name in arguments:
-        if name not in known:
-            raise InvalidInputError(
-                f"{path}: unknown key 'arguments.{name}'{did_you_mean(name, known)}"
-            )
+def _entry(data: Any, table: str, key: str) -> Any:
+    """The table of that name, made if there is none; of a list the entry of that number."""
+    if isinstance(data, dict):
+        data = data.setdefault(table, {})
+    elif table.isdecimal() and int(table) < len(data):
+        data = data[int(table)]
+    else:
+        raise InvalidInputError(f"{key!r} can't be set: there is no {table!r} in a list of tables")
+    if not isinstance(data, (dict, list)):
+        raise InvalidInputError(f"{key!r} can't be set: {table!r} is not a table of the recipe")
+    return data
 
 
 def _located(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with its paths below ``folder``."""
+    """The recipe with its paths, and the models that are folders, below ``folder``."""
 
-    def below(path: Path | None) -> Path | None:
-        return None if path is None else folder / path
+    def located(value: Any, key: str = "") -> Any:
+        if isinstance(value, Path):
+            return folder / value
+        if key in _MODELS and value not in BUNDLED_RERANKERS and (folder / value).is_dir():
+            return str(folder / value)
+        if isinstance(value, list):
+            return [located(each) for each in value]
+        if isinstance(value, BaseModel):
+            found = {name: located(each, name) for name, each in value}
+            # Only what has changed: a default must not look as if it had been written.
+            changed = {name: each for name, each in found.items() if each != getattr(value, name)}
+            return value.model_copy(update=changed)
+        return value
 
-    def source(each: Source) -> Source:
-        kinds = ("collection", "pairs", "samples")
-        return each.model_copy(update={kind: below(getattr(each, kind)) for kind in kinds})
-
-    def measured(each: EvaluationSet) -> EvaluationSet:
-        return each.model_copy(
-            update={
-                "pairs": below(each.pairs),
-                "samples": below(each.samples),
-                "sources": list(map(source, each.sources)),
-            }
-        )
-
-    return recipe.model_copy(
-        update={
-            "output": folder / recipe.output,
-            "sources": list(map(source, recipe.sources)),
-            "evaluation": _with(recipe.evaluation, "sets", measured),
-            "calibration": _with(recipe.calibration, "sources", source),
-        }
-    )
+    resolved: Recipe = located(recipe)
+    return resolved
 
 
-def _with(table: Any, key: str, change: Callable[[Any], Any]) -> Any:
-    """The table with each entry of a list changed."""
-    if table is None:
-        return None
-    return table.model_copy(update={key: list(map(change, getattr(table, key)))})
+_MODELS = {"base", "encoder", "reranker"}
+"""Keys whose value is the name of a model, or its folder."""

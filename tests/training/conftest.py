@@ -1,9 +1,10 @@
-"""A collection of twenty short texts, as a BEIR folder."""
+"""Small data to train on: collections of short texts as BEIR folders, and labelled pairs."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,47 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f"{q}\td{i}\t1" for q in NOUNS for i, (_, kind) in enumerate(kinds) if kind != "snow"]
     (folder / "qrels" / "train.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def pairs_recipe(tmp_path: Path, tiny_reranker: Path) -> Path:
+    """Pairs that are labelled by whether their noun is the same: 240 to train on, 60 to watch."""
+    rng = random.Random(5)
+    for name, count in (("train", 240), ("dev", 60)):
+        rows = ["text1,text2,label"]
+        for i in range(count):
+            noun, other = rng.sample(NOUNS, 2)
+            colour = f"{rng.choice(COLOURS)} {name} {i}"
+            rows.append(f"the {noun} is {colour},{noun if i % 2 else other} {colour},{i % 2}")
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        f"""
+name = "tiny"
+base = {json.dumps(str(tiny_reranker))}
+output = "model"
+loss = "bce"
+precision = "float32"
+[[sources]]
+pairs = "train.csv"
+licence = "made here"
+[evaluation]
+measure = "average_precision"
+[[evaluation.sets]]
+name = "held"
+pairs = "dev.csv"
+[arguments]
+per_device_train_batch_size = 16
+learning_rate = 1e-3
+num_train_epochs = 2
+eval_steps = 5
+""",
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees what another one has kept."""
+    monkeypatch.setenv("RERANK_SEARCH_CACHE", str(tmp_path / "cache"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -80,11 +81,20 @@ def test_labels_outside_of_the_range_are_an_error_with_the_map_that_mends_it(
     graded = Group("q", ["a", "b", "c"], [0.0, 1.0, -1.0])
     expected = (
         r"the labels go from -1 to 1 \(first outside: mine/train, query 1, document 3\), and "
-        rf"{loss} needs labels in \[0, 1\]: set label_map = {{-1 = 0.0, 0 = 0.5, 1 = 1.0}} in a "
-        r"source of pairs, or take a loss whose labels may be any numbers \(lambda, list-mle, "
+        rf"{loss} needs labels in \[0, 1\]: set label_map = {{-1 = 0.0, 0 = 0.5, 1 = 1.0}} in "
+        r"its source, or take a loss whose labels may be any numbers \(lambda, list-mle, "
     )
+    as_in_file = replace(made(graded), as_in_file=True)
     with pytest.raises(InvalidInputError, match=expected):
-        check_training([made(graded)], Loss(name=loss))
+        check_training([as_in_file], Loss(name=loss))
+
+
+def test_labels_that_were_mapped_out_of_the_range_get_no_other_map(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("text1,text2,label\na,b,yes\nc,d,no\n")
+    source = Source(pairs=path, label_map={"yes": 5.0, "no": 0.0})
+    with pytest.raises(InvalidInputError, match=r"needs labels in \[0, 1\]: take a loss"):
+        check_training([load_pairs_set(source, seed=1)], Loss(name="bce"))
 
 
 def test_the_map_in_the_message_is_one_that_a_recipe_can_have(tmp_path: Path) -> None:
@@ -164,7 +174,7 @@ def test_a_training_pair_of_the_evaluation_is_a_leak_either_way_round() -> None:
     with pytest.raises(InvalidInputError) as caught:
         without_leaks(sets, [held], "refuse")
     assert str(caught.value).startswith(
-        "1 training pairs that the evaluation has too, left in (first: mine/train, query 2, "
+        "1 training pairs that the evaluation has too (first: mine/train, query 2, "
         "document 1, which is also held/dev, pair 3): the figures would flatter the model"
     )
     assert 'set leaks to "remove"' in str(caught.value)
@@ -201,3 +211,8 @@ def test_leaks_are_removed_on_request_and_the_rest_stays() -> None:
         "1 training pairs that the evaluation has too, removed (first: mine/train, line 1, which "
         "is also held/dev, pair 1)"
     ]
+
+
+def test_a_source_of_which_nothing_is_left_is_an_error_that_names_the_leak() -> None:
+    with pytest.raises(InvalidInputError, match=r"mine/train has nothing that .* which is also"):
+        without_leaks([made(RIVER)], [dev(("river", "stream"), ("river", "bread"))], "remove")

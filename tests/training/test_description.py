@@ -97,7 +97,6 @@ def test_people_read_lines_and_programs_read_json(
     assert "2 queries (1 made up), 4 pairs, 2 positive, 4 pairs scored a pass" in text
     assert "labels: 0 to 1, mean 0.5" in text
     assert "all up to 7; 25.0% are cut at 6" in text
-    assert "note: 1 pairs with a blank text" in text
     assert as_text(described) in text
     assert json.loads(json.dumps([asdict(each) for each in described]))[0]["scored"] == 4
     assert text.splitlines()[-1].startswith(shown)

@@ -62,7 +62,7 @@ def test_a_dry_run_describes_the_data_and_writes_nothing(train: Train, tmp_path:
     assert result.exit_code == 0, result.output
     assert "2 queries, 4 pairs, 2 positive" in result.stdout
     assert "labels: 0 to 1" in result.stdout
-    assert "'num_train_epochs': 3" in result.stdout
+    assert "num_train_epochs = 3" in result.stdout
     assert "tokens a second" in result.stdout
     assert set(tmp_path.iterdir()) == before
 
@@ -89,7 +89,7 @@ def test_a_run_says_where_the_model_is(train: Train, tmp_path: Path) -> None:
         ("los.name=bce", "unknown key 'los'; did you mean 'loss'"),
         ("loss.options={margin = 1}", "BinaryCrossEntropyLoss has no option 'margin'"),
         ("name.first=x", "not a table"),
-        ("save_strategy=often", r"\[arguments\] cannot be used"),
+        ("lr_scheduler_type=often", r"\[arguments\] cannot be used"),
     ],
 )
 def test_a_mistake_is_named_before_anything_is_trained(

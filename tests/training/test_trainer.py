@@ -171,7 +171,7 @@ def test_checkpoints_of_another_recipe_are_refused(
 ) -> None:
     path = recipe(tmp_path, collection, tiny_encoder)
     train(path, overrides=SAVING)
-    with pytest.raises(InvalidInputError, match=r"another recipe \(it differs in arguments\)"):
+    with pytest.raises(InvalidInputError, match=r"another run \(it differs in arguments\)"):
         train(path, overrides=SAVING | {"lr": "1e-5"})
 
 
