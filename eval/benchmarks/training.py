@@ -2,10 +2,11 @@
 
 Usage: python eval/benchmarks/training.py
 
-Writes eval/results/training-throughput.md and .json. Both sides train on the same pairs with the
-same batch size, learning rate and epochs, one after the other in one process; the plain side is
-what sentence-transformers' documentation shows, with its defaults for everything else. Needs the
-collections beside the project.
+Writes eval/results/training-throughput.md and .json. All sides train on the same pairs with the
+same batch size, learning rate and epochs, one after the other in one process. The plain side is
+what sentence-transformers' documentation shows, with its defaults for everything else. The same
+recipe is ours with the embeddings trained and the dropout of the model, as there; ours by default
+trains no embeddings and drops nothing. Needs the collections beside the project.
 """
 
 from __future__ import annotations
@@ -23,17 +24,23 @@ from rerank_search.evaluation.classification import classification_values
 from rerank_search.evaluation.formats.pairs import load_pairs
 from rerank_search.evaluation.loading import by_hash
 from rerank_search.settings import Settings
+from rerank_search.training.base import base_directory
 from rerank_search.training.data import rows
-from rerank_search.training.trainer import Prepared, base_directory, fit, prepare
+from rerank_search.training.trainer import Prepared, fit, prepare
 
 RECIPE = Path(__file__).with_name("training.toml")
 PRODUCTS = Path(__file__).parents[3] / "shared" / "data" / "product-pairs"
 MEASURED_ON = 2_000
 TARGET = 3.0
 
+OURS = "ours, the same recipe"
+DEFAULT = "ours by default"
+PLAIN = "plain"
+AS_PLAIN = {"train_embeddings": "true", "dropout": "0.1"}
 
-def plain(prepared: Prepared) -> Path:
-    """sentence-transformers alone, with its defaults."""
+
+def plain(prepared: Prepared) -> Callable[[], Path]:
+    """sentence-transformers alone, with its defaults: the base is loaded, the rest to be run."""
     from datasets import Dataset
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import (
@@ -50,17 +57,32 @@ def plain(prepared: Prepared) -> Path:
         max_length=recipe.max_length,
         device=Settings().device,
     )
-    trainer = CrossEncoderTrainer(
-        model=model,
-        args=CrossEncoderTrainingArguments(
-            str(output) + "-checkpoints", seed=recipe.seed, report_to="none", **recipe.arguments
-        ),
-        train_dataset=Dataset.from_dict(rows(prepared.sets[0], "bce")),
-        loss=BinaryCrossEntropyLoss(model),
-    )
-    trainer.train()
-    model.save_pretrained(str(output), create_model_card=False)
-    return output
+
+    def run() -> Path:
+        trainer = CrossEncoderTrainer(
+            model=model,
+            args=CrossEncoderTrainingArguments(
+                f"{output}-checkpoints",
+                seed=recipe.seed,
+                report_to="none",
+                disable_tqdm=True,
+                **recipe.arguments,
+            ),
+            train_dataset=Dataset.from_dict(rows(prepared.sets[0], "bce")),
+            loss=BinaryCrossEntropyLoss(model),
+        )
+        trainer.train()
+        model.save_pretrained(str(output), create_model_card=False)
+        return output
+
+    return run
+
+
+def ours(**changes: str) -> Callable[[], Path]:
+    """Our side, with changes to the recipe; its base is loaded, and its data are read."""
+    output = "../../runs/throughput/" + ("same" if changes else "default")
+    prepared = prepare(RECIPE, overrides=changes | {"output": output})
+    return lambda: fit(prepared)
 
 
 def average_precision(directory: Path | str) -> float:
@@ -73,10 +95,10 @@ def average_precision(directory: Path | str) -> float:
     return classification_values(labels, scores.tolist())["average_precision"]
 
 
-def timed(action: Callable[[Prepared], Path], prepared: Prepared) -> tuple[float, float]:
+def timed(run: Callable[[], Path]) -> tuple[float, float]:
     """Seconds of the training, and what the model is worth."""
     started = time.perf_counter()
-    directory = action(prepared)
+    directory = run()
     seconds = time.perf_counter() - started
     print(f"{directory.name}: {seconds:.0f} s", file=sys.stderr, flush=True)
     return seconds, average_precision(directory)
@@ -91,28 +113,41 @@ def main() -> None:
     pairs = sum(len(group.documents) for each in prepared.sets for group in each.groups)
     passes = prepared.recipe.arguments["num_train_epochs"]
     before = average_precision(base_directory(prepared.recipe.base))
-    results = {"ours": timed(fit, prepared), "plain": timed(plain, prepared)}
-    ratio = results["plain"][0] / results["ours"][0]
+    results = {
+        OURS: timed(ours(**AS_PLAIN)),
+        DEFAULT: timed(ours()),
+        PLAIN: timed(plain(prepared)),
+    }
+    ratios = {name: results[PLAIN][0] / results[name][0] for name in (OURS, DEFAULT)}
+    ratio = ratios[OURS]
     verdict = "met" if ratio >= TARGET else "**missed**"
     sections = {
         "What is measured": (
             f"{pairs:,} pairs of product titles, {passes} epoch, batches of "
             f"{prepared.recipe.arguments['per_device_train_batch_size']}, from "
-            f"{prepared.recipe.base}. Seconds from loading the base to the written model. "
+            f"{prepared.recipe.base}. Seconds from the first step to the written model. The same "
+            "recipe trains the embeddings and has the dropout of the plain side; ours by default "
+            "does neither, and computes in bfloat16 where the processor can, as the first does. "
             f"Average precision on {MEASURED_ON:,} pairs of another split, in float32; that of the "
             f"base is {before:.4f}."
         ),
         "Throughput": table(
-            ["side", "seconds", "pairs per second", "average precision"],
+            ["side", "seconds", "pairs per second", "times the plain", "average precision"],
             [
-                [name, f"{seconds:.0f}", f"{pairs * passes / seconds:.1f}", f"{quality:.4f}"]
+                [
+                    name,
+                    f"{seconds:.0f}",
+                    f"{pairs * passes / seconds:.1f}",
+                    f"{results[PLAIN][0] / seconds:.2f}",
+                    f"{quality:.4f}",
+                ]
                 for name, (seconds, quality) in results.items()
             ],
         ),
-        "Target": f"{ratio:.2f} times the plain trainer's throughput, of at least {TARGET:g}: "
-        f"{verdict}",
+        "Target": f"{ratio:.2f} times the plain trainer's throughput with the same recipe, of at "
+        f"least {TARGET:g}: {verdict}",
     }
-    data = {"pairs": pairs, "results": results, "ratio": ratio, "base": before}
+    data = {"pairs": pairs, "results": results, "ratios": ratios, "base": before}
     title = "Training throughput"
     print(write("training-throughput", title, "make bench-training", sections, data))
 
