@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from benchmarks.report import RESULTS, table
@@ -19,6 +20,13 @@ from rerank_search.files import atomic_write_bytes
 from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_reranker
 
 HEADING = "\n## Figures\n"
+
+_OF_A_MODEL = re.compile(r"\((?:[^()\n]*/)?([^/()\n]+?)(?:\.tmp)?, (float\d+|bfloat16)\)")
+
+
+def portable(text: str) -> str:
+    """A report without the folders that its models lay in on one machine."""
+    return _OF_A_MODEL.sub(r"(\1, \2)", text)
 
 
 def summary(report: Report) -> dict[str, object]:
@@ -73,8 +81,8 @@ def main() -> None:
     parser.add_argument("--card", choices=BUNDLED_RERANKERS)
     arguments = parser.parse_args()
     report = read_report(arguments.folder / "report.json")
-    written = (arguments.folder / "report.md").read_bytes()
-    atomic_write_bytes(RESULTS / f"{report.name}.md", written)
+    written = (arguments.folder / "report.md").read_text(encoding="utf-8")
+    atomic_write_bytes(RESULTS / f"{report.name}.md", portable(written).encode())
     text = json.dumps(summary(report), indent=1)
     atomic_write_bytes(RESULTS / f"{report.name}.json", f"{text}\n".encode())
     if arguments.card:

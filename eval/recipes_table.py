@@ -4,7 +4,7 @@ Usage: python eval/recipes_table.py
 
 Reads the reports that `rerank-search train eval/recipes/NAME.toml` and `rerank-search evaluate
 eval/experiments/recipe-NAME.toml` have written below runs/, and writes eval/results/recipes.md
-and .json. A recipe that was not run is named as such.
+and .json, and the reports to eval/results/recipe-NAME.md. A recipe that was not run is named.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.report import table, write
+from benchmarks.report import RESULTS, table, write
+from publish import portable
 
 from rerank_search.evaluation.report.schema import Report, SystemReport, read_report
+from rerank_search.files import atomic_write_bytes
 from rerank_search.training.publishing import UNTUNED
 
 RUNS = Path(__file__).parent.parent / "runs"
@@ -58,6 +60,7 @@ FIGURES = (
     Figure(
         "finance-terms", "evaluation/recipe-finance-terms", "fiqa", "retrieved", "nDCG@10", None
     ),
+    Figure("finance", "evaluation/recipe-finance", "fiqa", "retrieved", "nDCG@10", None),
     *(
         Figure("claims", "evaluation/recipe-claims", "climate-claims", "sbert", measure, card)
         for measure, card in (("map", 0.0653), ("mrr@5", 0.0694), ("ndcg@5", 0.0331))
@@ -122,17 +125,22 @@ def rows(figure: Figure) -> Iterator[Row]:
 
 def base(report: Report, system: SystemReport) -> SystemReport:
     """The untuned model on the same candidates."""
-    return next(
+    [found] = [
         other
         for other in report.systems
         if other.reranker == UNTUNED
         and (other.key, other.first_stage) == (system.key, system.first_stage)
-    )
+    ]
+    return found
 
 
 def pairs(figure: Figure, report: Report) -> Iterator[Row]:
     """The figure of a classification."""
-    values = {each.reranker: each.values[figure.measure] for each in report.pairs}
+    values = {
+        each.reranker: each.values[figure.measure]
+        for each in report.pairs
+        if each.collection == figure.on
+    }
     value = values[figure.recipe]
     yield Row(
         figure.recipe,
@@ -179,6 +187,21 @@ def verdict(
     return "**worse**" if p < level else "not better"
 
 
+def commands(figure: Figure) -> Sequence[str]:
+    """What makes the figures of a recipe, and the harness's report of it, which is published."""
+    run = [f"`rerank-search train eval/recipes/{figure.recipe}.toml`"]
+    if figure.run.startswith("evaluation/"):
+        experiment = f"eval/experiments/{Path(figure.run).name}.toml"
+        run.append(f"`rerank-search evaluate {experiment}`")
+    written = RUNS / figure.run / "report.md"
+    if not written.exists():
+        return [figure.recipe, ", ".join(run), "not run"]
+    name = f"recipe-{figure.recipe}.md"
+    text = portable(written.read_text(encoding="utf-8"))
+    atomic_write_bytes(RESULTS / name, text.encode())
+    return [figure.recipe, ", ".join(run), f"[{name}]({name})"]
+
+
 def shown(row: Row) -> Sequence[object]:
     """The cells of a row."""
     return [
@@ -196,7 +219,7 @@ def shown(row: Row) -> Sequence[object]:
 
 
 def main() -> None:
-    """Write the table."""
+    """Write the table and the reports that it is taken from."""
     found = [row for figure in FIGURES for row in rows(figure)]
     left = sorted({figure.recipe for figure in FIGURES} - {row.recipe for row in found})
     headers = [
@@ -213,15 +236,19 @@ def main() -> None:
     ]
     sections = {
         "What is measured": (
-            "Each recipe of eval/recipes/ starts from the bundled reranker, is trained by "
-            "`rerank-search train eval/recipes/NAME.toml`, and is measured by the report of that "
-            "run (gooaq, item-matching) or by `rerank-search evaluate "
-            "eval/experiments/recipe-NAME.toml`. The cards' figures are of other data, "
+            "Each recipe of eval/recipes/ starts from the bundled reranker. Hyperparameters are "
+            "those of the cards, except that the token embeddings are not trained and dropout is "
+            "off (`train_embeddings` and `dropout` turn both on), and that `claims` runs in what "
+            "the hardware has, not in fp16. The cards' figures are of other data, "
             "evaluated as the card says: sbert is sentence-transformers' evaluator, with the "
             "positives always reranked. p: paired test against the untuned model over queries, "
             "corrected for all pairs of rankings of the collection."
         ),
         "Results": table(headers, [shown(row) for row in found]),
+        "How each was made": table(
+            ["recipe", "commands", "report"],
+            [commands(figure) for figure in {one.recipe: one for one in FIGURES}.values()],
+        ),
     }
     if any("worse" in row.verdict and row.recipe == "finance-terms" for row in found):
         sections["What falls short"] = (
