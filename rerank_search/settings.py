@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rerank_search.errors import InvalidInputError
@@ -36,6 +36,10 @@ class Settings(BaseSettings):
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """The precision that they are computed in; "auto" likewise."""
+
+    threads: int | None = Field(default=None, ge=1)
+    """Of a process, for its models. None takes the cores that the process may run on; several
+    processes that search at once are better off with their share of these."""
 
     debug: bool = False
     """True: the command line shows the traceback of an error, not only its message."""

@@ -130,7 +130,9 @@ class Encoder:
         from rerank_search.models.fused_bert import can_fuse, fuse
         from rerank_search.models.loading import quietly
         from rerank_search.models.registry import resolve_encoder
+        from rerank_search.models.threads import limit_threads
 
+        limit_threads()
         where = resolve_encoder(self.name, revision=self.revision)
         try:
             with quietly():
