@@ -30,6 +30,7 @@ from rerank_search.types import Document, Hit, SearchResponse
 if TYPE_CHECKING:
     from rerank_search.index import Index
     from rerank_search.reranking.calibration import Calibration
+    from rerank_search.reranking.cascade import Cascade
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker as CrossEncoder
     from rerank_search.reranking.fusion import Fusion
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Calibration",
+    "Cascade",
     "CrossEncoder",
     "CrossEncoderReranker",
     "Document",
@@ -73,6 +75,7 @@ __all__ = [
 # Imported at their first use: the libraries behind them take seconds.
 _LAZY = {
     "Calibration": ("rerank_search.reranking.calibration", "Calibration"),
+    "Cascade": ("rerank_search.reranking.cascade", "Cascade"),
     "CrossEncoder": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
     "CrossEncoderReranker": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
     "Fusion": ("rerank_search.reranking.fusion", "Fusion"),

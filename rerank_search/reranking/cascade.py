@@ -1,0 +1,79 @@
+"""Rerankers in a row: a fast one scores everything, a slow one the best of that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.reranking.base import Reranker
+from rerank_search.reranking.calls import scored
+
+
+class Cascade:
+    """Scores with the first reranker, and what is best for each query with the next ones.
+
+    ``keep[i]`` texts of each query go from ``rerankers[i]`` to the next. The scores of the last
+    one are its own. Texts that it has not seen follow below its lowest, in the order and with the
+    differences of the reranker that has seen them last, so that a list is sorted by one number;
+    that number depends on the list, and must not be kept for a pair. Equal scores are kept in the
+    order of the list. Threads may share one.
+
+    >>> cascade = Cascade(["rerank-search-tiny", "rerank-search-base"], keep=[30])
+
+    Raises InvalidInputError unless there is a number to keep, at least 1, between each two.
+    """
+
+    def __init__(self, rerankers: Sequence[Reranker | str], keep: Sequence[int]) -> None:
+        if len(rerankers) < 2 or len(keep) != len(rerankers) - 1 or min(keep) < 1:
+            raise InvalidInputError(
+                f"{len(rerankers)} rerankers with keep={list(keep)}: give two or more, and how "
+                "many texts each passes to the next, at least 1"
+            )
+        self._rerankers = [_loaded(each) if isinstance(each, str) else each for each in rerankers]
+        self._keep = list(keep)
+        self.name = " > ".join(each.name for each in self._rerankers)
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """Scores of the pairs, shape (n,), float32; pairs of one query are one list.
+
+        Raises RerankError and InvalidInputError as the rerankers do.
+        """
+        lists: dict[str, list[int]] = {}
+        for place, (query, _) in enumerate(pairs):
+            lists.setdefault(query, []).append(place)
+        seen = [np.array(places, dtype=np.int64) for places in lists.values()]
+        values = np.zeros(len(pairs), dtype=np.float32)
+        for stage, reranker in enumerate(self._rerankers):
+            everything = np.concatenate([np.zeros(0, np.int64), *seen])
+            logits = np.zeros(len(pairs), dtype=np.float32)
+            logits[everything] = scored(reranker, [pairs[i] for i in everything]).values
+            for places, own in zip(lists.values(), seen, strict=True):
+                _put_above(values, logits, np.array(places), own)
+            if stage < len(self._keep):
+                best = [np.argsort(-logits[own], kind="stable") for own in seen]
+                kept = self._keep[stage]
+                seen = [own[order[:kept]] for own, order in zip(seen, best, strict=True)]
+        return values
+
+
+def _put_above(
+    values: NDArray[np.float32],
+    logits: NDArray[np.float32],
+    places: NDArray[np.int64],
+    seen: NDArray[np.int64],
+) -> None:
+    """Give the texts that were seen their logits, and move the others of the list below them."""
+    others = np.setdiff1d(places, seen)
+    if len(others):
+        lowest = logits[seen].min()
+        values[others] += lowest - 1 - values[others].max()
+    values[seen] = logits[seen]
+
+
+def _loaded(name: str) -> Reranker:
+    from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+
+    return CrossEncoderReranker(name)

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from rerank_search.errors import InvalidInputError, RerankError
+from rerank_search.reranking.cascade import Cascade
+from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+
+
+class Known:
+    """A reranker that reads its score of a text: the number at a place of it."""
+
+    def __init__(self, place: int) -> None:
+        self.name = f"number {place}"
+        self.place = place
+        self.seen: list[str] = []
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        self.seen += [text for _, text in pairs]
+        return np.array([float(text.split()[self.place]) for _, text in pairs], dtype=np.float32)
+
+
+def test_the_best_of_each_query_are_scored_by_the_next():
+    fast, slow = Known(0), Known(1)
+    pairs = [("q", "1 7"), ("q", "3 -9"), ("p", "8 0"), ("q", "2 5"), ("q", "-4 99")]
+    values = Cascade([fast, slow], keep=[2]).score(pairs)
+    assert slow.seen == ["3 -9", "2 5", "8 0"]
+    # 1 and -4 of the fast one follow below -9, five apart as they were.
+    np.testing.assert_array_equal(values, [-10, -9, 0, 5, -15])
+    assert values.dtype == np.float32
+
+
+def test_three_in_a_row():
+    pairs = [("q", f"{i} {-i} {i % 3}") for i in range(8)]
+    values = Cascade([Known(0), Known(1), Known(2)], keep=[6, 3]).score(pairs)
+    # The first keeps 2..7, the second the lowest of them: 2, 3, 4. These score 2, 0, 1.
+    assert np.argsort(-values).tolist() == [2, 4, 3, 5, 6, 7, 1, 0]
+
+
+def test_everything_kept_is_the_last_alone_and_nothing_is_nothing():
+    pairs = [("q", "1 7"), ("q", "3 -9"), ("p", "8 0")]
+    np.testing.assert_array_equal(Cascade([Known(0), Known(1)], keep=[9]).score(pairs), [7, -9, 0])
+    assert Cascade([Known(0), Known(1)], keep=[9]).score([]).shape == (0,)
+
+
+@given(
+    numbers=st.lists(
+        st.tuples(st.integers(0, 2), st.integers(-9, 9), st.integers(-9, 9)), max_size=20
+    ),
+    keep=st.integers(1, 5),
+)
+def test_a_list_is_sorted_as_if_by_hand(numbers, keep):
+    pairs = [(str(query), f"{fast} {slow} {i}") for i, (query, fast, slow) in enumerate(numbers)]
+    values = Cascade([Known(0), Known(1)], keep=[keep]).score(pairs)
+    for query in {query for query, _ in pairs}:
+        own = [i for i, pair in enumerate(pairs) if pair[0] == query]
+        fast = sorted(own, key=lambda i: -numbers[i][1])
+        expected = sorted(fast[:keep], key=lambda i: (-numbers[i][2], i)) + fast[keep:]
+        assert sorted(own, key=lambda i: -values[i]) == expected
+
+
+def test_real_models_searched_with(tiny_reranker):
+    reranker = CrossEncoderReranker(tiny_reranker, device="cpu")
+    pairs = [("a river", f"the {noun}") for noun in ("river", "sea", "bread", "oven")]
+    cascade = Cascade([reranker, str(tiny_reranker)], keep=[2])
+    logits = reranker.score(pairs)
+    assert np.argsort(-cascade.score(pairs)).tolist() == np.argsort(-logits).tolist()
+    assert cascade.name == f"{tiny_reranker} > {tiny_reranker}"
+
+
+@pytest.mark.parametrize(
+    ("count", "keep"), [(1, []), (2, []), (2, [0]), (2, [3, 2]), (3, [5]), (0, [])]
+)
+def test_numbers_to_keep_that_do_not_fit_are_an_error(count, keep):
+    with pytest.raises(InvalidInputError, match="give two or more"):
+        Cascade([Known(0)] * count, keep=keep)
+
+
+def test_a_stage_that_fails_is_named():
+    with pytest.raises(RerankError, match="number 1"):
+        Cascade([Known(0), Known(1)], keep=[1]).score([("q", "5")])
