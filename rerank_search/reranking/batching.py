@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 # torch has no own type for an allocation that fails outside CUDA.
 _ALLOCATION_FAILURES = ("not enough memory", "DefaultCPUAllocator", "MPS backend out of memory")
@@ -36,6 +38,19 @@ def token_batches(
             size = min(size, max_items)
         yield order[start : start + size]
         start += size
+
+
+def one_ahead(function: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[Made]:
+    """What ``function`` makes of each, of the next one while the caller is busy with one."""
+    if len(items) < 2:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(1) as worker:
+        following = worker.submit(function, items[0])
+        for item in items[1:]:
+            made, following = following.result(), worker.submit(function, item)
+            yield made
+        yield following.result()
 
 
 def halving(

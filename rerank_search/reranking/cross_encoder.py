@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import InvalidInputError
+from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.models.registry import DEFAULT_RERANKER, logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
+from rerank_search.reranking.batching import one_ahead
 from rerank_search.reranking.calibration import CALIBRATION_FILE, Calibration
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
 from rerank_search.reranking.pairs import EncodedPair, PairTokenizer
+from rerank_search.reranking.remembered import Remembered, key_of
 from rerank_search.reranking.torch_model import TorchCrossEncoder
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
     import torch
+
+
+PAIRS_AT_ONCE = 4_096
+"""That are tokenised at once, and sorted by length."""
 
 
 class CrossEncoderReranker:
@@ -38,7 +44,8 @@ class CrossEncoderReranker:
     are installed and the precisions that the CPU has units for; half precision on CUDA. None is
     what ``RERANK_SEARCH_BACKEND`` and ``RERANK_SEARCH_DTYPE`` say, and "auto" without them.
 
-    Identical pairs are computed once. Pairs above the window lose the end of their text; a query
+    Identical pairs of a call are computed once; ``cache_size`` remembers the scores of so many
+    pairs for later calls of ``score``. Pairs above the window lose the end of their text; a query
     is cut only above three quarters of the window, and then only as far as the text needs.
     One instance may be shared by any number of threads. ``fusion`` is what ``fusion.json`` beside
     the weights says, or None; ``calibration`` likewise, of ``calibration.json``.
@@ -64,7 +71,12 @@ class CrossEncoderReranker:
         batch_tokens: int | None = None,
         backend: Backend | Literal["auto"] | None = None,
         dtype: Dtype | Literal["auto"] | None = None,
+        cache_size: int = 0,
     ) -> None:
+        if cache_size < 0:
+            raise InvalidInputError(f"cache_size={cache_size} must be 0 or more")
+        self._cache_size = cache_size
+        self._known: Remembered[bytes, tuple[float, bool]] = Remembered(cache_size)
         if batch_tokens is not None and batch_tokens < 1:
             raise InvalidInputError(f"batch_tokens={batch_tokens} must be at least 1")
         self.name = str(model)
@@ -142,20 +154,71 @@ class CrossEncoderReranker:
         checked = _checked(pairs)
         if long_documents == "truncate":
             distinct, positions = _distinct(checked)
-            encoded = self._pairs.encode(distinct)
-            values = self._torch.logits(encoded).numpy()[positions, 0]
-            truncated = np.array([pair.truncated for pair in encoded], dtype=np.bool_)[positions]
-            return Scores(values, truncated, [None] * len(checked))
+            logits, truncated = self._remembered(distinct)
+            return Scores(logits[positions], truncated[positions], [None] * len(checked))
         if long_documents == "max_passage":
             return self._best_windows(checked)
         raise InvalidInputError(
             f"long_documents={long_documents!r} is unknown; use 'truncate' or 'max_passage'"
         )
 
+    def _remembered(
+        self, pairs: Sequence[tuple[str, str]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Logits, and which pairs were cut; computed for those that are not remembered."""
+        keys = [key_of(*pair) for pair in pairs] if self._cache_size else []
+        found = self._known.known(keys)
+        new = [i for i in range(len(pairs)) if not found or keys[i] not in found]
+        logits = np.empty(len(pairs), dtype=np.float32)
+        truncated = np.empty(len(pairs), dtype=np.bool_)
+        for i, key in enumerate(keys):
+            if key in found:
+                logits[i], truncated[i] = found[key]
+        computed, cut = self._computed([pairs[i] for i in new])
+        logits[new], truncated[new] = computed.numpy()[:, 0], cut
+        if keys:
+            self._known.remember({keys[i]: (float(logits[i]), bool(truncated[i])) for i in new})
+        return logits, truncated
+
+    def _computed(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        batch_size: int | None = None,
+        show_progress_bar: bool | None = None,
+    ) -> tuple[torch.Tensor, NDArray[np.bool_]]:
+        """Logits of shape (n, labels), and which pairs were cut.
+
+        Of many pairs some thousands are tokenised at once, while the model computes those before.
+        """
+        import torch
+
+        at_once = len(pairs) if show_progress_bar else PAIRS_AT_ONCE
+        chunks = [pairs[i : i + at_once] for i in range(0, len(pairs), max(at_once, 1))]
+        logits, cut = [torch.empty((0, self.num_labels))], []
+        for chunk, encoded in zip(chunks, one_ahead(self._pairs.encode, chunks), strict=True):
+            logits.append(self._torch.logits(encoded, batch_size, show_progress_bar))
+            self._require_finite(logits[-1].numpy(), chunk)
+            cut += [pair.truncated for pair in encoded]
+        return torch.cat(logits), np.array(cut, dtype=np.bool_)
+
+    def _require_finite(
+        self, logits: NDArray[np.float32], pairs: Sequence[tuple[str, str]]
+    ) -> None:
+        finite = np.isfinite(logits).reshape(len(pairs), -1).all(axis=1)
+        for place in np.flatnonzero(~finite)[:1]:
+            query, text = pairs[place]
+            raise RerankError(
+                f"the reranker {self.name!r} returned NaN or infinite scores, first for "
+                f"({query!r:.60}, {text!r:.60}); its weights are damaged or overflow: load the "
+                "model again, or use another one"
+            )
+
     def _best_windows(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         distinct, positions = _distinct(pairs)
         windows = self._pairs.windows(distinct)
         logits = self._torch.logits([window for pair in windows for window in pair]).numpy()[:, 0]
+        owners = [pair for pair, own in zip(distinct, windows, strict=True) for _ in own]
+        self._require_finite(logits, owners)
         values = np.empty(len(distinct), dtype=np.float32)
         best: list[EncodedPair] = []
         start = 0
@@ -207,7 +270,7 @@ class CrossEncoderReranker:
             )
         single = self._torch.is_one_pair(inputs)
         distinct, positions = _distinct(_checked([inputs] if single else inputs))
-        logits = self._torch.logits(self._pairs.encode(distinct), batch_size, show_progress_bar)
+        logits, _ = self._computed(distinct, batch_size, show_progress_bar)
         scores = self._activated(logits, activation_fn, apply_softmax)[positions]
         result: Any
         if convert_to_tensor:

@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.reranking.remembered import Remembered, key_of
 from rerank_search.types import Span
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Tokens = NDArray[np.int64]
+Tokens = NDArray[np.integer[Any]]
+
+TEXTS_REMEMBERED = 20_000
+"""Whose tokens are kept: some 10 MB of usual passages."""
 
 QUERY_SHARE = 0.75
 """A query keeps all its tokens up to this share of the window; beyond it, what the text leaves."""
@@ -57,6 +61,9 @@ class PairTokenizer:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._layout = _Layout(self._tokenizer)
+        small = self._tokenizer.get_vocab_size() <= 2**16
+        self._compact = np.uint16 if small else np.int32
+        self._known: Remembered[bytes, Tokens] = Remembered(TEXTS_REMEMBERED)
         self.room = window - self._layout.specials
         if self.room < 2:
             raise InvalidInputError(
@@ -66,10 +73,10 @@ class PairTokenizer:
     def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
         """Each pair, its text cut to what the query leaves of the window."""
         queries = self._texts([query for query, _ in pairs], whole=False)
-        texts = self._texts([text for _, text in pairs], whole=False)
+        texts = self._remembered([text for _, text in pairs])
         encoded = []
         for query, text in pairs:
-            left, right = queries[query].ids, texts[text].ids
+            left, right = queries[query].ids, texts[text]
             kept = self._query_length(len(left), len(right))
             cut = kept < len(left) or self.room - kept < len(right)
             encoded.append(self._layout.pair(left[:kept], right[: self.room - kept], cut))
@@ -97,6 +104,16 @@ class PairTokenizer:
             span = (text.offsets[start][0], text.offsets[end - 1][1])
             windows.append(self._layout.pair(query[:kept], text.ids[start:end], cut, span))
         return windows
+
+    def _remembered(self, texts: Sequence[str]) -> dict[str, Tokens]:
+        """Tokens of the distinct texts, which of an index's documents come again and again."""
+        keys = {text: key_of(text) for text in dict.fromkeys(texts)}
+        known = self._known.known(keys.values())
+        new = self._texts([text for text, key in keys.items() if key not in known], whole=False)
+        self._known.remember(
+            {keys[text]: found.ids.astype(self._compact) for text, found in new.items()}
+        )
+        return {text: known[key] if key in known else new[text].ids for text, key in keys.items()}
 
     def _query_length(self, query: int, text: int) -> int:
         return min(query, max(int(self.room * QUERY_SHARE), self.room - text))

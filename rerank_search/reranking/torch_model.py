@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import InvalidInputError, ModelNotFoundError, RerankError
+from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.models.loading import positions, quietly
 from rerank_search.models.registry import fingerprint
+from rerank_search.models.threads import limit_threads
 from rerank_search.reranking.base import Backend, Dtype
 from rerank_search.reranking.batching import halving, token_batches
 from rerank_search.reranking.pairs import EncodedPair
@@ -59,6 +60,7 @@ class TorchCrossEncoder:
         from rerank_search.reranking.backends.choice import Loaded, choose, install
 
         self._name = name
+        limit_threads()
         self._model = _load(name, directory, device)
         self._network: Any = self._model.transformers_model
         self._batch_tokens = batch_tokens or (
@@ -131,11 +133,6 @@ class TorchCrossEncoder:
         logits = torch.empty((len(encoded), self.num_labels), dtype=torch.float32)
         for batch in batches:
             logits[batch] = halving(self._forward, [encoded[i] for i in batch])
-        if not bool(torch.isfinite(logits).all()):
-            raise RerankError(
-                f"the reranker {self._name!r} returned NaN or infinite scores; its weights are "
-                "damaged or overflow: load the model again, or use another one"
-            )
         return logits
 
     def _forward(self, batch: Sequence[EncodedPair]) -> torch.Tensor:

@@ -15,7 +15,7 @@ from sentence_transformers import CrossEncoder as Original
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, RerankError
 from rerank_search.models.registry import fingerprint
 from rerank_search.reranking.base import ReportingReranker
-from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+from rerank_search.reranking.cross_encoder import PAIRS_AT_ONCE, CrossEncoderReranker
 from rerank_search.reranking.fusion import Fusion, Weights
 from rerank_search.reranking.torch_model import keep_last_layer_exact
 
@@ -237,8 +237,12 @@ def test_nan_from_the_model_is_an_error(tiny_reranker, tmp_path):
         tmp_path / "nan",
         lambda name, w: w * float("nan") if name == "classifier.bias" else w,
     )
-    with pytest.raises(RerankError, match="NaN"):
-        CrossEncoderReranker(directory, device="cpu").score(PAIRS)
+    named = rf"NaN or infinite scores, first for \('{PAIRS[0][0]}', "
+    damaged = CrossEncoderReranker(directory, device="cpu")
+    with pytest.raises(RerankError, match=named):
+        damaged.score(PAIRS)
+    with pytest.raises(RerankError, match=named):
+        damaged.score_with_report(PAIRS, long_documents="max_passage")
 
 
 def test_a_classifier_predicts_but_does_not_rank(tiny_reranker, tmp_path):
@@ -337,3 +341,39 @@ def test_the_fingerprint_says_what_the_logits_follow_from(tiny_reranker, tmp_pat
     other = CrossEncoderReranker(moved, device="cpu")
     every = [same, shorter, halved, other]
     assert len({each.fingerprint for each in every}) == len(every)
+
+
+def test_remembered_scores_are_the_computed_ones(reranker, tiny_reranker):
+    remembering = CrossEncoderReranker(tiny_reranker, device="cpu", cache_size=3)
+    expected = reranker.score_with_report(PAIRS)
+    for _ in range(2):
+        found = remembering.score_with_report(PAIRS)
+        np.testing.assert_allclose(found.values, expected.values, atol=1e-5)
+        np.testing.assert_array_equal(found.truncated, expected.truncated)
+    np.testing.assert_allclose(remembering.score(PAIRS[::-1]), expected.values[::-1], atol=1e-5)
+    assert remembering.score([]).shape == (0,)
+
+
+def test_a_remembered_score_is_not_computed_again(tiny_reranker):
+    remembering = CrossEncoderReranker(tiny_reranker, device="cpu", cache_size=10)
+    first = remembering.score(PAIRS)
+    with torch.no_grad():  # whatever is computed from now on comes out as NaN
+        for weights in remembering._torch._network.classifier.parameters():
+            weights.fill_(float("nan"))
+    np.testing.assert_array_equal(remembering.score(PAIRS), first)
+    with pytest.raises(RerankError, match="NaN"):
+        remembering.score([("never", "seen")])
+
+
+def test_a_negative_number_of_scores_cannot_be_remembered(tiny_reranker):
+    with pytest.raises(InvalidInputError, match="cache_size=-1 must be 0 or more"):
+        CrossEncoderReranker(tiny_reranker, device="cpu", cache_size=-1)
+
+
+def test_many_pairs_are_tokenised_in_parts_and_keep_their_order(reranker):
+    pairs = [
+        (f"{QUERY} {i % 7}", f"{TEXTS[i % len(TEXTS)]} {i}") for i in range(PAIRS_AT_ONCE + 90)
+    ]
+    values = reranker.score(pairs)
+    for place in (0, 1, PAIRS_AT_ONCE - 1, PAIRS_AT_ONCE, len(pairs) - 1):
+        np.testing.assert_allclose(values[place], reranker.score([pairs[place]])[0], atol=1e-5)
