@@ -39,8 +39,10 @@ def train(
 
     A run that was interrupted goes on from its last checkpoint when it is repeated.
     """
+    from rerank_search.training.memory import keep_freed_memory
     from rerank_search.training.trainer import fit, prepare
 
+    keep_freed_memory()
     prepared = prepare(recipe, overrides=_overrides(override), progress=progress)
     for found in prepared.notes if prepared.leads else ():
         note(found)
