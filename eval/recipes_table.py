@@ -17,6 +17,7 @@ from benchmarks.report import RESULTS, table, write
 from publish import portable
 
 from rerank_search.evaluation.report.schema import Report, SystemReport, read_report
+from rerank_search.evaluation.report.tables import p_value
 from rerank_search.files import atomic_write_bytes
 from rerank_search.training.publishing import UNTUNED
 
@@ -213,7 +214,7 @@ def shown(row: Row) -> Sequence[object]:
         "" if row.card is None else f"{row.card:.4f}",
         "" if row.untuned is None else f"{row.untuned:.4f}",
         f"{row.tuned:.4f}",
-        "" if row.p is None else f"{row.p:.3f}",
+        "" if row.p is None else p_value(row.p),
         row.verdict,
     ]
 
