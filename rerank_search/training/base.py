@@ -46,6 +46,7 @@ def load_base(recipe: Recipe) -> Base:
     from sentence_transformers.cross_encoder.model_card import CrossEncoderModelCardData
 
     from rerank_search.training.bert_attention import can_simplify, simplify_attention
+    from rerank_search.training.dropout import use_blockwise_dropout
     from rerank_search.training.model import LengthSortedCrossEncoder
     from rerank_search.training.student import make_student
 
@@ -68,6 +69,7 @@ def load_base(recipe: Recipe) -> Base:
     model.max_seq_length = _length(recipe, base)
     if can_simplify(network):
         simplify_attention(network)
+    use_blockwise_dropout(network)
     keep_last_layer_exact(recipe.base, network, 1)
     if not recipe.train_embeddings:
         network.get_input_embeddings().requires_grad_(False)

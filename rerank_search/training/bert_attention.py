@@ -68,7 +68,7 @@ def _attend(
         if mask is not None:
             scores = scores + _added(mask, scores.dtype)
         weights = scores.softmax(dim=-1)
-        weights = functional.dropout(weights, attention.dropout.p, attention.training)
+        weights = attention.dropout(weights)
         context = (weights @ v).transpose(1, 2).reshape(count, -1, width)
     return context, None
 
