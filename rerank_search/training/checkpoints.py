@@ -65,7 +65,7 @@ class CheckpointedTrainer(CrossEncoderTrainer):
         self._seconds, self._since = self.seconds, None
         if self.args.should_save:
             last = f"checkpoint-{self.state.global_step}"
-            ended = {"checkpoint": last, "seconds": round(self._seconds, 1)}
+            ended = {"checkpoint": last, "seconds": self._seconds}
             atomic_write_json(folder / _ENDED, ended)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
