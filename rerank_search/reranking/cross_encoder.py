@@ -75,8 +75,9 @@ class CrossEncoderReranker:
     ) -> None:
         if cache_size < 0:
             raise InvalidInputError(f"cache_size={cache_size} must be 0 or more")
-        self._cache_size = cache_size
-        self._known: Remembered[bytes, tuple[float, bool]] = Remembered(cache_size)
+        self._known: Remembered[bytes, tuple[float, bool]] | None = (
+            Remembered(cache_size) if cache_size else None
+        )
         if batch_tokens is not None and batch_tokens < 1:
             raise InvalidInputError(f"batch_tokens={batch_tokens} must be at least 1")
         self.name = str(model)
@@ -166,19 +167,22 @@ class CrossEncoderReranker:
         self, pairs: Sequence[tuple[str, str]]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Logits, and which pairs were cut; computed for those that are not remembered."""
-        keys = [key_of(*pair) for pair in pairs] if self._cache_size else []
+        if self._known is None:
+            computed, truncated = self._computed(pairs)
+            return computed.numpy()[:, 0], truncated
+        keys = [key_of(*pair) for pair in pairs]
         found = self._known.known(keys)
-        new = [i for i in range(len(pairs)) if not found or keys[i] not in found]
-        logits = np.empty(len(pairs), dtype=np.float32)
-        truncated = np.empty(len(pairs), dtype=np.bool_)
-        for i, key in enumerate(keys):
-            if key in found:
-                logits[i], truncated[i] = found[key]
+        new = [i for i, key in enumerate(keys) if key not in found]
         computed, cut = self._computed([pairs[i] for i in new])
-        logits[new], truncated[new] = computed.numpy()[:, 0], cut
-        if keys:
-            self._known.remember({keys[i]: (float(logits[i]), bool(truncated[i])) for i in new})
-        return logits, truncated
+        values = zip(computed[:, 0].tolist(), cut.tolist(), strict=True)
+        fresh = {keys[i]: value for i, value in zip(new, values, strict=True)}
+        self._known.remember(fresh)
+        known = found | fresh
+        both = [known[key] for key in keys]
+        return (
+            np.array([logit for logit, _ in both], dtype=np.float32),
+            np.array([was_cut for _, was_cut in both], dtype=np.bool_),
+        )
 
     def _computed(
         self,

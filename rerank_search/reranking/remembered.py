@@ -22,8 +22,6 @@ class Remembered(Generic[Key, Value]):
 
     def known(self, keys: Iterable[Key]) -> dict[Key, Value]:
         """Those of the keys that there are values for."""
-        if not self._most:
-            return {}
         found = {}
         with self._lock:
             for key in keys:
@@ -34,8 +32,6 @@ class Remembered(Generic[Key, Value]):
 
     def remember(self, values: Mapping[Key, Value]) -> None:
         """Keep these, the last ones if they are too many."""
-        if not self._most:
-            return
         with self._lock:
             for key, value in values.items():
                 self._values[key] = value
