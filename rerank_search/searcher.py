@@ -181,6 +181,11 @@ class Searcher:
         if budget_ms is not None and not budget_ms > 0:
             raise InvalidInputError(f"budget_ms={budget_ms} must be above 0; None is no limit")
         reranker = self._reranker if rerank else None
+        if budget_ms is not None and getattr(reranker, "listwise", False):
+            raise InvalidInputError(
+                f"budget_ms={budget_ms:g} scores a list in parts, and the scores of a cascade "
+                "depend on all of it: leave budget_ms out, or lower candidates"
+            )
         self._check_relevance(min_relevance, reranker)
         depth = top_k if reranker is None else max(top_k, candidates)
         retriever = self._index.retriever(first_stage or self._index.first_stages[-1])

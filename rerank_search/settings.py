@@ -38,8 +38,9 @@ class Settings(BaseSettings):
     """The precision that they are computed in; "auto" likewise."""
 
     threads: int | None = Field(default=None, ge=1)
-    """Of a process, for its models. None takes the cores that the process may run on; several
-    processes that search at once are better off with their share of these."""
+    """Of a process, for its models. None is what torch takes by itself, but no more than the cores
+    that the process may run on; several processes that search at once are better off with their
+    share of these."""
 
     debug: bool = False
     """True: the command line shows the traceback of an error, not only its message."""

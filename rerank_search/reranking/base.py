@@ -22,7 +22,11 @@ LongDocuments: TypeAlias = Literal["truncate", "max_passage"]
 
 
 class Reranker(Protocol):
-    """Anything that scores (query, text) pairs."""
+    """Anything that scores (query, text) pairs.
+
+    One whose score of a pair depends on the other pairs of the call says so by an attribute
+    ``listwise`` that is true: a list is then never scored in parts.
+    """
 
     name: str
 

@@ -19,12 +19,14 @@ class Cascade:
     one are its own. Texts that it has not seen follow below its lowest, in the order and with the
     differences of the reranker that has seen them last, so that a list is sorted by one number;
     that number depends on the list, and must not be kept for a pair. Equal scores are kept in the
-    order of the list. Threads may share one.
+    order of the list. What a stage has cut is not reported. Threads may share one.
 
-    >>> cascade = Cascade(["rerank-search-tiny", "rerank-search-base"], keep=[30])
+    >>> cascade = Cascade(["my-small-reranker", "rerank-search-base"], keep=[30])
 
     Raises InvalidInputError unless there is a number to keep, at least 1, between each two.
     """
+
+    listwise = True
 
     def __init__(self, rerankers: Sequence[Reranker | str], keep: Sequence[int]) -> None:
         if len(rerankers) < 2 or len(keep) != len(rerankers) - 1 or min(keep) < 1:

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, RerankError
+from rerank_search.index import Index
 from rerank_search.reranking.cascade import Cascade
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+from rerank_search.searcher import Searcher
+from rerank_search.types import Document
 
 
 class Known:
@@ -85,3 +88,12 @@ def test_numbers_to_keep_that_do_not_fit_are_an_error(count, keep):
 def test_a_stage_that_fails_is_named():
     with pytest.raises(RerankError, match="number 1"):
         Cascade([Known(0), Known(1)], keep=[1]).score([("q", "5")])
+
+
+def test_a_time_budget_is_refused_for_what_needs_the_whole_list(tmp_path):
+    with Index.create(tmp_path / "index", encoder=None) as index:
+        index.add([Document(id="a", text="1 2")])
+        searcher = Searcher(index, Cascade([Known(0), Known(1)], keep=[1]))
+        assert [hit.score for hit in searcher.search("1").hits] == [2.0]
+        with pytest.raises(InvalidInputError, match="budget_ms=50 scores a list in parts"):
+            searcher.search("1", budget_ms=50)
