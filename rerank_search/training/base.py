@@ -25,8 +25,12 @@ WINDOW = 512
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The model to be trained, and the tokens of a pair that it can read (None: any number)."""
+    """The model to be trained, and the tokens of a pair that it can read (None: any number).
 
+    ``directory`` is where the recipe's base lies, which a student is not loaded from.
+    """
+
+    directory: str
     model: CrossEncoder
     positions: int | None
 
@@ -50,10 +54,11 @@ def load_base(recipe: Recipe) -> Base:
     from rerank_search.training.model import LengthSortedCrossEncoder
     from rerank_search.training.student import make_student
 
-    directory = base_directory(recipe.base)
-    with tempfile.TemporaryDirectory() as folder, quietly():
+    own = directory = base_directory(recipe.base)
+    # Weights that are still mapped cannot be removed on Windows.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, quietly():
         if recipe.student is not None:
-            directory = make_student(directory, recipe.student, recipe.seed, Path(folder))
+            directory = make_student(own, recipe.student, recipe.seed, Path(folder))
         torch.manual_seed(recipe.seed)
         model: CrossEncoder = LengthSortedCrossEncoder(
             directory,
@@ -65,7 +70,7 @@ def load_base(recipe: Recipe) -> Base:
         )
     model.float()
     network: Any = model.model
-    base = Base(model, positions(network))
+    base = Base(own, model, positions(network))
     model.max_seq_length = _length(recipe, base)
     if can_simplify(network):
         simplify_attention(network)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.evaluation.collection import Finding
 from rerank_search.training.data import POSITIVE_ABOVE, TrainingSet, pairs_scored
 from rerank_search.training.recipe import Loss
 
@@ -63,7 +62,6 @@ class SetDescription:
     document_characters: Spread
     scored: int
     tokens: Lengths | None
-    findings: Sequence[Finding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,6 @@ def _described(each: TrainingSet, loss: Loss, tokenizer: Any, max_length: int) -
         document_characters=_spread(len(text) for group in each.groups for text in group.documents),
         scored=pairs_scored(each, loss),
         tokens=None if tokenizer is None or not labels else _lengths(each, tokenizer, max_length),
-        findings=each.findings,
     )
 
 

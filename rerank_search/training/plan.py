@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from rerank_search.training.arguments import passes_of
-from rerank_search.training.data import rows
 from rerank_search.training.description import Estimate, SetDescription, describe, estimate
 from rerank_search.training.model import Precision
 from rerank_search.training.trainer import Prepared
@@ -38,9 +37,8 @@ def plan(prepared: Prepared) -> Plan:
     descriptions = describe(
         prepared.sets, recipe.loss, tokenizer=model.tokenizer, max_length=recipe.max_length
     )
-    count = sum(len(rows(each, recipe.loss.name)["query"]) for each in prepared.sets)
     scored = sum(each.scored for each in descriptions)
-    batch = max(1, round(arguments.train_batch_size * scored / count))
+    batch = max(1, round(arguments.train_batch_size * scored / prepared.rows))
     return Plan(
         recipe=recipe.model_dump(mode="json"),
         sets=descriptions,
@@ -48,7 +46,7 @@ def plan(prepared: Prepared) -> Plan:
         precision=prepared.precision,
         time=estimate(
             descriptions,
-            passes_of(arguments, count),
+            passes_of(arguments, prepared.rows),
             lambda: _time_of_a_token(prepared, batch) / arguments.world_size,
         ),
     )

@@ -15,7 +15,7 @@ from rerank_search.evaluation.experiment import Experiment, RerankerSettings
 from rerank_search.evaluation.progress import Progress
 from rerank_search.evaluation.report.schema import Report, SystemReport
 from rerank_search.files import fsync_directory
-from rerank_search.training.base import WINDOW, base_directory, is_reranker
+from rerank_search.training.base import WINDOW, is_reranker
 from rerank_search.training.calibration import PLOT_FILE, Calibrated, calibrate
 from rerank_search.training.checkpoints import saving
 from rerank_search.training.model_card import CardFacts, Result, write_card
@@ -130,7 +130,7 @@ def _report(prepared: Prepared, directory: Path, progress: Progress) -> Report |
     recipe = prepared.recipe
     if recipe.evaluation is None:
         return None
-    base = Path(base_directory(recipe.base))
+    base = Path(prepared.base.directory)
     names = {recipe.name: directory}
     configuration = json.loads((base / "config.json").read_text(encoding="utf-8"))
     if recipe.student is None and is_reranker(configuration):

@@ -23,7 +23,7 @@ from rerank_search.models.loading import quietly
 from rerank_search.models.registry import fingerprint
 from rerank_search.settings import Settings
 from rerank_search.training.arguments import log_often_enough, training_arguments
-from rerank_search.training.base import Base, base_directory, load_base
+from rerank_search.training.base import Base, load_base
 from rerank_search.training.checks import check_training, without_leaks
 from rerank_search.training.data import TrainingSet, load_pairs_set, load_samples_set, rows
 from rerank_search.training.evaluation_sets import made_samples
@@ -46,7 +46,8 @@ WEIGHTS = "model.safetensors"
 class Prepared:
     """A run that is ready to begin: all that can be wrong with a recipe or its data was looked for.
 
-    ``findings`` are about all training data together; those of one set are in ``sets``.
+    ``rows`` are what the loss makes of all training data; ``findings`` are about all of these
+    together, those of one set are in ``sets``.
     ``measured`` says where the evaluation's sets lie, and ``watched`` has them by name.
     """
 
@@ -56,6 +57,7 @@ class Prepared:
     arguments: CrossEncoderTrainingArguments
     evaluator: HarnessEvaluator | None
     sets: Sequence[TrainingSet]
+    rows: int
     findings: Sequence[Finding]
     measured: Sequence[CollectionSettings]
     watched: Mapping[str, Judged | LabelledPairs]
@@ -92,6 +94,11 @@ def prepare(
     _check_output(recipe)
     # What can be said without the data is said before they are mined.
     base = load_base(recipe)
+    if recipe.output.is_dir() and recipe.output.samefile(base.directory):
+        raise InvalidInputError(
+            f"the output {recipe.output} is the base, which the model would replace: name another "
+            "folder"
+        )
     recipe = recipe.model_copy(update={"max_length": base.model.max_seq_length})
     build_loss(recipe.loss, base.model, [])
     device = base.model.device
@@ -122,7 +129,7 @@ def prepare(
     count = sum(len(rows(each, recipe.loss.name)["query"]) for each in sets)
     log_often_enough(arguments, recipe.arguments, count)
     return Prepared(
-        recipe, base, precision, arguments, evaluator, sets, findings, measured, watched
+        recipe, base, precision, arguments, evaluator, sets, count, findings, measured, watched
     )
 
 
@@ -210,10 +217,6 @@ def _check_output(recipe: Recipe) -> None:
             f"the output {output} is a folder with other things than a model, which the model "
             "would replace: name another folder"
         )
-    if output.is_dir() and output.samefile(base_directory(recipe.base)):
-        raise InvalidInputError(
-            f"the output {output} is the base, which the model would replace: name another folder"
-        )
     with disk_errors(output):
         there = next(folder for folder in output.parents if folder.exists())
         if not there.is_dir():
@@ -235,7 +238,7 @@ def _made_with(prepared: Prepared) -> dict[str, Any]:
     recipe = prepared.recipe
     in_the_data = {"sources", "negatives", "soft_labels"}
     declared = recipe.model_dump(exclude={"output", "name", "base", "calibration"} | in_the_data)
-    weights = fingerprint(Path(base_directory(recipe.base)))
+    weights = fingerprint(Path(prepared.base.directory))
     return declared | {"data": _digest(prepared.sets), "weights of the base": weights}
 
 

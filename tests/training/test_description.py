@@ -25,7 +25,6 @@ def test_a_set_is_described_in_figures() -> None:
     assert described.query_characters == Spread(5.0, 6.5, 8.0)
     assert described.document_characters == Spread(0.0, 6.25, 16.0)
     assert (described.scored, described.tokens) == (4, None)
-    assert described.findings == [FINDING]
 
 
 def test_logits_have_no_positives_and_lists_of_one_label_are_not_scored() -> None:

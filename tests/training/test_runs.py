@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from rerank_search.errors import InvalidInputError, RunLockedError
-from rerank_search.evaluation.report.schema import read_report
+from rerank_search.evaluation.report.schema import PairReport, read_report
 from rerank_search.training.checkpoints import last_whole
 from rerank_search.training.trainer import prepare, train
 
@@ -36,10 +37,13 @@ def state(folder: Path) -> dict[str, object]:
     return found
 
 
+def report_pairs(folder: Path) -> Sequence[PairReport]:
+    return read_report(folder / "model-evaluation").pairs
+
+
 def measures(folder: Path, model: str = "tiny") -> dict[str, float]:
     """The harness's figures of the finished model, or of "untuned"."""
-    report = read_report(folder / "model-evaluation")
-    return next(dict(pairs.values) for pairs in report.pairs if pairs.reranker == model)
+    return next(dict(each.values) for each in report_pairs(folder) if each.reranker == model)
 
 
 def test_hundreds_of_pairs_become_a_better_model_with_a_card(pairs_recipe: Path) -> None:
@@ -52,6 +56,13 @@ def test_hundreds_of_pairs_become_a_better_model_with_a_card(pairs_recipe: Path)
     assert f"| {before:.4f} | {after:.4f} |" in card
     assert "240" in card
     assert "8.00 passes" in card
+    assert "Intervals are bootstrapped over pairs." in card
+    [pairs] = [each for each in report_pairs(pairs_recipe.parent) if each.reranker == "tiny"]
+    low, high = pairs.intervals["average_precision"]
+    assert low < after < high
+    assert f"| {after:.4f} | {low:.4f} to {high:.4f} |" in card
+    report = (pairs_recipe.parent / "model-evaluation" / "report.md").read_text(encoding="utf-8")
+    assert f"{after:.4f} [{low:.3f}, {high:.3f}]" in report
     assert {each.name for each in directory.glob("*.svg")} == {"loss.svg", "measures.svg"}
 
 
