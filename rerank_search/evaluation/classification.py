@@ -34,7 +34,8 @@ def classification_intervals(
     """The confidence intervals of ``classification_values`` but its thresholds.
 
     By the percentile bootstrap over pairs, whose thresholds are chosen anew in each sample, as
-    they were for the value. Source and errors as for ``bootstrap_interval`` and
+    they were for the value: a tenth of ``settings.resamples``, at least 100, since there are far
+    more pairs than queries. Source and errors as for ``bootstrap_interval`` and
     ``classification_values``.
     """
     ordered, positive = _ordered(labels, scores)
@@ -42,7 +43,7 @@ def classification_intervals(
     count = len(ordered)
     drawn = (
         np.bincount(rng.integers(count, size=count), minlength=count)
-        for _ in range(settings.resamples)
+        for _ in range(max(100, settings.resamples // 10))
     )
     samples = [_values(_groups(ordered, positive, times)) for times in drawn]
     tail = (1 - settings.confidence) / 2

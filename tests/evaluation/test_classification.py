@@ -149,13 +149,13 @@ def test_intervals_are_those_of_samples_of_pairs():
     rng = np.random.default_rng(1)
     labels = rng.integers(2, size=60).tolist()
     scores = [round(label + rng.normal(), 1) for label in labels]  # some are equal
-    settings = StatisticsSettings(resamples=150, confidence=0.9)
+    settings = StatisticsSettings(resamples=1_500, confidence=0.9)
     found = classification_intervals(labels, scores, settings)
     # Drawn from the pairs in the order of their scores, as the documented bootstrap is.
     order = np.argsort(-np.asarray(scores, dtype=np.float32), kind="stable")
     again = np.random.default_rng(settings.seed)
     samples = []
-    for _ in range(settings.resamples):
+    for _ in range(150):
         drawn = order[again.integers(60, size=60)]
         samples.append(
             classification_values([labels[i] for i in drawn], [scores[i] for i in drawn])
