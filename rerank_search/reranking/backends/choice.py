@@ -26,6 +26,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from rerank_search.errors import InvalidInputError, RerankSearchError
 from rerank_search.files import atomic_write_json, disk_errors
 from rerank_search.models.fused_bert import can_fuse, fuse
+from rerank_search.models.loading import positions
 from rerank_search.reranking.backends.exportable import exportable
 from rerank_search.reranking.backends.onnx_file import onnx_file
 from rerank_search.reranking.backends.runtimes import DTYPES, missing, open_runtime, require
@@ -173,8 +174,7 @@ def _measured(loaded: Loaded, option: Option, cache: Path) -> float:
     """Pairs per second of the best of some runs."""
     trial = replace(loaded, network=copy.deepcopy(loaded.network))
     context = install(trial, option, cache)
-    limit = getattr(trial.network.config, "max_position_embeddings", TOKENS)
-    length = max(1, min(TOKENS, limit - 2))
+    length = min(TOKENS, positions(trial.network) or TOKENS)
     ids = torch.arange(PAIRS * length).view(PAIRS, length) % 97 + 3
     inputs = {"input_ids": ids % trial.network.config.vocab_size}
     inputs["token_type_ids"] = torch.zeros_like(ids)
