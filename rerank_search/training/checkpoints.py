@@ -21,6 +21,7 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from rerank_search.errors import InvalidInputError, RunLockedError
 from rerank_search.files import atomic_write_json, disk_errors
+from rerank_search.training.batches import ByLengthBatchSampler
 
 _WHOLE = "whole.json"
 """Written into a checkpoint last: the sizes of its files, and the seconds of training so far."""
@@ -34,12 +35,23 @@ _LOCK = "lock"
 class CheckpointedTrainer(CrossEncoderTrainer):
     """A CrossEncoderTrainer that says of each checkpoint that it is whole.
 
-    Only then are older ones removed, so that there is always one to go on from.
+    Only then are older ones removed, so that there is always one to go on from. ``by_length`` has
+    it make batches of rows of about the same length.
     """
 
     _seconds = 0.0
     """Of training until ``_since``."""
     _since: float | None = None
+
+    def __init__(self, *, by_length: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self._by_length = by_length
+
+    def get_batch_sampler(self, dataset: Any, *args: Any, **options: Any) -> Any:
+        """As CrossEncoderTrainer's."""
+        if self._by_length:
+            return ByLengthBatchSampler(dataset, *args, **options)
+        return super().get_batch_sampler(dataset, *args, **options)
 
     @property
     def seconds(self) -> float:

@@ -217,6 +217,7 @@ def _run(card: CardFacts) -> str:
         f"Activations in {card.precision}, weights stored in {recipe.weights}; {card.hardware}.",
         f"Pairs were cut to {recipe.max_length:,} tokens; dropout {recipe.dropout:g}; token "
         f"embeddings were {'trained' if recipe.train_embeddings else 'kept as they were'}.",
+        *(["Rows of a batch have about the same length."] if recipe.by_length else []),
     ]
     pictures = [f"![{Path(name).stem}]({name})" for name in card.plots]
     return "\n\n".join([_list(facts), *pictures])

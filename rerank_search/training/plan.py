@@ -12,8 +12,10 @@ from typing import Any
 import torch
 
 from rerank_search.training.arguments import passes_of
+from rerank_search.training.batches import POOL
 from rerank_search.training.description import Estimate, SetDescription, describe, estimate
 from rerank_search.training.model import Precision
+from rerank_search.training.recipe import Recipe
 from rerank_search.training.trainer import Prepared
 
 SECONDS = 2.0
@@ -71,7 +73,7 @@ def _time_of_a_token(prepared: Prepared, batch: int) -> float:
     times: list[float] = []
     since = time.perf_counter()
     while time.perf_counter() - since < SECONDS or len(times) < 4:
-        pairs = rng.sample(everything, min(batch, len(everything)))
+        pairs = _batch(everything, batch, prepared.recipe, rng)
         started = time.perf_counter()
         features = model.preprocess(pairs)
         features = {
@@ -89,3 +91,15 @@ def _time_of_a_token(prepared: Prepared, batch: int) -> float:
             torch.cuda.synchronize(model.device)
         times.append((time.perf_counter() - started) / tokens)
     return statistics.median(times[1:])  # the first one allocates
+
+
+def _batch(
+    pairs: Sequence[tuple[str, str]], count: int, recipe: Recipe, rng: random.Random
+) -> list[tuple[str, str]]:
+    """So many of the pairs, as the run puts them together."""
+    if not recipe.by_length:
+        return rng.sample(pairs, min(count, len(pairs)))
+    pool = rng.sample(pairs, min(count * POOL, len(pairs)))
+    pool.sort(key=lambda pair: sum(map(len, pair)))
+    start = rng.randrange(max(1, len(pool) - count + 1))
+    return pool[start : start + count]

@@ -41,6 +41,9 @@ UNBOUNDED: frozenset[LossName] = frozenset(
 )
 """Losses whose labels may be any numbers, such as a teacher's logits."""
 
+ROW_BY_ROW: frozenset[LossName] = frozenset({"bce", "mse", "margin-mse"})
+"""Losses of a row that do not depend on the other rows of its batch, nor have lists as rows."""
+
 
 _Name = Annotated[str, AfterValidator(checked_name)]
 
@@ -274,6 +277,9 @@ class Recipe(_Table):
     """How the weights are stored; they are float32 again when they are loaded."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     train_embeddings: bool = False
+    batches: Literal["auto", "by_length", "random"] = "auto"
+    """Of rows of about the same length, which are padded less, or of any; "auto" is by_length for
+    losses that take each row by itself."""
     loss: Loss = Loss()
     sources: list[Source] = Field(min_length=1)
     negatives: Negatives = Negatives()
@@ -290,6 +296,22 @@ class Recipe(_Table):
     def _plain_name(cls, data: Any) -> Any:
         """A bare name stands for the loss with its defaults."""
         return {"name": data} if isinstance(data, str) else data
+
+    @property
+    def by_length(self) -> bool:
+        """Whether the rows of a batch have about the same length."""
+        if self.batches == "auto":
+            return self.loss.name in ROW_BY_ROW and "batch_sampler" not in self.arguments
+        return self.batches == "by_length"
+
+    @model_validator(mode="after")
+    def _batches_are_made_once(self) -> Recipe:
+        if self.batches == "by_length" and "batch_sampler" in self.arguments:
+            raise ValueError(
+                'batches = "by_length" makes the batches, and so does arguments.batch_sampler: '
+                "remove one of the two"
+            )
+        return self
 
     @model_validator(mode="after")
     def _labels_fit_the_loss(self) -> Recipe:

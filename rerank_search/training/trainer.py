@@ -171,6 +171,7 @@ def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:
             claim(checkpoints, _made_with(prepared))
             checkpoint = last_whole(checkpoints)
         trainer = CheckpointedTrainer(
+            by_length=recipe.by_length,
             model=model,
             args=arguments,
             train_dataset=_datasets(recipe, prepared.sets),
