@@ -12,37 +12,50 @@ from sentence_transformers.base.sampler import DefaultBatchSampler
 POOL = 32
 """Batches that are cut out of rows sorted together: of more, those of a batch are less random."""
 
+_AT_ONCE = 1000
+
 
 class ByLengthBatchSampler(DefaultBatchSampler):
-    """All rows in random batches, each of rows whose texts have about as many characters.
+    """All rows in random batches, each of rows whose texts have about as many tokens.
 
     The rows are shuffled, those of every ``POOL`` batches are sorted by length, and the batches
     that these are cut into are shuffled. A last batch that is not full has random rows. The same
     seed and epoch give the same batches.
     """
 
-    def __init__(self, dataset: Any, *args: Any, **options: Any) -> None:
+    def __init__(self, dataset: Any, *args: Any, tokenizer: Any, **options: Any) -> None:
         super().__init__(dataset, *args, **options)
-        columns = [dataset[name] for name in dataset.column_names]
-        self._characters: NDArray[np.int64] = np.fromiter(
-            (sum(map(_characters, row)) for row in zip(*columns, strict=True)), dtype=np.int64
-        )
+        self._tokens = _tokens(dataset, tokenizer)
 
     def __iter__(self) -> Iterator[list[int]]:
         rng = np.random.default_rng([self.seed, self.epoch])
-        order = rng.permutation(len(self._characters))
+        order = rng.permutation(len(self._tokens))
         full, rest = np.split(order, [len(order) // self.batch_size * self.batch_size])
         for start in range(0, len(full), POOL * self.batch_size):
             pool = full[start : start + POOL * self.batch_size]
-            pool[:] = pool[np.argsort(self._characters[pool], kind="stable")]
+            pool[:] = pool[np.argsort(self._tokens[pool], kind="stable")]
         batches = full.reshape(-1, self.batch_size)
         yield from rng.permutation(batches).tolist()
         if len(rest) and not self.drop_last:
             yield rest.tolist()
 
 
-def _characters(value: Any) -> int:
-    """Of a text, or of all in a list; labels have none."""
-    if isinstance(value, str):
-        return len(value)
-    return sum(map(_characters, value)) if isinstance(value, list) else 0
+def _tokens(dataset: Any, tokenizer: Any) -> NDArray[np.int64]:
+    """Of all texts of each row."""
+    tokens = np.zeros(len(dataset), dtype=np.int64)
+    for start in range(0, len(dataset), _AT_ONCE):
+        columns = dataset[start : start + _AT_ONCE]
+        texts, rows = [], []
+        for values in columns.values():
+            for row, value in enumerate(values, start):
+                found = [each for each in _listed(value) if isinstance(each, str)]
+                texts += found
+                rows += [row] * len(found)
+        # verbose warns of texts above the model's window, which are cut later.
+        ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        np.add.at(tokens, rows, [len(each) for each in ids])
+    return tokens
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

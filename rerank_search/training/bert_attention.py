@@ -66,7 +66,7 @@ def _attend(
     with torch.autocast(device, enabled=False):
         scores = q @ k.transpose(-1, -2)
         if mask is not None:
-            scores = scores + _added(mask, scores.dtype)
+            scores += _added(mask, scores.dtype)
         weights = scores.softmax(dim=-1)
         weights = attention.dropout(weights)
         context = (weights @ v).transpose(1, 2).reshape(count, -1, width)

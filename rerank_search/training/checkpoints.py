@@ -50,7 +50,8 @@ class CheckpointedTrainer(CrossEncoderTrainer):
     def get_batch_sampler(self, dataset: Any, *args: Any, **options: Any) -> Any:
         """As CrossEncoderTrainer's."""
         if self._by_length:
-            return ByLengthBatchSampler(dataset, *args, **options)
+            tokenizer = self.model.tokenizer
+            return ByLengthBatchSampler(dataset, *args, tokenizer=tokenizer, **options)
         return super().get_batch_sampler(dataset, *args, **options)
 
     @property

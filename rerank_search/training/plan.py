@@ -15,7 +15,6 @@ from rerank_search.training.arguments import passes_of
 from rerank_search.training.batches import POOL
 from rerank_search.training.description import Estimate, SetDescription, describe, estimate
 from rerank_search.training.model import Precision
-from rerank_search.training.recipe import Recipe
 from rerank_search.training.trainer import Prepared
 
 SECONDS = 2.0
@@ -73,7 +72,7 @@ def _time_of_a_token(prepared: Prepared, batch: int) -> float:
     times: list[float] = []
     since = time.perf_counter()
     while time.perf_counter() - since < SECONDS or len(times) < 4:
-        pairs = _batch(everything, batch, prepared.recipe, rng)
+        pairs = _batch(everything, batch, prepared, rng)
         started = time.perf_counter()
         features = model.preprocess(pairs)
         features = {
@@ -94,12 +93,14 @@ def _time_of_a_token(prepared: Prepared, batch: int) -> float:
 
 
 def _batch(
-    pairs: Sequence[tuple[str, str]], count: int, recipe: Recipe, rng: random.Random
+    pairs: Sequence[tuple[str, str]], count: int, prepared: Prepared, rng: random.Random
 ) -> list[tuple[str, str]]:
     """So many of the pairs, as the run puts them together."""
-    if not recipe.by_length:
+    if not prepared.recipe.by_length:
         return rng.sample(pairs, min(count, len(pairs)))
     pool = rng.sample(pairs, min(count * POOL, len(pairs)))
-    pool.sort(key=lambda pair: sum(map(len, pair)))
+    tokenizer = prepared.base.model.tokenizer
+    tokens = tokenizer(*map(list, zip(*pool, strict=True)), verbose=False)["input_ids"]
+    by_length = sorted(range(len(pool)), key=lambda i: len(tokens[i]))
     start = rng.randrange(max(1, len(pool) - count + 1))
-    return pool[start : start + count]
+    return [pool[i] for i in by_length[start : start + count]]

@@ -2,38 +2,47 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.training.batches import ByLengthBatchSampler
 from rerank_search.training.recipe import load_recipe
 
 
+@pytest.fixture(scope="module")
+def tokenizer(tiny_reranker: Path) -> Any:
+    return AutoTokenizer.from_pretrained(tiny_reranker)
+
+
 def dataset(count: int) -> Dataset:
     rng = random.Random(7)
-    documents = ["x" * round(rng.lognormvariate(4, 0.6)) for _ in range(count)]
+    documents = ["the " * round(rng.lognormvariate(3, 0.6)) for _ in range(count)]
     return Dataset.from_dict(
-        {"query": ["what"] * count, "document": documents, "label": [1.0] * count}
+        {"query": ["which river"] * count, "document": documents, "label": [1.0] * count}
     )
 
 
 def sampler(
-    rows: Dataset, batch_size: int = 16, *, drop_last: bool = False, seed: int = 1
+    rows: Dataset, tokenizer: Any, batch_size: int = 16, *, drop_last: bool = False, seed: int = 1
 ) -> ByLengthBatchSampler:
-    return ByLengthBatchSampler(rows, batch_size=batch_size, drop_last=drop_last, seed=seed)
+    return ByLengthBatchSampler(
+        rows, batch_size=batch_size, drop_last=drop_last, seed=seed, tokenizer=tokenizer
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(count=st.integers(0, 70), batch_size=st.integers(1, 9), drop_last=st.booleans())
 def test_every_row_comes_once_but_those_of_a_last_batch_that_is_dropped(
-    count: int, batch_size: int, drop_last: bool
+    tokenizer: Any, count: int, batch_size: int, drop_last: bool
 ) -> None:
-    made = sampler(dataset(count), batch_size, drop_last=drop_last)
+    made = sampler(dataset(count), tokenizer, batch_size, drop_last=drop_last)
     batches = list(made)
     full, rest = divmod(count, batch_size)
     sizes = [batch_size] * full + ([rest] if rest and not drop_last else [])
@@ -44,41 +53,41 @@ def test_every_row_comes_once_but_those_of_a_last_batch_that_is_dropped(
     assert set(rows) <= set(range(count))
 
 
-def test_little_is_padded() -> None:
+def test_little_is_padded(tokenizer: Any) -> None:
     rows = dataset(2_000)
-    lengths = np.array([len(text) for text in rows["document"]])
+    lengths = np.array([text.count(" ") for text in rows["document"]])
 
     def padded(batches: list[list[int]]) -> float:
-        """Characters with those of padding, times those without."""
+        """Tokens with those of padding, times those without."""
         return sum(lengths[batch].max() * len(batch) for batch in batches) / lengths.sum()
 
     order = np.random.default_rng(0).permutation(2_000)
     assert padded(order.reshape(-1, 16).tolist()) > 2
-    assert padded(list(sampler(rows))) < 1.2
+    assert padded(list(sampler(rows, tokenizer))) < 1.2
 
 
-def test_batches_come_in_no_order_of_length() -> None:
+def test_batches_come_in_no_order_of_length(tokenizer: Any) -> None:
     rows = dataset(2_000)
-    lengths = np.array([len(text) for text in rows["document"]])
-    means = [lengths[batch].mean() for batch in sampler(rows)]
+    lengths = np.array([text.count(" ") for text in rows["document"]])
+    means = [lengths[batch].mean() for batch in sampler(rows, tokenizer)]
     assert abs(np.corrcoef(means[:-1], means[1:])[0, 1]) < 0.3
 
 
-def test_texts_of_lists_count_and_labels_do_not() -> None:
-    documents = [["a", "b" * 9], ["a" * 10], ["a"], ["b"]]
+def test_texts_of_lists_count_and_labels_do_not(tokenizer: Any) -> None:
+    documents = [["red", "green " * 9], ["red " * 10], ["red"], ["green"]]
     rows = Dataset.from_dict(
         {"query": ["q"] * 4, "documents": documents, "labels": [[0.0, 1.0], [1.0], [0.0], [1.0]]}
     )
-    assert sorted(map(sorted, sampler(rows, 2))) == [[0, 1], [2, 3]]
+    assert sorted(map(sorted, sampler(rows, tokenizer, 2))) == [[0, 1], [2, 3]]
 
 
-def test_an_epoch_has_its_own_batches_which_are_the_same_each_time() -> None:
+def test_an_epoch_has_its_own_batches_which_are_the_same_each_time(tokenizer: Any) -> None:
     rows = dataset(100)
-    first, second = sampler(rows), sampler(rows)
+    first, second = sampler(rows, tokenizer), sampler(rows, tokenizer)
     assert list(first) == list(second)
     second.set_epoch(1)
     assert list(first) != list(second)
-    assert list(first) != list(sampler(rows, seed=2))
+    assert list(first) != list(sampler(rows, tokenizer, seed=2))
 
 
 @pytest.mark.parametrize(
