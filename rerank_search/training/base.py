@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.models.loading import positions, quietly
 from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_encoder, resolve_reranker
+from rerank_search.models.threads import limit_threads
 from rerank_search.reranking.torch_model import keep_last_layer_exact
 from rerank_search.settings import Settings
 from rerank_search.training.recipe import Recipe
@@ -54,6 +55,7 @@ def load_base(recipe: Recipe) -> Base:
     from rerank_search.training.model import LengthSortedCrossEncoder
     from rerank_search.training.student import make_student
 
+    limit_threads()
     own = directory = base_directory(recipe.base)
     # Weights that are still mapped cannot be removed on Windows.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, quietly():

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("datasets", reason="training needs the extra train")
 
+import torch
 import transformers
 from sentence_transformers import CrossEncoder
 from transformers import AutoTokenizer
@@ -42,6 +43,18 @@ def test_other_architectures_are_trained_too(
     dropouts = [value for name, value in written.items() if "drop" in name and value is not None]
     assert set(dropouts) == {0.25}
     assert CrossEncoder(str(directory)).predict([("river", "bread")]).shape == (1,)
+
+
+def test_training_computes_with_the_threads_that_are_set(
+    pairs_recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setenv("RERANK_SEARCH_THREADS", str(before + 1))
+    try:
+        prepare(pairs_recipe)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_pairs_are_cut_to_what_the_base_reads(pairs_recipe: Path) -> None:
