@@ -48,6 +48,8 @@ bench-quality: .venv/.development
 # The reranker against sentence-transformers and others, backend by backend.
 bench-rerank: .venv/.development
 	$(BIN)/python eval/benchmarks/rerank.py
+	$(BIN)/python eval/benchmarks/rerank_profile.py
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python eval/benchmarks/rerank.py --avx2
 
 # Training against sentence-transformers alone, where ../shared/data is there. A quarter of an hour.
 bench-training: .venv/.development

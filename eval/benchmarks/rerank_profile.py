@@ -1,0 +1,164 @@
+"""Where the second stage's time goes: in sentence-transformers, and in ours.
+
+Usage: python eval/benchmarks/rerank_profile.py [--queries N]
+
+Writes eval/results/rerank-profile.md, .json and .svg. Both score the pairs of rerank.py with the
+same model. torch's own profiler counts the time of each operator, and OpenVINO's that of each node.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from report import RESULTS, table, write
+from rerank import MODEL, OURS, THEIRS, Task, ours, tasks, theirs, tokens
+
+from rerank_search.models.registry import fingerprint, resolve_reranker
+from rerank_search.reranking.backends.onnx_file import LAYOUT
+from rerank_search.reranking.batching import token_batches
+from rerank_search.reranking.torch_model import CPU_BATCH_TOKENS, INPUTS
+from rerank_search.settings import Settings
+
+PRODUCTS = "matrix products"
+OUTSIDE = "outside of the model"
+REST = "the rest of the model"
+
+KINDS: Mapping[str, Sequence[str]] = {
+    PRODUCTS: ("aten::mm", "aten::addmm", "aten::bmm", "mkldnn::_linear_pointwise",
+               "FullyConnected", "MatMul"),
+    "attention as one kernel": ("aten::_scaled_dot_product_flash_attention_for_cpu",
+                                "ScaledDotProductAttention", "MHA"),
+    "softmax": ("aten::_softmax", "SoftMax", "Softmax"),
+    "GELU": ("aten::gelu",),
+    "layer norms": ("aten::native_layer_norm", "MVN"),
+    "sums": ("aten::add", "aten::add_", "aten::mul", "Eltwise", "Subgraph"),
+    "copies and casts": ("aten::copy_", "aten::cat", "aten::clone", "Reorder", "Transpose",
+                         "Reshape", "Convert", "StridedSlice", "Split"),
+}  # fmt: skip
+"""What operators of torch and nodes of OpenVINO do."""
+
+
+def kind_of(name: str) -> str:
+    return next((kind for kind, names in KINDS.items() if name in names), REST)
+
+
+def profiled(score: Callable[[], Any]) -> Counter[str]:
+    """Seconds by kind, of torch's operators; the rest of the time is outside of the model."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU]) as trace:
+        started = time.perf_counter()
+        score()
+        wall = time.perf_counter() - started
+    seconds: Counter[str] = Counter()
+    for event in trace.key_averages():
+        seconds[kind_of(event.key)] += event.self_cpu_time_total / 1e6
+    return with_outside(seconds, wall)
+
+
+def with_outside(seconds: Counter[str], wall: float) -> Counter[str]:
+    seconds[OUTSIDE] = max(0.0, wall - seconds.total())
+    return seconds
+
+
+def openvino(lengths: Sequence[int], score: Callable[[], Any]) -> Counter[str]:
+    """Seconds by kind, of OpenVINO's nodes for batches of these lengths; words make no difference.
+
+    The time outside of the model is that of ``score`` without the nodes'.
+    """
+    from openvino import Core
+
+    started = time.perf_counter()
+    score()
+    wall = time.perf_counter() - started
+    weights = fingerprint(Path(resolve_reranker(MODEL)))
+    compiled = Core().compile_model(
+        str(Settings().cache / "exports" / f"{weights}-{LAYOUT}.onnx"),
+        "CPU",
+        {
+            "INFERENCE_PRECISION_HINT": "bf16",
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERF_COUNT": "YES",
+        },
+    )
+    request = compiled.create_infer_request()
+    seconds: Counter[str] = Counter()
+    counts = np.array(lengths, dtype=np.int64)
+    for batch in token_batches(counts, CPU_BATCH_TOKENS):
+        there = np.arange(counts[batch].max()) < counts[batch, None]
+        arrays = {name: np.zeros(there.shape, dtype=np.int64) for name in INPUTS}
+        arrays["input_ids"][:] = np.where(there, 2000 + np.arange(there.shape[1]), 0)
+        arrays["attention_mask"][:] = there
+        request.infer({each.any_name: arrays[each.any_name] for each in compiled.inputs})
+        for node in request.profiling_info:
+            seconds[kind_of(node.node_type)] += node.real_time.total_seconds()
+    return with_outside(seconds, wall)
+
+
+def measure(task: Task) -> dict[str, Counter[str]]:
+    """Each side's seconds by kind."""
+    found = {}
+    for side in (THEIRS, "ours, torch, float32", "ours, torch, bfloat16"):
+        score, one_query = theirs(task) if side == THEIRS else ours(task, OURS[side])
+        one_query(task.queries[0], task.texts[0])
+        found[side] = profiled(score)
+    side = "ours, openvino, bfloat16"
+    score, one_query = ours(task, OURS[side])
+    one_query(task.queries[0], task.texts[0])
+    return found | {side: openvino(tokens(task), score)}
+
+
+def draw(found: Mapping[str, Counter[str]], kinds: Sequence[str], path: Path) -> None:
+    """A bar of seconds for each side, by kind."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    axes = figure.subplots()
+    left = np.zeros(len(found))
+    for place, kind in enumerate(kinds):
+        widths = np.array([seconds[kind] for seconds in found.values()])
+        axes.barh(list(found), widths, left=left, label=kind, color=f"C{place}")
+        left += widths
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds")
+    axes.legend(fontsize="small")
+    figure.savefig(path)
+
+
+def main() -> None:
+    """Profile each side, one after the other, and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--queries", type=int, default=10, help="draw this many of the queries")
+    collection, names, task = tasks(parser.parse_args().queries)
+    found = measure(task)
+    kinds = [kind for kind in (*KINDS, REST, OUTSIDE) if any(each[kind] for each in found.values())]
+    draw(found, kinds, RESULTS / "rerank-profile.svg")
+    rows = [
+        [kind, *(f"{each[kind]:.2f} ({each[kind] / each.total():.0%})" for each in found.values())]
+        for kind in kinds
+    ]
+    rows.append(["all", *(f"{each.total():.2f}" for each in found.values())])
+    sections = {
+        "What is measured": (
+            f"Seconds for {len(task.pairs):,} pairs of {collection.name} ({len(names)} queries), "
+            f"scored by {MODEL}: {THEIRS}' `predict` with its defaults, and ours. In ours, GELU is "
+            "part of the matrix products. Profilers take time of their own, so that the sums are "
+            "above those of `make bench-rerank`; the table says what the time goes to. What is "
+            "outside of the model is tokenising, putting batches together, and Python."
+        ),
+        "Where the time goes": table(["", *found], rows) + "\n\n![profile](rerank-profile.svg)",
+    }
+    title = "Where the second stage's time goes"
+    print(write("rerank-profile", title, "make bench-rerank", sections, found))
+
+
+if __name__ == "__main__":
+    main()
