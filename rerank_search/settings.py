@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     backend: Literal["auto", "torch", "openvino", "onnx"] = "auto"
     """What computes a cross-encoder's logits; "auto" is what is fastest on this machine."""
 
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
     """The precision that they are computed in; "auto" likewise."""
 
     threads: int | None = Field(default=None, ge=1)

@@ -60,6 +60,7 @@ OURS = {
         ("openvino", "float32"),
         ("torch", "bfloat16"),
         ("openvino", "bfloat16"),
+        ("openvino", "int8"),
     )
 }
 

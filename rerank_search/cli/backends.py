@@ -23,6 +23,7 @@ def backends(
     another number of threads is measured anew.
     """
     from rerank_search.models.registry import DEFAULT_RERANKER, resolve_reranker
+    from rerank_search.reranking.backends.choice import ASKED_FOR
     from rerank_search.reranking.torch_model import backends as compared
 
     name = model or DEFAULT_RERANKER
@@ -36,11 +37,14 @@ def backends(
     table = Table("backend", "precision", box=SIMPLE_HEAD)
     table.add_column("pairs/s of 128 tokens", justify="right")
     table.add_column()
-    for place, option in enumerate(found):
+    taken = next(option for option in found if option.dtype not in ASKED_FOR)
+    for option in found:
         speed, note = option.pairs_per_second, option.missing
         if speed == 0:
             note = "failed"
-        elif place == 0:
-            note = "fastest: searches take it unless told otherwise"
+        elif option is taken:
+            note = "searches take it unless told otherwise"
+        elif not note and option.dtype in ASKED_FOR:
+            note = "only where it is asked for: it moves rankings a little"
         table.add_row(option.backend, option.dtype, "" if speed is None else f"{speed:.0f}", note)
     console().print(table)

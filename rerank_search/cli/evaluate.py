@@ -58,7 +58,7 @@ def evaluate(
         int | None, typer.Option(help="Lowest grade that binary measures call relevant.")
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="float32, bfloat16 or float16, for the rerankers.")
+        str | None, typer.Option(help="float32, bfloat16, float16 or int8, for the rerankers.")
     ] = None,
     cost_queries: Annotated[
         int | None, typer.Option(help="Searches to measure costs on; 20 by default, 0 for none.")

@@ -14,7 +14,7 @@ from rerank_search.types import Span
 Backend: TypeAlias = Literal["torch", "openvino", "onnx"]
 """What computes a cross-encoder's logits."""
 
-Dtype: TypeAlias = Literal["float32", "bfloat16", "float16"]
+Dtype: TypeAlias = Literal["float32", "bfloat16", "float16", "int8"]
 """What its matrix products are computed in; logits are float32 in any case."""
 
 LongDocuments: TypeAlias = Literal["truncate", "max_passage"]

@@ -40,6 +40,8 @@ class CrossEncoderReranker:
 
     ``backend`` "torch", "openvino" or "onnx" computes the logits, in ``dtype`` "float32",
     "bfloat16" or "float16" (which changes them by some hundredths; logits themselves are float32).
+    "int8" is for OpenVINO on CPUs without units for bfloat16, and only where asked for: rankings
+    move a little, and a model whose rankings move too far is refused.
     "auto" takes what is fastest on this machine: measured once on a CPU, among the backends that
     are installed and the precisions that the CPU has units for; half precision on CUDA. None is
     what ``RERANK_SEARCH_BACKEND`` and ``RERANK_SEARCH_DTYPE`` say, and "auto" without them.
@@ -58,7 +60,7 @@ class CrossEncoderReranker:
     (1,)
 
     Raises ModelNotFoundError for a model that is not there or cannot be read, InvalidInputError
-    for one that is no sequence-classification model.
+    for one that is no sequence-classification model, and for one that ranks otherwise in int8.
     """
 
     def __init__(
@@ -98,6 +100,14 @@ class CrossEncoderReranker:
             dtype=dtype or settings.dtype,
         )
         self._pairs = PairTokenizer(self._torch.tokenizer, self._torch.max_length)
+        if self.dtype == "int8" and self.num_labels == 1:
+            from rerank_search.reranking.backends.choice import machine
+            from rerank_search.reranking.backends.gate import check
+
+            exact = functools.partial(
+                CrossEncoderReranker, directory, device="cpu", backend="openvino", dtype="float32"
+            )
+            check(self.name, self, exact, f"{self.fingerprint} {machine()}", settings.cache)
 
     @property
     def device(self) -> torch.device:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import CrossEncoder
 
-    from rerank_search.reranking.backends.choice import Option
+    from rerank_search.reranking.backends.choice import Loaded, Option
 
 
 BATCH_TOKENS = 16_384
 
 CPU_BATCH_TOKENS = 2_048
 """On a CPU larger batches fall out of its caches."""
+
+_EXAMPLE_TOKENS = 128
+"""Of a pair that int8 is fitted to."""
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 """Of a model, as far as its tokenizer knows them."""
@@ -57,7 +60,7 @@ class TorchCrossEncoder:
             known = ("auto", *get_args(kinds))
             if given not in known:
                 raise InvalidInputError(f"{argument}={given!r}: use one of {', '.join(known)}")
-        from rerank_search.reranking.backends.choice import Loaded, choose, install
+        from rerank_search.reranking.backends.choice import choose, install
 
         self._name = name
         limit_threads()
@@ -70,7 +73,7 @@ class TorchCrossEncoder:
         # What is delegated to sentence-transformers is cut at the same length.
         self._model.max_seq_length = self.max_length
         self._lock = threading.Lock()
-        loaded = Loaded(self._network, _input_names(self._model), fingerprint(Path(directory)))
+        loaded = _loaded(self._model, directory)
         self._names = loaded.names
         cache = Settings().cache
         option = choose(loaded, backend, dtype, cache)
@@ -159,19 +162,30 @@ def backends(name: str, directory: str) -> list[Option]:
     What is missing comes last. Measures what was not measured before. Raises ModelNotFoundError
     and InvalidInputError for a model that cannot be loaded.
     """
-    from rerank_search.reranking.backends.choice import Loaded, measured, options
+    from rerank_search.reranking.backends.choice import measured, options
 
-    model = _load(name, directory, "cpu")
-    loaded = Loaded(model.transformers_model, _input_names(model), fingerprint(Path(directory)))
+    loaded = _loaded(_load(name, directory, "cpu"), directory)
     found = options()
     usable = [option for option in found if not option.missing]
     missing = [option for option in found if option.missing]
     return [*measured(loaded, usable, Settings().cache), *missing]
 
 
-def _input_names(model: CrossEncoder) -> list[str]:
+def _loaded(model: CrossEncoder, directory: str) -> Loaded:
+    from rerank_search.reranking.backends.choice import Loaded
+
     wanted = model.tokenizer.model_input_names
-    return [name for name in INPUTS if name in wanted]
+    names = [name for name in INPUTS if name in wanted]
+
+    def examples() -> Mapping[str, NDArray[np.int64]]:
+        from rerank_search.reranking.backends.gate import example_pairs
+
+        longest = min(_EXAMPLE_TOKENS, _window(model, None))
+        columns = map(list, zip(*example_pairs(), strict=True))
+        encoded = model.tokenizer(*columns, truncation=True, max_length=longest, padding=True)
+        return {name: np.array(encoded[name], dtype=np.int64) for name in names}
+
+    return Loaded(model.transformers_model, names, fingerprint(Path(directory)), examples)
 
 
 def _load(name: str, directory: str, device: str | None) -> CrossEncoder:

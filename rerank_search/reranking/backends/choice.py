@@ -29,7 +29,13 @@ from rerank_search.models.fused_bert import can_fuse, fuse
 from rerank_search.models.loading import positions
 from rerank_search.reranking.backends.exportable import exportable
 from rerank_search.reranking.backends.onnx_file import onnx_file
-from rerank_search.reranking.backends.runtimes import DTYPES, missing, open_runtime, require
+from rerank_search.reranking.backends.runtimes import (
+    DTYPES,
+    Examples,
+    missing,
+    open_runtime,
+    require,
+)
 from rerank_search.reranking.base import Backend, Dtype
 
 logger = logging.getLogger(__name__)
@@ -40,6 +46,9 @@ PAIRS, TOKENS = 4, 128
 """Of the batch that is measured."""
 
 _RUNS = 3
+
+ASKED_FOR: frozenset[Dtype] = frozenset({"int8"})
+"""What "auto" leaves out, since it moves rankings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +67,15 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A network in float32, the names of its inputs, and its files' fingerprint."""
+    """A network in float32, the names of its inputs, and its files' fingerprint.
+
+    ``examples`` makes inputs of real texts.
+    """
 
     network: Any
     names: Sequence[str]
     weights: str
+    examples: Examples
 
 
 def options() -> list[Option]:
@@ -94,6 +107,11 @@ def choose(
     Raises InvalidInputError where nothing can compute as asked.
     """
     device = loaded.network.device.type
+    if dtype == "int8" and (backend == "torch" or device != "cpu"):
+        raise InvalidInputError(
+            "dtype='int8' is computed by OpenVINO, on a CPU: use device='cpu', "
+            "backend='openvino', or another dtype"
+        )
     if backend != "auto" and dtype != "auto":
         return Option(backend, dtype)
     if device != "cpu" or dtype == "float16":
@@ -102,7 +120,8 @@ def choose(
     wanted = [
         option
         for option in options()
-        if backend in ("auto", option.backend) and dtype in ("auto", option.dtype)
+        if backend in ("auto", option.backend)
+        and (dtype == option.dtype or (dtype == "auto" and option.dtype not in ASKED_FOR))
     ]
     usable = [option for option in wanted if not option.missing]
     if not usable:
@@ -150,7 +169,7 @@ def install(loaded: Loaded, option: Option, cache: Path) -> Context:
     require(option.backend, dtype)
     model = exportable(network, loaded.names)
     path = onnx_file(model, loaded.weights, cache)
-    compute = open_runtime(option.backend, path, dtype, torch.get_num_threads())
+    compute = open_runtime(option.backend, path, dtype, torch.get_num_threads(), loaded.examples)
     model.drop()
 
     def forward(**inputs: Tensor) -> SequenceClassifierOutput:
@@ -190,10 +209,15 @@ def _measured(loaded: Loaded, option: Option, cache: Path) -> float:
 
 def _key(loaded: Loaded) -> str:
     """32 hex digits of what the speeds follow from."""
+    basis = json.dumps([loaded.weights, torch.get_num_threads(), machine()])
+    return hashlib.sha256(basis.encode()).hexdigest()[:32]
+
+
+def machine() -> str:
+    """The processor's units and the versions of what computes, on which figures depend."""
     flags = sorted(name for name, there in torch.cpu.get_capabilities().items() if there is True)
     versions = [_version(name) for name in ("rerank-search", "torch", "openvino", "onnxruntime")]
-    basis = json.dumps([loaded.weights, flags, torch.get_num_threads(), versions])
-    return hashlib.sha256(basis.encode()).hexdigest()[:32]
+    return json.dumps([flags, versions])
 
 
 def _version(package: str) -> str | None:

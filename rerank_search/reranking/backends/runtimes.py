@@ -11,16 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, MissingDependencyError
+from rerank_search.reranking.backends.int8 import GROUP, quantise
 
 Runtime: TypeAlias = Literal["openvino", "onnx"]
 
 Compute: TypeAlias = Callable[[Mapping[str, NDArray[np.int64]]], NDArray[np.float32]]
 """Inputs by name, each of shape (pairs, tokens), to features of shape (pairs, width)."""
 
+Examples: TypeAlias = Callable[[], Mapping[str, NDArray[np.int64]]]
+"""Makes inputs of the model, as ``Compute`` takes them."""
+
 PACKAGES: Mapping[Runtime, str] = {"openvino": "openvino", "onnx": "onnxruntime"}
 
 DTYPES: Mapping[Runtime, frozenset[str]] = {
-    "openvino": frozenset({"float32", "bfloat16"}),
+    "openvino": frozenset({"float32", "bfloat16", "int8"}),
     "onnx": frozenset({"float32"}),
 }
 
@@ -43,24 +47,30 @@ def require(runtime: Runtime, dtype: str) -> None:
         )
 
 
-def open_runtime(runtime: Runtime, path: Path, dtype: str, threads: int) -> Compute:
-    """Load an ONNX file into a runtime, which computes in ``dtype`` with so many threads."""
-    return _OPENERS[runtime](path, dtype, threads)
+def open_runtime(
+    runtime: Runtime, path: Path, dtype: str, threads: int, examples: Examples
+) -> Compute:
+    """Load an ONNX file into a runtime, which computes in ``dtype`` with so many threads.
+
+    ``examples`` gives inputs of the model, which int8 is fitted to.
+    """
+    return _OPENERS[runtime](path, dtype, threads, examples)
 
 
-def _openvino(path: Path, dtype: str, threads: int) -> Compute:
+def _openvino(path: Path, dtype: str, threads: int, examples: Examples) -> Compute:
     import openvino
 
-    compiled = openvino.Core().compile_model(
-        str(path),
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[dtype],
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads,
-        },
-    )
-    request = compiled.create_infer_request()
+    core = openvino.Core()
+    model = core.read_model(str(path))
+    options: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bfloat16" else "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+    }
+    if dtype == "int8":
+        quantise(model, examples())
+        options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
+    request = core.compile_model(model, "CPU", options).create_infer_request()
 
     def compute(inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         # The output's memory is the request's, which the next call writes to.
@@ -69,7 +79,7 @@ def _openvino(path: Path, dtype: str, threads: int) -> Compute:
     return compute
 
 
-def _onnx(path: Path, _dtype: str, threads: int) -> Compute:
+def _onnx(path: Path, _dtype: str, threads: int, _examples: Examples) -> Compute:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -83,7 +93,7 @@ def _onnx(path: Path, _dtype: str, threads: int) -> Compute:
     return compute
 
 
-_OPENERS: Mapping[Runtime, Callable[[Path, str, int], Compute]] = {
+_OPENERS: Mapping[Runtime, Callable[[Path, str, int, Examples], Compute]] = {
     "openvino": _openvino,
     "onnx": _onnx,
 }

@@ -1,0 +1,147 @@
+"""Whether a reranker in int8 still ranks as it does in float32; it is refused where it does not.
+
+It is tried on questions on the standard library, whose docstrings lie on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import logging
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.files import atomic_write_json, disk_errors
+
+logger = logging.getLogger(__name__)
+
+QUESTIONS = Path(__file__).with_name("gate.json")
+"""Question to names of the standard library, with grades; eval/int8_gate.py chose them."""
+
+LEAST_TAU = 0.98
+LARGEST_LOSS = 0.005
+
+_CHARACTERS = 800
+"""Of a docstring: longer ones would take most of the time."""
+
+_LEAST_TEXTS = 600
+"""Of 1,276: another Python lacks a few names, and one without docstrings two thirds."""
+
+
+class Scorer(Protocol):
+    """What a reranker has for this."""
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """Raw logits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Means over the questions: Kendall's tau to the ranking in float32, and nDCG@10 of both."""
+
+    tau: float
+    exact: float
+    rounded: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the rankings are near enough."""
+        return self.tau >= LEAST_TAU and self.exact - self.rounded <= LARGEST_LOSS
+
+    def __str__(self) -> str:
+        return (
+            f"Kendall's tau {self.tau:.3f} (at least {LEAST_TAU}), nDCG@10 {self.exact:.4f} -> "
+            f"{self.rounded:.4f} (a loss of at most {LARGEST_LOSS})"
+        )
+
+
+def check(name: str, rounded: Scorer, exact: Callable[[], Scorer], basis: str, cache: Path) -> None:
+    """Compare two rerankers' rankings, once for each ``basis``, which the figures follow from.
+
+    ``exact`` makes the other one. Raises InvalidInputError with the figures where the rankings
+    differ too much, and where there is nothing to compare them on.
+    """
+    path = cache / "gates" / f"{hashlib.sha256(basis.encode()).hexdigest()[:32]}.json"
+    figures = _known(path)
+    if figures is None:
+        logger.info("comparing the rankings of %s in int8 with those in float32", name)
+        figures = compare(rounded, exact())
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_json(path, asdict(figures))
+    if not figures.passed:
+        raise InvalidInputError(
+            f"int8 changes the rankings of {name!r} too much: {figures}; use dtype='float32'"
+        )
+
+
+def compare(rounded: Scorer, exact: Scorer) -> Figures:
+    """The figures of two rerankers, on the same pairs."""
+    from scipy.stats import kendalltau
+
+    judged = questions()
+    pairs = [(query, text) for query, texts in judged for text, _ in texts]
+    both = [iter(reranker.score(pairs).tolist()) for reranker in (rounded, exact)]
+    taus, gains = [], []
+    for _, texts in judged:
+        ours, theirs = ([next(scores) for _ in texts] for scores in both)
+        taus.append(kendalltau(ours, theirs).statistic)
+        grades = np.array([grade for _, grade in texts])
+        gains.append((_ndcg(theirs, grades), _ndcg(ours, grades)))
+    ndcg = np.mean(gains, axis=0)
+    return Figures(float(np.mean(taus)), float(ndcg[0]), float(ndcg[1]))
+
+
+def example_pairs() -> list[tuple[str, str]]:
+    """Some of the questions, each with one of its texts."""
+    return [(query, texts[0][0]) for query, texts in questions()]
+
+
+def text_of(name: str) -> str:
+    """A name of the standard library with the start of its docstring, or nothing."""
+    try:
+        found = inspect.getdoc(pkgutil.resolve_name(name))
+    except (ImportError, AttributeError, ValueError):
+        return ""
+    return f"{name}\n{found[:_CHARACTERS]}" if found else ""
+
+
+def questions() -> list[tuple[str, list[tuple[str, int]]]]:
+    """Each question with its texts and their grades, of those that have a relevant one here.
+
+    Raises InvalidInputError where docstrings are missing.
+    """
+    found = []
+    for query, names in json.loads(QUESTIONS.read_text(encoding="utf-8")).items():
+        texts = [(text, grade) for name, grade in names.items() if (text := text_of(name))]
+        if len(texts) > 1 and any(grade for _, grade in texts):
+            found.append((query, texts))
+    if sum(len(texts) for _, texts in found) < _LEAST_TEXTS:
+        raise InvalidInputError(
+            "int8 is fitted to docstrings of the standard library, and checked on them, which this "
+            "Python has none of (python -OO drops them): use another dtype"
+        )
+    return found
+
+
+def _ndcg(scores: Sequence[float], grades: NDArray[np.int64]) -> float:
+    """nDCG@10 with the grades as gains (Jarvelin and Kekalainen 2002, with log2(rank + 1))."""
+    discounts = 1 / np.log2(np.arange(2, 12))[: len(grades)]
+    ranked = grades[np.argsort(-np.asarray(scores), kind="stable")][:10]
+    best = np.sort(grades)[::-1][:10]
+    return float((ranked * discounts).sum() / (best * discounts).sum())
+
+
+def _known(path: Path) -> Figures | None:
+    try:
+        return Figures(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
