@@ -45,7 +45,7 @@ bench-quality: .venv/.development
 	$(BIN)/python eval/publish.py runs/evaluation/bundled-reranker --card rerank-search-base
 	$(BIN)/python eval/publish.py runs/evaluation/depth
 
-# The reranker against sentence-transformers and others, backend by backend.
+# The reranker against sentence-transformers and others, backend by backend. Half an hour.
 bench-rerank: .venv/.development
 	$(BIN)/python eval/benchmarks/rerank.py
 	$(BIN)/python eval/benchmarks/rerank_profile.py
