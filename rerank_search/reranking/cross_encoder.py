@@ -101,13 +101,7 @@ class CrossEncoderReranker:
         )
         self._pairs = PairTokenizer(self._torch.tokenizer, self._torch.max_length)
         if self.dtype == "int8" and self.num_labels == 1:
-            from rerank_search.reranking.backends.choice import machine
-            from rerank_search.reranking.backends.gate import check
-
-            exact = functools.partial(
-                CrossEncoderReranker, directory, device="cpu", backend="openvino", dtype="float32"
-            )
-            check(self.name, self, exact, f"{self.fingerprint} {machine()}", settings.cache)
+            self._check_rankings(settings.cache)
 
     @property
     def device(self) -> torch.device:
@@ -172,6 +166,21 @@ class CrossEncoderReranker:
         raise InvalidInputError(
             f"long_documents={long_documents!r} is unknown; use 'truncate' or 'max_passage'"
         )
+
+    def _check_rankings(self, cache: Path) -> None:
+        """Raise InvalidInputError where int8 ranks otherwise than float32."""
+        from rerank_search.reranking.backends.choice import machine
+        from rerank_search.reranking.backends.gate import check
+
+        exact = functools.partial(
+            CrossEncoderReranker,
+            self._directory,
+            device="cpu",
+            max_length=self.max_length,
+            backend="openvino",
+            dtype="float32",
+        )
+        check(self.name, self, exact, f"{self.fingerprint} {machine()}", cache)
 
     def _remembered(
         self, pairs: Sequence[tuple[str, str]]

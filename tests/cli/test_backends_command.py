@@ -15,8 +15,11 @@ def test_backends_are_listed_the_fastest_first(run, answer, tiny_reranker, folde
     assert {backend for backend, _ in names} == set(Backend.__args__)
     assert {dtype for _, dtype in names} == set(Dtype.__args__) - {"float16"}
 
-    table = run("backends", str(tiny_reranker)).stdout
-    assert "fastest" in table.split(found[0]["backend"], 1)[1].splitlines()[0]
+    lines = run("backends", str(tiny_reranker)).stdout.splitlines()
+    [taken] = [line for line in lines if "searches take it" in line]
+    fastest = next(each for each in found if each["dtype"] != "int8")
+    assert taken.split()[:2] == [fastest["backend"], fastest["dtype"]]
+    assert all("only where it is asked for" in line for line in lines if " int8 " in line)
 
 
 def test_a_model_that_is_not_there_has_no_backends(run):

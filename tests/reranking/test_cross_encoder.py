@@ -313,8 +313,8 @@ def test_half_precision_is_refused_where_no_linear_layer_ends_in_the_logits():
 
 
 def test_an_unknown_dtype_is_refused(tiny_reranker):
-    with pytest.raises(InvalidInputError, match="dtype='int8': use one of auto, float32"):
-        CrossEncoderReranker(tiny_reranker, dtype="int8")
+    with pytest.raises(InvalidInputError, match="dtype='int4': use one of auto, float32"):
+        CrossEncoderReranker(tiny_reranker, dtype="int4")
 
 
 def test_activated_logits_are_what_predict_returns(reranker):

@@ -61,10 +61,10 @@ def test_weights_are_kept_to_half_a_step(weight):
 @needs_openvino
 @pytest.mark.slow
 def test_the_bundled_reranker_passes_and_is_compared_once(cache):
-    reranker = CrossEncoderReranker(backend="auto", dtype="int8")
+    reranker = CrossEncoderReranker(backend="auto", dtype="int8", max_length=128)
     assert (reranker.backend, reranker.dtype) == ("openvino", "int8")
     pairs = [("how to join the paths", text) for text in ("join file paths", "the river " * 9, "")]
-    exact = CrossEncoderReranker(backend="torch", dtype="float32")
+    exact = CrossEncoderReranker(backend="torch", dtype="float32", max_length=128)
     found, expected = reranker.score(pairs), exact.score(pairs)
     np.testing.assert_allclose(found, expected, atol=0.3)
     assert not np.array_equal(found, expected)
@@ -76,7 +76,7 @@ def test_the_bundled_reranker_passes_and_is_compared_once(cache):
     # What is noted decides from now on.
     path.write_text(json.dumps({"tau": 0.5, "exact": 0.7, "rounded": 0.7}))
     with pytest.raises(InvalidInputError, match=r"too much: Kendall's tau 0\.500"):
-        CrossEncoderReranker(backend="auto", dtype="int8")
+        CrossEncoderReranker(backend="auto", dtype="int8", max_length=128)
 
 
 @needs_openvino
