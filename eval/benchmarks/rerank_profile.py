@@ -38,7 +38,8 @@ KINDS: Mapping[str, Sequence[str]] = {
     "softmax": ("aten::_softmax", "SoftMax", "Softmax"),
     "GELU": ("aten::gelu",),
     "layer norms": ("aten::native_layer_norm", "MVN"),
-    "sums": ("aten::add", "aten::add_", "aten::mul", "Eltwise", "Subgraph"),
+    "sums": ("aten::add", "aten::add_", "aten::mul", "Eltwise"),
+    "several steps as one kernel": ("Subgraph",),
     "copies and casts": ("aten::copy_", "aten::cat", "aten::clone", "Reorder", "Transpose",
                          "Reshape", "Convert", "StridedSlice", "Split"),
 }  # fmt: skip
