@@ -286,7 +286,8 @@ def test_a_store_is_a_dictionary_that_survives_reopening(
     for step, values in steps:
         if step == "put":
             latest = {document.id: document for document in values}
-            changed = sum(model.get(id) != document for id, document in latest.items())
+            # By its text: 1 is not 1.0, and another order of the metadata is given back as such.
+            changed = sum(repr(model.get(id)) != repr(document) for id, document in latest.items())
             assert put(store, *values) == changed
             model.update(latest)
         elif step == "delete":
