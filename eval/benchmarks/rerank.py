@@ -353,7 +353,9 @@ def report(
             "bfloat16; the share counts the products of the whole model, computed or left out."
         ),
         "Results": table(headers, rows) + f"\n\n![pairs per second]({name}.svg)",
-        "Targets": "\n".join(targets(results, *((2.0, 0.005) if avx2 else (5.0, 0.002)))),
+        "Targets": "\n".join(
+            targets(results, 2.0, 0.005, 1.0) if avx2 else targets(results, 5.0, 0.002, 0.25)
+        ),
     }
     draw({side: facts["pairs_per_second"] for side, facts in results.items()}, name)
     title = "The second stage alone" + (", held to AVX2" if avx2 else "")
@@ -373,7 +375,9 @@ def draw(speeds: dict[str, float], name: str) -> None:
     figure.savefig(RESULTS / f"{name}.svg")
 
 
-def targets(results: dict[str, dict[str, Any]], times: float, largest_loss: float) -> Iterator[str]:
+def targets(
+    results: dict[str, dict[str, Any]], times: float, largest_loss: float, latency: float
+) -> Iterator[str]:
     """What was to be reached by the best of ours, and whether it was."""
     best = max((side for side in results if side in OURS), key=lambda s: results[s]["times"])
     facts, theirs = results[best], results[THEIRS]
@@ -382,8 +386,8 @@ def targets(results: dict[str, dict[str, Any]], times: float, largest_loss: floa
         (f"{facts['times']:.2f} times the pairs per second, of at least {times:g}",
          facts["times"] >= times),
         (f"nDCG@10 differs by {lost:.4f}, of at most {largest_loss:g}", lost <= largest_loss),
-        (f"p50 is {facts['latency_ratio']:.2f} of `rank`'s, of at most 0.25",
-         facts["latency_ratio"] <= 0.25),
+        (f"p50 is {facts['latency_ratio']:.2f} of `rank`'s, of at most {latency:g}",
+         facts["latency_ratio"] <= latency),
         (f"peak memory is {facts['peak_mib'] / theirs['peak_mib']:.2f} of theirs, of at most 1",
          facts["peak_mib"] <= theirs["peak_mib"]),
     ):  # fmt: skip
