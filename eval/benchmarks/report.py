@@ -9,7 +9,10 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).parent.parent / "results"
 PACKAGES = ("torch", "sentence-transformers", "faiss-cpu", "tantivy", "bm25s", "rank-bm25", "numpy")
@@ -48,6 +51,14 @@ def _shown(cell: object) -> str:
     if not isinstance(cell, float):
         return str(cell)
     return f"{cell:,.0f}" if abs(cell) >= 1000 else f"{cell:.3g}"
+
+
+def save(figure: Figure, name: str) -> None:
+    """Write ``eval/results/NAME.svg``, the same for the same figures."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(RESULTS / f"{name}.svg", metadata={"Date": None})
 
 
 def write(name: str, title: str, command: str, sections: Mapping[str, str], data: Any) -> Path:

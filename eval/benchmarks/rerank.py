@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from report import RESULTS, table, write
+from report import save, table, write
 
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.evaluation.candidates import CandidateSource
@@ -372,7 +372,7 @@ def draw(speeds: dict[str, float], name: str) -> None:
     axes.bar_label(bars, fmt="%.0f", padding=3)
     axes.invert_yaxis()
     axes.set_xlabel("pairs per second")
-    figure.savefig(RESULTS / f"{name}.svg")
+    save(figure, name)
 
 
 def targets(

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from report import RESULTS, table, write
+from report import save, table, write
 from rerank import MODEL, OURS, THEIRS, Task, ours, tasks, theirs, tokens
 
 from rerank_search.models.registry import fingerprint, resolve_reranker
@@ -117,7 +117,7 @@ def measure(task: Task) -> dict[str, Counter[str]]:
     return found | {side: openvino(tokens(task), score)}
 
 
-def draw(found: Mapping[str, Counter[str]], kinds: Sequence[str], path: Path) -> None:
+def draw(found: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -> None:
     """A bar of seconds for each side, by kind."""
     from matplotlib.figure import Figure
 
@@ -131,7 +131,7 @@ def draw(found: Mapping[str, Counter[str]], kinds: Sequence[str], path: Path) ->
     axes.invert_yaxis()
     axes.set_xlabel("seconds")
     axes.legend(fontsize="small")
-    figure.savefig(path)
+    save(figure, "rerank-profile")
 
 
 def main() -> None:
@@ -141,7 +141,7 @@ def main() -> None:
     collection, names, task = tasks(parser.parse_args().queries)
     found = measure(task)
     kinds = [kind for kind in (*KINDS, REST, OUTSIDE) if any(each[kind] for each in found.values())]
-    draw(found, kinds, RESULTS / "rerank-profile.svg")
+    draw(found, kinds)
     rows = [
         [kind, *(f"{each[kind]:.2f} ({each[kind] / each.total():.0%})" for each in found.values())]
         for kind in kinds
