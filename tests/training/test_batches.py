@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.training.batches import ByLengthBatchSampler
 from rerank_search.training.recipe import load_recipe
+from rerank_search.training.trainer import train
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,17 @@ def test_an_epoch_has_its_own_batches_which_are_the_same_each_time(tokenizer: An
     second.set_epoch(1)
     assert list(first) != list(second)
     assert list(first) != list(sampler(rows, tokenizer, seed=2))
+
+
+def test_a_run_has_the_batches_that_its_recipe_says(pairs_recipe: Path) -> None:
+    def weights(output: str, **options: str) -> dict[str, torch.Tensor]:
+        overrides = {"output": output, "max_steps": "3", "eval_steps": "3", **options}
+        return load_file(train(pairs_recipe, overrides=overrides) / "model.safetensors")
+
+    first, again = weights("first"), weights("again", batches="by_length")
+    other = weights("other", batches="random")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
 @pytest.mark.parametrize(
