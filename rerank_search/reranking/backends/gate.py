@@ -101,7 +101,7 @@ def compare(rounded: Scorer, exact: Scorer) -> Figures:
 
 
 def example_pairs() -> list[tuple[str, str]]:
-    """Some of the questions, each with one of its texts."""
+    """Each of the questions with one of its texts."""
     return [(query, texts[0][0]) for query, texts in questions()]
 
 
