@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rerank_search.cli.output import Json, console, print_json
+from rerank_search.cli.output import Json, console, print_json, waiting
 
 
 def backends(
@@ -27,7 +27,8 @@ def backends(
     from rerank_search.reranking.torch_model import backends as compared
 
     name = model or DEFAULT_RERANKER
-    found = compared(name, resolve_reranker(name))
+    with waiting("exporting and measuring what is new"):
+        found = compared(name, resolve_reranker(name))
     if as_json:
         print_json([asdict(option) for option in found])
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from rerank_search.cli.location import FOLDER, new_index
-from rerank_search.cli.output import console, progress
+from rerank_search.cli.output import console, progress, waiting
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,9 +42,10 @@ def demo() -> None:
         f"in {time.perf_counter() - started:.1f} s"
     )
     with Index.open(built.index) as index:
-        searcher = Searcher(index, reranker=DEFAULT_RERANKER)
         loading = time.perf_counter()
-        searcher.search("a first query loads both models", candidates=1)
+        with waiting("loading the models"):
+            searcher = Searcher(index, reranker=DEFAULT_RERANKER)
+            searcher.search("a first query loads both models", candidates=1)
         typer.echo(f"Models loaded in {time.perf_counter() - loading:.1f} s")
         for query in QUERIES:
             response = searcher.search(query, top_k=100, candidates=100)

@@ -82,3 +82,15 @@ def progress(description: str, total: float = 0) -> Iterator[Callable[[float], N
 def note(message: str) -> None:
     """Say something that is not the result, on the standard error."""
     typer.echo(message, err=True)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Says on the standard error what is being done; nothing without a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield

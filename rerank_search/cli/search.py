@@ -8,7 +8,7 @@ import typer
 
 from rerank_search.cli.filter_argument import parsed_filter
 from rerank_search.cli.location import IndexArgument, existing_index
-from rerank_search.cli.output import Json, console, print_json
+from rerank_search.cli.output import Json, console, print_json, waiting
 
 FirstStage = Literal["bm25", "dense", "hybrid"]
 
@@ -60,11 +60,13 @@ def search(
 
     allowed = parsed_filter(filter)
     with Index.open(existing_index(index)) as opened:
-        searcher = Searcher(
-            opened,
-            reranker=None if no_rerank else reranker or DEFAULT_RERANKER,
-            fusion=None if no_fusion else "auto",
-        )
+        # The first time on a machine, what computes a reranker is exported and measured.
+        with waiting("loading the models"):
+            searcher = Searcher(
+                opened,
+                reranker=None if no_rerank else reranker or DEFAULT_RERANKER,
+                fusion=None if no_fusion else "auto",
+            )
         response = searcher.search(
             query,
             # People also see where a hit stood after the first stage, which takes them all.

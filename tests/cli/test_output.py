@@ -5,7 +5,7 @@ from io import StringIO
 
 import pytest
 
-from rerank_search.cli.output import console, progress
+from rerank_search.cli.output import console, progress, waiting
 
 
 class Terminal(StringIO):
@@ -30,6 +30,18 @@ def test_progress_without_a_terminal_prints_nothing(capsys):
     with progress("indexing", 3) as tick:
         tick(3)
     assert capsys.readouterr() == ("", "")
+
+
+def test_waiting_is_shown_on_a_terminal_only(monkeypatch, capsys):
+    with waiting("loading the models"):
+        pass
+    assert capsys.readouterr() == ("", "")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with waiting("loading the models"):
+        pass
+    assert "loading the models" in terminal.getvalue()
 
 
 @pytest.mark.parametrize("text", ["[red]x[/red]", "[/]", ":boat:"])
