@@ -87,7 +87,12 @@ class Task:
 
 def tasks(count: int | None) -> tuple[Collection, list[str], Task]:
     """The collection, the ids of its queries, and what is scored."""
-    settings = CollectionSettings(path=SHARED if SHARED.exists() else OWN, queries=count)
+    path = SHARED if SHARED.exists() else OWN
+    return with_candidates(CollectionSettings(path=path, queries=count), CANDIDATES)
+
+
+def with_candidates(settings: CollectionSettings, count: int) -> tuple[Collection, list[str], Task]:
+    """A collection, its queries' ids, and the queries with BM25's best ``count`` documents."""
     collection = load_collection(settings)
     assert isinstance(collection, Collection)
     assert collection.documents is not None
@@ -98,9 +103,7 @@ def tasks(count: int | None) -> tuple[Collection, list[str], Task]:
         Settings().cache / "indexes",
     )
     with index:
-        source = CandidateSource(
-            collection, index, "bm25", CANDIDATES, reranked=True, with_scores=False
-        )
+        source = CandidateSource(collection, index, "bm25", count, reranked=True, with_scores=False)
         found = [each for each in source.candidates(list(collection.qrels)) if each.retrieved]
     return (
         collection,
