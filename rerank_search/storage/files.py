@@ -33,8 +33,8 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def _translated(reason: str, path: Path) -> SearchIndexError:
-    # By message and not by error code: Python 3.10 has no sqlite_errorcode. SQLite knows only
-    # ENOSPC as "full"; quotas and limits on the size of files arrive as an I/O error.
+    # SQLite knows only ENOSPC as "full"; quotas and limits on the size of files arrive as an I/O
+    # error.
     if "is full" in reason or "disk I/O error" in reason:
         return StorageFullError(
             f"no space to write {path} ({reason}): the disk is full, or a quota or a limit on the "

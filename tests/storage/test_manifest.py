@@ -1,5 +1,5 @@
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from rerank_search.storage.passages import Passages
 @pytest.fixture
 def manifest() -> Manifest:
     return Manifest(
-        created=datetime(2026, 1, 2, tzinfo=timezone.utc),
+        created=datetime(2026, 1, 2, tzinfo=UTC),
         encoder=None,
         analyzer="english",
         bm25=Bm25Settings(),
