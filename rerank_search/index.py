@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
@@ -38,7 +38,7 @@ from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Bm25Settings, Manifest, checksum_problems
 from rerank_search.storage.passages import Passages, Splitter, whole, words
 from rerank_search.storage.records import batches
-from rerank_search.types import Document, Hit
+from rerank_search.types import Document, Filter, Hit
 from rerank_search.writer import Progress, Writer
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Index:
         model = None if encoder is None else Encoder(encoder)
         try:
             manifest = Manifest(
-                created=datetime.now(timezone.utc),
+                created=datetime.now(UTC),
                 encoder=None if model is None else identity(model),
                 analyzer=analyzer,
                 bm25=bm25,
@@ -235,6 +235,18 @@ class Index:
             deleted = self._store.delete(ids)
             self._writer.publish()
         return deleted
+
+    def delete_matching(self, filter: Filter) -> int:
+        """Delete every document that the filter allows; returns how many were deleted.
+
+        Raises InvalidFilterError, and InvalidInputError for ``{}``, which allows all of them;
+        else as ``delete``.
+        """
+        if not filter:
+            raise InvalidInputError("an empty filter allows every document: delete them by ids()")
+        with self._writer.session():
+            places = self._store.locate(self._store.allowed(filter))
+            return self.delete(dict.fromkeys(place[0] for place in places if place is not None))
 
     def get(self, id: str) -> Document | None:
         """The document, or None for an unknown id."""

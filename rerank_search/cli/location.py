@@ -42,6 +42,11 @@ def new_index(name: str) -> Path:
     return Path(name) if _is_path(name) else _folders()[0] / name
 
 
+def home_folder() -> Path:
+    """The folder below which a plain name is looked for first, and made."""
+    return _folders()[0]
+
+
 def known_indexes() -> list[Path]:
     """The folders of all indexes that a plain name leads to; of equal names the first is meant."""
     return [

@@ -10,8 +10,19 @@ from typing import Annotated
 
 import typer
 
-from rerank_search.cli import backends, calibrate, compare, demo, evaluate, push, search, train
+from rerank_search.cli import (
+    backends,
+    calibrate,
+    compare,
+    demo,
+    evaluate,
+    push,
+    search,
+    serve,
+    train,
+)
 from rerank_search.cli.index import app as index_app
+from rerank_search.cli.key import app as key_app
 from rerank_search.errors import InvalidDocumentError, InvalidInputError, RerankSearchError
 
 FAILED = 1
@@ -28,6 +39,8 @@ app = typer.Typer(
 )
 app.add_typer(index_app, name="index")
 app.command("search")(search.search)
+app.command("serve")(serve.serve)
+app.add_typer(key_app, name="key")
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("train")(train.train)

@@ -6,7 +6,7 @@ import csv
 import gzip
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -88,7 +88,7 @@ def numbered_documents(
     chosen = format or _format_of(source)
     with opened(source) as stream:
         if chosen == "jsonl":
-            yield from _json_lines(stream)
+            yield from json_lines(stream)
         else:
             yield from _rows(stream, chosen, _name(source))
 
@@ -145,8 +145,9 @@ def _decompressed(raw: BufferedReader) -> BinaryIO:
     return raw
 
 
-def _json_lines(stream: BinaryIO) -> Iterator[tuple[int, Document | str]]:
-    for number, line in enumerate(stream, start=1):
+def json_lines(lines: Iterable[bytes], *, first: int = 1) -> Iterator[tuple[int, Document | str]]:
+    """Lines of JSONL, counted from ``first``: the document of each, or why it has none."""
+    for number, line in enumerate(lines, start=first):
         content = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         if not content.strip():
             continue

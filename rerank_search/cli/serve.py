@@ -1,0 +1,81 @@
+"""``rerank-search serve``."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rerank_search.cli.location import existing_index, home_folder
+from rerank_search.cli.output import waiting
+from rerank_search.errors import InvalidInputError
+
+
+def serve(
+    indexes: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[INDEX]...",
+            help="A path, or a name below ./indexes or $RERANK_SEARCH_HOME.  [default: all there]",
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 8000,
+    reranker: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A cross-encoder: name, folder or hub id; repeated: several, the first by "
+            "default.  [default: rerank-search-base]"
+        ),
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="A file of API keys, which `rerank-search key add` makes."),
+    ] = None,
+    without_keys: Annotated[
+        bool,
+        typer.Option(
+            "--without-keys", help="Answer everyone who reaches this address, also beyond it."
+        ),
+    ] = False,
+    rate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Requests a minute of each key, or without keys each address."),
+    ] = None,
+) -> None:
+    """Serve indexes and rerankers over HTTP, with a page at / to search them."""
+    if keys is None and not without_keys and not _is_loopback(host):
+        raise InvalidInputError(
+            f"--host {host} can be reached from other machines, and there are no keys: make one "
+            "(rerank-search key add NAME --file keys.json) and give --keys keys.json, or say "
+            "--without-keys"
+        )
+    from rerank_search.models.registry import DEFAULT_RERANKER
+    from rerank_search.serving.indexes import Indexes
+    from rerank_search.serving.keys import KeyFile
+    from rerank_search.serving.limits import Limits
+
+    known = None if keys is None else KeyFile(keys)
+    named = {path.resolve().name: path for path in map(existing_index, indexes or [])}
+    served = Indexes(home_folder(), named, all_of_home=not indexes)
+    from rerank_search.serving.server import Server
+
+    with Server(host, port) as server:
+        with waiting("loading the models"):
+            from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+
+            rerankers = [CrossEncoderReranker(each) for each in reranker or [DEFAULT_RERANKER]]
+        names = ", ".join(served.names()) or "no index yet"
+        typer.echo(f"Serving {names} at {server.url} (stop with Ctrl-C)", err=True)
+        server.run(served, rerankers, Limits(requests_per_minute=rate), keys=known)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,484 @@
+"""The FastAPI application: routes, and how requests become calls of the service."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import anyio
+import anyio.to_thread
+from fastapi import Body, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from fastapi.staticfiles import StaticFiles
+from pydantic import Discriminator, Tag
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse
+
+from rerank_search.errors import RerankSearchError
+from rerank_search.reranking.base import LongDocuments, Scores
+from rerank_search.serving.errors import ApiError, OverloadedError
+from rerank_search.serving.json import strict_json
+from rerank_search.serving.keys import KeyFile
+from rerank_search.serving.limits import RateLimiter
+from rerank_search.serving.middleware import RequestMiddleware, answered, error_response
+from rerank_search.serving.schemas import (
+    DeleteAnswer,
+    DeleteRequest,
+    IndexAnswer,
+    IndexList,
+    ModelList,
+    NewIndex,
+    RerankAnswer,
+    RerankedDocument,
+    RerankRequest,
+    RerankResult,
+    ScoreAnswer,
+    ScoreRequest,
+    ScoreResult,
+    SearchAnswer,
+    SearchRequest,
+    TeiRequest,
+    TeiResult,
+    TextBody,
+    UpsertAnswer,
+)
+from rerank_search.serving.service import Call, Service
+from rerank_search.serving.uploads import OPENAPI, upsert
+from rerank_search.serving.validation import invalid
+
+Result = TypeVar("Result")
+
+UI = Path(__file__).parent / "ui"
+
+_PARSED_AT_ONCE = 65_536
+"""Bytes of a body that are parsed without a thread."""
+
+_TYPES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media"}
+
+
+def create_app(service: Service, *, keys: KeyFile | None = None) -> FastAPI:
+    """The application for a service whose models are loaded; it closes the service at its end."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        app.state.closing = True
+        await anyio.to_thread.run_sync(service.close)
+
+    limits = service.limits
+    app = FastAPI(
+        title="rerank-search",
+        version=version("rerank-search"),
+        description="Two-stage search: a first stage fetches candidates, a cross-encoder reranks.",
+        docs_url=None,  # these pages load scripts from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.state.closing = False
+    app.state.threads = anyio.CapacityLimiter(limits.searches)
+    app.router.route_class = _Route
+    _add_reranking(app)
+    _add_searching(app)
+    _add_indexes(app)
+    _add_operations(app)
+    _add_errors(app)
+    rate = None
+    if limits.requests_per_minute is not None:
+        rate = RateLimiter(limits.requests_per_minute)
+    app.add_middleware(
+        RequestMiddleware, metrics=service.metrics, limits=limits, keys=keys, rate=rate
+    )
+    return app
+
+
+# Reranking
+
+
+def _kind_of(value: Any) -> str:
+    return "tei" if isinstance(value, dict) and "texts" in value else "rerank"
+
+
+_AnyRerankRequest = Annotated[
+    Annotated[RerankRequest, Tag("rerank")] | Annotated[TeiRequest, Tag("tei")],
+    Discriminator(_kind_of),
+]
+
+
+def _add_reranking(app: FastAPI) -> None:
+    @app.post("/rerank", response_model_exclude_none=True, tags=["reranking"])
+    async def rerank_any(
+        request: Request, asked: Annotated[_AnyRerankRequest, Body()]
+    ) -> RerankAnswer | list[TeiResult]:
+        """Rerank as Jina, vLLM and text-embeddings-inference do."""
+        if isinstance(asked, TeiRequest):
+            request.state.shape = "tei"
+            return await _rerank_tei(request, asked)
+        return await _rerank(request, asked)
+
+    @app.post("/v1/rerank", response_model_exclude_none=True, tags=["reranking"])
+    async def rerank_v1(request: Request, asked: RerankRequest) -> RerankAnswer:
+        """Rerank as Jina and vLLM do."""
+        return await _rerank(request, asked)
+
+    @app.post("/v2/rerank", response_model_exclude_none=True, tags=["reranking"])
+    async def rerank_v2(request: Request, asked: RerankRequest) -> RerankAnswer:
+        """Rerank as Cohere does."""
+        return await _rerank(request, asked)
+
+    @app.post("/score", response_model_exclude_none=True, tags=["reranking"])
+    async def score(request: Request, asked: ScoreRequest) -> ScoreAnswer:
+        """Score pairs as vLLM does."""
+        service: Service = request.app.state.service
+        model = service.model(asked.model)
+        pairs = _pairs(asked)
+        service.limits.check_texts(
+            "documents", [text for _, text in pairs], service.limits.documents
+        )
+        for query, _ in pairs:
+            service.limits.check_query(query)
+        scores = await _scored(request, model, pairs, "truncate")
+        values = service.probabilities(model, scores).tolist()
+        return ScoreAnswer(
+            id=f"score-{request.state.request_id}",
+            created=int(time.time()),
+            model=model,
+            data=[ScoreResult(index=i, score=value) for i, value in enumerate(values)],
+            usage=_usage(scores),
+        )
+
+
+async def _rerank(request: Request, asked: RerankRequest) -> RerankAnswer:
+    service: Service = request.app.state.service
+    model = service.model(asked.model)
+    texts = [each.text if isinstance(each, TextBody) else each for each in asked.documents]
+    scores = await _of_list(request, model, asked.query, texts, asked.long_documents)
+    values = service.probabilities(model, scores).tolist()
+    results = [
+        RerankResult(
+            index=place,
+            relevance_score=values[place],
+            document=RerankedDocument(text=texts[place]) if asked.return_documents else None,
+        )
+        for place in _order(scores)[: asked.top_n or None]
+    ]
+    return RerankAnswer(
+        id=str(uuid.uuid4()),
+        model=model,
+        results=results,
+        meta={"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
+        usage=_usage(scores),
+    )
+
+
+async def _rerank_tei(request: Request, asked: TeiRequest) -> list[TeiResult]:
+    service: Service = request.app.state.service
+    model = service.model(None)
+    scores = await _of_list(request, model, asked.query, asked.texts, "truncate")
+    if asked.truncate is False and scores.truncated.any():
+        place = int(scores.truncated.argmax())
+        raise ApiError(
+            413,
+            "too_large",
+            f"texts[{place}] does not fit the model's window, and truncate is false: shorten it",
+        )
+    values = service.probabilities(model, scores)
+    chosen = (scores.values if asked.raw_scores else values).tolist()
+    return [
+        TeiResult(
+            index=place,
+            score=chosen[place],
+            text=asked.texts[place] if asked.return_text else None,
+        )
+        for place in _order(scores)
+    ]
+
+
+async def _of_list(
+    request: Request, model: str, query: str, texts: list[str], long_documents: LongDocuments
+) -> Scores:
+    limits = request.app.state.service.limits
+    limits.check_query(query)
+    limits.check_texts("documents", texts, limits.documents)
+    if not query.strip():
+        raise ApiError(400, "invalid_request", "the query is blank: say what to look for")
+    return await _scored(request, model, [(query, text) for text in texts], long_documents)
+
+
+async def _scored(
+    request: Request, model: str, pairs: list[tuple[str, str]], long_documents: LongDocuments
+) -> Scores:
+    """The scores of the pairs; they are given up where the client has gone."""
+    service: Service = request.app.state.service
+    future = service.submit(model, pairs, long_documents)
+    return await _unless_gone(request, asyncio.wrap_future(future), future.cancel)
+
+
+def _pairs(asked: ScoreRequest) -> list[tuple[str, str]]:
+    first, second = (
+        [given] if isinstance(given, str) else given
+        for given in (
+            (asked.text_1, asked.text_2)
+            if asked.text_1 is not None
+            else (asked.queries, asked.documents)
+        )
+    )
+    assert first is not None
+    assert second is not None
+    if len(first) == 1:
+        first = first * len(second)
+    if len(first) != len(second):
+        raise ApiError(
+            400,
+            "invalid_request",
+            f"{len(first)} texts cannot be paired with {len(second)}: give one, or as many",
+        )
+    return list(zip(first, second, strict=True))
+
+
+def _order(scores: Scores) -> list[int]:
+    """Places by logit, the best first; of equals the first."""
+    logits = scores.values.tolist()
+    return sorted(range(len(logits)), key=lambda place: (-logits[place], place))
+
+
+def _usage(scores: Scores) -> dict[str, int]:
+    return {"truncated": int(scores.truncated.sum())}
+
+
+# Searching
+
+
+def _add_searching(app: FastAPI) -> None:
+    @app.post("/v1/search", response_model_exclude_none=True, tags=["searching"])
+    async def search(request: Request, asked: SearchRequest) -> SearchAnswer:
+        """Search an index in two stages."""
+        service: Service = request.app.state.service
+        call = Call()
+        return await _in_thread(
+            request, functools.partial(service.search, asked, call), on_gone=call.cancel
+        )
+
+    @app.get("/v1/models", response_model_exclude_none=True, tags=["reranking"])
+    async def models(request: Request) -> ModelList:
+        """The rerankers that are served."""
+        return ModelList(data=request.app.state.service.models())
+
+
+# Indexes
+
+
+def _add_indexes(app: FastAPI) -> None:
+    @app.get("/v1/indexes", response_model_exclude_none=True, tags=["indexes"])
+    async def indexes(request: Request) -> IndexList:
+        """The indexes that are served."""
+        service: Service = request.app.state.service
+
+        def listed() -> IndexList:
+            return IndexList(indexes=[service.index_answer(n) for n in service.indexes.names()])
+
+        return await _in_thread(request, listed)
+
+    @app.get("/v1/indexes/{name}", response_model_exclude_none=True, tags=["indexes"])
+    async def index(request: Request, name: str) -> IndexAnswer:
+        """What an index holds."""
+        service: Service = request.app.state.service
+        return await _in_thread(request, functools.partial(service.index_answer, name))
+
+    @app.put("/v1/indexes/{name}", status_code=201, response_model_exclude_none=True,
+             tags=["indexes"])  # fmt: skip
+    async def create(request: Request, name: str, asked: NewIndex | None = None) -> IndexAnswer:
+        """Make an empty index."""
+        service: Service = request.app.state.service
+        wanted = asked or NewIndex()
+
+        def made() -> IndexAnswer:
+            service.indexes.create(name, encoder=wanted.encoder, analyzer=wanted.analyzer)
+            return service.index_answer(name)
+
+        return await _in_thread(request, made)
+
+    @app.post(
+        "/v1/indexes/{name}/documents",
+        response_model_exclude_none=True,
+        tags=["indexes"],
+        openapi_extra=OPENAPI,
+    )
+    async def add(request: Request, name: str) -> UpsertAnswer:
+        """Insert documents, or replace those of the same ids; they are durable when it returns."""
+        service: Service = request.app.state.service
+
+        async def in_thread(work: Callable[[], Result]) -> Result:
+            # What has begun to be written is written to its end, whoever waits for it.
+            return await anyio.to_thread.run_sync(work, limiter=request.app.state.threads)
+
+        return await upsert(request, service, name, in_thread)
+
+    @app.delete(
+        "/v1/indexes/{name}/documents/{id:path}", response_model_exclude_none=True, tags=["indexes"]
+    )
+    async def delete_one(request: Request, name: str, id: str) -> DeleteAnswer:
+        """Delete a document; an unknown id deletes none."""
+        return await deleted(request, name, DeleteRequest(ids=[id]))
+
+    @app.post("/v1/indexes/{name}/delete", response_model_exclude_none=True, tags=["indexes"])
+    async def delete_many(request: Request, name: str, asked: DeleteRequest) -> DeleteAnswer:
+        """Delete documents by their ids, or all that a filter allows."""
+        return await deleted(request, name, asked)
+
+    async def deleted(request: Request, name: str, asked: DeleteRequest) -> DeleteAnswer:
+        service: Service = request.app.state.service
+
+        def delete() -> DeleteAnswer:
+            with service.indexes.use(name) as index:
+                if asked.filter is not None:
+                    return DeleteAnswer(deleted=index.delete_matching(asked.filter))
+                return DeleteAnswer(deleted=index.delete(asked.ids or []))
+
+        return await anyio.to_thread.run_sync(delete, limiter=request.app.state.threads)
+
+
+# Operations, and the page
+
+
+def _add_operations(app: FastAPI) -> None:
+    @app.get("/health/live", tags=["operations"])
+    async def live() -> dict[str, str]:
+        """Whether the process answers."""
+        return {"status": "live"}
+
+    @app.get("/health/ready", tags=["operations"])
+    async def ready(request: Request) -> dict[str, str]:
+        """Whether it takes requests: models are loaded before it listens."""
+        if request.app.state.closing:
+            raise ApiError(503, "closing", "the service is closing")
+        return {"status": "ready"}
+
+    @app.get("/metrics", tags=["operations"], response_class=Response)
+    async def metrics(request: Request) -> Response:
+        """Counts and times, for Prometheus."""
+        return Response(
+            request.app.state.service.metrics.text(),
+            media_type="text/plain; version=0.0.4; charset=utf-8",
+        )
+
+    if UI.is_dir():
+
+        @app.get("/", include_in_schema=False)
+        async def page() -> FileResponse:
+            return FileResponse(UI / "index.html")
+
+        app.mount("/ui", StaticFiles(directory=UI))
+
+
+# Errors
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(RerankSearchError)
+    async def ours(request: Request, error: RerankSearchError) -> Response:
+        return answered(error, request.scope["state"])
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong(request: Request, error: RequestValidationError) -> Response:
+        if _kind_of(error.body) == "tei" and request.url.path == "/rerank":
+            request.state.shape = "tei"
+        return error_response(_invalid(error), request.scope["state"])
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        return error_response(_of_http(error), request.scope["state"])
+
+
+def _of_http(error: HTTPException) -> ApiError:
+    kind = _TYPES.get(error.status_code, "invalid_request")
+    message = {404: "there is nothing at this path", 405: "this path has other methods"}
+    return ApiError(
+        error.status_code, kind, message.get(error.status_code, str(error.detail)), error.headers
+    )
+
+
+def _invalid(error: RequestValidationError) -> ApiError:
+    """The first thing that is wrong, by its place."""
+    if isinstance(error.body, bytes):
+        return ApiError(
+            415, "unsupported_media", "send JSON, with the header Content-Type: application/json"
+        )
+    return invalid(error.errors()[0])
+
+
+class _JsonRequest(Request):
+    """A request whose JSON is strict, bounded in depth, and parsed beside the event loop."""
+
+    async def json(self) -> Any:
+        content = await self.body()
+        levels = self.app.state.service.limits.json_levels
+        try:
+            if len(content) <= _PARSED_AT_ONCE:
+                return strict_json(content, levels)
+            return await anyio.to_thread.run_sync(strict_json, content, levels)
+        except ApiError as error:  # FastAPI passes on its own exception only
+            raise HTTPException(error.status, str(error)) from None
+
+
+class _Route(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def with_strict_json(request: Request) -> Response:
+            return await handle(_JsonRequest(request.scope, request.receive))
+
+        return with_strict_json
+
+
+# Waiting
+
+
+async def _in_thread(
+    request: Request, work: Callable[[], Result], on_gone: Callable[[], Any] = lambda: None
+) -> Result:
+    """What ``work`` gives, from a thread of its own. Raises OverloadedError where many wait."""
+    threads: anyio.CapacityLimiter = request.app.state.threads
+    if threads.statistics().tasks_waiting >= threads.total_tokens:
+        raise OverloadedError("too many requests wait for a thread: try again", retry_after=1.0)
+    task = asyncio.ensure_future(anyio.to_thread.run_sync(work, limiter=threads))
+    return await _unless_gone(request, task, on_gone)
+
+
+async def _unless_gone(
+    request: Request, answer: Awaitable[Result], on_gone: Callable[[], Any]
+) -> Result:
+    """What is awaited, or ApiError 499 once the client has gone, which nobody will read."""
+    waiting = asyncio.ensure_future(answer)
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            return waiting.result()
+        on_gone()
+        raise ApiError(499, "client_closed_request", "the client has gone")
+    finally:
+        gone.cancel()
+        if not waiting.done():
+            waiting.add_done_callback(_forget)
+
+
+async def _gone(request: Request) -> None:
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            return
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    """Take the exception of what nobody waits for, so that it is not reported as lost."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,259 @@
+"""One thread owns a reranker; pairs of requests that wait at a time are scored together."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from rerank_search.errors import RerankSearchError
+from rerank_search.reranking.base import LongDocuments, Reranker, Scores
+from rerank_search.reranking.calls import scored
+from rerank_search.serving.errors import OverloadedError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from rerank_search.types import Span
+
+Pair: TypeAlias = tuple[str, str]
+
+ROUND_COST = 65_536
+"""Characters that are scored at once: some 16,384 tokens, as text-embeddings-inference takes."""
+
+SHARE_COST = 8_192
+"""Of a round, that go to a request before the next one has its turn."""
+
+_MOST_CHARACTERS, _LEAST_CHARACTERS = 2_000, 100
+"""A text above the window costs no more than the window, and a short one not nothing."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """What is left of a request."""
+
+    pairs: Sequence[Pair]
+    costs: Sequence[int]
+    long_documents: LongDocuments
+    future: Future[Scores]
+    taken: int = 0
+    parts: list[Scores] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        """Characters that are not taken yet."""
+        return sum(self.costs[self.taken :])
+
+    def take(self, cost: int) -> list[Pair]:
+        """The next pairs: one at least, and no more than this cost."""
+        end, spent = self.taken + 1, self.costs[self.taken]
+        while end < len(self.pairs) and spent + self.costs[end] <= cost:
+            spent += self.costs[end]
+            end += 1
+        pairs = list(self.pairs[self.taken : end])
+        self.taken = end
+        return pairs
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """What was scored at once: of how many requests, how many pairs, and how long it took."""
+
+    requests: int
+    pairs: int
+    seconds: float
+
+
+class BatchingReranker:
+    """A reranker that many requests share, without waiting for each other's ends.
+
+    A thread of its own scores rounds of at most ``round_cost`` characters. Each waiting request
+    has an equal share of a round, so that a short one is not kept waiting by a long one; pairs of
+    a round are batched by length together. A request whose future is cancelled is not scored any
+    further. ``max_waiting`` bounds the pairs that wait.
+
+    It is a ReportingReranker itself, for a Searcher; ``submit`` does not wait. With
+    ``shared=False`` requests are scored one after the other, for comparison.
+    """
+
+    def __init__(
+        self,
+        reranker: Reranker,
+        *,
+        max_waiting: int = 20_000,
+        round_cost: int = ROUND_COST,
+        shared: bool = True,
+        on_round: Callable[[RoundReport], None] = lambda _: None,
+    ) -> None:
+        self.name = reranker.name
+        # What a Searcher looks for on a reranker.
+        self.fusion = getattr(reranker, "fusion", None)
+        self.calibration = getattr(reranker, "calibration", None)
+        self.listwise = bool(getattr(reranker, "listwise", False))
+        self._reranker = reranker
+        # A list whose scores depend on each other is one piece.
+        self._shared = shared and not self.listwise
+        self._max_waiting = max_waiting
+        self._round_cost = round_cost
+        self._on_round = on_round
+        self._jobs: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._cost_per_second = 0.0
+        self._worker = threading.Thread(target=self._work, name=f"rerank {self.name}", daemon=True)
+        self._worker.start()
+
+    @property
+    def waiting(self) -> int:
+        """Pairs that wait to be scored."""
+        with self._changed:
+            return self._waiting()
+
+    def submit(
+        self, pairs: Sequence[Pair], *, long_documents: LongDocuments = "truncate"
+    ) -> Future[Scores]:
+        """Have the pairs scored; the future raises what the reranker raises.
+
+        Raises OverloadedError where too many pairs wait, or the service is closing.
+        """
+        job = _Job(pairs, [_cost(pair) for pair in pairs], long_documents, Future())
+        if not pairs:
+            job.future.set_result(_joined([]))
+            return job.future
+        with self._changed:
+            self._check_room(len(pairs))
+            self._jobs.append(job)
+            self._changed.notify()
+        return job.future
+
+    def check_room(self) -> None:
+        """Raise OverloadedError where ``submit`` would, for a request that is still to come."""
+        with self._changed:
+            self._check_room(1)
+
+    def score(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
+        """Raw logits of the pairs, shape (n,), float32; waits for its turn."""
+        return self.score_with_report(pairs).values
+
+    def score_with_report(
+        self, pairs: Sequence[Pair], *, long_documents: LongDocuments = "truncate"
+    ) -> Scores:
+        """Raw logits with what was cut. Raises OverloadedError, and what the reranker raises."""
+        return self.submit(pairs, long_documents=long_documents).result()
+
+    def close(self) -> None:
+        """Finish what waits, and end the thread; what is submitted later is refused."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._worker.join()
+
+    def _check_room(self, pairs: int) -> None:
+        if self._closed:
+            raise OverloadedError("the service is closing: try again", retry_after=1.0)
+        waiting = self._waiting()
+        if waiting and waiting + pairs > self._max_waiting:
+            raise OverloadedError(
+                f"{waiting:,} pairs wait to be reranked, and {self._max_waiting:,} may: try again",
+                retry_after=self._seconds_left(),
+            )
+
+    def _waiting(self) -> int:
+        return sum(len(job.pairs) - job.taken for job in self._jobs if not job.future.cancelled())
+
+    def _seconds_left(self) -> float:
+        left = sum(job.left for job in self._jobs)
+        return left / self._cost_per_second if self._cost_per_second else 1.0
+
+    def _work(self) -> None:
+        while (chosen := self._next_round()) is not None:
+            started = time.perf_counter()
+            self._score(chosen)
+            seconds = time.perf_counter() - started
+            pairs = [pair for _, own in chosen for pair in own]
+            if pairs:
+                speed = sum(map(_cost, pairs)) / max(seconds, 1e-9)
+                known = self._cost_per_second
+                self._cost_per_second = speed if not known else 0.8 * known + 0.2 * speed
+                self._on_round(RoundReport(len(chosen), len(pairs), seconds))
+
+    def _next_round(self) -> list[tuple[_Job, list[Pair]]] | None:
+        """Requests with the pairs of each that are next; None at the end."""
+        with self._changed:
+            while True:
+                self._jobs = deque(job for job in self._jobs if not job.future.cancelled())
+                if self._jobs:
+                    return self._chosen()
+                if self._closed:
+                    return None
+                self._changed.wait()
+
+    def _chosen(self) -> list[tuple[_Job, list[Pair]]]:
+        if not self._shared:
+            job = self._jobs.popleft()
+            return [(job, job.take(sum(job.costs)))]
+        found: dict[int, tuple[_Job, list[Pair]]] = {}
+        left = self._round_cost
+        kind = self._jobs[0].long_documents
+        # In turns, until the round is full: whoever has waited longest begins.
+        waiting = deque(job for job in self._jobs if job.long_documents == kind)
+        while waiting and left > 0:
+            job = waiting.popleft()
+            pairs = job.take(min(SHARE_COST, left))
+            left -= sum(map(_cost, pairs))
+            found.setdefault(id(job), (job, []))[1].extend(pairs)
+            if job.taken < len(job.pairs):
+                waiting.append(job)
+        # Those that have had a turn, and have more, are behind those that have had none.
+        rest = [job for job in self._jobs if id(job) not in found]
+        more = [job for job, _ in found.values() if job.taken < len(job.pairs)]
+        self._jobs = deque([*rest, *more])
+        return list(found.values())
+
+    def _score(self, chosen: Sequence[tuple[_Job, list[Pair]]]) -> None:
+        """Score a round, and give each request its part."""
+        pairs = [pair for _, own in chosen for pair in own]
+        try:
+            scores = scored(self._reranker, pairs, long_documents=chosen[0][0].long_documents)
+        except RerankSearchError as error:
+            if len(chosen) == 1:
+                self._fail(chosen[0][0], error)
+            else:  # whose pairs it were is found by scoring each request's by themselves
+                for each in chosen:
+                    self._score([each])
+            return
+        ends = itertools.accumulate(len(own) for _, own in chosen)
+        for (job, own), end in zip(chosen, ends, strict=True):
+            part = slice(end - len(own), end)
+            job.parts.append(
+                Scores(scores.values[part], scores.truncated[part], scores.spans[part])
+            )
+            if job.taken == len(job.pairs) and job.future.set_running_or_notify_cancel():
+                job.future.set_result(_joined(job.parts))
+
+    def _fail(self, job: _Job, error: RerankSearchError) -> None:
+        with self._changed:
+            self._jobs = deque(each for each in self._jobs if each is not job)
+        if job.future.set_running_or_notify_cancel():
+            job.future.set_exception(error)
+
+
+def _joined(parts: Sequence[Scores]) -> Scores:
+    spans: list[Span | None] = [span for part in parts for span in part.spans]
+    return Scores(
+        np.concatenate([np.zeros(0, np.float32), *(part.values for part in parts)]),
+        np.concatenate([np.zeros(0, np.bool_), *(part.truncated for part in parts)]),
+        spans,
+    )
+
+
+def _cost(pair: Pair) -> int:
+    characters = len(pair[0]) + len(pair[1])
+    return min(max(characters, _LEAST_CHARACTERS), _MOST_CHARACTERS)

@@ -1,0 +1,99 @@
+"""What goes wrong in a request, as a status and a stable type, in the shape of the API called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from rerank_search.errors import (
+    IndexExistsError,
+    IndexLockedError,
+    IndexNotFoundError,
+    IndexReadOnlyError,
+    InvalidInputError,
+    MissingDependencyError,
+    ModelNotFoundError,
+    RerankError,
+    RerankSearchError,
+    SearchIndexError,
+    StorageFullError,
+)
+
+Shape: TypeAlias = Literal["native", "rerank", "tei"]
+"""Whose errors to look like: ours, those of Cohere, Jina and vLLM (one object has what each of
+their clients reads), or those of text-embeddings-inference."""
+
+
+class ApiError(RerankSearchError):
+    """A request that is answered by an error: an HTTP status, and a type that stays the same."""
+
+    def __init__(
+        self, status: int, type: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+        self.headers = dict(headers or {})
+
+
+class OverloadedError(ApiError):
+    """More waits than can be answered soon; ``retry_after`` are seconds."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        seconds = max(1, round(retry_after))
+        super().__init__(429, "overloaded", message, {"Retry-After": str(seconds)})
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    status: int
+    type: str
+
+
+_KINDS: Mapping[type[RerankSearchError], _Kind] = {
+    IndexNotFoundError: _Kind(404, "not_found"),
+    IndexExistsError: _Kind(409, "exists"),
+    IndexLockedError: _Kind(409, "locked"),
+    IndexReadOnlyError: _Kind(403, "read_only"),
+    StorageFullError: _Kind(507, "storage_full"),
+    SearchIndexError: _Kind(503, "index_unavailable"),
+    ModelNotFoundError: _Kind(404, "model_not_found"),
+    MissingDependencyError: _Kind(501, "not_installed"),
+    RerankError: _Kind(503, "reranker_failed"),
+    InvalidInputError: _Kind(400, "invalid_request"),
+}
+"""By class; of several that fit, the first."""
+
+_TEI_TYPES = {400: "validation", 413: "validation", 422: "validation", 429: "overloaded"}
+
+
+def api_error(error: RerankSearchError) -> ApiError:
+    """The error as a request is answered with it."""
+    if isinstance(error, ApiError):
+        return error
+    for kind, known in _KINDS.items():
+        if isinstance(error, kind):
+            return ApiError(known.status, known.type, " ".join(str(error).split()))
+    return internal_error()
+
+
+def internal_error() -> ApiError:
+    """What is not known: the message says nothing that a stranger should not read."""
+    return ApiError(500, "internal", "this request failed inside the service; its log has more")
+
+
+def body(error: ApiError, shape: Shape, request_id: str) -> dict[str, Any]:
+    """The JSON of an error."""
+    message = str(error)
+    if shape == "tei":
+        kind = _TEI_TYPES.get(error.status, "backend" if error.status >= 500 else error.type)
+        return {"error": message, "error_type": kind, "request_id": request_id}
+    described = {"message": message, "type": error.type}
+    if shape == "native":
+        return {"error": {**described, "request_id": request_id}}
+    return {
+        "message": message,
+        "error": {**described, "param": None, "code": error.status},
+        "request_id": request_id,
+    }

@@ -1,0 +1,147 @@
+"""The indexes that are served: opened once, and again where another process has rebuilt them."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rerank_search.errors import (
+    IndexExistsError,
+    IndexNotFoundError,
+    InvalidInputError,
+)
+from rerank_search.index import Index
+from rerank_search.index_info import DOCUMENTS
+from rerank_search.serving.errors import ApiError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(slots=True)
+class _Open:
+    """An open index, the file it was opened from, and who uses it."""
+
+    index: Index
+    inode: int
+    users: int = 0
+    replaced: bool = False
+
+
+class Indexes:
+    """Indexes by name. Threads may share one.
+
+    ``named`` are those that are served; new ones are made in ``home``, whose other folders are
+    served too where ``all_of_home`` says so.
+    """
+
+    def __init__(self, home: Path, named: Mapping[str, Path], *, all_of_home: bool) -> None:
+        self.home = home
+        self._named = dict(named)
+        self._all_of_home = all_of_home
+        self._open: dict[str, _Open] = {}
+        self._lock = threading.Lock()
+        self._opening: dict[str, threading.Lock] = {}
+
+    def names(self) -> list[str]:
+        """The names of all that are there, ascending."""
+        found = set(self._named)
+        if self._all_of_home and self.home.is_dir():
+            found |= {each.name for each in self.home.iterdir() if self._is_served(each)}
+        return sorted(found)
+
+    @contextmanager
+    def use(self, name: str | None) -> Iterator[Index]:
+        """The index of that name, which stays open while it is used.
+
+        None is the only one that there is. Raises IndexNotFoundError, and what Index.open raises.
+        """
+        name = self._only() if name is None else name
+        entry = self._entered(name, self._path(name))
+        try:
+            yield entry.index
+        finally:
+            self._left(entry)
+
+    def create(self, name: str, *, encoder: str | None, analyzer: str) -> None:
+        """Make an empty index in the home. Raises what Index.create raises, and ApiError."""
+        if not _NAME.fullmatch(name):
+            raise InvalidInputError(
+                f"{name!r} is no name for an index: use up to 64 letters, digits, '.', '_' and "
+                "'-', the first of them a letter or a digit"
+            )
+        path = self.home / name
+        if name in self.names() or path.exists():
+            raise IndexExistsError(f"there is an index {name!r} already: choose another name")
+        Index.create(path, encoder=encoder, analyzer=analyzer).close()
+        with self._lock:
+            self._named[name] = path
+
+    def close(self) -> None:
+        """Close all of them, and with them the locks of the one writer."""
+        with self._lock:
+            entries = list(self._open.values())
+            self._open.clear()
+        for entry in entries:
+            entry.index.close()
+
+    def _only(self) -> str:
+        names = self.names()
+        if len(names) != 1:
+            there = ", ".join(names) or "none"
+            raise InvalidInputError(f"name the index: {len(names)} are served ({there})")
+        return names[0]
+
+    def _path(self, name: str) -> Path:
+        """Where the index lies: never a path of the caller's making."""
+        path = self._named.get(name)
+        if path is None and self._all_of_home and _NAME.fullmatch(name):
+            inside = self.home / name
+            path = inside if self._is_served(inside) else None
+        if path is None:
+            there = ", ".join(self.names()) or "none"
+            raise IndexNotFoundError(f"there is no index {name!r}; there are: {there}")
+        return path
+
+    def _is_served(self, path: Path) -> bool:
+        return bool(_NAME.fullmatch(path.name)) and (path / DOCUMENTS).is_file()
+
+    def _entered(self, name: str, path: Path) -> _Open:
+        with self._lock:
+            opening = self._opening.setdefault(name, threading.Lock())
+        with opening:
+            inode = _inode(path)
+            with self._lock:
+                known = self._open.get(name)
+                if known is not None and known.inode == inode:
+                    known.users += 1
+                    return known
+            entry = _Open(Index.open(path), inode, users=1)
+            with self._lock:
+                old = self._open.get(name)
+                self._open[name] = entry
+                if old is not None:
+                    old.replaced = True
+                unused = old is not None and old.users == 0
+            if old is not None and unused:
+                old.index.close()
+            return entry
+
+    def _left(self, entry: _Open) -> None:
+        with self._lock:
+            entry.users -= 1
+            last = entry.replaced and entry.users == 0
+        if last:
+            entry.index.close()
+
+
+def _inode(path: Path) -> int:
+    try:
+        return (path / DOCUMENTS).stat().st_ino
+    except OSError as error:
+        raise ApiError(
+            503, "index_unavailable", f"the index {path.name!r} is not there now ({error.strerror})"
+        ) from error

@@ -1,0 +1,369 @@
+"""What requests and answers look like. Fields that are absent are left out of an answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rerank_search.models.registry import DEFAULT_ENCODER
+from rerank_search.types import JsonValue
+
+FirstStage = Literal["bm25", "dense", "hybrid"]
+
+
+class _Ours(BaseModel):
+    """A request of our own API: a key that is not known is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Foreign(BaseModel):
+    """A request of an API that others define: what we have no use for is passed over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+# Searching
+
+
+class SearchRequest(_Ours):
+    """One query or many, in one index."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"index": "python-docs", "query": "how do I join two paths", "top_k": 3},
+                {
+                    "index": "python-docs",
+                    "queries": ["read a file", "copy a folder"],
+                    "filter": {"module": {"$in": ["os", "shutil"]}},
+                },
+            ]
+        }
+    )
+
+    index: str | None = None
+    """Its name; not needed where one index is served."""
+    query: str | None = None
+    queries: list[str] | None = Field(default=None, min_length=1)
+    top_k: int = Field(default=10, ge=1)
+    candidates: int = Field(default=100, ge=1)
+    """What the first stage fetches, and the second one reranks."""
+    first_stage: FirstStage | None = None
+    """The best that the index has, unless said otherwise."""
+    filter: dict[str, JsonValue] | None = None
+    rerank: bool = True
+    model: str | None = None
+    """A reranker of ``GET /v1/models``; the first, unless said otherwise."""
+    budget_ms: float | None = Field(default=None, gt=0)
+    """Of the whole request: as many candidates are reranked as fit."""
+    min_relevance: float | None = Field(default=None, ge=0, le=1)
+    return_documents: bool = True
+    explain: bool = False
+    """Also where each hit stood in the first stage, and that stage's own ranking."""
+
+    @model_validator(mode="after")
+    def _asks_one_way(self) -> SearchRequest:
+        if (self.query is None) == (self.queries is None):
+            raise ValueError("give one of query and queries")
+        return self
+
+
+class DocumentBody(_Ours):
+    """A document without its id, or with it."""
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: dict[str, JsonValue] = {}
+
+
+class FoundDocument(_Answer):
+    """A document of a hit."""
+
+    text: str
+    title: str = ""
+    metadata: dict[str, JsonValue] = {}
+
+
+class FoundHit(_Answer):
+    """A hit; see ``rerank_search.Hit``."""
+
+    id: str
+    rank: int
+    score: float
+    relevance: float | None = None
+    stage_scores: dict[str, float]
+    span: tuple[int, int] | None = None
+    first_stage_rank: int | None = None
+    document: FoundDocument | None = None
+
+
+class FirstStageHit(_Answer):
+    """A line of the first stage's own ranking."""
+
+    id: str
+    rank: int
+    score: float
+    title: str = ""
+
+
+class SearchResult(_Answer):
+    """The ranking of one query; see ``rerank_search.SearchResponse``."""
+
+    query: str
+    hits: list[FoundHit]
+    first_stage: str
+    candidates: int
+    reranked: bool
+    reranked_count: int
+    truncated: int
+    timings: dict[str, float]
+    degraded: str | None = None
+    first_stage_hits: list[FirstStageHit] | None = None
+
+
+class SearchAnswer(_Answer):
+    """A result for each query, in their order."""
+
+    index: str
+    model: str | None = None
+    results: list[SearchResult]
+
+
+# Indexes
+
+
+class NewIndex(_Ours):
+    """How an index is made; see ``rerank_search.Index.create``."""
+
+    encoder: str | None = DEFAULT_ENCODER
+    """null makes an index without vectors."""
+    analyzer: Literal["english", "plain"] = "english"
+
+
+class IndexAnswer(_Answer):
+    """What an index holds."""
+
+    name: str
+    documents: int
+    passages: int
+    first_stages: list[str]
+    encoder: str | None = None
+    analyzer: str
+    created: str
+
+
+class IndexList(_Answer):
+    """All indexes that are served."""
+
+    indexes: list[IndexAnswer]
+
+
+class Upsert(_Ours):
+    """Documents to insert, or to replace those of the same id."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "documents": [
+                        {
+                            "id": "a",
+                            "text": "Bread is baked from flour, water and salt.",
+                            "metadata": {"lang": "en"},
+                        }
+                    ]
+                }
+            ]
+        }
+    )
+
+    documents: list[DocumentBody]
+
+
+class LineError(_Answer):
+    """A line of NDJSON that was not taken."""
+
+    line: int
+    error: str
+
+
+class UpsertAnswer(_Answer):
+    """How many documents are in the index now that were not, or were others.
+
+    Of NDJSON, ``failed`` lines were not taken; the first of them are in ``errors``.
+    """
+
+    written: int
+    failed: int = 0
+    errors: list[LineError] = []
+
+
+class DeleteRequest(_Ours):
+    """Which documents to delete: those of these ids, or all that a filter allows."""
+
+    ids: list[str] | None = None
+    filter: dict[str, JsonValue] | None = None
+
+    @model_validator(mode="after")
+    def _asks_one_way(self) -> DeleteRequest:
+        if (self.ids is None) == (self.filter is None):
+            raise ValueError("give one of ids and filter")
+        if self.filter == {}:
+            raise ValueError("an empty filter is every document: give their ids, if you mean it")
+        return self
+
+
+class DeleteAnswer(_Answer):
+    """How many were deleted."""
+
+    deleted: int
+
+
+class ModelAnswer(_Answer):
+    """A reranker that is served."""
+
+    id: str
+    object: Literal["model"] = "model"
+    owned_by: Literal["rerank-search"] = "rerank-search"
+    max_length: int | None = None
+    backend: str | None = None
+    dtype: str | None = None
+
+
+class ModelList(_Answer):
+    """All rerankers that are served."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelAnswer]
+
+
+# Reranking
+
+
+class TextBody(_Foreign):
+    """A document as Jina's clients send it."""
+
+    text: str
+
+
+Text = Annotated[str | TextBody, Field(union_mode="smart")]
+
+
+class RerankRequest(_Foreign):
+    """What the clients of Cohere, Jina and vLLM send."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "query": "how is bread made",
+                    "documents": ["Flour and water, baked.", "A film about trains."],
+                    "top_n": 1,
+                }
+            ]
+        }
+    )
+
+    model: str | None = None
+    query: str
+    documents: list[Text]
+    top_n: int | None = Field(default=None, ge=0)
+    """How many results; null and 0 are all."""
+    return_documents: bool = False
+    long_documents: Literal["truncate", "max_passage"] = "truncate"
+    """Ours: cut what is longer than the model's window, or read all of it window by window."""
+
+
+class TeiRequest(_Foreign):
+    """What the clients of text-embeddings-inference send."""
+
+    query: str
+    texts: list[str]
+    truncate: bool | None = None
+    """false: a text that would be cut is an error."""
+    raw_scores: bool = False
+    return_text: bool = False
+
+
+class ScoreRequest(_Foreign):
+    """What vLLM's clients send: one text with one or many, or many with as many."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"text_1": "how is bread made", "text_2": ["Flour and water, baked.", "Trains."]}
+            ]
+        }
+    )
+
+    model: str | None = None
+    text_1: str | list[str] | None = None
+    text_2: str | list[str] | None = None
+    queries: str | list[str] | None = None
+    documents: str | list[str] | None = None
+
+    @model_validator(mode="after")
+    def _asks_one_way(self) -> ScoreRequest:
+        both = [(self.text_1, self.text_2), (self.queries, self.documents)]
+        whole = [one is not None and other is not None for one, other in both]
+        if sum(whole) != 1:
+            raise ValueError("give text_1 and text_2, or queries and documents")
+        return self
+
+
+class RerankedDocument(_Answer):
+    """The text of a result."""
+
+    text: str
+
+
+class RerankResult(_Answer):
+    """A document by its place in the request; the score is in [0, 1]."""
+
+    index: int
+    relevance_score: float
+    document: RerankedDocument | None = None
+
+
+class RerankAnswer(_Answer):
+    """Results by score, as Cohere's, Jina's and vLLM's clients read them."""
+
+    id: str
+    model: str
+    results: list[RerankResult]
+    meta: dict[str, Any]
+    usage: dict[str, int]
+
+
+class TeiResult(_Answer):
+    """A text by its place in the request."""
+
+    index: int
+    score: float
+    text: str | None = None
+
+
+class ScoreResult(_Answer):
+    """The score of a pair by its place."""
+
+    index: int
+    object: Literal["score"] = "score"
+    score: float
+
+
+class ScoreAnswer(_Answer):
+    """Scores in the order of the pairs."""
+
+    id: str
+    object: Literal["list"] = "list"
+    created: int
+    model: str
+    data: list[ScoreResult]
+    usage: dict[str, int]

@@ -1,0 +1,84 @@
+"""A server process: its socket, its log, and its end."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+
+import uvicorn
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.reranking.base import Reranker
+from rerank_search.serving.app import create_app
+from rerank_search.serving.indexes import Indexes
+from rerank_search.serving.keys import KeyFile
+from rerank_search.serving.limits import Limits
+from rerank_search.serving.service import Service
+
+GRACE_SECONDS = 30
+"""What requests that are being answered get when the process is told to end."""
+
+
+class Server:
+    """Holds its address from the start, so that one that is taken is told before models load.
+
+    Raises InvalidInputError for an address that cannot be had.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((host, port))
+        except OSError as error:
+            self._socket.close()
+            raise InvalidInputError(
+                f"{host}:{port} cannot be listened at ({error.strerror or error}): choose another "
+                "--port or --host"
+            ) from error
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._socket.close()
+
+    def run(
+        self,
+        indexes: Indexes,
+        rerankers: Sequence[Reranker],
+        limits: Limits,
+        *,
+        keys: KeyFile | None = None,
+    ) -> None:
+        """Answer requests until SIGTERM or SIGINT; those that have begun are finished."""
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        for name in ("rerank_search.serving", "uvicorn.error"):
+            logger = logging.getLogger(name)
+            logger.handlers = [handler]
+            logger.propagate = False
+        logging.getLogger("rerank_search.serving").setLevel(logging.INFO)
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        app = create_app(Service(indexes, rerankers, limits), keys=keys)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            limit_concurrency=None,
+            h11_max_incomplete_event_size=65_536,
+        )
+        uvicorn.Server(config).run(sockets=[self._socket])

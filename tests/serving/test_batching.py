@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from rerank_search import CrossEncoderReranker, RerankError
+from rerank_search.reranking.cascade import Cascade
+from rerank_search.serving.batching import ROUND_COST, BatchingReranker
+from rerank_search.serving.errors import OverloadedError
+
+PAIRS = [(f"find file {i}", f"read a line of file {i % 7} with bread") for i in range(60)]
+
+
+class Slow:
+    """A reranker that somebody else wrote: it waits for leave, and notes what it is asked."""
+
+    name = "slow"
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.leave = threading.Semaphore(0)
+        self.calls: list[list[tuple[str, str]]] = []
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        self.calls.append(list(pairs))
+        while not self.gate.wait(0.001) and not self.leave.acquire(blocking=False):
+            pass
+        if any(text == "bad" for _, text in pairs):
+            raise OSError("no connection")
+        return np.array([len(text) for _, text in pairs], dtype=np.float32)
+
+
+def blocked(slow: Slow, **options) -> BatchingReranker:
+    """A worker that is busy with one pair, so that what is submitted next waits."""
+    batching = BatchingReranker(slow, **options)
+    batching.submit([("q", "first")])
+    while not slow.calls:
+        time.sleep(0.001)
+    return batching
+
+
+def test_scores_are_those_of_the_reranker(reranker: CrossEncoderReranker):
+    batching = BatchingReranker(reranker, round_cost=1_000)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            parts = [PAIRS[i : i + 7] for i in range(0, len(PAIRS), 7)]
+            found = list(pool.map(batching.score_with_report, parts))
+    finally:
+        batching.close()
+    alone = reranker.score_with_report(PAIRS)
+    assert np.concatenate([part.values for part in found]) == pytest.approx(alone.values, abs=1e-5)
+    truncated = np.concatenate([part.truncated for part in found])
+    assert truncated.tolist() == alone.truncated.tolist()
+
+
+def test_requests_that_wait_share_what_is_scored_at_once():
+    slow = Slow()
+    batching = blocked(slow)
+    waiting = [batching.submit([("q", "x" * n)]) for n in (3, 4, 5)]
+    slow.gate.set()
+    assert [future.result(30).values.tolist() for future in waiting] == [[3], [4], [5]]
+    assert [len(call) for call in slow.calls] == [1, 3]
+    batching.close()
+
+
+def test_without_sharing_each_request_is_scored_by_itself():
+    slow = Slow()
+    batching = blocked(slow, shared=False)
+    waiting = [batching.submit([("q", "x" * n)]) for n in (3, 4, 5)]
+    slow.gate.set()
+    assert [future.result(30).values.tolist() for future in waiting] == [[3], [4], [5]]
+    assert [len(call) for call in slow.calls] == [1, 1, 1, 1]
+    batching.close()
+
+
+def test_a_short_request_does_not_wait_for_the_end_of_a_long_one():
+    slow = Slow()
+    batching = blocked(slow)
+    ended: list[str] = []
+    long = batching.submit([("q", "x" * 2000)] * 200)
+    short = batching.submit([("q", "short")])
+    long.add_done_callback(lambda _: ended.append("long"))
+    short.add_done_callback(lambda _: ended.append("short"))
+    slow.gate.set()
+    assert len(long.result(30).values) == 200
+    assert short.result(30).values.tolist() == [5]
+    assert ended == ["short", "long"]
+    # The first round after the one that was running already has the short one.
+    assert ("q", "short") in slow.calls[1]
+    batching.close()
+
+
+def test_no_round_is_much_larger_than_it_may_be():
+    slow = Slow()
+    batching = blocked(slow)
+    future = batching.submit([("q", "x" * 1999)] * 200)
+    slow.gate.set()
+    future.result(30)
+    assert max(len(call) for call in slow.calls) <= ROUND_COST / 2000 + 1
+    assert sum(len(call) for call in slow.calls[1:]) == 200
+    batching.close()
+
+
+def test_what_is_cancelled_is_not_scored():
+    slow = Slow()
+    batching = blocked(slow)
+    gone = batching.submit([("q", "gone")])
+    stays = batching.submit([("q", "stays")])
+    assert batching.waiting == 2
+    assert gone.cancel()
+    assert batching.waiting == 1
+    slow.gate.set()
+    stays.result(30)
+    assert [text for call in slow.calls for _, text in call] == ["first", "stays"]
+    with pytest.raises(CancelledError):
+        gone.result()
+    batching.close()
+
+
+def test_the_rest_of_a_long_request_is_not_scored_once_it_is_cancelled():
+    slow = Slow()
+    batching = blocked(slow)
+    long = batching.submit([("q", "x" * 2000)] * 500)
+    slow.leave.release()
+    while len(slow.calls) < 2:
+        time.sleep(0.001)
+    long.cancel()
+    slow.gate.set()
+    batching.close()
+    assert len(slow.calls) == 2
+    assert len(slow.calls[1]) < 100
+
+
+def test_a_request_that_fails_does_not_take_others_with_it():
+    slow = Slow()
+    batching = blocked(slow)
+    bad = batching.submit([("q", "bad")])
+    good = batching.submit([("q", "good")])
+    slow.gate.set()
+    assert good.result(30).values.tolist() == [4]
+    with pytest.raises(RerankError, match="no connection"):
+        bad.result(30)
+    assert batching.score([("q", "next")]).tolist() == [4]
+    batching.close()
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_again():
+    slow = Slow()
+    batching = blocked(slow, max_waiting=10)
+    batching.submit([("q", "a")] * 9)
+    with pytest.raises(OverloadedError, match="9 pairs wait") as caught:
+        batching.submit([("q", "b")] * 2)
+    assert int(caught.value.headers["Retry-After"]) >= 1
+    batching.check_room()
+    batching.submit([("q", "c")])
+    with pytest.raises(OverloadedError):
+        batching.check_room()
+    slow.gate.set()
+    batching.close()
+
+
+def test_one_request_above_the_limit_is_taken_where_nothing_waits():
+    slow = Slow()
+    slow.gate.set()
+    batching = BatchingReranker(slow, max_waiting=10)
+    assert len(batching.score([("q", "a")] * 50)) == 50
+    batching.close()
+
+
+def test_closing_finishes_what_waits_and_refuses_what_comes():
+    slow = Slow()
+    batching = blocked(slow)
+    waiting = batching.submit([("q", "waits")])
+    closing = threading.Thread(target=batching.close)
+    closing.start()
+    slow.gate.set()
+    closing.join(30)
+    assert waiting.result(0).values.tolist() == [5]
+    with pytest.raises(OverloadedError, match="closing"):
+        batching.submit([("q", "late")])
+
+
+def test_no_pairs_need_no_turn():
+    slow = Slow()
+    batching = blocked(slow)
+    assert len(batching.submit([]).result(0).values) == 0
+    slow.gate.set()
+    batching.close()
+
+
+def test_a_cascade_sees_the_whole_list_of_a_request(reranker: CrossEncoderReranker):
+    cascade = Cascade([reranker, reranker], keep=[5])
+    pairs = [("find file", text) for _, text in PAIRS]
+    batching = BatchingReranker(cascade, round_cost=500)
+    assert batching.score(pairs) == pytest.approx(cascade.score(pairs), abs=1e-5)
+    batching.close()
+
+
+def test_windows_and_cuts_are_not_mixed_in_a_round(reranker: CrossEncoderReranker):
+    text = "bread " * 200
+    batching = BatchingReranker(reranker)
+    cut = batching.submit([("q", text)])
+    read = batching.submit([("q", text)], long_documents="max_passage")
+    assert cut.result(30).spans == [None]
+    assert read.result(30).spans != [None]
+    batching.close()

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+
+from rerank_search import Index
+
+
+def ndjson(server, lines, name="notes"):
+    content = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+    return server.client.post(
+        f"/v1/indexes/{name}/documents",
+        content=content,
+        headers={"content-type": "application/x-ndjson"},
+    )
+
+
+def stored(server, id):
+    with Index.open(server.home / "notes", read_only=True) as index:
+        return index.get(id)
+
+
+def test_indexes_are_listed_with_what_they_hold(server):
+    [listed] = server.client.get("/v1/indexes").json()["indexes"]
+    assert listed == server.client.get("/v1/indexes/notes").json()
+    assert (listed["name"], listed["documents"]) == ("notes", 4)
+    assert listed["first_stages"] == ["bm25", "dense", "hybrid"]
+
+
+def test_documents_are_inserted_and_replaced(fresh):
+    documents = [
+        {"id": "join", "text": "other words"},
+        {"id": "new", "text": "a new song", "title": "Song", "metadata": {"year": 2026}},
+    ]
+    answer = fresh.post("/v1/indexes/notes/documents", {"documents": documents})
+    assert (answer.status_code, answer.json()["written"]) == (200, 2)
+    assert stored(fresh, "join").text == "other words"
+    assert stored(fresh, "new").metadata == {"year": 2026}
+    found = fresh.post("/v1/search", {"query": "song", "first_stage": "bm25"}).json()
+    assert [hit["id"] for hit in found["results"][0]["hits"]] == ["new"]
+
+
+def test_ndjson_takes_the_good_lines_and_names_the_others(fresh):
+    lines = [
+        {"id": "a", "text": "a song"},
+        "{half",
+        {"text": "no id"},
+        "",
+        {"_id": "b", "text": ""},
+    ]
+    answer = ndjson(fresh, lines).json()
+    assert (answer["written"], answer["failed"]) == (2, 2)
+    assert [each["line"] for each in answer["errors"]] == [2, 3]
+    assert "not JSON" in answer["errors"][0]["error"]
+    assert stored(fresh, "a").text == "a song"
+
+
+def test_much_ndjson_is_stored_while_it_comes_in(fresh):
+    lines = [{"id": f"n{i}", "text": "snow " * 400} for i in range(3_000)]
+    lines.insert(2_500, "broken")
+    answer = ndjson(fresh, lines).json()
+    assert (answer["written"], answer["failed"]) == (3_000, 1)
+    assert answer["errors"][0]["line"] == 2_501
+    assert fresh.client.get("/v1/indexes/notes").json()["documents"] == 3_004
+
+
+def test_an_upload_that_breaks_off_keeps_what_was_stored(fresh):
+    import httpx2
+
+    def half():
+        for i in range(3_000):
+            yield json.dumps({"id": f"n{i}", "text": "snow " * 400}).encode() + b"\n"
+        raise OSError("pulled out")
+
+    with pytest.raises(OSError, match="pulled out"), httpx2.Client(base_url=fresh.url) as client:
+        client.post(
+            "/v1/indexes/notes/documents",
+            content=half(),
+            headers={"content-type": "application/x-ndjson"},
+        )
+    assert fresh.client.get("/health/ready").status_code == 200
+    assert fresh.post("/v1/search", {"query": "join two paths"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"documents": [{"id": "", "text": "a"}]}, "id"),
+        ({"documents": [{"id": "a"}]}, "documents.0.text"),
+        ({"documents": [{"id": "a", "text": "b", "tilte": "c"}]}, "documents.0.tilte"),
+        ({}, "documents"),
+        ([], "object"),
+    ],
+)
+def test_a_wrong_document_is_told_and_none_is_stored(fresh, body, message):
+    answer = fresh.post("/v1/indexes/notes/documents", body)
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]["message"]
+    assert fresh.client.get("/v1/indexes/notes").json()["documents"] == 4
+
+
+def test_another_kind_of_body_is_refused(fresh):
+    answer = fresh.client.post(
+        "/v1/indexes/notes/documents", content="a,b", headers={"content-type": "text/csv"}
+    )
+    assert answer.status_code == 415
+
+
+def test_a_document_is_deleted_by_its_id_whatever_is_in_it(fresh):
+    fresh.post("/v1/indexes/notes/documents", {"documents": [{"id": "a/b c?d", "text": "x"}]})
+    answer = fresh.client.delete("/v1/indexes/notes/documents/a%2Fb%20c%3Fd")
+    assert answer.json() == {"deleted": 1}
+    assert fresh.client.delete("/v1/indexes/notes/documents/a%2Fb").json() == {"deleted": 0}
+    assert stored(fresh, "a/b c?d") is None
+
+
+def test_documents_are_deleted_by_ids_or_by_a_filter(fresh):
+    def delete(**asked):
+        return fresh.post("/v1/indexes/notes/delete", asked)
+
+    assert delete(filter={"module": "os"}).json() == {"deleted": 2}
+    assert delete(ids=["bread", "unknown"]).json() == {"deleted": 1}
+    for wrong in ({}, {"filter": {}}, {"ids": ["a"], "filter": {"b": 1}}):
+        assert delete(**wrong).status_code == 400
+    assert fresh.client.get("/v1/indexes/notes").json()["documents"] == 1
+
+
+def test_an_index_is_made_once(fresh):
+    answer = fresh.client.put("/v1/indexes/more", json={"encoder": None})
+    assert answer.status_code == 201
+    assert answer.json()["first_stages"] == ["bm25"]
+    assert fresh.client.put("/v1/indexes/more", json={}).status_code == 409
+    assert ndjson(fresh, [{"id": "a", "text": "a song"}], "more").json()["written"] == 1
+    found = fresh.post("/v1/search", {"index": "more", "query": "song"}).json()
+    assert [hit["id"] for hit in found["results"][0]["hits"]] == ["a"]
+    # Which of the two is no longer plain.
+    assert fresh.post("/v1/search", {"query": "song"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "a%2Fb", "%2e%2e%2fother", "a b", ".hidden", "-x", "x" * 65]
+)
+def test_no_name_leads_out_of_the_home(fresh, name):
+    outside = fresh.home.parent / "other"
+    for method in ("PUT", "GET"):
+        answer = fresh.client.request(method, f"/v1/indexes/{name}")
+        assert answer.status_code in (400, 404, 405)
+    assert not outside.exists()
+    assert sorted(path.name for path in fresh.home.iterdir()) == ["notes"]
+
+
+def test_an_index_that_another_process_writes_to_is_locked(fresh):
+    from rerank_search import Document
+
+    with Index.open(fresh.home / "notes") as index:
+        index.add([Document("mine", "my words")])
+        answer = fresh.post("/v1/indexes/notes/documents", {"documents": []})
+        assert answer.status_code == 409
+        assert answer.json()["error"]["type"] == "locked"
+    answer = fresh.post("/v1/indexes/notes/documents", {"documents": []})
+    assert answer.status_code == 200
+
+
+def test_many_writers_at_a_time_lose_nothing(fresh):
+    def add(number):
+        for i in range(5):
+            documents = [{"id": f"{number}-{i}", "text": "words of many"}]
+            answer = fresh.post("/v1/indexes/notes/documents", {"documents": documents})
+            assert answer.status_code == 200
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert fresh.client.get("/v1/indexes/notes").json()["documents"] == 34

@@ -1,0 +1,328 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+
+from rerank_search import Index
+from rerank_search.serving.limits import Limits
+
+RERANK = {"query": "a file", "documents": ["read a file", "a river"]}
+
+
+class Gated:
+    """A reranker that somebody else wrote, and that takes its time."""
+
+    name = "gated"
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.calls: list[int] = []
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        self.calls.append(len(pairs))
+        assert self.gate.wait(60)
+        return np.zeros(len(pairs), dtype=np.float32)
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_the_event_loop_answers_while_the_model_computes(serve):
+    slow = Gated()
+    with serve(slow) as server:
+        threads = [
+            threading.Thread(target=server.post, args=(path, asked))
+            for path, asked in (("/v2/rerank", RERANK), ("/v1/search", {"query": "join two paths"}))
+        ]
+        for thread in threads:
+            thread.start()
+        until(lambda: slow.calls and server.service._batching["gated"].waiting > 0)
+        assert server.client.get("/health/live", timeout=10).status_code == 200
+        assert b"rerank_search_waiting_pairs" in server.client.get("/metrics", timeout=10).content
+        asked = {"query": "join", "rerank": False}
+        assert server.post("/v1/search", asked).status_code == 200
+        slow.gate.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"), [("/v2/rerank", RERANK), ("/v1/search", {"query": "join two paths"})]
+)
+def test_who_has_gone_is_not_computed_for(serve, path, asked):
+    slow = Gated()
+    with serve(slow) as server:
+        busy = threading.Thread(target=server.post, args=("/v2/rerank", RERANK))
+        busy.start()
+        until(lambda: slow.calls)
+        waiting = server.service._batching["gated"]
+        with httpx2.Client(base_url=server.url) as impatient:
+            leaving = threading.Thread(target=_ask_and_leave, args=(impatient, path, asked))
+            leaving.start()
+            until(lambda: waiting.waiting > 0)
+            leaving.join()
+        until(lambda: waiting.waiting == 0)
+        slow.gate.set()
+        busy.join()
+        assert server.post("/v2/rerank", RERANK).status_code == 200
+        assert slow.calls == [2, 2]
+
+
+def _ask_and_leave(client: httpx2.Client, path: str, asked: object) -> None:
+    with pytest.raises(httpx2.TimeoutException):
+        client.post(path, json=asked, timeout=1.0)
+
+
+def test_a_full_queue_is_told_as_such(serve):
+    slow = Gated()
+    with serve(slow, limits=Limits(waiting_pairs=3)) as server:
+        asked = {"query": "a file", "documents": ["a"] * 3}
+        threads = [
+            threading.Thread(target=server.post, args=("/v2/rerank", asked)) for _ in range(2)
+        ]
+        threads[0].start()
+        until(lambda: slow.calls)
+        threads[1].start()
+        until(lambda: server.service._batching["gated"].waiting == 3)
+        for path, body in (("/v2/rerank", asked), ("/v1/search", {"query": "join two paths"})):
+            answer = server.post(path, body)
+            assert answer.status_code == 429
+            assert answer.json()["error"]["type"] == "overloaded"
+            assert int(answer.headers["retry-after"]) >= 1
+        tei = server.post("/rerank", {"query": "a", "texts": ["b"]})
+        assert (tei.status_code, tei.json()["error_type"]) == (429, "overloaded")
+        slow.gate.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_fault_of_ours_says_nothing_of_itself(serve, caplog):
+    class Wrong:
+        name = "wrong"
+        calibration = "not a calibration"
+
+        def score(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+            return np.zeros(len(pairs), dtype=np.float32)
+
+    with serve(Wrong()) as server:
+        answer = server.post("/v2/rerank", RERANK)
+    assert answer.status_code == 500
+    assert answer.json()["error"]["type"] == "internal"
+    assert "calibration" not in answer.text
+    assert answer.headers["x-request-id"] == answer.json()["request_id"]
+    assert any("AttributeError" in (record.exc_text or "") for record in caplog.records)
+
+
+def test_the_log_has_a_line_of_json_a_request_and_no_texts(server, caplog):
+    caplog.set_level(logging.INFO, logger="rerank_search.serving")
+    server.post("/v2/rerank", {"query": "secret words", "documents": ["hidden words"]})
+    server.post("/v1/search", {"query": "secret words"}, **{"x-request-id": "mine"})
+    until(lambda: len(caplog.records) >= 2)
+    lines = [json.loads(record.getMessage()) for record in caplog.records]
+    assert [line["path"] for line in lines] == ["/v2/rerank", "/v1/search"]
+    assert lines[1]["request_id"] == "mine"
+    assert all(line["status"] == 200 and line["ms"] > 0 for line in lines)
+    assert "words" not in caplog.text
+
+
+def test_what_is_measured(server):
+    server.post("/v1/search", {"query": "join two paths"})
+    server.client.get("/no/such/path")
+    text = server.client.get("/metrics").text
+    assert re.search(r'request_seconds_count\{.*route="/v1/search",status="200"\} [1-9]', text)
+    assert re.search(r'request_seconds_count\{.*route="other",status="404"\} [1-9]', text)
+    assert "/no/such/path" not in text
+    for stage in ("first_stage", "rerank", "total"):
+        assert re.search(rf'stage_seconds_count\{{stage="{stage}"\}} [1-9]', text)
+    for name in ("round_pairs_count", "truncated_texts_total", "waiting_pairs"):
+        assert f"rerank_search_{name}" in text
+
+
+def test_two_apps_count_for_themselves(server, serve):
+    with serve() as other:
+        assert "/v1/models" not in other.client.get("/metrics").text
+        server.client.get("/v1/models")
+        assert "/v1/models" not in other.client.get("/metrics").text
+
+
+def test_the_api_describes_itself(server):
+    described = server.client.get("/openapi.json").json()
+    assert {"/v1/search", "/rerank", "/score", "/v1/indexes/{name}/documents"} <= set(
+        described["paths"]
+    )
+    schema = described["components"]["schemas"]["SearchRequest"]
+    assert schema["examples"][0]["query"]
+    references = re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(described))
+    assert set(references) <= set(described["components"]["schemas"])
+
+
+@contextmanager
+def serving(
+    home: Path, *arguments: str, **environment: str
+) -> Iterator[tuple[subprocess.Popen, str]]:  # type: ignore[type-arg]
+    """The command as a process, once it listens."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rerank_search", "serve", "--port", "0", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "RERANK_SEARCH_HOME": str(home)},
+        cwd=home.parent,
+    )
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        found = re.search(r"http://\S+", line)
+        assert found, line + process.stderr.read()
+        url = found.group()
+        until(lambda: _answers(url))
+        # What is never read would stop the process when the pipe is full.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        yield process, url
+    finally:
+        process.kill()
+        process.wait()
+        if process.stderr is not None and not process.stderr.closed:
+            process.stderr.close()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/health/ready", timeout=10).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "home"
+    Index.create(folder / "notes", encoder=None).close()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [
+        (signal.SIGTERM, -signal.SIGTERM),
+        (signal.SIGINT, 130),
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
+)
+def test_what_was_acknowledged_is_there_however_the_server_ends(
+    home, tiny_reranker, ending, expected
+):
+    acknowledged: list[str] = []
+    with serving(home, "--reranker", str(tiny_reranker)) as (process, url):
+
+        def write(number: int) -> None:
+            with httpx2.Client(base_url=url, timeout=30) as client:
+                for i in range(10_000):
+                    document = {"id": f"{number}-{i}", "text": "words"}
+                    try:
+                        path = "/v1/indexes/notes/documents"
+                        answer = client.post(path, json={"documents": [document]})
+                    except httpx2.TransportError:
+                        return
+                    if answer.status_code != 200:
+                        return
+                    acknowledged.append(document["id"])
+
+        writers = [threading.Thread(target=write, args=(number,)) for number in range(3)]
+        for writer in writers:
+            writer.start()
+        until(lambda: len(acknowledged) > 10)
+        process.send_signal(ending)
+        for writer in writers:
+            writer.join()
+        status = process.wait(40)
+    assert status == expected
+    with Index.open(home / "notes") as index:
+        assert not [id for id in acknowledged if id not in index]
+        assert index.verify() == []
+
+
+def test_a_request_that_is_being_answered_is_answered_at_the_end(serve):
+    slow = Gated()
+    answers: list[int] = []
+    with serve(slow) as server:
+        ask = threading.Thread(
+            target=lambda: answers.append(
+                httpx2.post(f"{server.url}/v2/rerank", json=RERANK, timeout=60).status_code
+            )
+        )
+        ask.start()
+        until(lambda: slow.calls)
+        threading.Timer(0.5, slow.gate.set).start()
+    ask.join()
+    assert answers == [200]
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rerank_search", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={name: value for name, value in os.environ.items() if name != "RERANK_SEARCH_HOME"},
+        check=False,
+    )
+
+
+def test_strangers_are_not_served_without_keys(tmp_path):
+    done = command("serve", "--host", "0.0.0.0", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "rerank-search key add" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_that_is_taken_is_told_before_models_load(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = command("serve", "--port", str(taken.getsockname()[1]), cwd=tmp_path)
+    assert done.returncode == 2
+    assert "choose another --port" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "no index"),
+        (["--keys", "no.json"], "rerank-search key add"),
+        (["--reranker", "no-such-model"], "no-such-model"),
+        (["--host", "999.1.1.1", "--without-keys"], "cannot be listened at"),
+    ],
+)
+def test_what_cannot_be_served_is_told(tmp_path, arguments, message):
+    done = command("serve", "--port", "0", *arguments, cwd=tmp_path)
+    assert done.returncode in (1, 2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_keys_are_made_listed_and_removed(tmp_path):
+    made = command("key", "add", "app", "--file", "keys.json", "--write", cwd=tmp_path)
+    assert re.fullmatch(r"rs_[\w-]{43}\n", made.stdout)
+    listed = command("key", "list", "--file", "keys.json", cwd=tmp_path)
+    assert listed.stdout.split()[:2] == ["app", "write"]
+    assert command("key", "remove", "app", "--file", "keys.json", cwd=tmp_path).returncode == 0
+    assert command("key", "list", "--file", "keys.json", cwd=tmp_path).stdout == ""
+    assert command("key", "remove", "app", "--file", "keys.json", cwd=tmp_path).returncode == 2

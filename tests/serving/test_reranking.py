@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import pytest
+
+from rerank_search import CrossEncoderReranker
+
+QUERY = "read a file"
+TEXTS = ["bread and cheese", "open and read a file", "a river", "find a file"]
+
+
+@pytest.fixture(scope="module")
+def expected(reranker: CrossEncoderReranker) -> list[int]:
+    logits = reranker.score([(QUERY, text) for text in TEXTS]).tolist()
+    return sorted(range(len(TEXTS)), key=lambda i: -logits[i])
+
+
+@pytest.mark.parametrize("path", ["/rerank", "/v1/rerank", "/v2/rerank"])
+def test_documents_come_back_by_score(server, expected, path):
+    answer = server.post(path, {"model": None, "query": QUERY, "documents": TEXTS})
+    assert answer.status_code == 200
+    results = answer.json()["results"]
+    assert [each["index"] for each in results] == expected
+    assert all(0 <= each["relevance_score"] <= 1 for each in results)
+    # A client that finds the key takes its value for a document.
+    assert all("document" not in each for each in results)
+
+
+def test_documents_may_be_objects_and_are_returned_on_request(server, expected):
+    documents = [{"text": text, "more": 1} for text in TEXTS]
+    asked = {"query": QUERY, "documents": documents, "top_n": 2, "return_documents": True}
+    results = server.post("/v1/rerank", asked).json()["results"]
+    assert [each["document"]["text"] for each in results] == [TEXTS[i] for i in expected[:2]]
+
+
+def test_a_top_n_of_zero_is_all(server):
+    asked = {"query": QUERY, "documents": TEXTS, "top_n": 0}
+    assert len(server.post("/v2/rerank", asked).json()["results"]) == len(TEXTS)
+
+
+def test_no_documents_have_no_results(server):
+    answer = server.post("/v2/rerank", {"query": QUERY, "documents": []})
+    assert (answer.status_code, answer.json()["results"]) == (200, [])
+
+
+def test_equal_documents_keep_their_order(server):
+    asked = {"query": QUERY, "documents": ["a river", "a sea", "a river"]}
+    places = [each["index"] for each in server.post("/rerank", asked).json()["results"]]
+    assert places.index(0) < places.index(2)
+
+
+def test_what_text_embeddings_inference_takes(server, expected, reranker):
+    asked = {"query": QUERY, "texts": TEXTS, "raw_scores": True, "return_text": True}
+    results = server.post("/rerank", asked).json()
+    assert [(each["index"], each["text"]) for each in results] == [(i, TEXTS[i]) for i in expected]
+    logits = reranker.score([(QUERY, text) for text in TEXTS])
+    assert [each["score"] for each in results] == pytest.approx(logits[expected], abs=1e-4)
+    scaled = server.post("/rerank", {"query": QUERY, "texts": TEXTS}).json()
+    assert all(each.keys() == {"index", "score"} and 0 <= each["score"] <= 1 for each in scaled)
+
+
+def test_a_text_that_may_not_be_cut_is_refused_in_teis_words(server):
+    asked = {"query": QUERY, "texts": ["a file", "bread " * 200], "truncate": False}
+    answer = server.post("/rerank", asked)
+    assert answer.status_code == 413
+    assert answer.json()["error_type"] == "validation"
+    assert "texts[1]" in answer.json()["error"]
+    assert server.post("/rerank", {**asked, "truncate": True}).status_code == 200
+
+
+def test_cut_texts_are_counted(server):
+    asked = {"query": QUERY, "documents": ["a file", "bread " * 200]}
+    assert server.post("/v2/rerank", asked).json()["usage"]["truncated"] == 1
+    whole = {**asked, "long_documents": "max_passage"}
+    assert server.post("/v2/rerank", whole).json()["usage"]["truncated"] == 0
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"text_1": QUERY, "text_2": TEXTS},
+        {"queries": QUERY, "documents": TEXTS},
+        {"text_1": [QUERY] * 4, "text_2": TEXTS},
+    ],
+)
+def test_scores_of_pairs_in_their_order(server, reranker, asked):
+    answer = server.post("/score", asked).json()
+    scores = reranker.predict([(QUERY, text) for text in TEXTS])
+    assert [each["index"] for each in answer["data"]] == [0, 1, 2, 3]
+    assert [each["score"] for each in answer["data"]] == pytest.approx(scores, abs=1e-4)
+    assert (answer["object"], answer["data"][0]["object"]) == ("list", "score")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "message"),
+    [
+        ("/rerank", {"query": QUERY}, "documents: Field required"),
+        ("/rerank", {"query": "  ", "documents": ["a"]}, "blank"),
+        ("/rerank", {"query": QUERY, "documents": "a"}, "documents: "),
+        ("/v2/rerank", {"query": QUERY, "documents": ["a", 3]}, "documents.1"),
+        ("/v2/rerank", {"query": QUERY, "documents": ["a"], "top_n": -1}, "top_n"),
+        ("/v2/rerank", [], "a JSON object"),
+        ("/score", {"text_1": QUERY}, "give text_1 and text_2"),
+        ("/score", {"text_1": ["a", "b"], "text_2": ["a", "b", "c"]}, "2 texts"),
+        ("/score", {"text_1": ["a", "b"], "text_2": "c"}, "2 texts"),
+    ],
+)
+def test_a_wrong_request_is_told_what_is_wrong(server, path, asked, message):
+    answer = server.post(path, asked)
+    assert answer.status_code == 400
+    body = answer.json()
+    # Cohere's clients read the one, vLLM's the other.
+    assert body["message"] == body["error"]["message"]
+    assert message in body["message"]
+    assert body["error"]["type"] == "invalid_request"
+    assert body["request_id"] == answer.headers["x-request-id"]
+
+
+def test_a_wrong_tei_request_is_told_so_in_teis_shape(server):
+    answer = server.post("/rerank", {"query": QUERY, "texts": "a"})
+    assert answer.status_code == 400
+    assert answer.json()["error_type"] == "validation"
+    assert "texts" in answer.json()["error"]
+
+
+def test_an_unknown_model_names_those_that_are_there(server, reranker):
+    answer = server.post("/v2/rerank", {"model": "other", "query": "a", "documents": ["b"]})
+    assert answer.status_code == 404
+    assert answer.json()["error"]["type"] == "model_not_found"
+    assert reranker.name in answer.json()["message"]
+    named = {"model": reranker.name, "query": "a", "documents": ["b"]}
+    assert server.post("/v2/rerank", named).json()["model"] == reranker.name
+
+
+def test_the_models_are_listed(server, reranker):
+    [model] = server.client.get("/v1/models").json()["data"]
+    assert (model["id"], model["max_length"]) == (reranker.name, 64)

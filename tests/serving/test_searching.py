@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from rerank_search import Index, Searcher
+
+
+class Broken:
+    name = "broken"
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        raise OSError("the model's disk is gone")
+
+
+def search(server, **asked):
+    answer = server.post("/v1/search", {"query": "join two paths", **asked})
+    assert answer.status_code == 200, answer.text
+    [result] = answer.json()["results"]
+    return result
+
+
+def test_a_search_finds_what_the_library_finds(server, reranker):
+    with Index.open(server.home / "notes", read_only=True) as index:
+        expected = Searcher(index, reranker).search("join two paths", top_k=3)
+    result = search(server, top_k=3)
+    assert [hit["id"] for hit in result["hits"]] == [hit.id for hit in expected.hits]
+    for found, hit in zip(result["hits"], expected.hits, strict=True):
+        assert found["score"] == pytest.approx(hit.score, abs=1e-4)
+        assert found["stage_scores"] == pytest.approx(dict(hit.stage_scores), abs=1e-4)
+        assert found["document"]["text"] == hit.document.text
+        assert found["document"]["metadata"] == hit.document.metadata
+    assert result["reranked"] is True
+    assert result["candidates"] == expected.candidates
+    assert {"first_stage", "rerank", "total"} <= result["timings"].keys()
+
+
+def test_many_queries_have_a_result_each(server):
+    queries = ["join two paths", "", "bread and cheese"]
+    answer = server.post("/v1/search", {"index": "notes", "queries": queries}).json()
+    assert [each["query"] for each in answer["results"]] == queries
+    assert answer["results"][1]["hits"] == []
+    assert answer["results"][2]["hits"][0]["id"] in ("bread", "join", "shell", "split")
+    assert answer["index"] == "notes"
+
+
+def test_to_explain_is_to_say_where_a_hit_stood(server):
+    result = search(server, top_k=2, explain=True)
+    assert len(result["hits"]) == 2
+    first = result["first_stage_hits"]
+    assert [hit["rank"] for hit in first] == [1, 2]
+    ranks = {hit["id"]: hit["rank"] for hit in first}
+    for hit in result["hits"]:
+        assert ranks.get(hit["id"], hit["first_stage_rank"]) == hit["first_stage_rank"]
+    assert "first_stage_hits" not in search(server)
+
+
+def test_the_first_stage_alone(server):
+    result = search(server, rerank=False, first_stage="bm25", return_documents=False)
+    assert (result["reranked"], result["first_stage"]) == (False, "bm25")
+    assert result["hits"][0]["id"] == "join"
+    assert all("document" not in hit for hit in result["hits"])
+
+
+def test_a_filter_is_kept_to(server):
+    result = search(server, filter={"module": "os", "year": {"$gte": 2021}})
+    assert [hit["id"] for hit in result["hits"]] == ["split"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"query": "a", "queries": ["b"]}, "one of query and queries"),
+        ({"index": "notes"}, "one of query and queries"),
+        ({"query": "a", "topk": 3}, "did you mean 'top_k'?"),
+        ({"query": "a", "top_k": 0}, "top_k"),
+        ({"query": "a", "first_stage": "dens"}, "first_stage"),
+        ({"query": "a", "filter": {"year": {"$near": 3}}}, "$near"),
+        ({"query": "a", "budget_ms": 0}, "budget_ms"),
+        ({"query": "a", "min_relevance": 0.5}, "calibrat"),
+        ({"query": "half a surrogate \ud800"}, ""),
+    ],
+)
+def test_a_wrong_search_is_told_what_is_wrong(server, asked, message):
+    import json
+
+    content = json.dumps(asked)
+    answer = server.client.post(
+        "/v1/search", content=content, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]["message"]
+    assert answer.json()["error"]["type"] == "invalid_request"
+
+
+def test_an_unknown_index_names_those_that_are_there(server):
+    answer = server.post("/v1/search", {"index": "other", "query": "a"})
+    assert answer.status_code == 404
+    assert "notes" in answer.json()["error"]["message"]
+
+
+def test_a_reranker_that_fails_leaves_the_first_stage(serve):
+    with serve(Broken()) as server:
+        result = search(server)
+        assert result["reranked"] is False
+        assert "the model's disk is gone" in result["degraded"]
+        assert len(result["hits"]) == 4
+        assert b"rerank_search_degraded_answers_total 1.0" in server.client.get("/metrics").content
+        answer = server.post("/v2/rerank", {"query": "a", "documents": ["b"]})
+        assert answer.status_code == 503
+        assert answer.json()["error"]["type"] == "reranker_failed"
+
+
+def test_a_budget_counts_from_the_arrival(server):
+    answer = server.post("/v1/search", {"query": "join", "budget_ms": 0.001})
+    assert answer.status_code == 503
+    assert answer.json()["error"]["type"] == "deadline"
+    assert search(server, budget_ms=60_000)["reranked"] is True
+
+
+def test_an_index_that_was_rebuilt_is_opened_again(fresh, tiny_encoder):
+    import shutil
+
+    from rerank_search import Document
+
+    assert search(fresh)["hits"]
+    shutil.rmtree(fresh.home / "notes")
+    with Index.create(fresh.home / "notes", encoder=str(tiny_encoder)) as index:
+        index.add([Document("new", "join the new paths")])
+    assert [hit["id"] for hit in search(fresh)["hits"]] == ["new"]
+
+
+def test_what_another_process_adds_is_found(fresh):
+    import subprocess
+    import sys
+
+    program = (
+        "import sys; from rerank_search import Document, Index\n"
+        "with Index.open(sys.argv[1]) as index:\n"
+        "    index.add([Document('late', 'join two paths late')])\n"
+    )
+    assert search(fresh)["hits"]
+    subprocess.run([sys.executable, "-c", program, str(fresh.home / "notes")], check=True)
+    assert "late" in [hit["id"] for hit in search(fresh)["hits"]]
