@@ -28,6 +28,7 @@ from rerank_search.errors import (
 from rerank_search.types import Document, Hit, SearchResponse
 
 if TYPE_CHECKING:
+    from rerank_search.client import AsyncClient, Client
     from rerank_search.index import Index
     from rerank_search.reranking.calibration import Calibration
     from rerank_search.reranking.cascade import Cascade
@@ -40,8 +41,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncClient",
     "Calibration",
     "Cascade",
+    "Client",
     "CrossEncoder",
     "CrossEncoderReranker",
     "Document",
@@ -74,6 +77,8 @@ __all__ = [
 
 # Imported at their first use: the libraries behind them take seconds.
 _LAZY = {
+    "AsyncClient": ("rerank_search.client", "AsyncClient"),
+    "Client": ("rerank_search.client", "Client"),
     "Calibration": ("rerank_search.reranking.calibration", "Calibration"),
     "Cascade": ("rerank_search.reranking.cascade", "Cascade"),
     "CrossEncoder": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),

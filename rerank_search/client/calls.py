@@ -1,0 +1,325 @@
+"""Calls of the HTTP API: what is sent, and what an answer to it says in this library's types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import quote
+
+from rerank_search.errors import InvalidDocumentError, InvalidInputError
+from rerank_search.queries import check_queries, check_text
+from rerank_search.storage.records import Record, checked
+from rerank_search.types import Document, Filter, Hit, SearchResponse
+
+if TYPE_CHECKING:
+    from rerank_search.reranking.base import LongDocuments
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+QUERIES_AT_ONCE = 32
+IDS_AT_ONCE = 10_000
+BATCH_DOCUMENTS, BATCH_BYTES = 2_000, 2 * 2**20
+"""What one request has: it is encoded within the timeout on a CPU, and can be sent again."""
+
+JSON, NDJSON = "application/json", "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedIndex:
+    """An index of a server, and what it holds."""
+
+    name: str
+    documents: int
+    passages: int
+    first_stages: tuple[str, ...]
+    encoder: str | None
+    analyzer: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A reranker of a server; what it does not say of one is None."""
+
+    name: str
+    max_length: int | None
+    backend: str | None
+    dtype: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Result]):
+    """A request, and how its answer is read.
+
+    One that is not ``repeatable`` must not reach the server twice.
+    """
+
+    method: str
+    path: str
+    read: Callable[[Any], Result]
+    content: bytes | None = None
+    media: str = JSON
+    repeatable: bool = True
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the body is."""
+        return {} if self.content is None else {"Content-Type": self.media}
+
+
+def _post(path: str, body: object, read: Callable[[Any], Result]) -> Call[Result]:
+    return Call("POST", path, read, _json(body))
+
+
+def _json(value: object) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidInputError(
+            f"an argument cannot be sent as JSON ({error}): use strings, numbers, bools, None, and "
+            "lists and dicts of these"
+        ) from error
+
+
+def _parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+# Searching
+
+
+def searches(
+    index: str | None,
+    queries: Sequence[str],
+    *,
+    top_k: int,
+    candidates: int,
+    first_stage: str | None,
+    filter: Filter | None,
+    rerank: bool,
+    budget_ms: float | None,
+    min_relevance: float | None,
+    model: str | None,
+) -> Iterator[Call[list[SearchResponse]]]:
+    """Search for some of the queries after the other. Raises InvalidInputError."""
+    check_queries(queries)
+    options = {
+        "index": index,
+        "top_k": top_k,
+        "candidates": candidates,
+        "first_stage": first_stage,
+        "filter": None if filter is None else dict(filter),
+        "rerank": rerank,
+        "budget_ms": budget_ms,
+        "min_relevance": min_relevance,
+        "model": model,
+    }
+    for part in _parts(queries, QUERIES_AT_ONCE):
+        yield _post("/v1/search", {**options, "queries": list(part)}, _responses)
+
+
+def _responses(answer: Any) -> list[SearchResponse]:
+    return [
+        SearchResponse(
+            query=each["query"],
+            hits=[_hit(hit) for hit in each["hits"]],
+            first_stage=each["first_stage"],
+            candidates=each["candidates"],
+            reranked=each["reranked"],
+            reranked_count=each["reranked_count"],
+            truncated=each["truncated"],
+            timings=each["timings"],
+            degraded=each.get("degraded"),
+        )
+        for each in answer["results"]
+    ]
+
+
+def _hit(found: Any) -> Hit:
+    document, span = found.get("document"), found.get("span")
+    return Hit(
+        id=found["id"],
+        score=found["score"],
+        rank=found["rank"],
+        document=None
+        if document is None
+        else Document(found["id"], document["text"], document["title"], document["metadata"]),
+        stage_scores=found["stage_scores"],
+        span=None if span is None else (span[0], span[1]),
+        relevance=found.get("relevance"),
+    )
+
+
+# Reranking
+
+
+def ranking(
+    query: str,
+    texts: Sequence[str],
+    *,
+    top_k: int,
+    long_documents: LongDocuments,
+    model: str | None,
+) -> Call[list[Hit]] | None:
+    """Rank the texts, or None where there is nothing to rank. Raises InvalidInputError."""
+    if top_k < 1:  # to the API, 0 is all
+        raise InvalidInputError(f"top_k={top_k} must be at least 1")
+    check_text(query, "the query")
+    if isinstance(texts, str):
+        raise InvalidInputError(f"texts={texts!r:.100} is one string; give a list of texts")
+    for position, text in enumerate(texts):
+        check_text(text, f"text {position}")
+    if not query.strip() or not texts:
+        return None
+
+    def hits(answer: Any) -> list[Hit]:
+        return [
+            Hit(
+                id=str(each["index"]),
+                score=each["relevance_score"],
+                rank=rank,
+                document=Document(str(each["index"]), texts[each["index"]]),
+            )
+            for rank, each in enumerate(answer["results"], start=1)
+        ]
+
+    body = {
+        "model": model,
+        "query": query,
+        "documents": list(texts),
+        "top_n": top_k,
+        "long_documents": long_documents,
+    }
+    return _post("/v2/rerank", body, hits)
+
+
+def models() -> Call[list[ServedModel]]:
+    """List the rerankers."""
+    return Call("GET", "/v1/models", _models)
+
+
+def _models(answer: Any) -> list[ServedModel]:
+    return [
+        ServedModel(each["id"], each.get("max_length"), each.get("backend"), each.get("dtype"))
+        for each in answer["data"]
+    ]
+
+
+# Indexes
+
+
+def indexes() -> Call[list[ServedIndex]]:
+    """List the indexes."""
+    return Call("GET", "/v1/indexes", lambda answer: [_index(each) for each in answer["indexes"]])
+
+
+def creation(name: str, *, encoder: str | None, analyzer: str) -> Call[ServedIndex]:
+    """Make an index. Raises InvalidInputError."""
+    body = _json({"encoder": encoder, "analyzer": analyzer})
+    # An answer that was lost would come back as IndexExistsError.
+    return Call("PUT", _path(name), _index, body, repeatable=False)
+
+
+def _index(answer: Any) -> ServedIndex:
+    return ServedIndex(
+        name=answer["name"],
+        documents=answer["documents"],
+        passages=answer["passages"],
+        first_stages=tuple(answer["first_stages"]),
+        encoder=answer.get("encoder"),
+        analyzer=answer["analyzer"],
+        created=datetime.fromisoformat(answer["created"]),
+    )
+
+
+def _path(index: str | None) -> str:
+    """Of an index that is to be changed: it is named, as the only one may not be the one meant."""
+    if not index:
+        raise InvalidInputError("name the index that is to be changed: Client(base_url, index)")
+    return f"/v1/indexes/{quote(index, safe='')}"
+
+
+# Documents
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What the server says of a batch; ``failed`` has lines, counted from 1, and reasons."""
+
+    first: int
+    documents: int
+    written: int
+    failed: int
+    reasons: Sequence[tuple[int, str]]
+
+
+def uploads(index: str | None, documents: Iterable[Document]) -> Iterator[Call[Upload]]:
+    """Send the documents, some MB after the other. Raises what ``Index.add`` raises of them."""
+    path = f"{_path(index)}/documents"
+    if isinstance(documents, Document):
+        raise InvalidInputError("add takes several documents, not one: use [document]")
+    lines: list[bytes] = []
+    first = size = 0
+    for position, document in enumerate(documents):
+        line = _line(checked(document, position))
+        if lines and (len(lines) >= BATCH_DOCUMENTS or size + len(line) > BATCH_BYTES):
+            yield _upload(path, first, lines)
+            lines, first, size = [], position, 0
+        lines.append(line)
+        size += len(line)
+    if lines:
+        yield _upload(path, first, lines)
+
+
+def _line(record: Record) -> bytes:
+    strings = {"id": record.id, "title": record.title, "text": record.text}
+    # The metadata are JSON text already.
+    return (
+        json.dumps(strings, ensure_ascii=False)[:-1] + f', "metadata": {record.metadata}}}\n'
+    ).encode()
+
+
+def _upload(path: str, first: int, lines: Sequence[bytes]) -> Call[Upload]:
+    count = len(lines)
+
+    def read(answer: Any) -> Upload:
+        reasons = [(each["line"], each["error"]) for each in answer["errors"]]
+        return Upload(first, count, answer["written"], answer["failed"], reasons)
+
+    return Call("POST", path, read, b"".join(lines), NDJSON)
+
+
+def written(before: int, upload: Upload) -> int:
+    """How many documents are written with this batch. Raises InvalidDocumentError for failures."""
+    total = before + upload.written
+    if not upload.failed:
+        return total
+    shown = [f"document {upload.first + line - 1}: {why}" for line, why in upload.reasons[:3]]
+    raise InvalidDocumentError(
+        f"{upload.failed:,} of the documents {upload.first:,} to "
+        f"{upload.first + upload.documents - 1:,} were not stored ({'; '.join(shown)}). {total:,} "
+        "others were written, and none after these was sent: mend them, and add all again"
+    )
+
+
+def deletions(index: str | None, ids: Iterable[str]) -> Iterator[Call[int]]:
+    """Delete by id, some after the other. Raises InvalidInputError."""
+    path = f"{_path(index)}/delete"
+    if isinstance(ids, str):
+        raise InvalidInputError(f"delete takes several ids, not one string: use [{ids!r}]")
+    for part in _parts(list(ids), IDS_AT_ONCE):
+        yield _post(path, {"ids": list(part)}, _deleted)
+
+
+def deletion(index: str | None, filter: Filter) -> Call[int]:
+    """Delete what the filter allows. Raises InvalidInputError."""
+    return _post(f"{_path(index)}/delete", {"filter": dict(filter)}, _deleted)
+
+
+def _deleted(answer: Any) -> int:
+    count: int = answer["deleted"]
+    return count

@@ -1,0 +1,111 @@
+"""What a server's answers mean where they are no results, and what it means where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import httpx2
+
+from rerank_search.errors import (
+    IndexExistsError,
+    IndexLockedError,
+    IndexNotFoundError,
+    IndexReadOnlyError,
+    InvalidInputError,
+    MissingDependencyError,
+    ModelNotFoundError,
+    RerankError,
+    RerankSearchError,
+    SearchIndexError,
+    StorageFullError,
+)
+
+
+class ServerError(RerankSearchError):
+    """A server cannot be reached, or answers with what is neither a result nor an error of ours.
+
+    ``type`` is the API's own (``unauthorized``, ``rate_limited``, ``overloaded``, ``internal``
+    ...), ``connection`` or ``timeout`` where no answer came, or ``unexpected`` for an answer that
+    cannot be read. ``status`` and ``request_id`` are None where there are none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        type: str = "unexpected",
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.type = type
+        self.request_id = request_id
+
+
+_KINDS: Mapping[str, type[RerankSearchError]] = {
+    "invalid_request": InvalidInputError,
+    "too_large": InvalidInputError,
+    "not_found": IndexNotFoundError,
+    "exists": IndexExistsError,
+    "locked": IndexLockedError,
+    "read_only": IndexReadOnlyError,
+    "storage_full": StorageFullError,
+    "index_unavailable": SearchIndexError,
+    "model_not_found": ModelNotFoundError,
+    "not_installed": MissingDependencyError,
+    "reranker_failed": RerankError,
+}
+
+_MENDS: Mapping[str, str] = {
+    "unauthorized": " (api_key=... of the client)",
+    "rate_limited": ", or give the client more retries",
+    "overloaded": ", or give the client more retries",
+}
+
+
+def refused(where: str, answer: httpx2.Response) -> RerankSearchError:
+    """The error of an answer that is not a success; ``where`` is what was asked, and at what."""
+    try:
+        described = answer.json()["error"]
+        kind, message = str(described["type"]), str(described["message"])
+    except (ValueError, KeyError, TypeError):
+        return unreadable(where, answer)
+    request_id = answer.headers.get("x-request-id")
+    if kind in _KINDS:
+        error = _KINDS[kind](message)
+        error.add_note(f"{where}: {answer.status_code} {kind}, request {request_id}")
+        return error
+    return ServerError(
+        f"{where}: {answer.status_code} {kind}, request {request_id}: "
+        f"{message}{_MENDS.get(kind, '')}",
+        status=answer.status_code,
+        type=kind,
+        request_id=request_id,
+    )
+
+
+def unreadable(where: str, answer: httpx2.Response) -> ServerError:
+    """The error of an answer that no server of ours has given."""
+    return ServerError(
+        f"{where}: the answer ({answer.status_code}) is none of a rerank-search server: check the "
+        "client's base_url, any proxy before the server, and that both are of one version",
+        status=answer.status_code,
+        request_id=answer.headers.get("x-request-id"),
+    )
+
+
+def unanswered(where: str, error: httpx2.RequestError, timeout: float) -> ServerError:
+    """The error of a request that got no answer."""
+    if isinstance(error, httpx2.TimeoutException):
+        return ServerError(
+            f"{where}: no answer within {timeout:g} s: raise the client's timeout, or ask for less "
+            "(fewer candidates, shorter texts)",
+            type="timeout",
+        )
+    reason = str(error) or type(error).__name__
+    return ServerError(
+        f"{where}: there is no connection ({reason}): check the client's base_url, and that "
+        "`rerank-search serve` runs there",
+        type="connection",
+    )

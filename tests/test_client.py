@@ -1,0 +1,712 @@
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+import rerank_search.errors
+from rerank_search import (
+    CrossEncoderReranker,
+    Document,
+    Fusion,
+    Index,
+    IndexExistsError,
+    IndexNotFoundError,
+    InvalidDocumentError,
+    InvalidInputError,
+    ModelNotFoundError,
+    RerankError,
+    RerankSearchError,
+    Searcher,
+    rank_texts,
+)
+from rerank_search.client import AsyncClient, Client, ServerError
+from rerank_search.reranking.calibration import Calibration, FittedOn, HeldOut, Platt, Quality
+from rerank_search.reranking.fusion import Weights
+from rerank_search.serving.app import create_app
+from rerank_search.serving.errors import api_error
+from rerank_search.serving.indexes import Indexes
+from rerank_search.serving.keys import KeyFile, add_key
+from rerank_search.serving.limits import Limits
+from rerank_search.serving.service import Service
+
+LONG = " ".join(["the river and the sea.", "join the paths of a file."] * 30)
+DOCUMENTS = [
+    Document("join", "join the paths of files", "Paths", {"kind": "path", "year": 2020}),
+    Document("a/b ?#%ü", "split the path into parts", "", {"kind": "path", "of": {"by": None}}),
+    Document("long", LONG, "A long one", {"kind": "file", "tags": ["x", "ü"], "year": None}),
+    Document("bread", "the bread is in the oven of the kitchen", "bread", {"ratio": 0.5}),
+    Document("boat", "a boat on the river to the sea"),
+]
+QUERY = "how to join the paths of a file"
+WEIGHTS = Weights(-1.0, {"rerank": 0.5, "bm25:z": 0.7})
+
+
+# A server, as it is
+
+
+@contextmanager
+def running(
+    home: Path, rerankers: list[Any], limits: Limits | None = None, keys: KeyFile | None = None
+) -> Iterator[str]:
+    """The address of a server in a thread."""
+    service = Service(Indexes(home, {}, all_of_home=True), rerankers, limits or Limits())
+    config = uvicorn.Config(create_app(service, keys=keys), port=0, log_config=None)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+class Broken:
+    """A reranker that somebody else wrote, and that fails."""
+
+    name = "broken"
+
+    def score(self, pairs):
+        raise RerankError("the model has burnt down: buy another")
+
+
+@pytest.fixture(scope="module")
+def reranker(tiny_reranker: Path, tmp_path_factory: pytest.TempPathFactory) -> CrossEncoderReranker:
+    """With a fusion of the reranker and BM25, and a calibration of its score."""
+    folder = tmp_path_factory.mktemp("client") / "model"
+    shutil.copytree(tiny_reranker, folder)
+    Fusion([WEIGHTS]).save(folder)
+    fitted_on = FittedOn(
+        model="tiny",
+        collection="small",
+        split="dev",
+        first_stage="bm25",
+        candidates=5,
+        queries=2,
+        documents=10,
+        relevant=0.5,
+    )
+    quality = Quality(ece=0.1, brier=0.1)
+    Calibration(
+        fusion=WEIGHTS,
+        curve=Platt(slope=2.0, intercept=-0.5),
+        fitted_on=fitted_on,
+        held_out=HeldOut(folds=2, before=quality, after=quality),
+    ).save(folder)
+    return CrossEncoderReranker(folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def home(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("client") / "home"
+    with Index.create(folder / "docs", encoder=str(tiny_encoder)) as index:
+        index.add(DOCUMENTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(home: Path, reranker: CrossEncoderReranker) -> Iterator[str]:
+    with running(home, [reranker, Broken()]) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(url: str) -> Iterator[Client]:
+    with Client(url, "docs") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def searcher(home: Path, reranker: CrossEncoderReranker) -> Iterator[Searcher]:
+    with Index.open(home / "docs", read_only=True) as index:
+        yield Searcher(index, reranker)
+
+
+def same(response, expected) -> None:
+    """All that a response says but the times, which differ from one search to the next."""
+    assert response.timings.keys() == expected.timings.keys()
+    hits = [
+        replace(
+            hit,
+            score=pytest.approx(hit.score, abs=1e-4),
+            relevance=None if hit.relevance is None else pytest.approx(hit.relevance, abs=1e-4),
+            stage_scores=pytest.approx(hit.stage_scores, abs=1e-4),
+        )
+        for hit in expected.hits
+    ]
+    found = replace(response, hits=list(response.hits))
+    assert found == replace(expected, hits=hits, timings=response.timings)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"top_k": 2, "candidates": 3},
+        {"first_stage": "bm25"},
+        {"rerank": False},
+        {"filter": {"kind": {"$in": ("path", "file")}}},
+        {"filter": {"kind": "nothing"}},
+        {"min_relevance": 0.3},
+        {"budget_ms": 60_000},
+    ],
+)
+def test_a_client_finds_what_a_searcher_finds(client, url, searcher, arguments):
+    async def search():
+        async with AsyncClient(url, "docs") as client:
+            return await client.search(QUERY, **arguments)
+
+    expected = searcher.search(QUERY, **arguments)
+    same(client.search(QUERY, **arguments), expected)
+    same(asyncio.run(search()), expected)
+
+
+def test_documents_spans_and_relevance_are_those_of_the_library(client):
+    hits = {hit.id: hit for hit in client.search(QUERY).hits}
+    assert {id: hit.document for id, hit in hits.items()} == {each.id: each for each in DOCUMENTS}
+    start, end = hits["long"].span
+    assert isinstance(hits["long"].span, tuple)
+    assert 0 <= start < end <= len(LONG)
+    assert end - start < len(LONG) / 2
+    assert all(0 < hit.relevance < 1 for hit in hits.values())
+    assert {"bm25", "dense", "hybrid", "rerank", "fused"} == hits["long"].stage_scores.keys()
+
+
+def test_a_batch_has_a_response_for_each_query_in_their_order(client, url, searcher):
+    async def search():
+        async with AsyncClient(url, "docs") as client:
+            return await client.search_batch(queries, top_k=2)
+
+    queries = [f"{word} the path {i}" for i in range(12) for word in ("join", "", "bread and")]
+    queries[1] = "  "
+    expected = searcher.search_batch(queries, top_k=2)
+    for responses in (client.search_batch(queries, top_k=2), asyncio.run(search())):
+        for response, each in zip(responses, expected, strict=True):
+            same(response, each)
+    assert client.search_batch([]) == []
+
+
+def test_without_a_name_the_only_index_is_searched(url):
+    with Client(url) as client:
+        assert client.search(QUERY).hits[0].document is not None
+
+
+def test_where_the_reranker_fails_the_first_stage_answers(client):
+    response = client.search(QUERY, model="broken")
+    assert not response.reranked
+    assert "burnt down" in response.degraded
+    assert response.hits
+
+
+def test_texts_are_ranked_as_by_the_library_and_scored_from_0_to_1(client, url, reranker):
+    async def rank():
+        async with AsyncClient(url) as client:
+            return await client.rank_texts(QUERY, texts, top_k=3)
+
+    texts = [document.text for document in DOCUMENTS]
+    hits = client.rank_texts(QUERY, texts, top_k=3)
+    expected = rank_texts(QUERY, texts, top_k=3, reranker=reranker)
+    assert [(hit.id, hit.rank, hit.document) for hit in hits] == [
+        (hit.id, hit.rank, hit.document) for hit in expected
+    ]
+    assert all(0 <= hit.score <= 1 for hit in hits)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert asyncio.run(rank()) == hits
+    assert len(client.rank_texts(QUERY, texts, long_documents="max_passage")) == len(texts)
+
+
+def test_nothing_to_rank_gives_no_hits(client):
+    assert client.rank_texts("  ", ["text"]) == []
+    assert client.rank_texts(QUERY, []) == []
+
+
+def test_models_and_indexes_are_listed(client, reranker):
+    first, second = client.models()
+    assert (first.name, first.max_length, first.backend) == (reranker.name, 64, "torch")
+    assert (second.name, second.max_length) == ("broken", None)
+    [index] = client.indexes()
+    assert (index.name, index.documents) == ("docs", len(DOCUMENTS))
+    assert index.first_stages == ("bm25", "dense", "hybrid")
+    assert index.created.tzinfo is not None
+
+
+# Changes
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Iterator[Client]:
+    """A client of an index without vectors that is empty and may be changed."""
+    with running(tmp_path, []) as address, Client(address, "notes") as client:
+        made = client.create_index("notes", encoder=None, analyzer="plain")
+        assert (made.name, made.documents, made.encoder, made.analyzer) == (
+            "notes",
+            0,
+            None,
+            "plain",
+        )
+        yield client
+
+
+def test_what_is_added_is_found_and_what_is_deleted_is_not(notes):
+    assert notes.add(DOCUMENTS) == len(DOCUMENTS)
+    assert notes.add(iter(DOCUMENTS)) == 0
+    assert [hit.document for hit in notes.search("boat").hits] == DOCUMENTS[-1:]
+    assert notes.delete(each.id for each in DOCUMENTS[1:2]) == 1
+    assert notes.delete(["a/b ?#%ü", "unknown"]) == 0
+    assert notes.delete([]) == 0
+    assert notes.delete_matching({"year": {"$gte": 2020}}) == 1
+    assert notes.search("split parts").hits == []
+    assert notes.indexes()[0].documents == 3
+
+
+def test_the_asynchronous_client_changes_an_index_too(tmp_path):
+    async def change(address):
+        async with AsyncClient(address, "notes") as client:
+            await client.create_index("notes", encoder=None)
+            assert await client.add(iter(DOCUMENTS)) == len(DOCUMENTS)
+            assert await client.delete(["boat", "bread"]) == 2
+            assert await client.delete_matching({"kind": "path"}) == 2
+            [hit] = (await client.search("river")).hits
+            assert hit.id == "long"
+            [index] = await client.indexes()
+            assert index.documents == 1
+            assert await client.models() == []
+            await client.close()
+
+    with running(tmp_path, []) as address:
+        asyncio.run(change(address))
+
+
+def test_documents_of_several_parts_all_arrive(notes):
+    assert notes.add(Document(str(i), f"text {i}") for i in range(2_100)) == 2_100
+    assert notes.indexes()[0].documents == 2_100
+    assert notes.search("2099").hits[0].id == "2099"
+
+
+def test_before_a_document_that_cannot_be_stored_whole_batches_are_written(notes):
+    stream = [Document(str(i), "a text") for i in range(2_001)]
+    with pytest.raises(InvalidDocumentError, match=r"document 2001 .*NaN"):
+        notes.add([*stream, Document("bad", "text", metadata={"n": float("nan")})])
+    assert notes.indexes()[0].documents == 2_000
+    with pytest.raises(InvalidInputError, match="not one"):
+        notes.add(Document("one", "text"))
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("ask", "error", "message"),
+    [
+        (lambda c: c.search(QUERY, model="big"), ModelNotFoundError, "big"),
+        (lambda c: c.search(QUERY, top_k=0), InvalidInputError, "top_k"),
+        (lambda c: c.search(QUERY, top_k=100_000), InvalidInputError, "1,000 are allowed"),
+        (lambda c: c.search(QUERY, filter={"$nor": 1}), InvalidInputError, "nor"),
+        (lambda c: c.search(QUERY, filter={"a": {1, 2}}), InvalidInputError, "JSON"),
+        (lambda c: c.search(QUERY, budget_ms=float("nan")), InvalidInputError, "JSON"),
+        (lambda c: c.search("\ud800"), InvalidInputError, "surrogate"),
+        (lambda c: c.search_batch("query"), InvalidInputError, "one string"),
+        (lambda c: c.rank_texts(QUERY, ["text"], top_k=0), InvalidInputError, "top_k"),
+        (lambda c: c.rank_texts(QUERY, "text"), InvalidInputError, "one string"),
+        (lambda c: c.rank_texts(QUERY, ["text", None]), InvalidInputError, "text 1"),
+        (lambda c: c.rank_texts(QUERY, ["text"], model="big"), ModelNotFoundError, "big"),
+        (lambda c: c.create_index("docs", encoder=None), IndexExistsError, "docs"),
+        (lambda c: c.create_index(".hidden", encoder=None), InvalidInputError, "no name"),
+        (lambda c: c.create_index("new", encoder="no/model"), ModelNotFoundError, "no/model"),
+        (lambda c: c.delete("join"), InvalidInputError, "one string"),
+        (lambda c: c.delete_matching({}), InvalidInputError, "empty filter"),
+    ],
+)
+def test_what_the_api_refuses_is_the_librarys_own_error(client, ask, error, message):
+    with pytest.raises(error, match=message):
+        ask(client)
+
+
+def test_an_unknown_index_is_not_found(url):
+    with Client(url, "nothing") as client:
+        for ask in (client.search, client.delete_matching, client.add):
+            argument: Any = {"search": QUERY, "delete_matching": {"a": 1}, "add": DOCUMENTS}
+            with pytest.raises(IndexNotFoundError, match="nothing") as raised:
+                ask(argument[ask.__name__])
+            assert "request" in raised.value.__notes__[0]
+
+
+def test_an_index_is_named_before_it_is_changed(url):
+    with Client(url) as client:
+        for ask in (client.add, client.delete):
+            with pytest.raises(InvalidInputError, match="name the index"):
+                ask([])
+
+
+def test_a_failing_reranker_is_a_rerank_error_where_nothing_else_can_answer(url):
+    with Client(url, retries=0) as client, pytest.raises(RerankError, match="burnt down"):
+        client.rank_texts(QUERY, ["text"], model="broken")
+
+
+def every(kind: type[RerankSearchError]) -> Iterator[type[RerankSearchError]]:
+    for each in kind.__subclasses__():
+        if each.__module__ == rerank_search.errors.__name__:
+            yield each
+            yield from every(each)
+
+
+@pytest.mark.parametrize("kind", list(every(RerankSearchError)))
+def test_every_error_that_the_api_tells_apart_comes_back_as_it_was(scripted, kind):
+    told = api_error(kind("what went wrong"))
+    scripted.answers = [refusal(told.status, told.type, "what went wrong")]
+    with scripted.client(retries=0) as client, pytest.raises(RerankSearchError) as raised:
+        client.search(QUERY)
+    if told.type == "internal":
+        assert isinstance(raised.value, ServerError)
+    else:
+        assert issubclass(kind, type(raised.value))
+        assert str(raised.value) == "what went wrong"
+        assert api_error(type(raised.value)("again")).type == told.type
+
+
+def test_a_key_is_sent_and_a_wrong_one_is_refused(tmp_path, home):
+    file = tmp_path / "keys.json"
+    secret = add_key(file, "reader", "read")
+    with running(home, [], keys=KeyFile(file)) as address:
+        with Client(address, "docs", api_key=secret) as client:
+            assert client.search(QUERY).hits
+            with pytest.raises(ServerError, match="reader") as raised:
+                client.delete(["join"])
+            assert (raised.value.status, raised.value.type) == (403, "forbidden")
+        for key in (None, "rs_wrong"):
+            with (
+                Client(address, "docs", api_key=key) as client,
+                pytest.raises(ServerError, match="api_key") as raised,
+            ):
+                client.search(QUERY)
+            assert (raised.value.status, raised.value.type) == (401, "unauthorized")
+            assert raised.value.request_id in str(raised.value)
+            assert f"{address}/v1/search" in str(raised.value)
+            assert "rs_wrong" not in str(raised.value)
+
+
+def test_what_the_rate_limit_asks_for_is_waited(home):
+    waits: list[float] = []
+    with (
+        running(home, [], limits=Limits(requests_per_minute=1)) as address,
+        Client(address, "docs", retries=2, _sleep=waits.append, _random=lambda: 0.0) as client,
+    ):
+        assert client.search(QUERY).hits
+        with pytest.raises(ServerError, match=r"\(3 attempts\).*more retries") as raised:
+            client.search(QUERY)
+    assert (raised.value.status, raised.value.type) == (429, "rate_limited")
+    assert len(waits) == 2
+    assert all(1 <= wait <= 60 for wait in waits)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"base_url": "localhost:8000"}, "http://HOST:PORT"),
+        ({"base_url": "ftp://localhost"}, "http://HOST:PORT"),
+        ({"base_url": "http://localhost:port"}, "no URL"),
+        ({"base_url": "http://localhost/?index=a"}, "http://HOST:PORT"),
+        ({"base_url": "http://me:secret@localhost"}, "api_key"),
+        ({"api_key": ""}, "key add"),
+        ({"api_key": "rs_\n"}, "key add"),
+        ({"timeout": 0}, "timeout"),
+        ({"retries": -1}, "retries"),
+    ],
+)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_arguments_that_cannot_be_used_are_refused_at_once(kind, arguments, message):
+    with pytest.raises(InvalidInputError, match=message) as raised:
+        kind(**{"base_url": "http://localhost", **arguments})
+    assert "secret" not in str(raised.value)
+
+
+# Attempts, at a server that answers as it is told
+
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def refusal(status: int, kind: str = "overloaded", message: str = "try again", **headers) -> Answer:
+    return (
+        status,
+        {"X-Request-ID": "abc", **{name.replace("_", "-"): v for name, v in headers.items()}},
+        json.dumps({"error": {"type": kind, "message": message}}).encode(),
+    )
+
+
+def success(content: Any) -> Answer:
+    return 200, {}, json.dumps(content).encode()
+
+
+FOUND = success(
+    {
+        "index": "docs",
+        "results": [
+            {
+                "query": QUERY,
+                "hits": [],
+                "first_stage": "bm25",
+                "candidates": 0,
+                "reranked": False,
+                "reranked_count": 0,
+                "truncated": 0,
+                "timings": {},
+            }
+        ],
+    }
+)
+
+
+@dataclass
+class Scripted:
+    """A server with a list of answers; None hangs up, and a number keeps silent for as long."""
+
+    url: str = ""
+    answers: list[Answer | float | None] = field(default_factory=list)
+    requests: list[tuple[str, str, bytes]] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    closing: threading.Event = field(default_factory=threading.Event)
+
+    def client(self, **options: Any) -> Client:
+        """A client that only notes how long it would wait: all of what is at most drawn."""
+        return Client(
+            self.url, "docs", **{"_sleep": self.waits.append, "_random": lambda: 1.0, **options}
+        )
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    script = Scripted()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            script.requests.append((self.command, self.path, body))
+            answer = script.answers.pop(0)
+            self.close_connection = True
+            if isinstance(answer, float):
+                script.closing.wait(answer)
+            elif answer is not None:
+                status, headers, content = answer
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = answer
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        script.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield script
+        script.closing.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answers", "waits"),
+    [
+        ([], []),
+        ([refusal(429)], [0.5]),
+        ([refusal(503), refusal(429), None], [0.5, 1.0, 2.0]),
+        ([refusal(429, Retry_After="7")], [7.5]),
+        ([refusal(503, Retry_After="7"), refusal(503, Retry_After="0")], [7.5, 1.0]),
+        ([refusal(503, Retry_After="9999")], [60.5]),
+        ([refusal(503, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT")], [0.5]),
+        ([(503, {}, b"<html>busy</html>")], [0.5]),
+    ],
+)
+def test_a_search_is_repeated_after_waits(scripted, answers, waits):
+    scripted.answers = [*answers, FOUND]
+    with scripted.client() as client:
+        assert client.search(QUERY).query == QUERY
+    assert scripted.waits == waits
+    assert len(set(scripted.requests)) == 1
+
+
+def test_a_wait_is_a_random_part_of_what_it_may_be(scripted):
+    scripted.answers = [refusal(503), refusal(503), FOUND]
+    parts = iter([0.25, 0.5])
+    with scripted.client(_random=lambda: next(parts)) as client:
+        client.search(QUERY)
+    assert scripted.waits == [0.125, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("options", "answers", "waits"),
+    [
+        ({"retries": 0}, [refusal(503)], []),
+        ({"retries": 2}, [refusal(503)] * 3, [0.5, 1.0]),
+        ({"retries": 9}, [refusal(503)] * 10, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]),
+        # All waits together are at most timeout * retries.
+        ({"retries": 2, "timeout": 3.0}, [refusal(503, Retry_After="7")], []),
+        ({"retries": 5, "timeout": 1.0}, [refusal(503)] * 4, [0.5, 1.0, 2.0]),
+        ({}, [refusal(500, "internal")], []),
+        ({}, [refusal(504, "gateway")], []),
+        ({}, [(502, {}, b"<html>bad gateway</html>")], []),
+    ],
+)
+def test_what_stays_refused_is_a_server_error(scripted, options, answers, waits):
+    scripted.answers = list(answers)
+    with scripted.client(**options) as client, pytest.raises(ServerError) as raised:
+        client.search(QUERY)
+    assert scripted.waits == waits
+    assert scripted.answers == []
+    assert raised.value.status == answers[-1][0]
+
+
+def test_a_call_with_no_connection_says_where_it_went_and_is_repeated():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/api/"
+    waits: list[float] = []
+    with Client(url, "docs", _sleep=waits.append, _random=lambda: 0.5) as client:
+        for ask in (lambda: client.search(QUERY), lambda: client.create_index("new")):
+            with pytest.raises(ServerError, match=r"/api/v1/.*serve` runs") as raised:
+                ask()
+            assert waits == [0.25, 0.5, 1.0]
+            assert (raised.value.status, raised.value.type) == (None, "connection")
+            waits.clear()
+
+
+def test_making_an_index_is_not_repeated_where_its_answer_was_lost(scripted):
+    scripted.answers = [refusal(503), None]
+    with scripted.client() as client, pytest.raises(ServerError, match="2 attempts") as raised:
+        client.create_index("new", encoder=None)
+    assert raised.value.type == "connection"
+    assert scripted.waits == [0.5]
+
+
+def test_what_took_too_long_is_not_repeated(scripted):
+    scripted.answers = [5.0]
+    with (
+        scripted.client(timeout=0.1) as client,
+        pytest.raises(ServerError, match=r"within 0\.1 s") as raised,
+    ):
+        client.search(QUERY)
+    assert raised.value.type == "timeout"
+    assert scripted.waits == []
+
+
+@pytest.mark.parametrize("content", [b"<html>welcome</html>", b"{}", b"[]", b'{"results": [1]}'])
+def test_an_answer_of_some_other_server_is_a_server_error(scripted, content):
+    scripted.answers = [(200, {}, content)]
+    with scripted.client() as client, pytest.raises(ServerError, match="base_url") as raised:
+        client.search(QUERY)
+    assert (raised.value.status, raised.value.type) == (200, "unexpected")
+
+
+def test_documents_are_sent_again_batch_by_batch(scripted):
+    def stored(count: int) -> Answer:
+        return success({"written": count, "failed": 0, "errors": []})
+
+    scripted.answers = [stored(2_000), refusal(503), None, stored(2_000), stored(500)]
+    with scripted.client() as client:
+        count = client.add(Document(str(i), "text") for i in range(4_500))
+    assert count == 4_500
+    bodies = [body for _, _, body in scripted.requests]
+    assert bodies[1] == bodies[2] == bodies[3]
+    lines = b"".join([bodies[0], bodies[3], bodies[4]]).splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [str(i) for i in range(4_500)]
+
+
+def test_no_batch_is_above_some_megabytes_unless_one_document_is(scripted):
+    sizes = [900_000, 900_000, 900_000, 3_000_000, 10]
+    scripted.answers = [success({"written": 1, "failed": 0, "errors": []}) for _ in range(4)]
+    with scripted.client() as client:
+        assert client.add(Document(str(i), "ü" * (n // 2)) for i, n in enumerate(sizes)) == 4
+    counts = [len(body.splitlines()) for _, _, body in scripted.requests]
+    assert counts == [2, 1, 1, 1]
+
+
+def test_lines_that_the_server_has_not_taken_are_named_with_what_was_written(scripted):
+    errors = [{"line": line, "error": f"too odd ({line})"} for line in range(2, 9)]
+    scripted.answers = [
+        success({"written": 2_000, "failed": 0, "errors": []}),
+        success({"written": 993, "failed": 7, "errors": errors}),
+    ]
+    with scripted.client() as client, pytest.raises(InvalidDocumentError) as raised:
+        client.add(Document(str(i), "text") for i in range(3_000))
+    message = str(raised.value)
+    assert "7 of the documents 2,000 to 2,999" in message
+    assert "document 2001: too odd (2); document 2002: too odd (3)" in message
+    assert "2,993 others were written" in message
+
+
+def test_names_in_a_path_are_quoted(scripted):
+    scripted.answers = [success({"deleted": 1})]
+    with Client(scripted.url + "/", "a/../ü?#%") as client:
+        client.delete(["x/y"])
+    [(_, path, body)] = scripted.requests
+    assert path == "/v1/indexes/a%2F..%2F%C3%BC%3F%23%25/delete"
+    assert json.loads(body) == {"ids": ["x/y"]}
+
+
+def test_the_asynchronous_client_waits_without_holding_up_the_loop(scripted):
+    ticks = 0
+
+    async def tick():
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.005)
+
+    async def search():
+        ticking = asyncio.create_task(tick())
+        async with AsyncClient(scripted.url, "docs", _random=lambda: 0.4) as client:
+            response = await client.search(QUERY)
+        ticking.cancel()
+        return response
+
+    scripted.answers = [refusal(503), FOUND]
+    assert asyncio.run(search()).query == QUERY
+    assert ticks >= 5
+
+
+def test_both_clients_have_the_methods_and_arguments_of_a_searcher():
+    def arguments(method: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+        return dict(inspect.signature(method).parameters)
+
+    names = [name for name in vars(Client) if not name.startswith("_")]
+    assert names == [name for name in vars(AsyncClient) if not name.startswith("_")]
+    for name in names:
+        assert arguments(getattr(Client, name)) == arguments(getattr(AsyncClient, name))
+    for name in ("search", "search_batch"):
+        own = arguments(getattr(Client, name))
+        assert own.pop("model").default is None
+        assert own == arguments(getattr(Searcher, name))
+
+
+def test_the_client_needs_no_heavy_library():
+    code = """
+import sys, rerank_search.client
+heavy = {"torch", "faiss", "tantivy", "sentence_transformers", "transformers", "numpy", "fastapi"}
+raise SystemExit(", ".join(heavy & set(sys.modules)) or None)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
