@@ -61,7 +61,12 @@ UI = Path(__file__).parent / "ui"
 _PARSED_AT_ONCE = 65_536
 """Bytes of a body that are parsed without a thread."""
 
-_TYPES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media"}
+_TYPES = {
+    404: "no_such_path",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media",
+}
 
 
 def create_app(service: Service, *, keys: KeyFile | None = None) -> FastAPI:
@@ -84,7 +89,9 @@ def create_app(service: Service, *, keys: KeyFile | None = None) -> FastAPI:
     )
     app.state.service = service
     app.state.closing = False
+    # Apart, so that searches need not wait for writers, who wait for each other.
     app.state.threads = anyio.CapacityLimiter(limits.searches)
+    app.state.writers = anyio.CapacityLimiter(limits.writes)
     app.router.route_class = _Route
     _add_reranking(app)
     _add_searching(app)
@@ -282,10 +289,7 @@ def _add_indexes(app: FastAPI) -> None:
         """The indexes that are served."""
         service: Service = request.app.state.service
 
-        def listed() -> IndexList:
-            return IndexList(indexes=[service.index_answer(n) for n in service.indexes.names()])
-
-        return await _in_thread(request, listed)
+        return await _in_thread(request, service.index_list)
 
     @app.get("/v1/indexes/{name}", response_model_exclude_none=True, tags=["indexes"])
     async def index(request: Request, name: str) -> IndexAnswer:
@@ -304,7 +308,7 @@ def _add_indexes(app: FastAPI) -> None:
             service.indexes.create(name, encoder=wanted.encoder, analyzer=wanted.analyzer)
             return service.index_answer(name)
 
-        return await _in_thread(request, made)
+        return await _written(request, made)
 
     @app.post(
         "/v1/indexes/{name}/documents",
@@ -316,11 +320,7 @@ def _add_indexes(app: FastAPI) -> None:
         """Insert documents, or replace those of the same ids; they are durable when it returns."""
         service: Service = request.app.state.service
 
-        async def in_thread(work: Callable[[], Result]) -> Result:
-            # What has begun to be written is written to its end, whoever waits for it.
-            return await anyio.to_thread.run_sync(work, limiter=request.app.state.threads)
-
-        return await upsert(request, service, name, in_thread)
+        return await upsert(request, service, name, functools.partial(_written, request))
 
     @app.delete(
         "/v1/indexes/{name}/documents/{id:path}", response_model_exclude_none=True, tags=["indexes"]
@@ -343,7 +343,7 @@ def _add_indexes(app: FastAPI) -> None:
                     return DeleteAnswer(deleted=index.delete_matching(asked.filter))
                 return DeleteAnswer(deleted=index.delete(asked.ids or []))
 
-        return await anyio.to_thread.run_sync(delete, limiter=request.app.state.threads)
+        return await _written(request, delete)
 
 
 # Operations, and the page
@@ -447,10 +447,21 @@ async def _in_thread(
 ) -> Result:
     """What ``work`` gives, from a thread of its own. Raises OverloadedError where many wait."""
     threads: anyio.CapacityLimiter = request.app.state.threads
-    if threads.statistics().tasks_waiting >= threads.total_tokens:
-        raise OverloadedError("too many requests wait for a thread: try again", retry_after=1.0)
+    _check_room(threads)
     task = asyncio.ensure_future(anyio.to_thread.run_sync(work, limiter=threads))
     return await _unless_gone(request, task, on_gone)
+
+
+async def _written(request: Request, work: Callable[[], Result]) -> Result:
+    """The same for what writes, which is done to its end whoever waits for it."""
+    writers: anyio.CapacityLimiter = request.app.state.writers
+    _check_room(writers)
+    return await anyio.to_thread.run_sync(work, limiter=writers)
+
+
+def _check_room(threads: anyio.CapacityLimiter) -> None:
+    if threads.statistics().tasks_waiting >= threads.total_tokens:
+        raise OverloadedError("too many requests wait for a thread: try again", retry_after=1.0)
 
 
 async def _unless_gone(

@@ -57,13 +57,13 @@ _KINDS: Mapping[type[RerankSearchError], _Kind] = {
     IndexLockedError: _Kind(409, "locked"),
     IndexReadOnlyError: _Kind(403, "read_only"),
     StorageFullError: _Kind(507, "storage_full"),
-    SearchIndexError: _Kind(503, "index_unavailable"),
+    SearchIndexError: _Kind(500, "index_unavailable"),
     ModelNotFoundError: _Kind(404, "model_not_found"),
     MissingDependencyError: _Kind(501, "not_installed"),
-    RerankError: _Kind(503, "reranker_failed"),
+    RerankError: _Kind(500, "reranker_failed"),
     InvalidInputError: _Kind(400, "invalid_request"),
 }
-"""By class; of several that fit, the first."""
+"""By class; of several that fit, the first. What does not mend itself is no 503."""
 
 _TEI_TYPES = {400: "validation", 413: "validation", 422: "validation", 429: "overloaded"}
 

@@ -33,6 +33,8 @@ class Limits(BaseModel):
     """That may wait for a reranker."""
     searches: int = Field(default=64, ge=1)
     """That run at a time; as many again may wait."""
+    writes: int = Field(default=16, ge=1)
+    """Likewise."""
     requests_per_minute: int | None = Field(default=None, ge=1)
     """Of one key, or without keys of one address; None is any number."""
 

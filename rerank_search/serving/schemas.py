@@ -160,9 +160,10 @@ class IndexAnswer(_Answer):
 
 
 class IndexList(_Answer):
-    """All indexes that are served."""
+    """All indexes that are served, and of those that cannot be opened why not."""
 
     indexes: list[IndexAnswer]
+    unavailable: dict[str, str] | None = None
 
 
 class Upsert(_Ours):

@@ -30,7 +30,8 @@ class Server:
 
     def __init__(self, host: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.socket(family)
+        # asyncio sends small answers at once only on sockets that say that they are TCP.
+        self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((host, port))
@@ -61,6 +62,7 @@ class Server:
         limits: Limits,
         *,
         keys: KeyFile | None = None,
+        share_batches: bool = True,
     ) -> None:
         """Answer requests until SIGTERM or SIGINT; those that have begun are finished."""
         handler = logging.StreamHandler(sys.stderr)
@@ -71,14 +73,14 @@ class Server:
             logger.propagate = False
         logging.getLogger("rerank_search.serving").setLevel(logging.INFO)
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-        app = create_app(Service(indexes, rerankers, limits), keys=keys)
+        service = Service(indexes, rerankers, limits, share_batches=share_batches)
+        app = create_app(service, keys=keys)
         config = uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
-            limit_concurrency=None,
             h11_max_incomplete_event_size=65_536,
         )
         uvicorn.Server(config).run(sockets=[self._socket])

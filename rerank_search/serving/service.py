@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.errors import SearchIndexError
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores
 from rerank_search.searcher import Searcher
@@ -23,6 +24,7 @@ from rerank_search.serving.schemas import (
     FoundDocument,
     FoundHit,
     IndexAnswer,
+    IndexList,
     ModelAnswer,
     SearchAnswer,
     SearchRequest,
@@ -125,10 +127,21 @@ class Service:
                 created=info.created.isoformat(),
             )
 
+    def index_list(self) -> IndexList:
+        """What each index holds; one that cannot be opened does not hide the others."""
+        found, unavailable = [], {}
+        for name in self.indexes.names():
+            try:
+                found.append(self.index_answer(name))
+            except SearchIndexError as error:
+                unavailable[name] = str(error)
+        return IndexList(indexes=found, unavailable=unavailable or None)
+
     def search(self, request: SearchRequest, call: Call) -> SearchAnswer:
         """Answer a search; runs in a thread, and stops early where the call is cancelled."""
         self._check(request)
-        model = self.model(request.model) if request.rerank and self._models else None
+        wanted = request.rerank and (self._models or request.model is not None)
+        model = self.model(request.model) if wanted else None
         reranker = None
         if model is not None:
             self._batching[model].check_room()

@@ -97,7 +97,8 @@ def _documents(content: bytes, limits: Limits) -> list[Document]:
 async def _lines(
     request: Request, service: Service, name: str, in_thread: InThread
 ) -> UpsertAnswer:
-    longest = 4 * service.limits.document_characters  # bytes that such a text may take
+    most = service.limits.document_characters
+    longest = 8 * most  # bytes that such a text may take, and as many of title and metadata
     written = failed = done = 0
     errors: list[LineError] = []
     async for lines in _batches(request.stream(), longest):
@@ -106,10 +107,13 @@ async def _lines(
         def store(lines: list[bytes] = lines, first: int = first) -> tuple[int, list[LineError]]:
             documents, wrong = [], []
             for number, record in json_lines(lines, first=first):
-                if isinstance(record, Document):
-                    documents.append(record)
-                else:
+                if isinstance(record, str):
                     wrong.append(LineError(line=number, error=record))
+                elif len(record.text) > most:
+                    said = f"the text has {len(record.text):,} characters, {most:,} are allowed"
+                    wrong.append(LineError(line=number, error=said))
+                else:
+                    documents.append(record)
             with service.indexes.use(name) as index:
                 return index.add(documents), wrong
 

@@ -119,10 +119,11 @@ Serve = Callable[..., Any]
 
 @pytest.fixture
 def serve(tmp_path: Path, tiny_encoder: Path, reranker: CrossEncoderReranker) -> Serve:
-    """Starts a server with limits, keys or rerankers of one's own."""
+    """Starts a server with limits, keys or rerankers of one's own; None is no reranker."""
     home = make_home(tmp_path, tiny_encoder)
 
     def start(*rerankers: Any, **options: Any) -> Any:
-        return running(home, list(rerankers) or [reranker], **options)
+        given = [each for each in rerankers if each is not None]
+        return running(home, given if rerankers else [reranker], **options)
 
     return start

@@ -176,3 +176,22 @@ def test_many_writers_at_a_time_lose_nothing(fresh):
     for thread in threads:
         thread.join()
     assert fresh.client.get("/v1/indexes/notes").json()["documents"] == 34
+
+
+def test_an_index_that_is_damaged_does_not_hide_the_others(fresh):
+    Index.create(fresh.home / "bad", encoder=None).close()
+    (fresh.home / "bad" / "manifest.json").write_text("damaged")
+    listed = fresh.client.get("/v1/indexes").json()
+    assert [each["name"] for each in listed["indexes"]] == ["notes"]
+    assert "manifest.json" in listed["unavailable"]["bad"]
+    answer = fresh.post("/v1/search", {"index": "bad", "query": "a"})
+    assert answer.status_code == 500
+    assert answer.json()["error"]["type"] == "index_unavailable"
+
+
+def test_a_line_with_too_long_a_text_is_left_out(small):
+    lines = [{"id": "a", "text": "b" * 101}, {"id": "b", "text": "fits"}]
+    answer = ndjson(small, lines).json()
+    assert (answer["written"], answer["failed"]) == (1, 1)
+    assert "101 characters" in answer["errors"][0]["error"]
+    assert ndjson(small, [{"id": "a", "text": "b" * 1_000}]).status_code == 413

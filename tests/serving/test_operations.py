@@ -20,6 +20,7 @@ import pytest
 
 from rerank_search import Index
 from rerank_search.serving.limits import Limits
+from rerank_search.serving.server import Server
 
 RERANK = {"query": "a file", "documents": ["read a file", "a river"]}
 
@@ -273,6 +274,12 @@ def test_a_request_that_is_being_answered_is_answered_at_the_end(serve):
         threading.Timer(0.5, slow.gate.set).start()
     ask.join()
     assert answers == [200]
+
+
+def test_small_answers_are_sent_at_once():
+    with Server("127.0.0.1", 0) as server:
+        # By which asyncio switches Nagle's algorithm off for connections.
+        assert server._socket.proto == socket.IPPROTO_TCP
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -109,7 +109,7 @@ def test_a_reranker_that_fails_leaves_the_first_stage(serve):
         assert len(result["hits"]) == 4
         assert b"rerank_search_degraded_answers_total 1.0" in server.client.get("/metrics").content
         answer = server.post("/v2/rerank", {"query": "a", "documents": ["b"]})
-        assert answer.status_code == 503
+        assert answer.status_code == 500
         assert answer.json()["error"]["type"] == "reranker_failed"
 
 
@@ -144,3 +144,12 @@ def test_what_another_process_adds_is_found(fresh):
     assert search(fresh)["hits"]
     subprocess.run([sys.executable, "-c", program, str(fresh.home / "notes")], check=True)
     assert "late" in [hit["id"] for hit in search(fresh)["hits"]]
+
+
+def test_a_server_without_rerankers_searches_and_says_so_where_one_is_named(serve):
+    with serve(None) as server:
+        assert search(server)["reranked"] is False
+        answer = server.post("/v1/search", {"query": "a", "model": "other"})
+        assert answer.status_code == 404
+        assert answer.json()["error"]["type"] == "model_not_found"
+        assert server.post("/v2/rerank", {"query": "a", "documents": ["b"]}).status_code == 404
