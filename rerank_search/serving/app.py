@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 import anyio
 import anyio.to_thread
 from fastapi import Body, FastAPI, Request, Response
+from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
@@ -25,10 +26,12 @@ from starlette.responses import FileResponse
 from rerank_search.errors import RerankSearchError
 from rerank_search.reranking.base import LongDocuments, Scores
 from rerank_search.serving.errors import ApiError, OverloadedError
+from rerank_search.serving.indexes import NAME
 from rerank_search.serving.json import strict_json
 from rerank_search.serving.keys import KeyFile
 from rerank_search.serving.limits import RateLimiter
 from rerank_search.serving.middleware import RequestMiddleware, answered, error_response
+from rerank_search.serving.openapi import describe
 from rerank_search.serving.schemas import (
     DeleteAnswer,
     DeleteRequest,
@@ -87,6 +90,7 @@ def create_app(service: Service, *, keys: KeyFile | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.openapi = functools.partial(describe, app)  # type: ignore[method-assign]
     app.state.service = service
     app.state.closing = False
     # Apart, so that searches need not wait for writers, who wait for each other.
@@ -283,6 +287,9 @@ def _add_searching(app: FastAPI) -> None:
 # Indexes
 
 
+_NewName = Annotated[str, PathParameter(json_schema_extra={"pattern": f"^{NAME}$"})]
+
+
 def _add_indexes(app: FastAPI) -> None:
     @app.get("/v1/indexes", response_model_exclude_none=True, tags=["indexes"])
     async def indexes(request: Request) -> IndexList:
@@ -299,7 +306,9 @@ def _add_indexes(app: FastAPI) -> None:
 
     @app.put("/v1/indexes/{name}", status_code=201, response_model_exclude_none=True,
              tags=["indexes"])  # fmt: skip
-    async def create(request: Request, name: str, asked: NewIndex | None = None) -> IndexAnswer:
+    async def create(
+        request: Request, name: _NewName, asked: NewIndex | None = None
+    ) -> IndexAnswer:
         """Make an empty index."""
         service: Service = request.app.state.service
         wanted = asked or NewIndex()
@@ -395,15 +404,20 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        return error_response(_of_http(error), request.scope["state"])
+        return error_response(_of_http(app, request, error), request.scope["state"])
 
 
-def _of_http(error: HTTPException) -> ApiError:
-    kind = _TYPES.get(error.status_code, "invalid_request")
-    message = {404: "there is nothing at this path", 405: "this path has other methods"}
-    return ApiError(
-        error.status_code, kind, message.get(error.status_code, str(error.detail)), error.headers
-    )
+def _of_http(app: FastAPI, request: Request, error: HTTPException) -> ApiError:
+    status, message, headers = error.status_code, str(error.detail), dict(error.headers or {})
+    if status == 404:
+        message = "there is nothing at this path"
+    elif status == 405:
+        # Of several routes with this path, Starlette names the methods of the first alone.
+        known = [route for route in app.routes if isinstance(route, APIRoute)]
+        there = [route for route in known if route.path_regex.match(request.url.path)]
+        headers["Allow"] = ", ".join(sorted({name for each in there for name in each.methods or ()}))
+        message = f"this path is for {headers['Allow']}"
+    return ApiError(status, _TYPES.get(status, "invalid_request"), message, headers)
 
 
 def _invalid(error: RequestValidationError) -> ApiError:

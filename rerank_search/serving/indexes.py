@@ -18,7 +18,8 @@ from rerank_search.index import Index
 from rerank_search.index_info import DOCUMENTS
 from rerank_search.serving.errors import ApiError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_NAME = re.compile(NAME)
 
 
 @dataclass(slots=True)

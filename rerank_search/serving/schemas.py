@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.types import JsonValue
 
 FirstStage = Literal["bm25", "dense", "hybrid"]
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number, not true or false")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_not_bool)]
+Number = Annotated[float, BeforeValidator(_not_bool)]
 
 
 class _Ours(BaseModel):
@@ -31,11 +41,33 @@ class _Answer(BaseModel):
 # Searching
 
 
+def _one_of(*choices: tuple[str, ...]) -> dict[str, Any]:
+    """For a schema: one of these sets of fields, and null or nothing in the others."""
+    every = {name for choice in choices for name in choice}
+    return {
+        "oneOf": [
+            {
+                "required": list(choice),
+                "properties": {
+                    name: {"not": {"type": "null"}} if name in choice else {"type": "null"}
+                    for name in sorted(every)
+                },
+            }
+            for choice in choices
+        ]
+    }
+
+
+_NOT_BLANK: dict[str, Any] = {"pattern": r"\S"}
+"""In a schema; what is said of a blank query is our own."""
+
+
 class SearchRequest(_Ours):
     """One query or many, in one index."""
 
     model_config = ConfigDict(
         json_schema_extra={
+            **_one_of(("query",), ("queries",)),
             "examples": [
                 {"index": "python-docs", "query": "how do I join two paths", "top_k": 3},
                 {
@@ -43,7 +75,7 @@ class SearchRequest(_Ours):
                     "queries": ["read a file", "copy a folder"],
                     "filter": {"module": {"$in": ["os", "shutil"]}},
                 },
-            ]
+            ],
         }
     )
 
@@ -51,20 +83,20 @@ class SearchRequest(_Ours):
     """Its name; not needed where one index is served."""
     query: str | None = None
     queries: list[str] | None = Field(default=None, min_length=1)
-    top_k: int = Field(default=10, ge=1)
-    candidates: int = Field(default=100, ge=1)
+    top_k: Count = Field(default=10, ge=1)
+    candidates: Count = Field(default=100, ge=1)
     """What the first stage fetches, and the second one reranks."""
     first_stage: FirstStage | None = None
     """The best that the index has, unless said otherwise."""
     filter: dict[str, JsonValue] | None = None
-    rerank: bool = True
+    rerank: StrictBool = True
     model: str | None = None
     """A reranker of ``GET /v1/models``; the first, unless said otherwise."""
-    budget_ms: float | None = Field(default=None, gt=0)
+    budget_ms: Number | None = Field(default=None, gt=0)
     """Of the whole request: as many candidates are reranked as fit."""
-    min_relevance: float | None = Field(default=None, ge=0, le=1)
-    return_documents: bool = True
-    explain: bool = False
+    min_relevance: Number | None = Field(default=None, ge=0, le=1)
+    return_documents: StrictBool = True
+    explain: StrictBool = False
     """Also where each hit stood in the first stage, and that stage's own ranking."""
 
     @model_validator(mode="after")
@@ -75,9 +107,9 @@ class SearchRequest(_Ours):
 
 
 class DocumentBody(_Ours):
-    """A document without its id, or with it."""
+    """A document; see ``rerank_search.Document``."""
 
-    id: str
+    id: str = Field(json_schema_extra={"minLength": 1})
     text: str
     title: str = ""
     metadata: dict[str, JsonValue] = {}
@@ -209,14 +241,18 @@ class UpsertAnswer(_Answer):
 class DeleteRequest(_Ours):
     """Which documents to delete: those of these ids, or all that a filter allows."""
 
+    model_config = ConfigDict(json_schema_extra=_one_of(("ids",), ("filter",)))
+
     ids: list[str] | None = None
-    filter: dict[str, JsonValue] | None = None
+    filter: dict[str, JsonValue] | None = Field(
+        default=None, json_schema_extra={"minProperties": 1}
+    )
 
     @model_validator(mode="after")
     def _asks_one_way(self) -> DeleteRequest:
         if (self.ids is None) == (self.filter is None):
             raise ValueError("give one of ids and filter")
-        if self.filter == {}:
+        if self.filter is not None and not self.filter:
             raise ValueError("an empty filter is every document: give their ids, if you mean it")
         return self
 
@@ -273,11 +309,11 @@ class RerankRequest(_Foreign):
     )
 
     model: str | None = None
-    query: str
+    query: str = Field(json_schema_extra=_NOT_BLANK)
     documents: list[Text]
-    top_n: int | None = Field(default=None, ge=0)
+    top_n: Count | None = Field(default=None, ge=0)
     """How many results; null and 0 are all."""
-    return_documents: bool = False
+    return_documents: StrictBool = False
     long_documents: Literal["truncate", "max_passage"] = "truncate"
     """Ours: cut what is longer than the model's window, or read all of it window by window."""
 
@@ -285,12 +321,12 @@ class RerankRequest(_Foreign):
 class TeiRequest(_Foreign):
     """What the clients of text-embeddings-inference send."""
 
-    query: str
+    query: str = Field(json_schema_extra=_NOT_BLANK)
     texts: list[str]
-    truncate: bool | None = None
+    truncate: StrictBool | None = None
     """false: a text that would be cut is an error."""
-    raw_scores: bool = False
-    return_text: bool = False
+    raw_scores: StrictBool = False
+    return_text: StrictBool = False
 
 
 class ScoreRequest(_Foreign):
@@ -298,9 +334,10 @@ class ScoreRequest(_Foreign):
 
     model_config = ConfigDict(
         json_schema_extra={
+            **_one_of(("text_1", "text_2"), ("queries", "documents")),
             "examples": [
                 {"text_1": "how is bread made", "text_2": ["Flour and water, baked.", "Trains."]}
-            ]
+            ],
         }
     )
 
@@ -368,3 +405,38 @@ class ScoreAnswer(_Answer):
     model: str
     data: list[ScoreResult]
     usage: dict[str, int]
+
+
+# Errors
+
+
+class ErrorFacts(_Answer):
+    """What went wrong: ``type`` stays the same, ``message`` says what to do."""
+
+    type: str
+    message: str
+    request_id: str | None = None
+    param: str | None = None
+    code: int | None = None
+
+
+class ErrorAnswer(_Answer):
+    """An error of our own API."""
+
+    error: ErrorFacts
+
+
+class RerankErrorAnswer(_Answer):
+    """An error in the words of Cohere (``message``) and of vLLM (``error``)."""
+
+    message: str
+    error: ErrorFacts
+    request_id: str
+
+
+class TeiErrorAnswer(_Answer):
+    """An error in the words of text-embeddings-inference."""
+
+    error: str
+    error_type: str
+    request_id: str

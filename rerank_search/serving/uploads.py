@@ -42,8 +42,11 @@ OPENAPI: dict[str, Any] = {
                 "example": {"documents": [{"id": "a", "text": "Bread is baked from flour."}]},
             },
             "application/x-ndjson": {
-                "schema": {"type": "string", "description": "A document a line: id, text, title."},
-                "example": '{"id": "a", "text": "Bread is baked."}\n',
+                "schema": {
+                    "type": "string",
+                    "description": "A document a line, as in `documents`; `_id` may name the id, "
+                    "and other keys are metadata.",
+                },
             },
         },
     }

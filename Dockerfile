@@ -1,0 +1,18 @@
+# Written, not tested: docker build -t rerank-search . && docker compose up
+FROM python:3.11-slim
+RUN useradd --create-home --uid 1000 app
+WORKDIR /app
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY rerank_search rerank_search
+# torch's own index has builds for CPUs alone, which are a tenth of the size.
+RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
+    -c constraints.txt '.[offline,openvino]'
+USER app
+VOLUME /home/app/data
+WORKDIR /home/app/data
+ENV RERANK_SEARCH_OFFLINE=1
+EXPOSE 8000
+HEALTHCHECK --start-period=60s CMD \
+    python -c "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready')"
+ENTRYPOINT ["rerank-search"]
+CMD ["serve", "--host", "0.0.0.0", "--keys", "keys.json"]

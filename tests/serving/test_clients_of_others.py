@@ -1,0 +1,59 @@
+"""Clients that others have written, as they are."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+TEXTS = ["bread and cheese", "open and read a file", "a river"]
+
+
+@pytest.fixture(scope="module")
+def expected(reranker):
+    logits = reranker.score([("read a file", text) for text in TEXTS]).tolist()
+    return sorted(range(len(TEXTS)), key=lambda i: -logits[i])
+
+
+@pytest.fixture
+def cohere():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pydantic, about its generated models
+        return pytest.importorskip("cohere")
+
+
+@pytest.fixture
+def client(server, cohere):
+    with cohere.ClientV2(api_key="unused", base_url=server.url) as made:
+        yield made
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_coheres_client_reranks(client, reranker, expected):
+    answer = client.rerank(model=reranker.name, query="read a file", documents=TEXTS, top_n=2)
+    assert [each.index for each in answer.results] == expected[:2]
+    assert answer.results[0].relevance_score >= answer.results[1].relevance_score
+    assert answer.meta.api_version.version == "2"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_coheres_client_is_told_what_is_wrong(client, cohere):
+    with pytest.raises(cohere.NotFoundError) as caught:
+        client.rerank(model="rerank-v3.5", query="a", documents=TEXTS)
+    assert "no reranker 'rerank-v3.5' is served" in caught.value.body["message"]
+    with pytest.raises(cohere.BadRequestError):
+        client.rerank(model=None, query=" ", documents=TEXTS)
+
+
+@pytest.mark.filterwarnings("ignore")
+async def _of_coheres_async_client(cohere, url):
+    async with cohere.AsyncClientV2(api_key="unused", base_url=url) as client:
+        return await client.rerank(model=None, query="read a file", documents=TEXTS)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_coheres_async_client_reranks(cohere, server, expected):
+    import asyncio
+
+    answer = asyncio.run(_of_coheres_async_client(cohere, server.url))
+    assert [each.index for each in answer.results] == expected
