@@ -415,7 +415,9 @@ def _of_http(app: FastAPI, request: Request, error: HTTPException) -> ApiError:
         # Of several routes with this path, Starlette names the methods of the first alone.
         known = [route for route in app.routes if isinstance(route, APIRoute)]
         there = [route for route in known if route.path_regex.match(request.url.path)]
-        headers["Allow"] = ", ".join(sorted({name for each in there for name in each.methods or ()}))
+        headers["Allow"] = ", ".join(
+            sorted({name for each in there for name in each.methods or ()})
+        )
         message = f"this path is for {headers['Allow']}"
     return ApiError(status, _TYPES.get(status, "invalid_request"), message, headers)
 

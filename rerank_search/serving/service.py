@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,7 +55,7 @@ class Service:
         self.indexes = indexes
         self.limits = limits
         self.metrics = Metrics()
-        self._models = {each.name: each for each in rerankers}
+        self._models = {_public(each.name): each for each in rerankers}
         self._batching = {
             name: BatchingReranker(
                 each,
@@ -242,6 +243,12 @@ class _OfCall:
     ) -> Scores:
         future = self._batching.submit(pairs, long_documents=long_documents)
         return self._call.keep(future).result()
+
+
+def _public(name: str) -> str:
+    """What a reranker is called by strangers: of a folder its last part."""
+    path = Path(name)
+    return path.resolve().name if path.is_dir() else name
 
 
 def _result(response: SearchResponse, request: SearchRequest) -> SearchResult:

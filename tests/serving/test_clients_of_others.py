@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +31,9 @@ def client(server, cohere):
 
 @pytest.mark.filterwarnings("ignore")
 def test_coheres_client_reranks(client, reranker, expected):
-    answer = client.rerank(model=reranker.name, query="read a file", documents=TEXTS, top_n=2)
+    answer = client.rerank(
+        model=Path(reranker.name).name, query="read a file", documents=TEXTS, top_n=2
+    )
     assert [each.index for each in answer.results] == expected[:2]
     assert answer.results[0].relevance_score >= answer.results[1].relevance_score
     assert answer.meta.api_version.version == "2"

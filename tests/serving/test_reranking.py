@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rerank_search import CrossEncoderReranker
@@ -126,11 +128,13 @@ def test_an_unknown_model_names_those_that_are_there(server, reranker):
     answer = server.post("/v2/rerank", {"model": "other", "query": "a", "documents": ["b"]})
     assert answer.status_code == 404
     assert answer.json()["error"]["type"] == "model_not_found"
-    assert reranker.name in answer.json()["message"]
-    named = {"model": reranker.name, "query": "a", "documents": ["b"]}
-    assert server.post("/v2/rerank", named).json()["model"] == reranker.name
+    # Where it lies on the disk is nobody's business.
+    name = Path(reranker.name).name
+    assert answer.json()["message"].endswith(f"there are: {name}")
+    named = {"model": name, "query": "a", "documents": ["b"]}
+    assert server.post("/v2/rerank", named).json()["model"] == name
 
 
 def test_the_models_are_listed(server, reranker):
     [model] = server.client.get("/v1/models").json()["data"]
-    assert (model["id"], model["max_length"]) == (reranker.name, 64)
+    assert (model["id"], model["max_length"]) == (Path(reranker.name).name, 64)

@@ -1,0 +1,115 @@
+// The search page: what is asked for is in the URL, so that it can be shared and gone back to.
+
+import { listIndexes, search, useKey } from "./api.js";
+import { element } from "./dom.js";
+import { listenToKeys } from "./keys.js";
+import { fromForm, fromUrl, toForm, toRequest, toUrl } from "./state.js";
+import { resultElements, statusText } from "./view.js";
+
+const find = (id) => document.getElementById(id);
+const form = find("search");
+const results = find("results");
+
+let indexes = [];
+let running = new AbortController();
+
+form.addEventListener("submit", submit);
+form.elements.index.addEventListener("change", fillFirstStages);
+find("key").addEventListener("input", ({ target }) => useKey(target.value));
+find("skip").addEventListener("click", skip);
+window.addEventListener("popstate", restore);
+listenToKeys(find("q"), results);
+await restore();
+
+async function submit(event) {
+  event.preventDefault();
+  const state = fromForm(form);
+  const url = toUrl(state);
+  if (url !== location.search) history.pushState(null, "", url);
+  await run(state);
+}
+
+async function restore() {
+  const state = fromUrl(location.search);
+  toForm(state, form);
+  if (!state.q) find("q").focus();
+  await run(state);
+}
+
+/** As the link would, but without a step in the history, which is for searches. */
+function skip(event) {
+  event.preventDefault();
+  results.focus();
+}
+
+/** Show the answer, unless another search has begun by then. */
+async function run(state) {
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  document.title = state.q ? `${state.q} – rerank-search` : "rerank-search";
+  report("", state.q ? "Searching …" : "");
+  results.setAttribute("aria-busy", "true");
+  try {
+    const asked = await select(state);
+    const answer = asked.q ? await search(toRequest(asked), signal) : null;
+    if (!signal.aborted) show(answer);
+  } catch (error) {
+    if (!signal.aborted) fail(error);
+  }
+}
+
+function show(answer) {
+  if (!answer) return finish([], "", "");
+  const [result] = answer.results;
+  finish(resultElements(result, answer.model), "", statusText(result));
+}
+
+function fail(error) {
+  finish([], error.message, "");
+  if (error.status !== 401) return;
+  find("key-control").hidden = false;
+  find("key").focus();
+}
+
+function finish(elements, problem, status) {
+  results.replaceChildren(...elements);
+  results.removeAttribute("aria-busy");
+  report(problem, status);
+}
+
+function report(problem, status) {
+  find("problem").textContent = problem;
+  find("status").textContent = status;
+}
+
+// The selectors
+
+/** Have the selectors show this search; where it names no index it is in the first. */
+async function select(state) {
+  if (!indexes.length) await loadIndexes();
+  const index = state.index || (indexes[0]?.name ?? "");
+  form.elements.index.value = index;
+  fillFirstStages();
+  form.elements.first_stage.value = state.first_stage;
+  return { ...state, index };
+}
+
+async function loadIndexes() {
+  indexes = await listIndexes();
+  form.elements.index.replaceChildren(...indexes.map(({ name }) => option(name)));
+  find("index-control").hidden = indexes.length < 2;
+}
+
+function fillFirstStages() {
+  const select = form.elements.first_stage;
+  const chosen = select.value;
+  const index = indexes.find(({ name }) => name === form.elements.index.value);
+  const stages = index?.first_stages ?? [];
+  select.replaceChildren(option("", "best there is"), ...stages.map((name) => option(name)));
+  select.value = stages.includes(chosen) ? chosen : "";
+}
+
+function option(value, text = value) {
+  return element("option", { value }, text);
+}

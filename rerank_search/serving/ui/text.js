@@ -1,0 +1,61 @@
+// What is shown of a document's text, and which of its words the query has.
+
+import { element } from "./dom.js";
+
+const WORD = /[\p{L}\p{N}_]+/gu;
+const ENDING = /(?:ing|ed|es|e|(?<!s)s)$/;
+const COMMON = new Set(
+  (
+    "a an and are as at be by can do does for from how i in is it my of on or " +
+    "that the this to was what when where which who why with you"
+  ).split(" "),
+);
+const FAR = 130;
+const CONTEXT = 60;
+const LONGEST = 20_000;
+
+/** The words of a query that are worth marking, without their endings. */
+export function wordsOf(query) {
+  const all = query.toLowerCase().match(WORD) ?? [];
+  const telling = all.filter((word) => !COMMON.has(word));
+  return new Set((telling.length ? telling : all).map(stem));
+}
+
+/** The text as nodes, in which the words are marked. Text never becomes HTML. */
+export function marked(text, words) {
+  const nodes = [];
+  let end = 0;
+  for (const match of matches(text, words)) {
+    nodes.push(text.slice(end, match.index), element("mark", {}, match[0]));
+    end = match.index + match[0].length;
+  }
+  return [...nodes, text.slice(end)];
+}
+
+/** The beginning of the best passage, or what surrounds its first word of the query. */
+export function excerpt({ text }, span, words) {
+  const passage = passageOf(text, span).replace(/\s+/g, " ").trim();
+  const first = matches(passage, words).next().value?.index ?? 0;
+  const start = first < FAR ? 0 : passage.lastIndexOf(" ", first - CONTEXT) + 1;
+  const rest = passage.slice(start);
+  // With the flag u it is characters that are counted, none of which is cut in two.
+  const [shown] = rest.match(/^.{1,260}(?!\S)/su) ?? rest.match(/^.{0,260}/su);
+  return (start ? "… " : "") + shown + (shown.length < rest.length ? " …" : "");
+}
+
+function passageOf(text, span) {
+  if (!span) return text.slice(0, LONGEST);
+  // The API counts characters; a string of JavaScript has two units for some of them.
+  return Array.from(text).slice(...span).join("");
+}
+
+function* matches(text, words) {
+  for (const match of text.matchAll(WORD)) {
+    if (words.has(stem(match[0].toLowerCase()))) yield match;
+  }
+}
+
+function stem(word) {
+  const short = word.replace(ENDING, "");
+  return short.length < 3 ? word : short;
+}

@@ -1,0 +1,413 @@
+"""The search page in a real browser, against a real server with a tiny real model."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from rerank_search import Document, Index
+
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("needs chromium: apt-get install chromium", allow_module_level=True)
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="needs playwright: pip install playwright"
+)
+axe = pytest.importorskip(
+    "axe_playwright_python.sync_playwright",
+    reason="needs axe-core: pip install axe-playwright-python",
+)
+
+SECONDS = 300
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+HOSTILE = '<img src=x onerror="document.body.dataset.ran=1"><script>document.body.dataset.ran=1'
+QUERY = "how to join the paths of a file"
+DOCUMENTS = [
+    Document("join", "join the paths of files with a path", "os path join", {"kind": "path"}),
+    Document("split", "split the path into a folder and a file", "os path split", {"kind": "path"}),
+    Document("read", "read the lines of a text file", "read lines", {"kind": "file"}),
+    Document("write", "write the lines to a file and close the file", "", {"kind": "file"}),
+    Document("bread", "the bread is in the oven of the kitchen", "bread", {"kind": "food"}),
+    Document("boat", "a boat on the river to the sea", "", {"kind": "water"}),
+    Document("hostile", f"violin {HOSTILE}", f"violin {HOSTILE}", {"kind": HOSTILE}),
+    # Characters that JavaScript counts as two, before the passage that is to be found.
+    Document("long", "🎻 a song of the snow. " * 40 + "The queen has a new bicycle.", "song"),
+]
+
+
+class Visitor:
+    """A page of the browser, and everything that should not happen in it."""
+
+    def __init__(self, page, url: str) -> None:
+        self.page, self.url = page, url
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda message: self.complaints.append(message.text))
+
+    def open(self, query: str = "") -> None:
+        """A search, or the empty page."""
+        self.page.goto(self.url + query)
+        self.settle()
+
+    def search(self, query: str) -> None:
+        """Type a query, and wait for its answer."""
+        self.page.get_by_label("Query").fill(query)
+        self.page.keyboard.press("Enter")
+        self.settle()
+
+    def go(self, steps: int) -> None:
+        """Through the history; the page has heard of it before its answer is waited for."""
+        self.page.evaluate(
+            """steps => new Promise((done) => {
+                addEventListener("popstate", () => done(), { once: true });
+                history.go(steps);
+            })""",
+            steps,
+        )
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for the answer."""
+        self.page.locator("#results:not([aria-busy])").wait_for(state="attached")
+
+    def titles(self) -> list[str]:
+        """Of the documents in the second list, or in the only one."""
+        return self.page.locator(".after .title").all_inner_texts()
+
+    def problem(self) -> str:
+        """The message of the alert, once there is one."""
+        alert = self.page.get_by_role("alert").filter(has_text=re.compile("."))
+        return alert.inner_text()
+
+    def focused(self) -> str:
+        """The title of the result that has the focus, or the id of what else has it."""
+        return self.page.evaluate(
+            "document.activeElement.querySelector(':scope > .head .title')?.innerText"
+            " ?? document.activeElement.id"
+        )
+
+
+@pytest.fixture(scope="module")
+def server(
+    tiny_encoder: Path, tiny_reranker: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The URL of a server with two indexes, of which one has no vectors."""
+    folder = tmp_path_factory.mktemp("served")
+    for name, encoder in (("notes", str(tiny_encoder)), ("plain", None)):
+        with Index.create(folder / "indexes" / name, encoder=encoder) as index:
+            index.add(DOCUMENTS)
+    arguments = ["serve", "--port", "0", "--reranker", str(tiny_reranker)]
+    log = folder / "log"  # a pipe that nobody reads would fill, and stop the server
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-m", "rerank_search", *arguments], cwd=folder, stderr=stderr
+        ) as process,
+    ):
+        try:
+            yield _announced(process, log)
+        finally:
+            process.terminate()
+
+
+def _announced(process: subprocess.Popen[bytes], log: Path) -> str:
+    """The URL that the server says it listens at."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        match = re.search(r"Serving .* at (http://\S+)", log.read_text())
+        if match is not None:
+            return match[1]
+        time.sleep(0.1)
+    pytest.fail(f"the server did not start: {log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    # For this module only: as long as it is there, other tests can't run an event loop.
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, server: str) -> Iterator:
+    """Makes visitors; afterwards none of them may have seen anything that should not happen."""
+    contexts, visitors = [], []
+
+    def arrive(viewport=WIDE, color_scheme="light") -> Visitor:
+        context = browser.new_context(viewport=viewport, color_scheme=color_scheme)
+        context.set_default_timeout(SECONDS * 1000)
+        contexts.append(context)
+        visitors.append(Visitor(context.new_page(), f"{server}/"))
+        return visitors[-1]
+
+    yield arrive
+    for context in contexts:
+        context.close()
+    assert [each.complaints for each in visitors] == [[] for _ in visitors]
+    for url in {url for each in visitors for url in each.requests}:
+        assert url.startswith((f"{server}/", "data:"))
+
+
+@pytest.fixture
+def visitor(visit) -> Visitor:
+    """One visitor at the empty page."""
+    visitor = visit()
+    visitor.open()
+    return visitor
+
+
+def test_a_query_shows_both_lists_and_what_moved(visitor):
+    visitor.search(QUERY)
+    page = visitor.page
+    assert set(visitor.titles()) >= {"os path join", "os path split", "read lines"}
+    assert page.locator(".before li").count() == page.locator(".after li").count()
+    assert page.locator(".lines path").count() == page.locator(".after li").count()
+    assert page.get_by_role("status").inner_text().endswith("that were reranked")
+
+
+def test_movement_is_said_as_the_ranks_have_it(visitor):
+    visitor.search(QUERY)
+    before = visitor.page.locator(".before li").evaluate_all("all => all.map(e => e.dataset.id)")
+    after = visitor.page.locator(".after li").evaluate_all("all => all.map(e => e.dataset.id)")
+    said = visitor.page.locator(".after .moved").all_inner_texts()
+    assert before != after
+    for place, (document, text) in enumerate(zip(after, said, strict=True)):
+        moved = before.index(document) - place
+        expected = f"up {moved}" if moved > 0 else f"down {-moved}" if moved else "same place"
+        assert expected in text
+
+
+def test_scores_of_every_stage_and_times_are_shown(visitor):
+    visitor.search(QUERY)
+    join = visitor.page.locator(".after li[data-id=join]")
+    assert join.locator(".scores dt").all_inner_texts() == ["bm25", "dense", "hybrid", "rerank"]
+    facts = visitor.page.locator(".summary dt").all_inner_texts()
+    assert facts[:3] == ["candidates", "reranked", "truncated"]
+    assert {"first stage", "rerank", "total"} <= set(facts)
+
+
+def test_words_of_the_query_are_marked_with_other_endings_too(visitor):
+    visitor.search("the path of a file")
+    join = visitor.page.locator(".after li[data-id=join] .excerpt mark")
+    assert join.all_inner_texts() == ["paths", "files", "path"]
+
+
+def test_the_best_passage_is_shown_also_after_wide_characters(visitor):
+    visitor.search("bicycle of the queen")
+    excerpt = visitor.page.locator(".after li[data-id=long] .excerpt")
+    assert "The queen has a new bicycle." in excerpt.inner_text()
+
+
+def test_the_url_of_a_search_shows_the_same_search(visitor, visit):
+    visitor.page.get_by_label("Shown").fill("3")
+    visitor.page.get_by_label("Filter").fill("kind!=food")
+    visitor.search(QUERY)
+    asked = parse_qs(urlsplit(visitor.page.url).query)
+    assert asked == {"q": [QUERY], "index": ["notes"], "top_k": ["3"], "filter": ["kind!=food"]}
+    other = visit()
+    other.page.goto(visitor.page.url)
+    other.settle()
+    assert len(other.titles()) == 3
+    assert other.titles() == visitor.titles()
+    assert other.page.get_by_label("Filter").input_value() == "kind!=food"
+
+
+def test_back_and_forward_restore_searches(visitor):
+    visitor.search(QUERY)
+    first = visitor.titles()
+    visitor.page.get_by_role("switch", name="Rerank").uncheck()
+    visitor.search("bread")
+    second = visitor.titles()
+    visitor.go(-1)
+    assert visitor.page.get_by_label("Query").input_value() == QUERY
+    assert visitor.page.get_by_role("switch", name="Rerank").is_checked()
+    assert visitor.titles() == first
+    visitor.go(-1)
+    assert visitor.titles() == []
+    visitor.go(1)
+    visitor.go(1)
+    assert visitor.titles() == second
+
+
+def test_without_reranking_there_is_one_list(visitor):
+    visitor.page.get_by_role("switch", name="Rerank").uncheck()
+    visitor.search(QUERY)
+    assert visitor.page.get_by_role("heading", level=2).all_inner_texts() == ["First stage hybrid"]
+    assert visitor.page.locator(".moved").count() == 0
+
+
+def test_an_index_has_its_own_first_stages(visitor):
+    stages = visitor.page.get_by_label("First stage").locator("option")
+    assert stages.all_inner_texts() == ["best there is", "bm25", "dense", "hybrid"]
+    visitor.page.get_by_label("Index", exact=True).select_option("plain")
+    assert stages.all_inner_texts() == ["best there is", "bm25"]
+    visitor.search(QUERY)
+    assert visitor.page.locator(".before h2").inner_text() == "First stage bm25"
+
+
+def test_html_in_a_document_is_text(visitor):
+    visitor.search("violin")
+    hostile = visitor.page.locator(".after li[data-id=hostile]")
+    hostile.get_by_text("Whole document").click()
+    assert HOSTILE in hostile.locator(".title").inner_text()
+    assert "violin <img src=x onerror=" in hostile.locator(".excerpt").inner_text()
+    assert HOSTILE in hostile.locator(".whole").inner_text()
+    assert visitor.page.locator("main img, main script").count() == 0
+    assert visitor.page.evaluate("document.body.dataset.ran") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ('{"kind": {"$in": ["food", "water"]}}', {"bread", "boat"}),
+        ("kind=food", {"bread"}),
+        ('kind!="food", kind!=path, kind!=file, kind!=water', {"hostile", "long"}),
+    ],
+)
+def test_filters_are_json_or_conditions(visitor, text, ids):
+    visitor.page.get_by_label("Filter").fill(text)
+    visitor.search("the bread")
+    shown = visitor.page.locator(".after li").evaluate_all("all => all.map(e => e.dataset.id)")
+    assert set(shown) == ids
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("module", "write key=value"), ('{"a": 1', "is not JSON")]
+)
+def test_a_filter_that_cannot_be_read_is_an_error(visitor, text, message):
+    visitor.page.get_by_label("Filter").fill(text)
+    visitor.search(QUERY)
+    assert message in visitor.problem()
+    assert visitor.titles() == []
+
+
+def test_an_error_of_the_server_is_shown_and_gone_with_the_next_search(visitor):
+    visitor.page.get_by_label("Filter").fill('{"kind": {"$foo": 1}}')
+    visitor.search(QUERY)
+    assert "'$foo' of 'kind' is no filter operator" in visitor.problem()
+    visitor.page.get_by_label("Filter").fill("")
+    visitor.search(QUERY)
+    assert visitor.page.get_by_role("alert").inner_text() == ""
+    assert visitor.titles()
+    # The browser itself tells the console of every answer that is an error.
+    visitor.complaints[:] = [each for each in visitor.complaints if "status of 400" not in each]
+
+
+def test_an_older_answer_never_replaces_a_newer_one(visitor):
+    held = []
+
+    def handle(route):
+        if "the old query" in (route.request.post_data or ""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    visitor.page.route("**/v1/search", handle)
+    with visitor.page.expect_request("**/v1/search"):
+        visitor.page.get_by_label("Query").fill("the old query")
+        visitor.page.keyboard.press("Enter")
+    visitor.search("bread")
+    titles = visitor.titles()
+    held[0].fulfill(json={"index": "notes", "results": [], "model": None})
+    visitor.page.wait_for_timeout(200)
+    assert visitor.titles() == titles
+    assert visitor.page.get_by_role("alert").inner_text() == ""
+
+
+def test_a_key_is_asked_for_where_one_is_needed_and_stays_out_of_the_url(visit, server):
+    visitor = visit()
+
+    def guard(route):
+        if route.request.headers.get("authorization") == "Bearer rs_secret":
+            route.continue_()
+        else:
+            error = {"error": {"type": "unauthorized", "message": "a key is needed"}}
+            route.fulfill(status=401, json=error)
+
+    visitor.page.route("**/v1/**", guard)
+    visitor.open()
+    assert visitor.problem() == "a key is needed"
+    assert visitor.focused() == "key"
+    visitor.page.get_by_label("API key").fill("rs_secret")
+    visitor.search(QUERY)
+    assert visitor.titles()
+    assert "rs_secret" not in visitor.page.url
+    visitor.complaints[:] = [each for each in visitor.complaints if "status of 401" not in each]
+
+
+def test_the_keyboard_goes_through_the_results(visitor):
+    visitor.search(QUERY)
+    titles, press = visitor.titles(), visitor.page.keyboard.press
+    assert visitor.focused() == "q"
+    press("ArrowDown")
+    assert visitor.focused() == titles[0]
+    press("ArrowDown")
+    press("j")
+    assert visitor.focused() == titles[2]
+    press("k")
+    press("ArrowUp")
+    assert visitor.focused() == titles[0]
+    press("Enter")
+    assert visitor.page.locator(".after li").first.locator(".whole").is_visible()
+    press("/")
+    assert visitor.focused() == "q"
+    press("ArrowDown")
+    press("Escape")
+    assert visitor.focused() == "q"
+    press("Escape")
+    assert visitor.focused() == ""
+    assert visitor.page.get_by_label("Query").input_value() == QUERY
+
+
+def test_a_slash_in_a_field_is_a_slash(visitor):
+    visitor.page.get_by_label("Filter").fill("kind=a")
+    visitor.page.get_by_label("Filter").press("End")
+    visitor.page.keyboard.press("/")
+    assert visitor.page.get_by_label("Filter").input_value() == "kind=a/"
+
+
+def test_focus_is_visible(visitor):
+    visitor.search(QUERY)
+    visitor.page.keyboard.press("ArrowDown")
+    outline = visitor.page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+    assert outline == "2px"
+
+
+@pytest.mark.parametrize("query", ["", "?q=violin"])
+def test_a_narrow_page_does_not_scroll_sideways(visit, query):
+    visitor = visit(NARROW)
+    visitor.open(query)
+    width = visitor.page.evaluate("document.documentElement.scrollWidth")
+    assert width == NARROW["width"]
+    assert visitor.page.locator(".lines path").count() == 0
+
+
+def test_movement_is_words_on_a_narrow_page(visit):
+    visitor = visit(NARROW)
+    visitor.open("?q=join+the+paths")
+    assert visitor.page.locator(".after .moved").first.is_visible()
+
+
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_axe_finds_nothing(visit, viewport, color_scheme):
+    visitor = visit(viewport, color_scheme)
+    for query in ("", "?q=join+the+paths", "?q=violin&rerank=false", "?q=a&filter=wrong"):
+        visitor.open(query)
+        for summary in visitor.page.get_by_text("Whole document").all()[:1]:
+            summary.click()
+        found = axe.Axe().run(visitor.page).response
+        assert json.dumps(found["violations"], indent=1) == "[]"
