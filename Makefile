@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
-.PHONY: demo test lint bench bench-quality bench-rerank bench-training torture clean
+.PHONY: demo test lint bench bench-quality bench-rerank bench-serve bench-training torture clean
 .DEFAULT_GOAL := demo
 
 # The runtime alone: enough for the demo, so that its first run is short.
@@ -49,7 +49,12 @@ bench-quality: .venv/.development
 bench-rerank: .venv/.development
 	$(BIN)/python eval/benchmarks/rerank.py
 	$(BIN)/python eval/benchmarks/rerank_profile.py
+	$(BIN)/python eval/benchmarks/rerank_load.py
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python eval/benchmarks/rerank.py --avx2
+
+# The HTTP API against the library. A quarter of an hour.
+bench-serve: .venv/.development
+	$(BIN)/python eval/benchmarks/serving.py
 
 # Training against sentence-transformers alone, where ../shared/data is there. A quarter of an hour.
 bench-training: .venv/.development
