@@ -41,12 +41,34 @@ class Scores:
 
     ``values`` are raw logits, float32 of shape (n,). ``truncated``, bool of shape (n,), says which
     pairs were cut to fit the window. ``spans`` are the best windows, in characters of each pair's
-    text, and None where the text was not split.
+    text, and None where the text was not split. ``tokens``, int64 of shape (n,), are those that the
+    model has read for each pair; None where a reranker does not say.
     """
 
     values: NDArray[np.float32]
     truncated: NDArray[np.bool_]
     spans: Sequence[Span | None]
+    tokens: NDArray[np.int64] | None = None
+
+    def part(self, start: int, end: int) -> Scores:
+        """Those of some pairs in a row."""
+        return Scores(
+            self.values[start:end],
+            self.truncated[start:end],
+            self.spans[start:end],
+            None if self.tokens is None else self.tokens[start:end],
+        )
+
+
+def joined(parts: Sequence[Scores]) -> Scores:
+    """The scores of parts of a list, as those of the list."""
+    tokens = [part.tokens for part in parts if part.tokens is not None]
+    return Scores(
+        np.concatenate([np.zeros(0, np.float32), *(part.values for part in parts)]),
+        np.concatenate([np.zeros(0, np.bool_), *(part.truncated for part in parts)]),
+        [span for part in parts for span in part.spans],
+        np.concatenate([np.zeros(0, np.int64), *tokens]) if len(tokens) == len(parts) else None,
+    )
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 
 from rerank_search.errors import InvalidInputError, RerankError
-from rerank_search.reranking.base import LongDocuments, ReportingReranker, Reranker, Scores
+from rerank_search.reranking.base import LongDocuments, ReportingReranker, Reranker, Scores, joined
 
 FIRST_CHUNK = 4
 """Pairs that are scored before anything is known of the reranker's speed."""
@@ -97,8 +97,4 @@ def scored_in_time(
         chunk = pairs[done:end]
         parts.append(scored(reranker, chunk))
         done += len(chunk)
-    return Scores(
-        np.concatenate([np.zeros(0, np.float32), *(part.values for part in parts)]),
-        np.concatenate([np.zeros(0, np.bool_), *(part.truncated for part in parts)]),
-        [span for part in parts for span in part.spans],
-    )
+    return joined(parts)

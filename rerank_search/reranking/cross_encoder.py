@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 
 PAIRS_AT_ONCE = 4_096
 """That are tokenised at once, and sorted by length."""
+
+
+class _Read(NamedTuple):
+    """What came of n pairs: logits, which were cut, and how many tokens each has."""
+
+    logits: NDArray[np.float32]
+    truncated: NDArray[np.bool_]
+    tokens: NDArray[np.int64]
 
 
 class CrossEncoderReranker:
@@ -77,7 +85,7 @@ class CrossEncoderReranker:
     ) -> None:
         if cache_size < 0:
             raise InvalidInputError(f"cache_size={cache_size} must be 0 or more")
-        self._known: Remembered[bytes, tuple[float, bool]] | None = (
+        self._known: Remembered[bytes, tuple[float, bool, int]] | None = (
             Remembered(cache_size) if cache_size else None
         )
         if batch_tokens is not None and batch_tokens < 1:
@@ -159,8 +167,13 @@ class CrossEncoderReranker:
         checked = _checked(pairs)
         if long_documents == "truncate":
             distinct, positions = _distinct(checked)
-            logits, truncated = self._remembered(distinct)
-            return Scores(logits[positions], truncated[positions], [None] * len(checked))
+            found = self._remembered(distinct)
+            return Scores(
+                found.logits[positions],
+                found.truncated[positions],
+                [None] * len(checked),
+                found.tokens[positions],
+            )
         if long_documents == "max_passage":
             return self._best_windows(checked)
         raise InvalidInputError(
@@ -182,34 +195,36 @@ class CrossEncoderReranker:
         )
         check(self.name, self, exact, f"{self.fingerprint} {machine()}", cache)
 
-    def _remembered(
-        self, pairs: Sequence[tuple[str, str]]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Logits, and which pairs were cut; computed for those that are not remembered."""
+    def _remembered(self, pairs: Sequence[tuple[str, str]]) -> _Read:
+        """Computed for those that are not remembered."""
         if self._known is None:
-            computed, truncated = self._computed(pairs)
-            return computed.numpy()[:, 0], truncated
+            return self._read(pairs)
         keys = [key_of(*pair) for pair in pairs]
         found = self._known.known(keys)
         new = [i for i, key in enumerate(keys) if key not in found]
-        computed, cut = self._computed([pairs[i] for i in new])
-        values = zip(computed[:, 0].tolist(), cut.tolist(), strict=True)
+        computed = self._read([pairs[i] for i in new])
+        values = zip(*(column.tolist() for column in computed), strict=True)
         fresh = {keys[i]: value for i, value in zip(new, values, strict=True)}
         self._known.remember(fresh)
         known = found | fresh
-        both = [known[key] for key in keys]
-        return (
-            np.array([logit for logit, _ in both], dtype=np.float32),
-            np.array([was_cut for _, was_cut in both], dtype=np.bool_),
+        rows = [known[key] for key in keys]
+        return _Read(
+            np.array([logit for logit, _, _ in rows], dtype=np.float32),
+            np.array([was_cut for _, was_cut, _ in rows], dtype=np.bool_),
+            np.array([tokens for _, _, tokens in rows], dtype=np.int64),
         )
+
+    def _read(self, pairs: Sequence[tuple[str, str]]) -> _Read:
+        logits, truncated, tokens = self._computed(pairs)
+        return _Read(logits.numpy()[:, 0], truncated, tokens)
 
     def _computed(
         self,
         pairs: Sequence[tuple[str, str]],
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
-    ) -> tuple[torch.Tensor, NDArray[np.bool_]]:
-        """Logits of shape (n, labels), and which pairs were cut.
+    ) -> tuple[torch.Tensor, NDArray[np.bool_], NDArray[np.int64]]:
+        """Logits of shape (n, labels), which pairs were cut, and how many tokens each has.
 
         Of many pairs some thousands are tokenised at once, while the model computes those before.
         """
@@ -217,12 +232,14 @@ class CrossEncoderReranker:
 
         at_once = len(pairs) if show_progress_bar else PAIRS_AT_ONCE
         chunks = [pairs[i : i + at_once] for i in range(0, len(pairs), max(at_once, 1))]
-        logits, cut = [torch.empty((0, self.num_labels))], []
+        logits = [torch.empty((0, self.num_labels))]
+        read: list[tuple[bool, int]] = []
         for chunk, encoded in zip(chunks, one_ahead(self._pairs.encode, chunks), strict=True):
             logits.append(self._torch.logits(encoded, batch_size, show_progress_bar))
             self._require_finite(logits[-1].numpy(), chunk)
-            cut += [pair.truncated for pair in encoded]
-        return torch.cat(logits), np.array(cut, dtype=np.bool_)
+            read += [(pair.truncated, len(pair.ids)) for pair in encoded]
+        truncated = np.array([was_cut for was_cut, _ in read], dtype=np.bool_)
+        return torch.cat(logits), truncated, np.array([n for _, n in read], dtype=np.int64)
 
     def _require_finite(
         self, logits: NDArray[np.float32], pairs: Sequence[tuple[str, str]]
@@ -251,7 +268,9 @@ class CrossEncoderReranker:
             values[i] = own.max()
             best.append(pair[int(own.argmax())])
         truncated = np.array([pair.truncated for pair in best], dtype=np.bool_)
-        return Scores(values[positions], truncated[positions], [best[i].span for i in positions])
+        tokens = np.array([sum(len(each.ids) for each in pair) for pair in windows], dtype=np.int64)
+        spans = [best[i].span for i in positions]
+        return Scores(values[positions], truncated[positions], spans, tokens[positions])
 
     def predict(
         self,
@@ -293,7 +312,7 @@ class CrossEncoderReranker:
             )
         single = self._torch.is_one_pair(inputs)
         distinct, positions = _distinct(_checked([inputs] if single else inputs))
-        logits, _ = self._computed(distinct, batch_size, show_progress_bar)
+        logits, _, _ = self._computed(distinct, batch_size, show_progress_bar)
         scores = self._activated(logits, activation_fn, apply_softmax)[positions]
         result: Any
         if convert_to_tensor:

@@ -262,7 +262,11 @@ def _order(scores: Scores) -> list[int]:
 
 
 def _usage(scores: Scores) -> dict[str, int]:
-    return {"truncated": int(scores.truncated.sum())}
+    counted = {"truncated": int(scores.truncated.sum())}
+    if scores.tokens is not None:
+        tokens = int(scores.tokens.sum())
+        counted = {"prompt_tokens": tokens, "total_tokens": tokens, **counted}
+    return counted
 
 
 # Searching

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from rerank_search.errors import RerankSearchError
-from rerank_search.reranking.base import LongDocuments, Reranker, Scores
+from rerank_search.reranking.base import LongDocuments, Reranker, Scores, joined
 from rerank_search.reranking.calls import scored
 from rerank_search.serving.errors import OverloadedError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rerank_search.types import Span
 
 Pair: TypeAlias = tuple[str, str]
 
@@ -125,7 +124,7 @@ class BatchingReranker:
         """
         job = _Job(pairs, [_cost(pair) for pair in pairs], long_documents, Future())
         if not pairs:
-            job.future.set_result(_joined([]))
+            job.future.set_result(joined([]))
             return job.future
         with self._changed:
             self._check_room(len(pairs))
@@ -231,27 +230,15 @@ class BatchingReranker:
             return
         ends = itertools.accumulate(len(own) for _, own in chosen)
         for (job, own), end in zip(chosen, ends, strict=True):
-            part = slice(end - len(own), end)
-            job.parts.append(
-                Scores(scores.values[part], scores.truncated[part], scores.spans[part])
-            )
+            job.parts.append(scores.part(end - len(own), end))
             if job.taken == len(job.pairs) and job.future.set_running_or_notify_cancel():
-                job.future.set_result(_joined(job.parts))
+                job.future.set_result(joined(job.parts))
 
     def _fail(self, job: _Job, error: RerankSearchError) -> None:
         with self._changed:
             self._jobs = deque(each for each in self._jobs if each is not job)
         if job.future.set_running_or_notify_cancel():
             job.future.set_exception(error)
-
-
-def _joined(parts: Sequence[Scores]) -> Scores:
-    spans: list[Span | None] = [span for part in parts for span in part.spans]
-    return Scores(
-        np.concatenate([np.zeros(0, np.float32), *(part.values for part in parts)]),
-        np.concatenate([np.zeros(0, np.bool_), *(part.truncated for part in parts)]),
-        spans,
-    )
 
 
 def _cost(pair: Pair) -> int:

@@ -69,6 +69,13 @@ def test_a_text_that_may_not_be_cut_is_refused_in_teis_words(server):
     assert server.post("/rerank", {**asked, "truncate": True}).status_code == 200
 
 
+def test_tokens_are_counted(server, reranker):
+    usage = server.post("/v1/rerank", {"query": QUERY, "documents": TEXTS}).json()["usage"]
+    tokenizer = reranker._torch.tokenizer
+    expected = sum(len(tokenizer(QUERY, text)["input_ids"]) for text in TEXTS)
+    assert (usage["total_tokens"], usage["prompt_tokens"]) == (expected, expected)
+
+
 def test_cut_texts_are_counted(server):
     asked = {"query": QUERY, "documents": ["a file", "bread " * 200]}
     assert server.post("/v2/rerank", asked).json()["usage"]["truncated"] == 1
