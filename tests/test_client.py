@@ -241,7 +241,8 @@ def test_nothing_to_rank_gives_no_hits(client):
 
 def test_models_and_indexes_are_listed(client, reranker):
     first, second = client.models()
-    assert (first.name, first.max_length, first.backend) == (reranker.name, 64, "torch")
+    name = Path(reranker.name).name  # of a folder the API tells the last part alone
+    assert (first.name, first.max_length, first.backend) == (name, 64, "torch")
     assert (second.name, second.max_length) == ("broken", None)
     [index] = client.indexes()
     assert (index.name, index.documents) == ("docs", len(DOCUMENTS))
@@ -331,7 +332,7 @@ def test_before_a_document_that_cannot_be_stored_whole_batches_are_written(notes
         (lambda c: c.rank_texts(QUERY, ["text"], model="big"), ModelNotFoundError, "big"),
         (lambda c: c.create_index("docs", encoder=None), IndexExistsError, "docs"),
         (lambda c: c.create_index(".hidden", encoder=None), InvalidInputError, "no name"),
-        (lambda c: c.create_index("new", encoder="no/model"), ModelNotFoundError, "no/model"),
+        (lambda c: c.create_index("new", encoder="no/model"), InvalidInputError, "no/model"),
         (lambda c: c.delete("join"), InvalidInputError, "one string"),
         (lambda c: c.delete_matching({}), InvalidInputError, "empty filter"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +45,9 @@ def serve(
     ] = None,
 ) -> None:
     """Serve indexes and rerankers over HTTP, with a page at / to search them."""
-    if keys is None and not without_keys and not _is_loopback(host):
+    from rerank_search.serving.server import Server, is_loopback
+
+    if keys is None and not without_keys and not is_loopback(host):
         raise InvalidInputError(
             f"--host {host} can be reached from other machines, and there are no keys: make one "
             "(rerank-search key add NAME --file keys.json) and give --keys keys.json, or say "
@@ -60,8 +61,6 @@ def serve(
     known = None if keys is None else KeyFile(keys)
     named = {path.resolve().name: path for path in map(existing_index, indexes or [])}
     served = Indexes(home_folder(), named, all_of_home=not indexes)
-    from rerank_search.serving.server import Server
-
     with Server(host, port) as server:
         with waiting("loading the models"):
             from rerank_search.reranking.cross_encoder import CrossEncoderReranker
@@ -70,12 +69,3 @@ def serve(
         names = ", ".join(served.names()) or "no index yet"
         typer.echo(f"Serving {names} at {server.url} (stop with Ctrl-C)", err=True)
         server.run(served, rerankers, Limits(requests_per_minute=rate), keys=known)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -72,8 +72,13 @@ _TYPES = {
 }
 
 
-def create_app(service: Service, *, keys: KeyFile | None = None) -> FastAPI:
-    """The application for a service whose models are loaded; it closes the service at its end."""
+def create_app(
+    service: Service, *, keys: KeyFile | None = None, hosts: frozenset[str] | None = None
+) -> FastAPI:
+    """The application for a service whose models are loaded; it closes the service at its end.
+
+    ``hosts`` are the names that it may be called by; None is any.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -106,7 +111,12 @@ def create_app(service: Service, *, keys: KeyFile | None = None) -> FastAPI:
     if limits.requests_per_minute is not None:
         rate = RateLimiter(limits.requests_per_minute)
     app.add_middleware(
-        RequestMiddleware, metrics=service.metrics, limits=limits, keys=keys, rate=rate
+        RequestMiddleware,
+        metrics=service.metrics,
+        limits=limits,
+        keys=keys,
+        rate=rate,
+        hosts=hosts,
     )
     return app
 
@@ -494,10 +504,11 @@ async def _unless_gone(
         await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
             return waiting.result()
-        on_gone()
         raise ApiError(499, "client_closed_request", "the client has gone")
     finally:
         gone.cancel()
+        if not waiting.done():  # the client has gone, or the server ends
+            on_gone()
         if not waiting.done():
             waiting.add_done_callback(_forget)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from rerank_search.errors import RerankSearchError
+from rerank_search.errors import RerankError, RerankSearchError
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores, joined
 from rerank_search.reranking.calls import scored
 from rerank_search.serving.errors import OverloadedError
@@ -88,10 +88,11 @@ class BatchingReranker:
         *,
         max_waiting: int = 20_000,
         round_cost: int = ROUND_COST,
+        name: str | None = None,
         shared: bool = True,
         on_round: Callable[[RoundReport], None] = lambda _: None,
     ) -> None:
-        self.name = reranker.name
+        self.name = reranker.name if name is None else name
         # What a Searcher looks for on a reranker.
         self.fusion = getattr(reranker, "fusion", None)
         self.calibration = getattr(reranker, "calibration", None)
@@ -122,7 +123,8 @@ class BatchingReranker:
 
         Raises OverloadedError where too many pairs wait, or the service is closing.
         """
-        job = _Job(pairs, [_cost(pair) for pair in pairs], long_documents, Future())
+        costs = [_cost(pair, long_documents) for pair in pairs]
+        job = _Job(pairs, costs, long_documents, Future())
         if not pairs:
             job.future.set_result(joined([]))
             return job.future
@@ -132,10 +134,10 @@ class BatchingReranker:
             self._changed.notify()
         return job.future
 
-    def check_room(self) -> None:
-        """Raise OverloadedError where ``submit`` would, for a request that is still to come."""
+    def check_room(self, pairs: int) -> None:
+        """Raise OverloadedError where ``submit`` of so many would, which are still to come."""
         with self._changed:
-            self._check_room(1)
+            self._check_room(pairs)
 
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
         """Raw logits of the pairs, shape (n,), float32; waits for its turn."""
@@ -174,11 +176,16 @@ class BatchingReranker:
     def _work(self) -> None:
         while (chosen := self._next_round()) is not None:
             started = time.perf_counter()
-            self._score(chosen)
+            try:
+                self._score(chosen)
+            except BaseException as error:  # this thread is the only one there is
+                for job, _ in chosen:
+                    self._fail(job, _unexpected(error))
             seconds = time.perf_counter() - started
             pairs = [pair for _, own in chosen for pair in own]
             if pairs:
-                speed = sum(map(_cost, pairs)) / max(seconds, 1e-9)
+                kind = chosen[0][0].long_documents
+                speed = sum(_cost(pair, kind) for pair in pairs) / max(seconds, 1e-9)
                 known = self._cost_per_second
                 self._cost_per_second = speed if not known else 0.8 * known + 0.2 * speed
                 self._on_round(RoundReport(len(chosen), len(pairs), seconds))
@@ -205,8 +212,9 @@ class BatchingReranker:
         waiting = deque(job for job in self._jobs if job.long_documents == kind)
         while waiting and left > 0:
             job = waiting.popleft()
+            before = job.left
             pairs = job.take(min(SHARE_COST, left))
-            left -= sum(map(_cost, pairs))
+            left -= before - job.left
             found.setdefault(id(job), (job, []))[1].extend(pairs)
             if job.taken < len(job.pairs):
                 waiting.append(job)
@@ -241,6 +249,11 @@ class BatchingReranker:
             job.future.set_exception(error)
 
 
-def _cost(pair: Pair) -> int:
-    characters = len(pair[0]) + len(pair[1])
-    return min(max(characters, _LEAST_CHARACTERS), _MOST_CHARACTERS)
+def _cost(pair: Pair, long_documents: LongDocuments) -> int:
+    """Characters that are read of it."""
+    characters = max(len(pair[0]) + len(pair[1]), _LEAST_CHARACTERS)
+    return min(characters, _MOST_CHARACTERS) if long_documents == "truncate" else characters
+
+
+def _unexpected(error: BaseException) -> RerankError:
+    return RerankError(f"the reranker failed ({type(error).__name__}: {error}); mend it")

@@ -13,10 +13,13 @@ from rerank_search.errors import (
     IndexExistsError,
     IndexNotFoundError,
     InvalidInputError,
+    RerankSearchError,
 )
 from rerank_search.index import Index
 from rerank_search.index_info import DOCUMENTS
+from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.serving.errors import ApiError
+from rerank_search.storage.manifest import Manifest
 
 NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _NAME = re.compile(NAME)
@@ -77,17 +80,41 @@ class Indexes:
         path = self.home / name
         if name in self.names() or path.exists():
             raise IndexExistsError(f"there is an index {name!r} already: choose another name")
+        if encoder is not None and encoder not in (known := self._encoders()):
+            raise InvalidInputError(
+                f"{encoder!r:.200} is no encoder that indexes here have: use one of "
+                f"{', '.join(sorted(known))}, or null for no vectors"
+            )
         Index.create(path, encoder=encoder, analyzer=analyzer).close()
         with self._lock:
             self._named[name] = path
 
     def close(self) -> None:
-        """Close all of them, and with them the locks of the one writer."""
+        """Close all of them, and with them the locks of the one writer; one in use at its end."""
         with self._lock:
             entries = list(self._open.values())
             self._open.clear()
-        for entry in entries:
+            for entry in entries:
+                entry.replaced = True
+            unused = [entry for entry in entries if not entry.users]
+        for entry in unused:
             entry.index.close()
+
+    def check(self, name: str) -> None:
+        """Raise IndexNotFoundError unless there is an index of that name."""
+        self._path(name)
+
+    def _encoders(self) -> set[str]:
+        """Those that a new index may have: the library's own, and those of indexes there are."""
+        found = {DEFAULT_ENCODER}
+        for name in self.names():
+            try:
+                made = Manifest.read(self._path(name)).encoder
+            except RerankSearchError:
+                continue
+            if made is not None:
+                found.add(made.name)
+        return found
 
     def _only(self) -> str:
         names = self.names()

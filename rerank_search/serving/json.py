@@ -9,8 +9,11 @@ from pydantic_core import from_json
 
 from rerank_search.serving.errors import ApiError
 
-_MARKS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
-"""Strings, which may have brackets in them, and brackets."""
+_MARKS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+"""Brackets, and strings, which may have brackets in them.
+
+Possessive, so that no character is tried twice: a string that does not end goes to the end, once.
+"""
 
 
 def strict_json(content: bytes, levels: int) -> Any:

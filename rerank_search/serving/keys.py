@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import secrets
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -100,8 +102,12 @@ def remove_key(path: Path, name: str) -> None:
 
 
 def _write(path: Path, keys: list[Key]) -> None:
+    """Keep the file's owner and mode: a server that may read it must go on to."""
+    before = path.stat() if path.exists() else None
     atomic_write_json(path, {"keys": [key.model_dump(mode="json") for key in keys]})
-    path.chmod(0o600)
+    path.chmod(0o600 if before is None else stat.S_IMODE(before.st_mode))
+    if before is not None and (before.st_uid, before.st_gid) != (os.getuid(), os.getgid()):
+        os.chown(path, before.st_uid, before.st_gid)
 
 
 def _digest(secret: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from rerank_search.errors import RerankSearchError
@@ -29,8 +30,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("rerank_search.serving")
 
 RERANK_PATHS = frozenset({"/rerank", "/v1/rerank", "/v2/rerank", "/score"})
-STREAMED = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+STREAMED = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 """Bodies that are stored while they come in."""
+
+_PORT = re.compile(r":\d*$")
+_UPLOAD = re.compile("/v1/indexes/[^/]+/documents")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 
 _PUBLIC = ("/health/", "/ui/")
 _PAGES = frozenset({"/", "/openapi.json", "/favicon.ico"})
@@ -62,12 +67,14 @@ class RequestMiddleware:
         limits: Limits,
         keys: KeyFile | None,
         rate: RateLimiter | None,
+        hosts: frozenset[str] | None,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._limits = limits
         self._keys = keys
         self._rate = rate
+        self._hosts = hosts
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Handle a request; anything else is passed on."""
@@ -93,10 +100,13 @@ class RequestMiddleware:
 
         caller = ""
         try:
+            self._check_host(headers)
             caller = self._caller(scope, headers)
             if self._rate is not None and not _is_public(scope["path"]):
                 self._rate.check(caller)
             await self._app(scope, self._bounded(scope, headers, receive), answer)
+        except ClientDisconnect:
+            status = status or 499  # nobody is there to answer
         except ApiError as error:
             await error_response(error, state)(scope, receive, answer)
         except Exception:
@@ -106,12 +116,24 @@ class RequestMiddleware:
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.request(scope["method"], route, status, seconds)
+            # Anybody can make up methods, and each would be counted for ever.
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.request(method, route, status, seconds)
             _log(scope, request_id, caller, status, seconds)
+
+    def _check_host(self, headers: Headers) -> None:
+        """Refuse names by which a page elsewhere may have been led here (DNS rebinding)."""
+        name = _PORT.sub("", headers.get("host", ""))
+        if self._hosts is not None and name.lower() not in self._hosts:
+            raise ApiError(
+                403,
+                "unknown_host",
+                f"without keys this server is {', '.join(sorted(self._hosts))}, not {name!r:.100}",
+            )
 
     def _bounded(self, scope: Mapping[str, Any], headers: Headers, receive: Receive) -> Receive:
         """``receive`` of a body that is not too long. Raises ApiError 413 where it says it is."""
-        streamed = headers.get("content-type", "").startswith(STREAMED)
+        streamed = _UPLOAD.fullmatch(scope["path"]) and media_type(headers) in STREAMED
         limits = self._limits
         most = limits.upload_bytes if streamed else limits.body_bytes
         problem = (
@@ -164,6 +186,11 @@ def answered(error: RerankSearchError, state: Mapping[str, Any]) -> JSONResponse
     if known.status >= 500:
         logger.error("request %s failed: %s", state["request_id"], error)
     return error_response(known, state)
+
+
+def media_type(headers: Headers) -> str:
+    """The kind of a request's body, without its parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def shape_of(path: str) -> Shape:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    StrictBool,
+    model_validator,
+)
 
+from rerank_search.declared import did_you_mean
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.types import JsonValue
 
@@ -18,14 +27,35 @@ def _not_bool(value: Any) -> Any:
     return value
 
 
+Item = TypeVar("Item")
+
+
+class _FirstFault(FailFast):
+    """Can be part of a union, for which Python wants a hash."""
+
+    __hash__ = object.__hash__
+
+
+Listed = Annotated[list[Item], _FirstFault()]
+"""Of a million wrong items the first is told, and the others cost nothing."""
+
 Count = Annotated[int, BeforeValidator(_not_bool)]
 Number = Annotated[float, BeforeValidator(_not_bool)]
 
 
 class _Ours(BaseModel):
-    """A request of our own API: a key that is not known is an error."""
+    """A request of our own API: a key that is not known is an error, the first of them alone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_its_keys(cls, data: Any) -> Any:
+        known = cls.model_fields
+        unknown = (name for name in data if name not in known) if isinstance(data, dict) else ()
+        if (name := next(iter(unknown), None)) is not None:
+            raise ValueError(f"{name!r:.100} is unknown{did_you_mean(str(name), list(known))}")
+        return data
 
 
 class _Foreign(BaseModel):
@@ -82,7 +112,7 @@ class SearchRequest(_Ours):
     index: str | None = None
     """Its name; not needed where one index is served."""
     query: str | None = None
-    queries: list[str] | None = Field(default=None, min_length=1)
+    queries: Listed[str] | None = Field(default=None, min_length=1)
     top_k: Count = Field(default=10, ge=1)
     candidates: Count = Field(default=100, ge=1)
     """What the first stage fetches, and the second one reranks."""
@@ -217,7 +247,7 @@ class Upsert(_Ours):
         }
     )
 
-    documents: list[DocumentBody]
+    documents: Listed[DocumentBody]
 
 
 class LineError(_Answer):
@@ -243,7 +273,7 @@ class DeleteRequest(_Ours):
 
     model_config = ConfigDict(json_schema_extra=_one_of(("ids",), ("filter",)))
 
-    ids: list[str] | None = None
+    ids: Listed[str] | None = None
     filter: dict[str, JsonValue] | None = Field(
         default=None, json_schema_extra={"minProperties": 1}
     )
@@ -310,7 +340,7 @@ class RerankRequest(_Foreign):
 
     model: str | None = None
     query: str = Field(json_schema_extra=_NOT_BLANK)
-    documents: list[Text]
+    documents: Listed[Text]
     top_n: Count | None = Field(default=None, ge=0)
     """How many results; null and 0 are all."""
     return_documents: StrictBool = False
@@ -322,7 +352,7 @@ class TeiRequest(_Foreign):
     """What the clients of text-embeddings-inference send."""
 
     query: str = Field(json_schema_extra=_NOT_BLANK)
-    texts: list[str]
+    texts: Listed[str]
     truncate: StrictBool | None = None
     """false: a text that would be cut is an error."""
     raw_scores: StrictBool = False
@@ -342,10 +372,10 @@ class ScoreRequest(_Foreign):
     )
 
     model: str | None = None
-    text_1: str | list[str] | None = None
-    text_2: str | list[str] | None = None
-    queries: str | list[str] | None = None
-    documents: str | list[str] | None = None
+    text_1: str | Listed[str] | None = None
+    text_2: str | Listed[str] | None = None
+    queries: str | Listed[str] | None = None
+    documents: str | Listed[str] | None = None
 
     @model_validator(mode="after")
     def _asks_one_way(self) -> ScoreRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import socket
 import sys
@@ -20,6 +21,17 @@ from rerank_search.serving.service import Service
 
 GRACE_SECONDS = 30
 """What requests that are being answered get when the process is told to end."""
+
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the address is reached from this machine only."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Server:
@@ -41,7 +53,7 @@ class Server:
                 f"{host}:{port} cannot be listened at ({error.strerror or error}): choose another "
                 "--port or --host"
             ) from error
-        shown = f"[{host}]" if ":" in host else host
+        self._host = shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
 
     def __enter__(self) -> Server:
@@ -74,12 +86,16 @@ class Server:
         logging.getLogger("rerank_search.serving").setLevel(logging.INFO)
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         service = Service(indexes, rerankers, limits, share_batches=share_batches)
-        app = create_app(service, keys=keys)
+        # Where nobody needs a key, nobody but this machine may ask.
+        open_to_all = keys is not None or not is_loopback(self._host.strip("[]"))
+        hosts = None if open_to_all else frozenset({*LOOPBACK, self._host})
+        app = create_app(service, keys=keys, hosts=hosts)
         config = uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # by which anybody here could be any address
             timeout_graceful_shutdown=GRACE_SECONDS,
             h11_max_incomplete_event_size=65_536,
         )

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import SearchIndexError
+from rerank_search.errors import RerankSearchError
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores
 from rerank_search.searcher import Searcher
 from rerank_search.serving.batching import BatchingReranker
-from rerank_search.serving.errors import ApiError
+from rerank_search.serving.errors import ApiError, api_error
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.metrics import Metrics
 from rerank_search.serving.schemas import (
@@ -59,6 +59,7 @@ class Service:
         self._batching = {
             name: BatchingReranker(
                 each,
+                name=name,
                 max_waiting=limits.waiting_pairs,
                 shared=share_batches,
                 on_round=self.metrics.round,
@@ -134,8 +135,8 @@ class Service:
         for name in self.indexes.names():
             try:
                 found.append(self.index_answer(name))
-            except SearchIndexError as error:
-                unavailable[name] = str(error)
+            except RerankSearchError as error:
+                unavailable[name] = str(api_error(error))
         return IndexList(indexes=found, unavailable=unavailable or None)
 
     def search(self, request: SearchRequest, call: Call) -> SearchAnswer:
@@ -145,7 +146,7 @@ class Service:
         model = self.model(request.model) if wanted else None
         reranker = None
         if model is not None:
-            self._batching[model].check_room()
+            self._batching[model].check_room(max(request.top_k, request.candidates))
             reranker = call.reranker(self._batching[model])
         queries = [request.query] if request.query is not None else request.queries or []
         with self.indexes.use(request.index) as index:
@@ -162,6 +163,8 @@ class Service:
         limits.check_count("candidates", request.candidates, limits.candidates)
         queries = request.queries or []
         limits.check_count("queries", len(queries), limits.queries)
+        depth = max(request.top_k, request.candidates)
+        limits.check_count("queries times candidates", len(queries) * depth, limits.waiting_pairs)
         for query in (*queries, request.query or ""):
             limits.check_query(query)
 

@@ -12,7 +12,7 @@ from rerank_search.corpora.readers import json_lines
 from rerank_search.serving.errors import ApiError
 from rerank_search.serving.json import strict_json
 from rerank_search.serving.limits import Limits, too_large
-from rerank_search.serving.middleware import STREAMED
+from rerank_search.serving.middleware import STREAMED, media_type
 from rerank_search.serving.schemas import DocumentBody, LineError, Upsert, UpsertAnswer
 from rerank_search.serving.service import Service
 from rerank_search.serving.validation import invalid
@@ -65,7 +65,7 @@ async def upsert(
     request: Request, service: Service, name: str, in_thread: InThread
 ) -> UpsertAnswer:
     """Store the documents of a request's body. Raises ApiError and what Index.add raises."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type(request.headers)
     if kind in STREAMED:
         return await _lines(request, service, name, in_thread)
     if kind != "application/json":
@@ -104,6 +104,7 @@ async def _lines(
     longest = 8 * most  # bytes that such a text may take, and as many of title and metadata
     written = failed = done = 0
     errors: list[LineError] = []
+    service.indexes.check(name)
     async for lines in _batches(request.stream(), longest):
         first = done + 1
 
@@ -128,20 +129,27 @@ async def _lines(
 
 async def _batches(parts: AsyncIterator[bytes], longest: int) -> AsyncIterator[list[bytes]]:
     """Whole lines, some MB at a time. Raises ApiError 413 for one above ``longest`` bytes."""
-    rest, lines, size, count = b"", [], 0, 0
+    lines: list[bytes] = []
+    begun: list[bytes] = []  # parts of a line that has not ended, joined once it has
+    length = size = 0
     async for part in parts:
-        *whole, rest = (rest + part).split(b"\n")
-        if len(rest) > longest or any(len(line) > longest for line in whole):
-            raise too_large(
-                f"after line {count}: a line is above {longest:,} bytes; what came before is stored"
-            )
-        lines += whole
-        count += len(whole)
         size += len(part)
-        if size >= BATCH_BYTES:
+        whole: list[bytes] = []
+        if b"\n" in part:
+            *whole, rest = b"".join([*begun, part]).split(b"\n")
+            begun, length = [rest], len(rest)
+        else:
+            begun.append(part)
+            length += len(part)
+        if max(length, *map(len, whole), 0) > longest:
+            if lines:
+                yield lines
+            raise too_large(f"a line is above {longest:,} bytes; those well before it are stored")
+        lines += whole
+        if size >= BATCH_BYTES and lines:
             yield lines
             lines, size = [], 0
-    if rest:
-        lines.append(rest)
+    if length:
+        lines.append(b"".join(begun))
     if lines:
         yield lines

@@ -1,18 +1,11 @@
-"""What is wrong with a request, in a sentence: where, what, and the nearest name that there is."""
+"""What is wrong with a request, in a sentence: where, and what."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from rerank_search.declared import did_you_mean
 from rerank_search.serving.errors import ApiError
-from rerank_search.serving.schemas import DeleteRequest, DocumentBody, NewIndex, SearchRequest
-
-_STRICT = (SearchRequest, DocumentBody, NewIndex, DeleteRequest)
-"""Requests with a key that is not known are refused."""
-
-_KNOWN = sorted({name for model in _STRICT for name in model.model_fields})
 
 _NOT_NAMES = ("body", "rerank", "tei")
 """Parts of a place that the body of the request does not have."""
@@ -22,9 +15,7 @@ def invalid(problem: Mapping[str, Any]) -> ApiError:
     """The error for the first of pydantic's problems."""
     path = [str(part) for part in problem["loc"] if part not in _NOT_NAMES]
     where = ".".join(path)
-    if problem["type"] == "extra_forbidden":
-        message = f"{where} is unknown{did_you_mean(path[-1], _KNOWN)}"
-    elif problem["type"] in ("model_type", "model_attributes_type") and not where:
+    if problem["type"] in ("model_type", "model_attributes_type") and not where:
         message = "the body is a JSON object, in {}: send one"
     else:
         said = str(problem["msg"]).removeprefix("Value error, ")

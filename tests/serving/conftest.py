@@ -49,9 +49,12 @@ def running(
     *,
     limits: Limits | None = None,
     keys: KeyFile | None = None,
+    hosts: frozenset[str] | None = None,
 ) -> Iterator[Running]:
     service = Service(Indexes(home, {}, all_of_home=True), rerankers, limits or Limits())
-    config = uvicorn.Config(create_app(service, keys=keys), port=0, log_config=None, lifespan="on")
+    config = uvicorn.Config(
+        create_app(service, keys=keys, hosts=hosts), port=0, log_config=None, lifespan="on"
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rerank_search import CrossEncoderReranker, RerankError
+from rerank_search.reranking.base import Scores
 from rerank_search.reranking.cascade import Cascade
 from rerank_search.serving.batching import ROUND_COST, BatchingReranker
 from rerank_search.serving.errors import OverloadedError
@@ -156,10 +157,9 @@ def test_a_full_queue_refuses_and_says_when_to_come_again():
     with pytest.raises(OverloadedError, match="9 pairs wait") as caught:
         batching.submit([("q", "b")] * 2)
     assert int(caught.value.headers["Retry-After"]) >= 1
-    batching.check_room()
-    batching.submit([("q", "c")])
+    batching.check_room(1)
     with pytest.raises(OverloadedError):
-        batching.check_room()
+        batching.check_room(2)
     slow.gate.set()
     batching.close()
 
@@ -208,4 +208,33 @@ def test_windows_and_cuts_are_not_mixed_in_a_round(reranker: CrossEncoderReranke
     read = batching.submit([("q", text)], long_documents="max_passage")
     assert cut.result(30).spans == [None]
     assert read.result(30).spans != [None]
+    batching.close()
+
+
+def test_the_thread_outlives_whatever_a_reranker_does():
+    class Wild(Slow):
+        def score(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+            if pairs[0][1] == "exit":
+                raise SystemExit("gone")
+            return super().score(pairs)
+
+    wild = Wild()
+    wild.gate.set()
+    batching = BatchingReranker(wild)
+    with pytest.raises(RerankError, match="SystemExit: gone"):
+        batching.score([("q", "exit")])
+    assert batching.score([("q", "next")]).tolist() == [4]
+    batching.close()
+
+
+def test_texts_that_are_read_whole_take_their_turns():
+    slow = Slow()
+    slow.score_with_report = lambda pairs, *, long_documents: Scores(  # type: ignore[attr-defined]
+        slow.score(pairs), np.zeros(len(pairs), bool), [None] * len(pairs)
+    )
+    batching = blocked(slow)
+    whole = batching.submit([("q", "x" * 50_000)] * 6, long_documents="max_passage")
+    slow.gate.set()
+    assert len(whole.result(30).values) == 6
+    assert [len(call) for call in slow.calls] == [1, 2, 2, 2]
     batching.close()

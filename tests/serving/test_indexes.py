@@ -89,7 +89,10 @@ def test_an_upload_that_breaks_off_keeps_what_was_stored(fresh):
     [
         ({"documents": [{"id": "", "text": "a"}]}, "id"),
         ({"documents": [{"id": "a"}]}, "documents.0.text"),
-        ({"documents": [{"id": "a", "text": "b", "tilte": "c"}]}, "documents.0.tilte"),
+        (
+            {"documents": [{"id": "a", "text": "b", "tilte": "c"}]},
+            "'tilte' is unknown; did you mean 'title'?",
+        ),
         ({}, "documents"),
         ([], "object"),
     ],
@@ -125,6 +128,36 @@ def test_documents_are_deleted_by_ids_or_by_a_filter(fresh):
     for wrong in ({}, {"filter": {}}, {"ids": ["a"], "filter": {"b": 1}}):
         assert delete(**wrong).status_code == 400
     assert fresh.client.get("/v1/indexes/notes").json()["documents"] == 1
+
+
+@pytest.mark.parametrize("encoder", ["/", "~nobody/x", "x" * 5_000, "someone/model", "../notes"])
+def test_no_other_encoder_is_looked_for(fresh, encoder):
+    answer = fresh.client.put("/v1/indexes/more", json={"encoder": encoder})
+    assert answer.status_code == 400
+    assert "is no encoder that indexes here have" in answer.json()["error"]["message"]
+
+
+def test_a_new_index_may_have_the_encoder_of_another(fresh, tiny_encoder):
+    answer = fresh.client.put("/v1/indexes/more", json={"encoder": str(tiny_encoder)})
+    assert answer.status_code == 201
+    assert answer.json()["first_stages"] == ["bm25", "dense", "hybrid"]
+
+
+def test_a_line_may_come_in_many_parts(fresh):
+    line = json.dumps({"id": "parts", "text": "snow " * 50}).encode()
+    parts = [line[i : i + 7] for i in range(0, len(line), 7)]
+    answer = fresh.client.post(
+        "/v1/indexes/notes/documents",
+        content=iter([*parts, b"\n", *parts, b"\r\n\n"]),
+        headers={"content-type": "Application/X-NDJSON; charset=utf-8"},
+    )
+    assert answer.json() == {"written": 1, "failed": 0, "errors": []}
+    assert stored(fresh, "parts").text == "snow " * 50
+
+
+def test_lines_for_no_index_are_not_found(fresh):
+    for lines in ([], [{"id": "a", "text": "b"}]):
+        assert ndjson(fresh, lines, "other").status_code == 404
 
 
 def test_an_index_is_made_once(fresh):

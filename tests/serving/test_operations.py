@@ -222,9 +222,10 @@ def home(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("ending", "expected"),
     [
-        (signal.SIGTERM, -signal.SIGTERM),
-        (signal.SIGINT, 130),
-        (signal.SIGKILL, -signal.SIGKILL),
+        (signal.SIGTERM, {-signal.SIGTERM}),
+        # 0 where the tests themselves were started with SIGINT ignored, as in the background.
+        (signal.SIGINT, {130, 0}),
+        (signal.SIGKILL, {-signal.SIGKILL}),
     ],
 )
 def test_what_was_acknowledged_is_there_however_the_server_ends(
@@ -254,7 +255,7 @@ def test_what_was_acknowledged_is_there_however_the_server_ends(
         for writer in writers:
             writer.join()
         status = process.wait(40)
-    assert status == expected
+    assert status in expected
     with Index.open(home / "notes") as index:
         assert not [id for id in acknowledged if id not in index]
         assert index.verify() == []

@@ -4,11 +4,21 @@ import json
 import stat
 
 import pytest
+from pydantic import ValidationError
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.serving.errors import ApiError
+from rerank_search.serving.json import strict_json
 from rerank_search.serving.keys import KeyFile, add_key, read_keys, remove_key
 from rerank_search.serving.limits import Limits, RateLimiter
+from rerank_search.serving.schemas import (
+    DeleteRequest,
+    RerankRequest,
+    ScoreRequest,
+    SearchRequest,
+    TeiRequest,
+    Upsert,
+)
 
 RERANK = {"query": "a file", "documents": ["read a file"]}
 
@@ -114,6 +124,11 @@ def test_a_body_is_bounded_before_it_is_read(serve):
         assert server.client.post("/v2/rerank", content=chunks(), headers=sent).status_code == 413
         documents = {"documents": [{"id": "a", "text": "x" * 1_000}]}
         assert server.post("/v1/indexes/notes/documents", documents).status_code == 413
+        # Only where it is stored while it comes in may a body be longer.
+        sent = {"content-type": "application/x-ndjson"}
+        assert (
+            server.client.post("/v2/rerank", content=b" " * 1_500, headers=sent).status_code == 413
+        )
         line = json.dumps({"id": "a", "text": "x" * 1_000})
         sent = {"content-type": "application/x-ndjson"}
         path = "/v1/indexes/notes/documents"
@@ -167,6 +182,31 @@ def test_a_body_that_is_no_use_is_the_callers_fault(small, content):
         assert "Traceback" not in answer.text
 
 
+def test_a_string_without_an_end_is_read_once():
+    # Tried again from each of its quotes it would take days.
+    with pytest.raises(ApiError, match="no JSON"):
+        strict_json(b"[" + b"[]," * 100 + b'"' + b'\\"' * 500_000, 64)
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        (RerankRequest, {"query": "a", "documents": [1] * 1_000}),
+        (TeiRequest, {"query": "a", "texts": [1] * 1_000}),
+        (ScoreRequest, {"text_1": "a", "text_2": [1] * 1_000}),
+        (SearchRequest, {"queries": [1] * 1_000}),
+        (SearchRequest, {str(i): i for i in range(1_000)}),
+        (DeleteRequest, {"ids": [1] * 1_000}),
+        (Upsert, {"documents": [1] * 1_000}),
+        (Upsert, {"documents": [{str(i): i} for i in range(1_000)]}),
+    ],
+)
+def test_of_many_faults_the_first_is_looked_at(model, body):
+    with pytest.raises(ValidationError) as caught:
+        model.model_validate(body)
+    assert len(caught.value.errors()) <= 3
+
+
 def test_brackets_in_a_text_are_no_levels(small):
     asked = {"query": "a", "documents": ['[[[[[[[[[["{{{{{{{{\\" [[[[[[[']}
     assert small.post("/v2/rerank", asked).status_code == 200
@@ -216,6 +256,29 @@ def test_callers_that_are_gone_are_forgotten():
     now[0] = 100.0
     limiter.check("new")
     assert len(limiter._buckets) == 1
+
+
+def test_who_writes_keys_leaves_the_file_to_who_reads_it(keys):
+    path = keys[0]
+    path.chmod(0o640)
+    add_key(path, "new", "read")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_page_of_another_name_does_not_reach_a_server_without_keys(serve):
+    with serve(hosts=frozenset({"localhost", "127.0.0.1", "[::1]"})) as server:
+        for host, status in (("localhost:80", 200), ("[::1]:1", 200), ("evil.example", 403)):
+            answer = server.post("/v2/rerank", RERANK, host=host)
+            assert answer.status_code == status
+        assert answer.json()["error"]["type"] == "unknown_host"
+
+
+def test_made_up_methods_are_counted_as_one(server):
+    for method in ("BREW", "MAKE"):
+        assert server.client.request(method, "/v2/rerank").status_code == 405
+    text = server.client.get("/metrics").text
+    assert "BREW" not in text
+    assert 'method="other"' in text
 
 
 def test_the_rate_of_a_caller_is_limited(serve):
