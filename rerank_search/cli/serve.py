@@ -59,7 +59,11 @@ def serve(
     from rerank_search.serving.limits import Limits
 
     known = None if keys is None else KeyFile(keys)
-    named = {path.resolve().name: path for path in map(existing_index, indexes or [])}
+    paths = {existing_index(each).resolve() for each in indexes or []}
+    named = {path.name: path for path in paths}
+    if len(named) < len(paths):
+        there = ", ".join(sorted(map(str, paths)))
+        raise InvalidInputError(f"two indexes have one name ({there}): rename a folder")
     served = Indexes(home_folder(), named, all_of_home=not indexes)
     with Server(host, port) as server:
         with waiting("loading the models"):

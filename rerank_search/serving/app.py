@@ -244,16 +244,10 @@ async def _scored(
 
 
 def _pairs(asked: ScoreRequest) -> list[tuple[str, str]]:
-    first, second = (
-        [given] if isinstance(given, str) else given
-        for given in (
-            (asked.text_1, asked.text_2)
-            if asked.text_1 is not None
-            else (asked.queries, asked.documents)
-        )
-    )
-    assert first is not None
-    assert second is not None
+    one, other = asked.text_1, asked.text_2
+    if one is None or other is None:
+        one, other = asked.queries, asked.documents
+    first, second = _listed(one), _listed(other)
     if len(first) == 1:
         first = first * len(second)
     if len(first) != len(second):
@@ -263,6 +257,10 @@ def _pairs(asked: ScoreRequest) -> list[tuple[str, str]]:
             f"{len(first)} texts cannot be paired with {len(second)}: give one, or as many",
         )
     return list(zip(first, second, strict=True))
+
+
+def _listed(given: str | list[str] | None) -> list[str]:
+    return [given] if isinstance(given, str) else given or []
 
 
 def _order(scores: Scores) -> list[int]:
@@ -509,7 +507,6 @@ async def _unless_gone(
         gone.cancel()
         if not waiting.done():  # the client has gone, or the server ends
             on_gone()
-        if not waiting.done():
             waiting.add_done_callback(_forget)
 
 

@@ -245,7 +245,7 @@ class BatchingReranker:
     def _fail(self, job: _Job, error: RerankSearchError) -> None:
         with self._changed:
             self._jobs = deque(each for each in self._jobs if each is not job)
-        if job.future.set_running_or_notify_cancel():
+        if not job.future.done() and job.future.set_running_or_notify_cancel():
             job.future.set_exception(error)
 
 

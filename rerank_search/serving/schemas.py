@@ -231,22 +231,6 @@ class IndexList(_Answer):
 class Upsert(_Ours):
     """Documents to insert, or to replace those of the same id."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "documents": [
-                        {
-                            "id": "a",
-                            "text": "Bread is baked from flour, water and salt.",
-                            "metadata": {"lang": "en"},
-                        }
-                    ]
-                }
-            ]
-        }
-    )
-
     documents: Listed[DocumentBody]
 
 

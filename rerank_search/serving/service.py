@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import RerankSearchError
+from rerank_search.errors import InvalidInputError, RerankSearchError
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores
 from rerank_search.searcher import Searcher
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 class Service:
     """The rerankers and the indexes of one server. Threads may share one.
 
-    ``rerankers`` are loaded; the first is what requests get that name none.
+    ``rerankers`` are loaded; the first is what requests get that name none. Raises
+    InvalidInputError where two have one name.
     """
 
     def __init__(
@@ -56,6 +57,9 @@ class Service:
         self.limits = limits
         self.metrics = Metrics()
         self._models = {_public(each.name): each for each in rerankers}
+        if len(self._models) < len(rerankers):
+            names = ", ".join(_public(each.name) for each in rerankers)
+            raise InvalidInputError(f"two rerankers have one name ({names}): rename a folder")
         self._batching = {
             name: BatchingReranker(
                 each,

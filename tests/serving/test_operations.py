@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -324,6 +325,16 @@ def test_what_cannot_be_served_is_told(tmp_path, arguments, message):
     assert done.returncode in (1, 2)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_two_of_one_name_are_not_served(tmp_path, tiny_reranker):
+    for folder in ("a", "b"):
+        Index.create(tmp_path / folder / "notes", encoder=None).close()
+        shutil.copytree(tiny_reranker, tmp_path / folder / "model")
+    for arguments in (["a/notes", "b/notes"], ["--reranker", "a/model", "--reranker", "b/model"]):
+        done = command("serve", "--port", "0", *arguments, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "have one name" in done.stderr
 
 
 def test_keys_are_made_listed_and_removed(tmp_path):

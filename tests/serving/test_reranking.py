@@ -89,6 +89,7 @@ def test_cut_texts_are_counted(server):
         {"text_1": QUERY, "text_2": TEXTS},
         {"queries": QUERY, "documents": TEXTS},
         {"text_1": [QUERY] * 4, "text_2": TEXTS},
+        {"text_1": "alone", "queries": QUERY, "documents": TEXTS},
     ],
 )
 def test_scores_of_pairs_in_their_order(server, reranker, asked):
