@@ -8,14 +8,17 @@ import json
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.files import atomic_write_json
+from rerank_search.files import atomic_write_json, disk_errors
 
 Scope: TypeAlias = Literal["read", "write"]
 """What a key is for: searching and reranking, or that and changing indexes."""
@@ -82,23 +85,34 @@ def add_key(path: Path, name: str, scope: Scope) -> str:
 
     Raises InvalidInputError for a name that is there.
     """
-    keys = read_keys(path) if path.exists() else []
-    if any(key.name == name for key in keys):
-        raise InvalidInputError(f"{path} has a key {name!r}: choose another name, or remove it")
     secret = _PREFIX + secrets.token_urlsafe(_BYTES)
     made = Key(name=name, scope=scope, sha256=_digest(secret), created=datetime.now(UTC))
-    _write(path, [*keys, made])
+    with _changing(path):
+        keys = read_keys(path) if path.exists() else []
+        if any(key.name == name for key in keys):
+            raise InvalidInputError(f"{path} has a key {name!r}: choose another name, or remove it")
+        _write(path, [*keys, made])
     return secret
 
 
 def remove_key(path: Path, name: str) -> None:
     """Remove a key from the file. Raises InvalidInputError where there is none of that name."""
-    keys = read_keys(path)
-    left = [key for key in keys if key.name != name]
-    if len(left) == len(keys):
-        known = ", ".join(key.name for key in keys) or "none"
-        raise InvalidInputError(f"{path} has no key {name!r}; there are: {known}")
-    _write(path, left)
+    with _changing(path):
+        keys = read_keys(path)
+        left = [key for key in keys if key.name != name]
+        if len(left) == len(keys):
+            known = ", ".join(key.name for key in keys) or "none"
+            raise InvalidInputError(f"{path} has no key {name!r}; there are: {known}")
+        _write(path, left)
+
+
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """One at a time, so that no key is lost to another that is added at the same moment."""
+    if not path.parent.is_dir():
+        raise InvalidInputError(f"{path.parent} is no folder: make it, or choose another file")
+    with disk_errors(path), FileLock(path.with_name(f".{path.name}.lock")):
+        yield
 
 
 def _write(path: Path, keys: list[Key]) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pydantic import ValidationError
@@ -48,6 +49,22 @@ def test_a_name_is_used_once(keys):
         add_key(path, "reader", "write")
     with pytest.raises(InvalidInputError, match="no key 'other'; there are: reader, writer"):
         remove_key(path, "other")
+
+
+def test_keys_that_are_added_at_a_time_are_all_there(tmp_path):
+    path = tmp_path / "keys.json"
+    names = [f"app-{number}" for number in range(12)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        made = list(pool.map(lambda name: add_key(path, name, "read"), names))
+    assert sorted(key.name for key in read_keys(path)) == sorted(names)
+    known = KeyFile(path)
+    assert all(known.find(secret) is not None for secret in made)
+
+
+def test_a_file_of_keys_has_a_folder(tmp_path):
+    with pytest.raises(InvalidInputError, match="is no folder"):
+        add_key(tmp_path / "no" / "keys.json", "app", "read")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"keys": [{"name": "a"}]}', '{"keys": 3}'])
