@@ -31,12 +31,13 @@ def identity(encoder: Encoder) -> EncoderIdentity:
     )
 
 
-def encoder_of(directory: Path, manifest: Manifest, name: str | None) -> Encoder | None:
-    """The encoder of an index, under ``name`` if that is given.
+def encoder_of(directory: Path, manifest: Manifest, given: Encoder | str | None) -> Encoder | None:
+    """The encoder of an index, or the given one, or the one of the name that is given.
 
-    Raises IndexMismatchError where ``name`` is another model than the index was built with.
+    Raises IndexMismatchError where that is another model than the index was built with.
     """
     built = manifest.encoder
+    name = given.name if isinstance(given, Encoder) else given
     if built is None:
         if name is not None:
             raise IndexMismatchError(
@@ -44,7 +45,10 @@ def encoder_of(directory: Path, manifest: Manifest, name: str | None) -> Encoder
                 "naming one, or create an index with that encoder"
             )
         return None
-    encoder = Encoder(name or built.name, revision=built.revision if name is None else None)
+    if isinstance(given, Encoder):
+        encoder = given
+    else:
+        encoder = Encoder(name or built.name, revision=built.revision if name is None else None)
     if name not in (None, built.name) and (difference := mismatch(encoder, built)):
         raise IndexMismatchError(
             f"{directory} was built with the encoder {built.name!r}, not with {name!r} "

@@ -156,14 +156,15 @@ class Index:
         cls,
         path: str | Path,
         *,
-        encoder: str | None = None,
+        encoder: Encoder | str | None = None,
         read_only: bool = False,
         for_repair: bool = False,
     ) -> Index:
         """Open an index, and apply what a crash has left undone unless another process writes.
 
-        ``encoder`` names the same model elsewhere, such as a folder that was moved; None takes
-        the name of the manifest. A directory that cannot be written is opened as with
+        ``encoder`` names the same model elsewhere, such as a folder that was moved, or is the
+        loaded model, which several indexes may share; None takes the name of the manifest. A
+        directory that cannot be written is opened as with
         ``read_only``. ``for_repair`` opens an index whose structures are damaged, for ``verify``
         and ``rebuild``; only what is not damaged can be searched.
 

@@ -18,7 +18,8 @@ from rerank_search.errors import (
 from rerank_search.index import Index
 from rerank_search.index_info import DOCUMENTS
 from rerank_search.models.registry import DEFAULT_ENCODER
-from rerank_search.serving.errors import ApiError
+from rerank_search.retrieval.encoder import Encoder
+from rerank_search.serving.errors import ApiError, api_error
 from rerank_search.storage.manifest import Manifest
 
 NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -39,7 +40,8 @@ class Indexes:
     """Indexes by name. Threads may share one.
 
     ``named`` are those that are served; new ones are made in ``home``, whose other folders are
-    served too where ``all_of_home`` says so.
+    served too where ``all_of_home`` says so. Indexes with the same encoder share its model. What
+    goes wrong is told without the paths of this machine.
     """
 
     def __init__(self, home: Path, named: Mapping[str, Path], *, all_of_home: bool) -> None:
@@ -47,12 +49,13 @@ class Indexes:
         self._named = dict(named)
         self._all_of_home = all_of_home
         self._open: dict[str, _Open] = {}
+        self._encoders: dict[str, Encoder] = {}
         self._lock = threading.Lock()
         self._opening: dict[str, threading.Lock] = {}
 
     def names(self) -> list[str]:
         """The names of all that are there, ascending."""
-        found = set(self._named)
+        found = {name for name, path in self._named.items() if _is_index(path)}
         if self._all_of_home and self.home.is_dir():
             found |= {each.name for each in self.home.iterdir() if self._is_served(each)}
         return sorted(found)
@@ -64,11 +67,13 @@ class Indexes:
         None is the only one that there is. Raises IndexNotFoundError, and what Index.open raises.
         """
         name = self._only() if name is None else name
-        entry = self._entered(name, self._path(name))
-        try:
-            yield entry.index
-        finally:
-            self._left(entry)
+        path = self._path(name)
+        with _told_without(path, name):
+            entry = self._entered(name, path)
+            try:
+                yield entry.index
+            finally:
+                self._left(entry)
 
     def create(self, name: str, *, encoder: str | None, analyzer: str) -> None:
         """Make an empty index in the home. Raises what Index.create raises, and ApiError."""
@@ -80,12 +85,13 @@ class Indexes:
         path = self.home / name
         if name in self.names() or path.exists():
             raise IndexExistsError(f"there is an index {name!r} already: choose another name")
-        if encoder is not None and encoder not in (known := self._encoders()):
+        if encoder is not None and encoder not in (known := self._known_encoders()):
             raise InvalidInputError(
                 f"{encoder!r:.200} is no encoder that indexes here have: use one of "
                 f"{', '.join(sorted(known))}, or null for no vectors"
             )
-        Index.create(path, encoder=encoder, analyzer=analyzer).close()
+        with _told_without(path, name):
+            Index.create(path, encoder=encoder, analyzer=analyzer).close()
         with self._lock:
             self._named[name] = path
 
@@ -94,17 +100,14 @@ class Indexes:
         with self._lock:
             entries = list(self._open.values())
             self._open.clear()
-            for entry in entries:
-                entry.replaced = True
-            unused = [entry for entry in entries if not entry.users]
-        for entry in unused:
-            entry.index.close()
+        for entry in entries:
+            self._retire(entry)
 
     def check(self, name: str) -> None:
         """Raise IndexNotFoundError unless there is an index of that name."""
         self._path(name)
 
-    def _encoders(self) -> set[str]:
+    def _known_encoders(self) -> set[str]:
         """Those that a new index may have: the library's own, and those of indexes there are."""
         found = {DEFAULT_ENCODER}
         for name in self.names():
@@ -126,16 +129,43 @@ class Indexes:
     def _path(self, name: str) -> Path:
         """Where the index lies: never a path of the caller's making."""
         path = self._named.get(name)
+        if path is not None and not _is_index(path):
+            path = None
         if path is None and self._all_of_home and _NAME.fullmatch(name):
             inside = self.home / name
             path = inside if self._is_served(inside) else None
         if path is None:
+            self._forget(name)
             there = ", ".join(self.names()) or "none"
             raise IndexNotFoundError(f"there is no index {name!r}; there are: {there}")
         return path
 
     def _is_served(self, path: Path) -> bool:
-        return bool(_NAME.fullmatch(path.name)) and (path / DOCUMENTS).is_file()
+        return bool(_NAME.fullmatch(path.name)) and _is_index(path)
+
+    def _forget(self, name: str) -> None:
+        """Close what was opened of an index that was removed since."""
+        with self._lock:
+            entry = self._open.pop(name, None)
+        if entry is not None:
+            self._retire(entry)
+
+    def _retire(self, entry: _Open) -> None:
+        """Close it now, or where it is used at the end of that."""
+        with self._lock:
+            entry.replaced = True
+            unused = entry.users == 0
+        if unused:
+            entry.index.close()
+
+    def _opened(self, path: Path) -> Index:
+        built = Manifest.read(path).encoder
+        if built is None:
+            return Index.open(path)
+        known = built.model_dump_json()  # with the vector of a sentence: another model is another
+        with self._lock:
+            encoder = self._encoders.setdefault(known, Encoder(built.name, revision=built.revision))
+        return Index.open(path, encoder=encoder)
 
     def _entered(self, name: str, path: Path) -> _Open:
         with self._lock:
@@ -147,15 +177,12 @@ class Indexes:
                 if known is not None and known.inode == inode:
                     known.users += 1
                     return known
-            entry = _Open(Index.open(path), inode, users=1)
+            entry = _Open(self._opened(path), inode, users=1)
             with self._lock:
                 old = self._open.get(name)
                 self._open[name] = entry
-                if old is not None:
-                    old.replaced = True
-                unused = old is not None and old.users == 0
-            if old is not None and unused:
-                old.index.close()
+            if old is not None:
+                self._retire(old)
             return entry
 
     def _left(self, entry: _Open) -> None:
@@ -164,6 +191,23 @@ class Indexes:
             last = entry.replaced and entry.users == 0
         if last:
             entry.index.close()
+
+
+def _is_index(path: Path) -> bool:
+    return (path / DOCUMENTS).is_file()
+
+
+@contextmanager
+def _told_without(path: Path, name: str) -> Iterator[None]:
+    """Errors about an index say its name instead of where it lies; the log has the whole."""
+    try:
+        yield
+    except RerankSearchError as error:
+        told = str(error).replace(str(path), name)
+        if told == str(error):
+            raise
+        known = api_error(error)
+        raise ApiError(known.status, known.type, " ".join(told.split())) from error
 
 
 def _inode(path: Path) -> int:

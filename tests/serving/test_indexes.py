@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 
 import pytest
 
-from rerank_search import Index
+from rerank_search import Document, Index
 
 
 def ndjson(server, lines, name="notes"):
@@ -185,7 +186,6 @@ def test_no_name_leads_out_of_the_home(fresh, name):
 
 
 def test_an_index_that_another_process_writes_to_is_locked(fresh):
-    from rerank_search import Document
 
     with Index.open(fresh.home / "notes") as index:
         index.add([Document("mine", "my words")])
@@ -228,3 +228,47 @@ def test_a_line_with_too_long_a_text_is_left_out(small):
     assert (answer["written"], answer["failed"]) == (1, 1)
     assert "101 characters" in answer["errors"][0]["error"]
     assert ndjson(small, [{"id": "a", "text": "b" * 1_000}]).status_code == 413
+
+
+def test_an_index_that_was_removed_is_not_there(fresh):
+    for _ in range(2):
+        assert fresh.client.put("/v1/indexes/more", json={"encoder": None}).status_code == 201
+        assert ndjson(fresh, [{"id": "a", "text": "a song"}], "more").json()["written"] == 1
+        assert fresh.post("/v1/search", {"index": "more", "query": "song"}).status_code == 200
+        shutil.rmtree(fresh.home / "more")
+        answer = fresh.post("/v1/search", {"index": "more", "query": "song"})
+        assert answer.status_code == 404
+        assert "there are: notes" in answer.json()["error"]["message"]
+        assert [each["name"] for each in fresh.client.get("/v1/indexes").json()["indexes"]] == [
+            "notes"
+        ]
+
+
+def test_indexes_share_the_model_of_their_encoder(fresh, tiny_encoder):
+    asked = {"encoder": str(tiny_encoder)}
+    assert fresh.client.put("/v1/indexes/more", json=asked).status_code == 201
+    indexes = fresh.service.indexes
+    with indexes.use("notes") as notes, indexes.use("more") as more:
+        assert notes is not more
+        assert notes._encoder is more._encoder
+    # An index with no vectors has none to share.
+    fresh.client.put("/v1/indexes/words", json={"encoder": None})
+    with indexes.use("words") as words:
+        assert words._encoder is None
+
+
+def test_errors_do_not_say_where_an_index_lies(fresh, caplog):
+    with Index.open(fresh.home / "notes") as index:
+        index.add([Document("mine", "my words")])  # and holds the lock
+        answer = fresh.post("/v1/indexes/notes/documents", {"documents": []})
+    assert answer.json()["error"]["type"] == "locked"
+    assert "is writing to notes" in answer.json()["error"]["message"]
+    Index.create(fresh.home / "bad", encoder=None).close()
+    (fresh.home / "bad" / "manifest.json").write_text("damaged")
+    answer = fresh.post("/v1/search", {"index": "bad", "query": "a"})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "index_unavailable")
+    listed = fresh.client.get("/v1/indexes")
+    for told in (answer, listed):
+        assert "bad/manifest.json" in told.text
+        assert str(fresh.home) not in told.text
+    assert str(fresh.home / "bad") in caplog.text  # the log has the whole
