@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
 
-from rerank_search import Document, Index
+from rerank_search import Document, Index, RerankError
+from rerank_search.reranking.calibration import Calibration, FittedOn, HeldOut, Platt, Quality
 
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
@@ -100,36 +99,15 @@ class Visitor:
 
 @pytest.fixture(scope="module")
 def server(
-    tiny_encoder: Path, tiny_reranker: Path, tmp_path_factory: pytest.TempPathFactory
+    tiny_encoder: Path, tiny_reranker: Path, tmp_path_factory: pytest.TempPathFactory, serving
 ) -> Iterator[str]:
     """The URL of a server with two indexes, of which one has no vectors."""
     folder = tmp_path_factory.mktemp("served")
     for name, encoder in (("notes", str(tiny_encoder)), ("plain", None)):
         with Index.create(folder / "indexes" / name, encoder=encoder) as index:
             index.add(DOCUMENTS)
-    arguments = ["serve", "--port", "0", "--reranker", str(tiny_reranker)]
-    log = folder / "log"  # a pipe that nobody reads would fill, and stop the server
-    with (
-        log.open("w") as stderr,
-        subprocess.Popen(
-            [sys.executable, "-m", "rerank_search", *arguments], cwd=folder, stderr=stderr
-        ) as process,
-    ):
-        try:
-            yield _announced(process, log)
-        finally:
-            process.terminate()
-
-
-def _announced(process: subprocess.Popen[bytes], log: Path) -> str:
-    """The URL that the server says it listens at."""
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end and process.poll() is None:
-        match = re.search(r"Serving .* at (http://\S+)", log.read_text())
-        if match is not None:
-            return match[1]
-        time.sleep(0.1)
-    pytest.fail(f"the server did not start: {log.read_text()}")
+    with serving(folder / "indexes", "--reranker", str(tiny_reranker)) as started:
+        yield started.url
 
 
 @pytest.fixture(scope="module")
@@ -146,19 +124,19 @@ def visit(browser, server: str) -> Iterator:
     """Makes visitors; afterwards none of them may have seen anything that should not happen."""
     contexts, visitors = [], []
 
-    def arrive(viewport=WIDE, color_scheme="light") -> Visitor:
+    def arrive(viewport=WIDE, color_scheme="light", at=server) -> Visitor:
         context = browser.new_context(viewport=viewport, color_scheme=color_scheme)
         context.set_default_timeout(SECONDS * 1000)
         contexts.append(context)
-        visitors.append(Visitor(context.new_page(), f"{server}/"))
+        visitors.append(Visitor(context.new_page(), f"{at}/"))
         return visitors[-1]
 
     yield arrive
     for context in contexts:
         context.close()
     assert [each.complaints for each in visitors] == [[] for _ in visitors]
-    for url in {url for each in visitors for url in each.requests}:
-        assert url.startswith((f"{server}/", "data:"))
+    for each in visitors:
+        assert all(url.startswith((each.url, "data:")) for url in each.requests)
 
 
 @pytest.fixture
@@ -306,6 +284,60 @@ def test_an_error_of_the_server_is_shown_and_gone_with_the_next_search(visitor):
     visitor.complaints[:] = [each for each in visitor.complaints if "status of 400" not in each]
 
 
+class Broken:
+    name = "broken"
+
+    def score(self, pairs):
+        raise RerankError("it has burnt down")
+
+
+def test_an_answer_that_could_not_be_reranked_says_so(visit, serve):
+    with serve(Broken()) as other:
+        visitor = visit(at=other.url)
+        visitor.open("?q=join+two+paths")
+        assert "Not reranked: RerankError: it has burnt down" in visitor.page.inner_text(".note")
+        assert visitor.titles()
+        assert visitor.page.locator(".before").count() == 0
+        assert "of the first stage" in visitor.page.get_by_role("status").inner_text()
+
+
+class Calibrated:
+    """Scores by length, and gives them a meaning."""
+
+    name = "calibrated"
+    calibration = Calibration(
+        fusion=None,
+        curve=Platt(slope=2.0, intercept=-0.5),
+        fitted_on=FittedOn(
+            model="calibrated",
+            collection="small",
+            split="dev",
+            first_stage="bm25",
+            candidates=5,
+            queries=2,
+            documents=10,
+            relevant=0.5,
+        ),
+        held_out=HeldOut(
+            folds=2, before=Quality(ece=0.1, brier=0.1), after=Quality(ece=0.1, brier=0.1)
+        ),
+    )
+
+    def score(self, pairs):
+        return np.array([len(text) / 100 for _, text in pairs], dtype=np.float32)
+
+
+def test_relevance_is_shown_where_there_is_one(visit, serve):
+    with serve(Calibrated()) as other:
+        visitor = visit(at=other.url)
+        visitor.open("?q=join+two+paths&top_k=1")
+        [hit] = other.post("/v1/search", {"query": "join two paths", "top_k": 1}).json()["results"][
+            0
+        ]["hits"]
+        shown = visitor.page.locator(".after .scores").inner_text().split()
+        assert f"{hit['relevance']:.3g}" == shown[shown.index("relevance") + 1]
+
+
 def test_an_older_answer_never_replaces_a_newer_one(visitor):
     held = []
 
@@ -370,6 +402,25 @@ def test_the_keyboard_goes_through_the_results(visitor):
     press("Escape")
     assert visitor.focused() == ""
     assert visitor.page.get_by_label("Query").input_value() == QUERY
+
+
+def test_keys_of_one_letter_can_be_switched_off(visitor):
+    press, switch = visitor.page.keyboard.press, visitor.page.get_by_label("Keys / j k")
+    switch.uncheck()
+    visitor.search(QUERY)
+    press("ArrowDown")
+    first = visitor.focused()
+    for key in ("j", "/"):
+        press(key)
+        assert visitor.focused() == first
+    press("ArrowDown")
+    assert visitor.focused() == visitor.titles()[1]
+    visitor.open()  # it is remembered
+    assert not switch.is_checked()
+    switch.check()
+    visitor.page.keyboard.press("Tab")
+    press("/")
+    assert visitor.focused() == "q"
 
 
 def test_a_slash_in_a_field_is_a_slash(visitor):

@@ -2,9 +2,15 @@
 
 const STEPS = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 };
 
-export function listenToKeys(query, results) {
+/** Keys of one letter can be switched off: who speaks to a computer may press them unawares. */
+export function listenToKeys(query, results, letters) {
+  letters.checked = localStorage.getItem("letters") !== "off";
+  letters.addEventListener("change", () => {
+    localStorage.setItem("letters", letters.checked ? "on" : "off");
+  });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (event.key.length === 1 && !letters.checked) return;
     if (handled(event, query, results)) event.preventDefault();
   });
 }

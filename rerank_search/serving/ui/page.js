@@ -18,7 +18,7 @@ form.elements.index.addEventListener("change", fillFirstStages);
 find("key").addEventListener("input", ({ target }) => useKey(target.value));
 find("skip").addEventListener("click", skip);
 window.addEventListener("popstate", restore);
-listenToKeys(find("q"), results);
+listenToKeys(find("q"), results, find("letters"));
 await restore();
 
 async function submit(event) {
