@@ -15,7 +15,7 @@ PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
 .venv/.development: .venv/.runtime
 	@echo "Installing what the tests need ..."
-	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline,bm25s,eval,onnx,openvino,train,tensorboard,dev]'
+	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline,bm25s,eval,onnx,openvino,train,telemetry,tensorboard,dev]'
 	@touch $@
 
 demo: .venv/.runtime

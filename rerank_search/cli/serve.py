@@ -57,8 +57,10 @@ def serve(
     from rerank_search.serving.indexes import Indexes
     from rerank_search.serving.keys import KeyFile
     from rerank_search.serving.limits import Limits
+    from rerank_search.serving.traces import Traces, from_environment
 
     known = None if keys is None else KeyFile(keys)
+    traces = Traces(from_environment())
     paths = {existing_index(each).resolve() for each in indexes or []}
     named = {path.name: path for path in paths}
     if len(named) < len(paths):
@@ -72,4 +74,5 @@ def serve(
             rerankers = [CrossEncoderReranker(each) for each in reranker or [DEFAULT_RERANKER]]
         names = ", ".join(served.names()) or "no index yet"
         typer.echo(f"Serving {names} at {server.url} (stop with Ctrl-C)", err=True)
-        server.run(served, rerankers, Limits(requests_per_minute=rate), keys=known)
+        limits = Limits(requests_per_minute=rate)
+        server.run(served, rerankers, limits, keys=known, traces=traces)

@@ -6,13 +6,12 @@ import asyncio
 import functools
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-import anyio
 import anyio.to_thread
 from fastapi import Body, FastAPI, Request, Response
 from fastapi import Path as PathParameter
@@ -25,12 +24,17 @@ from starlette.responses import FileResponse
 
 from rerank_search.errors import RerankSearchError
 from rerank_search.reranking.base import LongDocuments, Scores
-from rerank_search.serving.errors import ApiError, OverloadedError
+from rerank_search.serving.errors import ApiError
 from rerank_search.serving.indexes import NAME
-from rerank_search.serving.json import strict_json
+from rerank_search.serving.json import StrictJsonRoute
 from rerank_search.serving.keys import KeyFile
 from rerank_search.serving.limits import RateLimiter
-from rerank_search.serving.middleware import RequestMiddleware, answered, error_response
+from rerank_search.serving.middleware import (
+    RequestMiddleware,
+    answered,
+    error_response,
+    is_untraced,
+)
 from rerank_search.serving.openapi import describe
 from rerank_search.serving.schemas import (
     DeleteAnswer,
@@ -56,13 +60,9 @@ from rerank_search.serving.schemas import (
 from rerank_search.serving.service import Call, Service
 from rerank_search.serving.uploads import OPENAPI, upsert
 from rerank_search.serving.validation import invalid
-
-Result = TypeVar("Result")
+from rerank_search.serving.waiting import add_threads, in_thread, in_writer_thread, unless_gone
 
 UI = Path(__file__).parent / "ui"
-
-_PARSED_AT_ONCE = 65_536
-"""Bytes of a body that are parsed without a thread."""
 
 _TYPES = {
     404: "no_such_path",
@@ -83,7 +83,6 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        app.state.closing = True
         await anyio.to_thread.run_sync(service.close)
 
     limits = service.limits
@@ -94,14 +93,19 @@ def create_app(
         docs_url=None,  # these pages load scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
+        telemetry={  # metrics are Prometheus', and the log has the errors
+            "tracer_provider": service.traces.provider,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+            "exclude": is_untraced,
+        },
     )
     app.openapi = functools.partial(describe, app)  # type: ignore[method-assign]
     app.state.service = service
-    app.state.closing = False
-    # Apart, so that searches need not wait for writers, who wait for each other.
-    app.state.threads = anyio.CapacityLimiter(limits.searches)
-    app.state.writers = anyio.CapacityLimiter(limits.writes)
-    app.router.route_class = _Route
+    add_threads(app, limits)
+    app.router.route_class = StrictJsonRoute
     _add_reranking(app)
     _add_searching(app)
     _add_indexes(app)
@@ -239,8 +243,9 @@ async def _scored(
 ) -> Scores:
     """The scores of the pairs; they are given up where the client has gone."""
     service: Service = request.app.state.service
-    future = service.submit(model, pairs, long_documents)
-    return await _unless_gone(request, asyncio.wrap_future(future), future.cancel)
+    with service.traces.span("rerank", model=model, count=len(pairs)):
+        future = service.submit(model, pairs, long_documents)
+        return await unless_gone(request, asyncio.wrap_future(future), future.cancel)
 
 
 def _pairs(asked: ScoreRequest) -> list[tuple[str, str]]:
@@ -281,14 +286,19 @@ def _usage(scores: Scores) -> dict[str, int]:
 
 
 def _add_searching(app: FastAPI) -> None:
-    @app.post("/v1/search", response_model_exclude_none=True, tags=["searching"])
-    async def search(request: Request, asked: SearchRequest) -> SearchAnswer:
+    @app.post("/v1/search", response_model=SearchAnswer, tags=["searching"])
+    async def search(request: Request, asked: SearchRequest) -> Response:
         """Search an index in two stages."""
         service: Service = request.app.state.service
         call = Call()
-        return await _in_thread(
-            request, functools.partial(service.search, asked, call), on_gone=call.cancel
-        )
+
+        def answer() -> bytes:
+            """Written out in the thread too: it may have a thousand documents."""
+            found = service.search(asked, call)
+            return found.model_dump_json(exclude_none=True).encode()
+
+        content = await in_thread(request, answer, on_gone=call.cancel)
+        return Response(content, media_type="application/json")
 
     @app.get("/v1/models", response_model_exclude_none=True, tags=["reranking"])
     async def models(request: Request) -> ModelList:
@@ -308,13 +318,13 @@ def _add_indexes(app: FastAPI) -> None:
         """The indexes that are served."""
         service: Service = request.app.state.service
 
-        return await _in_thread(request, service.index_list)
+        return await in_thread(request, service.index_list)
 
     @app.get("/v1/indexes/{name}", response_model_exclude_none=True, tags=["indexes"])
     async def index(request: Request, name: str) -> IndexAnswer:
         """What an index holds."""
         service: Service = request.app.state.service
-        return await _in_thread(request, functools.partial(service.index_answer, name))
+        return await in_thread(request, functools.partial(service.index_answer, name))
 
     @app.put("/v1/indexes/{name}", status_code=201, response_model_exclude_none=True,
              tags=["indexes"])  # fmt: skip
@@ -329,7 +339,7 @@ def _add_indexes(app: FastAPI) -> None:
             service.indexes.create(name, encoder=wanted.encoder, analyzer=wanted.analyzer)
             return service.index_answer(name)
 
-        return await _written(request, made)
+        return await in_writer_thread(request, made)
 
     @app.post(
         "/v1/indexes/{name}/documents",
@@ -341,7 +351,7 @@ def _add_indexes(app: FastAPI) -> None:
         """Insert documents, or replace those of the same ids; they are durable when it returns."""
         service: Service = request.app.state.service
 
-        return await upsert(request, service, name, functools.partial(_written, request))
+        return await upsert(request, service, name, functools.partial(in_writer_thread, request))
 
     @app.delete(
         "/v1/indexes/{name}/documents/{id:path}", response_model_exclude_none=True, tags=["indexes"]
@@ -364,7 +374,7 @@ def _add_indexes(app: FastAPI) -> None:
                     return DeleteAnswer(deleted=index.delete_matching(asked.filter))
                 return DeleteAnswer(deleted=index.delete(asked.ids or []))
 
-        return await _written(request, delete)
+        return await in_writer_thread(request, delete)
 
 
 # Operations, and the page
@@ -377,10 +387,8 @@ def _add_operations(app: FastAPI) -> None:
         return {"status": "live"}
 
     @app.get("/health/ready", tags=["operations"])
-    async def ready(request: Request) -> dict[str, str]:
-        """Whether it takes requests: models are loaded before it listens."""
-        if request.app.state.closing:
-            raise ApiError(503, "closing", "the service is closing")
+    async def ready() -> dict[str, str]:
+        """Whether it takes requests: models are loaded before any is answered."""
         return {"status": "ready"}
 
     @app.get("/metrics", tags=["operations"], response_class=Response)
@@ -441,83 +449,3 @@ def _invalid(error: RequestValidationError) -> ApiError:
             415, "unsupported_media", "send JSON, with the header Content-Type: application/json"
         )
     return invalid(error.errors()[0])
-
-
-class _JsonRequest(Request):
-    """A request whose JSON is strict, bounded in depth, and parsed beside the event loop."""
-
-    async def json(self) -> Any:
-        content = await self.body()
-        levels = self.app.state.service.limits.json_levels
-        try:
-            if len(content) <= _PARSED_AT_ONCE:
-                return strict_json(content, levels)
-            return await anyio.to_thread.run_sync(strict_json, content, levels)
-        except ApiError as error:  # FastAPI passes on its own exception only
-            raise HTTPException(error.status, str(error)) from None
-
-
-class _Route(APIRoute):
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def with_strict_json(request: Request) -> Response:
-            return await handle(_JsonRequest(request.scope, request.receive))
-
-        return with_strict_json
-
-
-# Waiting
-
-
-async def _in_thread(
-    request: Request, work: Callable[[], Result], on_gone: Callable[[], Any] = lambda: None
-) -> Result:
-    """What ``work`` gives, from a thread of its own. Raises OverloadedError where many wait."""
-    threads: anyio.CapacityLimiter = request.app.state.threads
-    _check_room(threads)
-    task = asyncio.ensure_future(anyio.to_thread.run_sync(work, limiter=threads))
-    return await _unless_gone(request, task, on_gone)
-
-
-async def _written(request: Request, work: Callable[[], Result]) -> Result:
-    """The same for what writes, which is done to its end whoever waits for it."""
-    writers: anyio.CapacityLimiter = request.app.state.writers
-    _check_room(writers)
-    return await anyio.to_thread.run_sync(work, limiter=writers)
-
-
-def _check_room(threads: anyio.CapacityLimiter) -> None:
-    if threads.statistics().tasks_waiting >= threads.total_tokens:
-        raise OverloadedError("too many requests wait for a thread: try again", retry_after=1.0)
-
-
-async def _unless_gone(
-    request: Request, answer: Awaitable[Result], on_gone: Callable[[], Any]
-) -> Result:
-    """What is awaited, or ApiError 499 once the client has gone, which nobody will read."""
-    waiting = asyncio.ensure_future(answer)
-    gone = asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            return waiting.result()
-        raise ApiError(499, "client_closed_request", "the client has gone")
-    finally:
-        gone.cancel()
-        if not waiting.done():  # the client has gone, or the server ends
-            on_gone()
-            waiting.add_done_callback(_forget)
-
-
-async def _gone(request: Request) -> None:
-    while True:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            return
-
-
-def _forget(task: asyncio.Future[Any]) -> None:
-    """Take the exception of what nobody waits for, so that it is not reported as lost."""
-    if not task.cancelled():
-        task.exception()

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Coroutine
 from typing import Any
 
+import anyio.to_thread
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
 from pydantic_core import from_json
+from starlette.exceptions import HTTPException
 
 from rerank_search.serving.errors import ApiError
 
@@ -14,6 +19,10 @@ _MARKS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 Possessive, so that no character is tried twice: a string that does not end goes to the end, once.
 """
+
+
+_PARSED_AT_ONCE = 65_536
+"""Bytes of a body that are parsed without a thread."""
 
 
 def strict_json(content: bytes, levels: int) -> Any:
@@ -37,3 +46,30 @@ def strict_json(content: bytes, levels: int) -> Any:
 
 def _invalid(message: str) -> ApiError:
     return ApiError(400, "invalid_request", message)
+
+
+class _JsonRequest(Request):
+    """A request whose JSON is strict, bounded in depth, and parsed beside the event loop."""
+
+    async def json(self) -> Any:
+        content = await self.body()
+        levels = self.app.state.service.limits.json_levels
+        try:
+            if len(content) <= _PARSED_AT_ONCE:
+                return strict_json(content, levels)
+            return await anyio.to_thread.run_sync(strict_json, content, levels)
+        except ApiError as error:  # FastAPI passes on its own exception only
+            raise HTTPException(error.status, str(error)) from None
+
+
+class StrictJsonRoute(APIRoute):
+    """A route whose requests are read so."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What FastAPI calls, once, for what it calls for each request."""
+        handle = super().get_route_handler()
+
+        async def with_strict_json(request: Request) -> Response:
+            return await handle(_JsonRequest(request.scope, request.receive))
+
+        return with_strict_json

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
 import uuid
 from collections.abc import Mapping, MutableMapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,6 +18,8 @@ from rerank_search.errors import RerankSearchError
 from rerank_search.serving.errors import ApiError, Shape, api_error, body, internal_error
 from rerank_search.serving.keys import Key, KeyFile, Scope
 from rerank_search.serving.limits import too_large
+from rerank_search.serving.log import FIELDS
+from rerank_search.serving.traces import trace_id
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Send
@@ -184,7 +184,7 @@ def answered(error: RerankSearchError, state: Mapping[str, Any]) -> JSONResponse
     """Any error of ours as a response; one that is not the caller's fault is logged."""
     known = api_error(error)
     if known.status >= 500:
-        logger.error("request %s failed: %s", state["request_id"], error)
+        logger.error("request %s failed: %s", state["request_id"], error.__cause__ or error)
     return error_response(known, state)
 
 
@@ -224,11 +224,15 @@ def _is_public(path: str) -> bool:
     return path in _PAGES or path.startswith(_PUBLIC)
 
 
+def is_untraced(scope: MutableMapping[str, Any]) -> bool:
+    """What is no call of the API: its addresses may have queries in them, or come by the minute."""
+    return _is_public(scope["path"]) or scope["path"] == "/metrics"
+
+
 def _log(
     scope: Mapping[str, Any], request_id: str, caller: str, status: int, seconds: float
 ) -> None:
     line = {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "request_id": request_id,
         "caller": caller,
         "method": scope["method"],
@@ -236,4 +240,6 @@ def _log(
         "status": status,
         "ms": round(seconds * 1000, 1),
     }
-    logger.info("%s", json.dumps(line))
+    if (traced := trace_id()) is not None:
+        line["trace_id"] = traced
+    logger.info("%s %s: %d", scope["method"], scope["path"], status, extra={FIELDS: line})

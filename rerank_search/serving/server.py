@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import socket
 import sys
 from collections.abc import Sequence
@@ -17,7 +16,9 @@ from rerank_search.serving.app import create_app
 from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.keys import KeyFile
 from rerank_search.serving.limits import Limits
+from rerank_search.serving.log import log_to
 from rerank_search.serving.service import Service
+from rerank_search.serving.traces import Traces
 
 GRACE_SECONDS = 30
 """What requests that are being answered get when the process is told to end."""
@@ -75,17 +76,14 @@ class Server:
         *,
         keys: KeyFile | None = None,
         share_batches: bool = True,
+        traces: Traces | None = None,
     ) -> None:
-        """Answer requests until SIGTERM or SIGINT; those that have begun are finished."""
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        for name in ("rerank_search.serving", "uvicorn.error"):
-            logger = logging.getLogger(name)
-            logger.handlers = [handler]
-            logger.propagate = False
-        logging.getLogger("rerank_search.serving").setLevel(logging.INFO)
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-        service = Service(indexes, rerankers, limits, share_batches=share_batches)
+        """Answer requests until SIGTERM or SIGINT; those that have begun are finished.
+
+        The log of the whole process goes to the standard error, as lines of JSON.
+        """
+        log_to(sys.stderr)
+        service = Service(indexes, rerankers, limits, share_batches=share_batches, traces=traces)
         # Where nobody needs a key, nobody but this machine may ask.
         open_to_all = keys is not None or not is_loopback(self._host.strip("[]"))
         hosts = None if open_to_all else frozenset({*LOOPBACK, self._host})

@@ -31,6 +31,7 @@ from rerank_search.serving.schemas import (
     SearchRequest,
     SearchResult,
 )
+from rerank_search.serving.traces import Traces
 from rerank_search.types import Hit, SearchResponse
 
 if TYPE_CHECKING:
@@ -52,10 +53,12 @@ class Service:
         limits: Limits,
         *,
         share_batches: bool = True,
+        traces: Traces | None = None,
     ) -> None:
         self.indexes = indexes
         self.limits = limits
         self.metrics = Metrics()
+        self.traces = traces or Traces()
         self._models = {_public(each.name): each for each in rerankers}
         if len(self._models) < len(rerankers):
             names = ", ".join(_public(each.name) for each in rerankers)
@@ -74,10 +77,11 @@ class Service:
             self.metrics.watch(name, lambda batching=batching: batching.waiting)  # type: ignore[misc]
 
     def close(self) -> None:
-        """Score what waits, then close the indexes."""
+        """Score what waits, then close the indexes, and send the last traces."""
         for batching in self._batching.values():
             batching.close()
         self.indexes.close()
+        self.traces.close()
 
     def model(self, name: str | None) -> str:
         """The name of the reranker that is meant. Raises ApiError 404 for an unknown one."""
@@ -154,8 +158,11 @@ class Service:
             reranker = call.reranker(self._batching[model])
         queries = [request.query] if request.query is not None else request.queries or []
         with self.indexes.use(request.index) as index:
-            responses = self._responses(index, reranker, queries, request, call)
             name = request.index or index.path.name
+            with self.traces.span("search", index=name, queries=len(queries)):
+                began = time.time_ns()
+                responses = self._responses(index, reranker, queries, request, call)
+                self.traces.stages(responses, began)
         for response in responses:
             self.metrics.search(response)
         results = [_result(response, request) for response in responses]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +25,7 @@ from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.keys import KeyFile
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.service import Service
+from rerank_search.serving.traces import Traces
 
 NOTES = [
     Document("join", "join two paths", "Paths", {"module": "os", "year": 2020}),
@@ -50,8 +56,10 @@ def running(
     limits: Limits | None = None,
     keys: KeyFile | None = None,
     hosts: frozenset[str] | None = None,
+    traces: Traces | None = None,
 ) -> Iterator[Running]:
-    service = Service(Indexes(home, {}, all_of_home=True), rerankers, limits or Limits())
+    indexes = Indexes(home, {}, all_of_home=True)
+    service = Service(indexes, rerankers, limits or Limits(), traces=traces)
     config = uvicorn.Config(
         create_app(service, keys=keys, hosts=hosts), port=0, log_config=None, lifespan="on"
     )
@@ -115,6 +123,61 @@ def fresh(tmp_path: Path, tiny_encoder: Path, reranker: CrossEncoderReranker) ->
     """The same, for tests that write."""
     with running(make_home(tmp_path, tiny_encoder), [reranker]) as found:
         yield found
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """`rerank-search serve`, as a process that answers."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The log, without what comes before it."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]
+
+
+@contextmanager
+def process_serving(home: Path, *arguments: str, **environment: str) -> Iterator[Process]:
+    log = home.parent / "log"  # a pipe that nobody reads would fill, and stop the server
+    with (
+        log.open("w") as stderr,
+        subprocess.Popen(
+            [sys.executable, "-m", "rerank_search", "serve", "--port", "0", *arguments],
+            stderr=stderr,
+            env={**os.environ, "RERANK_SEARCH_HOME": str(home), **environment},
+            cwd=home.parent,
+        ) as process,
+    ):
+        try:
+            yield Process(process, _announced(process, log), log)
+        finally:
+            process.kill()
+
+
+def _announced(process: subprocess.Popen[bytes], log: Path) -> str:
+    """The URL that the server says it listens at, once it does."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        match = re.search(r"Serving .* at (http://\S+)", log.read_text())
+        if match is not None and _answers(match[1]):
+            return match[1]
+        time.sleep(0.05)
+    pytest.fail(f"the server did not start: {log.read_text()}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx2.get(f"{url}/health/ready", timeout=10).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[..., Any]:
+    """Starts the command as a process: for a home, with arguments, and variables."""
+    return process_serving
 
 
 Serve = Callable[..., Any]

@@ -60,3 +60,37 @@ def test_coheres_async_client_reranks(cohere, server, expected):
 
     answer = asyncio.run(_of_coheres_async_client(cohere, server.url))
     assert [each.index for each in answer.results] == expected
+
+
+@pytest.fixture(scope="module")
+def litellm():
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks the network for one
+        return pytest.importorskip("litellm")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("provider", "path"),
+    [("cohere", ""), ("jina_ai", "/v1/rerank"), ("hosted_vllm", "")],
+)
+def test_litellm_reranks(litellm, server, reranker, expected, provider, path):
+    answer = litellm.rerank(
+        model=f"{provider}/{Path(reranker.name).name}",
+        query="read a file",
+        documents=TEXTS,
+        top_n=2,
+        api_base=server.url + path,
+        api_key="unused",
+    )
+    assert [each["index"] for each in answer.results] == expected[:2]
+    assert answer.results[0]["relevance_score"] >= answer.results[1]["relevance_score"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_litellm_is_told_what_is_wrong(litellm, server):
+    with pytest.raises(litellm.NotFoundError, match="no reranker 'other' is served"):
+        litellm.rerank(
+            model="cohere/other", query="a", documents=TEXTS, api_base=server.url, api_key="unused"
+        )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -11,8 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx2
@@ -21,6 +21,7 @@ import pytest
 
 from rerank_search import Index
 from rerank_search.serving.limits import Limits
+from rerank_search.serving.log import JsonFormatter, log_to
 from rerank_search.serving.server import Server
 
 RERANK = {"query": "a file", "documents": ["read a file", "a river"]}
@@ -139,11 +140,33 @@ def test_the_log_has_a_line_of_json_a_request_and_no_texts(server, caplog):
     server.post("/v2/rerank", {"query": "secret words", "documents": ["hidden words"]})
     server.post("/v1/search", {"query": "secret words"}, **{"x-request-id": "mine"})
     until(lambda: len(caplog.records) >= 2)
-    lines = [json.loads(record.getMessage()) for record in caplog.records]
+    lines = [json.loads(JsonFormatter().format(record)) for record in caplog.records]
     assert [line["path"] for line in lines] == ["/v2/rerank", "/v1/search"]
     assert lines[1]["request_id"] == "mine"
     assert all(line["status"] == 200 and line["ms"] > 0 for line in lines)
-    assert "words" not in caplog.text
+    assert "words" not in str(lines)
+
+
+def test_an_exception_is_one_line_of_the_log():
+    log = io.StringIO()
+    before = logging.getLogger().handlers, logging.getLogger().level
+    own = logging.getLogger("rerank_search.serving")
+    level = own.level
+    try:
+        log_to(log)
+        try:
+            raise ValueError("of two\nlines")
+        except ValueError:
+            logging.getLogger("some.library").exception("it failed")
+        logging.getLogger("some.library").info("not for a log")
+    finally:
+        logging.getLogger().handlers, logging.getLogger().level = before
+        own.setLevel(level)
+    [line] = log.getvalue().splitlines()
+    said = json.loads(line)
+    assert (said["level"], said["logger"]) == ("ERROR", "some.library")
+    assert said["message"] == "it failed"
+    assert said["exception"].endswith("ValueError: of two\nlines")
 
 
 def test_what_is_measured(server):
@@ -177,42 +200,6 @@ def test_the_api_describes_itself(server):
     assert set(references) <= set(described["components"]["schemas"])
 
 
-@contextmanager
-def serving(
-    home: Path, *arguments: str, **environment: str
-) -> Iterator[tuple[subprocess.Popen, str]]:  # type: ignore[type-arg]
-    """The command as a process, once it listens."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rerank_search", "serve", "--port", "0", *arguments],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "RERANK_SEARCH_HOME": str(home)},
-        cwd=home.parent,
-    )
-    try:
-        assert process.stderr is not None
-        line = process.stderr.readline()
-        found = re.search(r"http://\S+", line)
-        assert found, line + process.stderr.read()
-        url = found.group()
-        until(lambda: _answers(url))
-        # What is never read would stop the process when the pipe is full.
-        threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield process, url
-    finally:
-        process.kill()
-        process.wait()
-        if process.stderr is not None and not process.stderr.closed:
-            process.stderr.close()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx2.get(f"{url}/health/ready", timeout=10).status_code == 200
-    except httpx2.TransportError:
-        return False
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     folder = tmp_path / "home"
@@ -230,13 +217,13 @@ def home(tmp_path: Path) -> Path:
     ],
 )
 def test_what_was_acknowledged_is_there_however_the_server_ends(
-    home, tiny_reranker, ending, expected
+    home, tiny_reranker, serving, ending, expected
 ):
     acknowledged: list[str] = []
-    with serving(home, "--reranker", str(tiny_reranker)) as (process, url):
+    with serving(home, "--reranker", str(tiny_reranker)) as server:
 
         def write(number: int) -> None:
-            with httpx2.Client(base_url=url, timeout=30) as client:
+            with httpx2.Client(base_url=server.url, timeout=30) as client:
                 for i in range(10_000):
                     document = {"id": f"{number}-{i}", "text": "words"}
                     try:
@@ -252,10 +239,10 @@ def test_what_was_acknowledged_is_there_however_the_server_ends(
         for writer in writers:
             writer.start()
         until(lambda: len(acknowledged) > 10)
-        process.send_signal(ending)
+        server.process.send_signal(ending)
         for writer in writers:
             writer.join()
-        status = process.wait(40)
+        status = server.process.wait(40)
     assert status in expected
     with Index.open(home / "notes") as index:
         assert not [id for id in acknowledged if id not in index]

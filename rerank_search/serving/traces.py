@@ -1,0 +1,90 @@
+"""OpenTelemetry spans: FastAPI makes one for each request, and here are those below it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+
+from rerank_search.errors import MissingDependencyError
+from rerank_search.types import SearchResponse
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""Environment variables that say where spans go; the SDK reads them."""
+
+
+def from_environment() -> TracerProvider | None:
+    """What sends spans to the endpoint that the environment names; None where it names none.
+
+    Raises MissingDependencyError without the extra "telemetry".
+    """
+    if not any(os.environ.get(name) for name in ENDPOINTS):
+        return None
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"{' or '.join(ENDPOINTS)} is set, and what sends traces is not installed: "
+            "pip install 'rerank-search[telemetry]'"
+        ) from error
+    named = os.environ.get("OTEL_SERVICE_NAME") or "rerank-search"
+    provider = TracerProvider(resource=Resource.create({"service.name": named}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
+
+
+class Traces:
+    """The spans of one app, made by ``provider``, or by the process's own where that is None."""
+
+    def __init__(self, provider: TracerProvider | None = None) -> None:
+        self.provider = provider
+        self._tracer = trace.get_tracer("rerank_search", tracer_provider=provider)
+
+    @contextmanager
+    def span(self, name: str, **attributes: str | int) -> Iterator[None]:
+        """What happens inside, as a span below the current one; no texts are in it."""
+        with self._tracer.start_as_current_span(name, attributes=_prefixed(attributes)):
+            yield
+
+    def stages(self, responses: Sequence[SearchResponse], began: int) -> None:
+        """A span for each stage of each response, one after the other from ``began`` (ns)."""
+        if not trace.get_current_span().is_recording():
+            return
+        for response in responses:
+            for stage, milliseconds in response.timings.items():
+                if stage == "total":
+                    continue
+                own: dict[str, Any] = {}
+                if stage == "first_stage":
+                    own = {"stage": response.first_stage, "candidates": response.candidates}
+                elif stage == "rerank":
+                    own = {"count": response.reranked_count}
+                    if response.degraded is not None:
+                        own["degraded"] = True
+                span = self._tracer.start_span(stage, start_time=began, attributes=_prefixed(own))
+                began += int(milliseconds * 1e6)
+                span.end(began)
+
+    def close(self) -> None:
+        """Send what was not sent yet."""
+        if self.provider is not None:
+            self.provider.shutdown()
+
+
+def trace_id() -> str | None:
+    """Of the request that is being answered, for its line in the log."""
+    context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else None
+
+
+def _prefixed(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"rerank_search.{name}": value for name, value in attributes.items()}
