@@ -202,6 +202,7 @@ def test_a_batch_has_a_response_for_each_query_in_their_order(client, url, searc
     for responses in (client.search_batch(queries, top_k=2), asyncio.run(search())):
         for response, each in zip(responses, expected, strict=True):
             same(response, each)
+    assert len(client.search_batch(queries, candidates=1_000)) == len(queries)  # above a request
     assert client.search_batch([]) == []
 
 

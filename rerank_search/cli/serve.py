@@ -72,6 +72,7 @@ def serve(
             from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 
             rerankers = [CrossEncoderReranker(each) for each in reranker or [DEFAULT_RERANKER]]
+            served.warm()
         names = ", ".join(served.names()) or "no index yet"
         typer.echo(f"Serving {names} at {server.url} (stop with Ctrl-C)", err=True)
         limits = Limits(requests_per_minute=rate)

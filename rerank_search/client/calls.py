@@ -21,6 +21,9 @@ Result = TypeVar("Result")
 Item = TypeVar("Item")
 
 QUERIES_AT_ONCE = 32
+CANDIDATES_AT_ONCE = 20_000
+"""Of all queries of a request: what a server takes."""
+
 IDS_AT_ONCE = 10_000
 BATCH_DOCUMENTS, BATCH_BYTES = 2_000, 2 * 2**20
 """What one request has: it is encoded within the timeout on a CPU, and can be sent again."""
@@ -118,7 +121,8 @@ def searches(
         "min_relevance": min_relevance,
         "model": model,
     }
-    for part in _parts(queries, QUERIES_AT_ONCE):
+    most = CANDIDATES_AT_ONCE // max(top_k, candidates, 1)
+    for part in _parts(queries, max(1, min(QUERIES_AT_ONCE, most))):
         yield _post("/v1/search", {**options, "queries": list(part)}, _responses)
 
 

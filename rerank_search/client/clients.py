@@ -104,7 +104,7 @@ class Client:
         min_relevance: float | None = None,
         model: str | None = None,
     ) -> list[SearchResponse]:
-        """``search`` for many queries, 32 a request; one response each, in their order."""
+        """``search`` for many queries, at most 32 a request; one response each, in their order."""
         asked = calls.searches(
             self._index,
             queries,

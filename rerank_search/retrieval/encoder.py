@@ -70,9 +70,9 @@ class Encoder:
         """
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
-        with self._lock:
-            found = np.empty((len(texts), self.dimension), dtype=np.float32)
-            for batch in self._batches(texts):
+        found = np.empty((len(texts), self.dimension), dtype=np.float32)
+        for batch in self._batches(texts):
+            with self._lock:  # of one batch, so that a query need not wait for all of a corpus
                 found[batch] = self._model.encode(
                     [texts[i] for i in batch],
                     batch_size=len(batch),

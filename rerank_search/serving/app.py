@@ -21,6 +21,7 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import Discriminator, Tag
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
+from starlette.types import Receive, Scope, Send
 
 from rerank_search.errors import RerankSearchError
 from rerank_search.reranking.base import LongDocuments, Scores
@@ -86,7 +87,7 @@ def create_app(
         await anyio.to_thread.run_sync(service.close)
 
     limits = service.limits
-    app = FastAPI(
+    app = _Api(
         title="rerank-search",
         version=version("rerank-search"),
         description="Two-stage search: a first stage fetches candidates, a cross-encoder reranks.",
@@ -123,6 +124,15 @@ def create_app(
         hosts=hosts,
     )
     return app
+
+
+class _Api(FastAPI):
+    """Nothing here is asked for by a query of the address, so that traces need not have it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["query_string"] = b""
+        await super().__call__(scope, receive, send)
 
 
 # Reranking

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import time
 from collections import deque
@@ -21,6 +22,8 @@ from rerank_search.serving.errors import OverloadedError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+
+logger = logging.getLogger(__name__)
 
 Pair: TypeAlias = tuple[str, str]
 
@@ -179,8 +182,9 @@ class BatchingReranker:
             try:
                 self._score(chosen)
             except BaseException as error:  # this thread is the only one there is
+                logger.error("the reranker %s failed", self.name, exc_info=error)
                 for job, _ in chosen:
-                    self._fail(job, _unexpected(error))
+                    self._fail(job, self._failed(error))
             seconds = time.perf_counter() - started
             pairs = [pair for _, own in chosen for pair in own]
             if pairs:
@@ -231,7 +235,7 @@ class BatchingReranker:
             scores = scored(self._reranker, pairs, long_documents=chosen[0][0].long_documents)
         except RerankSearchError as error:
             if len(chosen) == 1:
-                self._fail(chosen[0][0], error)
+                self._fail(chosen[0][0], self._told(error))
             else:  # whose pairs it were is found by scoring each request's by themselves
                 for each in chosen:
                     self._score([each])
@@ -241,6 +245,19 @@ class BatchingReranker:
             job.parts.append(scores.part(end - len(own), end))
             if job.taken == len(job.pairs) and job.future.set_running_or_notify_cancel():
                 job.future.set_result(joined(job.parts))
+
+    def _told(self, error: RerankSearchError) -> RerankSearchError:
+        """The error as strangers may read it: not where a model lies, nor what else is raised."""
+        if error.__cause__ is not None:
+            logger.error("the reranker %s failed: %s", self.name, error)
+            return self._failed(error.__cause__)
+        told = str(error).replace(str(self._reranker.name), self.name)
+        return type(error)(told)
+
+    def _failed(self, error: BaseException) -> RerankError:
+        return RerankError(
+            f"the reranker {self.name!r} failed ({type(error).__name__}); the log has more"
+        )
 
     def _fail(self, job: _Job, error: RerankSearchError) -> None:
         with self._changed:
@@ -253,7 +270,3 @@ def _cost(pair: Pair, long_documents: LongDocuments) -> int:
     """Characters that are read of it."""
     characters = max(len(pair[0]) + len(pair[1]), _LEAST_CHARACTERS)
     return min(characters, _MOST_CHARACTERS) if long_documents == "truncate" else characters
-
-
-def _unexpected(error: BaseException) -> RerankError:
-    return RerankError(f"the reranker failed ({type(error).__name__}: {error}); mend it")

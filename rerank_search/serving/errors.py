@@ -12,7 +12,6 @@ from rerank_search.errors import (
     IndexNotFoundError,
     IndexReadOnlyError,
     InvalidInputError,
-    MissingDependencyError,
     ModelNotFoundError,
     RerankError,
     RerankSearchError,
@@ -59,7 +58,6 @@ _KINDS: Mapping[type[RerankSearchError], _Kind] = {
     StorageFullError: _Kind(507, "storage_full"),
     SearchIndexError: _Kind(500, "index_unavailable"),
     ModelNotFoundError: _Kind(404, "model_not_found"),
-    MissingDependencyError: _Kind(501, "not_installed"),
     RerankError: _Kind(500, "reranker_failed"),
     InvalidInputError: _Kind(400, "invalid_request"),
 }

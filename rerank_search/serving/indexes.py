@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from rerank_search.errors import (
     IndexExistsError,
     IndexNotFoundError,
     InvalidInputError,
+    MissingDependencyError,
+    ModelNotFoundError,
     RerankSearchError,
 )
 from rerank_search.index import Index
 from rerank_search.index_info import DOCUMENTS
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.retrieval.encoder import Encoder
+from rerank_search.searcher import Searcher
 from rerank_search.serving.errors import ApiError, api_error
+from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest
+
+logger = logging.getLogger(__name__)
 
 NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _NAME = re.compile(NAME)
@@ -49,16 +57,30 @@ class Indexes:
         self._named = dict(named)
         self._all_of_home = all_of_home
         self._open: dict[str, _Open] = {}
-        self._encoders: dict[str, Encoder] = {}
+        self._encoders: WeakValueDictionary[str, Encoder] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._opening: dict[str, threading.Lock] = {}
 
     def names(self) -> list[str]:
-        """The names of all that are there, ascending."""
-        found = {name for name, path in self._named.items() if _is_index(path)}
+        """The names of all that are there, ascending; what was opened of others is closed."""
+        with self._lock:
+            named, opened = list(self._named.items()), set(self._open)
+        found = {name for name, path in named if _is_index(path)}
         if self._all_of_home and self.home.is_dir():
             found |= {each.name for each in self.home.iterdir() if self._is_served(each)}
+        for name in opened - found:
+            self._forget(name)
         return sorted(found)
+
+    def warm(self) -> None:
+        """Open all of them, and load their encoders; one that cannot be is logged."""
+        for name in self.names():
+            try:
+                with self.use(name) as index:
+                    Searcher(index, reranker=None).search("warm up", top_k=1)
+            except RerankSearchError as error:
+                said = error.__cause__ or error
+                logger.warning("the index %r cannot be searched: %s", name, said)
 
     @contextmanager
     def use(self, name: str | None) -> Iterator[Index]:
@@ -85,11 +107,15 @@ class Indexes:
         path = self.home / name
         if name in self.names() or path.exists():
             raise IndexExistsError(f"there is an index {name!r} already: choose another name")
-        if encoder is not None and encoder not in (known := self._known_encoders()):
-            raise InvalidInputError(
-                f"{encoder!r:.200} is no encoder that indexes here have: use one of "
-                f"{', '.join(sorted(known))}, or null for no vectors"
-            )
+        if encoder is not None:
+            known = self._known_encoders()
+            if encoder not in known:
+                raise InvalidInputError(
+                    f"{encoder!r:.200} is no encoder that indexes here have: use one of "
+                    f"{', '.join(sorted({public_name(each) for each in known}))}, or null for no "
+                    "vectors"
+                )
+            encoder = known[encoder]
         with _told_without(path, name):
             Index.create(path, encoder=encoder, analyzer=analyzer).close()
         with self._lock:
@@ -107,16 +133,16 @@ class Indexes:
         """Raise IndexNotFoundError unless there is an index of that name."""
         self._path(name)
 
-    def _known_encoders(self) -> set[str]:
+    def _known_encoders(self) -> dict[str, str]:
         """Those that a new index may have: the library's own, and those of indexes there are."""
-        found = {DEFAULT_ENCODER}
+        found = {DEFAULT_ENCODER: DEFAULT_ENCODER}
         for name in self.names():
             try:
-                made = Manifest.read(self._path(name)).encoder
+                made = _manifest(self._path(name)).encoder
             except RerankSearchError:
                 continue
             if made is not None:
-                found.add(made.name)
+                found |= {made.name: made.name, public_name(made.name): made.name}
         return found
 
     def _only(self) -> str:
@@ -159,12 +185,13 @@ class Indexes:
             entry.index.close()
 
     def _opened(self, path: Path) -> Index:
-        built = Manifest.read(path).encoder
+        built = _manifest(path).encoder
         if built is None:
             return Index.open(path)
         known = built.model_dump_json()  # with the vector of a sentence: another model is another
+        own = Encoder(built.name, revision=built.revision)
         with self._lock:
-            encoder = self._encoders.setdefault(known, Encoder(built.name, revision=built.revision))
+            encoder = self._encoders.setdefault(known, own)
         return Index.open(path, encoder=encoder)
 
     def _entered(self, name: str, path: Path) -> _Open:
@@ -193,8 +220,22 @@ class Indexes:
             entry.index.close()
 
 
+def public_name(model: str) -> str:
+    """What a model is called by strangers: of a folder its last part."""
+    path = Path(model)
+    return path.resolve().name if path.is_absolute() or path.is_dir() else model
+
+
 def _is_index(path: Path) -> bool:
-    return (path / DOCUMENTS).is_file()
+    try:
+        return (path / DOCUMENTS).is_file()
+    except OSError:  # a folder that may not be looked into
+        return False
+
+
+def _manifest(path: Path) -> Manifest:
+    with storage_errors(path):
+        return Manifest.read(path)
 
 
 @contextmanager
@@ -202,6 +243,10 @@ def _told_without(path: Path, name: str) -> Iterator[None]:
     """Errors about an index say its name instead of where it lies; the log has the whole."""
     try:
         yield
+    except (ModelNotFoundError, MissingDependencyError) as error:
+        raise ApiError(
+            500, "index_unavailable", f"what the index {name!r} needs is not there: see the log"
+        ) from error
     except RerankSearchError as error:
         told = str(error).replace(str(path), name)
         if told == str(error):

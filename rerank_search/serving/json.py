@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
 from rerank_search.serving.errors import ApiError
+from rerank_search.serving.limits import Limits, too_large
 
 _MARKS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 """Brackets, and strings, which may have brackets in them.
@@ -44,6 +45,20 @@ def strict_json(content: bytes, levels: int) -> Any:
         raise _invalid(f"the body is no JSON ({error})") from None
 
 
+def _of_a_long_body(content: bytes, limits: Limits) -> Any:
+    """The same, with few enough values to be checked by the event loop. Raises ApiError 413."""
+    found = strict_json(content, limits.json_levels)
+    count, waiting = 0, [found]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            count += len(value)
+            if count > limits.json_values:
+                raise too_large(f"the JSON has more than {limits.json_values:,} values: send fewer")
+            waiting.extend(value.values() if isinstance(value, dict) else value)
+    return found
+
+
 def _invalid(message: str) -> ApiError:
     return ApiError(400, "invalid_request", message)
 
@@ -53,11 +68,11 @@ class _JsonRequest(Request):
 
     async def json(self) -> Any:
         content = await self.body()
-        levels = self.app.state.service.limits.json_levels
+        limits = self.app.state.service.limits
         try:
             if len(content) <= _PARSED_AT_ONCE:
-                return strict_json(content, levels)
-            return await anyio.to_thread.run_sync(strict_json, content, levels)
+                return strict_json(content, limits.json_levels)
+            return await anyio.to_thread.run_sync(_of_a_long_body, content, limits)
         except ApiError as error:  # FastAPI passes on its own exception only
             raise HTTPException(error.status, str(error)) from None
 

@@ -14,11 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.files import atomic_write_json, disk_errors
+from rerank_search.files import atomic_write_json
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
 
 Scope: TypeAlias = Literal["read", "write"]
 """What a key is for: searching and reranking, or that and changing indexes."""
@@ -108,11 +112,21 @@ def remove_key(path: Path, name: str) -> None:
 
 @contextmanager
 def _changing(path: Path) -> Iterator[None]:
-    """One at a time, so that no key is lost to another that is added at the same moment."""
+    """One at a time, so that no key is lost to another that is added at the same moment.
+
+    The folder is locked, which leaves no file behind; Windows cannot lock one.
+    """
     if not path.parent.is_dir():
         raise InvalidInputError(f"{path.parent} is no folder: make it, or choose another file")
-    with disk_errors(path), FileLock(path.with_name(f".{path.name}.lock")):
+    if fcntl is None:
         yield
+        return
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _write(path: Path, keys: list[Key]) -> None:

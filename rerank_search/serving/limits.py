@@ -29,6 +29,8 @@ class Limits(BaseModel):
     top_k: int = Field(default=1_000, ge=1)
     candidates: int = Field(default=1_000, ge=1)
     json_levels: int = Field(default=64, ge=1)
+    json_values: int = Field(default=100_000, ge=1)
+    """Of a JSON body, at all levels."""
     waiting_pairs: int = Field(default=20_000, ge=1)
     """That may wait for a reranker."""
     searches: int = Field(default=64, ge=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -28,10 +29,17 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_to(stream: TextIO) -> None:
-    """Send the warnings of all libraries there, and the requests of the API."""
+    """Send the warnings of all libraries there, what ends threads, and the requests of the API."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("rerank_search.serving").setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    threading.excepthook = _log_end
+
+
+def _log_end(ended: threading.ExceptHookArgs) -> None:
+    name = ended.thread.name if ended.thread else "?"
+    logging.getLogger(__name__).error("the thread %s ended", name, exc_info=ended.exc_value)

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
-from rerank_search.errors import RerankSearchError
+from rerank_search.errors import RerankError, RerankSearchError
 from rerank_search.serving.errors import ApiError, Shape, api_error, body, internal_error
 from rerank_search.serving.keys import Key, KeyFile, Scope
 from rerank_search.serving.limits import too_large
@@ -184,7 +184,9 @@ def answered(error: RerankSearchError, state: Mapping[str, Any]) -> JSONResponse
     """Any error of ours as a response; one that is not the caller's fault is logged."""
     known = api_error(error)
     if known.status >= 500:
-        logger.error("request %s failed: %s", state["request_id"], error.__cause__ or error)
+        # What a reranker complains of has texts in it.
+        said = type(error).__name__ if isinstance(error, RerankError) else error.__cause__ or error
+        logger.error("request %s failed: %s", state["request_id"], said)
     return error_response(known, state)
 
 

@@ -37,9 +37,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
         )
         _add_errors(made)
         made["components"]["securitySchemes"] = {
-            "key": {"type": "http", "scheme": "bearer", "description": "Where there are keys."}
+            "key": {"type": "http", "scheme": "bearer", "description": "Where there are keys."},
+            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }
-        made["security"] = [{}, {"key": []}]
+        made["security"] = [{}, {"key": []}, {"header": []}]
         app.openapi_schema = made
     return app.openapi_schema
 

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from rerank_search.reranking.base import LongDocuments, Reranker, Scores
 from rerank_search.searcher import Searcher
 from rerank_search.serving.batching import BatchingReranker
 from rerank_search.serving.errors import ApiError, api_error
+from rerank_search.serving.indexes import Indexes, public_name
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.metrics import Metrics
 from rerank_search.serving.schemas import (
@@ -36,7 +36,6 @@ from rerank_search.types import Hit, SearchResponse
 
 if TYPE_CHECKING:
     from rerank_search.index import Index
-    from rerank_search.serving.indexes import Indexes
 
 
 class Service:
@@ -59,9 +58,9 @@ class Service:
         self.limits = limits
         self.metrics = Metrics()
         self.traces = traces or Traces()
-        self._models = {_public(each.name): each for each in rerankers}
+        self._models = {public_name(each.name): each for each in rerankers}
         if len(self._models) < len(rerankers):
-            names = ", ".join(_public(each.name) for each in rerankers)
+            names = ", ".join(public_name(each.name) for each in rerankers)
             raise InvalidInputError(f"two rerankers have one name ({names}): rename a folder")
         self._batching = {
             name: BatchingReranker(
@@ -132,7 +131,7 @@ class Service:
                 documents=info.documents,
                 passages=info.passages,
                 first_stages=list(index.first_stages),
-                encoder=info.encoder,
+                encoder=None if info.encoder is None else public_name(info.encoder),
                 analyzer=info.analyzer,
                 created=info.created.isoformat(),
             )
@@ -257,12 +256,6 @@ class _OfCall:
     ) -> Scores:
         future = self._batching.submit(pairs, long_documents=long_documents)
         return self._call.keep(future).result()
-
-
-def _public(name: str) -> str:
-    """What a reranker is called by strangers: of a folder its last part."""
-    path = Path(name)
-    return path.resolve().name if path.is_dir() else name
 
 
 def _result(response: SearchResponse, request: SearchRequest) -> SearchResult:

@@ -36,14 +36,19 @@ def from_environment() -> TracerProvider | None:
             f"{' or '.join(ENDPOINTS)} is set, and what sends traces is not installed: "
             "pip install 'rerank-search[telemetry]'"
         ) from error
-    named = os.environ.get("OTEL_SERVICE_NAME") or "rerank-search"
-    provider = TracerProvider(resource=Resource.create({"service.name": named}))
+    resource = Resource.create()
+    if str(resource.attributes["service.name"]).startswith("unknown_service"):
+        resource = resource.merge(Resource({"service.name": "rerank-search"}))
+    provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
 
 
 class Traces:
-    """The spans of one app, made by ``provider``, or by the process's own where that is None."""
+    """The spans of one app, made by ``provider``, or by the process's own where that is None.
+
+    The given one is shut down at the end; the process's own is not.
+    """
 
     def __init__(self, provider: TracerProvider | None = None) -> None:
         self.provider = provider
@@ -51,9 +56,22 @@ class Traces:
 
     @contextmanager
     def span(self, name: str, **attributes: str | int) -> Iterator[None]:
-        """What happens inside, as a span below the current one; no texts are in it."""
-        with self._tracer.start_as_current_span(name, attributes=_prefixed(attributes)):
-            yield
+        """What happens inside, as a span below the current one.
+
+        No texts are in it: of an exception it has the class alone, since messages quote.
+        """
+        with self._tracer.start_as_current_span(
+            name,
+            attributes=_prefixed(attributes),
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield
+            except Exception as error:
+                span.set_attribute("error.type", type(error).__qualname__)
+                span.set_status(trace.StatusCode.ERROR)
+                raise
 
     def stages(self, responses: Sequence[SearchResponse], began: int) -> None:
         """A span for each stage of each response, one after the other from ``began`` (ns)."""

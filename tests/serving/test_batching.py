@@ -144,7 +144,7 @@ def test_a_request_that_fails_does_not_take_others_with_it():
     good = batching.submit([("q", "good")])
     slow.gate.set()
     assert good.result(30).values.tolist() == [4]
-    with pytest.raises(RerankError, match="no connection"):
+    with pytest.raises(RerankError, match=r"failed \(OSError\)"):
         bad.result(30)
     assert batching.score([("q", "next")]).tolist() == [4]
     batching.close()
@@ -221,7 +221,7 @@ def test_the_thread_outlives_whatever_a_reranker_does():
     wild = Wild()
     wild.gate.set()
     batching = BatchingReranker(wild)
-    with pytest.raises(RerankError, match="SystemExit: gone"):
+    with pytest.raises(RerankError, match=r"failed \(SystemExit\)"):
         batching.score([("q", "exit")])
     assert batching.score([("q", "next")]).tolist() == [4]
     batching.close()

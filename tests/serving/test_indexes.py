@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 
@@ -272,3 +273,66 @@ def test_errors_do_not_say_where_an_index_lies(fresh, caplog):
         assert "bad/manifest.json" in told.text
         assert str(fresh.home) not in told.text
     assert str(fresh.home / "bad") in caplog.text  # the log has the whole
+
+
+def test_indexes_may_be_made_while_others_are_asked_for(fresh):
+    stop = threading.Event()
+    statuses = []
+
+    def ask():
+        while not stop.is_set():
+            statuses.append(fresh.client.get("/v1/indexes").status_code)
+            answer = fresh.post("/v1/search", {"index": "no", "query": "a"})
+            statuses.append(answer.status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(15):
+        answer = fresh.client.put(f"/v1/indexes/made-{number}", json={"encoder": None})
+        assert answer.status_code == 201
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert set(statuses) == {200, 404}
+
+
+def test_what_was_opened_of_a_removed_index_is_closed(fresh):
+    fresh.client.put("/v1/indexes/more", json={"encoder": None})
+    fresh.post("/v1/search", {"index": "more", "query": "song"})
+    assert "more" in fresh.service.indexes._open
+    shutil.rmtree(fresh.home / "more")
+    fresh.client.get("/v1/indexes")
+    assert "more" not in fresh.service.indexes._open
+
+
+def test_an_index_without_its_encoder_is_the_servers_fault(fresh, tiny_encoder, tmp_path, caplog):
+    folder = tmp_path / "private" / "encoder"
+    shutil.copytree(tiny_encoder, folder)
+    with Index.create(fresh.home / "more", encoder=str(folder)) as index:
+        index.add([Document("a", "a song")])
+    listed = fresh.client.get("/v1/indexes").json()["indexes"]
+    assert [each["encoder"] for each in listed if each["name"] == "more"] == ["encoder"]
+    made = fresh.client.put("/v1/indexes/another", json={"encoder": "encoder"})
+    assert made.json()["encoder"] == "encoder"
+    shutil.rmtree(folder)
+    answer = fresh.post("/v1/search", {"index": "more", "query": "a", "rerank": False})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "index_unavailable")
+    assert "private" not in answer.text
+    assert str(folder) in caplog.text
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_does_not_hide_the_others(fresh):
+    (fresh.home / "backup").mkdir(mode=0)
+    listed = fresh.client.get("/v1/indexes").json()
+    assert [each["name"] for each in listed["indexes"]] == ["notes"]
+
+
+def test_warming_loads_encoders_and_outlives_a_damaged_index(fresh, caplog):
+    Index.create(fresh.home / "bad", encoder=None).close()
+    (fresh.home / "bad" / "manifest.json").write_text("damaged")
+    fresh.service.indexes.warm()
+    assert "the index 'bad' cannot be searched" in caplog.text
+    with fresh.service.indexes.use("notes") as index:
+        assert index._encoder._loaded is not None

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -135,6 +136,25 @@ def test_a_fault_of_ours_says_nothing_of_itself(serve, caplog):
     assert any("AttributeError" in (record.exc_text or "") for record in caplog.records)
 
 
+def test_others_exceptions_and_paths_are_not_told(serve, tiny_reranker, tmp_path, caplog):
+    class Wrong:
+        name = str(tmp_path)
+
+        def score(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+            raise ValueError("/srv/private has no space")
+
+    with serve(Wrong()) as server:
+        reranked = server.post("/v2/rerank", RERANK)
+        searched = server.post("/v1/search", {"query": "join two paths"})
+    assert reranked.json()["error"]["type"] == "reranker_failed"
+    assert "failed (ValueError)" in reranked.json()["message"]
+    assert "failed (ValueError)" in searched.json()["results"][0]["degraded"]
+    for answer in (reranked, searched):
+        assert "private" not in answer.text
+        assert str(tmp_path) not in answer.text
+    assert "/srv/private has no space" in caplog.text
+
+
 def test_the_log_has_a_line_of_json_a_request_and_no_texts(server, caplog):
     caplog.set_level(logging.INFO, logger="rerank_search.serving")
     server.post("/v2/rerank", {"query": "secret words", "documents": ["hidden words"]})
@@ -147,11 +167,12 @@ def test_the_log_has_a_line_of_json_a_request_and_no_texts(server, caplog):
     assert "words" not in str(lines)
 
 
+@pytest.mark.filterwarnings("default")
 def test_an_exception_is_one_line_of_the_log():
     log = io.StringIO()
     before = logging.getLogger().handlers, logging.getLogger().level
     own = logging.getLogger("rerank_search.serving")
-    level = own.level
+    level, hook = own.level, threading.excepthook
     try:
         log_to(log)
         try:
@@ -159,11 +180,18 @@ def test_an_exception_is_one_line_of_the_log():
         except ValueError:
             logging.getLogger("some.library").exception("it failed")
         logging.getLogger("some.library").info("not for a log")
+        warnings.warn("take care", UserWarning, stacklevel=1)
+        ending = threading.Thread(target=lambda: 1 / 0)
+        ending.start()
+        ending.join()
     finally:
+        logging.captureWarnings(False)
+        threading.excepthook = hook
         logging.getLogger().handlers, logging.getLogger().level = before
         own.setLevel(level)
-    [line] = log.getvalue().splitlines()
-    said = json.loads(line)
+    said, warned, ended = map(json.loads, log.getvalue().splitlines())
+    assert "take care" in warned["message"]
+    assert "ZeroDivisionError" in ended["exception"]
     assert (said["level"], said["logger"]) == ("ERROR", "some.library")
     assert said["message"] == "it failed"
     assert said["exception"].endswith("ValueError: of two\nlines")

@@ -67,6 +67,21 @@ def test_a_file_of_keys_has_a_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_body_of_too_many_values_is_too_large(server):
+    for body in (
+        {"query": "a", "documents": [""] * 200_000},
+        {"query": "a", "filter": {"a": {"$in": list(range(200_000))}}},
+    ):
+        answer = server.post("/v2/rerank" if "documents" in body else "/v1/search", body)
+        assert answer.status_code == 413
+        assert "100,000 values" in answer.json()["error"]["message"]
+
+
+def test_what_locks_keys_leaves_nothing_behind(tmp_path):
+    add_key(tmp_path / "keys.json", "app", "read")
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"keys": [{"name": "a"}]}', '{"keys": 3}'])
 def test_a_damaged_file_of_keys_is_no_file_of_keys(tmp_path, content):
     path = tmp_path / "keys.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2
@@ -29,15 +30,26 @@ def spans(serve):
     kept = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(kept))
+
+    def ended(request: str | None = None):
+        """All of them, once that of the request is among them: it ends after the answer."""
+        deadline = time.monotonic() + 30
+        while True:
+            found = kept.get_finished_spans()
+            if request is None or request in {span.name for span in found}:
+                return found
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     with serve(traces=Traces(provider)) as server:
-        yield server, kept.get_finished_spans
+        yield server, ended
 
 
 def test_a_search_has_a_span_for_each_stage(spans):
     server, ended = spans
     asked = {"index": "notes", "query": "secret words", "candidates": 3, "top_k": 3}
     assert server.post("/v1/search", asked, traceparent=PARENT).status_code == 200
-    found = {span.name: span for span in ended()}
+    found = {span.name: span for span in ended("POST /v1/search")}
     assert {"POST /v1/search", "search", "first_stage", "documents", "rerank"} <= set(found)
     request, search = found["POST /v1/search"], found["search"]
     # It goes on with the trace of whoever asked.
@@ -51,6 +63,18 @@ def test_a_search_has_a_span_for_each_stage(spans):
     assert found["first_stage"].attributes["rerank_search.candidates"] == 3
     assert found["rerank"].attributes["rerank_search.count"] == 3
     assert "secret" not in "".join(span.to_json() for span in ended())
+
+
+def test_what_fails_is_told_by_its_class_alone(spans):
+    server, ended = spans
+    asked = {"query": "hidden", "filter": {"a": {"$in": "secret"}}}
+    assert server.post("/v1/search?query=secret", asked).status_code == 400
+    [search] = [span for span in ended() if span.name == "search"]
+    assert search.attributes["error.type"] == "InvalidFilterError"
+    assert not search.status.is_ok
+    told = "".join(span.to_json() for span in ended("POST /v1/search"))
+    assert "secret" not in told
+    assert "hidden" not in told
 
 
 def test_reranking_has_a_span(spans):
