@@ -228,8 +228,8 @@ def _origin(recipe: Recipe) -> str:
     if (student := recipe.student) is None:
         return f"Fine-tuned from `{base}`"
     return (
-        f"A student ({student.layers} layers of width {student.width}, {student.heads} heads) with "
-        f"the tokenizer and the projected embeddings of `{base}`, trained"
+        f"A student of {student.layers} layers of width {student.width}, which began as the first "
+        f"layers of `{base}`, narrowed, trained"
     )
 
 

@@ -251,12 +251,11 @@ class CalibrationQueries(_Table):
 
 
 class Student(_Table):
-    """The shape of a model that is smaller than its base, and learns from labels alone."""
+    """The shape of a model that is smaller than its base, with as many heads."""
 
     layers: int = Field(ge=1)
     width: int = Field(ge=2)
     """Numbers of each token; the feed-forward part is four times as wide."""
-    heads: int = Field(ge=1)
 
 
 class Recipe(_Table):
@@ -266,7 +265,7 @@ class Recipe(_Table):
     base: str = ENCODER
     """A cross-encoder to go on from, or an encoder that gets a new classification head."""
     student: Student | None = None
-    """Train a smaller model instead, which has the base's tokenizer and its embeddings' gist."""
+    """Train a smaller model instead, which begins as the base's first layers, narrowed."""
     output: Path
     seed: int = Field(default=42, ge=0, lt=2**32, strict=True)
     max_length: int = Field(default=512, ge=8, le=8192)

@@ -1,65 +1,256 @@
-"""A small model to be trained in place of its base: fewer layers, less width, the same words."""
+"""A smaller model in place of its base: its first layers, narrowed to where their states vary.
+
+Random layers would take far more data than the base's. So a student begins as what is nearest to
+its base at its size: the numbers of each token are projected onto their
+principal axes, and each matrix between two of them onto the axes of both; a head's products are
+cut to their largest singular values; feed-forward units that vary little are left out; and scales
+and offsets of norms are fitted. States of the training data say what matters.
+"""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.models.loading import quietly
+from rerank_search.training.data import Group
 from rerank_search.training.recipe import Student
 
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
+
+States: TypeAlias = dict[str, Tensor]
+"""By place, what each token has there: ``NAME`` comes out of a layer, and ``NAME.in`` goes in."""
+
 _TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
+_LINEAR = 0.5
+"""What the pooler multiplies by, so that its tanh is nearly straight."""
+_STATE_GROUPS, _LABEL_GROUPS = 40, 320
+_TOKENS, _PAIRS_AT_ONCE = 128, 32
+_LEAST = 1e-6
+_RIDGE = 0.01
 
 
 def make_student(base: str, student: Student, seed: int, folder: Path) -> str:
-    """Write the student's weights and the base's tokenizer to ``folder``, and return it.
+    """Write a student's shape, with random weights, and the base's tokenizer; return ``folder``.
 
-    Its embeddings are those of the base on their principal components, as many as it is wide:
-    what words have in common is what takes the most data to learn. Its layers are new, by seed.
-    Raises InvalidInputError for a shape that is none, or a base that is not like BERT.
+    It has as many heads as its base. Raises InvalidInputError for a shape that is none, or a base
+    that is no BERT.
     """
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+    from transformers import AutoConfig, AutoModelForSequenceClassification
     from transformers import AutoTokenizer as Tokenizers
 
     config = AutoConfig.from_pretrained(base)
-    if student.width >= config.hidden_size or student.width % student.heads:
+    if config.model_type != "bert":
+        raise InvalidInputError(f"{base} is no BERT, of which alone students can be made")
+    heads = config.num_attention_heads
+    if student.width >= config.hidden_size or student.width % heads:
         raise InvalidInputError(
             f"student.width={student.width} must be less than the base's {config.hidden_size}, and "
-            f"a multiple of student.heads={student.heads}"
+            f"a multiple of its {heads} heads"
         )
-    with quietly():
-        tables = getattr(AutoModel.from_pretrained(base), "embeddings", None)
-        if not all(hasattr(tables, name) for name in _TABLES):
-            raise InvalidInputError(f"{base} has no embeddings like BERT's to make a student of")
-        config.update(
-            {
-                "num_hidden_layers": student.layers,
-                "hidden_size": student.width,
-                "num_attention_heads": student.heads,
-                "intermediate_size": 4 * student.width,
-                "num_labels": 1,
-            }
+    if student.layers > config.num_hidden_layers:
+        raise InvalidInputError(
+            f"student.layers={student.layers} is more than the base's {config.num_hidden_layers}"
         )
-        torch.manual_seed(seed)
-        untrained: Any = AutoModelForSequenceClassification
-        model = untrained.from_config(config)
-        _project(tables, model.base_model.embeddings, student.width)
-        model.save_pretrained(folder)
-        Tokenizers.from_pretrained(base).save_pretrained(folder)
+    config.update(
+        {
+            "num_hidden_layers": student.layers,
+            "hidden_size": student.width,
+            "intermediate_size": min(4 * student.width, config.intermediate_size),
+            "num_labels": 1,
+        }
+    )
+    torch.manual_seed(seed)
+    untrained: Any = AutoModelForSequenceClassification
+    untrained.from_config(config).save_pretrained(folder)
+    Tokenizers.from_pretrained(base).save_pretrained(folder)
     return str(folder)
 
 
-def _project(tables: Any, narrow: Any, width: int) -> None:
-    """Each table's rows in the principal axes of the words', so that their sums are kept too."""
-    words: Tensor = getattr(tables, _TABLES[0]).weight.detach()
-    centre = words.mean(dim=0)
-    _, axes = torch.linalg.eigh((words - centre).T @ (words - centre))  # in rising order
-    with torch.no_grad():
-        for name in _TABLES:
-            wide = getattr(tables, name).weight.detach()
-            shifted = wide - centre if name == _TABLES[0] else wide
-            getattr(narrow, name).weight.copy_(shifted @ axes[:, -width:])
+@torch.no_grad()
+def narrow(model: CrossEncoder, base: str, groups: Sequence[Group], seed: int) -> None:
+    """Give a student the weights that are nearest to its base's, and a head for these labels."""
+    from transformers import AutoModel
+
+    with quietly():
+        whole: Any = AutoModel.from_pretrained(base).float().eval()
+    network: Any = model.model
+    small, layers = network.bert, network.config.num_hidden_layers
+    drawn = random.Random(seed).sample(list(groups), min(len(groups), _LABEL_GROUPS))
+    states = _states(whole, layers, _encoded(model, drawn[:_STATE_GROUPS]))
+    axes = _axes(states, network.config.hidden_size)
+    for name in _TABLES:
+        table = getattr(whole.embeddings, name).weight
+        getattr(small.embeddings, name).weight.copy_(table @ axes.T)
+    _fit_norm(small.embeddings.LayerNorm, states, "embedded", axes)
+    before = "embedded"
+    for place in range(layers):
+        theirs, own = whole.encoder.layer[place], small.encoder.layer[place]
+        _narrow_attention(own.attention, theirs.attention, states[before] @ axes.T, axes)
+        _fit_norm(own.attention.output.LayerNorm, states, f"attended {place}", axes)
+        _narrow_feed_forward(own, theirs, states[f"widened {place}"], axes)
+        before = f"layer {place}"
+        _fit_norm(own.output.LayerNorm, states, before, axes)
+    small.pooler.dense.weight.copy_(_LINEAR * torch.eye(len(axes)))
+    small.pooler.dense.bias.zero_()
+    _fit_head(model, drawn)
+
+
+def _encoded(model: CrossEncoder, groups: Sequence[Group]) -> Iterator[Any]:
+    """Pairs of the groups as inputs of a network on the CPU, some at a time."""
+    pairs = [(group.query, document) for group in groups for document in group.documents]
+    longest = min(_TOKENS, model.max_seq_length or _TOKENS)
+    for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+        columns = map(list, zip(*pairs[start : start + _PAIRS_AT_ONCE], strict=True))
+        yield model.tokenizer(
+            *columns, truncation=True, max_length=longest, padding=True, return_tensors="pt"
+        )
+
+
+def _states(whole: Any, layers: int, batches: Iterator[Any]) -> States:
+    """What the first layers of the base make of the tokens, padding left out."""
+    places = {"embedded": whole.embeddings.LayerNorm}
+    for place, layer in enumerate(whole.encoder.layer[:layers]):
+        places[f"attended {place}"] = layer.attention.output.LayerNorm
+        places[f"widened {place}"] = layer.intermediate
+        places[f"layer {place}"] = layer.output.LayerNorm
+    found: dict[str, list[Tensor]] = {}
+
+    def keep(name: str, given: Tensor, made: Tensor) -> None:
+        found.setdefault(name, []).append(made[there])
+        found.setdefault(f"{name}.in", []).append(given[there])
+
+    hooks = [
+        part.register_forward_hook(
+            lambda _, given, made, name=name: keep(name, given[0], made)
+        )
+        for name, part in places.items()
+    ]
+    for batch in batches:
+        there = batch["attention_mask"].bool()
+        whole(**batch)
+    for hook in hooks:
+        hook.remove()
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _axes(states: States, width: int) -> Tensor:
+    """Rows of length 1 onto which a state is projected, shape (width, the base's width).
+
+    A norm takes away the mean of its numbers: so one number's worth of the width is left empty,
+    and the others are turned such that what is empty is their mean.
+    """
+    moments: Tensor = torch.zeros(())
+    for name, state in states.items():
+        if name.startswith("widened"):
+            continue
+        seen = state - state.mean(-1, keepdim=True) if name.endswith(".in") else state
+        seen = seen / seen.pow(2).mean().sqrt().clamp_min(_LEAST)
+        moments = moments + seen.T @ seen / len(seen)
+    _, vectors = torch.linalg.eigh(moments.double())  # in rising order
+    principal = vectors[:, 1 - width :].T.float()
+    turn, _ = torch.linalg.qr(torch.cat([torch.ones(width, 1), torch.eye(width)[:, 1:]], dim=1))
+    axes: Tensor = turn[:, 1:] @ principal
+    return axes
+
+
+def _fit_norm(norm: Any, states: States, name: str, axes: Tensor) -> None:
+    """Scale and offset of each number, by least squares over the tokens."""
+    given, wanted = states[f"{name}.in"] @ axes.T, states[name] @ axes.T
+    given = given - given.mean(-1, keepdim=True)
+    given = given / given.std(-1, unbiased=False, keepdim=True).clamp_min(_LEAST)
+    middle, target = given.mean(0), wanted.mean(0)
+    scale = ((given - middle) * (wanted - target)).mean(0)
+    scale = scale / given.var(0, unbiased=False).clamp_min(_LEAST)
+    norm.weight.copy_(scale)
+    norm.bias.copy_(target - scale * middle)
+
+
+def _narrow_attention(own: Any, theirs: Any, states: Tensor, axes: Tensor) -> None:
+    """Each head's two products, of query and key and of value and output, at a lower rank.
+
+    The largest singular values of what they are for these ``states`` (tokens, width) are kept.
+    """
+    query, key, value = own.self.query, own.self.key, own.self.value
+    size = own.self.attention_head_size
+    wide = theirs.self.attention_head_size
+    root, inverse = _roots(torch.cat([states, torch.ones(len(states), 1)], dim=1))
+    plain_root, plain_inverse = _roots(states)
+    output = theirs.output.dense
+    for head in range(theirs.self.num_attention_heads):
+        rows, places = slice(head * wide, (head + 1) * wide), slice(head * size, (head + 1) * size)
+        asks, answers = (
+            torch.cat([each.weight[rows] @ axes.T, each.bias[rows, None]], dim=1).double()
+            for each in (theirs.self.query, theirs.self.key)
+        )
+        # Scores are divided by the root of a head's size, which is another one now.
+        scores = root @ asks.T @ answers @ root * (size / wide) ** 0.5
+        left, right = _halves(scores, size)
+        for layer, part in ((query, left.T @ inverse), (key, right @ inverse)):
+            layer.weight[places] = part[:, :-1].float()
+            layer.bias[places] = part[:, -1].float()
+        through = axes @ output.weight[:, rows] @ theirs.self.value.weight[rows] @ axes.T
+        left, right = _halves(through.double() @ plain_root, size)
+        value.weight[places] = (right @ plain_inverse).float()
+        own.output.dense.weight[:, places] = left.float()
+    value.bias.zero_()
+    # The weights of a head's tokens add up to 1, so that the value's bias goes through as it is.
+    own.output.dense.bias.copy_(axes @ (output.bias + output.weight @ theirs.self.value.bias))
+
+
+def _halves(product: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """Two matrices (n, rank) and (rank, m) whose product is nearest to the one that is given."""
+    left, values, right = torch.linalg.svd(product, full_matrices=False)
+    roots = values[:rank].sqrt()
+    return left[:, :rank] * roots, right[:rank] * roots[:, None]
+
+
+def _roots(states: Tensor) -> tuple[Tensor, Tensor]:
+    """The root of the states' second moments, and its inverse."""
+    values, vectors = torch.linalg.eigh((states.T @ states / len(states)).double())
+    roots = values.clamp_min(_LEAST).sqrt()
+    return (vectors * roots) @ vectors.T, (vectors / roots) @ vectors.T
+
+
+def _narrow_feed_forward(own: Any, theirs: Any, widened: Tensor, axes: Tensor) -> None:
+    """The units that move the output most; of the others their mean."""
+    into, out = theirs.intermediate.dense, theirs.output.dense
+    moved = widened.var(0) * out.weight.pow(2).sum(0)
+    order = moved.argsort(descending=True)
+    count = len(own.intermediate.dense.weight)
+    kept, left = order[:count], order[count:]
+    own.intermediate.dense.weight.copy_(into.weight[kept] @ axes.T)
+    own.intermediate.dense.bias.copy_(into.bias[kept])
+    own.output.dense.weight.copy_(axes @ out.weight[:, kept])
+    own.output.dense.bias.copy_(axes @ (out.bias + out.weight[:, left] @ widened.mean(0)[left]))
+
+
+def _fit_head(model: CrossEncoder, groups: Sequence[Group]) -> None:
+    """The classifier, by ridge regression of the labels on what it reads."""
+    network: Any = model.model
+    read: list[Tensor] = []
+    hook = network.classifier.register_forward_pre_hook(
+        lambda _, given: read.append(given[0].float().cpu())
+    )
+    training = network.training
+    network.eval()
+    for batch in _encoded(model, groups):
+        network(**batch.to(network.device))
+    network.train(training)
+    hook.remove()
+    features = torch.cat(read).double()
+    labels = torch.tensor([label for group in groups for label in group.labels]).double()
+    middle, mean = features.mean(0), labels.mean()
+    features = features - middle
+    moments = features.T @ features
+    ridge = _RIDGE * moments.diagonal().mean().clamp_min(_LEAST) * torch.eye(len(moments))
+    weights = torch.linalg.solve(moments + ridge, features.T @ (labels - mean))
+    network.classifier.weight.copy_(weights[None])
+    network.classifier.bias.copy_((mean - middle @ weights)[None])

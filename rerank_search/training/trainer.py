@@ -159,6 +159,7 @@ def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:
     from rerank_search.training.losses import build_loss
     from rerank_search.training.publishing import publish
     from rerank_search.training.step_report import StepReport
+    from rerank_search.training.student import narrow
 
     recipe, arguments, model = prepared.recipe, prepared.arguments, prepared.base.model
     checkpoints = beside(recipe.output, "checkpoints")
@@ -170,6 +171,9 @@ def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:
         with arguments.main_process_first():
             claim(checkpoints, _made_with(prepared))
             checkpoint = last_whole(checkpoints)
+        if recipe.student is not None and checkpoint is None:
+            groups = [group for each in prepared.sets for group in each.groups]
+            narrow(model, prepared.base.directory, groups, recipe.seed)
         trainer = CheckpointedTrainer(
             by_length=recipe.by_length,
             model=model,

@@ -96,7 +96,7 @@ def test_the_model_card_says_what_the_model_was_trained_on(
 
 
 def test_a_student_is_smaller_and_learns(answers: Path, tiny_encoder: Path, tmp_path: Path) -> None:
-    shape = "[student]\nlayers = 1\nwidth = 16\nheads = 2\n"
+    shape = "[student]\nlayers = 1\nwidth = 16\n"
     path = measured(recipe(tmp_path, answers, tiny_encoder, loss="bce"), shape)
     options = {"epochs": "60", "train_embeddings": "true"}
     trained = CrossEncoder(str(train(path, overrides=options)))
@@ -113,9 +113,7 @@ def test_a_student_is_smaller_and_learns(answers: Path, tiny_encoder: Path, tmp_
 def test_a_student_as_wide_as_its_base_is_refused(
     answers: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    path = measured(
-        recipe(tmp_path, answers, tiny_encoder), "[student]\nlayers = 1\nwidth = 32\nheads = 2\n"
-    )
+    path = measured(recipe(tmp_path, answers, tiny_encoder), "[student]\nlayers = 1\nwidth = 32\n")
     with pytest.raises(InvalidInputError, match=r"student.width=32 must be less than .* 32"):
         train(path)
 

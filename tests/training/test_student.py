@@ -1,0 +1,91 @@
+"""What a student begins with, against the base that it was made of."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import CrossEncoder
+
+from rerank_search import InvalidInputError
+from rerank_search.training.data import Group
+from rerank_search.training.recipe import Student
+from rerank_search.training.student import make_student, narrow
+
+
+@pytest.fixture(scope="module")
+def groups() -> list[Group]:
+    """Made-up queries and documents, labelled by how many words they share."""
+    words = ["path", "file", "bread", "river", "song", "kitchen", "engine", "queen", "village"]
+    chance = random.Random(5)
+    found = []
+    for _ in range(60):
+        query = chance.sample(words, 4)
+        documents = [chance.sample(words, chance.randint(3, 9)) for _ in range(8)]
+        shared = [float(len(set(query) & set(each))) for each in documents]
+        found.append(Group(" ".join(query), [" ".join(each) for each in documents], shared))
+    return found
+
+
+def made(base: Path, folder: Path, layers: int, width: int) -> CrossEncoder:
+    shape = Student(layers=layers, width=width)
+    return CrossEncoder(make_student(str(base), shape, 42, folder), device="cpu")
+
+
+def distances(network, inputs) -> np.ndarray:
+    """Between the states of the first tokens after the last layer, of each two pairs."""
+    with torch.no_grad():
+        states = network(**inputs).last_hidden_state[:, 0]
+    return torch.pdist(states).numpy()
+
+
+def test_a_student_begins_near_its_base(tiny_encoder, tmp_path, groups):
+    from transformers import AutoModel
+
+    model = made(tiny_encoder, tmp_path, layers=2, width=28)
+    pairs = [(group.query, text) for group in groups[50:] for text in group.documents]
+    inputs = model.tokenizer(
+        *map(list, zip(*pairs, strict=True)), padding=True, return_tensors="pt"
+    )
+    base = distances(AutoModel.from_pretrained(tiny_encoder).eval(), inputs)
+    random_weights = distances(model.model.bert.eval(), inputs)
+    narrow(model, str(tiny_encoder), groups[:50], seed=1)
+    narrowed = distances(model.model.bert.eval(), inputs)
+    alike = np.corrcoef(base, narrowed)[0, 1]
+    assert alike > 0.9
+    assert alike > np.corrcoef(base, random_weights)[0, 1] + 0.1
+
+
+def test_the_head_of_a_student_has_learned_the_labels(tiny_encoder, tmp_path, groups):
+    model = made(tiny_encoder, tmp_path, layers=2, width=28)
+    narrow(model, str(tiny_encoder), groups, seed=1)
+    pairs = [(group.query, text) for group in groups for text in group.documents]
+    labels = [label for group in groups for label in group.labels]
+    scores = model.predict(pairs, activation_fn=torch.nn.Identity())
+    assert np.corrcoef(scores, labels)[0, 1] > 0.3
+    assert np.mean(scores) == pytest.approx(np.mean(labels), abs=0.2)
+
+
+def test_it_is_the_same_student_by_seed(tiny_encoder, tmp_path, groups):
+    weights = []
+    for number in range(2):
+        model = made(tiny_encoder, tmp_path / str(number), layers=1, width=16)
+        narrow(model, str(tiny_encoder), groups, seed=1)
+        weights.append(model.model.classifier.weight.clone())
+    assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize(
+    ("layers", "width", "message"),
+    [
+        (1, 32, "student.width=32 must be less than the base's 32"),
+        (1, 15, "a multiple of its 2 heads"),
+        (3, 16, "student.layers=3 is more than the base's 2"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused(tiny_encoder, tmp_path, layers, width, message):
+    with pytest.raises(InvalidInputError, match=message):
+        make_student(str(tiny_encoder), Student(layers=layers, width=width), 42, tmp_path)
