@@ -128,9 +128,7 @@ def _states(whole: Any, layers: int, batches: Iterator[Any]) -> States:
         found.setdefault(f"{name}.in", []).append(given[there])
 
     hooks = [
-        part.register_forward_hook(
-            lambda _, given, made, name=name: keep(name, given[0], made)
-        )
+        part.register_forward_hook(lambda _, given, made, name=name: keep(name, given[0], made))
         for name, part in places.items()
     ]
     for batch in batches:
