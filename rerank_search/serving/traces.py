@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 """Environment variables that say where spans go; the SDK reads them."""
+
+_GRACE_SECONDS = 3
 
 
 def from_environment() -> TracerProvider | None:
@@ -39,7 +42,7 @@ def from_environment() -> TracerProvider | None:
     resource = Resource.create()
     if str(resource.attributes["service.name"]).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": "rerank-search"}))
-    provider = TracerProvider(resource=resource)
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # Traces.close does it
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
 
@@ -93,9 +96,11 @@ class Traces:
                 span.end(began)
 
     def close(self) -> None:
-        """Send what was not sent yet."""
+        """Send what was not sent yet; a collector that does not answer is not waited for long."""
         if self.provider is not None:
-            self.provider.shutdown()
+            sending = threading.Thread(target=self.provider.shutdown, daemon=True)
+            sending.start()
+            sending.join(_GRACE_SECONDS)
 
 
 def trace_id() -> str | None:

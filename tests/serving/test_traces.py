@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import sys
 import threading
 import time
@@ -144,6 +146,22 @@ def test_a_server_sends_its_traces_where_the_environment_says(
     assert {"POST /v1/search", "search", "first_stage", "rerank"} <= set(names)
     [line] = [each for each in server.lines() if each.get("path") == "/v1/search"]
     assert {line["trace_id"]} == ids
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_a_collector_that_does_not_answer_holds_nobody_up(tmp_path, tiny_reranker, serving, ending):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        patient = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}",
+            "OTEL_EXPORTER_OTLP_TIMEOUT": "600",
+        }
+        arguments = ["--reranker", str(tiny_reranker)]
+        with serving(tmp_path / "home", *arguments, **patient) as server:
+            httpx2.get(f"{server.url}/v1/models")
+            server.process.send_signal(ending)
+            assert server.process.wait(60) in {-signal.SIGTERM, 130, 0}
 
 
 def test_without_the_extra_the_environment_is_told_what_to_install(monkeypatch):
