@@ -116,6 +116,32 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_calibration() -> Any:
+    """Makes calibrations of made-up figures, for a score by these weights (None: the logit)."""
+    from rerank_search.reranking.calibration import Calibration, FittedOn, HeldOut, Platt, Quality
+
+    def make(fusion: Any = None) -> Calibration:
+        quality = Quality(ece=0.1, brier=0.1)
+        return Calibration(
+            fusion=fusion,
+            curve=Platt(slope=2.0, intercept=-0.5),
+            fitted_on=FittedOn(
+                model="tiny",
+                collection="small",
+                split="dev",
+                first_stage="bm25",
+                candidates=5,
+                queries=2,
+                documents=10,
+                relevant=0.5,
+            ),
+            held_out=HeldOut(folds=2, before=quality, after=quality),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a CrossEncoder with one label and window 64."""
     return _bert(

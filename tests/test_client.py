@@ -36,7 +36,6 @@ from rerank_search import (
     rank_texts,
 )
 from rerank_search.client import AsyncClient, Client, ServerError
-from rerank_search.reranking.calibration import Calibration, FittedOn, HeldOut, Platt, Quality
 from rerank_search.reranking.fusion import Weights
 from rerank_search.serving.app import create_app
 from rerank_search.serving.errors import api_error
@@ -90,28 +89,14 @@ class Broken:
 
 
 @pytest.fixture(scope="module")
-def reranker(tiny_reranker: Path, tmp_path_factory: pytest.TempPathFactory) -> CrossEncoderReranker:
+def reranker(
+    tiny_reranker: Path, make_calibration, tmp_path_factory: pytest.TempPathFactory
+) -> CrossEncoderReranker:
     """With a fusion of the reranker and BM25, and a calibration of its score."""
     folder = tmp_path_factory.mktemp("client") / "model"
     shutil.copytree(tiny_reranker, folder)
     Fusion([WEIGHTS]).save(folder)
-    fitted_on = FittedOn(
-        model="tiny",
-        collection="small",
-        split="dev",
-        first_stage="bm25",
-        candidates=5,
-        queries=2,
-        documents=10,
-        relevant=0.5,
-    )
-    quality = Quality(ece=0.1, brier=0.1)
-    Calibration(
-        fusion=WEIGHTS,
-        curve=Platt(slope=2.0, intercept=-0.5),
-        fitted_on=fitted_on,
-        held_out=HeldOut(folds=2, before=quality, after=quality),
-    ).save(folder)
+    make_calibration(WEIGHTS).save(folder)
     return CrossEncoderReranker(folder, device="cpu")
 
 

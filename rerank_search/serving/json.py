@@ -21,7 +21,6 @@ _MARKS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 Possessive, so that no character is tried twice: a string that does not end goes to the end, once.
 """
 
-
 _PARSED_AT_ONCE = 65_536
 """Bytes of a body that are parsed without a thread."""
 
@@ -45,8 +44,8 @@ def strict_json(content: bytes, levels: int) -> Any:
         raise _invalid(f"the body is no JSON ({error})") from None
 
 
-def _of_a_long_body(content: bytes, limits: Limits) -> Any:
-    """The same, with few enough values to be checked by the event loop. Raises ApiError 413."""
+def _bounded(content: bytes, limits: Limits) -> Any:
+    """The same, with few enough values to be checked by the event loop. Raises ApiError 413 too."""
     found = strict_json(content, limits.json_levels)
     count, waiting = 0, [found]
     while waiting:
@@ -71,8 +70,8 @@ class _JsonRequest(Request):
         limits = self.app.state.service.limits
         try:
             if len(content) <= _PARSED_AT_ONCE:
-                return strict_json(content, limits.json_levels)
-            return await anyio.to_thread.run_sync(_of_a_long_body, content, limits)
+                return _bounded(content, limits)
+            return await anyio.to_thread.run_sync(_bounded, content, limits)
         except ApiError as error:  # FastAPI passes on its own exception only
             raise HTTPException(error.status, str(error)) from None
 

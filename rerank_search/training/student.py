@@ -125,7 +125,8 @@ def _states(whole: Any, layers: int, batches: Iterator[Any]) -> States:
 
     def keep(name: str, given: Tensor, made: Tensor) -> None:
         found.setdefault(name, []).append(made[there])
-        found.setdefault(f"{name}.in", []).append(given[there])
+        if not name.startswith("widened"):  # what goes in there is what "attended" gives
+            found.setdefault(f"{name}.in", []).append(given[there])
 
     hooks = [
         part.register_forward_hook(lambda _, given, made, name=name: keep(name, given[0], made))

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from rerank_search import Document, Index, RerankError
-from rerank_search.reranking.calibration import Calibration, FittedOn, HeldOut, Platt, Quality
 
 CHROMIUM = shutil.which("chromium")
 if CHROMIUM is None:
@@ -305,30 +304,16 @@ class Calibrated:
     """Scores by length, and gives them a meaning."""
 
     name = "calibrated"
-    calibration = Calibration(
-        fusion=None,
-        curve=Platt(slope=2.0, intercept=-0.5),
-        fitted_on=FittedOn(
-            model="calibrated",
-            collection="small",
-            split="dev",
-            first_stage="bm25",
-            candidates=5,
-            queries=2,
-            documents=10,
-            relevant=0.5,
-        ),
-        held_out=HeldOut(
-            folds=2, before=Quality(ece=0.1, brier=0.1), after=Quality(ece=0.1, brier=0.1)
-        ),
-    )
+
+    def __init__(self, calibration):
+        self.calibration = calibration
 
     def score(self, pairs):
         return np.array([len(text) / 100 for _, text in pairs], dtype=np.float32)
 
 
-def test_relevance_is_shown_where_there_is_one(visit, serve):
-    with serve(Calibrated()) as other:
+def test_relevance_is_shown_where_there_is_one(visit, serve, make_calibration):
+    with serve(Calibrated(make_calibration())) as other:
         visitor = visit(at=other.url)
         visitor.open("?q=join+two+paths&top_k=1")
         [hit] = other.post("/v1/search", {"query": "join two paths", "top_k": 1}).json()["results"][
