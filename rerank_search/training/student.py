@@ -4,7 +4,7 @@ Random layers would take far more data than the base's. So a student begins as w
 its base at its size: the numbers of each token are projected onto their
 principal axes, and each matrix between two of them onto the axes of both; a head's products are
 cut to their largest singular values; feed-forward units that vary little are left out; and scales
-and offsets of norms are fitted. States of the training data say what matters.
+and offsets of norms are fitted. States of the training data say what matters. The head is new.
 """
 
 from __future__ import annotations
@@ -31,10 +31,15 @@ States: TypeAlias = dict[str, Tensor]
 _TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 _LINEAR = 0.5
 """What the pooler multiplies by, so that its tanh is nearly straight."""
-_STATE_GROUPS, _LABEL_GROUPS = 40, 320
+_HEAD = 0.3
+"""Standard deviation of the classifier's weights.
+
+Fitted ones would be huge: in the first layers next to nothing has reached the token that is read,
+and what amplifies that makes each step of the training a leap.
+"""
+_STATE_GROUPS = 40
 _TOKENS, _PAIRS_AT_ONCE = 128, 32
 _LEAST = 1e-6
-_RIDGE = 0.01
 
 
 def make_student(base: str, student: Student, seed: int, folder: Path) -> str:
@@ -76,15 +81,15 @@ def make_student(base: str, student: Student, seed: int, folder: Path) -> str:
 
 @torch.no_grad()
 def narrow(model: CrossEncoder, base: str, groups: Sequence[Group], seed: int) -> None:
-    """Give a student the weights that are nearest to its base's, and a head for these labels."""
+    """Give a student the weights that are nearest to its base's, and a small random head."""
     from transformers import AutoModel
 
     with quietly():
         whole: Any = AutoModel.from_pretrained(base).float().eval()
     network: Any = model.model
     small, layers = network.bert, network.config.num_hidden_layers
-    drawn = random.Random(seed).sample(list(groups), min(len(groups), _LABEL_GROUPS))
-    states = _states(whole, layers, _encoded(model, drawn[:_STATE_GROUPS]))
+    drawn = random.Random(seed).sample(list(groups), min(len(groups), _STATE_GROUPS))
+    states = _states(whole, layers, _encoded(model, drawn))
     axes = _axes(states, network.config.hidden_size)
     for name in _TABLES:
         table = getattr(whole.embeddings, name).weight
@@ -100,7 +105,9 @@ def narrow(model: CrossEncoder, base: str, groups: Sequence[Group], seed: int) -
         _fit_norm(own.output.LayerNorm, states, before, axes)
     small.pooler.dense.weight.copy_(_LINEAR * torch.eye(len(axes)))
     small.pooler.dense.bias.zero_()
-    _fit_head(model, drawn)
+    drawn_by = torch.Generator().manual_seed(seed)
+    network.classifier.weight.copy_(_HEAD * torch.randn(1, len(axes), generator=drawn_by))
+    network.classifier.bias.zero_()
 
 
 def _encoded(model: CrossEncoder, groups: Sequence[Group]) -> Iterator[Any]:
@@ -229,27 +236,3 @@ def _narrow_feed_forward(own: Any, theirs: Any, widened: Tensor, axes: Tensor) -
     own.intermediate.dense.bias.copy_(into.bias[kept])
     own.output.dense.weight.copy_(axes @ out.weight[:, kept])
     own.output.dense.bias.copy_(axes @ (out.bias + out.weight[:, left] @ widened.mean(0)[left]))
-
-
-def _fit_head(model: CrossEncoder, groups: Sequence[Group]) -> None:
-    """The classifier, by ridge regression of the labels on what it reads."""
-    network: Any = model.model
-    read: list[Tensor] = []
-    hook = network.classifier.register_forward_pre_hook(
-        lambda _, given: read.append(given[0].float().cpu())
-    )
-    training = network.training
-    network.eval()
-    for batch in _encoded(model, groups):
-        network(**batch.to(network.device))
-    network.train(training)
-    hook.remove()
-    features = torch.cat(read).double()
-    labels = torch.tensor([label for group in groups for label in group.labels]).double()
-    middle, mean = features.mean(0), labels.mean()
-    features = features - middle
-    moments = features.T @ features
-    ridge = _RIDGE * moments.diagonal().mean().clamp_min(_LEAST) * torch.eye(len(moments))
-    weights = torch.linalg.solve(moments + ridge, features.T @ (labels - mean))
-    network.classifier.weight.copy_(weights[None])
-    network.classifier.bias.copy_((mean - middle @ weights)[None])
