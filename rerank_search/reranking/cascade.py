@@ -21,7 +21,7 @@ class Cascade:
     that number depends on the list, and must not be kept for a pair. Equal scores are kept in the
     order of the list. What a stage has cut is not reported. Threads may share one.
 
-    >>> cascade = Cascade(["my-small-reranker", "rerank-search-base"], keep=[30])
+    >>> cascade = Cascade(["rerank-search-tiny", "rerank-search-base"], keep=[30])
 
     Raises InvalidInputError unless there is a number to keep, at least 1, between each two.
     """

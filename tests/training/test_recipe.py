@@ -8,7 +8,7 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.training.recipe import Recipe, load_recipe
 
 MINIMAL = 'name = "r"\noutput = "out"\n[[sources]]\ncollection = "data"\n'
-BUNDLED = Path(__file__).parents[2] / "eval" / "recipes" / "rerank-search-base.toml"
+RECIPES = Path(__file__).parents[2] / "eval" / "recipes"
 
 
 def written(folder: Path, text: str) -> Path:
@@ -69,7 +69,7 @@ def test_a_recipe_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_recipe(tmp_path / "nothing.toml")
 
 
-@pytest.mark.parametrize("path", sorted(BUNDLED.parent.glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_the_recipes_of_this_repository_are_valid(path: Path) -> None:
     recipe = load_recipe(path)
     assert recipe.name == path.stem
@@ -82,8 +82,11 @@ def test_two_evaluation_sets_of_one_name_are_refused(tmp_path: Path) -> None:
         load_recipe(written(tmp_path, f"{MINIMAL}[evaluation]\n{one}{one}"))
 
 
-def test_the_bundled_rerankers_recipe_trains_on_nothing_kept_for_evaluation() -> None:
-    recipe: Recipe = load_recipe(BUNDLED)
+@pytest.mark.parametrize(
+    "path", sorted(RECIPES.glob("rerank-search-*.toml")), ids=lambda path: path.stem
+)
+def test_the_bundled_rerankers_recipes_train_on_nothing_kept_for_evaluation(path: Path) -> None:
+    recipe: Recipe = load_recipe(path)
     used = [*recipe.sources, *(recipe.calibration.sources if recipe.calibration else [])]
     names = {source.collection.name for source in used}
     assert names == {
