@@ -122,7 +122,9 @@ class PairTokenizer:
         """Tokens of the distinct texts; those beyond the window may be missing if not ``whole``."""
         distinct = list(dict.fromkeys(texts))
         heads = distinct if whole else [self._head(text) for text in distinct]
-        encodings = self._tokenizer.encode_batch(heads, add_special_tokens=False)
+        # The fast one leaves out where each token is.
+        encode = self._tokenizer.encode_batch if whole else self._tokenizer.encode_batch_fast
+        encodings = encode(heads, add_special_tokens=False)
         found = {}
         for text, head, encoding in zip(distinct, heads, encodings, strict=True):
             if len(head) < len(text) and len(encoding) <= self.room:

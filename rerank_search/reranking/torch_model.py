@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 BATCH_TOKENS = 16_384
 
 CPU_BATCH_TOKENS = 2_048
-"""On a CPU larger batches fall out of its caches."""
+"""On a CPU larger batches fall out of its caches; of a model that is narrow, more fit in."""
+
+_NARROW = 384
+"""Numbers for each token, below which a model is narrow."""
 
 _EXAMPLE_TOKENS = 128
 """Of a pair that int8 is fitted to."""
@@ -67,7 +70,7 @@ class TorchCrossEncoder:
         self._model = _load(name, directory, device)
         self._network: Any = self._model.transformers_model
         self._batch_tokens = batch_tokens or (
-            CPU_BATCH_TOKENS if self.device.type == "cpu" else BATCH_TOKENS
+            _cpu_batch_tokens(self._network) if self.device.type == "cpu" else BATCH_TOKENS
         )
         self.max_length = _window(self._model, max_length)
         # What is delegated to sentence-transformers is cut at the same length.
@@ -241,6 +244,11 @@ def keep_last_layer_exact(name: str, network: Any, labels: int) -> None:
             return forward(features.float())
 
     last.forward = exact  # type: ignore[assignment,method-assign]
+
+
+def _cpu_batch_tokens(network: Any) -> int:
+    width = getattr(network.config, "hidden_size", _NARROW)
+    return min(CPU_BATCH_TOKENS * max(_NARROW // width, 1) ** 2, BATCH_TOKENS)
 
 
 def _window(model: CrossEncoder, max_length: int | None) -> int:
