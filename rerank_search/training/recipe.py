@@ -251,11 +251,13 @@ class CalibrationQueries(_Table):
 
 
 class Student(_Table):
-    """The shape of a model that is smaller than its base, with as many heads."""
+    """The shape of a model that is smaller than its base."""
 
     layers: int = Field(ge=1)
     width: int = Field(ge=2)
     """Numbers of each token; the feed-forward part is four times as wide."""
+    heads: int | None = Field(default=None, ge=1)
+    """Of each layer's attention; as many as the base's where None."""
 
 
 class Recipe(_Table):

@@ -2,9 +2,10 @@
 
 Random layers would take far more data than the base's. So a student begins as what is nearest to
 its base at its size: the numbers of each token are projected onto their
-principal axes, and each matrix between two of them onto the axes of both; a head's products are
-cut to their largest singular values; feed-forward units that vary little are left out; and scales
-and offsets of norms are fitted. States of the training data say what matters. The head is new.
+principal axes, and each matrix between two of them onto the axes of both; heads and feed-forward
+units that move little are left out, and the products of the heads that stay are cut to their
+largest singular values; and scales and offsets of norms are fitted. States of the training data say
+what matters. The classifier is new.
 """
 
 from __future__ import annotations
@@ -45,8 +46,7 @@ _LEAST = 1e-6
 def make_student(base: str, student: Student, seed: int, folder: Path) -> str:
     """Write a student's shape, with random weights, and the base's tokenizer; return ``folder``.
 
-    It has as many heads as its base. Raises InvalidInputError for a shape that is none, or a base
-    that is no BERT.
+    Raises InvalidInputError for a shape that is none, or a base that is no BERT.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
     from transformers import AutoTokenizer as Tokenizers
@@ -54,7 +54,11 @@ def make_student(base: str, student: Student, seed: int, folder: Path) -> str:
     config = AutoConfig.from_pretrained(base)
     if config.model_type != "bert":
         raise InvalidInputError(f"{base} is no BERT, of which alone students can be made")
-    heads = config.num_attention_heads
+    heads = student.heads or config.num_attention_heads
+    if heads > config.num_attention_heads:
+        raise InvalidInputError(
+            f"student.heads={heads} is more than the base's {config.num_attention_heads}"
+        )
     if student.width >= config.hidden_size or student.width % heads:
         raise InvalidInputError(
             f"student.width={student.width} must be less than the base's {config.hidden_size}, and "
@@ -68,6 +72,7 @@ def make_student(base: str, student: Student, seed: int, folder: Path) -> str:
         {
             "num_hidden_layers": student.layers,
             "hidden_size": student.width,
+            "num_attention_heads": heads,
             "intermediate_size": min(4 * student.width, config.intermediate_size),
             "num_labels": 1,
         }
@@ -98,7 +103,8 @@ def narrow(model: CrossEncoder, base: str, groups: Sequence[Group], seed: int) -
     before = "embedded"
     for place in range(layers):
         theirs, own = whole.encoder.layer[place], small.encoder.layer[place]
-        _narrow_attention(own.attention, theirs.attention, states[before] @ axes.T, axes)
+        read = states[f"heads {place}"]
+        _narrow_attention(own.attention, theirs.attention, states[before] @ axes.T, read, axes)
         _fit_norm(own.attention.output.LayerNorm, states, f"attended {place}", axes)
         _narrow_feed_forward(own, theirs, states[f"widened {place}"], axes)
         before = f"layer {place}"
@@ -125,12 +131,16 @@ def _states(whole: Any, layers: int, batches: Iterator[Any]) -> States:
     """What the first layers of the base make of the tokens, padding left out."""
     places = {"embedded": whole.embeddings.LayerNorm}
     for place, layer in enumerate(whole.encoder.layer[:layers]):
+        places[f"heads {place}"] = layer.attention.output.dense
         places[f"attended {place}"] = layer.attention.output.LayerNorm
         places[f"widened {place}"] = layer.intermediate
         places[f"layer {place}"] = layer.output.LayerNorm
     found: dict[str, list[Tensor]] = {}
 
     def keep(name: str, given: Tensor, made: Tensor) -> None:
+        if name.startswith("heads"):
+            found.setdefault(name, []).append(given[there])
+            return
         found.setdefault(name, []).append(made[there])
         if not name.startswith("widened"):  # what goes in there is what "attended" gives
             found.setdefault(f"{name}.in", []).append(given[there])
@@ -155,7 +165,7 @@ def _axes(states: States, width: int) -> Tensor:
     """
     moments: Tensor = torch.zeros(())
     for name, state in states.items():
-        if name.startswith("widened"):
+        if name.startswith(("heads", "widened")):
             continue
         seen = state - state.mean(-1, keepdim=True) if name.endswith(".in") else state
         seen = seen / seen.pow(2).mean().sqrt().clamp_min(_LEAST)
@@ -179,10 +189,12 @@ def _fit_norm(norm: Any, states: States, name: str, axes: Tensor) -> None:
     norm.bias.copy_(target - scale * middle)
 
 
-def _narrow_attention(own: Any, theirs: Any, states: Tensor, axes: Tensor) -> None:
-    """Each head's two products, of query and key and of value and output, at a lower rank.
+def _narrow_attention(own: Any, theirs: Any, states: Tensor, read: Tensor, axes: Tensor) -> None:
+    """The heads that move the output most, each at a lower rank; of the others their mean.
 
-    The largest singular values of what they are for these ``states`` (tokens, width) are kept.
+    Of a head's two products, of query and key and of value and output, the largest singular values
+    of what they are for these ``states`` (tokens, width) are kept. ``read`` is what all heads of
+    the base make of them (tokens, the base's width).
     """
     query, key, value = own.self.query, own.self.key, own.self.value
     size = own.self.attention_head_size
@@ -190,8 +202,14 @@ def _narrow_attention(own: Any, theirs: Any, states: Tensor, axes: Tensor) -> No
     root, inverse = _roots(torch.cat([states, torch.ones(len(states), 1)], dim=1))
     plain_root, plain_inverse = _roots(states)
     output = theirs.output.dense
-    for head in range(theirs.self.num_attention_heads):
-        rows, places = slice(head * wide, (head + 1) * wide), slice(head * size, (head + 1) * size)
+    parts = [slice(head, head + wide) for head in range(0, read.shape[1], wide)]
+    moved = [(read[:, rows] @ output.weight[:, rows].T).var(0).sum() for rows in parts]
+    order = torch.stack(moved).argsort(descending=True).tolist()
+    constant = read.mean(0)
+    for place, head in enumerate(order[: own.self.num_attention_heads]):
+        rows, places = parts[head], slice(place * size, (place + 1) * size)
+        # The weights of a head's tokens add up to 1, so that the bias goes through as it is.
+        constant[rows] = theirs.self.value.bias[rows]
         asks, answers = (
             torch.cat([each.weight[rows] @ axes.T, each.bias[rows, None]], dim=1).double()
             for each in (theirs.self.query, theirs.self.key)
@@ -207,8 +225,7 @@ def _narrow_attention(own: Any, theirs: Any, states: Tensor, axes: Tensor) -> No
         value.weight[places] = (right @ plain_inverse).float()
         own.output.dense.weight[:, places] = left.float()
     value.bias.zero_()
-    # The weights of a head's tokens add up to 1, so that the value's bias goes through as it is.
-    own.output.dense.bias.copy_(axes @ (output.bias + output.weight @ theirs.self.value.bias))
+    own.output.dense.bias.copy_(axes @ (output.bias + output.weight @ constant))
 
 
 def _halves(product: Tensor, rank: int) -> tuple[Tensor, Tensor]:

@@ -30,8 +30,8 @@ def groups() -> list[Group]:
     return found
 
 
-def made(base: Path, folder: Path, layers: int, width: int) -> CrossEncoder:
-    shape = Student(layers=layers, width=width)
+def made(base: Path, folder: Path, layers: int, width: int, heads: int | None = None):
+    shape = Student(layers=layers, width=width, heads=heads)
     return CrossEncoder(make_student(str(base), shape, 42, folder), device="cpu")
 
 
@@ -42,21 +42,44 @@ def distances(network, inputs) -> np.ndarray:
     return torch.pdist(states).numpy()
 
 
-def test_a_student_begins_near_its_base(tiny_encoder, tmp_path, groups):
+def likeness(base: Path, model: CrossEncoder, groups: list[Group]) -> tuple[float, float]:
+    """Of distances between states to the base's: before a student is narrowed, and after."""
     from transformers import AutoModel
 
-    model = made(tiny_encoder, tmp_path, layers=2, width=28)
     pairs = [(group.query, text) for group in groups[50:] for text in group.documents]
     inputs = model.tokenizer(
         *map(list, zip(*pairs, strict=True)), padding=True, return_tensors="pt"
     )
-    base = distances(AutoModel.from_pretrained(tiny_encoder).eval(), inputs)
+    expected = distances(AutoModel.from_pretrained(base).eval(), inputs)
     random_weights = distances(model.model.bert.eval(), inputs)
-    narrow(model, str(tiny_encoder), groups[:50], seed=1)
+    narrow(model, str(base), groups[:50], seed=1)
     narrowed = distances(model.model.bert.eval(), inputs)
-    alike = np.corrcoef(base, narrowed)[0, 1]
-    assert alike > 0.9
-    assert alike > np.corrcoef(base, random_weights)[0, 1] + 0.1
+    before, after = (np.corrcoef(expected, own)[0, 1] for own in (random_weights, narrowed))
+    return before, after
+
+
+def test_a_student_begins_near_its_base(tiny_encoder, tmp_path, groups):
+    model = made(tiny_encoder, tmp_path, layers=2, width=28)
+    before, after = likeness(tiny_encoder, model, groups)
+    assert after > 0.9
+    assert after > before + 0.1
+
+
+def test_it_keeps_the_heads_that_move_something(tiny_encoder, tmp_path, groups):
+    from transformers import AutoModel, AutoTokenizer
+
+    base = tmp_path / "base"
+    whole = AutoModel.from_pretrained(tiny_encoder)
+    with torch.no_grad():
+        for place, layer in enumerate(whole.encoder.layer):
+            layer.attention.output.dense.weight[:, slice(16) if place else slice(16, 32)] *= 0.01
+    whole.save_pretrained(base)
+    AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(base)
+    model = made(base, tmp_path / "student", layers=2, width=28, heads=1)
+    assert model.model.config.num_attention_heads == 1
+    before, after = likeness(base, model, groups)
+    assert after > 0.9
+    assert after > before + 0.1
 
 
 def test_its_first_scores_are_small_and_its_gradients_too(tiny_encoder, tmp_path, groups):
@@ -83,13 +106,14 @@ def test_it_is_the_same_student_by_seed(tiny_encoder, tmp_path, groups):
 
 
 @pytest.mark.parametrize(
-    ("layers", "width", "message"),
+    ("shape", "message"),
     [
-        (1, 32, "student.width=32 must be less than the base's 32"),
-        (1, 15, "a multiple of its 2 heads"),
-        (3, 16, "student.layers=3 is more than the base's 2"),
+        (Student(layers=1, width=32), "student.width=32 must be less than the base's 32"),
+        (Student(layers=1, width=15), "a multiple of its 2 heads"),
+        (Student(layers=3, width=16), "student.layers=3 is more than the base's 2"),
+        (Student(layers=1, width=16, heads=4), "student.heads=4 is more than the base's 2"),
     ],
 )
-def test_a_shape_that_cannot_be_is_refused(tiny_encoder, tmp_path, layers, width, message):
+def test_a_shape_that_cannot_be_is_refused(tiny_encoder, tmp_path, shape, message):
     with pytest.raises(InvalidInputError, match=message):
-        make_student(str(tiny_encoder), Student(layers=layers, width=width), 42, tmp_path)
+        make_student(str(tiny_encoder), shape, 42, tmp_path)
