@@ -64,7 +64,8 @@ OURS = {
     )
 }
 
-TINY, CASCADE, KEPT = "rerank-search-tiny", "rerank-search-tiny, then the best 30 by it", 30
+TINY, KEPT = "rerank-search-tiny", 30
+CASCADE = f"{TINY}, then the best {KEPT} by it"
 FASTEST = OURS["ours, openvino, bfloat16"]
 IN_AVX2 = OURS["ours, torch, float32"]
 """What these two are computed with, the second where the CPU is held to AVX2."""
