@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 STEP = 20_000
 """Passages applied between two publications: what a crash during a long build costs at most."""
 
-RENAMING = 0.5
+RENAMING = 5.0
 """Seconds that two renames may take; after that the process which made them was killed."""
 
 IMMUTABLE = {".term", ".store", ".fast", ".fieldnorm", ".idx", ".pos", ".del", ".npy", ".faiss"}
@@ -93,6 +93,12 @@ class Engines:
         """Load what another process has published; True where there was something."""
         changed = [self._refresh(name) for name in self.names if name not in self.damage]
         return any(changed)
+
+    def recover(self) -> None:
+        """Make ready for writing what another writer may have left, which is no more."""
+        for name in self.names:
+            self._put_back(name)
+        self.refresh()
 
     @property
     def behind(self) -> bool:
@@ -176,17 +182,20 @@ class Engines:
         return [self._engines[name] for name in self.names if name not in self.damage]
 
     def _refresh(self, name: str) -> bool:
+        path = self._directory / name
         while True:
-            folder = _settled(self._directory / name)
-            # A rebuild in another process puts a new folder in place of the old one.
-            if folder not in (None, self._folders[name]):
+            folder = _identity(path)
+            if folder is None and _renamed(path):
+                return False  # half-way through a rebuild: what is loaded is what it replaces
+            try:
+                if folder in (None, self._folders[name]):
+                    return self._engines[name].refresh()
+                # A rebuild in another process has put a new folder in place of the old one.
                 with self._reopening:
                     self._open(name)
                 return True
-            try:
-                return self._engines[name].refresh()
             except IndexCorruptedError:
-                if _identity(self._directory / name) == folder:
+                if _identity(path) == folder:
                     raise
 
     def _open(self, name: str) -> None:
@@ -204,15 +213,21 @@ class Engines:
     def _find(self, name: str) -> None:
         """Make sure that there is something to open; engines would make a new one."""
         path = self._directory / name
-        _, old = _aside(path)
-        if _settled(path) is None and old.exists() and not self._read_only:
-            with storage_errors(path):
-                old.rename(path)  # a rebuild was killed between its two renames
+        if _settled(path) is None and not self._read_only:
+            self._put_back(name)
         if not (path / "state.json").exists():
             raise IndexCorruptedError(
                 f"{path} has no state.json: run `rerank-search index rebuild`, or "
                 "Index.open(..., for_repair=True).rebuild(), to make it from the documents"
             )
+
+    def _put_back(self, name: str) -> None:
+        """Undo the first rename of a rebuild that was killed before the second."""
+        path = self._directory / name
+        _, old = _aside(path)
+        if _identity(path) is None and old.exists():
+            with storage_errors(path):
+                old.rename(path)
 
     def _opened(self, name: str, path: Path) -> Engine:
         return self._open_dense(path) if name == "dense" else self._open_bm25(path)
@@ -293,11 +308,16 @@ def _aside(path: Path) -> tuple[Path, Path]:
     return path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}.old")
 
 
+def _renamed(path: Path) -> bool:
+    """Whether a rebuild has moved a folder aside, and nothing in its place yet."""
+    new, _ = _aside(path)
+    return new.exists() and _identity(path) is None
+
+
 def _settled(path: Path) -> int | None:
     """The identity of a folder, once a rebuild in another process is past its two renames."""
-    new, _ = _aside(path)
     deadline = time.monotonic() + RENAMING
-    while _identity(path) is None and new.exists() and time.monotonic() < deadline:
+    while _renamed(path) and time.monotonic() < deadline:
         time.sleep(0.01)
     return _identity(path)
 

@@ -67,7 +67,7 @@ class Writer:
                 ) from error
         try:
             self._manifest = Manifest.read(self._path)
-            self._engines.refresh()
+            self._engines.recover()
         except BaseException:
             self._lock.release()  # the next attempt has to read what it failed to read
             raise

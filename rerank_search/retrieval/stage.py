@@ -37,7 +37,6 @@ class Stage:
         """
         check_queries(queries)
         check_k(k)
-        self._engine.refresh()
         allowed = None if filter is None or filter == {} else self._catalogue.allowed(filter)
         rankings: list[list[Hit]] = [[] for _ in queries]
         unfinished = list(range(len(queries)))
