@@ -10,6 +10,8 @@ float32:
   head reads: that needs keys and values of all tokens, but the rest of the layer for one.
 - In bfloat16 the attention is two batched products and a softmax: with 32 numbers a head they
   are faster than torch's fused kernel. In float32 that kernel is.
+- Large batches get rows of zeros, so that buffers of few sizes are allocated again and again:
+  those of a new size each time leave holes, and memory grows by some hundreds of MiB.
 """
 
 from __future__ import annotations
@@ -38,6 +40,9 @@ ENCODERS = frozenset({"BertModel", "RobertaModel", "XLMRobertaModel"})
 """And the models below them, of bi-encoders."""
 
 DTYPES = frozenset({"float32", "bfloat16"})
+
+_ROWS, _MANY_ROWS = 64, 1024
+"""The tokens of a batch are filled up to a multiple of the first, if they exceed the second."""
 
 
 def can_fuse(network: Any, dtype: str) -> bool:
@@ -119,12 +124,12 @@ class _Fused:
             if others.get(name) is not None:
                 raise TypeError(f"{name} cannot be given to a model with fused layers")
         embedded: Tensor = self._embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
-        count, _tokens, width = embedded.shape
-        hidden = embedded.flatten(0, 1)
+        count, tokens, width = embedded.shape
+        hidden = _filled_up(embedded.flatten(0, 1))
         mask = self._added(attention_mask)
         for layer in self._layers:
-            hidden = layer(hidden, count, mask)
-        return hidden.view(count, -1, width)
+            hidden = layer(hidden, (count, tokens), mask)
+        return hidden[: count * tokens].view(count, -1, width)
 
     def _added(self, attention_mask: Tensor | None) -> Tensor | None:
         """What is added to scores, of shape (n, 1, 1, tokens); None where nothing is padding."""
@@ -149,10 +154,10 @@ class _Block:
         self._norm: LayerNorm = layer.output.LayerNorm
         self._dtype = dtype
 
-    def _split(self, projected: Tensor, count: int, parts: int) -> tuple[Tensor, ...]:
-        """Of (tokens, parts * width), each part as (n, heads, tokens, size)."""
-        shape = (count, len(projected) // count, parts, self._heads, -1)
-        return projected.view(shape).permute(2, 0, 3, 1, 4).unbind(0)
+    def _split(self, projected: Tensor, shape: tuple[int, int], parts: int) -> tuple[Tensor, ...]:
+        """Of (rows, parts * width), each part as (n, heads, tokens, size)."""
+        real = projected[: math.prod(shape)].view(*shape, parts, self._heads, -1)
+        return real.permute(2, 0, 3, 1, 4).unbind(0)
 
     def _rest(self, hidden: Tensor, context: Tensor) -> Tensor:
         hidden = self._output_norm(hidden + self._output(context))
@@ -166,11 +171,11 @@ class _Layer(_Block):
         super().__init__(layer, dtype)
         self._projection = _Packed(_projections(layer), dtype)
 
-    def __call__(self, hidden: Tensor, count: int, mask: Tensor | None) -> Tensor:
-        """``hidden`` is (tokens, width), the tokens of ``count`` sequences of equal length."""
+    def __call__(self, hidden: Tensor, shape: tuple[int, int], mask: Tensor | None) -> Tensor:
+        """``hidden`` is (rows, width), its first rows n sequences of tokens: ``shape``."""
         projected = self._projection(hidden.to(self._dtype))
-        query, key, value = self._split(projected, count, 3)
-        return self._rest(hidden, _attend(query, key, value, mask))
+        query, key, value = self._split(projected, shape, 3)
+        return self._rest(hidden, _attend(query, key, value, mask, len(hidden)))
 
 
 class _LastLayer(_Block):
@@ -182,11 +187,12 @@ class _LastLayer(_Block):
         self._query = _Packed([query], dtype)
         self._key_value = _Packed(others, dtype)
 
-    def __call__(self, hidden: Tensor, count: int, mask: Tensor | None) -> Tensor:
-        key, value = self._split(self._key_value(hidden.to(self._dtype)), count, 2)
-        first = hidden.view(count, -1, hidden.shape[-1])[:, 0]
-        [query] = self._split(self._query(first.to(self._dtype)), count, 1)
-        return self._rest(first, _attend(query, key, value, mask))
+    def __call__(self, hidden: Tensor, shape: tuple[int, int], mask: Tensor | None) -> Tensor:
+        key, value = self._split(self._key_value(hidden.to(self._dtype)), shape, 2)
+        count, tokens = shape
+        first = hidden[: count * tokens].view(count, tokens, -1)[:, 0]
+        [query] = self._split(self._query(first.to(self._dtype)), (count, 1), 1)
+        return self._rest(first, _attend(query, key, value, mask, count))
 
 
 def _projections(layer: Any) -> list[tuple[Tensor, Tensor]]:
@@ -217,8 +223,14 @@ class _Packed:
         return outputs
 
 
-def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """(n, heads, tokens, size) each, the query scaled already, to (n * tokens, width)."""
+def _filled_up(tokens: Tensor) -> Tensor:
+    """With rows of zeros at the end, where they are many."""
+    missing = -len(tokens) % _ROWS if len(tokens) > _MANY_ROWS else 0
+    return functional.pad(tokens, (0, 0, 0, missing))
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, rows: int) -> Tensor:
+    """(n, heads, tokens, size) each, the query scaled already, to (rows, width), zeros below."""
     if query.dtype == torch.float32:
         context = functional.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, scale=1.0
@@ -228,4 +240,8 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> T
         if mask is not None:
             scores += mask
         context = scores.softmax(dim=-1) @ value
-    return context.transpose(1, 2).flatten(2).flatten(0, 1)
+    count, heads, tokens, size = context.shape
+    result = context.new_empty((rows, heads * size))
+    result[: count * tokens].view(count, tokens, heads, size).copy_(context.transpose(1, 2))
+    result[count * tokens :] = 0
+    return result

@@ -21,6 +21,9 @@ SIZES = {
 
 IDS = torch.tensor([[1, 7, 8, 2, 9, 9, 10, 2], [1, 30, 2, 5, 2, 0, 0, 0], [1, 2, 2, 0, 0, 0, 0, 0]])
 
+MANY = IDS.repeat(50, 1)
+"""So many tokens that rows are filled up."""
+
 
 def network(kind: str, **options: object) -> torch.nn.Module:
     torch.manual_seed(3)
@@ -35,7 +38,7 @@ def logits(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
     return found
 
 
-@pytest.mark.parametrize("ids", [IDS, IDS[:1]], ids=["padding", "no padding"])
+@pytest.mark.parametrize("ids", [IDS, IDS[:1], MANY], ids=["padding", "no padding", "many"])
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
@@ -68,16 +71,17 @@ def test_bfloat16_is_near_and_what_it_returns_is_float32():
     assert not torch.equal(found, logits(plain, IDS))
 
 
+@pytest.mark.parametrize("ids", [IDS, MANY], ids=["few", "many"])
 @pytest.mark.parametrize("kind", ["Bert", "Roberta", "XLMRoberta"])
-def test_outputs_of_all_tokens_are_those_of_the_plain_model(kind):
+def test_outputs_of_all_tokens_are_those_of_the_plain_model(kind, ids):
     plain = network(kind).base_model
     fused = copy.deepcopy(plain)
     assert can_fuse(fused, "float32")
     fuse(fused, "float32")
-    options = {"input_ids": IDS, "attention_mask": (IDS != 0).long()}
+    options = {"input_ids": ids, "attention_mask": (ids != 0).long()}
     with torch.inference_mode():
         found, expected = (each(**options) for each in (fused, plain))
-    read = IDS != 0  # what stands at padding is read by nobody
+    read = ids != 0  # what stands at padding is read by nobody
     outputs, expected_outputs = found.last_hidden_state[read], expected.last_hidden_state[read]
     torch.testing.assert_close(outputs, expected_outputs, atol=1e-5, rtol=1e-5)
     if expected.pooler_output is not None:
