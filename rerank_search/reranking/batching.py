@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
+_PADDING, _SMALL = 0.05, 0.25
+"""The share of a batch that may be padding, and that of the budget up to which it may be more."""
+
 # torch has no own type for an allocation that fails outside CUDA.
 _ALLOCATION_FAILURES = ("not enough memory", "DefaultCPUAllocator", "MPS backend out of memory")
 
@@ -27,17 +30,24 @@ def token_batches(
     """Positions in batches of similar length, longest first; every position is in one batch.
 
     A batch of n items whose longest has l tokens has n * l <= ``max_tokens``, padding included,
-    and at most ``max_items`` items; an item above the budget is a batch of its own.
+    and at most ``max_items`` items; an item above the budget is a batch of its own. Less than 5%
+    of a batch is padding, unless it has no more than a quarter of the budget.
     """
     order = np.argsort(-lengths, kind="stable")
+    sizes = np.maximum(lengths[order], 1)
     start = 0
     while start < len(order):
-        longest = max(int(lengths[order[start]]), 1)
-        size = max(max_tokens // longest, 1)
+        longest = int(sizes[start])
+        most = max(max_tokens // longest, 1)
         if max_items is not None:
-            size = min(size, max_items)
-        yield order[start : start + size]
-        start += size
+            most = min(most, max_items)
+        filled = np.cumsum(sizes[start : start + most])
+        padded = longest * np.arange(1, len(filled) + 1)
+        # Both hold up to some item, and for none after it.
+        small, full = padded <= max_tokens * _SMALL, filled > padded * (1 - _PADDING)
+        end = start + int(np.count_nonzero(small | full))
+        yield order[start:end]
+        start = end
 
 
 def one_ahead(function: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[Made]:

@@ -25,6 +25,19 @@ def test_batches_hold_every_item_once_within_the_budget(lengths, budget, most):
     assert flat == sorted(flat, reverse=True)
 
 
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(1, 20_000))
+def test_less_than_a_twentieth_of_a_batch_is_padding_unless_it_is_small(lengths, budget):
+    array = np.array(lengths, dtype=np.int64)
+    batches = list(token_batches(array, budget))
+    for batch, following in zip(batches, [*batches[1:], None], strict=True):
+        padded = array[batch].max() * len(batch)
+        assert array[batch].sum() > 0.95 * padded or padded <= budget / 4
+        if following is not None:  # one more would be too many tokens, or too much padding
+            more = array[batch].max() * (len(batch) + 1)
+            filled = array[batch].sum() + array[following[0]]
+            assert more > budget or (more > budget / 4 and filled <= 0.95 * more)
+
+
 def _fits(most: int, error: RuntimeError):
     sizes = []
 
