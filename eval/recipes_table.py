@@ -4,16 +4,18 @@ Usage: python eval/recipes_table.py
 
 Reads the reports that `rerank-search train eval/recipes/NAME.toml` and `rerank-search evaluate
 eval/experiments/recipe-NAME.toml` have written below runs/, and writes eval/results/recipes.md
-and .json, and the reports to eval/results/recipe-NAME.md. A recipe that was not run is named.
+and .json, and the reports to eval/results/recipe-NAME.md. Of a recipe that was not run here, the
+rows and the report stay that were published before; one that was never run is named.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.report import RESULTS, table, write
+from benchmarks.report import RESULTS, environment, table, write
 from publish import portable
 
 from rerank_search.evaluation.report.schema import Report, SystemReport, read_report
@@ -92,6 +94,8 @@ class Row:
     tuned: float
     p: float | None
     verdict: str
+    date: str
+    processor: str
 
 
 def rows(figure: Figure) -> Iterator[Row]:
@@ -121,6 +125,7 @@ def rows(figure: Figure) -> Iterator[Row]:
             value,
             p,
             verdict(figure, was, value, p, 1 - report.statistics.confidence),
+            *made(report),
         )
 
 
@@ -154,7 +159,31 @@ def pairs(figure: Figure, report: Report) -> Iterator[Row]:
         value,
         None,
         verdict(figure, values.get(UNTUNED), value, None, 0.0),
+        *made(report),
     )
+
+
+def made(report: Report) -> tuple[str, str]:
+    """When a report was made, and on what: the machine that has it."""
+    return report.created.date().isoformat(), environment()["processor"]
+
+
+def published() -> list[Row]:
+    """The rows of the table as it is."""
+    path = RESULTS / "recipes.json"
+    if not path.exists():
+        return []
+    return [Row(**row) for row in json.loads(path.read_text(encoding="utf-8"))["results"]["rows"]]
+
+
+def kept(figure: Figure, before: Sequence[Row]) -> list[Row]:
+    """The rows of a figure among those that were published."""
+    wanted = (figure.recipe, figure.on, figure.protocol, figure.measure)
+    return [
+        row
+        for row in before
+        if (row.recipe, row.on.split("/")[0], row.protocol, row.measure) == wanted
+    ]
 
 
 def significance(
@@ -188,19 +217,21 @@ def verdict(
     return "**worse**" if p < level else "not better"
 
 
-def commands(figure: Figure) -> Sequence[str]:
-    """What makes the figures of a recipe, and the harness's report of it, which is published."""
+def commands(figure: Figure, rows: Sequence[Row]) -> Sequence[str]:
+    """What made the figures of a recipe, where, and the harness's report, which is published."""
     run = [f"`rerank-search train eval/recipes/{figure.recipe}.toml`"]
     if figure.run.startswith("evaluation/"):
         experiment = f"eval/experiments/{Path(figure.run).name}.toml"
         run.append(f"`rerank-search evaluate {experiment}`")
-    written = RUNS / figure.run / "report.md"
-    if not written.exists():
-        return [figure.recipe, ", ".join(run), "not run"]
-    name = f"recipe-{figure.recipe}.md"
-    text = portable(written.read_text(encoding="utf-8"))
-    atomic_write_bytes(RESULTS / name, text.encode())
-    return [figure.recipe, ", ".join(run), f"[{name}]({name})"]
+    own = [row for row in rows if row.recipe == figure.recipe]
+    if not own:
+        return [figure.recipe, ", ".join(run), "not run", ""]
+    written, name = RUNS / figure.run / "report.md", f"recipe-{figure.recipe}.md"
+    if written.exists():
+        text = portable(written.read_text(encoding="utf-8"))
+        atomic_write_bytes(RESULTS / name, text.encode())
+    made_on = f"{own[0].date}, {own[0].processor}"
+    return [figure.recipe, ", ".join(run), f"[{name}]({name})", made_on]
 
 
 def shown(row: Row) -> Sequence[object]:
@@ -221,7 +252,8 @@ def shown(row: Row) -> Sequence[object]:
 
 def main() -> None:
     """Write the table and the reports that it is taken from."""
-    found = [row for figure in FIGURES for row in rows(figure)]
+    before = published()
+    found = [row for figure in FIGURES for row in (list(rows(figure)) or kept(figure, before))]
     left = sorted({figure.recipe for figure in FIGURES} - {row.recipe for row in found})
     headers = [
         "recipe",
@@ -247,8 +279,8 @@ def main() -> None:
         ),
         "Results": table(headers, [shown(row) for row in found]),
         "How each was made": table(
-            ["recipe", "commands", "report"],
-            [commands(figure) for figure in {one.recipe: one for one in FIGURES}.values()],
+            ["recipe", "commands", "report", "made"],
+            [commands(figure, found) for figure in {one.recipe: one for one in FIGURES}.values()],
         ),
     }
     short = []
