@@ -10,8 +10,8 @@ float32:
   head reads: that needs keys and values of all tokens, but the rest of the layer for one.
 - In bfloat16 the attention is two batched products and a softmax: with 32 numbers a head they
   are faster than torch's fused kernel. In float32 that kernel is.
-- Large batches get rows of zeros, so that buffers of few sizes are allocated again and again:
-  those of a new size each time leave holes, and memory grows by some hundreds of MiB.
+- Batches get some rows of zeros, so that sizes recur: buffers of ever new sizes left holes that
+  no other fitted, and a process grew by hundreds of MiB.
 """
 
 from __future__ import annotations
@@ -40,9 +40,6 @@ ENCODERS = frozenset({"BertModel", "RobertaModel", "XLMRobertaModel"})
 """And the models below them, of bi-encoders."""
 
 DTYPES = frozenset({"float32", "bfloat16"})
-
-_ROWS, _MANY_ROWS = 64, 1024
-"""The tokens of a batch are filled up to a multiple of the first, if they exceed the second."""
 
 
 def can_fuse(network: Any, dtype: str) -> bool:
@@ -224,9 +221,9 @@ class _Packed:
 
 
 def _filled_up(tokens: Tensor) -> Tensor:
-    """With rows of zeros at the end, where they are many."""
-    missing = -len(tokens) % _ROWS if len(tokens) > _MANY_ROWS else 0
-    return functional.pad(tokens, (0, 0, 0, missing))
+    """With rows of zeros at the end, 2% as a rule: up to a multiple of a power of two."""
+    size = 1 << max((len(tokens) // 16).bit_length() - 1, 0)
+    return functional.pad(tokens, (0, 0, 0, -len(tokens) % size))
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, rows: int) -> Tensor:
