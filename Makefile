@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
-.PHONY: demo test lint bench bench-quality bench-rerank bench-serve bench-training torture clean
+.PHONY: demo test lint bench bench-quality bench-rerank bench-gpu bench-serve bench-training torture clean
 .DEFAULT_GOAL := demo
 
 # The runtime alone: enough for the demo, so that its first run is short.
@@ -53,6 +53,10 @@ bench-rerank: .venv/.development
 	$(BIN)/python eval/benchmarks/rerank_profile.py
 	$(BIN)/python eval/benchmarks/rerank_load.py
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python eval/benchmarks/rerank.py --avx2
+
+# The reranker on a CUDA GPU.
+bench-gpu: .venv/.development
+	$(BIN)/python eval/benchmarks/rerank.py --gpu
 
 # The HTTP API against the library. A quarter of an hour.
 bench-serve: .venv/.development

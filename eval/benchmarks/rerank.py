@@ -7,9 +7,10 @@ of BM25 for each query of msmarco-dl19 where it lies beside the project, else of
 questions on the documentation of the standard library. Each side runs in a process of its own, one
 after the other, so that its peak memory is its own.
 
-With --avx2 the files are called rerank-avx2. On a CPU that has more than AVX2 it measures the sides
-that torch computes, which the variables ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA have to hold to
-that. With --gpu torch computes on a CUDA GPU, and the files are called rerank-gpu.
+With --avx2 it measures the sides that torch computes, which the variables ATEN_CPU_CAPABILITY and
+ONEDNN_MAX_CPU_ISA have to hold to that, and the files are called rerank-avx2. On a CPU that has no
+more it measures all sides, and they are called rerank-avx2-only. With --gpu torch computes on a
+CUDA GPU, and they are called rerank-gpu.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ PLAIN = Kind(
     small="ours, openvino, bfloat16", times=5, loss=0.002, latency=0.25, cascade=10,
 )  # fmt: skip
 IN_AVX2 = Kind(
-    "rerank-avx2", "The second stage alone, on a CPU with AVX2", "cpu",
+    "rerank-avx2-only", "The second stage alone, on a CPU with AVX2", "cpu",
     [THEIRS, FLASHRANK, *(side for side in OURS if "bfloat16" not in side)],
     small="ours, openvino, float32", times=2, loss=0.005, latency=1, cascade=2,
 )  # fmt: skip
@@ -440,7 +441,8 @@ def report(
         "Targets": "\n".join([*targets(results, kind), *of_the_small(results, kind)]),
     }
     draw({side: facts["pairs_per_second"] for side, facts in results.items()}, kind.name)
-    print(write(kind.name, kind.title, "make bench-rerank", sections, data))
+    command = "make bench-gpu" if kind is ON_GPU else "make bench-rerank"
+    print(write(kind.name, kind.title, command, sections, data))
 
 
 def of_memory(kind: Kind) -> str:
