@@ -92,7 +92,7 @@ def base_directory(base: str) -> str:
     directory = resolve(base)
     if not (Path(directory) / "config.json").is_file():
         raise ModelNotFoundError(f"the base {base!r} has no config.json in {directory}")
-    config = _configuration(directory)
+    config = read_configuration(directory)
     labels = len(config.get("id2label", [0]))
     if is_reranker(config) and labels != 1:
         raise InvalidInputError(
@@ -108,7 +108,8 @@ def is_reranker(config: Mapping[str, Any]) -> bool:
     return str(architectures[0]).endswith("ForSequenceClassification")
 
 
-def _configuration(directory: str) -> dict[str, Any]:
+def read_configuration(directory: str) -> dict[str, Any]:
+    """A model's ``config.json``. Raises InvalidInputError for a damaged one."""
     path = Path(directory) / "config.json"
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from rerank_search.evaluation.collection import Finding
 from rerank_search.files import atomic_write_bytes
 from rerank_search.models.registry import BUNDLED_RERANKERS
-from rerank_search.training.recipe import Negatives, Recipe, SoftLabels
+from rerank_search.training.recipe import Blend, Negatives, Recipe, SoftLabels
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -218,9 +218,17 @@ def _run(card: CardFacts) -> str:
         f"Pairs were cut to {recipe.max_length:,} tokens; dropout {recipe.dropout:g}; token "
         f"embeddings were {'trained' if recipe.train_embeddings else 'kept as they were'}.",
         *(["Rows of a batch have about the same length."] if recipe.by_length else []),
+        *([_blend(recipe.blend)] if recipe.blend is not None else []),
     ]
     pictures = [f"![{Path(name).stem}]({name})" for name in card.plots]
     return "\n\n".join([_list(facts), *pictures])
+
+
+def _blend(blend: Blend) -> str:
+    return (
+        f"The weights are {1 - blend.share:g} of the trained ones and {blend.share:g} of those of "
+        f"`{_named(blend.reranker)}`; the measures taken during the training are of the former."
+    )
 
 
 def _origin(recipe: Recipe) -> str:

@@ -260,6 +260,17 @@ class Student(_Table):
     """Of each layer's attention; as many as the base's where None."""
 
 
+class Blend(_Table):
+    """Another reranker, whose weights the trained ones are averaged with in the end.
+
+    As a rule that which the base came from: the average keeps what training forgets.
+    """
+
+    reranker: str
+    share: float = Field(default=0.5, gt=0, lt=1)
+    """Of its weights in the average."""
+
+
 class Recipe(_Table):
     """Everything that decides what comes out of a training run."""
 
@@ -285,6 +296,7 @@ class Recipe(_Table):
     sources: list[Source] = Field(min_length=1)
     negatives: Negatives = Negatives()
     soft_labels: SoftLabels | None = None
+    blend: Blend | None = None
     evaluation: Evaluation | None = None
     calibration: CalibrationQueries | None = None
     leaks: Leaks = "refuse"
@@ -312,6 +324,12 @@ class Recipe(_Table):
                 'batches = "by_length" makes the batches, and so does arguments.batch_sampler: '
                 "remove one of the two"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _blends_what_is_alike(self) -> Recipe:
+        if self.blend is not None and self.student is not None:
+            raise ValueError("a student has another shape than any [blend]: remove one of the two")
         return self
 
     @model_validator(mode="after")

@@ -87,6 +87,7 @@ def prepare(
     """
     recipe = load_recipe(path, dict(overrides or {}))
     _require_packages(recipe)
+    from rerank_search.training.blending import weights_for
     from rerank_search.training.evaluator import HarnessEvaluator, primary_metric
     from rerank_search.training.losses import build_loss
     from rerank_search.training.model import best_precision
@@ -101,6 +102,8 @@ def prepare(
         )
     recipe = recipe.model_copy(update={"max_length": base.model.max_seq_length})
     build_loss(recipe.loss, base.model, [])
+    if recipe.blend is not None:
+        weights_for(base.model.model, recipe.blend)
     device = base.model.device
     precision: Precision = (
         best_precision(device) if recipe.precision == "auto" else recipe.precision
@@ -155,6 +158,7 @@ def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:
     """
     from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback
 
+    from rerank_search.training.blending import blend_weights
     from rerank_search.training.checkpoints import CheckpointedTrainer, claim, last_whole, only_run
     from rerank_search.training.losses import build_loss
     from rerank_search.training.publishing import publish
@@ -191,6 +195,8 @@ def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:
                     trainer.add_callback(StepReport(progress, shown))
                 trainer.run(checkpoints, checkpoint)
             _check_finite(model)
+            if recipe.blend is not None:
+                blend_weights(model.model, recipe.blend)
             if prepared.leads:
                 publish(prepared, trainer, progress)
     return recipe.output
@@ -242,7 +248,8 @@ def _made_with(prepared: Prepared) -> dict[str, Any]:
     """All that a run's weights follow from, so that it goes on with the same."""
     recipe = prepared.recipe
     in_the_data = {"sources", "negatives", "soft_labels"}
-    declared = recipe.model_dump(exclude={"output", "name", "base", "calibration"} | in_the_data)
+    later = {"output", "name", "base", "blend", "calibration"}
+    declared = recipe.model_dump(exclude=later | in_the_data)
     weights = fingerprint(Path(prepared.base.directory))
     return declared | {"data": _digest(prepared.sets), "weights of the base": weights}
 
