@@ -6,7 +6,6 @@ average with the model that it came from has much of both (WiSE-FT: Wortsman et 
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,7 +30,7 @@ def weights_for(network: Any, blend: Blend) -> dict[str, Tensor]:
             f"blend.reranker {blend.reranker!r} is no cross-encoder: its last layer would be random"
         )
     with quietly():
-        other = CrossEncoder(str(Path(directory)), device="cpu", local_files_only=True)
+        other = CrossEncoder(directory, device="cpu", local_files_only=True)
     theirs: dict[str, Tensor] = {
         name: weights.float() for name, weights in other.model.state_dict().items()
     }
