@@ -292,9 +292,10 @@ class _Miner:
         self._rerankers = rerankers
         self._seed = seed
         self._none_left = Tally("queries that no negative is left for, left out")
+        self._too_few = Tally("queries with fewer negatives than per_query")
         self._not_cut = Tally("made-up queries not in their document's best passage, left out")
         self._false = Tally("candidates that the reranker takes for relevant, left out")
-        self.tallies = [self._none_left, self._not_cut, self._false]
+        self.tallies = [self._none_left, self._too_few, self._not_cut, self._false]
 
     def rng(self, purpose: str) -> random.Random:
         """Numbers that follow from the seed and the purpose alone."""
@@ -309,8 +310,12 @@ class _Miner:
             chunk = questions[start : start + QUERIES_AT_ONCE]
             groups = self._chosen([pool for pool in self._pools(chunk) if pool.positives])
             for group in groups:
+                wanted = self._negatives.per_query * len(group.positives)
                 if not group.negatives:
                     self._none_left.add(f"query {group.question.id!r}")
+                elif len(group.negatives) < wanted:
+                    few = f"{len(group.negatives)} of {wanted} for query {group.question.id!r}"
+                    self._too_few.add(few)
             lines += self._labelled([group for group in groups if group.negatives])
             progress(len(chunk))
         return lines
@@ -369,9 +374,11 @@ class _Miner:
         relevant = [one for one in known if one.hit.id in question.relevant]
         rng = self.rng(f"positives {question.id}")
         positives = _distinct(rng.sample(relevant, self._trained_with(question)), set())
+        scores = [one.hit.stage_scores for one in positives]
         best: dict[str, float] = {
-            stage: max(one.hit.stage_scores.get(stage, 0.0) for one in positives)
+            stage: max(each[stage] for each in scores if stage in each)
             for stage in self._negatives.first_stages
+            if any(stage in each for each in scores)
         }
         far = [one for one in hard if self._is_far(one.hit.stage_scores, best)]
         if question.cut:
@@ -380,7 +387,7 @@ class _Miner:
         return _Pool(question, positives, _distinct(far, seen), _distinct(drawn, seen))
 
     def _is_far(self, scores: Mapping[str, float], best: Mapping[str, float]) -> bool:
-        """Whether there is a margin to the best positive, in each first stage that found it."""
+        """Whether there is a margin to the best positive, in each first stage that scored both."""
         margin = self._negatives.margin
         return margin is None or all(
             scores[stage] <= best[stage] - margin for stage in best.keys() & scores.keys()

@@ -183,6 +183,13 @@ def test_a_margin_keeps_negatives_below_the_best_positive(mine, index) -> None:
     assert too_near() == 0
 
 
+def test_a_stage_that_missed_the_positive_sets_no_margin(mine, tmp_path: Path) -> None:
+    documents = {"answer": "snow"} | {f"d{i}": f"the red river {i}" for i in range(8)}
+    folder = written(tmp_path / "missed", documents, {"q": "red river"}, [("q", "answer")])
+    options = {"first_stages": ["hybrid"], "ranks": (1, 3), "random": 0}
+    assert len(mine(folder, **options, margin=0.0).groups[0].documents) == 4
+
+
 def test_each_positive_of_a_query_has_its_own_negatives(
     mine, index, collection: Path, tmp_path: Path
 ) -> None:
@@ -326,7 +333,7 @@ def test_fewer_made_up_queries_than_asked_for_are_counted(mine) -> None:
 def test_a_made_up_query_that_is_all_of_its_passage_is_left_out(mine, tmp_path: Path) -> None:
     documents = {"long": LONG, "sea": "a boat on the sea"}
     folder = written(tmp_path / "long", documents, {"q": "boat"}, [("q", "sea")])
-    found = mine(folder, source={"made_up": 1}, random=3)
+    found = mine(folder, source={"made_up": 1}, per_query=1, random=1)
     assert (len(found.groups), found.made_up) == (1, 0)
     [finding] = found.findings
     assert "not in their document's best passage" in finding.what
@@ -417,9 +424,11 @@ def test_a_query_that_no_negative_is_left_for_is_left_out_and_counted(mine, tmp_
     folder = written(tmp_path / "few", documents, queries, judgements)
     found = mine(folder)
     assert [group.query for group in found.groups] == ["red river"]
-    [finding] = found.findings
-    assert (finding.count, finding.first) == (1, "query 'q1'")
-    assert "no negative is left" in finding.what
+    none_left, too_few = found.findings
+    assert (none_left.count, none_left.first) == (1, "query 'q1'")
+    assert "no negative is left" in none_left.what
+    assert (too_few.count, too_few.first) == (1, "1 of 3 for query 'q2'")
+    assert "fewer negatives" in too_few.what
 
     shutil.rmtree(folder)
     written(folder, documents, queries, judgements[:2])
@@ -436,8 +445,9 @@ def test_what_is_left_out_of_the_judgements_is_counted(mine, tmp_path: Path) -> 
         {"q1": "river", "q2": "red river"},
         [("q1", "a"), ("q1", "gone"), ("q2", "lost"), ("q3", "b")],
     )
-    found = {one.what: one for one in mine(folder).findings}
-    assert [group.query for group in mine(folder).groups] == ["river"]
+    mined = mine(folder, per_query=1, random=0)
+    found = {one.what: one for one in mined.findings}
+    assert [group.query for group in mined.groups] == ["river"]
     assert {what: one.count for what, one in found.items()} == {
         "judged queries without a text, left out": 1,
         "relevant documents that are not in the corpus, left out": 2,
