@@ -58,6 +58,16 @@ def disk_errors(path: Path) -> Iterator[None]:
         raise
 
 
+def check_writable(folder: Path) -> None:
+    """Raise what making or filling the folder would raise, as ``disk_errors`` does."""
+    with disk_errors(folder):
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def fsync_directory(path: Path) -> None:
     """Make the names in the directory ``path`` durable (nothing to do where that is impossible)."""
     if os.name == "nt":  # Windows can't open a directory; its renames are durable with the file

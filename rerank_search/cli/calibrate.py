@@ -9,6 +9,7 @@ import typer
 
 from rerank_search.cli.output import Json, note, print_json, progress
 from rerank_search.errors import InvalidInputError
+from rerank_search.files import check_writable
 
 
 def calibrate(
@@ -49,6 +50,7 @@ def calibrate(
             "calibrate on one of them, or leave --index out"
         )
     folder = output or _own_folder(model)
+    check_writable(folder)
 
     from rerank_search.evaluation.experiment import CollectionSettings
     from rerank_search.training.calibration import calibrate as fit
@@ -56,7 +58,9 @@ def calibrate(
     found = fit(
         model,
         [
-            CollectionSettings(path=path, split=split, queries=queries, index=index)
+            CollectionSettings(
+                path=path, split=split if path.is_dir() else None, queries=queries, index=index
+            )
             for path in collections
         ],
         first_stage=first_stage,

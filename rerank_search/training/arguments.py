@@ -26,6 +26,8 @@ EVALUATION_STEPS = 100
 _LOGS = 20
 """A short run logs so often, a long one every 50 steps."""
 
+_SOME_STEPS = 100
+
 _ONE_DEVICE = "a run has the whole model on each device"
 _RESUMED = "a run goes on from its last whole checkpoint when it is repeated"
 _MEASURED = "the best checkpoint is that of evaluation.measure"
@@ -58,6 +60,13 @@ _DECIDED_ELSEWHERE = {
     "hub_token": _PUSHED,
 }
 
+SHORT = {
+    "lr": "learning_rate",
+    "batch_size": "per_device_train_batch_size",
+    "epochs": "num_train_epochs",
+}
+"""Names that arguments may have where they are set on the command line."""
+
 _POSITIVE = {
     "num_train_epochs",
     "per_device_train_batch_size",
@@ -66,6 +75,7 @@ _POSITIVE = {
     "save_steps",
     "logging_steps",
 }
+_OF_AN_EVALUATION = {"eval_strategy", "eval_steps", "eval_on_start", "eval_delay"}
 _NOT_NEGATIVE = {"learning_rate", "weight_decay", "warmup_steps", "max_grad_norm", "eval_delay"}
 
 
@@ -87,9 +97,9 @@ def check_arguments(path: Path, arguments: Mapping[str, Any]) -> None:
                 f"{path}: arguments.{name} is not for a recipe: {_DECIDED_ELSEWHERE[name]}"
             )
         if name not in _types():
-            raise InvalidInputError(
-                f"{path}: unknown key 'arguments.{name}'{did_you_mean(name, known_arguments())}"
-            )
+            meant = SHORT.get(name)
+            hint = did_you_mean(name, known_arguments()) if meant is None else f": write {meant!r}"
+            raise InvalidInputError(f"{path}: unknown key 'arguments.{name}'{hint}")
         if problem := _problem(name, value):
             raise InvalidInputError(f"{path}: arguments.{name} is {value!r}: {problem}")
 
@@ -105,6 +115,12 @@ def training_arguments(
     from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 
     given = recipe.arguments
+    watching = _OF_AN_EVALUATION & given.keys()
+    if primary is None and watching:
+        raise InvalidInputError(
+            f"arguments.{min(watching)} is for a run that is measured: add [evaluation], or leave "
+            "it out"
+        )
     arguments: dict[str, Any] = {
         "output_dir": str(checkpoints),
         "seed": recipe.seed,
@@ -135,15 +151,41 @@ def training_arguments(
             "restore_callback_states_from_checkpoint": True,
         }
     try:
-        return CrossEncoderTrainingArguments(**(arguments | given))
+        complete = CrossEncoderTrainingArguments(**(arguments | given))
+        _try_scheduler(complete)
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"[arguments] cannot be used: {error}") from None
+    return complete
 
 
-def log_often_enough(
+def _try_scheduler(arguments: CrossEncoderTrainingArguments) -> None:
+    """Raise what transformers raises for a scheduler that the trainer would fail to make."""
+    import torch
+    from transformers import get_scheduler
+
+    options: Any = arguments.lr_scheduler_kwargs
+    get_scheduler(
+        arguments.lr_scheduler_type,
+        torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0),
+        num_warmup_steps=arguments.get_warmup_steps(_SOME_STEPS),
+        num_training_steps=_SOME_STEPS,
+        scheduler_specific_kwargs=options or {},
+    )
+
+
+def fit_to_rows(
     arguments: CrossEncoderTrainingArguments, given: Mapping[str, Any], rows: int
 ) -> None:
-    """Log a short run's loss too, where the recipe (``given``) doesn't say how often."""
+    """Log a short run's loss too, where the recipe (``given``) doesn't say how often.
+
+    Raises InvalidInputError where so many rows make no step.
+    """
+    if arguments.dataloader_drop_last and rows < arguments.train_batch_size:
+        raise InvalidInputError(
+            f"{rows:,} rows of training data are fewer than a batch of "
+            f"{arguments.train_batch_size:,}, and arguments.dataloader_drop_last drops what makes "
+            "no whole batch: lower per_device_train_batch_size, or leave that out"
+        )
     if "logging_steps" not in given:
         steps = passes_of(arguments, rows) * rows / _rows_of_a_step(arguments)
         arguments.logging_steps = max(1, min(50, int(steps / _LOGS)))

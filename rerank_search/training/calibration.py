@@ -112,7 +112,7 @@ def calibrate(
     if candidates < 1:
         raise InvalidInputError(f"candidates={candidates} must be at least 1")
     settings = RerankerSettings(model=model) if isinstance(model, str) else model
-    loaded = [_loaded(each) for each in collections]
+    loaded = [load_searched(each) for each in collections]
     _check_distinct(collections)
     queries: list[_Query] = []
     stages: set[tuple[str, tuple[str, ...]]] = set()  # first stages, with the engines there are
@@ -178,7 +178,8 @@ def calibrate(
     return Calibrated(fitted.fusion, calibration, before, after, warnings)
 
 
-def _loaded(settings: CollectionSettings) -> Collection:
+def load_searched(settings: CollectionSettings) -> Collection:
+    """A collection that a search finds documents in; InvalidInputError for any other."""
     loaded = load_collection(settings)
     if not isinstance(loaded, Collection) or loaded.samples is not None:
         raise InvalidInputError(
@@ -197,6 +198,21 @@ def _check_distinct(collections: Sequence[CollectionSettings]) -> None:
                 f"{path} is given twice, and its queries would be fitted on and held out at once: "
                 "give each collection once"
             )
+
+
+def check_judged(collections: Sequence[Collection]) -> None:
+    """Raise InvalidInputError for collections with too little to be found."""
+    relevant = sum(
+        any(grade >= each.relevant_from for grade in grades.values())
+        for each in collections
+        for grades in each.qrels.values()
+    )
+    if relevant < 2:
+        names = ", ".join(f"{each.name}/{each.split}" for each in collections)
+        raise InvalidInputError(
+            f"{names}: {relevant} queries have a relevant document, and a calibration needs two; "
+            "take more queries, or another split"
+        )
 
 
 def _check_documents(collection: Collection, index: Index, path: Path) -> None:

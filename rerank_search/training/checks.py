@@ -19,6 +19,11 @@ from rerank_search.training.data import (
 )
 from rerank_search.training.recipe import UNBOUNDED, Leaks, Loss, LossName
 
+DIVERGED = (
+    "the training has diverged: weights or scores are not finite, and no model was written; lower "
+    "learning_rate, and remove the run's checkpoints"
+)
+
 _LIMITS: dict[LossName, tuple[float, float]] = {
     "bce": (0.0, 1.0),
     "cross-entropy": (0.0, 1.0),

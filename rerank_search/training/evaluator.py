@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import torch
 from sentence_transformers.base.evaluation import BaseEvaluator
 
@@ -15,6 +16,7 @@ from rerank_search.evaluation.formats.samples import document_id
 from rerank_search.evaluation.loading import by_hash
 from rerank_search.evaluation.measures import Scorer, canonical
 from rerank_search.ranking import ranked
+from rerank_search.training.checks import DIVERGED
 from rerank_search.training.model import Precision
 from rerank_search.training.recipe import Evaluation
 
@@ -32,6 +34,11 @@ class Watched(Protocol):
     @property
     def pairs(self) -> Sequence[Pair]:
         """What is to be scored."""
+        ...
+
+    @property
+    def judgements(self) -> Any:
+        """What the scores are compared with, as JSON can express it."""
         ...
 
     def values(self, scores: Sequence[float]) -> dict[str, float]:
@@ -68,6 +75,8 @@ class WatchedSamples:
                 "both a relevant text and another one to rank; add documents, or set protocol to "
                 "all_positives"
             )
+        qrels = {query: dict(collection.qrels[query]) for query in sorted(chosen)}
+        self.judgements = [self._lists, qrels]
         self._scorer = Scorer(collection.qrels, measures)
 
     def values(self, scores: Sequence[float]) -> dict[str, float]:
@@ -89,7 +98,7 @@ class WatchedPairs:
         places = {f"{place} {a} {b}": place for place, (a, b) in enumerate(labelled.pairs)}
         chosen = [places[key] for key in by_hash(places)[: PAIRS_PER_QUERY * settings.queries]]
         self.pairs = [labelled.pairs[place] for place in chosen]
-        self._labels = [labelled.labels[place] for place in chosen]
+        self._labels = self.judgements = [labelled.labels[place] for place in chosen]
         if len(set(self._labels)) < 2:
             raise InvalidInputError(
                 f"the evaluation set {labelled.name} cannot tell models apart: the "
@@ -136,6 +145,11 @@ class HarnessEvaluator(BaseEvaluator):
         self.store_metrics_in_model_card_data(model, metrics, epoch, steps)
         return metrics
 
+    def content(self) -> Iterator[Any]:
+        """What the metrics follow from beside the model, as JSON can express it."""
+        for name, watched in self._sets.items():
+            yield [name, watched.pairs, watched.judgements]
+
     def _scores(self, model: Any, pairs: Sequence[Pair]) -> list[float]:
         kind = model.device.type
         with torch.autocast(
@@ -144,6 +158,9 @@ class HarnessEvaluator(BaseEvaluator):
             scores: Any = model.predict(
                 list(pairs), activation_fn=torch.nn.Identity(), show_progress_bar=False
             )
+        # A ranking of NaN has a measure too, and might be taken for the best.
+        if not np.isfinite(scores).all():
+            raise InvalidInputError(DIVERGED)
         found: list[float] = scores.tolist()
         return found
 
@@ -153,10 +170,12 @@ def primary_metric(settings: Evaluation) -> str:
     first, measure = settings.sets[0], settings.measure
     of_pairs = first.pairs is not None
     if of_pairs != (measure in PAIR_MEASURES):
-        what, known = ("pairs", PAIR_MEASURES) if of_pairs else ("samples", ALSO)
+        choice = f"choose one of {', '.join(PAIR_MEASURES)}"
+        if not of_pairs:
+            choice = f"choose a measure of rankings, such as {', '.join(ALSO)}"
         raise InvalidInputError(
-            f"evaluation.measure is {measure!r}, and the first set has {what}: choose one of "
-            f"{', '.join(known)}"
+            f"evaluation.measure is {measure!r}, and the first set has "
+            f"{'pairs' if of_pairs else 'samples'}: {choice}"
         )
     return f"{first.name}_{measure if of_pairs else canonical([measure])[0]}"
 

@@ -39,6 +39,8 @@ _MAY_BE_QUOTED = re.compile(
     r"(cc0|cc-by(-sa|-nc|-nc-sa|-nd|-nc-nd)?|mit|apache(-license)?|bsd(-[234]-clause)?"
     r"|public-domain)(-v?\d(\.\d)?)?(-universal)?(-licen[cs]e)?"
 )
+_CARD = "README.md"
+_MADE_BY = "by `rerank-search train`"
 _EXAMPLES = 5
 _EXAMPLE_CHARACTERS = 300
 _PLACE = "\n## Training Details\n"
@@ -87,6 +89,12 @@ class CardFacts:
     calibration: str = ""
 
 
+def is_trained_here(directory: Path) -> bool:
+    """Whether the model in ``directory`` has a card that ``write_card`` wrote."""
+    card = directory / _CARD
+    return card.is_file() and _MADE_BY in card.read_text(encoding="utf-8", errors="replace")
+
+
 def write_card(directory: Path, model: CrossEncoder, card: CardFacts) -> None:
     """Write ``README.md`` of the ``model`` that is saved in ``directory``.
 
@@ -108,7 +116,7 @@ def write_card(directory: Path, model: CrossEncoder, card: CardFacts) -> None:
     text = whole.text.replace(f"{type(model).__name__}(", "CrossEncoder(")
     before, heading, after = text.partition(_PLACE)
     whole.text = f"{before}\n{_sections(card)}{heading}{after}"
-    atomic_write_bytes(directory / "README.md", str(whole).encode())
+    atomic_write_bytes(directory / _CARD, str(whole).encode())
 
 
 def may_be_quoted(licence: str) -> bool:
@@ -211,7 +219,7 @@ def _run(card: CardFacts) -> str:
     recipe = card.recipe
     options = ", ".join(f"{name} = {value}" for name, value in recipe.loss.options.items())
     facts = [
-        f"{_origin(recipe)} by `rerank-search train`, recipe `{recipe.name}`, seed {recipe.seed}.",
+        f"{_origin(recipe)} {_MADE_BY}, recipe `{recipe.name}`, seed {recipe.seed}.",
         f"Loss: {recipe.loss.name}{f' ({options})' if options else ''}.",
         f"{card.passes:.2f} passes over the data, in {_duration(card.seconds)}.",
         f"Activations in {card.precision}, weights stored in {recipe.weights}; {card.hardware}.",

@@ -11,7 +11,12 @@ from rerank_search.declared import did_you_mean, read_toml, toml_value, validate
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.experiment import checked_name
 from rerank_search.models.registry import BUNDLED_RERANKERS
-from rerank_search.training.arguments import check_arguments, is_argument, known_arguments
+from rerank_search.training.arguments import (
+    SHORT,
+    check_arguments,
+    is_argument,
+    known_arguments,
+)
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -354,24 +359,24 @@ def load_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
         _override(data, _full(key), value)
     recipe = validated(Recipe, data, path)
     check_arguments(path, recipe.arguments)
-    return _located(recipe, path.parent.resolve())
-
-
-_SHORT = {
-    "lr": "learning_rate",
-    "batch_size": "per_device_train_batch_size",
-    "epochs": "num_train_epochs",
-}
+    located = _located(recipe, path.parent.resolve())
+    given: list[Source | EvaluationSet] = [*located.sources]
+    given += [] if located.evaluation is None else located.evaluation.sets
+    for each in given:
+        file = each.pairs or each.samples
+        if file is not None and "split" in each.model_fields_set and file.is_file():
+            raise InvalidInputError(f"{path}: {file} is a file, and so one split: leave split out")
+    return located
 
 
 def _full(key: str) -> str:
     """The dotted key: that of a trainer's argument may be given without its table."""
-    key = _SHORT.get(key, key)
+    key = SHORT.get(key, key)
     if "." in key or key in Recipe.model_fields:
         return key
     if is_argument(key):
         return f"arguments.{key}"
-    known = [*Recipe.model_fields, *_SHORT, *known_arguments()]
+    known = [*Recipe.model_fields, *SHORT, *known_arguments()]
     raise InvalidInputError(f"unknown key {key!r}{did_you_mean(key, known)}")
 
 
@@ -382,7 +387,10 @@ def _override(data: Any, key: str, value: str) -> None:
     for table in tables:
         data = _entry(data, table, key)
     if not isinstance(data, dict):
-        raise InvalidInputError(f"{key!r} can't be set: {last!r} would be no key of a table")
+        raise InvalidInputError(
+            f"{key!r} can't be set: {tables[-1]!r} is a list; set a key of one of its entries, "
+            f"which are numbered from 0, as in '{'.'.join(tables)}.0.{last}'"
+        )
     data[last] = toml_value(value)
 
 
@@ -393,7 +401,10 @@ def _entry(data: Any, table: str, key: str) -> Any:
     elif table.isdecimal() and int(table) < len(data):
         data = data[int(table)]
     else:
-        raise InvalidInputError(f"{key!r} can't be set: there is no {table!r} in a list of tables")
+        raise InvalidInputError(
+            f"{key!r} can't be set: there is no {table!r} in a list of tables, which are numbered "
+            "from 0, as in 'sources.0.queries'"
+        )
     if not isinstance(data, (dict, list)):
         raise InvalidInputError(f"{key!r} can't be set: {table!r} is not a table of the recipe")
     return data
@@ -404,9 +415,10 @@ def _located(recipe: Recipe, folder: Path) -> Recipe:
 
     def located(value: Any, key: str = "") -> Any:
         if isinstance(value, Path):
-            return folder / value
-        if key in _MODELS and value not in BUNDLED_RERANKERS and (folder / value).is_dir():
-            return str(folder / value)
+            return folder / value.expanduser()
+        if key in _MODELS and value not in BUNDLED_RERANKERS:
+            model = folder / Path(value).expanduser()
+            return str(model) if model.is_dir() else value
         if isinstance(value, list):
             return [located(each) for each in value]
         if isinstance(value, BaseModel):
@@ -416,8 +428,9 @@ def _located(recipe: Recipe, folder: Path) -> Recipe:
             return value.model_copy(update=changed)
         return value
 
-    resolved: Recipe = located(recipe)
-    return resolved
+    found: Recipe = located(recipe)
+    # A link stays: the finished model is put where it leads to.
+    return found.model_copy(update={"output": found.output.resolve()})
 
 
 _MODELS = {"base", "encoder", "reranker"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -48,19 +49,24 @@ def reliability(
     return Quality(ece=sum(distances) / len(labels), brier=brier), bins
 
 
+def require_plots() -> None:
+    """Raise MissingDependencyError without matplotlib."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise MissingDependencyError(
+            "reliability.svg needs matplotlib: run `pip install 'rerank-search[eval]'`, and "
+            "repeat the command."
+        )
+
+
 def reliability_plot(curves: Mapping[str, Sequence[Bin]]) -> bytes:
     """An SVG file: the relevant share of each bin against its probability, by name of the curve.
 
     Raises MissingDependencyError without matplotlib.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            "reliability.svg needs matplotlib: run `pip install 'rerank-search[eval]'`, and "
-            "repeat the command; what was scored is not scored again."
-        ) from error
+    require_plots()
+    import matplotlib
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(5.0, 4.2), layout="constrained")
     axes = figure.add_subplot()
     # Most candidates are not relevant: the whole square would show them all in one corner.

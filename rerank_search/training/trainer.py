@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +16,17 @@ from rerank_search.evaluation.collection import Finding, LabelledPairs
 from rerank_search.evaluation.experiment import CollectionSettings
 from rerank_search.evaluation.loading import load_collection
 from rerank_search.evaluation.progress import Progress, quiet
-from rerank_search.files import disk_errors
+from rerank_search.files import check_writable
 from rerank_search.models.loading import quietly
-from rerank_search.models.registry import fingerprint
+from rerank_search.models.registry import fingerprint, resolve_encoder
 from rerank_search.settings import Settings
-from rerank_search.training.arguments import log_often_enough, training_arguments
+from rerank_search.training.arguments import fit_to_rows, training_arguments
 from rerank_search.training.base import Base, load_base
-from rerank_search.training.checks import check_training, without_leaks
+from rerank_search.training.checks import DIVERGED, check_training, without_leaks
 from rerank_search.training.data import TrainingSet, load_pairs_set, load_samples_set, rows
 from rerank_search.training.evaluation_sets import made_samples
 from rerank_search.training.mining import mined_set
+from rerank_search.training.model_card import is_trained_here
 from rerank_search.training.recipe import Evaluation, EvaluationSet, Recipe, Source, load_recipe
 from rerank_search.training.teachers import soft_labelled
 
@@ -88,22 +87,25 @@ def prepare(
     recipe = load_recipe(path, dict(overrides or {}))
     _require_packages(recipe)
     from rerank_search.training.blending import weights_for
+    from rerank_search.training.calibration import check_judged, load_searched
     from rerank_search.training.evaluator import HarnessEvaluator, primary_metric
     from rerank_search.training.losses import build_loss
     from rerank_search.training.model import best_precision
+    from rerank_search.training.reliability import require_plots
 
     _check_output(recipe)
     # What can be said without the data is said before they are mined.
     base = load_base(recipe)
-    if recipe.output.is_dir() and recipe.output.samefile(base.directory):
-        raise InvalidInputError(
-            f"the output {recipe.output} is the base, which the model would replace: name another "
-            "folder"
-        )
     recipe = recipe.model_copy(update={"max_length": base.model.max_seq_length})
     build_loss(recipe.loss, base.model, [])
     if recipe.blend is not None:
         weights_for(base.model.model, recipe.blend)
+    for encoder in _encoders(recipe):
+        resolve_encoder(encoder)
+    calibrated_on = [load_searched(each) for each in calibration_collections(recipe)]
+    if recipe.calibration is not None:
+        check_judged(calibrated_on)
+        require_plots()
     device = base.model.device
     precision: Precision = (
         best_precision(device) if recipe.precision == "auto" else recipe.precision
@@ -126,11 +128,10 @@ def prepare(
             measured += [_measured(recipe, evaluation, each, progress) for each in evaluation.sets]
         watched = {str(each.name): load_collection(each) for each in measured}
     evaluator = None if evaluation is None else HarnessEvaluator(watched, evaluation, precision)
-    held_back = [*watched.values(), *map(load_collection, calibration_collections(recipe))]
-    sets, leaked = without_leaks(sets, held_back, recipe.leaks)
+    sets, leaked = without_leaks(sets, [*watched.values(), *calibrated_on], recipe.leaks)
     findings = [*leaked, *check_training(sets, recipe.loss)]
     count = sum(len(rows(each, recipe.loss.name)["query"]) for each in sets)
-    log_often_enough(arguments, recipe.arguments, count)
+    fit_to_rows(arguments, recipe.arguments, count)
     return Prepared(
         recipe, base, precision, arguments, evaluator, sets, count, findings, measured, watched
     )
@@ -223,25 +224,44 @@ def _check_output(recipe: Recipe) -> None:
         raise InvalidInputError(f"the output {output} has no name: name a folder below it")
     if output.exists() and not output.is_dir():
         raise InvalidInputError(f"the output {output} is a file: name a folder")
-    if output.is_dir() and any(output.iterdir()) and not (output / WEIGHTS).is_file():
+    for key, model in _named(recipe):
+        if output.is_dir() and Path(model).is_dir() and output.samefile(model):
+            raise InvalidInputError(
+                f"the output {output} is the recipe's {key}, which the model would replace: name "
+                "another folder"
+            )
+    if output.is_dir() and any(output.iterdir()) and not is_trained_here(output):
         raise InvalidInputError(
-            f"the output {output} is a folder with other things than a model, which the model "
-            "would replace: name another folder"
+            f"the output {output} is a folder that no run has written, which the model would "
+            "replace: name another folder"
         )
-    with disk_errors(output):
-        there = next(folder for folder in output.parents if folder.exists())
-        if not there.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if not os.access(there, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    check_writable(output.parent)
+
+
+def _named(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """The models that the recipe begins with or learns from, with the keys that name them."""
+    yield "base", recipe.base
+    if recipe.blend is not None:
+        yield "blend.reranker", recipe.blend.reranker
+    if recipe.negatives.false_negatives is not None:
+        yield "false_negatives.reranker", recipe.negatives.false_negatives.reranker
+    for teacher in () if recipe.soft_labels is None else recipe.soft_labels.rerankers:
+        yield "soft_labels.rerankers", teacher.reranker
+
+
+def _encoders(recipe: Recipe) -> Iterator[str]:
+    """The encoders that the run will need."""
+    if any(source.collection is not None for source in recipe.sources):
+        yield recipe.negatives.encoder
+    if recipe.evaluation is not None and any(each.sources for each in recipe.evaluation.sets):
+        yield recipe.evaluation.encoder
+    if recipe.calibration is not None:
+        yield recipe.calibration.encoder
 
 
 def _check_finite(model: CrossEncoder) -> None:
     if not all(bool(weights.isfinite().all()) for weights in model.parameters()):
-        raise InvalidInputError(
-            "the training has diverged: the weights are not finite, and no model was written; "
-            "lower learning_rate, and remove the run's checkpoints"
-        )
+        raise InvalidInputError(DIVERGED)
 
 
 def _made_with(prepared: Prepared) -> dict[str, Any]:
@@ -249,18 +269,24 @@ def _made_with(prepared: Prepared) -> dict[str, Any]:
     recipe = prepared.recipe
     in_the_data = {"sources", "negatives", "soft_labels"}
     later = {"output", "name", "base", "blend", "calibration"}
-    declared = recipe.model_dump(exclude=later | in_the_data)
-    weights = fingerprint(Path(prepared.base.directory))
-    return declared | {"data": _digest(prepared.sets), "weights of the base": weights}
+    made_with = recipe.model_dump(exclude=later | in_the_data) | {
+        "data": _digest(
+            [place, group.query, group.documents, group.labels]
+            for place, each in enumerate(prepared.sets)
+            for group in each.groups
+        ),
+        "weights of the base": fingerprint(Path(prepared.base.directory)),
+    }
+    if prepared.evaluator is not None:
+        made_with["data of the evaluation"] = _digest(prepared.evaluator.content())
+    return made_with
 
 
-def _digest(sets: Sequence[TrainingSet]) -> str:
-    """64 hex digits of all that is trained on."""
+def _digest(content: Iterable[Any]) -> str:
+    """64 hex digits of what JSON can express."""
     digest = hashlib.sha256()
-    for place, each in enumerate(sets):
-        for group in each.groups:
-            line = json.dumps([place, group.query, group.documents, group.labels])
-            digest.update(line.encode())
+    for each in content:
+        digest.update(json.dumps(each).encode())
     return digest.hexdigest()
 
 

@@ -18,6 +18,7 @@ def small(notes: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "small/qrels").mkdir(parents=True)
     (folder / "small/corpus.jsonl").write_text('{"_id": "join", "text": "join two paths"}\n')
     queries = [{"_id": "q1", "text": "join two"}, {"_id": "q2", "text": "a path split in two"}]
+    (folder / "pairs.csv").write_text("text1,text2,label\njoin,two,1\njoin,three,0\n")
     lines = "".join(json.dumps(query) + "\n" for query in queries)
     (folder / "small/queries.jsonl").write_text(lines)
     (folder / "small/qrels/dev.tsv").write_text(
@@ -71,6 +72,8 @@ def test_nothing_is_written_into_the_installed_package(run, small, bundled):
         (["model", "small", "--method", "beta"], 2, "beta"),
         (["model", "small", "--index", "indexes/notes", "--first-stage", "dense"], 2, "'dense'"),
         (["model", "small", "--index", "indexes/notes", "--queries", "1"], 2, "two are needed"),
+        (["model", "small", "--output", "small/queries.jsonl"], 2, "cannot be a path"),
+        (["model", "pairs.csv"], 2, "give a BEIR folder"),
         (["no/where", "small"], 2, "no/where is not a folder"),
         (["no/where", "small", "--output", "out"], 1, "no/where"),
         (["model"], 2, "Missing argument"),

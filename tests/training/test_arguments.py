@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("datasets", reason="training needs the extra train")
 
-from rerank_search.errors import InvalidInputError
+from rerank_search.errors import (
+    InvalidInputError,
+    MissingDependencyError,
+    ModelNotFoundError,
+)
 from rerank_search.training.recipe import load_recipe
-from rerank_search.training.trainer import prepare
+from rerank_search.training.trainer import prepare, train
 
 
 @pytest.mark.parametrize(
@@ -40,7 +47,10 @@ from rerank_search.training.trainer import prepare
         ("seed=true", "seed: "),
         ("seed=99999999999999999999", "seed: "),
         ("negatives.margin=nan", "negatives.margin: "),
+        ("arguments.lr=1", "unknown key 'arguments.lr': write 'learning_rate'"),
         ("sources.1.queries=5", "there is no '1' in a list of tables"),
+        ("sources.queries=5", "'sources' is a list; set a key of one of its entries"),
+        ("sources.0.split=dev", "train.csv is a file, and so one split: leave split out"),
         ("sources.0.made_up=5", "made_up queries are cut out of a collection's documents"),
     ],
 )
@@ -57,11 +67,12 @@ def test_a_wrong_value_is_named(pairs_recipe: Path, change: str, message: str) -
     [
         ("lr_scheduler_type=steep", r"\[arguments\] cannot be used: .*steep"),
         ("save_steps=3", r"\[arguments\] cannot be used"),
+        ("lr_scheduler_kwargs={foo = 1}", r"\[arguments\] cannot be used: .*foo"),
         ("evaluation.measure=foo", "evaluation.measure is 'foo', and the first set has pairs"),
         ("loss.options={margin = 1}", "BinaryCrossEntropyLoss has no option 'margin'"),
         ("loss.options={pos_weight = 2.0}", "loss.options cannot be used"),
         ("output=/", "has no name"),
-        ("output=.", "a folder with other things than a model"),
+        ("output=.", "a folder that no run has written"),
         ("output=train.csv/model", "cannot be a path"),
         ("output=train.csv", "is a file: name a folder"),
         ("max_length=65", "max_length is 65, and the base .* has positions for 64 tokens"),
@@ -79,8 +90,90 @@ def test_what_the_libraries_refuse_is_refused_before_the_data(
 
 
 def test_the_base_as_output_is_refused(pairs_recipe: Path, tiny_reranker: Path) -> None:
-    with pytest.raises(InvalidInputError, match="is the base, which the model would replace"):
+    with pytest.raises(
+        InvalidInputError, match="is the recipe's base, which the model would replace"
+    ):
         prepare(pairs_recipe, overrides={"output": str(tiny_reranker)})
+
+
+def test_a_model_that_a_run_learns_from_is_no_output(pairs_recipe: Path) -> None:
+    trained = train(pairs_recipe, overrides={"max_steps": "1"})
+    moved = trained.rename(trained.with_name("moved"))
+    (moved / "notes.txt").write_text("years of work")
+    for key in ("blend.reranker", "negatives.false_negatives.reranker"):
+        with pytest.raises(InvalidInputError, match=f"is the recipe's .*{key.split('.')[-2]}"):
+            prepare(pairs_recipe, overrides={"output": "moved", key: "moved"})
+    assert (moved / "notes.txt").is_file()
+
+
+def test_a_model_that_no_run_has_written_is_no_output(
+    pairs_recipe: Path, tiny_reranker: Path
+) -> None:
+    other = Path(shutil.copytree(tiny_reranker, pairs_recipe.parent / "other"))
+    with pytest.raises(InvalidInputError, match="a folder that no run has written"):
+        prepare(pairs_recipe, overrides={"output": "other"})
+    assert (other / "model.safetensors").is_file()
+
+
+def test_a_link_as_output_stays_one(pairs_recipe: Path) -> None:
+    folder = pairs_recipe.parent
+    (folder / "disk").mkdir()
+    (folder / "link").symlink_to("disk")
+    for _ in range(2):
+        directory = train(pairs_recipe, overrides={"output": "link", "max_steps": "1"})
+    assert directory == (folder / "disk").resolve()
+    assert (folder / "link").is_symlink()
+    assert (folder / "link" / "model.safetensors").is_file()
+
+
+def test_paths_begin_at_home_where_they_say_so(
+    pairs_recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = pairs_recipe.parent / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    recipe = load_recipe(pairs_recipe, {"output": "~/model", "sources.0.pairs": "~/pairs.csv"})
+    assert (recipe.output, recipe.sources[0].pairs) == (home / "model", home / "pairs.csv")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"eval_strategy": "steps"}, "arguments.eval_strategy is for a run that is measured"),
+        ({"eval_on_start": "true"}, "arguments.eval_on_start is for a run that is measured"),
+        (
+            {"dataloader_drop_last": "true", "batch_size": "1000"},
+            "240 rows of training data are fewer than a batch of 1,000",
+        ),
+    ],
+)
+def test_arguments_that_the_run_has_no_use_for_are_named(
+    pairs_recipe: Path, overrides: dict[str, str], message: str
+) -> None:
+    before, _, rest = pairs_recipe.read_text().partition("[evaluation]")
+    text = before + "[arguments]" + rest.partition("[arguments]")[2].replace("eval_steps = 5", "")
+    pairs_recipe.write_text(text)
+    with pytest.raises(InvalidInputError, match=message):
+        prepare(pairs_recipe, overrides=overrides)
+
+
+def test_what_a_calibration_needs_is_looked_for_first(
+    pairs_recipe: Path, collection: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def calibrated_on(**options: object) -> dict[str, str]:
+        source = {"collection": str(collection), "queries": 5} | options
+        table = ", ".join(f"{key} = {json.dumps(value)}" for key, value in source.items())
+        return {"calibration.sources": f"[{{{table}}}]"}
+
+    encoder = {"calibration.encoder": json.dumps(str(tiny_encoder))}
+    prepare(pairs_recipe, overrides=calibrated_on() | encoder)
+    with pytest.raises(ModelNotFoundError, match="no/encoder"):
+        prepare(pairs_recipe, overrides=calibrated_on() | {"calibration.encoder": "./no/encoder"})
+    with pytest.raises(InvalidInputError, match="1 queries have a relevant document"):
+        prepare(pairs_recipe, overrides=calibrated_on(queries=1) | encoder)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingDependencyError, match="matplotlib"):
+        prepare(pairs_recipe, overrides=calibrated_on() | encoder)
 
 
 def test_an_entry_of_a_list_is_set_by_its_number(pairs_recipe: Path) -> None:

@@ -157,6 +157,15 @@ def test_another_base_at_the_same_place_is_another_run(
         train(pairs_recipe, overrides=overrides)
 
 
+def test_other_data_to_be_measured_on_are_another_run(pairs_recipe: Path) -> None:
+    train(pairs_recipe, overrides={"max_steps": "2"})
+    dev = pairs_recipe.with_name("dev.csv")
+    dev.write_text(dev.read_text().replace(",0\n", ",x\n").replace(",1\n", ",0\n"))
+    dev.write_text(dev.read_text().replace(",x\n", ",1\n"))
+    with pytest.raises(InvalidInputError, match="it differs in data of the evaluation"):
+        train(pairs_recipe, overrides={"max_steps": "2"})
+
+
 def test_a_best_checkpoint_that_is_gone_is_said(pairs_recipe: Path) -> None:
     train(pairs_recipe)
     best = Path(str(state(pairs_recipe.parent)["best_model_checkpoint"]))

@@ -362,6 +362,27 @@ def test_a_run_that_diverges_writes_no_model(
     assert not (tmp_path / "model").exists()
 
 
+def test_scores_that_are_not_finite_are_never_a_best_checkpoint(
+    answers: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    """A ranking of NaN has an nDCG too."""
+    path = measured(
+        recipe(tmp_path, answers, tiny_encoder, loss="bce", leaks="allow"),
+        f"""
+[evaluation]
+encoder = {json.dumps(str(tiny_encoder))}
+[[evaluation.sets]]
+name = "held"
+split = "train"
+sources = [{{ collection = {json.dumps(str(answers))} }}]
+""",
+    )
+    options = {"lr": "1e38", "eval_steps": "1", "arguments.max_grad_norm": "0.0"}
+    with pytest.raises(InvalidInputError, match="diverged"):
+        train(path, overrides=options)
+    assert not list((tmp_path / "model-checkpoints").glob("checkpoint-*"))
+
+
 def test_tensorboard_gets_the_loss(collection: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     events = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="needs the extra"
