@@ -1,9 +1,10 @@
 """Puts the report of an experiment among the results that are kept.
 
-Usage: python eval/publish.py runs/evaluation/NAME [--card MODEL]
+Usage: python eval/publish.py runs/evaluation/NAME [--card MODEL] [--versions OLD NEW]
 
 Writes eval/results/NAME.md and NAME.json: figures and ids, no text of a collection. --card also
-writes the table of what each stage is worth into the model card of a bundled reranker.
+writes the table of what each stage is worth into the model card of a bundled reranker. --versions
+puts a table of two rerankers on all collections first, fused and alone ("OLD-logit").
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.report import RESULTS, table
@@ -65,6 +67,52 @@ def figures(report: Report, model: str) -> str:
     return f"{what}\n\n{table(headers, rows)}\n"
 
 
+def versions(report: Report, old: str, new: str) -> str:
+    """Both rerankers on each collection and first stage, fused and alone, as a section."""
+    cells = {
+        (system.key, system.first_stage_name, system.reranker): system for system in report.systems
+    }
+    rows = []
+    for key, first_stage in dict.fromkeys((key, stage) for key, stage, _ in cells):
+        fused = [cells[key, first_stage, name] for name in (old, new)]
+        alone = [cells[key, first_stage, f"{name}-logit"] for name in (old, new)]
+        rows.append(
+            [
+                key,
+                fused[0].n_queries,
+                first_stage,
+                f"{fused[0].protocols['first_stage'][report.primary]:.3f}",
+                *compared(report, *fused),
+                *compared(report, *alone),
+            ]
+        )
+    headers = ["collection", "queries", "first stage", "its own", old, new, "change"]
+    headers += [f"{old} alone", f"{new} alone", "change"]
+    what = (
+        f"{report.primary} of the first stage, and of both rerankers with the fusion and by their "
+        f"logit alone. p: paired {report.statistics.test} test over queries, corrected by Holm's "
+        "method for all pairs of rankings of the collection; bold where p < "
+        f"{1 - report.statistics.confidence:.2g}."
+    )
+    return f"\n## Both versions\n\n{what}\n\n{table(headers, rows)}\n"
+
+
+def compared(report: Report, old: SystemReport, new: SystemReport) -> Sequence[str]:
+    """The figures of two systems on the same queries, and their difference with its p."""
+    before, after = (each.protocols["retrieved"][report.primary] for each in (old, new))
+    [p] = [
+        each.p_holm
+        for each in report.comparisons
+        if {each.ours, each.theirs} == {old.name, new.name}
+        and (each.collection, each.split, each.measure)
+        == (old.collection, old.split, report.primary)
+    ]
+    shown = f"{after - before:+.3f} (p = {p:.3f})"
+    if significant(p, report.statistics):
+        shown = f"**{shown}**"
+    return [f"{before:.3f}", f"{after:.3f}", shown]
+
+
 def change(report: Report, system: SystemReport) -> str:
     """The difference to the first stage, with its p."""
     comparison = report.comparison(system, report.primary)
@@ -79,9 +127,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--card", choices=BUNDLED_RERANKERS)
+    parser.add_argument("--versions", nargs=2, metavar=("OLD", "NEW"))
     arguments = parser.parse_args()
     report = read_report(arguments.folder / "report.json")
     written = (arguments.folder / "report.md").read_text(encoding="utf-8")
+    if arguments.versions:
+        head, body = written.split("\n## ", 1)
+        written = f"{head}{versions(report, *arguments.versions)}\n## {body}"
     atomic_write_bytes(RESULTS / f"{report.name}.md", portable(written).encode())
     text = json.dumps(summary(report), indent=1)
     atomic_write_bytes(RESULTS / f"{report.name}.json", f"{text}\n".encode())

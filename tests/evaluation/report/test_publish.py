@@ -46,6 +46,25 @@ def test_the_cards_figures_are_judged_by_the_reports_own_confidence(
     assert "trained" not in figures(0.95)
 
 
+def test_two_versions_are_compared_fused_and_alone(
+    publish: ModuleType, cell: Callable[..., Cell], run: Callable[..., FinishedRun]
+) -> None:
+    queries = [f"q{number}" for number in range(10)]
+    figures = {"old": 0.25, "old-logit": 0.0, "new": 0.25, "new-logit": 1.0}
+
+    def values(reranked: float) -> dict[str, dict[str, list[float]]]:
+        found = {"first_stage": 0.5, "retrieved": reranked, "all_positives": 1.0, "oracle": 1.0}
+        return {protocol: {"nDCG@10": [value] * 10} for protocol, value in found.items()}
+
+    cells = [cell(10, name, queries=queries, values=values(x)) for name, x in figures.items()]
+    settings = StatisticsSettings(resamples=1024)
+    report = build_report(run(cells, measures=["nDCG@10"], statistics=settings))
+    [row] = [line for line in publish.versions(report, "old", "new").splitlines() if "10 |" in line]
+    fused = "| 0.500 | 0.250 | 0.250 | +0.000 (p = 1.000) |"
+    assert fused in row
+    assert row.partition(fused)[2].startswith(" 0.000 | 1.000 | **+1.000 (p = 0.0")
+
+
 def test_a_published_report_is_whole_or_as_it_was(
     publish: ModuleType, finished: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
