@@ -20,8 +20,15 @@ Made = TypeVar("Made")
 _PADDING, _SMALL = 0.05, 0.25
 """The share of a batch that may be padding, and that of the budget up to which it may be more."""
 
-# torch has no own type for an allocation that fails outside CUDA.
-_ALLOCATION_FAILURES = ("not enough memory", "DefaultCPUAllocator", "MPS backend out of memory")
+# torch has no own type for an allocation that fails outside CUDA, and other runtimes have none.
+_ALLOCATION_FAILURES = (
+    "not enough memory",
+    "DefaultCPUAllocator",
+    "out of memory",
+    "Failed to allocate",
+    "can't alloc",
+    "bad_alloc",
+)
 
 
 def token_batches(
@@ -74,7 +81,8 @@ def halving(
 
     try:
         return forward(batch)
-    except RuntimeError as error:
+    # ONNX Runtime's errors have no class in common with others.
+    except Exception as error:
         if not out_of_memory(error):
             raise
         if len(batch) == 1:
@@ -88,10 +96,10 @@ def halving(
     return torch.cat([halving(forward, batch[:middle]), halving(forward, batch[middle:])])
 
 
-def out_of_memory(error: RuntimeError) -> bool:
+def out_of_memory(error: Exception) -> bool:
     """Whether the error says that an allocation failed."""
     import torch
 
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return any(sign in str(error) for sign in _ALLOCATION_FAILURES)

@@ -70,11 +70,24 @@ def _openvino(path: Path, dtype: str, threads: int, examples: Examples) -> Compu
     if dtype == "int8":
         quantise(model, examples())
         options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
-    request = core.compile_model(model, "CPU", options).create_infer_request()
+
+    def opened() -> Any:
+        return core.compile_model(model, "CPU", options).create_infer_request()
+
+    request = opened()
 
     def compute(inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        nonlocal request
+        request = request or opened()
+        try:
+            # infer() would return the last output again where memory ran out, and say nothing.
+            request.start_async(dict(inputs))
+            request.wait()
+        except RuntimeError:
+            request = None  # it keeps what memory it got, and is of no use for another batch
+            raise
         # The output's memory is the request's, which the next call writes to.
-        return np.array(request.infer(dict(inputs))[0])
+        return np.array(request.get_output_tensor(0).data)
 
     return compute
 
