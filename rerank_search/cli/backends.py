@@ -19,8 +19,8 @@ def backends(
 ) -> None:
     """Show what can compute a reranker on this machine's CPU, how fast, and what is used.
 
-    Searches take the fastest. What was measured is kept; a new version, another processor or
-    another number of threads is measured anew.
+    Searches take the fastest. What was measured is kept; a new version, other units of the
+    processor or another number of threads is measured anew.
     """
     from rerank_search.models.registry import DEFAULT_RERANKER, resolve_reranker
     from rerank_search.reranking.backends.choice import ASKED_FOR

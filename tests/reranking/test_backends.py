@@ -3,6 +3,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,30 @@ def test_logits_are_those_of_torch(backend, tiny_reranker, expected):
     np.testing.assert_allclose(predicted, plain, atol=1e-4)
 
 
+WITH_LITTLE_MEMORY = """
+import resource, sys
+import numpy as np
+from rerank_search import CrossEncoderReranker
+
+options = {"device": "cpu", "backend": sys.argv[1], "dtype": "float32"}
+pairs = [(f"the year {i}", "a word and another " * 20) for i in range(800)]
+expected = CrossEncoderReranker("rerank-search-tiny", **options).score(pairs)
+reranker = CrossEncoderReranker("rerank-search-tiny", batch_tokens=10**6, **options)
+reranker.score(pairs[:2])
+[used] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize")]
+resource.setrlimit(resource.RLIMIT_AS, ((int(used) + 150_000) * 1024, resource.RLIM_INFINITY))
+np.testing.assert_allclose(reranker.score(pairs), expected, atol=1e-4)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+@pytest.mark.parametrize("backend", EXPORTED)
+def test_a_batch_above_memory_is_halved(backend):
+    arguments = [sys.executable, "-W", "ignore", "-c", WITH_LITTLE_MEMORY, backend]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("backend", EXPORTED)
 @pytest.mark.parametrize("kind", ["Roberta", "Electra"])
 def test_other_kinds_of_models_are_exported_too(backend, kind, tiny_reranker, tmp_path):
@@ -79,6 +105,56 @@ def test_other_kinds_of_models_are_exported_too(backend, kind, tiny_reranker, tm
     found = CrossEncoderReranker(directory, backend=backend).score(PAIRS)
     assert np.ptp(plain) > 0.01
     np.testing.assert_allclose(found, plain, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", EXPORTED)
+def test_a_model_that_takes_another_way_through_long_texts_is_not_exported(
+    backend, tiny_reranker, tmp_path, cache
+):
+    directory = Path(shutil.copytree(tiny_reranker, tmp_path / "sparse"))
+    torch.manual_seed(5)
+    config = transformers.BigBirdConfig(
+        vocab_size=300,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        block_size=4,
+        num_random_blocks=1,
+        initializer_range=0.3,
+        num_labels=1,
+    )
+    transformers.BigBirdForSequenceClassification(config).save_pretrained(directory)
+    with pytest.raises(InvalidInputError, match=r"BigBird.* once it is exported.*'torch'"):
+        CrossEncoderReranker(directory, backend=backend, dtype="float32", device="cpu")
+    assert not list((cache / "exports").glob("*.onnx"))
+    found = CrossEncoderReranker(directory, backend="auto", dtype="float32", device="cpu")
+    assert found.backend == "torch"
+
+
+@pytest.mark.skipif(not installed["onnx"], reason="needs the extra onnx")
+def test_a_disk_that_was_at_fault_once_is_tried_again(tiny_reranker, cache):
+    (cache / "exports").parent.mkdir()
+    (cache / "exports").write_text("in the way")
+    options = {"backend": "auto", "dtype": "float32", "device": "cpu"}
+    assert CrossEncoderReranker(tiny_reranker, **options).backend == "torch"
+    (cache / "exports").unlink()
+    CrossEncoderReranker(tiny_reranker, **options)
+    [path] = (cache / "backends").glob("*.json")
+    assert json.loads(path.read_text())["onnx float32"] > 0
+
+
+@pytest.mark.skipif(not installed["onnx"], reason="needs the extra onnx")
+def test_an_export_in_a_folder_that_cannot_be_written_is_used(tiny_reranker, cache, expected):
+    options = {"backend": "onnx", "dtype": "float32", "device": "cpu"}
+    CrossEncoderReranker(tiny_reranker, **options)
+    for lock in (cache / "exports").glob("*.lock"):
+        lock.unlink()
+        lock.mkdir()  # even root cannot lock this
+    np.testing.assert_allclose(
+        CrossEncoderReranker(tiny_reranker, **options).score(PAIRS), expected, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("backend", ["torch", needs("openvino")])

@@ -23,14 +23,20 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from rerank_search.errors import InvalidInputError, RerankSearchError
+from rerank_search.errors import (
+    IndexReadOnlyError,
+    InvalidInputError,
+    RerankSearchError,
+    StorageFullError,
+)
 from rerank_search.files import atomic_write_json, disk_errors
 from rerank_search.models.fused_bert import can_fuse, fuse
 from rerank_search.models.loading import positions
-from rerank_search.reranking.backends.exportable import exportable
+from rerank_search.reranking.backends.exportable import Exportable, exportable
 from rerank_search.reranking.backends.onnx_file import onnx_file
 from rerank_search.reranking.backends.runtimes import (
     DTYPES,
+    Compute,
     Examples,
     missing,
     open_runtime,
@@ -46,6 +52,10 @@ PAIRS, TOKENS = 4, 128
 """Of the batch that is measured."""
 
 _RUNS = 3
+
+_LONG = 1_024
+_ROUNDING = 1e-2
+"""Of a new export: the longest pairs that it is tried on, and how far its logits may differ."""
 
 ASKED_FOR: frozenset[Dtype] = frozenset({"int8"})
 """What "auto" leaves out, since it moves rankings."""
@@ -112,6 +122,11 @@ def choose(
             "dtype='int8' is computed by OpenVINO, on a CPU: use device='cpu', "
             "backend='openvino', or another dtype"
         )
+    if (backend, dtype) == ("openvino", "bfloat16") and device == "cpu" and not has_bfloat16():
+        raise InvalidInputError(
+            "this CPU has no units for bfloat16, and OpenVINO would compute in float32: use "
+            "dtype='float32'"
+        )
     if backend != "auto" and dtype != "auto":
         return Option(backend, dtype)
     if device != "cpu" or dtype == "float16":
@@ -142,9 +157,12 @@ def measured(loaded: Loaded, usable: Sequence[Option], cache: Path) -> list[Opti
     known = _read(path)
     names = {f"{option.backend} {option.dtype}": option for option in usable}
     if new := [name for name in names if name not in known]:
-        known |= {name: _speed(loaded, names[name], cache) for name in new}
+        speeds = {name: _speed(loaded, names[name], cache) for name in new}
+        known |= {name: speed for name, speed in speeds.items() if speed is not None}
         _keep(path, known)
-    found = [replace(option, pairs_per_second=known[name]) for name, option in names.items()]
+    found = [
+        replace(option, pairs_per_second=known.get(name, 0.0)) for name, option in names.items()
+    ]
     return sorted(found, key=lambda each: -(each.pairs_per_second or 0))
 
 
@@ -168,21 +186,79 @@ def install(loaded: Loaded, option: Option, cache: Path) -> Context:
         )
     require(option.backend, dtype)
     model = exportable(network, loaded.names)
-    path = onnx_file(model, loaded.weights, cache)
-    compute = open_runtime(option.backend, path, dtype, torch.get_num_threads(), loaded.examples)
+    runtime, threads = option.backend, torch.get_num_threads()
+
+    def checking() -> Callable[[Path], None]:
+        cases = _cases(loaded)
+
+        def check(path: Path) -> None:
+            compute = open_runtime(runtime, path, "float32", threads, loaded.examples)
+            with torch.inference_mode():
+                for inputs, expected in cases:
+                    _check_same(_logits(model, compute, inputs), expected, type(network).__name__)
+
+        return check
+
+    path = onnx_file(model, loaded.weights, cache, checking)
+    compute = open_runtime(runtime, path, dtype, threads, loaded.examples)
     model.drop()
 
     def forward(**inputs: Tensor) -> SequenceClassifierOutput:
-        features = compute({name: inputs[name].numpy() for name in loaded.names})
-        return SequenceClassifierOutput(logits=model.logits(torch.from_numpy(features)))
+        return SequenceClassifierOutput(logits=_logits(model, compute, inputs))
 
     network.forward = forward
     return nullcontext
 
 
-def _speed(loaded: Loaded, option: Option, cache: Path) -> float:
+def _logits(model: Exportable, compute: Compute, inputs: Mapping[str, Tensor]) -> Tensor:
+    features = compute({name: inputs[name].numpy() for name in model.names})
+    return model.logits(torch.from_numpy(features))
+
+
+def _cases(loaded: Loaded) -> list[tuple[Mapping[str, Tensor], Tensor]]:
+    """Inputs of long and of short pairs, some of them padded, and the network's logits."""
+    network = loaded.network
+    cases: list[tuple[Mapping[str, Tensor], Tensor]] = []
+    # The long ones first: of short ones some networks take a way that they then never leave.
+    for length in (min(positions(network) or _LONG, _LONG), 9):
+        batch = {name: values[:2] for name, values in _example(network, length).items()}
+        batch["attention_mask"][1, length // 2 :] = 0
+        inputs = {name: batch[name] for name in loaded.names}
+        with torch.inference_mode():
+            cases.append((inputs, network(**inputs).logits))
+    return cases
+
+
+def _check_same(found: Tensor, expected: Tensor, kind: str) -> None:
+    """Raise InvalidInputError where an export has other logits than the network.
+
+    Exporting keeps the ways that a short example took, and others may be for long texts.
+    """
+    difference = float((found - expected).abs().max())
+    if not difference <= _ROUNDING * max(1.0, float(expected.abs().max())):
+        raise InvalidInputError(
+            f"a {kind} has other logits once it is exported, by {difference:.3g}: use "
+            "backend='torch'"
+        )
+
+
+def _example(network: Any, length: int) -> dict[str, Tensor]:
+    """Inputs of a batch that is measured."""
+    ids = torch.arange(PAIRS * length).view(PAIRS, length) % 97 + 3
+    return {
+        "input_ids": ids % network.config.vocab_size,
+        "token_type_ids": torch.zeros_like(ids),
+        "attention_mask": torch.ones_like(ids),
+    }
+
+
+def _speed(loaded: Loaded, option: Option, cache: Path) -> float | None:
+    """None where the disk is at fault, which it may not be the next time."""
     try:
         return _measured(loaded, option, cache)
+    except (OSError, IndexReadOnlyError, StorageFullError) as error:
+        logger.warning("%s in %s was not tried: %s", option.backend, option.dtype, error)
+        return None
     # Runtimes raise what they like, and there is always another way to compute.
     except Exception as error:
         logger.warning("%s in %s cannot compute it: %s", option.backend, option.dtype, error)
@@ -194,10 +270,7 @@ def _measured(loaded: Loaded, option: Option, cache: Path) -> float:
     trial = replace(loaded, network=copy.deepcopy(loaded.network))
     context = install(trial, option, cache)
     length = min(TOKENS, positions(trial.network) or TOKENS)
-    ids = torch.arange(PAIRS * length).view(PAIRS, length) % 97 + 3
-    inputs = {"input_ids": ids % trial.network.config.vocab_size}
-    inputs["token_type_ids"] = torch.zeros_like(ids)
-    inputs["attention_mask"] = torch.ones_like(ids)
+    inputs = _example(trial.network, length)
     seconds = []
     with torch.inference_mode(), context():
         for _ in range(_RUNS + 1):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from filelock import FileLock
 
+from rerank_search.errors import InvalidInputError
 from rerank_search.files import atomic_file, atomic_write_json, disk_errors, sha256
 from rerank_search.reranking.backends.exportable import Exportable
 
@@ -19,23 +21,38 @@ LAYOUT = 1
 """Raised when Exportable makes another graph, so that older files are not used."""
 
 _OPSET = 17
+_MOST_BYTES = 2**31 - 2**24
+"""Of weights; some of the 2 GiB are for the graph."""
 
 
-def onnx_file(model: Exportable, weights: str, cache: Path) -> Path:
+def onnx_file(
+    model: Exportable, weights: str, cache: Path, checking: Callable[[], Callable[[Path], None]]
+) -> Path:
     """The file in ``cache`` that was made of the model; made now if need be.
 
     ``weights`` is the fingerprint of what the model was loaded from. A file that is not the one
-    that was written, such as a damaged one or one of other weights, is made again. Processes that
-    need it at a time wait for one. Raises StorageFullError and such.
+    that was written, such as a damaged one or one of other weights, is made again. ``checking`` is
+    called before the model is exported, which may change it, and what it returns is called with the
+    new file, which is not kept if that raises. Processes that need it at a time wait for one.
+    Raises InvalidInputError for a model above 2 GiB, StorageFullError and such.
     """
     path = cache / "exports" / f"{weights}-{LAYOUT}.onnx"
+    if _is_whole(path, weights):
+        return path
+    if sum(4 * each.numel() for each in model.parameters()) > _MOST_BYTES:
+        raise InvalidInputError(
+            "the model has more than 2 GiB of weights, which no ONNX file holds: use "
+            "backend='torch'"
+        )
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
             if not _is_whole(path, weights):
                 logger.info("exporting the model to %s", path)
+                check = checking()
                 with atomic_file(path) as temporary:
                     _export(model, temporary)
+                    check(temporary)
                 atomic_write_json(_note(path), {"weights": weights, "sha256": sha256(path)})
     return path
 
