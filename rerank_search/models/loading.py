@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rerank_search.errors import ModelNotFoundError
+
 
 @contextmanager
 def quietly() -> Iterator[None]:
@@ -19,6 +21,15 @@ def quietly() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def require_tokenizer(tokenizer: Any, name: str, directory: str) -> None:
+    """Raise ModelNotFoundError where transformers made up a tokenizer that knows no word."""
+    if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
+        raise ModelNotFoundError(
+            f"the model {name!r} in {directory} has no tokenizer: put its tokenizer.json and "
+            "tokenizer_config.json there"
+        )
 
 
 def positions(network: Any) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +29,20 @@ class Cascade:
 
     listwise = True
 
-    def __init__(self, rerankers: Sequence[Reranker | str], keep: Sequence[int]) -> None:
-        if len(rerankers) < 2 or len(keep) != len(rerankers) - 1 or min(keep) < 1:
+    def __init__(self, rerankers: Sequence[Reranker | str | Path], keep: Sequence[int]) -> None:
+        lists = isinstance(rerankers, (list, tuple)) and isinstance(keep, (list, tuple))
+        if not (
+            lists
+            and 2 <= len(rerankers) == len(keep) + 1
+            and all(isinstance(each, int) and each >= 1 for each in keep)
+        ):
             raise InvalidInputError(
-                f"{len(rerankers)} rerankers with keep={list(keep)}: give two or more, and how "
-                "many texts each passes to the next, at least 1"
+                f"rerankers={rerankers!r} with keep={keep!r}: give a list of two or more, and a "
+                "list of how many texts each passes to the next, at least 1"
             )
-        self._rerankers = [_loaded(each) if isinstance(each, str) else each for each in rerankers]
+        self._rerankers = [
+            _loaded(each) if isinstance(each, (str, Path)) else each for each in rerankers
+        ]
         self._keep = list(keep)
         self.name = " > ".join(each.name for each in self._rerankers)
 
@@ -75,7 +83,7 @@ def _put_above(
     values[seen] = logits[seen]
 
 
-def _loaded(name: str) -> Reranker:
+def _loaded(name: str | Path) -> Reranker:
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 
     return CrossEncoderReranker(name)

@@ -1,4 +1,4 @@
-"""The second stage on torch: a cross-encoder that reads query and text together."""
+"""The second stage: a cross-encoder that reads query and text together."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class CrossEncoderReranker:
 
     ``backend`` "torch", "openvino" or "onnx" computes the logits, in ``dtype`` "float32",
     "bfloat16" or "float16" (which changes them by some hundredths; logits themselves are float32).
-    "int8" is for OpenVINO on CPUs without units for bfloat16, and only where asked for: rankings
-    move a little, and a model whose rankings move too far is refused.
+    "int8" is for OpenVINO on a CPU, and only where asked for: rankings move a little, and a model
+    whose rankings move too far is refused.
     "auto" takes what is fastest on this machine: measured once on a CPU, among the backends that
     are installed and the precisions that the CPU has units for; half precision on CUDA. None is
     what ``RERANK_SEARCH_BACKEND`` and ``RERANK_SEARCH_DTYPE`` say, and "auto" without them.
@@ -164,6 +164,11 @@ class CrossEncoderReranker:
         keeps the best (the first of equals). Errors as in ``score``.
         """
         self._require_one_label("score()")
+        if self._torch.prompted:
+            raise InvalidInputError(
+                f"{self.name!r} puts a prompt before every text, which score() and searches do "
+                "not: use predict() or rank(), or save the model without default_prompt_name"
+            )
         checked = _checked(pairs)
         if long_documents == "truncate":
             distinct, positions = _distinct(checked)
@@ -244,7 +249,7 @@ class CrossEncoderReranker:
     def _require_finite(
         self, logits: NDArray[np.float32], pairs: Sequence[tuple[str, str]]
     ) -> None:
-        finite = np.isfinite(logits).reshape(len(pairs), -1).all(axis=1)
+        finite = np.isfinite(logits).all(axis=tuple(range(1, logits.ndim)))
         for place in np.flatnonzero(~finite)[:1]:
             query, text = pairs[place]
             raise RerankError(
@@ -296,6 +301,8 @@ class CrossEncoderReranker:
         single pair the one element. Prompts, ``device`` and ``pool`` are passed on to
         sentence-transformers as they are. Errors as in ``score``.
         """
+        if batch_size < 1:
+            raise InvalidInputError(f"batch_size={batch_size} must be at least 1")
         delegated = {"prompt_name": prompt_name, "prompt": prompt, "device": device, "pool": pool}
         if self._torch.prompted or kwargs or any(delegated.values()):
             return self._torch.predict(
@@ -401,7 +408,11 @@ def _identity(logits: torch.Tensor) -> torch.Tensor:
 def _checked(pairs: Sequence[Any]) -> list[tuple[str, str]]:
     checked = []
     for position, pair in enumerate(pairs):
-        if len(pair) != 2 or not all(isinstance(side, str) for side in pair):
+        if (
+            not isinstance(pair, (tuple, list))
+            or len(pair) != 2
+            or not all(isinstance(side, str) for side in pair)
+        ):
             raise InvalidInputError(f"pair {position} is not two strings: {pair!r:.200}")
         query, text = pair
         for side in (query, text):

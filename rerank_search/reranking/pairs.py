@@ -110,8 +110,12 @@ class PairTokenizer:
         keys = {text: key_of(text) for text in dict.fromkeys(texts)}
         known = self._known.known(keys.values())
         new = self._texts([text for text, key in keys.items() if key not in known], whole=False)
+        # One token above the room tells that a text is cut; more would only take memory.
         self._known.remember(
-            {keys[text]: found.ids.astype(self._compact) for text, found in new.items()}
+            {
+                keys[text]: found.ids[: self.room + 1].astype(self._compact)
+                for text, found in new.items()
+            }
         )
         return {text: known[key] if key in known else new[text].ids for text, key in keys.items()}
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
-from rerank_search.models.loading import positions, quietly
+from rerank_search.models.loading import positions, quietly, require_tokenizer
 from rerank_search.models.registry import fingerprint
 from rerank_search.models.threads import limit_threads
 from rerank_search.reranking.base import Backend, Dtype
@@ -167,6 +167,7 @@ def backends(name: str, directory: str) -> list[Option]:
     """
     from rerank_search.reranking.backends.choice import measured, options
 
+    limit_threads()
     loaded = _loaded(_load(name, directory, "cpu"), directory)
     found = options()
     usable = [option for option in found if not option.missing]
@@ -211,6 +212,7 @@ def _load(name: str, directory: str, device: str | None) -> CrossEncoder:
         raise ModelNotFoundError(
             f"the model {name!r} in {directory} cannot be read ({error}); get it again"
         ) from error
+    require_tokenizer(model.tokenizer, name, directory)
     # Of a bi-encoder transformers makes a classifier too, whose last layer is random.
     stored = getattr(model.config, "architectures", None) or ()
     for architecture in (*stored, type(model.transformers_model).__name__):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
-from rerank_search.models.loading import positions, quietly
+from rerank_search.models.loading import positions, quietly, require_tokenizer
 from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_encoder, resolve_reranker
 from rerank_search.models.threads import limit_threads
 from rerank_search.reranking.torch_model import keep_last_layer_exact
@@ -70,6 +70,7 @@ def load_base(recipe: Recipe) -> Base:
             model_card_data=CrossEncoderModelCardData(local_files_only=True),
             config_kwargs=dict.fromkeys(_dropouts(directory), recipe.dropout),
         )
+    require_tokenizer(model.tokenizer, recipe.base, own)
     model.float()
     network: Any = model.model
     base = Base(own, model, positions(network))

@@ -81,8 +81,17 @@ def test_real_models_searched_with(tiny_reranker):
     ("count", "keep"), [(1, []), (2, []), (2, [0]), (2, [3, 2]), (3, [5]), (0, [])]
 )
 def test_numbers_to_keep_that_do_not_fit_are_an_error(count, keep):
-    with pytest.raises(InvalidInputError, match="give two or more"):
+    with pytest.raises(InvalidInputError, match="give a list of two or more"):
         Cascade([Known(0)] * count, keep=keep)
+
+
+@pytest.mark.parametrize(
+    ("rerankers", "keep"),
+    [("rerank-search-tiny", [3]), ([Known(0), Known(1)], 3), ([Known(0), Known(1)], [1.5])],
+)
+def test_arguments_of_other_kinds_are_an_error(rerankers, keep):
+    with pytest.raises(InvalidInputError, match="give a list of two or more"):
+        Cascade(rerankers, keep=keep)
 
 
 def test_a_stage_that_fails_is_named():

@@ -370,6 +370,42 @@ def test_a_negative_number_of_scores_cannot_be_remembered(tiny_reranker):
         CrossEncoderReranker(tiny_reranker, device="cpu", cache_size=-1)
 
 
+def test_a_model_without_a_tokenizer_is_refused(tiny_reranker, tmp_path):
+    directory = tmp_path / "bare"
+    directory.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tiny_reranker / name, directory / name)
+    with pytest.raises(ModelNotFoundError, match=r"has no tokenizer: put its tokenizer\.json"):
+        CrossEncoderReranker(directory, device="cpu")
+
+
+def test_a_model_with_a_prompt_of_its_own_scores_by_predict_alone(tiny_reranker, tmp_path):
+    directory = tmp_path / "prompted"
+    Original(
+        str(tiny_reranker), device="cpu", prompts={"query": "find: "}, default_prompt_name="query"
+    ).save_pretrained(str(directory))
+    reranker = CrossEncoderReranker(directory, device="cpu")
+    assert reranker.predict(PAIRS).shape == (len(PAIRS),)
+    with pytest.raises(InvalidInputError, match=r"score\(\) and searches do not: use predict"):
+        reranker.score(PAIRS)
+
+
+def test_no_pairs_have_no_scores_in_any_way(reranker):
+    for way in ("truncate", "max_passage"):
+        assert reranker.score_with_report([], long_documents=way).values.shape == (0,)
+
+
+@pytest.mark.parametrize("pair", [{"query": "x", "text": "y"}, "ab", {"a", "b"}, 1])
+def test_what_is_no_pair_is_refused(reranker, pair):
+    with pytest.raises(InvalidInputError, match="pair 0 is not two strings"):
+        reranker.score([pair])
+
+
+def test_a_batch_of_no_pairs_is_refused(reranker):
+    with pytest.raises(InvalidInputError, match="batch_size=0"):
+        reranker.predict(PAIRS, batch_size=0)
+
+
 def test_many_pairs_are_tokenised_in_parts_and_keep_their_order(reranker):
     pairs = [
         (f"{QUERY} {i % 7}", f"{TEXTS[i % len(TEXTS)]} {i}") for i in range(PAIRS_AT_ONCE + 90)
