@@ -26,13 +26,17 @@ from synthetic import texts
 
 from rerank_search import CrossEncoderReranker
 from rerank_search.evaluation.cost import peak_memory
+from rerank_search.reranking.backends.choice import has_bfloat16
 
 THREADS = 8
 LISTS, TURNS = 20, 3
 WORDS = 600
 """Of a long text; each is one token or more, so that it fills a window of 512 tokens."""
 
-CALLED = ("ours, torch, float32", "ours, openvino, bfloat16")
+CALLED = (
+    "ours, torch, float32",
+    "ours, openvino, bfloat16" if has_bfloat16() else "ours, openvino, float32",
+)
 """The sides that are called by many threads."""
 
 

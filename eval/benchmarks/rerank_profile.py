@@ -9,6 +9,7 @@ same model. torch's own profiler counts the time of each operator, and OpenVINO'
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from report import save, table, write
 from rerank import MODEL, OURS, THEIRS, Task, ours, tasks, theirs, tokens
 
 from rerank_search.models.registry import fingerprint, resolve_reranker
+from rerank_search.reranking.backends.choice import has_bfloat16
 from rerank_search.reranking.backends.onnx_file import LAYOUT
 from rerank_search.reranking.batching import token_batches
 from rerank_search.reranking.torch_model import CPU_BATCH_TOKENS, INPUTS
@@ -138,7 +140,11 @@ def main() -> None:
     """Profile each side, one after the other, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, default=10, help="draw this many of the queries")
-    collection, names, task = tasks(parser.parse_args().queries)
+    given = parser.parse_args()
+    if not has_bfloat16():
+        print("This CPU has no units for bfloat16, which is profiled too.", file=sys.stderr)
+        return
+    collection, names, task = tasks(given.queries)
     found = measure(task)
     kinds = [kind for kind in (*KINDS, REST, OUTSIDE) if any(each[kind] for each in found.values())]
     draw(found, kinds)
