@@ -89,7 +89,8 @@ def test_the_bundled_rerankers_recipes_train_on_nothing_kept_for_evaluation(path
     recipe: Recipe = load_recipe(path)
     used = [*recipe.sources, *(recipe.calibration.sources if recipe.calibration else [])]
     names = {source.collection.name for source in used}
-    assert names == {
+    assert names
+    assert names <= {
         "cloud-docs",
         "counsel-chat",
         "doctor-answers",
