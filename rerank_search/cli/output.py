@@ -1,10 +1,11 @@
-"""What the commands print: JSON for programs, text for people, progress on a terminal only."""
+"""What the commands print: JSON for programs, text for people, and how far long work is."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,6 +16,9 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+A_LINE_EVERY = 60.0
+"""Seconds between two lines on how far something is, where a bar can't be shown."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -52,9 +56,9 @@ def console() -> Console:
 
 @contextmanager
 def progress(description: str, total: float = 0) -> Iterator[Callable[[float], None]]:
-    """Counts ``total`` steps (0: unknown) on the standard error; nothing without a terminal."""
+    """Counts ``total`` steps (0: unknown) on the standard error; a line a minute in a file."""
     if not sys.stderr.isatty():
-        yield lambda _: None
+        yield _in_lines(description, total)
         return
     from rich.console import Console
     from rich.progress import (
@@ -77,6 +81,20 @@ def progress(description: str, total: float = 0) -> Iterator[Callable[[float], N
     with bar:
         task = bar.add_task(description, total=total or None)
         yield lambda done: bar.advance(task, done)
+
+
+def _in_lines(description: str, total: float) -> Callable[[float], None]:
+    """Counts for a log: what takes less than a minute is not mentioned."""
+    done, last = 0.0, time.monotonic()
+
+    def tick(more: float) -> None:
+        nonlocal done, last
+        done += more
+        if time.monotonic() - last >= A_LINE_EVERY:
+            last = time.monotonic()
+            note(f"{description}: {done:,.0f}" + (f" of {total:,.0f}" if total else ""))
+
+    return tick
 
 
 def note(message: str) -> None:

@@ -5,6 +5,7 @@ from io import StringIO
 
 import pytest
 
+from rerank_search.cli import output
 from rerank_search.cli.output import console, progress, waiting
 
 
@@ -26,10 +27,19 @@ def test_progress_on_a_terminal_shows_its_description_as_it_is(monkeypatch, desc
     assert description in terminal.getvalue()
 
 
-def test_progress_without_a_terminal_prints_nothing(capsys):
+def test_a_log_hears_nothing_of_short_work(capsys):
     with progress("indexing", 3) as tick:
         tick(3)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("total", "of"), [(2000, " of 2,000"), (0, "")])
+def test_a_log_has_a_line_now_and_then_of_long_work(monkeypatch, capsys, total, of):
+    monkeypatch.setattr(output, "A_LINE_EVERY", 0)
+    with progress("indexing", total) as tick:
+        tick(500)
+        tick(1000)
+    assert capsys.readouterr() == ("", f"indexing: 500{of}\nindexing: 1,500{of}\n")
 
 
 def test_waiting_is_shown_on_a_terminal_only(monkeypatch, capsys):
