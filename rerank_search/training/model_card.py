@@ -243,10 +243,11 @@ def _origin(recipe: Recipe) -> str:
     base = _named(recipe.base)
     if (student := recipe.student) is None:
         return f"Fine-tuned from `{base}`"
-    return (
-        f"A student of {student.layers} layers of width {student.width}, which began as the first "
-        f"layers of `{base}`, narrowed, trained"
+    shape = ", ".join(
+        f"{name.replace('_', '-')} {size}"
+        for name, size in student.model_dump(exclude_none=True).items()
     )
+    return f"A student ({shape}), which began as the first layers of `{base}`, narrowed, trained"
 
 
 def _data(card: CardFacts) -> str:

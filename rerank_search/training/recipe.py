@@ -256,13 +256,21 @@ class CalibrationQueries(_Table):
 
 
 class Student(_Table):
-    """The shape of a model that is smaller than its base."""
+    """The shape of a model that is smaller than its base; what is None stays as it is there."""
 
-    layers: int = Field(ge=1)
-    width: int = Field(ge=2)
-    """Numbers of each token; the feed-forward part is four times as wide."""
+    layers: int | None = Field(default=None, ge=1)
+    width: int | None = Field(default=None, ge=2)
+    """Numbers of each token."""
     heads: int | None = Field(default=None, ge=1)
-    """Of each layer's attention; as many as the base's where None."""
+    """Of each layer's attention."""
+    feed_forward: int | None = Field(default=None, ge=1)
+    """Units of each layer's feed-forward part; where None, four times the width at most."""
+
+    @model_validator(mode="after")
+    def _is_smaller(self) -> Student:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError("say what of a student is smaller: layers, width, heads, feed_forward")
+        return self
 
 
 class Blend(_Table):

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 States: TypeAlias = dict[str, Tensor]
 """By place, what each token has there: ``NAME`` comes out of a layer, and ``NAME.in`` goes in."""
 
+_KEYS = {
+    "layers": "num_hidden_layers",
+    "width": "hidden_size",
+    "heads": "num_attention_heads",
+    "feed_forward": "intermediate_size",
+}
 _TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 _LINEAR = 0.5
 """What the pooler multiplies by, so that its tanh is nearly straight."""
@@ -54,26 +60,26 @@ def make_student(base: str, student: Student, seed: int, folder: Path) -> str:
     config = AutoConfig.from_pretrained(base)
     if config.model_type != "bert":
         raise InvalidInputError(f"{base} is no BERT, of which alone students can be made")
+    wide = config.to_dict()
+    for name, key in _KEYS.items():
+        asked = getattr(student, name)
+        if asked is not None and asked > wide[key]:
+            raise InvalidInputError(f"student.{name}={asked} is more than the base's {wide[key]}")
+    width = student.width or config.hidden_size
     heads = student.heads or config.num_attention_heads
-    if heads > config.num_attention_heads:
+    if width % heads:
+        raise InvalidInputError(f"student.width={width} must be a multiple of its {heads} heads")
+    if width == config.hidden_size and config.num_attention_heads % heads:
         raise InvalidInputError(
-            f"student.heads={heads} is more than the base's {config.num_attention_heads}"
-        )
-    if student.width >= config.hidden_size or student.width % heads:
-        raise InvalidInputError(
-            f"student.width={student.width} must be less than the base's {config.hidden_size}, and "
-            f"a multiple of its {heads} heads"
-        )
-    if student.layers > config.num_hidden_layers:
-        raise InvalidInputError(
-            f"student.layers={student.layers} is more than the base's {config.num_hidden_layers}"
+            f"student.heads={heads} must divide the base's {config.num_attention_heads}, as heads "
+            "are joined where the width stays"
         )
     config.update(
         {
-            "num_hidden_layers": student.layers,
-            "hidden_size": student.width,
+            "num_hidden_layers": student.layers or config.num_hidden_layers,
+            "hidden_size": width,
             "num_attention_heads": heads,
-            "intermediate_size": min(4 * student.width, config.intermediate_size),
+            "intermediate_size": student.feed_forward or min(4 * width, config.intermediate_size),
             "num_labels": 1,
         }
     )
@@ -86,15 +92,24 @@ def make_student(base: str, student: Student, seed: int, folder: Path) -> str:
 
 @torch.no_grad()
 def narrow(model: CrossEncoder, base: str, groups: Sequence[Group], seed: int) -> None:
-    """Give a student the weights that are nearest to its base's, and a small random head."""
-    from transformers import AutoModel
+    """Give a student the weights that are nearest to its base's, and a small random head.
 
+    Where the width is the base's, so are all weights but those of the feed-forward units that are
+    left out, the head's too; of heads that are joined, scores are added up.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(seed)  # of an encoder's head
     with quietly():
-        whole: Any = AutoModel.from_pretrained(base).float().eval()
+        theirs: Any = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
+    theirs, whole = theirs.float().eval(), theirs.bert
     network: Any = model.model
     small, layers = network.bert, network.config.num_hidden_layers
     drawn = random.Random(seed).sample(list(groups), min(len(groups), _STATE_GROUPS))
     states = _states(whole, layers, _encoded(model, drawn))
+    if network.config.hidden_size == whole.config.hidden_size:
+        _prune(network, theirs, states)
+        return
     axes = _axes(states, network.config.hidden_size)
     for name in _TABLES:
         table = getattr(whole.embeddings, name).weight
@@ -114,6 +129,19 @@ def narrow(model: CrossEncoder, base: str, groups: Sequence[Group], seed: int) -
     drawn_by = torch.Generator().manual_seed(seed)
     network.classifier.weight.copy_(_HEAD * torch.randn(1, len(axes), generator=drawn_by))
     network.classifier.bias.zero_()
+
+
+def _prune(network: Any, theirs: Any, states: States) -> None:
+    """Take over the base's weights, but for the feed-forward units that move little."""
+    of_base = theirs.state_dict()
+    for name, weights in network.state_dict().items():
+        if weights.shape == of_base[name].shape:
+            weights.copy_(of_base[name])
+    axes = torch.eye(network.config.hidden_size)
+    for place, layer in enumerate(network.bert.encoder.layer):
+        _narrow_feed_forward(
+            layer, theirs.bert.encoder.layer[place], states[f"widened {place}"], axes
+        )
 
 
 def _encoded(model: CrossEncoder, groups: Sequence[Group]) -> Iterator[Any]:
