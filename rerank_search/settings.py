@@ -16,11 +16,12 @@ PREFIX = "RERANK_SEARCH_"
 class Settings(BaseSettings):
     """What may differ between machines; everything else is an argument.
 
-    Read anew at each ``Settings()``, so that two users in one process share nothing by accident.
+    Read anew at each ``Settings()``, so that two users in one process share nothing by accident. An
+    empty variable is as one that is not set.
     Raises InvalidInputError for a variable whose value cannot be used.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True)
 
     home: Path | None = None
     """A second folder, beside ``./indexes``, in which the command line looks for indexes."""
