@@ -194,6 +194,18 @@ def test_an_export_that_is_not_what_was_written_is_made_again(
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.skipif(not installed["onnx"], reason="needs the extra onnx")
+def test_what_a_killed_export_left_is_removed_by_the_next(tiny_reranker, cache):
+    CrossEncoderReranker(tiny_reranker, backend="onnx")
+    [path] = (cache / "exports").glob("*.onnx")
+    path.unlink()
+    left = path.with_name(f".{path.name}.4711.tmp")
+    left.write_bytes(b"half of a file")
+    CrossEncoderReranker(tiny_reranker, backend="onnx")
+    assert path.is_file()
+    assert not left.exists()
+
+
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_a_backend_that_is_not_installed_says_what_to_install(backend, tiny_reranker, monkeypatch):
     find = importlib.util.find_spec

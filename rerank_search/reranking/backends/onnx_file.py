@@ -17,8 +17,8 @@ from rerank_search.reranking.backends.exportable import Exportable
 
 logger = logging.getLogger(__name__)
 
-LAYOUT = 1
-"""Raised when Exportable makes another graph, so that older files are not used."""
+LAYOUT = 2
+"""Raised when Exportable makes another graph or it is tried otherwise: older files are not used."""
 
 _OPSET = 17
 _MOST_BYTES = 2**31 - 2**24
@@ -49,6 +49,8 @@ def onnx_file(
         with FileLock(f"{path}.lock"):
             if not _is_whole(path, weights):
                 logger.info("exporting the model to %s", path)
+                for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed
+                    left.unlink(missing_ok=True)
                 check = checking()
                 with atomic_file(path) as temporary:
                     _export(model, temporary)
