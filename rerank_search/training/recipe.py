@@ -77,6 +77,15 @@ class Source(_Table):
     licence: str = ""
     """For the model card."""
 
+    @field_validator("label_map", mode="before")
+    @classmethod
+    def _has_quoted_points(cls, value: Any) -> Any:
+        for key, nested in value.items() if isinstance(value, dict) else ():
+            if isinstance(nested, dict):
+                label = f"{key}.{next(iter(nested), '')}"
+                raise ValueError(f'quote labels that have a point in them: "{label}" = ...')
+        return value
+
     @model_validator(mode="after")
     def _is_one_kind(self) -> Source:
         if sum(path is not None for path in (self.collection, self.pairs, self.samples)) != 1:

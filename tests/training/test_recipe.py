@@ -56,6 +56,10 @@ def test_an_override_below_a_value_is_refused(tmp_path: Path) -> None:
         (MINIMAL.replace('"r"', '"a/b"'), "name: .*has a slash"),
         ('name = "r"\noutput = "out"\nsources = []\n', "sources"),
         (MINIMAL + "[negatives]\nper_query = 0\n", r"negatives\.per_query.*it is 0"),
+        (
+            'name = "r"\noutput = "out"\n[[sources]]\npairs = "p"\nlabel_map = {0.5 = 1}\n',
+            'quote labels that have a point in them: "0.5" = ',
+        ),
         ('loss = "bce"\n' + MINIMAL + "[soft_labels]\n", r"labels in \[0, 1\]"),
     ],
 )
