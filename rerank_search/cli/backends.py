@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rerank_search.cli.output import Json, console, print_json, waiting
+from rerank_search.cli.output import Json, console, note, print_json, waiting
+
+if TYPE_CHECKING:
+    from rerank_search.settings import Settings
 
 
 def backends(
@@ -19,12 +22,16 @@ def backends(
 ) -> None:
     """Show what can compute a reranker on this machine's CPU, how fast, and what is used.
 
-    Searches take the fastest. What was measured is kept; a new version, other units of the
-    processor or another number of threads is measured anew.
+    Searches take the fastest of what RERANK_SEARCH_BACKEND and RERANK_SEARCH_DTYPE leave. What was
+    measured is kept; a new version, other units of the processor or another number of threads is
+    measured anew.
     """
+    from sentence_transformers.util import get_device_name
+
     from rerank_search.models.registry import DEFAULT_RERANKER, resolve_reranker
-    from rerank_search.reranking.backends.choice import ASKED_FOR
+    from rerank_search.reranking.backends.choice import ASKED_FOR, is_asked_for
     from rerank_search.reranking.torch_model import backends as compared
+    from rerank_search.settings import Settings
 
     name = model or DEFAULT_RERANKER
     with waiting("exporting and measuring what is new"):
@@ -38,14 +45,27 @@ def backends(
     table = Table("backend", "precision", box=SIMPLE_HEAD)
     table.add_column("pairs/s of 128 tokens", justify="right")
     table.add_column()
-    taken = next(option for option in found if option.dtype not in ASKED_FOR)
+    settings = Settings()
+    device = settings.device or get_device_name()
+    usable = [option for option in found if not option.missing and device.startswith("cpu")]
+    taken = next(
+        (each for each in usable if is_asked_for(each, settings.backend, settings.dtype)), None
+    )
     for option in found:
-        speed, note = option.pairs_per_second, option.missing
+        speed, remark = option.pairs_per_second, option.missing
         if speed == 0:
-            note = "failed"
+            remark = "failed"
         elif option is taken:
-            note = "searches take it unless told otherwise"
-        elif not note and option.dtype in ASKED_FOR:
-            note = "only where it is asked for: it moves rankings a little"
-        table.add_row(option.backend, option.dtype, "" if speed is None else f"{speed:.0f}", note)
+            remark = "searches take it unless told otherwise"
+        elif not remark and option.dtype in ASKED_FOR:
+            remark = "only where it is asked for: it moves rankings a little"
+        table.add_row(option.backend, option.dtype, "" if speed is None else f"{speed:.0f}", remark)
     console().print(table)
+    if taken is None:
+        note(f"none of these is what searches take: {_elsewhere(settings, device)}")
+
+
+def _elsewhere(settings: Settings, device: str) -> str:
+    if not device.startswith("cpu"):
+        return f"they compute on the device {device}, by torch"
+    return f"RERANK_SEARCH_BACKEND={settings.backend}, RERANK_SEARCH_DTYPE={settings.dtype}"

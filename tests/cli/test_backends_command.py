@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import pytest
+
 from rerank_search.errors import ModelNotFoundError
 from rerank_search.reranking.base import Backend, Dtype
 
 
 def test_backends_are_listed_the_fastest_first(run, answer, tiny_reranker, folder, monkeypatch):
     monkeypatch.setenv("RERANK_SEARCH_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("RERANK_SEARCH_BACKEND", "auto")
+    monkeypatch.setenv("RERANK_SEARCH_DTYPE", "auto")
     found = answer("backends", str(tiny_reranker))
     measured = [each["pairs_per_second"] for each in found if not each["missing"]]
     assert measured == sorted(measured, reverse=True)
@@ -20,6 +24,20 @@ def test_backends_are_listed_the_fastest_first(run, answer, tiny_reranker, folde
     fastest = next(each for each in found if each["dtype"] != "int8")
     assert taken.split()[:2] == [fastest["backend"], fastest["dtype"]]
     assert all("only where it is asked for" in line for line in lines if " int8 " in line)
+
+
+@pytest.mark.parametrize(("dtype", "taken"), [("float32", ["torch", "float32"]), ("float16", [])])
+def test_what_the_settings_leave_is_what_searches_take(
+    run, tiny_reranker, folder, monkeypatch, dtype, taken
+):
+    monkeypatch.setenv("RERANK_SEARCH_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("RERANK_SEARCH_DEVICE", "cpu")
+    monkeypatch.setenv("RERANK_SEARCH_BACKEND", "torch")
+    monkeypatch.setenv("RERANK_SEARCH_DTYPE", dtype)
+    done = run("backends", str(tiny_reranker))
+    lines = [line for line in done.stdout.splitlines() if "searches take it" in line]
+    assert [word for line in lines for word in line.split()[:2]] == taken
+    assert ("RERANK_SEARCH_DTYPE=float16" in done.stderr) == (not taken)
 
 
 def test_a_model_that_is_not_there_has_no_backends(run):

@@ -132,17 +132,21 @@ def choose(
     if device != "cpu" or dtype == "float16":
         found = dtype if dtype != "auto" else _precision_of(device)
         return Option("torch" if backend == "auto" else backend, found)
-    wanted = [
-        option
-        for option in options()
-        if backend in ("auto", option.backend)
-        and (dtype == option.dtype or (dtype == "auto" and option.dtype not in ASKED_FOR))
-    ]
+    wanted = [option for option in options() if is_asked_for(option, backend, dtype)]
     usable = [option for option in wanted if not option.missing]
     if not usable:
         lacks = "; ".join(f"{each.backend} {each.dtype}: {each.missing}" for each in wanted)
         raise InvalidInputError(f"nothing computes backend={backend!r}, dtype={dtype!r}: {lacks}")
     return usable[0] if len(usable) == 1 else measured(loaded, usable, cache)[0]
+
+
+def is_asked_for(
+    option: Option, backend: Backend | Literal["auto"], dtype: Dtype | Literal["auto"]
+) -> bool:
+    """Whether these settings may take it, if nothing else is faster."""
+    return backend in ("auto", option.backend) and (
+        dtype == option.dtype or (dtype == "auto" and option.dtype not in ASKED_FOR)
+    )
 
 
 def _precision_of(device: str) -> Dtype:
