@@ -77,12 +77,17 @@ def relevance(model: CrossEncoder) -> float:
     return float(scores[:4].mean() - scores[4:].mean())
 
 
-@pytest.mark.parametrize("loss", ["listwise", "bce"])
+@pytest.mark.parametrize(("loss", "accumulated"), [("listwise", 1), ("bce", 1), ("listwise", 2)])
 def test_training_teaches_relevance(
-    answers: Path, tiny_encoder: Path, tmp_path: Path, loss: str
+    answers: Path, tiny_encoder: Path, tmp_path: Path, loss: str, accumulated: int
 ) -> None:
     path = recipe(tmp_path, answers, tiny_encoder, loss=loss)
-    directory = train(path, overrides={"arguments.num_train_epochs": "20"})
+    options = {
+        "arguments.num_train_epochs": "20",
+        "arguments.per_device_train_batch_size": str(8 // accumulated),
+        "arguments.gradient_accumulation_steps": str(accumulated),
+    }
+    directory = train(path, overrides=options)
     assert directory == tmp_path / "model"
     assert relevance(CrossEncoder(str(directory))) > 0.5
 
@@ -110,11 +115,19 @@ def test_a_student_is_smaller_and_learns(answers: Path, tiny_encoder: Path, tmp_
         assert tempfile.gettempdir() not in text
 
 
-def test_a_student_as_wide_as_its_base_is_refused(
+def test_a_pruned_student_learns(answers: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    path = measured(recipe(tmp_path, answers, tiny_encoder, loss="bce"), "[student]\nheads = 1\n")
+    trained = CrossEncoder(str(train(path, overrides={"epochs": "20"})))
+    assert relevance(trained) > 0.5
+    assert trained.config.num_attention_heads == 1
+    assert "A student (heads 1)" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_a_student_that_says_nothing_is_refused(
     answers: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    path = measured(recipe(tmp_path, answers, tiny_encoder), "[student]\nlayers = 1\nwidth = 32\n")
-    with pytest.raises(InvalidInputError, match=r"student.width=32 must be less than .* 32"):
+    path = measured(recipe(tmp_path, answers, tiny_encoder), "[student]\n")
+    with pytest.raises(InvalidInputError, match="say what of a student is smaller"):
         train(path)
 
 
