@@ -69,10 +69,10 @@ def make_student(base: str, student: Student, seed: int, folder: Path) -> str:
     heads = student.heads or config.num_attention_heads
     if width % heads:
         raise InvalidInputError(f"student.width={width} must be a multiple of its {heads} heads")
-    if width == config.hidden_size and config.num_attention_heads % heads:
+    if width == config.hidden_size and heads != config.num_attention_heads:
         raise InvalidInputError(
-            f"student.heads={heads} must divide the base's {config.num_attention_heads}, as heads "
-            "are joined where the width stays"
+            f"student.heads={heads} needs a smaller width too: at the base's {width} there are "
+            f"{config.num_attention_heads}"
         )
     config.update(
         {
@@ -95,7 +95,7 @@ def narrow(model: CrossEncoder, base: str, groups: Sequence[Group], seed: int) -
     """Give a student the weights that are nearest to its base's, and a small random head.
 
     Where the width is the base's, so are all weights but those of the feed-forward units that are
-    left out, the head's too; of heads that are joined, scores are added up.
+    left out, the head's too.
     """
     from transformers import AutoModelForSequenceClassification
 

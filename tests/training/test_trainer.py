@@ -116,11 +116,13 @@ def test_a_student_is_smaller_and_learns(answers: Path, tiny_encoder: Path, tmp_
 
 
 def test_a_pruned_student_learns(answers: Path, tiny_encoder: Path, tmp_path: Path) -> None:
-    path = measured(recipe(tmp_path, answers, tiny_encoder, loss="bce"), "[student]\nheads = 1\n")
+    path = measured(
+        recipe(tmp_path, answers, tiny_encoder, loss="bce"), "[student]\nfeed_forward = 8\n"
+    )
     trained = CrossEncoder(str(train(path, overrides={"epochs": "20"})))
     assert relevance(trained) > 0.5
-    assert trained.config.num_attention_heads == 1
-    assert "A student (heads 1)" in (tmp_path / "model" / "README.md").read_text()
+    assert trained.config.intermediate_size == 8
+    assert "A student (feed-forward 8)" in (tmp_path / "model" / "README.md").read_text()
 
 
 def test_a_student_that_says_nothing_is_refused(
