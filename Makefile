@@ -41,10 +41,8 @@ bench: .venv/.development
 # What the bundled rerankers are worth, where the collections in ../shared/data are there. Hours.
 bench-quality: .venv/.development
 	$(BIN)/rerank-search evaluate eval/experiments/bundled-reranker.toml
-	$(BIN)/rerank-search evaluate eval/experiments/small-reranker.toml
 	$(BIN)/rerank-search evaluate eval/experiments/depth.toml
 	$(BIN)/python eval/publish.py runs/evaluation/bundled-reranker --card rerank-search-base
-	$(BIN)/python eval/publish.py runs/evaluation/small-reranker --card rerank-search-tiny
 	$(BIN)/python eval/publish.py runs/evaluation/depth
 
 # The reranker against sentence-transformers and others, backend by backend. Half an hour.
