@@ -39,7 +39,7 @@ _DECIDED_ELSEWHERE = {
     "bf16": 'set precision = "bfloat16"',
     "fp16": 'set precision = "float16"',
     "use_cpu": "set the environment's RERANK_SEARCH_DEVICE",
-    "disable_tqdm": "progress is shown on a terminal only",
+    "disable_tqdm": "progress is a bar on a terminal, and a line a minute elsewhere",
     "save_strategy": "set save_steps, or eval_strategy, which saving follows",
     "save_only_model": _RESUMED,
     "resume_from_checkpoint": _RESUMED,
