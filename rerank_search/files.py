@@ -49,7 +49,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno in _READ_ONLY:
             raise IndexReadOnlyError(
                 f"{path} cannot be written ({error.strerror}): change the permissions of its "
-                "directory. To read an index, open it with read_only=True."
+                "directory. An index can be read with read_only=True."
             ) from error
         if error.errno in _NO_PATH:
             raise InvalidInputError(
@@ -77,6 +77,16 @@ def fsync_directory(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def fsync_tree(folder: Path) -> None:
+    """Make all files in the folder and below, and their names, durable."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            fsync_directory(path)
+        else:
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
 
 
 @contextmanager

@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
 from sentence_transformers.cross_encoder import CrossEncoderTrainer
 from transformers import TrainerState
 from transformers.trainer_utils import rotate_checkpoints
 
 from rerank_search.errors import InvalidInputError, RunLockedError
-from rerank_search.files import atomic_write_json, disk_errors
+from rerank_search.files import atomic_write_json, disk_errors, fsync_tree, sha256
 from rerank_search.training.batches import ByLengthBatchSampler
 
 _WHOLE = "whole.json"
-"""Written into a checkpoint last: the sizes of its files, and the seconds of training so far."""
+"""Written into a checkpoint last: its files' checksums, and the seconds of training so far."""
 
 _STATE = "trainer_state.json"
 _RECIPE = "recipe.json"
@@ -94,7 +93,9 @@ class CheckpointedTrainer(CrossEncoderTrainer):
         if not self.args.should_save:
             return
         checkpoint = folder / f"checkpoint-{self.state.global_step}"
-        whole = {"sizes": _sizes(checkpoint), "seconds": round(self.seconds, 1)}
+        with saving(folder):
+            fsync_tree(checkpoint)
+        whole = {"sha256": _checksums(checkpoint), "seconds": round(self.seconds, 1)}
         atomic_write_json(checkpoint / _WHOLE, whole)
         rotate_checkpoints(
             output_dir=str(folder),
@@ -106,18 +107,25 @@ class CheckpointedTrainer(CrossEncoderTrainer):
 
 @contextmanager
 def saving(path: Path) -> Iterator[None]:
-    """``disk_errors``, for what safetensors and torch say in errors of their own too."""
+    """``disk_errors``, for what other libraries say in errors of their own too."""
     with disk_errors(path):
         try:
             yield
-        except SafetensorError as error:
-            if number := re.search(r"os error (\d+)", str(error)):
-                raise OSError(int(number[1]), str(error)) from error
+        except OSError:
             raise
-        except RuntimeError as error:
-            if "file write failed" in str(error):
-                raise OSError(errno.ENOSPC, str(error)) from error
+        except Exception as error:
+            if (number := _number(error)) is not None:
+                raise OSError(number, str(error)) from error
             raise
+
+
+def _number(error: Exception) -> int | None:
+    """The operating system's number of an error that another library tells of in words."""
+    if number := re.search(r"os error (\d+)", str(error)):  # safetensors and tokenizers
+        return int(number[1])
+    if "file write failed" in str(error) or "inline_container" in str(error):  # torch
+        return errno.ENOSPC
+    return None
 
 
 @contextmanager
@@ -150,17 +158,18 @@ def claim(folder: Path, made_with: Mapping[str, Any]) -> None:
     """
     path = folder / _RECIPE
     ours = _portable(made_with, folder)
-    if any(_checkpoints(folder)) and path.exists():
-        before = _read(path)
-        changed = [key for key in ours if before.get(key) != ours[key]]
-        if changed:
-            raise InvalidInputError(
-                f"{folder} has checkpoints of another run (it differs in {', '.join(changed)}): "
-                "remove that folder to train anew, or give the recipe another output"
-            )
-    else:
+    before = _read(path)
+    changed = [key for key in ours if before.get(key) != ours[key]]
+    if not any(_checkpoints(folder)):
         (folder / _ENDED).unlink(missing_ok=True)
-    atomic_write_json(path, ours)
+    elif changed:
+        difference = f"it differs in {', '.join(changed)}" if before else f"there is no {_RECIPE}"
+        raise InvalidInputError(
+            f"{folder} has checkpoints of another run ({difference}): remove that folder to train "
+            "anew, or give the recipe another output"
+        )
+    if changed:  # where nothing has, a disk that is full is no reason not to go on
+        atomic_write_json(path, ours)
 
 
 def last_whole(folder: Path) -> Path | None:
@@ -182,13 +191,13 @@ def _checkpoints(folder: Path) -> Iterator[Path]:
 
 def _is_whole(checkpoint: Path) -> bool:
     return bool(_read(checkpoint / _STATE)) and (
-        _read(checkpoint / _WHOLE).get("sizes") == _sizes(checkpoint)
+        _read(checkpoint / _WHOLE).get("sha256") == _checksums(checkpoint)
     )
 
 
-def _sizes(checkpoint: Path) -> dict[str, int]:
+def _checksums(checkpoint: Path) -> dict[str, str]:
     return {
-        path.relative_to(checkpoint).as_posix(): path.stat().st_size
+        path.relative_to(checkpoint).as_posix(): sha256(path)
         for path in sorted(checkpoint.rglob("*"))
         if path.is_file() and path.name not in (_WHOLE, _STATE)
     }

@@ -14,7 +14,7 @@ from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import Experiment, RerankerSettings
 from rerank_search.evaluation.progress import Progress
 from rerank_search.evaluation.report.schema import Report, SystemReport
-from rerank_search.files import fsync_directory
+from rerank_search.files import fsync_directory, fsync_tree
 from rerank_search.training.base import WINDOW, is_reranker
 from rerank_search.training.calibration import PLOT_FILE, Calibrated, calibrate
 from rerank_search.training.checkpoints import saving
@@ -84,6 +84,7 @@ def _swap(staged: Path, output: Path) -> None:
     """Put the new model into its place; the old one is removed once it is there."""
     old = output.with_name(output.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
+    fsync_tree(staged)
     if output.exists():
         output.rename(old)
     staged.rename(output)

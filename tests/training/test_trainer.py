@@ -168,15 +168,19 @@ def test_an_interrupted_run_goes_on_to_the_same_model(
         torch.testing.assert_close(second[name], tensor)
 
 
+@pytest.mark.parametrize("damage", ["cut off", "other content"])
 def test_a_checkpoint_that_is_not_whole_is_removed(
-    collection: Path, tiny_encoder: Path, tmp_path: Path
+    damage: str, collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     path = recipe(tmp_path, collection, tiny_encoder)
     train(path, overrides=SAVING)
     checkpoints = tmp_path / "model-checkpoints"
     newest = max(checkpoints.glob("checkpoint-*"), key=lambda each: each.stat().st_mtime)
     with (newest / "model.safetensors").open("r+b") as file:
-        file.truncate(100)
+        if damage == "cut off":
+            file.truncate(100)
+        else:
+            file.write(bytes(100))
     before = last_whole(checkpoints)
     assert before is not None
     assert before != newest
@@ -191,6 +195,17 @@ def test_checkpoints_of_another_recipe_are_refused(
     train(path, overrides=SAVING)
     with pytest.raises(InvalidInputError, match=r"another run \(it differs in arguments\)"):
         train(path, overrides=SAVING | {"lr": "1e-5"})
+
+
+def test_checkpoints_that_no_run_of_ours_has_written_are_left_alone(
+    collection: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "model-checkpoints" / "checkpoint-500" / "model.safetensors"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("days of work")
+    with pytest.raises(InvalidInputError, match=r"another run \(there is no recipe.json\)"):
+        train(recipe(tmp_path, collection, tiny_encoder))
+    assert theirs.read_text() == "days of work"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is of Unix")
@@ -323,15 +338,16 @@ sources = [{{ collection = {json.dumps(str(answers))} }}]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="limits of Unix")
+@pytest.mark.parametrize("space", [200, 20_000, 100_000])
 def test_a_full_disk_is_said_and_the_run_goes_on_with_space(
-    collection: Path, tiny_encoder: Path, tmp_path: Path
+    space: int, collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     path = recipe(tmp_path, collection, tiny_encoder)
     code = (
         "import resource, sys; from pathlib import Path\n"
         "from rerank_search.training.trainer import fit, prepare\n"
         f"prepared = prepare(Path(sys.argv[1]), overrides={SAVING!r})\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({space}, {space}))\n"
         "fit(prepared)"
     )
     command = [sys.executable, "-W", "ignore", "-c", code, str(path)]
@@ -362,7 +378,7 @@ def test_an_output_that_is_not_a_model_is_left_alone(
     kept = tmp_path / "model" / "thesis.txt" if kind == "folder" else tmp_path / "model"
     kept.parent.mkdir(exist_ok=True)
     kept.write_text("years of work")
-    with pytest.raises(InvalidInputError, match=r"name a(nother)? folder"):
+    with pytest.raises(InvalidInputError, match=r"name another (folder|output)"):
         train(recipe(tmp_path, collection, tiny_encoder))
     assert kept.read_text() == "years of work"
 
