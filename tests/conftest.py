@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import string
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +110,26 @@ def make_tiny_encoder(folder: Path) -> Path:
     modules = [Transformer(str(base), max_seq_length=MAX_LENGTH), Pooling(HIDDEN), Normalize()]
     SentenceTransformer(modules=modules, device="cpu").save(str(directory), create_model_card=False)
     return directory
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A disk of so many kB, at the same path each time; what it holds stays there."""
+    disk = tmp_path / "disk"
+
+    def sized(kilobytes: int) -> Path:
+        options = f"remount,size={kilobytes}k" if disk.exists() else f"size={kilobytes}k"
+        disk.mkdir(exist_ok=True)
+        mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
+        if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+            disk.rmdir()
+            pytest.skip("mounting a small disk takes more rights than there are here")
+        return disk
+
+    yield sized
+    if disk.exists():
+        # Lazily: weights that were loaded from there may still be mapped.
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 @pytest.fixture(scope="session")

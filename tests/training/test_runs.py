@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from rerank_search.errors import InvalidInputError, RunLockedError
+from rerank_search.errors import InvalidInputError, RunLockedError, StorageFullError
 from rerank_search.evaluation.report.schema import PairReport, read_report
 from rerank_search.training.checkpoints import last_whole
 from rerank_search.training.trainer import prepare, train
@@ -64,6 +64,18 @@ def test_hundreds_of_pairs_become_a_better_model_with_a_card(pairs_recipe: Path)
     report = (pairs_recipe.parent / "model-evaluation" / "report.md").read_text(encoding="utf-8")
     assert f"{after:.4f} [{low:.3f}, {high:.3f}]" in report
     assert {each.name for each in directory.glob("*.svg")} == {"loss.svg", "measures.svg"}
+
+
+@pytest.mark.parametrize("kilobytes", [300, 500, 700, 900])
+def test_a_disk_that_fills_up_anywhere_is_said_and_the_run_goes_on(
+    kilobytes: int, pairs_recipe: Path, small_disk: Callable[[int], Path]
+) -> None:
+    options = {"max_steps": "6", "output": str(small_disk(kilobytes) / "model")}
+    for _ in range(2):  # what the first one left behind is no other error
+        with pytest.raises(StorageFullError, match="No space is left"):
+            train(pairs_recipe, overrides=options)
+    small_disk(10_000)
+    assert (train(pairs_recipe, overrides=options) / "model.safetensors").is_file()
 
 
 def test_the_report_names_the_model_where_it_lies(pairs_recipe: Path) -> None:
