@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,10 +131,10 @@ def prepare(
     evaluator = None if evaluation is None else HarnessEvaluator(watched, evaluation, precision)
     sets, leaked = without_leaks(sets, [*watched.values(), *calibrated_on], recipe.leaks)
     findings = [*leaked, *check_training(sets, recipe.loss)]
-    count = sum(len(rows(each, recipe.loss.name)["query"]) for each in sets)
-    fit_to_rows(arguments, recipe.arguments, count)
+    total = sum(len(rows(each, recipe.loss.name)["query"]) for each in sets)
+    fit_to_rows(arguments, recipe.arguments, total)
     return Prepared(
-        recipe, base, precision, arguments, evaluator, sets, count, findings, measured, watched
+        recipe, base, precision, arguments, evaluator, sets, total, findings, measured, watched
     )
 
 
@@ -203,6 +204,10 @@ def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:
     return recipe.output
 
 
+_BESIDE = ("data", "checkpoints", "evaluation")
+"""What is next to the model."""
+
+
 def beside(output: Path, what: str) -> Path:
     """The folder of the run's data, checkpoints or evaluation, next to the model's."""
     return output.with_name(f"{output.name}-{what}")
@@ -222,8 +227,12 @@ def _check_output(recipe: Recipe) -> None:
     output = recipe.output
     if not output.name:
         raise InvalidInputError(f"the output {output} has no name: name a folder below it")
-    if output.exists() and not output.is_dir():
-        raise InvalidInputError(f"the output {output} is a file: name a folder")
+    for folder in (output, *(beside(output, what) for what in _BESIDE)):
+        if folder.exists() and not folder.is_dir():
+            raise InvalidInputError(
+                f"{folder} is a file, and would be a folder of the run: move it away, or name "
+                "another output"
+            )
     for key, model in _named(recipe):
         if output.is_dir() and Path(model).is_dir() and output.samefile(model):
             raise InvalidInputError(
@@ -317,13 +326,19 @@ def _require_packages(recipe: Recipe) -> None:
 
 
 def _mined_files(recipe: Recipe) -> list[Path]:
-    """Where each source's mined negatives are kept; names that come twice are numbered."""
+    """Where each source's mined negatives are kept."""
     folder = beside(recipe.output, "data") / "negatives"
-    names: list[str] = []
-    for source in recipe.sources:
-        name = f"{source.name}-{source.split}"
-        names.append(name if name not in names else f"{name}-{len(names) + 1}")
+    names = _distinct(f"{source.name}-{source.split}" for source in recipe.sources)
     return [folder / f"{name}.jsonl" for name in names]
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    """The names, numbered where they come again."""
+    taken: list[str] = []
+    for name in names:
+        numbered = (name if n == 1 else f"{name}-{n}" for n in count(1))
+        taken.append(next(each for each in numbered if each not in taken))
+    return taken
 
 
 def _loaded(recipe: Recipe, source: Source, file: Path, progress: Progress) -> TrainingSet:
@@ -369,10 +384,6 @@ def _measured(
 def _datasets(recipe: Recipe, sets: Sequence[TrainingSet]) -> dict[str, Dataset]:
     from datasets import Dataset
 
-    data: dict[str, Dataset] = {}
-    for each in sets:
-        columns: Any = rows(each, recipe.loss.name)
-        data[each.name if each.name not in data else f"{each.name}-{len(data)}"] = (
-            Dataset.from_dict(columns)
-        )
-    return data
+    names = _distinct(each.name for each in sets)
+    columns: list[Any] = [rows(each, recipe.loss.name) for each in sets]
+    return dict(zip(names, map(Dataset.from_dict, columns), strict=True))

@@ -78,6 +78,20 @@ def test_a_disk_that_fills_up_anywhere_is_said_and_the_run_goes_on(
     assert (train(pairs_recipe, overrides=options) / "model.safetensors").is_file()
 
 
+def test_every_source_counts_whatever_their_folders_are_called(pairs_recipe: Path) -> None:
+    recipe = pairs_recipe.read_text(encoding="utf-8")
+    sources = ""
+    for place, name in enumerate(("data", "data-2", "data", "data")):
+        file = pairs_recipe.parent / name / f"{place}.csv"
+        file.parent.mkdir(exist_ok=True)
+        rows = [f"query {place} {i},text {i},{i % 2}" for i in range(10)]
+        file.write_text("\n".join(["text1,text2,label", *rows]) + "\n", encoding="utf-8")
+        sources += f'[[sources]]\npairs = "{name}/{place}.csv"\n'
+    pairs_recipe.write_text(recipe.replace("[evaluation]", f"{sources}[evaluation]"))
+    train(pairs_recipe, overrides={"batch_size": "10", "epochs": "1"})
+    assert state(pairs_recipe.parent)["global_step"] == (240 + 4 * 10) / 10
+
+
 def test_the_report_names_the_model_where_it_lies(pairs_recipe: Path) -> None:
     directory = train(pairs_recipe, overrides={"max_steps": "2"})
     report = (pairs_recipe.parent / "model-evaluation" / "report.md").read_text(encoding="utf-8")
