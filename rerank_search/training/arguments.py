@@ -39,6 +39,7 @@ _DECIDED_ELSEWHERE = {
     "bf16": 'set precision = "bfloat16"',
     "fp16": 'set precision = "float16"',
     "use_cpu": "set the environment's RERANK_SEARCH_DEVICE",
+    "neftune_noise_alpha": "the trainer cannot find the embeddings of a cross-encoder",
     "disable_tqdm": "progress is a bar on a terminal, and a line a minute elsewhere",
     "save_strategy": "set save_steps, or eval_strategy, which saving follows",
     "save_only_model": _RESUMED,
@@ -70,6 +71,7 @@ SHORT = {
 _POSITIVE = {
     "num_train_epochs",
     "per_device_train_batch_size",
+    "per_device_eval_batch_size",
     "gradient_accumulation_steps",
     "eval_steps",
     "save_steps",
@@ -152,21 +154,27 @@ def training_arguments(
         }
     try:
         complete = CrossEncoderTrainingArguments(**(arguments | given))
-        _try_scheduler(complete)
+        _try_optimizer(complete)
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"[arguments] cannot be used: {error}") from None
     return complete
 
 
-def _try_scheduler(arguments: CrossEncoderTrainingArguments) -> None:
-    """Raise what transformers raises for a scheduler that the trainer would fail to make."""
+def _try_optimizer(arguments: CrossEncoderTrainingArguments) -> None:
+    """Raise ValueError or TypeError for numbers that an optimizer or scheduler cannot take."""
     import torch
     from transformers import get_scheduler
 
+    optimizer = torch.optim.AdamW(
+        [torch.zeros(1, requires_grad=True)],
+        lr=arguments.learning_rate,
+        betas=(arguments.adam_beta1, arguments.adam_beta2),
+        eps=arguments.adam_epsilon,
+    )
     options: Any = arguments.lr_scheduler_kwargs
     get_scheduler(
         arguments.lr_scheduler_type,
-        torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0),
+        optimizer,
         num_warmup_steps=arguments.get_warmup_steps(_SOME_STEPS),
         num_training_steps=_SOME_STEPS,
         scheduler_specific_kwargs=options or {},

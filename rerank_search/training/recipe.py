@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -368,7 +369,8 @@ def load_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
     """Read a recipe; paths in it, and models that are folders, are relative to its folder.
 
     ``overrides`` replace values by dotted key (``{"arguments.learning_rate": "3e-5"}``; ``lr``
-    and the names of arguments may stand alone) and are read as TOML values. Raises
+    and the names of arguments may stand alone; what has a point in it is quoted) and are read as
+    TOML values. Raises
     InvalidInputError naming the key that is wrong and the nearest right one.
     """
     data = read_toml(path)
@@ -398,7 +400,7 @@ def _full(key: str) -> str:
 
 
 def _override(data: Any, key: str, value: str) -> None:
-    *tables, last = key.split(".")
+    *tables, last = (quoted or bare for quoted, bare in re.findall(r'"([^"]+)"|([^."]+)', key))
     if tables and isinstance(data.get("loss"), str):
         data["loss"] = {"name": data["loss"]}
     for table in tables:

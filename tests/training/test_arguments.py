@@ -34,6 +34,8 @@ from rerank_search.training.trainer import prepare, train
         ("batch_size=auto", "arguments.per_device_train_batch_size is 'auto'"),
         ("max_steps=0", "arguments.max_steps is 0: it must be more than 0"),
         ("gradient_accumulation_steps=0", "it must be more than 0"),
+        ("per_device_eval_batch_size=0", "it must be more than 0"),
+        ("neftune_noise_alpha=5.0", "arguments.neftune_noise_alpha is not for a recipe"),
         ("report_to=5", "arguments.report_to is 5"),
         ("eval_strategy=no", 'it must be "steps" or "epoch"'),
         ("output_dir=x", "arguments.output_dir is not for a recipe: set the recipe's output"),
@@ -68,13 +70,16 @@ def test_a_wrong_value_is_named(pairs_recipe: Path, change: str, message: str) -
         ("lr_scheduler_type=steep", r"\[arguments\] cannot be used: .*steep"),
         ("save_steps=3", r"\[arguments\] cannot be used"),
         ("lr_scheduler_kwargs={foo = 1}", r"\[arguments\] cannot be used: .*foo"),
+        ("adam_beta1=2.0", r"\[arguments\] cannot be used: .*beta"),
+        ("adam_epsilon=-1.0", r"\[arguments\] cannot be used: .*epsilon"),
         ("evaluation.measure=foo", "evaluation.measure is 'foo', and the first set has pairs"),
         ("loss.options={margin = 1}", "BinaryCrossEntropyLoss has no option 'margin'"),
         ("loss.options={pos_weight = 2.0}", "loss.options cannot be used"),
         ("output=/", "has no name"),
         ("output=.", "a folder that no run has written"),
         ("output=train.csv/model", "cannot be a path"),
-        ("output=train.csv", "is a file: name a folder"),
+        ("output=train.csv", "train.csv is a file, and would be a folder of the run"),
+        ("output=taken", "taken-checkpoints is a file, and would be a folder of the run"),
         ("max_length=65", "max_length is 65, and the base .* has positions for 64 tokens"),
         ("base=train.csv", "train.csv"),
     ],
@@ -84,6 +89,7 @@ def test_what_the_libraries_refuse_is_refused_before_the_data(
 ) -> None:
     key, _, value = change.partition("=")
     (pairs_recipe.parent / "train.csv").write_text("not,pairs\n")
+    (pairs_recipe.parent / "taken-checkpoints").touch()
     with pytest.raises(Exception, match=message) as caught:
         prepare(pairs_recipe, overrides={key: value})
     assert type(caught.value).__module__ == "rerank_search.errors"

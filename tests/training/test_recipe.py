@@ -44,6 +44,14 @@ def test_overrides_are_read_as_toml_values(tmp_path: Path) -> None:
     assert (recipe.seed, recipe.name) == (7, "other")
 
 
+def test_keys_with_a_point_in_them_are_quoted(tmp_path: Path) -> None:
+    recipe = load_recipe(
+        written(tmp_path, 'name = "r"\noutput = "out"\n[[sources]]\npairs = "p"\n'),
+        {"sources.0.label_map.0": "0.0", 'sources.0.label_map."0.5"': "0.2"},
+    )
+    assert recipe.sources[0].label_map == {"0": 0.0, "0.5": 0.2}
+
+
 def test_an_override_below_a_value_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"'name' is not a table"):
         load_recipe(written(tmp_path, MINIMAL), {"name.first": "x"})
