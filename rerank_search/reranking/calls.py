@@ -7,7 +7,7 @@ from typing import get_args
 
 import numpy as np
 
-from rerank_search.errors import InvalidInputError, RerankError
+from rerank_search.errors import InvalidInputError, RerankError, RerankSearchError
 from rerank_search.reranking.base import LongDocuments, ReportingReranker, Reranker, Scores, joined
 
 FIRST_CHUNK = 4
@@ -49,6 +49,8 @@ def scored(
             result = Scores(values, np.zeros(len(pairs), dtype=np.bool_), [None] * len(pairs))
     except RerankError:
         raise
+    except RerankSearchError as error:  # which says what to do
+        raise RerankError(f"the reranker {reranker.name!r} failed: {error}") from error
     # A reranker may be anyone's code, down to a client of a remote service: whatever it raises
     # is what the failure policy is for.
     except Exception as error:

@@ -53,7 +53,8 @@ def test_a_plain_reranker_reports_nothing_cut():
 @pytest.mark.parametrize(
     ("result", "reason"),
     [
-        (ConnectionError("gone"), "ConnectionError: gone"),
+        (ConnectionError("gone"), "ConnectionError: gone.*on_rerank_error"),
+        (InvalidInputError("name a reranker"), "^the reranker 'broken' failed: name a reranker$"),
         (np.zeros(3, np.float32), "shape"),
         (np.zeros((2, 1), np.float32), "shape"),
         (np.array([1.0, float("nan")]), "NaN"),
