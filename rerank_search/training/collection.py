@@ -1,4 +1,4 @@
-"""BEIR folders as training reads them: texts, queries and judgements, and the indexed corpus."""
+"""Collections as training reads them: texts, queries and judgements, and the indexed corpus."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.collection import Collection as Judged
 from rerank_search.evaluation.corpus_index import content_key, open_corpus_index
 from rerank_search.evaluation.formats.beir import load_beir
-from rerank_search.evaluation.formats.lines import Tally
+from rerank_search.evaluation.formats.lines import Tally, bare_name, findings
 from rerank_search.evaluation.progress import Progress
 from rerank_search.index import Index
-from rerank_search.training.data import letters_and_digits
+from rerank_search.training.data import POSITIVE_ABOVE, labelled_rows, letters_and_digits
+from rerank_search.training.recipe import Source
 from rerank_search.types import Document, Hit
 
 SPARE = 4
@@ -71,6 +72,42 @@ def load_collection(folder: Path, split: str) -> Collection:
             if query in read.queries and document in documents:
                 qrels.setdefault(query, {})[document] = grade
     return Collection(read.name, documents, read.queries, qrels)
+
+
+def collection_of_pairs(source: Source) -> Judged:
+    """Labelled pairs as a collection: the second texts are the documents.
+
+    Pairs with a label above POSITIVE_ABOVE make their first text a query, and their second one
+    relevant for it. Ids are where a text comes first in the file. Raises InvalidInputError as the
+    reader of pairs does, and where no pairs belong together.
+    """
+    file, rows, labels = labelled_rows(source)
+    blank = Tally("pairs with a blank text, left out")
+    queries: dict[str, str] = {}
+    documents: dict[str, str] = {}
+    qrels: dict[str, dict[str, int]] = {}
+    for row, label in zip(rows, labels, strict=True):
+        query, document = row.texts
+        if not (query.strip() and document.strip()):
+            blank.add(f"{file.name}, {row.place}")
+            continue
+        found = documents.setdefault(document, row.place)
+        if label > POSITIVE_ABOVE:
+            qrels.setdefault(queries.setdefault(query, row.place), {})[found] = 1
+    if not qrels:
+        raise InvalidInputError(
+            f"{file} has no pairs with a label above {POSITIVE_ABOVE:g}, which belong together: "
+            "set label_map, or leave out mined"
+        )
+    return Judged(
+        name=source.name,
+        split=bare_name(file),
+        queries={place: query for query, place in queries.items()},
+        qrels=qrels,
+        documents=lambda: (Document(place, text) for text, place in documents.items()),
+        located=lambda query, _: f"{file.name}, {query}",
+        findings=findings([blank]),
+    )
 
 
 class Corpus:

@@ -74,9 +74,7 @@ def load_pairs_set(source: Source, seed: int) -> TrainingSet:
     Raises InvalidInputError with file, line and reason, for a label without a number, and for an
     entry of ``label_map`` that no pair needs.
     """
-    file = file_of_pairs(source.path, source.split)
-    rows = list(pair_rows(file))
-    labels = _labels(file, rows, source.label_map)
+    file, rows, labels = labelled_rows(source)
     members: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
         members.setdefault(row.texts[0], []).append(i)
@@ -91,6 +89,16 @@ def load_pairs_set(source: Source, seed: int) -> TrainingSet:
     ]
     training_set = _training_set(source, file, groups, seed)
     return replace(training_set, as_in_file=not source.label_map)
+
+
+def labelled_rows(source: Source) -> tuple[Path, list[PairRow], list[float]]:
+    """The file of labelled pairs, its rows, and their labels as numbers.
+
+    Raises as ``load_pairs_set`` does.
+    """
+    file = file_of_pairs(source.path, source.split)
+    rows = list(pair_rows(file))
+    return file, rows, _labels(file, rows, source.label_map)
 
 
 def load_samples_set(source: Source, seed: int) -> TrainingSet:

@@ -27,6 +27,7 @@ from rerank_search.training.collection import (
     SPARE,
     Corpus,
     Question,
+    collection_of_pairs,
     fingerprint,
     judged_questions,
     opened_corpus,
@@ -53,11 +54,11 @@ def mined_set(
 ) -> TrainingSet:
     """A group for each query of a collection: its relevant documents, then their negatives.
 
-    Candidates are what the first stages of the collection's index find, as a search finds them,
-    and texts are what a search gives to a reranker: the title and the best passage. No negative
-    is judged relevant for the query (or one with the same text), or differs from such a document
-    only in case and punctuation. Margins and false negatives go by the relevant documents that
-    are in the group. Made-up queries come last.
+    Mined pairs are such a collection too. Candidates are what the first stages of the collection's
+    index find, as a search finds them, and texts are what a search gives to a reranker: the title
+    and the best passage. No negative is judged relevant for the query (or one with the same text),
+    or differs from such a document only in case and punctuation. Margins and false negatives go by
+    the relevant documents that are in the group. Made-up queries come last.
 
     The groups are in ``file``: read if it was written for the same data and settings, otherwise
     mined and written. The same seed gives the same file. The index and rerankers' scores are kept
@@ -70,7 +71,10 @@ def mined_set(
     named = [] if negatives.false_negatives is None else [negatives.false_negatives.reranker]
     named += [] if soft_labels is None else [each.reranker for each in soft_labels.rerankers]
     with closing(Rerankers(named, device, cache)) as rerankers:
-        collection = load_beir(source.path, source.split)
+        if source.mined:
+            collection = collection_of_pairs(source)
+        else:
+            collection = load_beir(source.path, source.split)
         made_with = _made_with(collection, source, negatives, soft_labels, seed)
         made_with["rerankers"] = rerankers.fingerprints
         mined = _stored(file, made_with)
@@ -82,7 +86,7 @@ def mined_set(
             _write(file, mined)
     return TrainingSet(
         name=source.name,
-        split=source.split,
+        split=collection.split,
         licence=source.licence,
         groups=[line.group() for line in mined.lines],
         findings=mined.settings.findings,
@@ -189,7 +193,9 @@ def _mined(
     with progress(f"mining {collection.name}", len(judged) + len(made_up)) as tick:
         lines = miner.lines(judged, tick)
         from_made_up = miner.lines(made_up, tick)
-    found = findings([*tallies, *miner.tallies])
+    # A BEIR folder's own are about more than what is trained on.
+    found = [*collection.findings] if source.mined else []
+    found += findings([*tallies, *miner.tallies])
     lines += from_made_up
     if not lines:
         raise InvalidInputError(

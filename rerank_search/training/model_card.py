@@ -267,7 +267,7 @@ def _data(card: CardFacts) -> str:
     findings += [f"all data: {_counted(one)}" for one in card.findings]
     recipe = card.recipe
     parts = [_table(columns, rows, left=3)]
-    if any(source.collection is not None for source in recipe.sources):
+    if any(source.is_searched for source in recipe.sources):
         parts.append(_negatives(recipe.negatives))
     if recipe.soft_labels is not None:
         parts.append(_soft_labels(recipe.soft_labels, recipe.negatives.encoder))

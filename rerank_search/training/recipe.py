@@ -63,11 +63,13 @@ class Source(_Table):
 
     ``collection`` is a BEIR folder, whose negatives are mined. ``pairs`` are labelled pairs, and
     ``samples`` queries with their positives and negatives, in all file formats of the evaluation.
+    Of ``mined`` pairs those that belong together count; negatives come from all second texts.
     """
 
     collection: Path | None = None
     pairs: Path | None = None
     samples: Path | None = None
+    mined: bool = False
     split: str = "train"
     queries: int | None = Field(default=None, ge=0)
     """How many of the queries to draw at random; None takes all."""
@@ -95,7 +97,14 @@ class Source(_Table):
             raise ValueError("made_up queries are cut out of a collection's documents")
         if self.pairs is None and self.label_map:
             raise ValueError("label_map is for the labels of pairs")
+        if self.pairs is None and self.mined:
+            raise ValueError("mined is for pairs: a collection's negatives are mined always")
         return self
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether there is an index of its documents, that negatives come from."""
+        return self.collection is not None or self.mined
 
     @property
     def path(self) -> Path:

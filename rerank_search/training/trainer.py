@@ -260,7 +260,7 @@ def _named(recipe: Recipe) -> Iterator[tuple[str, str]]:
 
 def _encoders(recipe: Recipe) -> Iterator[str]:
     """The encoders that the run will need."""
-    if any(source.collection is not None for source in recipe.sources):
+    if any(source.is_searched for source in recipe.sources):
         yield recipe.negatives.encoder
     if recipe.evaluation is not None and any(each.sources for each in recipe.evaluation.sets):
         yield recipe.evaluation.encoder
@@ -342,7 +342,7 @@ def _distinct(names: Iterable[str]) -> list[str]:
 
 
 def _loaded(recipe: Recipe, source: Source, file: Path, progress: Progress) -> TrainingSet:
-    if source.collection is not None:
+    if source.is_searched:
         return mined_set(
             source,
             recipe.negatives,

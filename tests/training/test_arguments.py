@@ -53,6 +53,7 @@ from rerank_search.training.trainer import prepare, train
         ("sources.1.queries=5", "there is no '1' in a list of tables"),
         ("sources.queries=5", "'sources' is a list; set a key of one of its entries"),
         ("sources.0.split=dev", "train.csv is a file, and so one split: leave split out"),
+        ('sources=[{collection = "x", mined = true}]', "mined is for pairs"),
         ("sources.0.made_up=5", "made_up queries are cut out of a collection's documents"),
     ],
 )

@@ -548,3 +548,54 @@ def test_a_malformed_line_is_named(tmp_path: Path, file: str, content: str, prob
     (tmp_path / file).write_text(content)
     with pytest.raises(InvalidInputError, match=problem):
         load_collection(tmp_path, "train")
+
+
+def mined_pairs(path: Path, encoder: Path, cache: Path, **source: object) -> TrainingSet:
+    return mined_set(
+        Source(pairs=path, mined=True, **source),
+        Negatives(encoder=str(encoder), per_query=3, random=0),
+        SoftLabels(cosine=20.0, bm25=1.0, gold=100.0),
+        seed=1,
+        file=path.with_suffix(".mined.jsonl"),
+        cache=cache,
+    )
+
+
+def test_pairs_without_wrong_ones_are_mined(
+    tiny_encoder: Path, cache: Path, tmp_path: Path
+) -> None:
+    nouns = ["bird", "river", "mountain", "sea", "boat"]
+    answers = {f"where is the {noun}": f"The {noun} is in the village." for noun in nouns}
+    lines = [{"text1": q, "text2": a, "label": "yes"} for q, a in answers.items()]
+    lines += [
+        {"text1": "where is the sea", "text2": "It is by the harbour.", "label": "yes"},
+        {"text1": "where is the king", "text2": "A king is old.", "label": "no"},
+        {"text1": "where is the queen", "text2": " ", "label": "yes"},
+    ]
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = mined_pairs(path, tiny_encoder, cache, label_map={"yes": 1.0, "no": 0.0})
+    assert [group.query for group in found.groups] == list(answers)
+    texts = {line["text2"] for line in lines} - {" "}
+    for group in found.groups:
+        best, *negatives = group.documents
+        relevant = {answers[group.query]}
+        relevant |= {"It is by the harbour."} if "sea" in group.query else set()
+        assert best in relevant
+        assert len(negatives) == 3
+        assert set(negatives) <= texts - relevant
+        assert group.labels[0] == max(group.labels)
+        assert len(set(group.labels)) > 2  # the teacher's, who has cosines and BM25
+    assert {document for group in found.groups for document in group.documents} == texts
+    assert [str(each) for each in found.findings] == [
+        "1 pairs with a blank text, left out (first: train.jsonl, line 8)"
+    ]
+
+
+def test_pairs_of_which_none_belong_together_cannot_be_mined(
+    tiny_encoder: Path, cache: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("text1,text2,label\na,b,0\nc,d,0.5\n")
+    with pytest.raises(InvalidInputError, match=r"train\.csv has no pairs with a label above 0\.5"):
+        mined_pairs(path, tiny_encoder, cache)
