@@ -18,12 +18,12 @@ from sentence_transformers.cross_encoder import CrossEncoderTrainer
 from transformers import TrainerState
 from transformers.trainer_utils import rotate_checkpoints
 
-from rerank_search.errors import InvalidInputError, RunLockedError
-from rerank_search.files import atomic_write_json, disk_errors, fsync_tree, sha256
+from rerank_search.errors import InvalidInputError, RerankSearchError, RunLockedError
+from rerank_search.files import atomic_write_json, disk_errors, fsync_tree
 from rerank_search.training.batches import ByLengthBatchSampler
 
 _WHOLE = "whole.json"
-"""Written into a checkpoint last: its files' checksums, and the seconds of training so far."""
+"""Written into a checkpoint last: the sizes of its files, and the seconds of training so far."""
 
 _STATE = "trainer_state.json"
 _RECIPE = "recipe.json"
@@ -95,7 +95,7 @@ class CheckpointedTrainer(CrossEncoderTrainer):
         checkpoint = folder / f"checkpoint-{self.state.global_step}"
         with saving(folder):
             fsync_tree(checkpoint)
-        whole = {"sha256": _checksums(checkpoint), "seconds": round(self.seconds, 1)}
+        whole = {"sizes": _sizes(checkpoint), "seconds": round(self.seconds, 1)}
         atomic_write_json(checkpoint / _WHOLE, whole)
         rotate_checkpoints(
             output_dir=str(folder),
@@ -111,7 +111,7 @@ def saving(path: Path) -> Iterator[None]:
     with disk_errors(path):
         try:
             yield
-        except OSError:
+        except (OSError, RerankSearchError):
             raise
         except Exception as error:
             if (number := _number(error)) is not None:
@@ -123,7 +123,7 @@ def _number(error: Exception) -> int | None:
     """The operating system's number of an error that another library tells of in words."""
     if number := re.search(r"os error (\d+)", str(error)):  # safetensors and tokenizers
         return int(number[1])
-    if "file write failed" in str(error) or "inline_container" in str(error):  # torch
+    if "file write failed" in str(error) or "unexpected pos" in str(error):  # torch
         return errno.ENOSPC
     return None
 
@@ -163,7 +163,7 @@ def claim(folder: Path, made_with: Mapping[str, Any]) -> None:
     if not any(_checkpoints(folder)):
         (folder / _ENDED).unlink(missing_ok=True)
     elif changed:
-        difference = f"it differs in {', '.join(changed)}" if before else f"there is no {_RECIPE}"
+        difference = f"it differs in {', '.join(changed)}" if before else f"without a {_RECIPE}"
         raise InvalidInputError(
             f"{folder} has checkpoints of another run ({difference}): remove that folder to train "
             "anew, or give the recipe another output"
@@ -191,13 +191,13 @@ def _checkpoints(folder: Path) -> Iterator[Path]:
 
 def _is_whole(checkpoint: Path) -> bool:
     return bool(_read(checkpoint / _STATE)) and (
-        _read(checkpoint / _WHOLE).get("sha256") == _checksums(checkpoint)
+        _read(checkpoint / _WHOLE).get("sizes") == _sizes(checkpoint)
     )
 
 
-def _checksums(checkpoint: Path) -> dict[str, str]:
+def _sizes(checkpoint: Path) -> dict[str, int]:
     return {
-        path.relative_to(checkpoint).as_posix(): sha256(path)
+        path.relative_to(checkpoint).as_posix(): path.stat().st_size
         for path in sorted(checkpoint.rglob("*"))
         if path.is_file() and path.name not in (_WHOLE, _STATE)
     }

@@ -81,7 +81,7 @@ def test_a_disk_that_fills_up_anywhere_is_said_and_the_run_goes_on(
 def test_every_source_counts_whatever_their_folders_are_called(pairs_recipe: Path) -> None:
     recipe = pairs_recipe.read_text(encoding="utf-8")
     sources = ""
-    for place, name in enumerate(("data", "data-2", "data", "data")):
+    for place, name in enumerate(("data", "data-3", "data", "data")):
         file = pairs_recipe.parent / name / f"{place}.csv"
         file.parent.mkdir(exist_ok=True)
         rows = [f"query {place} {i},text {i},{i % 2}" for i in range(10)]

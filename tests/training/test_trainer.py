@@ -168,19 +168,15 @@ def test_an_interrupted_run_goes_on_to_the_same_model(
         torch.testing.assert_close(second[name], tensor)
 
 
-@pytest.mark.parametrize("damage", ["cut off", "other content"])
 def test_a_checkpoint_that_is_not_whole_is_removed(
-    damage: str, collection: Path, tiny_encoder: Path, tmp_path: Path
+    collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     path = recipe(tmp_path, collection, tiny_encoder)
     train(path, overrides=SAVING)
     checkpoints = tmp_path / "model-checkpoints"
     newest = max(checkpoints.glob("checkpoint-*"), key=lambda each: each.stat().st_mtime)
     with (newest / "model.safetensors").open("r+b") as file:
-        if damage == "cut off":
-            file.truncate(100)
-        else:
-            file.write(bytes(100))
+        file.truncate(100)
     before = last_whole(checkpoints)
     assert before is not None
     assert before != newest
@@ -203,7 +199,7 @@ def test_checkpoints_that_no_run_of_ours_has_written_are_left_alone(
     theirs = tmp_path / "model-checkpoints" / "checkpoint-500" / "model.safetensors"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("days of work")
-    with pytest.raises(InvalidInputError, match=r"another run \(there is no recipe.json\)"):
+    with pytest.raises(InvalidInputError, match=r"another run \(without a recipe.json\)"):
         train(recipe(tmp_path, collection, tiny_encoder))
     assert theirs.read_text() == "days of work"
 
