@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rerank_search.errors import InvalidInputError
@@ -31,6 +31,10 @@ _LIMITS: dict[LossName, tuple[float, float]] = {
     # Its gains are powers of two, which single precision has up to 2 to the 127.
     "lambda": (-math.inf, 100.0),
 }
+
+
+_LONG = 100
+"""Letters and digits, from which a text that is in another is no coincidence."""
 
 
 def check_training(sets: Sequence[TrainingSet], loss: Loss) -> list[Finding]:
@@ -61,18 +65,17 @@ def without_leaks(
     A training query that is judged in a collection is a leak, and a training pair that is among
     labelled pairs, either way round. Documents are common to both as a rule, and so may be the
     first texts of labelled pairs: these alone are no leak. Texts are compared by their letters
-    and digits.
+    and digits; a long one is found in another too, as what is mined of long documents is a passage.
 
     Raises InvalidInputError with the first leak where ``policy`` is "refuse".
     """
     queries: dict[str, str] = {}
-    pairs: dict[tuple[str, str], str] = {}
+    pairs: dict[str, dict[str, str]] = {}
     for evaluation in evaluations:
         if isinstance(evaluation, Collection):
             queries |= _judged(evaluation)
         else:
-            pairs |= _labelled(evaluation)
-    in_pairs = {text for pair in pairs for text in pair}
+            _add_labelled(pairs, evaluation)
     done = {"remove": ", removed", "allow": ", left in", "refuse": ""}[policy]
     of_queries = Tally(f"training queries that the evaluation has too{done}")
     of_pairs = Tally(f"training pairs that the evaluation has too{done}")
@@ -85,10 +88,10 @@ def without_leaks(
                 of_queries.add(f"{_place(each, i)}, which is also {queries[query]}")
                 continue
             leaked = set()
-            for j, document in enumerate(group.documents if query in in_pairs else ()):
-                pair = _either_way(query, letters_and_digits(document))
-                if pair in pairs:
-                    of_pairs.add(f"{_place(each, i, j)}, which is also {pairs[pair]}")
+            for j, document in enumerate(group.documents if query in pairs else ()):
+                also = _same_or_around(letters_and_digits(document), pairs[query])
+                if also is not None:
+                    of_pairs.add(f"{_place(each, i, j)}, which is also {also}")
                     leaked.add(j)
             groups.append(_without(group, leaked))
         kept.append(replace(each, groups=groups))
@@ -249,12 +252,17 @@ def _judged(collection: Collection) -> dict[str, str]:
     }
 
 
-def _labelled(pairs: LabelledPairs) -> dict[tuple[str, str], str]:
-    return {
-        _either_way(*map(letters_and_digits, pair)): f"{pairs.name}/{pairs.split}, pair {i}"
-        for i, pair in enumerate(pairs.pairs, start=1)
-    }
+def _add_labelled(known: dict[str, dict[str, str]], pairs: LabelledPairs) -> None:
+    """Add to each text of the pairs those that it stands with, and where."""
+    for i, pair in enumerate(pairs.pairs, start=1):
+        one, other = map(letters_and_digits, pair)
+        place = f"{pairs.name}/{pairs.split}, pair {i}"
+        known.setdefault(one, {})[other] = place
+        known.setdefault(other, {})[one] = place
 
 
-def _either_way(one: str, other: str) -> tuple[str, str]:
-    return min(one, other), max(one, other)
+def _same_or_around(text: str, known: Mapping[str, str]) -> str | None:
+    """Where the text stands, or one that a long one is a part of."""
+    if text in known or len(text) < _LONG:
+        return known.get(text)
+    return next((place for other, place in known.items() if text in other), None)

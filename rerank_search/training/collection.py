@@ -78,11 +78,19 @@ def collection_of_pairs(source: Source) -> Judged:
     """Labelled pairs as a collection: the second texts are the documents.
 
     Pairs with a label above POSITIVE_ABOVE make their first text a query, and their second one
-    relevant for it. Ids are where a text comes first in the file. Raises InvalidInputError as the
-    reader of pairs does, and where no pairs belong together.
+    relevant for it; the other way round too, where each of the two is a query and a document. Ids
+    are where a text is first one of these. Raises InvalidInputError as the reader of pairs does,
+    for labels outside [0, 1], and where no pairs belong together.
     """
     file, rows, labels = labelled_rows(source)
+    if not all(0 <= label <= 1 for label in labels):
+        raise InvalidInputError(
+            f"{file}: the labels go from {min(labels):g} to {max(labels):g}, and those of mined "
+            "pairs are in [0, 1]: say in label_map which number each stands for"
+        )
     blank = Tally("pairs with a blank text, left out")
+    contradicted = Tally("pairs that are repeated with another label, taken as belonging together")
+    seen: dict[tuple[str, str], bool] = {}
     queries: dict[str, str] = {}
     documents: dict[str, str] = {}
     qrels: dict[str, dict[str, int]] = {}
@@ -91,9 +99,15 @@ def collection_of_pairs(source: Source) -> Judged:
         if not (query.strip() and document.strip()):
             blank.add(f"{file.name}, {row.place}")
             continue
+        belong = label > POSITIVE_ABOVE
+        if seen.setdefault(row.texts, belong) != belong:
+            contradicted.add(f"{file.name}, {row.place}")
         found = documents.setdefault(document, row.place)
-        if label > POSITIVE_ABOVE:
+        if belong:
             qrels.setdefault(queries.setdefault(query, row.place), {})[found] = 1
+    for (query, document), belong in seen.items():
+        if belong and document in queries and query in documents:
+            qrels[queries[document]][documents[query]] = 1
     if not qrels:
         raise InvalidInputError(
             f"{file} has no pairs with a label above {POSITIVE_ABOVE:g}, which belong together: "
@@ -106,7 +120,7 @@ def collection_of_pairs(source: Source) -> Judged:
         qrels=qrels,
         documents=lambda: (Document(place, text) for text, place in documents.items()),
         located=lambda query, _: f"{file.name}, {query}",
-        findings=findings([blank]),
+        findings=findings([blank, contradicted]),
     )
 
 

@@ -57,8 +57,8 @@ def mined_set(
     Mined pairs are such a collection too. Candidates are what the first stages of the collection's
     index find, as a search finds them, and texts are what a search gives to a reranker: the title
     and the best passage. No negative is judged relevant for the query (or one with the same text),
-    or differs from such a document only in case and punctuation. Margins and false negatives go by
-    the relevant documents that are in the group. Made-up queries come last.
+    or differs from such a document, or from the query, only in case and punctuation. Margins and
+    false negatives go by the relevant documents that are in the group. Made-up queries come last.
 
     The groups are in ``file``: read if it was written for the same data and settings, otherwise
     mined and written. The same seed gives the same file. The index and rerankers' scores are kept
@@ -89,7 +89,8 @@ def mined_set(
         split=collection.split,
         licence=source.licence,
         groups=[line.group() for line in mined.lines],
-        findings=mined.settings.findings,
+        # A BEIR folder's own are about more than what is trained on.
+        findings=[*(collection.findings if source.mined else ()), *mined.settings.findings],
         made_up=mined.settings.made_up,
     )
 
@@ -193,15 +194,13 @@ def _mined(
     with progress(f"mining {collection.name}", len(judged) + len(made_up)) as tick:
         lines = miner.lines(judged, tick)
         from_made_up = miner.lines(made_up, tick)
-    # A BEIR folder's own are about more than what is trained on.
-    found = [*collection.findings] if source.mined else []
-    found += findings([*tallies, *miner.tallies])
+    found = findings([*tallies, *miner.tallies])
     lines += from_made_up
     if not lines:
         raise InvalidInputError(
-            f"{source.path} gives nothing to train on in the split {source.split!r}: "
-            f"{'; '.join(map(str, found)) or 'no query was drawn'}; mend the collection, or "
-            "change queries, made_up or [negatives]"
+            f"{source.path} gives nothing to train on in the split {collection.split!r}: "
+            f"{'; '.join(map(str, found)) or 'no query was drawn'}; mend the data, or change "
+            f"{'queries' if source.mined else 'queries, made_up'} or [negatives]"
         )
     settings = _Settings(
         made_with=made_with, groups=len(lines), made_up=len(from_made_up), findings=found
@@ -389,7 +388,7 @@ class _Miner:
         far = [one for one in hard if self._is_far(one.hit.stage_scores, best)]
         if question.cut:
             positives = self._without_cut(question, positives[0])
-        seen = _keys([*known, *positives])
+        seen = {letters_and_digits(question.text), *_keys([*known, *positives])}
         return _Pool(question, positives, _distinct(far, seen), _distinct(drawn, seen))
 
     def _is_far(self, scores: Mapping[str, float], best: Mapping[str, float]) -> bool:

@@ -287,7 +287,7 @@ def _negatives(negatives: Negatives) -> str:
     stages = " and ".join(negatives.first_stages)
     drawn = "the best" if negatives.sampling == "top" else "drawn by seed"
     text = (
-        f"Negatives of collections: {negatives.per_query} for each relevant document, {drawn} from "
+        f"Mined negatives: {negatives.per_query} for each relevant document, {drawn} from "
         f"ranks {first} to {last} of {stages}"
     )
     if set(negatives.first_stages) & {"dense", "hybrid"}:
@@ -313,7 +313,7 @@ def _soft_labels(labels: SoftLabels, encoder: str) -> str:
     terms += [
         f"{one.weight:g} times the logit of `{_named(one.reranker)}`" for one in labels.rerankers
     ]
-    return f"Labels of collections are a teacher's logits: {', plus '.join(terms)}."
+    return f"Labels of what was mined are a teacher's logits: {', plus '.join(terms)}."
 
 
 def _limits(card: CardFacts) -> list[str]:

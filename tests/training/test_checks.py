@@ -186,6 +186,15 @@ def test_a_shared_text_of_labelled_pairs_alone_is_no_leak() -> None:
     assert without_leaks([made(RIVER)], [held], "refuse")[1] == []
 
 
+def test_a_passage_of_an_evaluated_text_is_a_leak_and_a_common_word_is_none() -> None:
+    long = "The river is in the village, and the boat is on the river. " * 5
+    held = dev(("river", long), ("river", "the bridge"))
+    passage, word = Group("river", [long[60:200]], [1.0]), Group("river", ["bridge"], [1.0])
+    with pytest.raises(InvalidInputError, match=r"document 1, which is also held/dev, pair 1"):
+        without_leaks([made(passage)], [held], "refuse")
+    assert without_leaks([made(word)], [held], "refuse")[1] == []
+
+
 def test_a_judged_training_query_is_a_leak_and_a_shared_document_is_not(collection: Path) -> None:
     judged = load_beir(collection, "train")
     document = next(iter(judged.documents() if judged.documents else ())).text

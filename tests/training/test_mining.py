@@ -599,3 +599,44 @@ def test_pairs_of_which_none_belong_together_cannot_be_mined(
     path.write_text("text1,text2,label\na,b,0\nc,d,0.5\n")
     with pytest.raises(InvalidInputError, match=r"train\.csv has no pairs with a label above 0\.5"):
         mined_pairs(path, tiny_encoder, cache)
+
+
+def test_contradictions_of_mined_pairs_are_reported_each_time(
+    tiny_encoder: Path, cache: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("text1,text2,label\nbird,river,1\nbird,sea,0\nbird,boat,0\nbird,sea,1\n")
+    for _ in range(2):  # mined, and read again
+        found = mined_pairs(path, tiny_encoder, cache)
+        assert [str(each) for each in found.findings if "repeated" in str(each)] == [
+            "1 pairs that are repeated with another label, taken as belonging together "
+            "(first: train.csv, line 5)"
+        ]
+        [group] = found.groups
+        assert group.documents[0] in ("river", "sea")
+        assert group.documents[1:] == ["boat"]
+
+
+def test_questions_that_are_the_same_are_no_negatives_either_way_round(
+    tiny_encoder: Path, cache: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "train.csv"
+    rows = ["bird sea,sea bird,1", "the sea bird,bird sea,1", "sea bird,a bird,1", "king,queen,1"]
+    path.write_text("\n".join(["text1,text2,label", *rows]) + "\n")
+    found = mined_pairs(path, tiny_encoder, cache)
+    documents = {group.query: group.documents for group in found.groups}
+    assert set(documents) == {"bird sea", "the sea bird", "sea bird", "king"}
+    assert documents["bird sea"][0] == "sea bird"
+    assert "bird sea" not in documents["bird sea"]
+    # "sea bird" stands for "bird sea" in one row, and is answered by "a bird" in another.
+    assert documents["sea bird"][0] in ("a bird", "bird sea")
+    assert documents["sea bird"][1:] == ["queen"]
+
+
+def test_labels_of_mined_pairs_are_in_range(
+    tiny_encoder: Path, cache: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("text1,text2,label\na,b,1\nc,d,5\n")
+    with pytest.raises(InvalidInputError, match=r"go from 1 to 5, .* say in label_map"):
+        mined_pairs(path, tiny_encoder, cache)

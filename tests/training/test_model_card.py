@@ -157,7 +157,7 @@ def test_data_say_where_negatives_and_labels_come_from(card: WriteCard, tmp_path
     labels = SoftLabels(rerankers=[Teacher(reranker="cross-encoder/teacher", weight=0.5)])
     text = section(card({"negatives": negatives, "soft_labels": labels}), "Data")
     assert (
-        "Negatives of collections: 7 for each relevant document, drawn by seed from ranks 1 to 50 "
+        "Mined negatives: 7 for each relevant document, drawn by seed from ranks 1 to 50 "
         "of bm25 and dense (encoder `my-encoder`), 1 of them at random from the whole collection. "
         "They score at least 0.5 below the query's best positive. What `cross-encoder/judge` takes "
         "for a positive is not among them. At most 1 relevant of a query's documents are used."
