@@ -24,9 +24,9 @@ def read_toml(path: Path) -> dict[str, Any]:
             f"{path} cannot be read ({error.strerror}): check the path"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        # A key 0.5 without quotes is the key 5 in the table 0, which may be a number already.
-        points = any(word in str(error) for word in ("Cannot overwrite", "Cannot mutate"))
-        hint = '; a key that has a point in it is written in quotes, as in "0.5"' if points else ""
+        # 0.5 without quotes is the key 5 in the table 0, which may be a number already.
+        twice = any(word in str(error) for word in ("Cannot overwrite", "Cannot mutate"))
+        hint = '; a key is there twice, or has a point in it and no quotes ("0.5")' if twice else ""
         raise InvalidInputError(f"{path} is not valid TOML: {error}{hint}") from None
 
 

@@ -155,7 +155,7 @@ def training_arguments(
     try:
         complete = CrossEncoderTrainingArguments(**(arguments | given))
         _try_optimizer(complete)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise InvalidInputError(f"[arguments] cannot be used: {error}") from None
     return complete
 

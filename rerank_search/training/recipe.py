@@ -408,8 +408,14 @@ def _full(key: str) -> str:
     raise InvalidInputError(f"unknown key {key!r}{did_you_mean(key, known)}")
 
 
+_PART = re.compile(r'"[^"]+"|[^."]+')
+_DOTTED = re.compile(rf"({_PART.pattern})(\.({_PART.pattern}))*")
+
+
 def _override(data: Any, key: str, value: str) -> None:
-    *tables, last = (quoted or bare for quoted, bare in re.findall(r'"([^"]+)"|([^."]+)', key))
+    if not _DOTTED.fullmatch(key):
+        raise InvalidInputError(f"{key!r} is no key, such as 'sources.0.queries'")
+    *tables, last = (part.strip('"') for part in _PART.findall(key))
     if tables and isinstance(data.get("loss"), str):
         data["loss"] = {"name": data["loss"]}
     for table in tables:
