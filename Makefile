@@ -45,11 +45,12 @@ bench-quality: .venv/.development
 	$(BIN)/python eval/publish.py runs/evaluation/bundled-reranker --card rerank-search-base
 	$(BIN)/python eval/publish.py runs/evaluation/depth
 
-# The reranker against sentence-transformers and others, backend by backend. Half an hour.
+# The reranker against sentence-transformers and others, backend by backend. Three quarters of an hour.
 bench-rerank: .venv/.development
 	$(BIN)/python eval/benchmarks/rerank.py
 	$(BIN)/python eval/benchmarks/rerank_profile.py
 	$(BIN)/python eval/benchmarks/rerank_load.py
+	$(BIN)/python eval/benchmarks/cascade.py
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python eval/benchmarks/rerank.py --avx2
 
 # The reranker on a CUDA GPU.

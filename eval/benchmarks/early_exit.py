@@ -113,9 +113,9 @@ def ridge(x: NDArray[np.float64], y: NDArray[np.float64], penalty: float) -> NDA
 
 
 def kept(
-    task: Task, early: Sequence[float], logits: Sequence[float]
+    task: Task, early: Sequence[float], logits: Sequence[float], keep: int
 ) -> Iterator[tuple[list[float], float]]:
-    """For each query its scores, of which the best by ``early`` are above the rest.
+    """For each query its scores, of which the ``keep`` best by ``early`` are above the rest.
 
     And the share of the ten best by ``logits`` that are among them.
     """
@@ -123,8 +123,8 @@ def kept(
     for first, last in both:
         order, best = np.argsort(-np.array(first)), np.argsort(-np.array(last))
         scores = np.array(first) - max(first) + min(last) - 1
-        scores[order[:KEEP]] = np.array(last)[order[:KEEP]]
-        yield scores.tolist(), float(np.isin(best[:10], order[:KEEP]).mean())
+        scores[order[:keep]] = np.array(last)[order[:keep]]
+        yield scores.tolist(), float(np.isin(best[:10], order[:keep]).mean())
 
 
 def main() -> None:
@@ -147,7 +147,7 @@ def main() -> None:
         zip(learned.features, asked.features, strict=True), start=1
     ):
         early = features @ fitted(lesson, learned.logits, groups)
-        found = list(kept(task, early.tolist(), logits))
+        found = list(kept(task, early.tolist(), logits, KEEP))
         scores = [score for own, _ in found for score in own]
         # What is kept goes on from the layer where it stopped.
         work = layer / layers + KEEP / CANDIDATES * (1 - layer / layers)
