@@ -69,7 +69,7 @@ def main() -> None:
         for name, split in SPLITS.items()
         if (data / name).is_dir()
     ]
-    found = {str(settings.path.name): losses(settings, models) for settings in chosen_by}
+    found = {settings.path.name: losses(settings, models) for settings in chosen_by}
     mean = np.mean([own[1:] for own in found.values()], axis=0).tolist()
     found["their mean"] = [sum(own[0] for own in found.values()), *mean]
     if SHARED.is_dir():

@@ -113,7 +113,7 @@ def saving(path: Path) -> Iterator[None]:
             yield
         except (OSError, RerankSearchError):
             raise
-        except Exception as error:
+        except Exception as error:  # tokenizers raises just that
             if (number := _number(error)) is not None:
                 raise OSError(number, str(error)) from error
             raise

@@ -592,12 +592,20 @@ def test_pairs_without_wrong_ones_are_mined(
     ]
 
 
-def test_pairs_of_which_none_belong_together_cannot_be_mined(
-    tiny_encoder: Path, cache: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        ((0, 0.5), r"train\.csv has no pairs with a label above 0\.5"),
+        ((1, 5), r"go from 1 to 5, .* say in label_map"),
+    ],
+)
+def test_pairs_whose_labels_say_too_little_cannot_be_mined(
+    labels: tuple[float, ...], problem: str, tiny_encoder: Path, cache: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "train.csv"
-    path.write_text("text1,text2,label\na,b,0\nc,d,0.5\n")
-    with pytest.raises(InvalidInputError, match=r"train\.csv has no pairs with a label above 0\.5"):
+    rows = [f"question {label},answer {label},{label}" for label in labels]
+    path.write_text("\n".join(["text1,text2,label", *rows]) + "\n")
+    with pytest.raises(InvalidInputError, match=problem):
         mined_pairs(path, tiny_encoder, cache)
 
 
@@ -631,12 +639,3 @@ def test_questions_that_are_the_same_are_no_negatives_either_way_round(
     # "sea bird" stands for "bird sea" in one row, and is answered by "a bird" in another.
     assert documents["sea bird"][0] in ("a bird", "bird sea")
     assert documents["sea bird"][1:] == ["queen"]
-
-
-def test_labels_of_mined_pairs_are_in_range(
-    tiny_encoder: Path, cache: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "train.csv"
-    path.write_text("text1,text2,label\na,b,1\nc,d,5\n")
-    with pytest.raises(InvalidInputError, match=r"go from 1 to 5, .* say in label_map"):
-        mined_pairs(path, tiny_encoder, cache)
