@@ -7,7 +7,7 @@ float32:
   GELU in the same call. Query, key and value are one product of three times the width, with the
   attention's scale in the query's weights.
 - Of a classifier's last layer only the first token's output is computed, which is all that its
-  head reads: that needs keys and values of all tokens, but the rest of the layer for one.
+  head reads, without keys and values of the other tokens (``attend_first``).
 - In bfloat16 the attention is two batched products and a softmax: with 32 numbers a head they
   are faster than torch's fused kernel. In float32 that kernel is.
 - Batches get some rows of zeros, so that sizes recur: buffers of ever new sizes left holes that
@@ -151,11 +151,6 @@ class _Block:
         self._norm: LayerNorm = layer.output.LayerNorm
         self._dtype = dtype
 
-    def _split(self, projected: Tensor, shape: tuple[int, int], parts: int) -> tuple[Tensor, ...]:
-        """Of (rows, parts * width), each part as (n, heads, tokens, size)."""
-        real = projected[: math.prod(shape)].view(*shape, parts, self._heads, -1)
-        return real.permute(2, 0, 3, 1, 4).unbind(0)
-
     def _rest(self, hidden: Tensor, context: Tensor) -> Tensor:
         hidden = self._output_norm(hidden + self._output(context))
         widened = self._up(hidden.to(self._dtype), "gelu")
@@ -166,12 +161,13 @@ class _Block:
 class _Layer(_Block):
     def __init__(self, layer: Any, dtype: torch.dtype) -> None:
         super().__init__(layer, dtype)
-        self._projection = _Packed(_projections(layer), dtype)
+        self._projection = _Packed(projections(layer), dtype)
 
     def __call__(self, hidden: Tensor, shape: tuple[int, int], mask: Tensor | None) -> Tensor:
         """``hidden`` is (rows, width), its first rows n sequences of tokens: ``shape``."""
-        projected = self._projection(hidden.to(self._dtype))
-        query, key, value = self._split(projected, shape, 3)
+        projected = self._projection(hidden.to(self._dtype))[: math.prod(shape)]
+        parts = projected.view(*shape, 3, self._heads, -1)
+        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
         return self._rest(hidden, _attend(query, key, value, mask, len(hidden)))
 
 
@@ -180,19 +176,44 @@ class _LastLayer(_Block):
 
     def __init__(self, layer: Any, dtype: torch.dtype) -> None:
         super().__init__(layer, dtype)
-        query, *others = _projections(layer)
+        query, (key, _), (value, bias) = projections(layer)
         self._query = _Packed([query], dtype)
-        self._key_value = _Packed(others, dtype)
+        self._key, self._value = (
+            weight.to(dtype).view(self._heads, -1, weight.shape[1]) for weight in (key, value)
+        )
+        self._bias = bias.to(dtype)
 
     def __call__(self, hidden: Tensor, shape: tuple[int, int], mask: Tensor | None) -> Tensor:
-        key, value = self._split(self._key_value(hidden.to(self._dtype)), shape, 2)
         count, tokens = shape
-        first = hidden[: count * tokens].view(count, tokens, -1)[:, 0]
-        [query] = self._split(self._query(first.to(self._dtype)), (count, 1), 1)
-        return self._rest(first, _attend(query, key, value, mask, count))
+        hidden = hidden[: count * tokens].view(count, tokens, -1)
+        first, seen = hidden[:, 0], hidden.to(self._dtype)
+        context = attend_first(self._query(seen[:, 0]), self._key, self._value, seen, mask)
+        return self._rest(first, context + self._bias)
 
 
-def _projections(layer: Any) -> list[tuple[Tensor, Tensor]]:
+def attend_first(
+    query: Tensor, key: Tensor, value: Tensor, hidden: Tensor, mask: Tensor | None
+) -> Tensor:
+    """What one token of each sequence attends to, without the keys and values of all tokens.
+
+    The score q . (K h) is (K'q) . h, and the sum of p (V h) is V times the sum of p h: heads *
+    width products for a token instead of width * width, twice. A bias of keys would add the same to
+    all scores, and softmax takes it out; that of values is left to add, since the p sum to 1.
+
+    ``query`` is (n, width), scaled already; ``key`` and ``value`` are weights, as (heads, size,
+    width); ``hidden`` (n, tokens, width); ``mask`` is added to scores, (n, 1, 1, tokens). Returns
+    (n, width).
+    """
+    heads, size, _ = key.shape
+    asking = (query.view(-1, heads, size).transpose(0, 1) @ key).transpose(0, 1)
+    scores = asking @ hidden.transpose(1, 2)
+    if mask is not None:
+        scores = scores + mask[:, 0]
+    attended = (scores.softmax(dim=-1) @ hidden).transpose(0, 1)
+    return (attended @ value.transpose(1, 2)).transpose(0, 1).flatten(1)
+
+
+def projections(layer: Any) -> list[tuple[Tensor, Tensor]]:
     """Weights and biases of query, key and value; the query's with the attention's scale."""
     attention = layer.attention.self
     weight, bias = _weights(attention.query)

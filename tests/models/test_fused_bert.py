@@ -29,6 +29,9 @@ def network(kind: str, **options: object) -> torch.nn.Module:
     torch.manual_seed(3)
     config = getattr(transformers, f"{kind}Config")(**SIZES | {"num_labels": 1} | options)
     model: torch.nn.Module = getattr(transformers, f"{kind}ForSequenceClassification")(config)
+    for name, weights in model.named_parameters():
+        if name.endswith("bias"):  # new ones are 0, and one that was left out would not be noticed
+            torch.nn.init.normal_(weights, std=0.3)
     return model.eval()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rerank_search.models.fused_bert import CLASSIFIERS
+from rerank_search.models.fused_bert import CLASSIFIERS, attend_first, projections
 
 MASKED = -10_000.0
 """Added to the scores of padding: beyond that, the softmax of any real score is 0."""
@@ -64,8 +64,8 @@ class _Bert(Exportable):
         added = ((1 - mask) * MASKED).to(hidden.dtype)[:, None, None, :]
         *layers, last = model.encoder.layer
         for layer in layers:
-            hidden = _through(layer, hidden, hidden, added)
-        return _through(last, hidden, hidden[:, :1], added)[:, 0]
+            hidden = _through(layer, hidden, _attend(layer, hidden, added))
+        return _through(last, hidden[:, 0], _attend_first(last, hidden, added))
 
     def logits(self, features: Tensor) -> Tensor:
         pooler = getattr(self.network.base_model, "pooler", None)
@@ -79,21 +79,29 @@ class _Bert(Exportable):
             weights.data = torch.empty(0)
 
 
-def _through(layer: Any, hidden: Tensor, asking: Tensor, added: Tensor) -> Tensor:
-    """The layer's outputs for the tokens ``asking``, which attend to all of ``hidden``."""
-    attention = layer.attention.self
-
-    def heads(projected: Tensor) -> Tensor:
-        count, tokens, _ = projected.shape
-        size = attention.attention_head_size
-        return projected.view(count, tokens, -1, size).transpose(1, 2)
-
-    context = functional.scaled_dot_product_attention(
-        heads(attention.query(asking)),
-        heads(attention.key(hidden)),
-        heads(attention.value(hidden)),
-        attn_mask=added,
+def _attend(layer: Any, hidden: Tensor, added: Tensor) -> Tensor:
+    """What all tokens attend to: (n, tokens, width), as ``hidden``."""
+    count, tokens, _ = hidden.shape
+    size = layer.attention.self.attention_head_size
+    query, key, value = (
+        functional.linear(hidden, *each).view(count, tokens, -1, size).transpose(1, 2)
+        for each in projections(layer)
     )
-    attended = layer.attention.output(context.transpose(1, 2).flatten(2), asking)
+    scores = query @ key.transpose(2, 3) + added
+    return (scores.softmax(dim=-1) @ value).transpose(1, 2).flatten(2)
+
+
+def _attend_first(layer: Any, hidden: Tensor, added: Tensor) -> Tensor:
+    """What the first tokens attend to, (n, width)."""
+    query, (key, _), (value, bias) = projections(layer)
+    size, width = layer.attention.self.attention_head_size, hidden.shape[-1]
+    key, value = (weight.view(-1, size, width) for weight in (key, value))
+    asking = functional.linear(hidden[:, 0], *query)
+    return attend_first(asking, key, value, hidden, added) + bias
+
+
+def _through(layer: Any, hidden: Tensor, context: Tensor) -> Tensor:
+    """The rest of the layer, for the tokens that attended to ``context``."""
+    attended = layer.attention.output(context, hidden)
     output: Tensor = layer.output(layer.intermediate(attended), attended)
     return output

@@ -17,7 +17,7 @@ from rerank_search.reranking.backends.exportable import Exportable
 
 logger = logging.getLogger(__name__)
 
-LAYOUT = 2
+LAYOUT = 3
 """Raised when Exportable makes another graph or it is tried otherwise: older files are not used."""
 
 _OPSET = 17
