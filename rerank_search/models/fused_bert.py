@@ -10,6 +10,7 @@ float32:
   head reads, without keys and values of the other tokens (``attend_first``).
 - In bfloat16 the attention is two batched products and a softmax: with 32 numbers a head they
   are faster than torch's fused kernel. In float32 that kernel is.
+- On a CPU without AVX-512, torch's GELU is faster than oneDNN's.
 - Batches get some rows of zeros, so that sizes recur: buffers of ever new sizes left holes that
   no other fitted, and a process grew by hundreds of MiB.
 """
@@ -153,7 +154,7 @@ class _Block:
 
     def _rest(self, hidden: Tensor, context: Tensor) -> Tensor:
         hidden = self._output_norm(hidden + self._output(context))
-        widened = self._up(hidden.to(self._dtype), "gelu")
+        widened = self._up(hidden.to(self._dtype), gelu=True)
         normed: Tensor = self._norm(hidden + self._down(widened))
         return normed
 
@@ -233,12 +234,14 @@ class _Packed:
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
         self._bias = torch.cat([bias for _, bias in layers]).to(dtype)
 
-    def __call__(self, inputs: Tensor, activation: str = "none") -> Tensor:
-        """Of shape (tokens, outputs); "none" is also how oneDNN is told to compute GELU exactly."""
+    def __call__(self, inputs: Tensor, *, gelu: bool = False) -> Tensor:
+        """Of shape (tokens, outputs)."""
+        apart = torch.backends.cpu.get_cpu_capability() == "AVX2"
+        # The last argument, "none", has oneDNN compute GELU exactly.
         outputs: Tensor = torch.ops.mkldnn._linear_pointwise(
-            inputs, self._weight, self._bias, activation, [], "none"
+            inputs, self._weight, self._bias, "gelu" if gelu and not apart else "none", [], "none"
         )
-        return outputs
+        return torch.ops.aten.gelu_(outputs) if gelu and apart else outputs
 
 
 def _filled_up(tokens: Tensor) -> Tensor:
