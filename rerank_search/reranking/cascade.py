@@ -43,6 +43,7 @@ class Cascade:
         self._rerankers = [
             _loaded(each) if isinstance(each, (str, Path)) else each for each in rerankers
         ]
+        _share_texts(self._rerankers)
         self._keep = list(keep)
         self.name = " > ".join(each.name for each in self._rerankers)
 
@@ -81,6 +82,14 @@ def _put_above(
         lowest = logits[seen].min()
         values[others] += lowest - 1 - values[others].max()
     values[seen] = logits[seen]
+
+
+def _share_texts(rerankers: Sequence[Reranker]) -> None:
+    from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+
+    own = [each for each in rerankers if isinstance(each, CrossEncoderReranker)]
+    for each in own[1:]:
+        each.share_texts(own[0])
 
 
 def _loaded(name: str | Path) -> Reranker:

@@ -185,6 +185,10 @@ class CrossEncoderReranker:
             f"long_documents={long_documents!r} is unknown; use 'truncate' or 'max_passage'"
         )
 
+    def share_texts(self, other: CrossEncoderReranker) -> None:
+        """Tokenise no text again that ``other`` has, where both have one tokenizer and window."""
+        self._pairs.share_texts(other._pairs)
+
     def _check_rankings(self, cache: Path) -> None:
         """Raise InvalidInputError where int8 ranks otherwise than float32."""
         from rerank_search.reranking.backends.choice import machine

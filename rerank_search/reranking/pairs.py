@@ -70,6 +70,11 @@ class PairTokenizer:
                 f"max_length={window} leaves no room for a query and a text; use a larger one"
             )
 
+    def share_texts(self, other: PairTokenizer) -> None:
+        """Keep tokens of texts together with ``other``, where both make the same of every text."""
+        if (self._tokenizer.to_str(), self.room) == (other._tokenizer.to_str(), other.room):
+            self._known = other._known
+
     def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
         """Each pair, its text cut to what the query leaves of the window."""
         queries = self._texts([query for query, _ in pairs], whole=False)

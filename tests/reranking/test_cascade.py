@@ -12,6 +12,7 @@ from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.index import Index
 from rerank_search.reranking.cascade import Cascade
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+from rerank_search.reranking.pairs import PairTokenizer
 from rerank_search.searcher import Searcher
 from rerank_search.types import Document
 
@@ -75,6 +76,27 @@ def test_real_models_searched_with(tiny_reranker):
     logits = reranker.score(pairs)
     assert np.argsort(-cascade.score(pairs)).tolist() == np.argsort(-logits).tolist()
     assert cascade.name == f"{tiny_reranker} > {tiny_reranker}"
+
+
+@pytest.mark.parametrize(("max_length", "times"), [(None, 1), (12, 2)])
+def test_texts_are_tokenised_once_where_the_windows_are_the_same(
+    tiny_reranker, monkeypatch, max_length, times
+):
+    tokenised: list[str] = []
+    tokenise = PairTokenizer._texts
+
+    def noted(self, texts, **options):
+        tokenised.extend(texts)
+        return tokenise(self, texts, **options)
+
+    monkeypatch.setattr(PairTokenizer, "_texts", noted)
+    first = CrossEncoderReranker(tiny_reranker, device="cpu", max_length=max_length)
+    last = CrossEncoderReranker(tiny_reranker, device="cpu")
+    pairs = [("a river", "the river " * 20), ("a river", "the sea")]
+    scores = Cascade([first, last], keep=[2]).score(pairs)
+    assert [tokenised.count(text) for _, text in pairs] == [times, times]
+    alone = CrossEncoderReranker(tiny_reranker, device="cpu").score(pairs)
+    np.testing.assert_array_equal(scores, alone)
 
 
 @pytest.mark.parametrize(
