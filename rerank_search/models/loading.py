@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rerank_search.errors import ModelNotFoundError
+from rerank_search.errors import InvalidInputError, ModelNotFoundError
 
 
 @contextmanager
@@ -21,6 +21,21 @@ def quietly() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def require_device(device: str | None) -> None:
+    """Raise InvalidInputError unless torch computes on the device here; None is the best one."""
+    import torch
+
+    if device is None:
+        return
+    try:
+        torch.zeros(1, device=device).cpu()  # of "meta", tensors are made but have no values
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInputError(
+            f"the device {device!r} cannot be used ({str(error).splitlines()[0]}); "
+            "use cpu, cuda, cuda:1 or mps, or leave it out"
+        ) from error
 
 
 def require_tokenizer(tokenizer: Any, name: str, directory: str) -> None:

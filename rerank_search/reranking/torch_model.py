@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
-from rerank_search.models.loading import positions, quietly, require_tokenizer
+from rerank_search.models.loading import positions, quietly, require_device, require_tokenizer
 from rerank_search.models.registry import fingerprint
 from rerank_search.models.threads import limit_threads
 from rerank_search.reranking.base import Backend, Dtype
@@ -193,18 +193,10 @@ def _loaded(model: CrossEncoder, directory: str) -> Loaded:
 
 
 def _load(name: str, directory: str, device: str | None) -> CrossEncoder:
-    import torch
     from safetensors import SafetensorError
     from sentence_transformers import CrossEncoder
 
-    if device is not None:
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise InvalidInputError(
-                f"the device {device!r} cannot be used ({str(error).splitlines()[0]}); "
-                "use cpu, cuda, cuda:1 or mps, or leave it out"
-            ) from error
+    require_device(device)
     try:
         with quietly():
             model: CrossEncoder = CrossEncoder(directory, device=device, local_files_only=True)

@@ -31,7 +31,8 @@ class Encoder:
     else the best that is there. Threads may share one encoder: its tokenizer cannot be used by
     two at a time, so they take turns.
 
-    Raises ModelNotFoundError at the first use of a model that is not there.
+    Raises ModelNotFoundError at the first use of a model that is not there, and InvalidInputError
+    at that of a device that cannot be used.
     """
 
     def __init__(
@@ -128,17 +129,19 @@ class Encoder:
         from sentence_transformers import SentenceTransformer
 
         from rerank_search.models.fused_bert import can_fuse, fuse
-        from rerank_search.models.loading import quietly
+        from rerank_search.models.loading import quietly, require_device
         from rerank_search.models.registry import resolve_encoder
         from rerank_search.models.threads import limit_threads
 
         limit_threads()
         where = resolve_encoder(self.name, revision=self.revision)
+        device = self._device or Settings().device
+        require_device(device)
         try:
             with quietly():
                 model = SentenceTransformer(
                     where,
-                    device=self._device or Settings().device,
+                    device=device,
                     local_files_only=True,  # what was resolved is a directory
                     trust_remote_code=False,
                 )

@@ -262,14 +262,18 @@ def test_a_classifier_predicts_but_does_not_rank(tiny_reranker, tmp_path):
             call()
 
 
-def test_damaged_weights_and_unknown_devices_are_typed_errors(tiny_reranker, tmp_path):
+def test_damaged_weights_are_a_typed_error(tiny_reranker, tmp_path):
     directory = tmp_path / "damaged"
     shutil.copytree(tiny_reranker, directory)
     (directory / "model.safetensors").write_bytes(b"\x00" * 100)
     with pytest.raises(ModelNotFoundError, match="damaged"):
         CrossEncoderReranker(directory)
-    with pytest.raises(InvalidInputError, match="toaster"):
-        CrossEncoderReranker(tiny_reranker, device="toaster")
+
+
+@pytest.mark.parametrize("device", ["toaster", "meta", "cuda:99"])
+def test_devices_that_cannot_be_used_are_a_typed_error(tiny_reranker, device):
+    with pytest.raises(InvalidInputError, match=f"{device}' cannot be used .*use cpu"):
+        CrossEncoderReranker(tiny_reranker, device=device)
 
 
 def test_the_fusion_beside_the_weights_is_found(tiny_reranker, tmp_path, reranker):

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerank_search.errors import ModelNotFoundError
+from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.retrieval.base import Passage
 from rerank_search.retrieval.dense import VectorIndex
 from rerank_search.retrieval.encoder import Encoder
@@ -57,6 +57,15 @@ def test_a_model_that_is_not_there_is_named_at_its_first_use() -> None:
     encoder = Encoder("nobody/no-such-encoder")
     with pytest.raises(ModelNotFoundError, match="nobody/no-such-encoder"):
         encoder.encode(["red bird"])
+
+
+@pytest.mark.parametrize("device", ["toaster", "meta", "cuda:99"])
+def test_a_device_that_cannot_be_used_is_named(
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setenv("RERANK_SEARCH_DEVICE", device)
+    with pytest.raises(InvalidInputError, match=f"{device}' cannot be used .*use cpu"):
+        Encoder(str(tiny_encoder)).encode(["boat"])
 
 
 def test_a_broken_model_is_named(tmp_path: Path) -> None:
