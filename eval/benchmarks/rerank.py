@@ -4,8 +4,9 @@ Usage: python eval/benchmarks/rerank.py [--queries N] [--avx2 | --gpu]
 
 Writes eval/results/rerank.md, .json and .svg. The same model scores the same pairs: 100 candidates
 of BM25 for each query of msmarco-dl19 where it lies beside the project, else of the judged
-questions on the documentation of the standard library. Each side runs in a process of its own, one
-after the other, so that its peak memory is its own.
+questions on the documentation of the standard library. Each side runs in a process of its own, so
+that its peak memory is its own: one after the other with half of the queries, and in the reverse
+order with the other half, so that a machine that gets slower meanwhile favours none.
 
 With --avx2 it measures the sides that torch computes, which the variables ATEN_CPU_CAPABILITY and
 ONEDNN_MAX_CPU_ISA have to hold to that, and the files are called rerank-avx2. On a CPU that has no
@@ -120,6 +121,12 @@ class Task:
     queries: list[str]
     ids: list[list[str]]
     texts: list[list[str]]
+
+    def half(self, which: int) -> Task:
+        """The first or the second half of the queries, 0 or 1."""
+        middle = len(self.queries) // 2
+        part = slice(middle) if which == 0 else slice(middle, None)
+        return Task(self.queries[part], self.ids[part], self.texts[part])
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -244,7 +251,7 @@ def measure(side: str, kind: Kind, task: Task, output: Path) -> None:
     all_pairs, one_query = make(task, kind.device) if make else ours(task, side, kind)
     one_query(task.queries[0], task.texts[0])
     milliseconds = []
-    for query, texts in list(zip(task.queries, task.texts, strict=True))[:LATENCIES]:
+    for query, texts in list(zip(task.queries, task.texts, strict=True))[: LATENCIES // 2]:
         started = time.perf_counter()
         one_query(query, texts)
         milliseconds.append((time.perf_counter() - started) * 1000)
@@ -256,13 +263,25 @@ def measure(side: str, kind: Kind, task: Task, output: Path) -> None:
     seconds = time.perf_counter() - all_pairs_started
     facts = {
         "seconds": seconds,
-        "p50_ms": float(np.percentile(milliseconds, 50)),
-        "p95_ms": float(np.percentile(milliseconds, 95)),
+        "milliseconds": milliseconds,
         "peak_mib": memory_peak(kind) / 2**20,
         "peak_before_mib": before / 2**20,
         "scores": scores.tolist(),
     }
     output.write_text(json.dumps(facts), encoding="utf-8")
+
+
+def joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What ``measure`` wrote of each half, as of one run."""
+    milliseconds = [each for part in parts for each in part["milliseconds"]]
+    return {
+        "seconds": sum(part["seconds"] for part in parts),
+        "p50_ms": float(np.percentile(milliseconds, 50)),
+        "p95_ms": float(np.percentile(milliseconds, 95)),
+        "peak_mib": max(part["peak_mib"] for part in parts),
+        "peak_before_mib": max(part["peak_before_mib"] for part in parts),
+        "scores": [each for part in parts for each in part["scores"]],
+    }
 
 
 def memory_peak(kind: Kind) -> int:
@@ -351,12 +370,13 @@ def has_avx512() -> bool:
 
 
 def main() -> None:
-    """Measure each side in a process of its own, and write the report."""
+    """Measure each side in processes of its own, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--queries", type=int, help="draw this many of the queries")
     parser.add_argument("--avx2", action="store_true", help="what needs no more than AVX2")
     parser.add_argument("--gpu", action="store_true", help="torch alone, on a CUDA GPU")
     parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--half", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     kind = ON_GPU if given.gpu else PLAIN
@@ -367,19 +387,24 @@ def main() -> None:
         return
     collection, names, task = tasks(given.queries)
     if given.side:
-        measure(given.side, kind, task, given.output)
+        measure(given.side, kind, task.half(given.half), given.output)
         return
     if kind is HELD and any(os.environ.get(name) != value for name, value in AVX2.items()):
         wanted = " ".join(f"{name}={value}" for name, value in AVX2.items())
         sys.exit(f"set {wanted}: libraries read it when they are loaded")
-    results: dict[str, dict[str, Any]] = {}
+    if len(names) < 2:
+        sys.exit("measure two queries or more: half of them are scored at a time")
+    sides = [*kind.sides, TINY, CASCADE]
+    parts: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as folder:
-        for side in [*kind.sides, TINY, CASCADE]:
-            output = Path(folder) / "facts.json"
-            arguments = [sys.executable, *sys.argv, "--side", side, "--output", str(output)]
-            subprocess.run(arguments, check=True)
-            results[side] = json.loads(output.read_text(encoding="utf-8"))
-            print(f"{side}: {results[side]['seconds']:.1f} s", file=sys.stderr, flush=True)
+        output = Path(folder) / "facts.json"
+        for half, order in enumerate((sides, sides[::-1])):
+            own = ["--half", str(half), "--output", str(output)]
+            for side in order:
+                subprocess.run([sys.executable, *sys.argv, "--side", side, *own], check=True)
+                parts[side].append(json.loads(output.read_text(encoding="utf-8")))
+                print(f"{side}: {parts[side][half]['seconds']:.1f} s", file=sys.stderr, flush=True)
+    results = {side: joined(halves) for side, halves in parts.items()}
     report(kind, collection, names, task, results)
 
 
