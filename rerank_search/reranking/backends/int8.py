@@ -14,6 +14,9 @@ GROUP = 32
 
 _SMALLEST = 1e-5
 
+_AT_ONCE = 4
+"""Examples that are observed at a time: all inputs of all products are in memory then."""
+
 
 def quantise(model: Any, examples: Mapping[str, NDArray[np.int64]]) -> None:
     """Replace the weights of an openvino.Model's matrix products by int8 with scales.
@@ -80,11 +83,14 @@ def _largest(
     distinct = list(dict.fromkeys(places))
     before = len(probe.outputs)
     probe.add_outputs(distinct)
-    found = openvino.Core().compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(
-        dict(examples)
-    )
-    largest = {
-        place: np.abs(found[before + i]).reshape(-1, found[before + i].shape[-1]).max(axis=0)
-        for i, place in enumerate(distinct)
-    }
+    compiled = openvino.Core().compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    largest = {place: np.zeros((), dtype=np.float32) for place in distinct}
+    for start in range(0, len(next(iter(examples.values()))), _AT_ONCE):
+        found = compiled(
+            {name: values[start : start + _AT_ONCE] for name, values in examples.items()}
+        )
+        for i, place in enumerate(distinct):
+            values = found[before + i]
+            own = np.abs(values).max(axis=tuple(range(values.ndim - 1)))
+            largest[place] = np.maximum(largest[place], own)
     return [largest[place] for place in places]
