@@ -70,6 +70,25 @@ def one_ahead(function: Callable[[Item], Made], items: Sequence[Item]) -> Iterat
         yield following.result()
 
 
+def each(function: Callable[[Item], Made], items: Sequence[Item], at_once: int) -> Iterator[Made]:
+    """What ``function`` makes of each, in their order; so many threads compute it.
+
+    What one of them raises is raised, and no other is begun then.
+    """
+    if min(at_once, len(items)) < 2:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(at_once) as pool:
+        yield from pool.map(function, items)
+
+
+def even_budget(lengths: NDArray[np.int64], max_tokens: int, at_once: int) -> int:
+    """A budget of at most ``max_tokens`` with which each of the threads has as many batches."""
+    everything = int(lengths.sum())
+    rounds = -(-everything // (max_tokens * at_once))
+    return -(-everything // (max(rounds, 1) * at_once))
+
+
 def halving(
     forward: Callable[[Sequence[Item]], torch.Tensor], batch: Sequence[Item]
 ) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -15,7 +15,13 @@ from rerank_search.models.loading import positions, quietly, require_device, req
 from rerank_search.models.registry import fingerprint
 from rerank_search.models.threads import limit_threads
 from rerank_search.reranking.base import Backend, Dtype
-from rerank_search.reranking.batching import halving, token_batches
+from rerank_search.reranking.batching import (
+    each,
+    even_budget,
+    halving,
+    out_of_memory,
+    token_batches,
+)
 from rerank_search.reranking.pairs import EncodedPair
 from rerank_search.settings import Settings
 
@@ -31,6 +37,9 @@ BATCH_TOKENS = 16_384
 CPU_BATCH_TOKENS = 2_048
 """On a CPU larger batches fall out of its caches; of half the width, four times as many fit."""
 
+_OWN_TOKENS = 1_024
+"""Of a batch that one thread computes while others compute their own."""
+
 _NARROW = 384
 """Numbers for each token, below which a model is narrow."""
 
@@ -42,7 +51,9 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class TorchCrossEncoder:
-    """A sequence-classification model with float32 weights, computed by one thread at a time.
+    """A sequence-classification model with float32 weights.
+
+    torch computes one batch at a time, in all threads; other backends one in each thread.
 
     Raises ModelNotFoundError for a directory that cannot be read, InvalidInputError for a device
     or dtype that cannot be used or a model of another kind.
@@ -69,13 +80,9 @@ class TorchCrossEncoder:
         limit_threads()
         self._model = _load(name, directory, device)
         self._network: Any = self._model.transformers_model
-        self._batch_tokens = batch_tokens or (
-            _cpu_batch_tokens(self._network) if self.device.type == "cpu" else BATCH_TOKENS
-        )
         self.max_length = _window(self._model, max_length)
         # What is delegated to sentence-transformers is cut at the same length.
         self._model.max_seq_length = self.max_length
-        self._lock = threading.Lock()
         loaded = _loaded(self._model, directory)
         self._names = loaded.names
         cache = Settings().cache
@@ -83,7 +90,15 @@ class TorchCrossEncoder:
         self.backend, self.dtype = option.backend, option.dtype
         if self.backend == "torch" and self.dtype != "float32":
             keep_last_layer_exact(name, self._network, self.num_labels)
-        self._precision = install(loaded, option, cache)
+        self._installed = install(loaded, option, cache)
+        self._batch_tokens = batch_tokens or (
+            _cpu_batch_tokens(self._network, self._installed.at_once)
+            if self.device.type == "cpu"
+            else BATCH_TOKENS
+        )
+        # More batches at a time would only take the cores and the memory from each other.
+        self._turns = threading.BoundedSemaphore(self._installed.at_once)
+        self._delegating = threading.Lock()  # to a tokenizer that only one thread may use
 
     @property
     def device(self) -> torch.device:
@@ -116,7 +131,7 @@ class TorchCrossEncoder:
 
     def predict(self, inputs: Any, **options: Any) -> Any:
         """What sentence-transformers itself makes of the inputs."""
-        with self._lock, self._precision():
+        with self._delegating, self._turns, self._installed.context():
             return self._model.predict(inputs, **options)
 
     def logits(
@@ -129,19 +144,38 @@ class TorchCrossEncoder:
         import torch
 
         lengths = np.array([len(pair.ids) for pair in encoded], dtype=np.int64)
-        batches: Iterable[NDArray[np.int64]] = token_batches(
-            lengths, self._batch_tokens, batch_size
-        )
+        at_once = self._installed.at_once
+        budget = even_budget(lengths, self._batch_tokens, at_once)
+        batches = list(token_batches(lengths, budget, batch_size))
+
+        def compute(batch: NDArray[np.int64]) -> torch.Tensor | None:
+            try:
+                return self._features([encoded[i] for i in batch])
+            # ONNX Runtime's errors have no class in common with others.
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                return None
+
+        computed = each(compute, batches, at_once)
         if show_progress_bar:
             from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
-            batches = tqdm(list(batches), desc="Batches")
+            computed = tqdm(computed, desc="Batches", total=len(batches))
         logits = torch.empty((len(encoded), self.num_labels), dtype=torch.float32)
-        for batch in batches:
-            logits[batch] = halving(self._forward, [encoded[i] for i in batch])
+        too_large = []
+        with torch.inference_mode():
+            for batch, features in zip(batches, computed, strict=True):
+                if features is None:
+                    too_large.append(batch)
+                else:
+                    logits[batch] = self._installed.logits(features)
+            for batch in too_large:  # once no other takes memory
+                found = halving(self._features, [encoded[i] for i in batch])
+                logits[batch] = self._installed.logits(found)
         return logits
 
-    def _forward(self, batch: Sequence[EncodedPair]) -> torch.Tensor:
+    def _features(self, batch: Sequence[EncodedPair]) -> torch.Tensor:
         import torch
 
         longest = max(len(pair.ids) for pair in batch)
@@ -152,11 +186,9 @@ class TorchCrossEncoder:
             arrays["input_ids"][row, : len(pair.ids)] = pair.ids
             arrays["token_type_ids"][row, : len(pair.ids)] = pair.types
             arrays["attention_mask"][row, : len(pair.ids)] = 1
-        # One batch at a time: threads would only take the cores and the memory from each other.
-        with self._lock, torch.inference_mode(), self._precision():
+        with self._turns, torch.inference_mode(), self._installed.context():
             inputs = {name: torch.from_numpy(arrays[name]).to(self.device) for name in self._names}
-            output: torch.Tensor = self._network(**inputs).logits
-            return output.float().cpu()
+            return self._installed.features(inputs).float().cpu()
 
 
 def backends(name: str, directory: str) -> list[Option]:
@@ -240,9 +272,10 @@ def keep_last_layer_exact(name: str, network: Any, labels: int) -> None:
     last.forward = exact  # type: ignore[assignment,method-assign]
 
 
-def _cpu_batch_tokens(network: Any) -> int:
+def _cpu_batch_tokens(network: Any, at_once: int) -> int:
     width = getattr(network.config, "hidden_size", _NARROW)
-    return min(CPU_BATCH_TOKENS * max(_NARROW // width, 1) ** 2, BATCH_TOKENS)
+    usual = CPU_BATCH_TOKENS if at_once == 1 else _OWN_TOKENS
+    return min(usual * max(_NARROW // width, 1) ** 2, BATCH_TOKENS // at_once)
 
 
 def _window(model: CrossEncoder, max_length: int | None) -> int:

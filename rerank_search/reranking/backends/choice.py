@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -43,6 +43,7 @@ from rerank_search.reranking.backends.runtimes import (
     require,
 )
 from rerank_search.reranking.base import Backend, Dtype
+from rerank_search.reranking.batching import each
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ Context: TypeAlias = Callable[[], AbstractContextManager[Any]]
 
 PAIRS, TOKENS = 4, 128
 """Of the batch that is measured."""
+
+METHOD = 2
+"""Raised when speeds come of other measurements: older ones are not used."""
 
 _RUNS = 3
 
@@ -86,6 +90,19 @@ class Loaded:
     names: Sequence[str]
     weights: str
     examples: Examples
+
+
+class Installed(NamedTuple):
+    """How a network is computed: its features of a batch first, and logits of these.
+
+    ``features`` in ``context``, by ``at_once`` threads at most; ``logits`` by one of them, since
+    torch, which computes them, would start as many threads again for each.
+    """
+
+    features: Callable[[Mapping[str, Tensor]], Tensor]
+    logits: Callable[[Tensor], Tensor]
+    context: Context = nullcontext
+    at_once: int = 1
 
 
 def options() -> list[Option]:
@@ -170,19 +187,20 @@ def measured(loaded: Loaded, usable: Sequence[Option], cache: Path) -> list[Opti
     return sorted(found, key=lambda each: -(each.pairs_per_second or 0))
 
 
-def install(loaded: Loaded, option: Option, cache: Path) -> Context:
-    """Have the network compute by ``option``; returns what to be in while it does.
+def install(loaded: Loaded, option: Option, cache: Path) -> Installed:
+    """Have the network compute by ``option``.
 
     Its weights may be dropped. Raises what exporting and opening a runtime raise.
     """
     network, dtype = loaded.network, option.dtype
     if option.backend == "torch":
+        context: Context = nullcontext
         if can_fuse(network, dtype):
             fuse(network, dtype)
         elif dtype != "float32":
             kind, half = network.device.type, getattr(torch, dtype)
-            return functools.partial(torch.autocast, kind, dtype=half)
-        return nullcontext
+            context = functools.partial(torch.autocast, kind, dtype=half)
+        return Installed(lambda inputs: network(**inputs).logits, lambda found: found, context)
     if network.device.type != "cpu":
         raise InvalidInputError(
             f"backend={option.backend!r} computes on a CPU, and the device is "
@@ -199,7 +217,8 @@ def install(loaded: Loaded, option: Option, cache: Path) -> Context:
             compute = open_runtime(runtime, path, "float32", threads, loaded.examples)
             with torch.inference_mode():
                 for inputs, expected in cases:
-                    _check_same(_logits(model, compute, inputs), expected, type(network).__name__)
+                    found = model.logits(_features(model, compute, inputs))
+                    _check_same(found, expected, type(network).__name__)
 
         return check
 
@@ -207,16 +226,17 @@ def install(loaded: Loaded, option: Option, cache: Path) -> Context:
     compute = open_runtime(runtime, path, dtype, threads, loaded.examples)
     model.drop()
 
+    features = functools.partial(_features, model, compute)
+
     def forward(**inputs: Tensor) -> SequenceClassifierOutput:
-        return SequenceClassifierOutput(logits=_logits(model, compute, inputs))
+        return SequenceClassifierOutput(logits=model.logits(features(inputs)))
 
     network.forward = forward
-    return nullcontext
+    return Installed(features, model.logits, at_once=threads)
 
 
-def _logits(model: Exportable, compute: Compute, inputs: Mapping[str, Tensor]) -> Tensor:
-    features = compute({name: inputs[name].numpy() for name in model.names})
-    return model.logits(torch.from_numpy(features))
+def _features(model: Exportable, compute: Compute, inputs: Mapping[str, Tensor]) -> Tensor:
+    return torch.from_numpy(compute({name: inputs[name].numpy() for name in model.names}))
 
 
 def _cases(loaded: Loaded) -> list[tuple[Mapping[str, Tensor], Tensor]]:
@@ -270,23 +290,28 @@ def _speed(loaded: Loaded, option: Option, cache: Path) -> float | None:
 
 
 def _measured(loaded: Loaded, option: Option, cache: Path) -> float:
-    """Pairs per second of the best of some runs."""
+    """Pairs per second of the best of some runs, of as many batches as may be computed at once."""
     trial = replace(loaded, network=copy.deepcopy(loaded.network))
-    context = install(trial, option, cache)
+    installed = install(trial, option, cache)
     length = min(TOKENS, positions(trial.network) or TOKENS)
     inputs = _example(trial.network, length)
+
+    def compute(_: int) -> None:
+        with torch.inference_mode(), installed.context():
+            installed.features({name: inputs[name] for name in loaded.names})
+
+    batches = range(installed.at_once)
     seconds = []
-    with torch.inference_mode(), context():
-        for _ in range(_RUNS + 1):
-            started = time.perf_counter()
-            trial.network(**{name: inputs[name] for name in loaded.names})
-            seconds.append(time.perf_counter() - started)
-    return PAIRS / min(seconds[1:])
+    for _ in range(_RUNS + 1):
+        started = time.perf_counter()
+        list(each(compute, batches, installed.at_once))
+        seconds.append(time.perf_counter() - started)
+    return len(batches) * PAIRS / min(seconds[1:])
 
 
 def _key(loaded: Loaded) -> str:
     """32 hex digits of what the speeds follow from."""
-    basis = json.dumps([loaded.weights, torch.get_num_threads(), machine()])
+    basis = json.dumps([METHOD, loaded.weights, torch.get_num_threads(), machine()])
     return hashlib.sha256(basis.encode()).hexdigest()[:32]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import queue
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -16,7 +18,10 @@ from rerank_search.reranking.backends.int8 import GROUP, quantise
 Runtime: TypeAlias = Literal["openvino", "onnx"]
 
 Compute: TypeAlias = Callable[[Mapping[str, NDArray[np.int64]]], NDArray[np.float32]]
-"""Inputs by name, each of shape (pairs, tokens), to features of shape (pairs, width)."""
+"""Inputs by name, each of shape (pairs, tokens), to features of shape (pairs, width).
+
+As many threads may call it at a time as it was opened with; each call is computed by one.
+"""
 
 Examples: TypeAlias = Callable[[], Mapping[str, NDArray[np.int64]]]
 """Makes inputs of the model, as ``Compute`` takes them."""
@@ -50,7 +55,10 @@ def require(runtime: Runtime, dtype: str) -> None:
 def open_runtime(
     runtime: Runtime, path: Path, dtype: str, threads: int, examples: Examples
 ) -> Compute:
-    """Load an ONNX file into a runtime, which computes in ``dtype`` with so many threads.
+    """Load an ONNX file into a runtime, which computes in ``dtype``, so many batches at a time.
+
+    One batch in all threads is slower than one in each: they wait for each other after every
+    operator, and for whatever else one of the cores has to do.
 
     ``examples`` gives inputs of the model, which int8 is fitted to.
     """
@@ -64,39 +72,57 @@ def _openvino(path: Path, dtype: str, threads: int, examples: Examples) -> Compu
     model = core.read_model(str(path))
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bfloat16" else "f32",
-        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": threads,
         "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,  # to cores that another process has been pinned to as well
     }
     if dtype == "int8":
         quantise(model, examples())
         options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
 
-    def opened() -> Any:
-        return core.compile_model(model, "CPU", options).create_infer_request()
+    # The last one first: it has the memory that a batch takes. None is one that has to be made.
+    requests: queue.LifoQueue[Any] = queue.LifoQueue()
+    opening = threading.Lock()
 
-    request = opened()
+    def open_again() -> None:
+        with opening:
+            for _ in range(threads):
+                requests.get()
+            made: list[Any] = [None] * threads
+            try:
+                compiled = core.compile_model(model, "CPU", options)
+                made = [compiled.create_infer_request() for _ in range(threads)]
+            finally:
+                for each in made:
+                    requests.put(each)
 
     def compute(inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
-        nonlocal request
-        request = request or opened()
+        while (request := requests.get()) is None:
+            requests.put(None)
+            open_again()
         try:
             # infer() would return the last output again where memory ran out, and say nothing.
             request.start_async(dict(inputs))
             request.wait()
+            # The output's memory is the request's, which the next call writes to.
+            return np.array(request.get_output_tensor(0).data)
         except RuntimeError:
             request = None  # it keeps what memory it got, and is of no use for another batch
             raise
-        # The output's memory is the request's, which the next call writes to.
-        return np.array(request.get_output_tensor(0).data)
+        finally:
+            requests.put(request)
 
+    for _ in range(threads):
+        requests.put(None)
+    open_again()
     return compute
 
 
-def _onnx(path: Path, _dtype: str, threads: int, _examples: Examples) -> Compute:
+def _onnx(path: Path, _dtype: str, _threads: int, _examples: Examples) -> Compute:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1  # the caller's own
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def compute(inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
