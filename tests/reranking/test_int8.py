@@ -20,7 +20,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.measures import Scorer
 from rerank_search.reranking.backends import gate
-from rerank_search.reranking.backends.int8 import GROUP, grouped
+from rerank_search.reranking.backends.int8 import GROUP, grouped, largest
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 
 needs_openvino = pytest.mark.skipif(
@@ -59,6 +59,22 @@ def test_weights_are_kept_to_half_a_step(weight):
     kept = (rounded * scales).reshape(weight.shape)
     step = np.repeat(scales[:, :, 0], GROUP, axis=1)
     assert (np.abs(kept - weight) <= step * 0.501 + 1e-6).all()
+
+
+@needs_openvino
+@pytest.mark.parametrize("place", [0, 4, 8])
+def test_the_largest_value_of_any_example_counts(place):
+    from openvino import Model, opset13
+
+    inputs = opset13.parameter([-1, GROUP], np.float32, name="x")
+    weight = np.random.default_rng(0).normal(size=(5, GROUP)).astype(np.float32)
+    product = opset13.matmul(inputs, opset13.constant(weight), False, True)
+    values = np.full((9, GROUP), 0.5, dtype=np.float32)
+    values[place, 3] = -7
+    [found] = largest(Model([product], [inputs]), [product], {"x": values})
+    expected = np.full(GROUP, 0.5)
+    expected[3] = 7
+    np.testing.assert_array_equal(found, expected)
 
 
 @needs_openvino

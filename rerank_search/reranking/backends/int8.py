@@ -30,10 +30,10 @@ def quantise(model: Any, examples: Mapping[str, NDArray[np.int64]]) -> None:
     from openvino import opset13 as opset
 
     products = [each for each in model.get_ops() if _is_fit(each)]
-    for product, largest in zip(products, _largest(model, products, examples), strict=True):
+    for product, highest in zip(products, largest(model, products, examples), strict=True):
         weight = _weight(product)
         factors = np.sqrt(
-            np.maximum(largest, _SMALLEST) / np.maximum(np.abs(weight).max(axis=0), _SMALLEST)
+            np.maximum(highest, _SMALLEST) / np.maximum(np.abs(weight).max(axis=0), _SMALLEST)
         )
         rounded, scales = grouped(weight * factors)
         scaled = opset.multiply(
@@ -71,7 +71,7 @@ def _weight(product: Any) -> NDArray[np.float32]:
     return weight if product.get_attributes()["transpose_b"] else weight.T
 
 
-def _largest(
+def largest(
     model: Any, products: Sequence[Any], examples: Mapping[str, NDArray[np.int64]]
 ) -> list[NDArray[np.float32]]:
     """The largest absolute value of each of the inputs of each product."""
@@ -84,7 +84,7 @@ def _largest(
     before = len(probe.outputs)
     probe.add_outputs(distinct)
     compiled = openvino.Core().compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    largest = {place: np.zeros((), dtype=np.float32) for place in distinct}
+    highest = {place: np.zeros((), dtype=np.float32) for place in distinct}
     for start in range(0, len(next(iter(examples.values()))), _AT_ONCE):
         found = compiled(
             {name: values[start : start + _AT_ONCE] for name, values in examples.items()}
@@ -92,5 +92,5 @@ def _largest(
         for i, place in enumerate(distinct):
             values = found[before + i]
             own = np.abs(values).max(axis=tuple(range(values.ndim - 1)))
-            largest[place] = np.maximum(largest[place], own)
-    return [largest[place] for place in places]
+            highest[place] = np.maximum(highest[place], own)
+    return [highest[place] for place in places]
