@@ -31,10 +31,12 @@ def require_device(device: str | None) -> None:
         return
     try:
         torch.zeros(1, device=device).cpu()  # of "meta", tensors are made but have no values
-    except (RuntimeError, AssertionError) as error:
+    # Torch raises something else for each kind of device that it was not built for.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InvalidInputError(
-            f"the device {device!r} cannot be used ({str(error).splitlines()[0]}); "
-            "use cpu, cuda, cuda:1 or mps, or leave it out"
+            f"the device {device!r} cannot be used ({reason:.200}); use cpu, cuda, cuda:1 or mps, "
+            "or leave it out (of RERANK_SEARCH_DEVICE too)"
         ) from error
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
-from rerank_search.models.loading import positions, quietly, require_tokenizer
+from rerank_search.models.loading import positions, quietly, require_device, require_tokenizer
 from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_encoder, resolve_reranker
 from rerank_search.models.threads import limit_threads
 from rerank_search.reranking.torch_model import keep_last_layer_exact
@@ -56,6 +56,7 @@ def load_base(recipe: Recipe) -> Base:
     from rerank_search.training.student import make_student
 
     limit_threads()
+    require_device(Settings().device)
     own = directory = base_directory(recipe.base)
     # Weights that are still mapped cannot be removed on Windows.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, quietly():
