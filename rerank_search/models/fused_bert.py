@@ -4,13 +4,13 @@ The same sums as transformers' BertModel and BertForSequenceClassification, to t
 float32:
 
 - Linear layers run in oneDNN, with weights that are laid out once for its kernels, and bias and
-  GELU in the same call. Query, key and value are one product of three times the width, with the
-  attention's scale in the query's weights.
+  GELU in the same call (with AVX2 alone, GELU apart: oneDNN's is slower than torch's there).
+  Query, key and value are one product of three times the width, with the attention's scale in the
+  query's weights.
 - Of a classifier's last layer only the first token's output is computed, which is all that its
   head reads, without keys and values of the other tokens (``attend_first``).
 - In bfloat16 the attention is two batched products and a softmax: with 32 numbers a head they
   are faster than torch's fused kernel. In float32 that kernel is.
-- On a CPU without AVX-512, torch's GELU is faster than oneDNN's.
 - Batches get some rows of zeros, so that sizes recur: buffers of ever new sizes left holes that
   no other fitted, and a process grew by hundreds of MiB.
 """
@@ -59,13 +59,13 @@ def can_fuse(network: Any, dtype: str) -> bool:
         and getattr(config, "position_embedding_type", "absolute") in (None, "absolute")
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-        and _is_plain(network)
+        and is_plain(network)
         and (dtype == "float32" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
 
 
-def _is_plain(network: Any) -> bool:
-    """Whether its layers are what their weights say: an adapter's are not."""
+def is_plain(network: Any) -> bool:
+    """Whether a BERT's layers are what their weights say: an adapter's are not."""
     layers = network.base_model.encoder.layer.modules()
     return all(type(each) is torch.nn.Linear for each in layers if hasattr(each, "in_features"))
 
@@ -137,7 +137,8 @@ class _Fused:
         if not padding.any():
             return None
         added = torch.zeros(padding.shape, dtype=self._dtype)
-        return added.masked_fill_(padding, -math.inf)[:, None, None, :]
+        # No infinity, of which the softmax of nothing but padding would be NaN.
+        return added.masked_fill_(padding, torch.finfo(self._dtype).min)[:, None, None, :]
 
 
 class _Block:

@@ -7,6 +7,7 @@ import torch
 import transformers
 
 from rerank_search.models.fused_bert import can_fuse, fuse
+from rerank_search.reranking.backends.exportable import exportable
 
 SIZES = {
     "vocab_size": 60,
@@ -133,6 +134,37 @@ def test_layers_with_an_adapter_are_left_alone():
     class Adapted(torch.nn.Linear):
         """As a low-rank adapter wraps a layer: its output is not that of its weight."""
 
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return super().forward(inputs) + inputs.flip(-1)
+
     adapted = network("Bert")
-    adapted.bert.encoder.layer[1].output.dense = Adapted(64, 32)
+    for layer in adapted.bert.encoder.layer:
+        layer.attention.self.value = Adapted(32, 32)
     assert not can_fuse(adapted, "float32")
+    exported = exportable(adapted, ["input_ids", "attention_mask"])
+    with torch.inference_mode():
+        found = exported.logits(exported(IDS, (IDS != 0).long()))
+    torch.testing.assert_close(found, logits(adapted, IDS))
+
+
+@pytest.mark.parametrize("classifier", [True, False])
+def test_nothing_but_padding_spoils_no_other_row(classifier):
+    whole = network("Bert")
+    plain = whole if classifier else whole.base_model
+    fused = copy.deepcopy(plain)
+    fuse(fused, "float32")
+    mask = (IDS != 0).long()
+    mask[1] = 0
+    with torch.inference_mode():
+        found, expected = (each(input_ids=IDS, attention_mask=mask)[0] for each in (fused, plain))
+    assert found.isfinite().all()
+    torch.testing.assert_close(found[0], expected[0], atol=1e-5, rtol=1e-5)
+
+
+def test_gelu_is_exact_in_both_ways(monkeypatch):
+    plain = network("Bert")
+    for capability in ("AVX2", "AVX512"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda it=capability: it)
+        fused = copy.deepcopy(plain)
+        fuse(fused, "float32")
+        torch.testing.assert_close(logits(fused, IDS), logits(plain, IDS), atol=1e-5, rtol=1e-5)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rerank_search.models.fused_bert import CLASSIFIERS, attend_first, projections
+from rerank_search.models.fused_bert import CLASSIFIERS, attend_first, is_plain, projections
 
 MASKED = -10_000.0
 """Added to the scores of padding: beyond that, the softmax of any real score is 0."""
@@ -17,7 +17,7 @@ MASKED = -10_000.0
 
 def exportable(network: Any, names: Sequence[str]) -> Exportable:
     """A module whose ``forward`` takes the inputs ``names`` in order."""
-    known = type(network).__name__ in CLASSIFIERS
+    known = type(network).__name__ in CLASSIFIERS and is_plain(network)
     decodes = getattr(network.config, "is_decoder", False)  # where tokens see those before only
     return (_Bert if known and not decodes else Exportable)(network, names)
 
