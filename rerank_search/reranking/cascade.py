@@ -20,7 +20,8 @@ class Cascade:
     one are its own. Texts that it has not seen follow below its lowest, in the order and with the
     differences of the reranker that has seen them last, so that a list is sorted by one number;
     that number depends on the list, and must not be kept for a pair. Equal scores are kept in the
-    order of the list. What a stage has cut is not reported. Threads may share one.
+    order of the list. What a stage has cut is not reported. Threads may share one. Rerankers that
+    tokenise alike keep tokens of texts together from now on, those of the first.
 
     >>> cascade = Cascade(["rerank-search-tiny", "rerank-search-base"], keep=[30])
 
@@ -88,8 +89,9 @@ def _share_texts(rerankers: Sequence[Reranker]) -> None:
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 
     own = [each for each in rerankers if isinstance(each, CrossEncoderReranker)]
-    for each in own[1:]:
-        each.share_texts(own[0])
+    for place, each in enumerate(own):
+        for other in own[:place]:
+            each.share_texts(other)
 
 
 def _loaded(name: str | Path) -> Reranker:

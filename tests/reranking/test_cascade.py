@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +100,21 @@ def test_texts_are_tokenised_once_where_the_windows_are_the_same(
     assert [tokenised.count(text) for _, text in pairs] == [times, times]
     alone = CrossEncoderReranker(tiny_reranker, device="cpu").score(pairs)
     np.testing.assert_array_equal(scores, alone)
+
+
+def test_texts_are_not_shared_by_tokenizers_that_differ(tiny_reranker, tmp_path):
+    other = Path(shutil.copytree(tiny_reranker, tmp_path / "other"))
+    state = json.loads((other / "tokenizer.json").read_text())
+    words = state["model"]["vocab"]
+    words["river"], words["bread"] = words["bread"], words["river"]
+    (other / "tokenizer.json").write_text(json.dumps(state))
+    alone, first, last = (
+        CrossEncoderReranker(each, device="cpu") for each in (other, tiny_reranker, other)
+    )
+    pairs = [("the boat", "a river"), ("the boat", "bread"), ("the boat", "river and bread")]
+    expected = alone.score(pairs)
+    assert not np.allclose(expected, first.score(pairs))
+    np.testing.assert_array_equal(Cascade([first, last], keep=[3]).score(pairs), expected)
 
 
 @pytest.mark.parametrize(
