@@ -43,8 +43,9 @@ class CrossEncoderReranker:
     ``model`` is a bundled name, a directory or a hub id (``revision`` pins it). ``device`` None
     picks cuda, then mps, then cpu, unless ``RERANK_SEARCH_DEVICE`` says otherwise. ``max_length``
     (tokens of a pair, special tokens included) can only lower the model's own. ``batch_tokens``
-    bounds a batch, padding included (None: 2,048 on a CPU, else 16,384); a batch that does not fit
-    into memory is halved.
+    bounds a batch, padding included (None: 2,048 on a CPU, or 1,024 for each of its threads where
+    each computes its own, four times as many for a narrow model, else 16,384); a batch that does
+    not fit into memory is halved.
 
     ``backend`` "torch", "openvino" or "onnx" computes the logits, in ``dtype`` "float32",
     "bfloat16" or "float16" (which changes them by some hundredths; logits themselves are float32).
@@ -127,9 +128,11 @@ class CrossEncoderReranker:
 
         In float32 backends differ by rounding only, and share one.
         """
+        from rerank_search.reranking.backends.onnx_file import LAYOUT
+
         backend, dtype = self._torch.backend, self._torch.dtype
         exact = backend == "torch" or dtype == "float32"
-        computed = dtype if exact else f"{backend} {dtype}"
+        computed = dtype if exact else f"{backend} {dtype} {LAYOUT}"
         return logits_fingerprint(self._directory, self.max_length, computed)
 
     @property
