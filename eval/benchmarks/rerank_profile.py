@@ -25,7 +25,7 @@ from rerank_search.models.registry import fingerprint, resolve_reranker
 from rerank_search.reranking.backends.choice import has_bfloat16
 from rerank_search.reranking.backends.onnx_file import LAYOUT
 from rerank_search.reranking.batching import token_batches
-from rerank_search.reranking.torch_model import CPU_BATCH_TOKENS, INPUTS
+from rerank_search.reranking.torch_model import INPUTS, THREAD_BATCH_TOKENS
 from rerank_search.settings import Settings
 
 PRODUCTS = "matrix products"
@@ -74,6 +74,7 @@ def with_outside(seconds: Counter[str], wall: float) -> Counter[str]:
 def openvino(lengths: Sequence[int], score: Callable[[], Any]) -> Counter[str]:
     """Seconds by kind, of OpenVINO's nodes for batches of these lengths; words make no difference.
 
+    One thread computes them, and each of all would have its share: they compute their own batches.
     The time outside of the model is that of ``score`` without the nodes'.
     """
     from openvino import Core
@@ -87,22 +88,23 @@ def openvino(lengths: Sequence[int], score: Callable[[], Any]) -> Counter[str]:
         "CPU",
         {
             "INFERENCE_PRECISION_HINT": "bf16",
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": 1,
             "PERF_COUNT": "YES",
         },
     )
     request = compiled.create_infer_request()
     seconds: Counter[str] = Counter()
     counts = np.array(lengths, dtype=np.int64)
-    for batch in token_batches(counts, CPU_BATCH_TOKENS):
+    for batch in token_batches(counts, THREAD_BATCH_TOKENS):
         there = np.arange(counts[batch].max()) < counts[batch, None]
         arrays = {name: np.zeros(there.shape, dtype=np.int64) for name in INPUTS}
         arrays["input_ids"][:] = np.where(there, 2000 + np.arange(there.shape[1]), 0)
         arrays["attention_mask"][:] = there
         request.infer({each.any_name: arrays[each.any_name] for each in compiled.inputs})
         for node in request.profiling_info:
-            seconds[kind_of(node.node_type)] += node.real_time.total_seconds()
+            spent = node.real_time.total_seconds() / torch.get_num_threads()
+            seconds[kind_of(node.node_type)] += spent
     return with_outside(seconds, wall)
 
 

@@ -37,7 +37,7 @@ BATCH_TOKENS = 16_384
 CPU_BATCH_TOKENS = 2_048
 """On a CPU larger batches fall out of its caches; of half the width, four times as many fit."""
 
-_OWN_TOKENS = 1_024
+THREAD_BATCH_TOKENS = 1_024
 """Of a batch that one thread computes while others compute their own."""
 
 _NARROW = 384
@@ -274,7 +274,7 @@ def keep_last_layer_exact(name: str, network: Any, labels: int) -> None:
 
 def _cpu_batch_tokens(network: Any, at_once: int) -> int:
     width = getattr(network.config, "hidden_size", _NARROW)
-    usual = CPU_BATCH_TOKENS if at_once == 1 else _OWN_TOKENS
+    usual = CPU_BATCH_TOKENS if at_once == 1 else THREAD_BATCH_TOKENS
     return min(usual * max(_NARROW // width, 1) ** 2, BATCH_TOKENS // at_once)
 
 

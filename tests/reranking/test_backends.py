@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -60,19 +61,41 @@ def test_logits_are_those_of_torch(backend, tiny_reranker, expected):
     np.testing.assert_allclose(predicted, plain, atol=1e-4)
 
 
+@pytest.mark.parametrize("backend", EXPORTED)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_that_are_computed_at_once_keep_their_places(
+    backend, threads, tiny_reranker, expected, monkeypatch
+):
+    before = torch.get_num_threads()
+    monkeypatch.setenv("RERANK_SEARCH_THREADS", str(threads))
+    try:
+        options = {"backend": backend, "dtype": "float32", "batch_tokens": 70}
+        reranker = CrossEncoderReranker(tiny_reranker, **options)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda _: reranker.score(PAIRS), range(20)))
+    finally:
+        torch.set_num_threads(before)
+    for scores in found:
+        np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
 WITH_LITTLE_MEMORY = """
 import resource, sys
 import numpy as np
 from rerank_search import CrossEncoderReranker
+from rerank_search.reranking import torch_model
 
+halved, halving = [], torch_model.halving
+torch_model.halving = lambda *given: halved.append(given) or halving(*given)
 options = {"device": "cpu", "backend": sys.argv[1], "dtype": "float32"}
-pairs = [(f"the year {i}", "a word and another " * 20) for i in range(800)]
+pairs = [(f"the year {i}", "a word and another " * 20) for i in range(2_000)]
 expected = CrossEncoderReranker("rerank-search-tiny", **options).score(pairs)
 reranker = CrossEncoderReranker("rerank-search-tiny", batch_tokens=10**6, **options)
 reranker.score(pairs[:2])
 [used] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize")]
-resource.setrlimit(resource.RLIMIT_AS, ((int(used) + 150_000) * 1024, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_AS, ((int(used) + 400_000) * 1024, resource.RLIM_INFINITY))
 np.testing.assert_allclose(reranker.score(pairs), expected, atol=1e-4)
+assert halved
 """
 
 

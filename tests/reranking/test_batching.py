@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_search.errors import RerankError
-from rerank_search.reranking.batching import halving, token_batches
+from rerank_search.reranking.batching import each, even_budget, halving, token_batches
 
 
 @given(
@@ -80,3 +82,43 @@ def test_any_other_error_is_raised_as_it_is():
 def test_a_real_failed_allocation_counts_as_out_of_memory():
     with pytest.raises(RerankError, match="memory"):
         halving(lambda batch: torch.empty(1 << 60), [1, 2])
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_results_are_in_the_order_of_the_items_however_many_are_computed_at_once(at_once):
+    together = threading.Barrier(at_once)  # which nobody passes unless so many are there
+
+    def squared(number: int) -> int:
+        together.wait(timeout=30)
+        return number**2
+
+    assert list(each(squared, range(10), at_once)) == [number**2 for number in range(10)]
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_after_an_error_no_other_item_is_begun(at_once):
+    begun = []
+
+    def fail_first(number: int) -> int:
+        begun.append(number)
+        if number == 0:
+            raise ValueError("the first")
+        threading.Event().wait(0.05)
+        return number
+
+    with pytest.raises(ValueError, match="the first"):
+        list(each(fail_first, range(50), at_once))
+    assert len(begun) < 20
+
+
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=60),
+    st.integers(1, 5000),
+    st.integers(1, 16),
+)
+def test_budgets_give_each_thread_as_many_tokens(lengths, most, at_once):
+    budget = even_budget(np.array(lengths, dtype=np.int64), most, at_once)
+    assert 1 <= budget <= most
+    rounds = -(-sum(lengths) // (budget * at_once))
+    assert rounds == -(-sum(lengths) // (most * at_once))  # no more than are needed
+    assert budget * at_once * rounds < sum(lengths) + at_once * rounds  # and no larger
