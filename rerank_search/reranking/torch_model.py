@@ -145,7 +145,9 @@ class TorchCrossEncoder:
 
         lengths = np.array([len(pair.ids) for pair in encoded], dtype=np.int64)
         at_once = self._installed.at_once
-        budget = even_budget(lengths, self._batch_tokens, at_once)
+        budget = self._batch_tokens
+        if at_once > 1:
+            budget = even_budget(lengths, budget, at_once)
         batches = list(token_batches(lengths, budget, batch_size))
 
         def compute(batch: NDArray[np.int64]) -> torch.Tensor | None:

@@ -106,8 +106,10 @@ def _openvino(path: Path, dtype: str, threads: int, examples: Examples) -> Compu
             request.wait()
             # The output's memory is the request's, which the next call writes to.
             return np.array(request.get_output_tensor(0).data)
-        except RuntimeError:
-            request = None  # it keeps what memory it got, and is of no use for another batch
+        except BaseException:
+            # Where memory ran out it keeps what it got, and where somebody interrupts it goes on:
+            # it is of no use for another batch.
+            request = None
             raise
         finally:
             requests.put(request)
