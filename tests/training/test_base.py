@@ -14,6 +14,7 @@ import transformers
 from sentence_transformers import CrossEncoder
 from transformers import AutoTokenizer
 
+from rerank_search.errors import InvalidInputError
 from rerank_search.training.trainer import prepare, train
 
 SMALL = {"vocab_size": 200, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -84,3 +85,12 @@ def test_a_model_trained_on_long_pairs_reads_long_pairs(
             pairs_recipe, overrides=overrides | {"max_length": tokens, "output": output}
         )
         assert CrossEncoder(str(directory)).max_seq_length == window
+
+
+@pytest.mark.parametrize("device", ["toaster", "meta", "cuda:99"])
+def test_a_device_that_cannot_be_used_is_named(
+    pairs_recipe: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setenv("RERANK_SEARCH_DEVICE", device)
+    with pytest.raises(InvalidInputError, match=f"{device}' cannot be used .*use cpu"):
+        train(pairs_recipe)
