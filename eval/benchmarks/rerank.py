@@ -247,7 +247,7 @@ def ours(
 def measure(side: str, kind: Kind, task: Task, others: Task, output: Path) -> None:
     """Run one side: some of ``others`` query by query, then all of ``task``, by one model.
 
-    So tokens of texts that it has seen, which ours keeps, are of no use to it.
+    Ours keeps the tokens of texts that it has seen: of those that both halves have, which are few.
     """
     make = {THEIRS: theirs, FLASHRANK: flashrank}.get(side)
     before = memory_peak(kind)
