@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from rerank_search.settings import Settings
@@ -23,6 +26,50 @@ def limit_threads() -> None:
     wanted = Settings().threads or min(torch.get_num_threads(), available_cores())
     if wanted != torch.get_num_threads():
         torch.set_num_threads(wanted)
+
+
+def one_thread() -> Callable[[], AbstractContextManager[None]] | None:
+    """Makes contexts in which torch takes no thread but the one that enters it.
+
+    None where torch cannot be held to that.
+    """
+    import torch
+    from threadpoolctl import ThreadpoolController
+
+    has_openmp = torch.backends.openmp.is_available()  # type: ignore[no-untyped-call]
+    has_mkl = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
+    set_mkl = _set_mkl() if has_mkl else None
+    if not has_openmp or (has_mkl and set_mkl is None):
+        return None
+    openmp = ThreadpoolController().select(user_api="openmp")
+
+    @contextmanager
+    def alone() -> Iterator[None]:
+        torch.get_num_threads()  # in a thread that is new to torch, it sets both numbers
+        before = set_mkl(1) if set_mkl else 0
+        try:
+            with openmp.limit(limits=1):
+                yield
+        finally:
+            if set_mkl:
+                set_mkl(before)
+
+    return alone
+
+
+def _set_mkl() -> Callable[[int], int] | None:
+    """``mkl_set_num_threads_local`` of the MKL in torch, which no other library knows of.
+
+    It sets the calling thread's number, and returns the one before; 0 is that of the process.
+    """
+    import torch
+
+    try:
+        library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+        found: Callable[[int], int] = library.MKL_Set_Num_Threads_Local
+    except (OSError, AttributeError):
+        return None
+    return found
 
 
 def available_cores(quota: Path = _QUOTA) -> int:

@@ -53,7 +53,7 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 class TorchCrossEncoder:
     """A sequence-classification model with float32 weights.
 
-    torch computes one batch at a time, in all threads; other backends one in each thread.
+    On a CPU a batch is computed in each thread; by torch one in all, where the model is not fused.
 
     Raises ModelNotFoundError for a directory that cannot be read, InvalidInputError for a device
     or dtype that cannot be used or a model of another kind.

@@ -19,22 +19,72 @@ print(torch.get_num_threads())
 
 
 def threads(**environment: str) -> int:
+    return int(output(PRINT, **environment))
+
+
+def output(code: str, **environment: str) -> str:
     """Of a process of its own: the number is one of the whole process."""
     inherited = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     done = subprocess.run(
-        [sys.executable, "-c", PRINT],
+        [sys.executable, "-c", code],
         env=inherited | environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    return int(done.stdout)
+    return done.stdout
 
 
 def test_no_more_threads_than_cores_unless_they_are_asked_for():
     assert threads() <= available_cores()
     assert threads(RERANK_SEARCH_THREADS="3") == 3
     assert threads(OMP_NUM_THREADS="1") == 1
+
+
+ALONE = """
+import os, threading
+import torch
+from rerank_search.models.threads import limit_threads, one_thread
+limit_threads()
+alone = one_thread()
+matrix, batch = torch.rand(700, 700), torch.rand(64, 90, 90)
+
+def tasks():
+    return len(os.listdir("/proc/self/task"))
+
+def begun():
+    before = tasks()
+    (matrix @ matrix).sum(), (batch @ batch).sum(), torch.nn.functional.gelu(matrix)
+    return tasks() - before
+
+def compute():
+    try:
+        with alone():
+            held = torch.get_num_threads(), begun()
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        print(*held, torch.get_num_threads(), begun() > 0)
+
+"""
+
+IN_A_NEW_THREAD = (
+    ALONE
+    + """
+worker = threading.Thread(target=compute)
+worker.start()
+worker.join()
+"""
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads as Linux does")
+@pytest.mark.parametrize("wanted", [{}, {"RERANK_SEARCH_THREADS": "3"}])
+@pytest.mark.parametrize("code", [ALONE + "compute()", IN_A_NEW_THREAD])
+def test_one_thread_is_no_other_and_the_number_comes_back(code, wanted):
+    number = threads(**wanted)
+    if number == 1:
+        pytest.skip("this machine has one core")
+    assert output(code, **wanted).split() == ["1", "0", str(number), "True"]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_logits_are_those_of_torch(backend, tiny_reranker, expected):
     np.testing.assert_allclose(predicted, plain, atol=1e-4)
 
 
-@pytest.mark.parametrize("backend", EXPORTED)
+@pytest.mark.parametrize("backend", [*EXPORTED, "torch"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_batches_that_are_computed_at_once_keep_their_places(
     backend, threads, tiny_reranker, expected, monkeypatch
@@ -100,7 +100,7 @@ assert halved
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
-@pytest.mark.parametrize("backend", EXPORTED)
+@pytest.mark.parametrize("backend", [*EXPORTED, "torch"])
 def test_a_batch_above_memory_is_halved(backend):
     arguments = [sys.executable, "-W", "ignore", "-c", WITH_LITTLE_MEMORY, backend]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
