@@ -67,7 +67,7 @@ def callers(task: Task, options: dict[str, str]) -> dict[str, Any]:
 def long_list(side: str, candidates: int, output: Path) -> None:
     """Score one list of texts that fill the window, and write the seconds and the peak memory."""
     task = Task(["what is it"], [[]], [texts(candidates, WORDS)])
-    score = (theirs(task) if side == THEIRS else ours(task, OURS[side]))[1]
+    score = (theirs(task) if side == THEIRS else ours(task, side))[1]
     score(task.queries[0], task.texts[0][:1])
     loaded = peak_memory() or 0
     started = time.perf_counter()

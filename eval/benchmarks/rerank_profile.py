@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from report import save, table, write
-from rerank import MODEL, OURS, THEIRS, Task, ours, tasks, theirs, tokens
+from rerank import MODEL, THEIRS, Task, ours, tasks, theirs, tokens
 
 from rerank_search.models.registry import fingerprint, resolve_reranker
 from rerank_search.reranking.backends.choice import has_bfloat16
@@ -118,11 +118,11 @@ def measure(task: Task) -> dict[str, Counter[str]]:
     found = {}
     dtypes = ["float32", "bfloat16"] if has_bfloat16() else ["float32"]
     for side in (THEIRS, *(f"ours, torch, {dtype}" for dtype in dtypes)):
-        score, one_query = theirs(task) if side == THEIRS else ours(task, OURS[side])
+        score, one_query = theirs(task) if side == THEIRS else ours(task, side)
         one_query(task.queries[0], task.texts[0])
         found[side] = profiled(score, 1 if side == THEIRS else torch.get_num_threads())
     side = f"ours, openvino, {dtypes[-1]}"
-    score, one_query = ours(task, OURS[side])
+    score, one_query = ours(task, side)
     one_query(task.queries[0], task.texts[0])
     return found | {side: openvino(dtypes[-1], tokens(task), score)}
 
