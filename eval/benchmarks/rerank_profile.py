@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from report import save, table, write
 from rerank import MODEL, THEIRS, Task, ours, tasks, theirs, tokens
 
 from rerank_search.models.registry import fingerprint, resolve_reranker
 from rerank_search.reranking.backends.choice import has_bfloat16
 from rerank_search.reranking.backends.onnx_file import LAYOUT
-from rerank_search.reranking.batching import token_batches
+from rerank_search.reranking.batching import each, token_batches
 from rerank_search.reranking.torch_model import INPUTS, THREAD_BATCH_TOKENS
 from rerank_search.settings import Settings
 
@@ -79,8 +80,8 @@ def with_outside(seconds: Counter[str], wall: float) -> Counter[str]:
 def openvino(dtype: str, lengths: Sequence[int], score: Callable[[], Any]) -> Counter[str]:
     """Seconds by kind, of OpenVINO's nodes for batches of these lengths; words make no difference.
 
-    One thread computes them, and each of all would have its share: they compute their own batches.
-    The time outside of the model is that of ``score`` without the nodes'.
+    As many threads compute them as in ours, each its own batches. The time outside of the model is
+    that of ``score`` without the nodes'.
     """
     from openvino import Core
 
@@ -88,29 +89,36 @@ def openvino(dtype: str, lengths: Sequence[int], score: Callable[[], Any]) -> Co
     score()
     wall = time.perf_counter() - started
     weights = fingerprint(Path(resolve_reranker(MODEL)))
+    threads = torch.get_num_threads()
     compiled = Core().compile_model(
         str(Settings().cache / "exports" / f"{weights}-{LAYOUT}.onnx"),
         "CPU",
         {
             "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[dtype],
-            "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": 1,
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
+            "ENABLE_CPU_PINNING": False,
             "PERF_COUNT": "YES",
         },
     )
-    request = compiled.create_infer_request()
-    seconds: Counter[str] = Counter()
+    requests = [compiled.create_infer_request() for _ in range(threads)]
     counts = np.array(lengths, dtype=np.int64)
-    for batch in token_batches(counts, THREAD_BATCH_TOKENS):
+
+    def compute(batch: NDArray[np.int64]) -> Counter[str]:
         there = np.arange(counts[batch].max()) < counts[batch, None]
         arrays = {name: np.zeros(there.shape, dtype=np.int64) for name in INPUTS}
         arrays["input_ids"][:] = np.where(there, 2000 + np.arange(there.shape[1]), 0)
         arrays["attention_mask"][:] = there
-        request.infer({each.any_name: arrays[each.any_name] for each in compiled.inputs})
+        request = requests.pop()
+        request.infer({one.any_name: arrays[one.any_name] for one in compiled.inputs})
+        seconds: Counter[str] = Counter()
         for node in request.profiling_info:
-            spent = node.real_time.total_seconds() / torch.get_num_threads()
-            seconds[kind_of(node.node_type)] += spent
-    return with_outside(seconds, wall)
+            seconds[kind_of(node.node_type)] += node.real_time.total_seconds() / threads
+        requests.append(request)
+        return seconds
+
+    batches = list(token_batches(counts, THREAD_BATCH_TOKENS))
+    return with_outside(sum(each(compute, batches, threads), Counter()), wall)
 
 
 def measure(task: Task) -> dict[str, Counter[str]]:

@@ -31,36 +31,36 @@ def limit_threads() -> None:
 def one_thread() -> Callable[[], AbstractContextManager[None]] | None:
     """Makes contexts in which torch takes no thread but the one that enters it.
 
-    None where torch cannot be held to that.
+    None where torch cannot be held to that: it has to compute with OpenMP and MKL.
     """
     import torch
     from threadpoolctl import ThreadpoolController
 
-    has_openmp = torch.backends.openmp.is_available()  # type: ignore[no-untyped-call]
-    has_mkl = torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
-    set_mkl = _set_mkl() if has_mkl else None
-    if not has_openmp or (has_mkl and set_mkl is None):
+    set_mkl = _set_mkl()
+    if set_mkl is None:
         return None
     openmp = ThreadpoolController().select(user_api="openmp")
 
     @contextmanager
     def alone() -> Iterator[None]:
         torch.get_num_threads()  # in a thread that is new to torch, it sets both numbers
-        before = set_mkl(1) if set_mkl else 0
+        before = 0
         try:
+            before = set_mkl(1)
             with openmp.limit(limits=1):
                 yield
         finally:
-            if set_mkl:
-                set_mkl(before)
+            set_mkl(before)
 
-    return alone
+    with alone():
+        return alone if torch.get_num_threads() == 1 else None
 
 
 def _set_mkl() -> Callable[[int], int] | None:
     """``mkl_set_num_threads_local`` of the MKL in torch, which no other library knows of.
 
-    It sets the calling thread's number, and returns the one before; 0 is that of the process.
+    It sets the calling thread's number, and returns the one before; 0 is that of the process. None
+    where there is no such function.
     """
     import torch
 

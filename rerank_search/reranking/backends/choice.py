@@ -196,14 +196,17 @@ def install(loaded: Loaded, option: Option, cache: Path) -> Installed:
     network, dtype = loaded.network, option.dtype
     if option.backend == "torch":
         context: Context = nullcontext
+        at_once = 1
         if can_fuse(network, dtype):
             fuse(network, dtype)
             if alone := one_thread():
-                return _in_each_thread(network, alone)
+                context, at_once = alone, torch.get_num_threads()
         elif dtype != "float32":
             kind, half = network.device.type, getattr(torch, dtype)
             context = functools.partial(torch.autocast, kind, dtype=half)
-        return Installed(lambda inputs: network(**inputs).logits, lambda found: found, context)
+        return Installed(
+            lambda inputs: network(**inputs).logits, lambda found: found, context, at_once
+        )
     if network.device.type != "cpu":
         raise InvalidInputError(
             f"backend={option.backend!r} computes on a CPU, and the device is "
@@ -236,15 +239,6 @@ def install(loaded: Loaded, option: Option, cache: Path) -> Installed:
 
     network.forward = forward
     return Installed(features, model.logits, at_once=threads)
-
-
-def _in_each_thread(network: Any, alone: Context) -> Installed:
-    def features(inputs: Mapping[str, Tensor]) -> Tensor:
-        with alone():
-            logits: Tensor = network(**inputs).logits
-        return logits
-
-    return Installed(features, lambda found: found, at_once=torch.get_num_threads())
 
 
 def _features(model: Exportable, compute: Compute, inputs: Mapping[str, Tensor]) -> Tensor:
