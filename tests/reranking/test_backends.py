@@ -15,6 +15,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from rerank_search.errors import InvalidInputError, MissingDependencyError
+from rerank_search.models.threads import one_thread
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 
 QUERY = "how to join the paths"
@@ -71,6 +72,8 @@ def test_batches_that_are_computed_at_once_keep_their_places(
     try:
         options = {"backend": backend, "dtype": "float32", "batch_tokens": 70}
         reranker = CrossEncoderReranker(tiny_reranker, **options)
+        can = backend != "torch" or one_thread() is not None
+        assert reranker._torch._installed.at_once == (threads if can else 1)
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(lambda _: reranker.score(PAIRS), range(20)))
     finally:
