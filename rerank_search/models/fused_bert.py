@@ -9,8 +9,8 @@ float32:
   query's weights.
 - Of a classifier's last layer only the first token's output is computed, which is all that its
   head reads, without keys and values of the other tokens (``attend_first``).
-- In bfloat16 the attention is two batched products and a softmax: with 32 numbers a head they
-  are faster than torch's fused kernel. In float32 that kernel is.
+- The attention is torch's fused kernel. Batched products are no slower in bfloat16, but oneDNN
+  makes and keeps a kernel of them for every shape, which hardly another batch has.
 - Batches get some rows of zeros, so that sizes recur: buffers of ever new sizes left holes that
   no other fitted, and a process grew by hundreds of MiB.
 """
@@ -174,23 +174,22 @@ class _Layer(_Block):
 
 
 class _LastLayer(_Block):
-    """Gives the outputs of the first tokens only."""
+    """Gives the outputs of the first tokens only; what these attend to is computed in float32."""
 
     def __init__(self, layer: Any, dtype: torch.dtype) -> None:
         super().__init__(layer, dtype)
-        query, (key, _), (value, bias) = projections(layer)
-        self._query = _Packed([query], dtype)
+        query, (key, _), (value, self._bias) = projections(layer)
+        self._query = _Packed([query], torch.float32)
         self._key, self._value = (
-            weight.to(dtype).view(self._heads, -1, weight.shape[1]) for weight in (key, value)
+            weight.view(self._heads, -1, weight.shape[1]) for weight in (key, value)
         )
-        self._bias = bias.to(dtype)
 
     def __call__(self, hidden: Tensor, shape: tuple[int, int], mask: Tensor | None) -> Tensor:
         count, tokens = shape
         hidden = hidden[: count * tokens].view(count, tokens, -1)
-        first, seen = hidden[:, 0], hidden.to(self._dtype)
-        context = attend_first(self._query(seen[:, 0]), self._key, self._value, seen, mask)
-        return self._rest(first, context + self._bias)
+        first = hidden[:, 0]
+        context = attend_first(self._query(first), self._key, self._value, hidden, mask)
+        return self._rest(first, (context + self._bias).to(self._dtype))
 
 
 def attend_first(
@@ -253,15 +252,7 @@ def _filled_up(tokens: Tensor) -> Tensor:
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, rows: int) -> Tensor:
     """(n, heads, tokens, size) each, the query scaled already, to (rows, width), zeros below."""
-    if query.dtype == torch.float32:
-        context = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask, scale=1.0
-        )
-    else:
-        scores = query @ key.transpose(-1, -2)
-        if mask is not None:
-            scores += mask
-        context = scores.softmax(dim=-1) @ value
+    context = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
     count, heads, tokens, size = context.shape
     result = context.new_empty((rows, heads * size))
     result[: count * tokens].view(count, tokens, heads, size).copy_(context.transpose(1, 2))
