@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -263,6 +264,27 @@ def test_auto_measures_once_and_takes_the_fastest(tiny_reranker, cache, expected
     path.write_text(json.dumps(speeds | {"torch float32": 1e9}))
     again = CrossEncoderReranker(tiny_reranker, backend="auto", dtype="auto", device="cpu")
     assert (again.backend, again.dtype) == ("torch", "float32")
+
+
+@pytest.mark.parametrize("backend", EXPORTED)
+def test_an_export_shows_how_far_it_is_on_a_terminal_only(
+    backend, tiny_reranker, cache, monkeypatch, capsys
+):
+    CrossEncoderReranker(tiny_reranker, backend=backend, dtype="float32")
+    assert "exporting" not in capsys.readouterr().err
+    shutil.rmtree(cache)
+
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    CrossEncoderReranker(tiny_reranker, backend=backend, dtype="float32")
+    shown = terminal.getvalue()
+    assert [f"{done}/4" in shown for done in range(5)] == [True] * 5
+    CrossEncoderReranker(tiny_reranker, backend=backend, dtype="float32")
+    assert terminal.getvalue() == shown  # it is exported once
 
 
 def test_a_cache_that_is_a_file_is_no_failure(tiny_reranker, cache, expected, caplog):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -33,7 +35,8 @@ def onnx_file(
     ``weights`` is the fingerprint of what the model was loaded from. A file that is not the one
     that was written, such as a damaged one or one of other weights, is made again. ``checking`` is
     called before the model is exported, which may change it, and what it returns is called with the
-    new file, which is not kept if that raises. Processes that need it at a time wait for one.
+    new file, which is not kept if that raises. Processes that need it at a time wait for one. On a
+    terminal, a bar shows how far it is.
     Raises InvalidInputError for a model above 2 GiB, StorageFullError and such.
     """
     path = cache / "exports" / f"{weights}-{LAYOUT}.onnx"
@@ -51,12 +54,28 @@ def onnx_file(
                 logger.info("exporting the model to %s", path)
                 for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed
                     left.unlink(missing_ok=True)
-                check = checking()
-                with atomic_file(path) as temporary:
-                    _export(model, temporary)
-                    check(temporary)
-                atomic_write_json(_note(path), {"weights": weights, "sha256": sha256(path)})
+                with _steps(4) as step:
+                    check = checking()
+                    step()
+                    with atomic_file(path) as temporary:
+                        _export(model, temporary)
+                        step()
+                        check(temporary)
+                        step()
+                    atomic_write_json(_note(path), {"weights": weights, "sha256": sha256(path)})
+                    step()
     return path
+
+
+@contextmanager
+def _steps(count: int) -> Iterator[Callable[[], Any]]:
+    """Counts the steps of an export in a bar on the standard error, if that is a terminal."""
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
+
+    with tqdm(
+        desc="exporting the model", total=count, leave=False, disable=None, mininterval=0
+    ) as bar:
+        yield bar.update
 
 
 def _note(path: Path) -> Path:
