@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from rerank_search.reranking.backends.choice import Loaded, Option
 
+logger = logging.getLogger(__name__)
 
 BATCH_TOKENS = 16_384
 
@@ -81,6 +83,10 @@ class TorchCrossEncoder:
         self._model = _load(name, directory, device)
         self._network: Any = self._model.transformers_model
         self.max_length = _window(self._model, max_length)
+        if max_length and max_length > self.max_length:
+            logger.warning(
+                "max_length=%d is more than %r reads: it is %d", max_length, name, self.max_length
+            )
         # What is delegated to sentence-transformers is cut at the same length.
         self._model.max_seq_length = self.max_length
         loaded = _loaded(self._model, directory)

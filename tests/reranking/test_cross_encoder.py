@@ -201,11 +201,13 @@ def test_threads_share_one_reranker(reranker):
         np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
-def test_max_length_lowers_the_window_and_never_raises_it(tiny_reranker):
+def test_max_length_lowers_the_window_and_never_raises_it(tiny_reranker, caplog):
     short = CrossEncoderReranker(tiny_reranker, device="cpu", max_length=16)
     assert short.max_length == 16
+    assert "max_length" not in caplog.text
     assert short.score_with_report([(QUERY, TEXTS[3])]).truncated.all()
     assert CrossEncoderReranker(tiny_reranker, device="cpu", max_length=4096).max_length == 64
+    assert f"max_length=4096 is more than '{tiny_reranker}' reads: it is 64" in caplog.text
     with pytest.raises(InvalidInputError, match="max_length=4"):
         CrossEncoderReranker(tiny_reranker, device="cpu", max_length=4)
 
@@ -352,9 +354,9 @@ def test_remembered_scores_are_the_computed_ones(reranker, tiny_reranker):
     expected = reranker.score_with_report(PAIRS)
     for _ in range(2):
         found = remembering.score_with_report(PAIRS)
-        np.testing.assert_allclose(found.values, expected.values, atol=1e-5)
+        np.testing.assert_allclose(found.values, expected.values, atol=1e-4)
         np.testing.assert_array_equal(found.truncated, expected.truncated)
-    np.testing.assert_allclose(remembering.score(PAIRS[::-1]), expected.values[::-1], atol=1e-5)
+    np.testing.assert_allclose(remembering.score(PAIRS[::-1]), expected.values[::-1], atol=1e-4)
     assert remembering.score([]).shape == (0,)
 
 
