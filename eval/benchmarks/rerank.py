@@ -304,7 +304,7 @@ def matmul_peak(dtype: str, device: str) -> float:
     options = {"dtype": getattr(torch, dtype), "device": device}
     inputs, weight = torch.randn(rows, width, **options), torch.randn(outputs, width, **options)
     products = [lambda: linear(inputs, weight)]
-    if device == "cpu" and (dtype == "float32" or has_bfloat16()):
+    if device == "cpu" and (dtype == "float32" or torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         packed = torch.ops.mkldnn._reorder_linear_weight(weight, None)
         products.append(
             lambda: torch.ops.mkldnn._linear_pointwise(inputs, packed, None, "none", [], "")
@@ -330,12 +330,21 @@ def tokens(task: Task) -> list[int]:
     return [len(each) for each in tokenizer.encode_batch(task.pairs)]
 
 
-def flop(lengths: Sequence[int]) -> float:
-    """Of the products of the whole model, as sentence-transformers computes it."""
+def flop(lengths: Sequence[int]) -> tuple[float, float]:
+    """Of the products of the model: of the whole, and of what its scores need.
+
+    The whole is what sentence-transformers computes; of the last layer, only the first token's
+    output is needed.
+    """
     config = json.loads((Path(resolve_reranker(MODEL)) / "config.json").read_text())
-    width, layers = config["hidden_size"], config["num_hidden_layers"]
+    width, layers, heads = (
+        config[name] for name in ("hidden_size", "num_hidden_layers", "num_attention_heads")
+    )
     linear = 2 * (4 * width**2 + 2 * width * config["intermediate_size"])
-    return float(sum(layers * (linear * n + 4 * n * n * width) for n in lengths))
+    counts = np.array(lengths, dtype=np.float64)
+    layer = float((linear * counts + 4 * counts**2 * width).sum())
+    last = float((linear + 4 * heads * counts * width).sum())
+    return layers * layer, (layers - 1) * layer + last
 
 
 def per_query(task: Task, scores: Sequence[float]) -> Iterator[Sequence[float]]:
@@ -417,7 +426,7 @@ def report(
 ) -> None:
     """The table, a plot, and what was reached."""
     lengths = tokens(task)
-    pairs, work = len(lengths), flop(lengths)
+    pairs, (work, needed) = len(lengths), flop(lengths)
     peaks = {dtype: matmul_peak(dtype, kind.device) for dtype in ("float32", "bfloat16")}
     reference = results[THEIRS]["scores"]
     data: dict[str, Any] = {"pairs": pairs, "tokens": sum(lengths), "matmul_flops": peaks}
@@ -451,8 +460,14 @@ def report(
                 f"{facts['share_of_peak']:.0%}" if "share_of_peak" in facts else "",
             ]
         )
+    limits = {
+        dtype: results[THEIRS]["seconds"] * peak / needed
+        for dtype, peak in peaks.items()
+        if any(side.endswith(dtype) for side in kind.sides)
+    }
     for facts in results.values():
         del facts["scores"]
+    data["limits"] = limits
     data["sides"] = results
     headers = ["side", "pairs/s", "times", "p50 ms", "p95 ms", "of p50", "peak MiB", "nDCG@10"]
     headers += ["tau", "largest difference", "tokens/s", "of the peak"]
@@ -466,9 +481,12 @@ def report(
             "Kendall's, the mean over the queries. The peak is that of a linear layer "
             f"{'of 8,192 numbers' if kind is ON_GPU else 'of the model'} in the same precision: "
             f"{peaks['float32'] / 1e9:.0f} GFLOP/s in float32, {peaks['bfloat16'] / 1e9:.0f} in "
-            "bfloat16; the share counts the products of the whole model, computed or left out. "
+            "bfloat16; the share counts the products of the whole model, computed or left out. If "
+            "the products that the scores need ran at the peak, and nothing else took time, it "
+            f"would be {' and '.join(f'{n:.2f} times in {dtype}' for dtype, n in limits.items())}. "
             f"The last two sides have another model: {TINY}, and a cascade of it and {MODEL}, "
             f"which scores the best {KEPT} of each query ({kind.small.removeprefix('ours, ')})."
+            f"{of_holding() if kind is HELD else ''}"
         ),
         "Results": table(headers, rows) + f"\n\n![pairs per second]({kind.name}.svg)",
         "Targets": "\n".join([*targets(results, kind), *of_the_small(results, kind)]),
@@ -482,6 +500,10 @@ def of_memory(kind: Kind) -> str:
     if kind is ON_GPU:
         return "that of tensors on the GPU"
     return "the process's, loading and the data included"
+
+
+def of_holding() -> str:
+    return f" Held by {' and '.join(AVX2)}; MKL, which computes {THEIRS}' products, reads neither."
 
 
 def draw(speeds: dict[str, float], name: str) -> None:
