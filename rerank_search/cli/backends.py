@@ -34,7 +34,7 @@ def backends(
     from rerank_search.settings import Settings
 
     name = model or DEFAULT_RERANKER
-    with waiting("measuring what is new"):
+    with waiting("exporting and measuring what is new"):
         found = compared(name, resolve_reranker(name))
     if as_json:
         print_json([asdict(option) for option in found])

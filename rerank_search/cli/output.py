@@ -104,11 +104,11 @@ def note(message: str) -> None:
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Says on the standard error what is being done; nothing without a terminal.
+    """Says on the standard error what is being done; nothing without a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
 
-    Bars of what is fetched or exported meanwhile are shown below it.
-    """
-    from tqdm.auto import tqdm  # type: ignore[import-untyped]
-
-    with tqdm(desc=what, bar_format="{desc} ...", leave=False, disable=None):
+    with Console(stderr=True).status(what):
         yield

@@ -73,8 +73,8 @@ def is_plain(network: Any) -> bool:
 def fuse(network: Any, dtype: str) -> None:
     """Replace the forward pass of ``network``, whose layers are dropped from it for their weights.
 
-    Sums of the residual stream, norms and the head stay in float32; with "bfloat16", products and
-    the attention do not.
+    Sums of the residual stream, norms, the head and what first tokens attend to in a classifier's
+    last layer stay in float32; with "bfloat16", the other products and the attention do not.
     """
     model = network.base_model
     classifies = type(network).__name__ in CLASSIFIERS

@@ -65,14 +65,16 @@ def test_logits_are_those_of_the_plain_forward_pass(kind, options, ids):
 @pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this CPU cannot compute in bfloat16"
 )
-def test_bfloat16_is_near_and_what_it_returns_is_float32():
-    plain = network("Bert")
+@pytest.mark.parametrize("ids", [IDS, MANY, MANY[:, :1]], ids=["few", "many", "one token"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_bfloat16_is_near_and_what_it_returns_is_float32(ids, layers):
+    plain = network("Bert", num_hidden_layers=layers)
     fused = copy.deepcopy(plain)
     fuse(fused, "bfloat16")
-    found = logits(fused, IDS)
+    found = logits(fused, ids)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found, logits(plain, IDS), atol=0.05, rtol=0.05)
-    assert not torch.equal(found, logits(plain, IDS))
+    torch.testing.assert_close(found, logits(plain, ids), atol=0.05, rtol=0.05)
+    assert not torch.equal(found, logits(plain, ids))
 
 
 @pytest.mark.parametrize("ids", [IDS, MANY], ids=["few", "many"])
