@@ -35,8 +35,8 @@ def onnx_file(
     ``weights`` is the fingerprint of what the model was loaded from. A file that is not the one
     that was written, such as a damaged one or one of other weights, is made again. ``checking`` is
     called before the model is exported, which may change it, and what it returns is called with the
-    new file, which is not kept if that raises. Processes that need it at a time wait for one. On a
-    terminal, a bar shows how far it is.
+    new file, which is not kept if that raises. Processes that need it at a time wait for one. A bar
+    shows how far it is, where the standard error is a terminal.
     Raises InvalidInputError for a model above 2 GiB, StorageFullError and such.
     """
     path = cache / "exports" / f"{weights}-{LAYOUT}.onnx"
