@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -42,7 +43,8 @@ class CrossEncoderReranker:
 
     ``model`` is a bundled name, a directory or a hub id (``revision`` pins it). ``device`` None
     picks cuda, then mps, then cpu, unless ``RERANK_SEARCH_DEVICE`` says otherwise. ``max_length``
-    (tokens of a pair, special tokens included) can only lower the model's own. ``batch_tokens``
+    (tokens of a pair, special tokens included) can only lower the model's own, and a larger one is
+    warned of. ``batch_tokens``
     bounds a batch, padding included (None: 2,048 on a CPU, or 1,024 for each of its threads where
     each computes its own, four times as many for a narrow model, else 16,384); a batch that does
     not fit into memory is halved.
@@ -89,8 +91,9 @@ class CrossEncoderReranker:
         self._known: Remembered[bytes, tuple[float, bool, int]] | None = (
             Remembered(cache_size) if cache_size else None
         )
-        if batch_tokens is not None and batch_tokens < 1:
-            raise InvalidInputError(f"batch_tokens={batch_tokens} must be at least 1")
+        for name, given in (("batch_tokens", batch_tokens), ("max_length", max_length)):
+            if given is not None and not (isinstance(given, Integral) and given >= 1):
+                raise InvalidInputError(f"{name}={given!r} must be a whole number, at least 1")
         self.name = str(model)
         directory = resolve_reranker(self.name, revision=revision)
         self._directory = Path(directory)

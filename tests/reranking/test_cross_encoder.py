@@ -212,6 +212,13 @@ def test_max_length_lowers_the_window_and_never_raises_it(tiny_reranker, caplog)
         CrossEncoderReranker(tiny_reranker, device="cpu", max_length=4)
 
 
+@pytest.mark.parametrize("given", [0, -1, 100.5, float("nan"), float("inf"), "512", [5]])
+@pytest.mark.parametrize("name", ["max_length", "batch_tokens"])
+def test_lengths_that_are_no_whole_numbers_are_refused(tiny_reranker, name, given):
+    with pytest.raises(InvalidInputError, match=rf"^{name}=.* must be a whole number"):
+        CrossEncoderReranker(tiny_reranker, device="cpu", **{name: given})
+
+
 def _changed(tiny_reranker: Path, directory: Path, change) -> Path:
     shutil.copytree(tiny_reranker, directory)
     weights = {
