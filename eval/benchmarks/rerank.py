@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -481,9 +481,9 @@ def report(
             "Kendall's, the mean over the queries. The peak is that of a linear layer "
             f"{'of 8,192 numbers' if kind is ON_GPU else 'of the model'} in the same precision: "
             f"{peaks['float32'] / 1e9:.0f} GFLOP/s in float32, {peaks['bfloat16'] / 1e9:.0f} in "
-            "bfloat16; the share counts the products of the whole model, computed or left out. If "
-            "the products that the scores need ran at the peak, and nothing else took time, it "
-            f"would be {' and '.join(f'{n:.2f} times in {dtype}' for dtype, n in limits.items())}. "
+            "bfloat16; the share counts the products of the whole model, computed or left out. By "
+            "it (one product, the best of some runs, once the sides are done), the products that "
+            f"scores need would alone leave {of_limits(limits)}. "
             f"The last two sides have another model: {TINY}, and a cascade of it and {MODEL}, "
             f"which scores the best {KEPT} of each query ({kind.small.removeprefix('ours, ')})."
             f"{of_holding() if kind is HELD else ''}"
@@ -500,6 +500,10 @@ def of_memory(kind: Kind) -> str:
     if kind is ON_GPU:
         return "that of tensors on the GPU"
     return "the process's, loading and the data included"
+
+
+def of_limits(limits: Mapping[str, float]) -> str:
+    return " and ".join(f"{times:.2f} times in {dtype}" for dtype, times in limits.items())
 
 
 def of_holding() -> str:
