@@ -44,10 +44,9 @@ class CrossEncoderReranker:
     ``model`` is a bundled name, a directory or a hub id (``revision`` pins it). ``device`` None
     picks cuda, then mps, then cpu, unless ``RERANK_SEARCH_DEVICE`` says otherwise. ``max_length``
     (tokens of a pair, special tokens included) can only lower the model's own, and a larger one is
-    warned of. ``batch_tokens``
-    bounds a batch, padding included (None: 2,048 on a CPU, or 1,024 for each of its threads where
-    each computes its own, four times as many for a narrow model, else 16,384); a batch that does
-    not fit into memory is halved.
+    warned of. ``batch_tokens`` bounds a batch, padding included (None: 2,048 on a CPU, or 1,024 for
+    each of its threads where each computes its own, four times as many for a narrow model, else
+    16,384); a batch that does not fit into memory is halved.
 
     ``backend`` "torch", "openvino" or "onnx" computes the logits, in ``dtype`` "float32",
     "bfloat16" or "float16" (which changes them by some hundredths; logits themselves are float32).
