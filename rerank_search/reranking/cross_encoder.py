@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,13 @@ from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
 from rerank_search.reranking.batching import one_ahead
 from rerank_search.reranking.calibration import CALIBRATION_FILE, Calibration
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
-from rerank_search.reranking.pairs import EncodedPair, PairTokenizer
+from rerank_search.reranking.pairs import (
+    EncodedPair,
+    PairTokenizer,
+    checked_pairs,
+    distinct_pairs,
+)
+from rerank_search.reranking.predictions import Predictions
 from rerank_search.reranking.remembered import Remembered, key_of
 from rerank_search.reranking.torch_model import TorchCrossEncoder
 from rerank_search.settings import Settings
@@ -38,7 +44,7 @@ class _Read(NamedTuple):
     tokens: NDArray[np.int64]
 
 
-class CrossEncoderReranker:
+class CrossEncoderReranker(Predictions):
     """Scores (query, text) pairs with a sequence-classification cross-encoder.
 
     ``model`` is a bundled name, a directory or a hub id (``revision`` pins it). ``device`` None
@@ -174,9 +180,9 @@ class CrossEncoderReranker:
                 f"{self.name!r} puts a prompt before every text, which score() and searches do "
                 "not: use predict() or rank(), or save the model without default_prompt_name"
             )
-        checked = _checked(pairs)
+        checked = checked_pairs(pairs)
         if long_documents == "truncate":
-            distinct, positions = _distinct(checked)
+            distinct, positions = distinct_pairs(checked)
             found = self._remembered(distinct)
             return Scores(
                 found.logits[positions],
@@ -268,7 +274,7 @@ class CrossEncoderReranker:
             )
 
     def _best_windows(self, pairs: Sequence[tuple[str, str]]) -> Scores:
-        distinct, positions = _distinct(pairs)
+        distinct, positions = distinct_pairs(pairs)
         windows = self._pairs.windows(distinct)
         logits = self._torch.logits([window for pair in windows for window in pair]).numpy()[:, 0]
         owners = [pair for pair, own in zip(distinct, windows, strict=True) for _ in own]
@@ -286,161 +292,9 @@ class CrossEncoderReranker:
         spans = [best[i].span for i in positions]
         return Scores(values[positions], truncated[positions], spans, tokens[positions])
 
-    def predict(
-        self,
-        inputs: Any,
-        prompt_name: str | None = None,
-        prompt: str | None = None,
-        batch_size: int = 32,
-        show_progress_bar: bool | None = None,
-        activation_fn: Callable[[torch.Tensor], torch.Tensor] | None = None,
-        apply_softmax: bool | None = False,
-        convert_to_numpy: bool = True,
-        convert_to_tensor: bool = False,
-        device: Any = None,
-        pool: Any = None,
-        chunk_size: int | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Scores of one pair or of a list of pairs, as ``sentence_transformers.CrossEncoder``.
-
-        The model's activation (a sigmoid, as a rule) is applied unless ``activation_fn`` says
-        otherwise. Returns a float32 array of shape (n,), or (n, labels) for a classifier; for
-        ``convert_to_tensor`` a tensor, with ``convert_to_numpy=False`` a list of tensors; for a
-        single pair the one element. Prompts, ``device`` and ``pool`` are passed on to
-        sentence-transformers as they are. Errors as in ``score``.
-        """
-        if batch_size < 1:
-            raise InvalidInputError(f"batch_size={batch_size} must be at least 1")
-        delegated = {"prompt_name": prompt_name, "prompt": prompt, "device": device, "pool": pool}
-        if self._torch.prompted or kwargs or any(delegated.values()):
-            return self._torch.predict(
-                inputs,
-                batch_size=batch_size,
-                show_progress_bar=show_progress_bar,
-                activation_fn=activation_fn,
-                apply_softmax=apply_softmax,
-                convert_to_numpy=convert_to_numpy,
-                convert_to_tensor=convert_to_tensor,
-                chunk_size=chunk_size,
-                **delegated,
-                **kwargs,
-            )
-        single = self._torch.is_one_pair(inputs)
-        distinct, positions = _distinct(_checked([inputs] if single else inputs))
-        logits, _, _ = self._computed(distinct, batch_size, show_progress_bar)
-        scores = self._activated(logits, activation_fn, apply_softmax)[positions]
-        result: Any
-        if convert_to_tensor:
-            result = scores.to(self.device)
-        elif convert_to_numpy:
-            result = scores.numpy() if len(scores) else np.array([])
-        else:
-            result = list(scores.to(self.device))
-        return result[0] if single else result
-
-    def activated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What ``predict`` makes of raw logits, shape (n,): the model's activation of them."""
-        import torch
-
-        scores: NDArray[np.float32] = self._activated(
-            torch.from_numpy(logits)[:, None], None, False
-        ).numpy()
-        return scores
-
-    def rank(
-        self,
-        query: str,
-        documents: Sequence[str],
-        top_k: int | None = None,
-        return_documents: bool = False,
-        prompt_name: str | None = None,
-        prompt: str | None = None,
-        batch_size: int = 32,
-        show_progress_bar: bool | None = None,
-        activation_fn: Callable[[torch.Tensor], torch.Tensor] | None = None,
-        device: Any = None,
-        pool: Any = None,
-        chunk_size: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """The documents by score, as ``sentence_transformers.CrossEncoder.rank``.
-
-        Returns ``[{"corpus_id": 2, "score": 0.98}, ...]``, with ``"text"`` for
-        ``return_documents``. Scores that a sigmoid has saturated into ties are in the order of
-        their logits; equal logits in the order of ``documents``.
-        """
-        self._require_one_label("rank()")
-        pairs = [(query, document) for document in documents]
-        logits = self.predict(
-            pairs,
-            prompt_name=prompt_name,
-            prompt=prompt,
-            batch_size=batch_size,
-            show_progress_bar=show_progress_bar,
-            activation_fn=_identity,
-            convert_to_tensor=True,
-            device=device,
-            pool=pool,
-            chunk_size=chunk_size,
-        ).cpu()
-        scores = self._activated(logits[:, None], activation_fn, False).tolist()
-        order = np.lexsort((-logits.numpy(), -np.array(scores)))[:top_k]
-        results: list[dict[str, Any]] = [{"corpus_id": int(i), "score": scores[i]} for i in order]
-        if return_documents:
-            for result in results:
-                result["text"] = documents[result["corpus_id"]]
-        return results
-
-    def _activated(
-        self,
-        logits: torch.Tensor,
-        activation_fn: Callable[[torch.Tensor], torch.Tensor] | None,
-        apply_softmax: bool | None,
-    ) -> torch.Tensor:
-        scores = (activation_fn or self._torch.activation_fn)(logits)
-        if self.num_labels == 1:
-            return scores.squeeze(-1)
-        return scores.softmax(dim=1) if apply_softmax else scores
-
     def _require_one_label(self, method: str) -> None:
         if self.num_labels != 1:
             raise InvalidInputError(
                 f"{method} needs a model with one label, and {self.name!r} has {self.num_labels}; "
                 "use predict(), or name a reranker"
             )
-
-
-def _identity(logits: torch.Tensor) -> torch.Tensor:
-    return logits
-
-
-def _checked(pairs: Sequence[Any]) -> list[tuple[str, str]]:
-    checked = []
-    for position, pair in enumerate(pairs):
-        if (
-            not isinstance(pair, (tuple, list))
-            or len(pair) != 2
-            or not all(isinstance(side, str) for side in pair)
-        ):
-            raise InvalidInputError(f"pair {position} is not two strings: {pair!r:.200}")
-        query, text = pair
-        for side in (query, text):
-            try:
-                side.encode()
-            except UnicodeEncodeError as error:
-                raise InvalidInputError(
-                    f"pair {position} has a lone surrogate at character {error.start}; remove it, "
-                    "for example with text.encode(errors='replace').decode()"
-                ) from error
-        checked.append((query, text))
-    return checked
-
-
-def _distinct(
-    pairs: Sequence[tuple[str, str]],
-) -> tuple[list[tuple[str, str]], NDArray[np.int64]]:
-    """The distinct pairs, and where each of ``pairs`` is among them."""
-    positions: dict[tuple[str, str], int] = {}
-    for pair in pairs:
-        positions.setdefault(pair, len(positions))
-    return list(positions), np.array([positions[pair] for pair in pairs], dtype=np.int64)

@@ -179,3 +179,36 @@ class _Layout:
             ]
         )
         return EncodedPair(ids, types, truncated, span)
+
+
+def checked_pairs(pairs: Sequence[Any]) -> list[tuple[str, str]]:
+    """The pairs as tuples of strings; InvalidInputError for the first one that is not."""
+    found = []
+    for position, pair in enumerate(pairs):
+        if (
+            not isinstance(pair, (tuple, list))
+            or len(pair) != 2
+            or not all(isinstance(side, str) for side in pair)
+        ):
+            raise InvalidInputError(f"pair {position} is not two strings: {pair!r:.200}")
+        query, text = pair
+        for side in (query, text):
+            try:
+                side.encode()
+            except UnicodeEncodeError as error:
+                raise InvalidInputError(
+                    f"pair {position} has a lone surrogate at character {error.start}; remove it, "
+                    "for example with text.encode(errors='replace').decode()"
+                ) from error
+        found.append((query, text))
+    return found
+
+
+def distinct_pairs(
+    pairs: Sequence[tuple[str, str]],
+) -> tuple[list[tuple[str, str]], NDArray[np.int64]]:
+    """The distinct pairs, and where each of ``pairs`` is among them."""
+    positions: dict[tuple[str, str], int] = {}
+    for pair in pairs:
+        positions.setdefault(pair, len(positions))
+    return list(positions), np.array([positions[pair] for pair in pairs], dtype=np.int64)
