@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.models.beginnings import completed, first_characters, longest_word_of
 from rerank_search.reranking.remembered import Remembered, key_of
 from rerank_search.types import Span
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 Tokens = NDArray[np.integer[Any]]
 
@@ -26,9 +27,6 @@ QUERY_SHARE = 0.75
 
 WINDOW_OVERLAP = 0.25
 """Share of a window that the next one repeats."""
-
-# Far more than the longest words need, so that a short head nearly always has enough tokens.
-_CHARACTERS_PER_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,7 @@ class PairTokenizer:
         self._tokenizer: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._longest_word = longest_word_of(self._tokenizer)
         self._layout = _Layout(self._tokenizer)
         small = self._tokenizer.get_vocab_size() <= 2**16
         self._compact = np.uint16 if small else np.int32
@@ -130,25 +129,29 @@ class PairTokenizer:
     def _texts(self, texts: Sequence[str], *, whole: bool) -> dict[str, _Text]:
         """Tokens of the distinct texts; those beyond the window may be missing if not ``whole``."""
         distinct = list(dict.fromkeys(texts))
-        heads = distinct if whole else [self._head(text) for text in distinct]
-        # The fast one leaves out where each token is.
-        encode = self._tokenizer.encode_batch if whole else self._tokenizer.encode_batch_fast
-        encodings = encode(heads, add_special_tokens=False)
+        if whole:
+            encodings = self._tokenizer.encode_batch(distinct, add_special_tokens=False)
+        else:
+            encodings = self._beginnings(distinct)
         found = {}
-        for text, head, encoding in zip(distinct, heads, encodings, strict=True):
-            if len(head) < len(text) and len(encoding) <= self.room:
-                encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        for text, encoding in zip(distinct, encodings, strict=True):
             offsets = encoding.offsets if whole else ()
             found[text] = _Text(np.asarray(encoding.ids, dtype=np.int64), offsets)
         return found
 
-    def _head(self, text: str) -> str:
-        """Enough of a very long text to fill the window, cut where no word is split."""
-        limit = self.room * _CHARACTERS_PER_TOKEN
-        if len(text) <= limit:
-            return text
-        words = text[:limit].rsplit(None, 1)
-        return words[0] if len(words) == 2 else text
+    def _beginnings(self, texts: Sequence[str]) -> list[Encoding]:
+        """Enough tokens of each text to fill the window, and one more where there are more."""
+        wanted = self.room + 1
+        heads = [first_characters(text, wanted) for text in texts]
+        # The fast one leaves out where each token is.
+        encodings = self._tokenizer.encode_batch_fast(heads, add_special_tokens=False)
+        return [
+            completed(text, head, encoding, wanted, self._encoding, self._longest_word)[1]
+            for text, head, encoding in zip(texts, heads, encodings, strict=True)
+        ]
+
+    def _encoding(self, text: str) -> Encoding:
+        return self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0]
 
 
 class _Layout:

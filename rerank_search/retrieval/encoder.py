@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
+from rerank_search.models.beginnings import completed, first_characters
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Encoder:
         for batch in self._batches(texts):
             with self._lock:  # of one batch, so that a query need not wait for all of a corpus
                 found[batch] = self._model.encode(
-                    [texts[i] for i in batch],
+                    [self._beginning(texts[i]) for i in batch],
                     batch_size=len(batch),
                     normalize_embeddings=True,
                     show_progress_bar=False,
@@ -87,6 +88,15 @@ class Encoder:
                 f"{texts[int(np.argmin(finite))][:80]!r}: choose another encoder."
             )
         return found
+
+    def _beginning(self, text: str) -> str:
+        """So much of a text that the window is filled as by all of it."""
+        window, tokenizer = self.window, self._model.tokenizer
+        head = first_characters(text, window)
+        if len(head) == len(text) or getattr(tokenizer, "truncation_side", "right") != "right":
+            return text
+        read = tokenizer.tokenize
+        return completed(text, head, read(head), window, read)[0]
 
     def _batches(self, texts: Sequence[str]) -> Iterator[list[int]]:
         """Positions of texts of similar length, longest first."""

@@ -76,3 +76,25 @@ def test_a_long_word_free_text_is_read_to_its_first_words(pairs):
     [expected] = pairs.encode([("boat", "river bread")])
     assert encoded.ids.tolist() == expected.ids.tolist()
     assert not encoded.truncated
+
+
+@pytest.mark.parametrize("piece", ["中", "?!", "boat,", "😀.", "z\u0301-"])
+def test_a_long_text_without_a_space_is_cut_as_by_the_models_own_tokenizer(tokenizer, pairs, piece):
+    pair = ("boat", piece * 20_000)
+    [encoded] = pairs.encode([pair])
+    expected = tokenizer(*pair, truncation="only_second", max_length=WINDOW)
+    assert encoded.ids.tolist() == expected.input_ids
+    assert encoded.truncated
+
+
+def test_one_word_of_any_length_is_one_unknown_token_and_fits(pairs):
+    [encoded] = pairs.encode([("boat", "z" * 500_000)])
+    [expected] = pairs.encode([("boat", "z" * 500)])
+    assert encoded.ids.tolist() == expected.ids.tolist()
+    assert not encoded.truncated
+
+
+def test_a_long_query_without_a_space_is_cut_too(pairs):
+    [encoded] = pairs.encode([("中" * 200_000, "boat")])
+    assert len(encoded.ids) == WINDOW
+    assert encoded.truncated

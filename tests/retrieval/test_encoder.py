@@ -82,3 +82,13 @@ def test_a_passage_is_found_by_its_own_text(encoder: Encoder, tmp_path: Path) ->
     for id, scores in enumerate(index.search(texts, 1)):
         assert scores.ids.tolist() == [id]
         assert scores.scores.tolist() == pytest.approx([1.0], abs=1e-4)
+
+
+@pytest.mark.parametrize("piece", ["!?", "river-", "中", " ", "boat "])
+def test_a_text_of_any_length_has_the_vector_of_what_fills_the_window(
+    encoder: Encoder, piece: str
+) -> None:
+    long, filled = encoder.encode([piece * 50_000, piece * 70])
+    assert long == pytest.approx(filled, abs=1e-6)
+    [rest] = encoder.encode([" " * 50_000 + "red bird"])
+    assert rest == pytest.approx(encoder.encode(["red bird"])[0], abs=1e-6)
