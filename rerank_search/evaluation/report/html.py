@@ -88,7 +88,7 @@ def _sections(report: Report, run: FinishedRun) -> Iterator[Section]:
 def _folded(report: Report, systems: Sequence[SystemReport]) -> Iterator[tuple[Table, str]]:
     for table, note in (
         (measures_table(report, systems), ""),
-        (comparisons_table(report, systems), ""),
+        (comparisons_table(report, systems), notes.HOLM),
         (sbert_table(systems), notes.SBERT),
         (worth_table(report, systems), ""),
         (cost_table(systems), ""),

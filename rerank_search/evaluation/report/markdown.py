@@ -56,7 +56,7 @@ def _lines(report: Report) -> Iterator[str]:
 def _details(report: Report, key: str, systems: list[SystemReport]) -> Iterator[str]:
     for title, table, note in (
         ("all measures", measures_table(report, systems), ""),
-        ("comparisons", comparisons_table(report, systems), ""),
+        ("comparisons", comparisons_table(report, systems), notes.HOLM),
         ("sentence-transformers' numbers", sbert_table(systems), notes.SBERT),
         ("quality against cost", worth_table(report, systems), ""),
         ("cost", cost_table(systems), ""),

@@ -24,6 +24,11 @@ SBERT = (
     "positives. docs/evaluation.md works through an example."
 )
 
+HOLM = (
+    "p (Holm) is corrected over one family: all pairs of rankings of this collection at one depth "
+    "by this measure, where the rankings are those of each first stage and the retrieved one of each reranker."
+)
+
 
 def statistics_note(settings: StatisticsSettings) -> str:
     """How intervals and marks came about."""
@@ -33,5 +38,6 @@ def statistics_note(settings: StatisticsSettings) -> str:
         f"In brackets: {settings.confidence:.0%} confidence intervals of the mean "
         f"(bootstrap over queries, {settings.resamples:,} resamples). "
         f"▲ and ▼: significantly better or worse than the first stage it reranks "
-        f"({test}, p < {level} after Holm's correction over all pairs of rankings at that depth)."
+        f"({test}, p < {level} after Holm's correction over all pairs of rankings of the collection "
+        "at that depth by that measure)."
     )

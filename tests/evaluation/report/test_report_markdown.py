@@ -63,6 +63,11 @@ def test_quality_is_set_against_cost_fastest_first(
     assert "fastest first" not in markdown(build_report(run([cell(10, "tiny", cost=None)])))
 
 
+def test_the_family_that_holms_correction_is_over_is_said(finished: FinishedRun) -> None:
+    text = markdown(build_report(finished))
+    assert "one family: all pairs of rankings of this collection at one depth by this mea" in text
+
+
 def test_a_warning_of_all_systems_of_a_collection_is_said_once(finished: FinishedRun) -> None:
     text = markdown(build_report(finished))
     assert rows(text, "- notes/test") == [
