@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from rerank_search import __version__
+from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.cell import evaluate_cell, run_files
 from rerank_search.evaluation.classification import (
@@ -40,7 +41,7 @@ from rerank_search.evaluation.results import (
     RerankerDeclaration,
     System,
 )
-from rerank_search.evaluation.second_stages import SecondStages, device, identity
+from rerank_search.evaluation.second_stages import SecondStages, declared_fusion, device, identity
 from rerank_search.files import atomic_write_bytes, disk_errors
 from rerank_search.settings import Settings
 
@@ -50,6 +51,11 @@ if TYPE_CHECKING:
 Result = TypeVar("Result", Cell, PairCell)
 
 PRIMARY = "nDCG@10"
+
+_FUSED_WITHOUT = (
+    "the fusion does without the cosine, since nothing is encoded for the first stage bm25 alone: "
+    "add dense or hybrid to first_stages to fuse as an index with vectors does"
+)
 
 
 def evaluate(experiment: Experiment, output: Path, *, progress: Progress = quiet) -> Report:
@@ -102,7 +108,8 @@ class _Run:
     def ranked(self, collection: Collection, existing: Path | None) -> Iterator[Cell]:
         """The cells of a collection to be searched, in an index that exists or in its own."""
         experiment = self._experiment
-        index, content = self._indexed(collection, existing)
+        settings = self._index_settings(collection)
+        index, content = self._indexed(collection, existing, settings)
         name = _name(collection)
         self._qrels[name] = collection.qrels
         self._queries[name] = {
@@ -115,12 +122,14 @@ class _Run:
             warnings, runs = [*warnings, problem], None
         own = [] if index is None or collection.samples else self._stages(index)
         # An index that exists knows its encoder itself.
-        encoder = None if existing is not None else experiment.index.encoder or None
+        encoder = None if existing is not None else settings.encoder or None
         rerankers = [None, *(experiment.rerankers if index is not None else ())]
         if index is None and experiment.rerankers:
             warnings.append("there are no documents, so that nothing could be reranked")
         content += _content(collection)
+        without_cosine = experiment.index.encoder and not settings.encoder and existing is None
         for reranker in rerankers:
+            fused = [_FUSED_WITHOUT] if without_cosine and _takes_cosine(reranker) else []
             for stage in (*collection.runs, *own):
                 for depth in experiment.candidates:
                     system = System(stage, depth, None if reranker is None else reranker.label)
@@ -130,7 +139,7 @@ class _Run:
                         partial(self._cell, collection, index, system, reranker, runs, encoder),
                         partial(_is_whole, collection=collection, runs=runs),
                     )
-                    about = [*findings, *cell.warnings, *warnings]
+                    about = [*findings, *cell.warnings, *warnings, *fused]
                     about += cut_too_deep(self._measures, depth)
                     yield replace(cell, warnings=about)
 
@@ -171,17 +180,26 @@ class _Run:
             titles=self._titles,
         )
 
-    def _indexed(self, collection: Collection, existing: Path | None) -> tuple[Index | None, str]:
+    def _index_settings(self, collection: Collection) -> IndexSettings:
+        """Those of the experiment, without an encoder where nothing asks for vectors."""
+        experiment = self._experiment
+        if collection.samples is None:
+            encoded = experiment.first_stages != ["bm25"]
+        else:
+            encoded = any(map(_takes_cosine, experiment.rerankers))
+        # What was given is what is reranked: whole, as sentence-transformers does.
+        whole = {} if collection.samples is None else {"passages": False}
+        return experiment.index.model_copy(update=whole | ({} if encoded else {"encoder": False}))
+
+    def _indexed(
+        self, collection: Collection, existing: Path | None, settings: IndexSettings
+    ) -> tuple[Index | None, str]:
         if existing is not None:
             index, key = open_existing_index(existing)
             self._indexes[_name(collection)] = self._stack.enter_context(index)
             return index, key
         if collection.documents is None:
             return None, ""
-        settings = self._experiment.index
-        if collection.samples is not None:
-            # What was given is what is reranked: whole, as sentence-transformers does.
-            settings = settings.model_copy(update={"passages": False})
         with self._progress(f"indexing {collection.name}", 0) as tick:
             index, key = open_corpus_index(
                 collection.name,
@@ -308,6 +326,11 @@ class _Run:
 
 def _name(collection: Collection | LabelledPairs) -> str:
     return f"{collection.name}/{collection.split}"
+
+
+def _takes_cosine(reranker: RerankerSettings | None) -> bool:
+    fusion = None if reranker is None else declared_fusion(reranker)
+    return fusion is not None and "dense" in fusion.signals
 
 
 def _declaration(reranker: RerankerSettings) -> RerankerDeclaration:

@@ -75,6 +75,13 @@ def identity(settings: RerankerSettings) -> list[str | None]:
     ]
 
 
+def declared_fusion(settings: RerankerSettings) -> Fusion | None:
+    """The fusion that a second stage has the last word by; known without loading the model."""
+    directory = Path(resolve_reranker(settings.model))
+    has_fusion = settings.fusion and (directory / FUSION_FILE).is_file()
+    return Fusion.load(directory) if has_fusion else None
+
+
 def device(settings: RerankerSettings) -> str:
     """Where a reranker is computed; known without loading the model."""
     from sentence_transformers.util import get_device_name

@@ -105,13 +105,17 @@ def calibrate(
     With ``fusion`` the fusion of the stages is fitted first, and its log-odds are calibrated;
     otherwise the model's logits are. A candidate that nobody judged counts as not relevant, and
     each candidate counts alike, whatever its collection. A collection is indexed by ``index``
-    unless it has an index. The quality is measured on queries left out in turn, of fusion and
-    calibration. Indexes and scores are kept in ``Settings().cache``. Raises InvalidInputError for
-    collections that cannot be fitted on, and what models and indexes raise.
+    unless it has an index: by default with vectors, if the first stage or the fusion takes them.
+    The quality is measured on queries left out in turn, of fusion and calibration. Indexes and
+    scores are kept in ``Settings().cache``. Raises InvalidInputError for collections that cannot
+    be fitted on, and what models and indexes raise.
     """
     if candidates < 1:
         raise InvalidInputError(f"candidates={candidates} must be at least 1")
     settings = RerankerSettings(model=model) if isinstance(model, str) else model
+    if index is None:
+        nothing_encoded = first_stage == "bm25" and not fusion
+        index = IndexSettings(encoder=False) if nothing_encoded else IndexSettings()
     loaded = [load_searched(each) for each in collections]
     _check_distinct(collections)
     queries: list[_Query] = []
@@ -235,7 +239,7 @@ def _check_documents(collection: Collection, index: Index, path: Path) -> None:
 def _opened(
     collection: Collection,
     existing: Path | None,
-    settings: IndexSettings | None,
+    settings: IndexSettings,
     progress: Progress,
 ) -> Index:
     if existing is not None:
@@ -248,7 +252,7 @@ def _opened(
         return open_corpus_index(
             collection.name,
             collection.documents,
-            settings or IndexSettings(),
+            settings,
             Settings().cache / "indexes",
             tick,
         )[0]

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from rerank_search import Document, Index
-from rerank_search.errors import InvalidInputError
+from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.evaluation import evaluate as module
 from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import Experiment
 from rerank_search.evaluation.formats.documents import documents_in
 from rerank_search.evaluation.second_stages import device
+from rerank_search.reranking.fusion import Fusion, Weights
 
 
 @pytest.fixture(autouse=True)
@@ -327,6 +328,54 @@ def test_costs_are_measured_with_an_encoder_that_was_moved(experiment, tiny_enco
     settings |= {"index": {"encoder": str(tmp_path / "here")}, "cost_queries": 1}
     report = evaluate(experiment(**settings), tmp_path / "out")
     assert report.systems[0].cost is not None
+
+
+NO_ENCODER = {"encoder": "no/such-encoder"}
+"""An index setting that raises ModelNotFoundError as soon as anything is to be encoded."""
+
+
+def test_bm25_alone_encodes_nothing_and_ranks_as_an_index_without_vectors(experiment, tmp_path):
+    settings = {"first_stages": ["bm25"], "candidates": [5], "cost_queries": 1}
+    report = evaluate(experiment(index=NO_ENCODER, **settings), tmp_path / "out")
+    declared = evaluate(experiment(index={"encoder": False}, **settings), tmp_path / "declared")
+    assert [system.name for system in report.systems] == ["bm25@5", "bm25@5+tiny"]
+    assert [system.protocols for system in report.systems] == [
+        system.protocols for system in declared.systems
+    ]
+    # q2 finds "read" first and "tower" fourth, by the word "the"; the other queries lose nothing.
+    assert report.systems[0].protocols["first_stage"]["MAP"] == (3 + (1 + 2 / 4) / 2) / 4
+    assert all(system.cost is not None for system in report.systems)
+
+
+def test_a_fusion_over_bm25_alone_is_said_to_do_without_the_cosine(
+    experiment, tiny_reranker, tmp_path
+):
+    fused = Path(shutil.copytree(tiny_reranker, tmp_path / "fused"))
+    weights = {"rerank": 1.0, "bm25:z": 100.0}
+    Fusion([Weights(0.0, weights), Weights(0.0, weights | {"dense:z": 1.0})]).save(fused)
+    rerankers = [{"model": str(fused), "fusion": fusion} for fusion in (True, False)]
+    settings = {"first_stages": ["bm25"], "candidates": [5], "rerankers": rerankers}
+    report = evaluate(experiment(index=NO_ENCODER, **settings), tmp_path / "out")
+    alone, fused, _ = report.systems
+    # By such weights the ranking is BM25's own.
+    assert fused.protocols["retrieved"] == alone.protocols["first_stage"]
+    assert ["does without the cosine" in "".join(each.warnings) for each in report.systems] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_samples_are_encoded_for_a_fusion_only(experiment, tiny_reranker, tmp_path):
+    fused = Path(shutil.copytree(tiny_reranker, tmp_path / "fused"))
+    Fusion([Weights(0.0, {"rerank": 1.0, "dense:z": 1.0})]).save(fused)
+    path = tmp_path / "samples.jsonl"
+    path.write_text('{"query": "boat", "positive": "a boat", "documents": ["a song", "a boat"]}\n')
+    settings = {"first_stages": [], "collections": [str(path)], "index": NO_ENCODER}
+    report = evaluate(experiment(**settings), tmp_path / "out")
+    assert report.systems[0].protocols["first_stage"]["MRR@10"] == 0.5
+    with pytest.raises(ModelNotFoundError, match="no/such-encoder"):
+        evaluate(experiment(rerankers=[str(fused)], **settings), tmp_path / "out")
 
 
 def test_judgements_of_missing_documents_are_counted_and_located(experiment, beir, tmp_path):

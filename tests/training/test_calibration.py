@@ -17,6 +17,7 @@ from rerank_search.reranking.calibration import Calibration
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import Fusion
 from rerank_search.searcher import Searcher
+from rerank_search.storage.manifest import Manifest
 from rerank_search.training.calibration import calibrate
 from rerank_search.types import Document
 
@@ -189,3 +190,10 @@ def test_a_fold_with_all_that_is_not_relevant_is_left_out(model: Path, tmp_path:
     (folder / "qrels/dev.tsv").write_text("query-id\tcorpus-id\tscore\n" + rows)
     found = calibrate(str(model), [settings], fusion=False, index=WORDS_ONLY)
     assert found.calibration.fitted_on.documents == 12
+
+
+def test_bm25_without_fusion_encodes_nothing(model, collection, cache) -> None:
+    settings = CollectionSettings(path=collection, split="train")
+    calibrate(str(model), [settings], first_stage="bm25", fusion=False, candidates=5)
+    [made] = (cache / "indexes").glob("*/manifest.json")
+    assert Manifest.read(made.parent).encoder is None

@@ -26,7 +26,7 @@ SBERT = (
 
 HOLM = (
     "p (Holm) is corrected over one family: all pairs of rankings of this collection at one depth "
-    "by this measure, where the rankings are those of each first stage and the retrieved one of each reranker."
+    "by this measure, where the rankings are each first stage's and each reranker's retrieved one."
 )
 
 
@@ -38,6 +38,6 @@ def statistics_note(settings: StatisticsSettings) -> str:
         f"In brackets: {settings.confidence:.0%} confidence intervals of the mean "
         f"(bootstrap over queries, {settings.resamples:,} resamples). "
         f"▲ and ▼: significantly better or worse than the first stage it reranks "
-        f"({test}, p < {level} after Holm's correction over all pairs of rankings of the collection "
-        "at that depth by that measure)."
+        f"({test}, p < {level} after Holm's correction over all pairs of rankings of the "
+        "collection at that depth by that measure)."
     )
