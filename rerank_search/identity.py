@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
 
+from rerank_search.arguments import model_name
 from rerank_search.errors import IndexMismatchError, InvalidInputError, ModelNotFoundError
 from rerank_search.retrieval.encoder import Encoder
+from rerank_search.shown import shown
 from rerank_search.storage.manifest import EncoderIdentity, Manifest
 from rerank_search.storage.passages import Passages
 
@@ -31,13 +34,17 @@ def identity(encoder: Encoder) -> EncoderIdentity:
     )
 
 
-def encoder_of(directory: Path, manifest: Manifest, given: Encoder | str | None) -> Encoder | None:
+def encoder_of(
+    directory: Path, manifest: Manifest, given: Encoder | str | PathLike[str] | None
+) -> Encoder | None:
     """The encoder of an index, or the given one, or the one of the name that is given.
 
     Raises IndexMismatchError where that is another model than the index was built with.
     """
     built = manifest.encoder
-    name = given.name if isinstance(given, Encoder) else given
+    name = None
+    if given is not None:
+        name = given.name if isinstance(given, Encoder) else model_name("encoder", given)
     if built is None:
         if name is not None:
             raise IndexMismatchError(
@@ -83,6 +90,11 @@ def fitted(passages: Passages | None, encoder: Encoder | None) -> Passages | Non
     """The passages with their length in tokens. Raises InvalidInputError for too long ones."""
     if passages is None:
         return None
+    if not isinstance(passages, Passages):
+        raise InvalidInputError(
+            f"passages={shown(passages)} cannot be used: give Passages(tokens=...), or None to "
+            "leave documents whole"
+        )
     if encoder is None:
         return passages.model_copy(update={"tokens": passages.tokens or WORDS_WITHOUT_ENCODER})
     window = encoder.window

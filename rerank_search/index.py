@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
+from rerank_search import arguments
+from rerank_search.arguments import document_id, id_list, whole_number
 from rerank_search.engines import Engines, FirstStage
 from rerank_search.errors import (
     IndexExistsError,
@@ -32,6 +34,7 @@ from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.query_vectors import QueryVectors
 from rerank_search.retrieval.base import Retriever
 from rerank_search.retrieval.encoder import Encoder
+from rerank_search.shown import shown
 from rerank_search.stage_scores import completed
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
@@ -94,9 +97,9 @@ class Index:
     @classmethod
     def create(
         cls,
-        path: str | Path,
+        path: str | os.PathLike[str],
         *,
-        encoder: str | None = DEFAULT_ENCODER,
+        encoder: str | os.PathLike[str] | None = DEFAULT_ENCODER,
         analyzer: str = "english",
         passages: Passages | None = SPLIT,
         bm25: Bm25Settings = TANTIVY,
@@ -111,11 +114,12 @@ class Index:
 
         Raises IndexExistsError, ModelNotFoundError, InvalidInputError, IndexReadOnlyError.
         """
-        directory = Path(path)
+        directory = arguments.path("path", path)
+        model = None if encoder is None else Encoder(encoder)
+        hnsw_above = whole_number("hnsw_above", hnsw_above, least=0)
         with storage_errors(directory):
             if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
                 raise _exists(directory)
-        model = None if encoder is None else Encoder(encoder)
         try:
             manifest = Manifest(
                 created=datetime.now(UTC),
@@ -129,7 +133,7 @@ class Index:
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
             raise InvalidInputError(
-                f"{problem['loc'][0]} is {problem['input']!r}: {problem['msg']}"
+                f"{problem['loc'][0]} is {shown(problem['input'])}: {problem['msg']}"
             ) from error
         existed = directory.exists()
         with storage_errors(directory):
@@ -154,9 +158,9 @@ class Index:
     @classmethod
     def open(
         cls,
-        path: str | Path,
+        path: str | os.PathLike[str],
         *,
-        encoder: Encoder | str | None = None,
+        encoder: Encoder | str | os.PathLike[str] | None = None,
         read_only: bool = False,
         for_repair: bool = False,
     ) -> Index:
@@ -171,7 +175,7 @@ class Index:
         Raises IndexNotFoundError, IndexFormatError (written by a newer version),
         IndexMismatchError (another encoder), IndexCorruptedError (naming file and mend).
         """
-        directory = Path(path)
+        directory = arguments.path("path", path)
         with storage_errors(directory):
             manifest = Manifest.read(directory)
             model = encoder_of(directory, manifest, encoder)
@@ -210,8 +214,7 @@ class Index:
         Raises InvalidDocumentError (nothing of that batch is written, those before it are),
         IndexLockedError, IndexReadOnlyError, StorageFullError.
         """
-        if batch_size < 1:
-            raise InvalidInputError(f"batch_size is {batch_size}: use at least 1")
+        batch_size = whole_number("batch_size", batch_size)
         written = waiting = 0
         with self._writer.session():
             try:
@@ -226,14 +229,14 @@ class Index:
         return written
 
     def delete(self, ids: Iterable[str]) -> int:
-        """Delete documents; unknown ids are passed over. Returns how many were deleted.
+        """Delete documents; unknown ids are skipped. Returns how many were deleted.
 
-        Raises IndexLockedError, IndexReadOnlyError, StorageFullError.
+        Raises InvalidInputError for anything but a list of ids, IndexLockedError,
+        IndexReadOnlyError, StorageFullError.
         """
-        if isinstance(ids, str):
-            raise InvalidInputError(f"delete takes several ids, not one string: use [{ids!r}]")
+        named = id_list(ids)
         with self._writer.session():
-            deleted = self._store.delete(ids)
+            deleted = self._store.delete(named)
             self._writer.publish()
         return deleted
 
@@ -247,15 +250,15 @@ class Index:
             raise InvalidInputError("an empty filter allows every document: delete them by ids()")
         with self._writer.session():
             places = self._store.locate(self._store.allowed(filter))
-            return self.delete(dict.fromkeys(place[0] for place in places if place is not None))
+            return self.delete({place[0] for place in places if place is not None})
 
     def get(self, id: str) -> Document | None:
         """The document, or None for an unknown id."""
-        return self._store.get([id])[0]
+        return self._store.get([document_id(id)])[0]
 
-    def documents(self, ids: Sequence[str]) -> list[Document | None]:
+    def documents(self, ids: Iterable[str]) -> list[Document | None]:
         """The documents, in the order of ``ids``; None for an unknown id."""
-        return self._store.get(ids)
+        return self._store.get(id_list(ids))
 
     def ids(self) -> Iterator[str]:
         """All document ids, ascending by code point."""
@@ -265,7 +268,11 @@ class Index:
         return self._store.totals().documents
 
     def __contains__(self, id: object) -> bool:
-        return isinstance(id, str) and self.get(id) is not None
+        try:
+            wanted = document_id(id)
+        except InvalidInputError:
+            return False
+        return self.get(wanted) is not None
 
     @property
     def first_stages(self) -> tuple[str, ...]:
@@ -282,7 +289,7 @@ class Index:
 
         if name not in self.first_stages:
             raise InvalidInputError(
-                f"the index {self.path} has no first stage {name!r}: use one of "
+                f"the index {self.path} has no first stage {shown(name)}: use one of "
                 f"{', '.join(self.first_stages)}"
             )
         if name != "hybrid":

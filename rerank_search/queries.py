@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
+from rerank_search.arguments import several, whole_number
 from rerank_search.errors import InvalidInputError
+from rerank_search.shown import shown
 
 
-def check_k(k: int) -> None:
-    """Raise InvalidInputError for k < 1."""
-    if k < 1:
-        raise InvalidInputError(f"k is {k}: ask for at least 1 result.")
+def checked_k(k: object) -> int:
+    """``k`` as an int. Raises InvalidInputError for anything but a whole number, at least 1."""
+    return whole_number("k", k)
 
 
-def check_queries(queries: Sequence[str]) -> None:
-    """Raise InvalidInputError for one string, and for a query that is no valid text."""
-    if isinstance(queries, str):
-        raise InvalidInputError(f"queries={queries!r} is one string; give a list of queries")
-    for query in queries:
-        check_text(query, "the query")
+def query_list(queries: Iterable[str]) -> list[str]:
+    """The queries as a list. Raises InvalidInputError for one string, and for invalid texts."""
+    return _texts("queries", queries, "query {}")
+
+
+def text_list(texts: Iterable[str]) -> list[str]:
+    """The texts as a list. Raises InvalidInputError for one string, and for invalid texts."""
+    return _texts("texts", texts, "text {}")
 
 
 def check_text(text: object, what: str) -> None:
-    """Raise InvalidInputError, naming ``what``, for no string and for one that UTF-8 has not."""
+    """Raise InvalidInputError, naming ``what``, unless it is a string that UTF-8 can encode."""
     if not isinstance(text, str):
-        raise InvalidInputError(f"{what} is not a string: {text!r:.100}")
+        raise InvalidInputError(f"{what} is not a string: {shown(text)}")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -32,3 +35,11 @@ def check_text(text: object, what: str) -> None:
             f"{what} has a lone surrogate at character {error.start}; remove it, for example with "
             "text.encode(errors='replace').decode()"
         ) from error
+
+
+def _texts(name: str, given: Iterable[str], what: str) -> list[str]:
+    checked = []
+    for position, text in enumerate(several(name, given, one=name)):
+        check_text(text, what.format(position))
+        checked.append(str(text))  # NumPy's strings are a class of their own
+    return checked

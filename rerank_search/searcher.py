@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.arguments import real_number, whole_number
 from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.models.registry import DEFAULT_RERANKER
-from rerank_search.queries import check_queries
+from rerank_search.queries import query_list
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import Reranker, Scores
 from rerank_search.reranking.calibration import Calibration
 from rerank_search.reranking.calls import scored, scored_in_time
 from rerank_search.reranking.fusion import RERANK, Fusion, Weights
+from rerank_search.reranking.given import reranker_of
 from rerank_search.retrieval.base import Retriever
+from rerank_search.shown import shown
 from rerank_search.types import Filter, Hit, SearchResponse
 
 if TYPE_CHECKING:
@@ -47,13 +51,14 @@ class _Plan:
 class Searcher:
     """Searches an index in two stages. Threads may share one.
 
-    ``reranker`` is any Reranker, a name for CrossEncoderReranker, which is loaded now, or None
-    for the first stage alone. ``fusion`` "auto" takes the reranker's own (its ``fusion.json``),
-    where there is one; None sorts by the reranker's logit alone. ``calibration`` "auto" takes the
-    reranker's own (its ``calibration.json``) if it is of the score that hits are sorted by; it
-    gives each hit its ``relevance`` and never changes a ranking. ``on_rerank_error`` says what to
-    do when the reranker fails: raise RerankError, or return the first stage's ranking with
-    ``reranked`` False and the reason in ``degraded``. Errors of anything else are always raised.
+    ``reranker`` is any Reranker, a name or a path for CrossEncoderReranker, which is loaded now,
+    or None for the first stage alone. ``fusion`` "auto" takes the reranker's own (its
+    ``fusion.json``), where there is one; None sorts by the reranker's logit alone. ``calibration``
+    "auto" takes the reranker's own (its ``calibration.json``) if it is of the score that hits are
+    sorted by; it gives each hit its ``relevance`` and never changes a ranking. ``on_rerank_error``
+    says what to do when the reranker fails: raise RerankError, or return the first stage's ranking
+    with ``reranked`` False and the reason in ``degraded``. Errors of anything else are always
+    raised.
 
     >>> searcher = Searcher(Index.open("indexes/docs"))
     >>> response = searcher.search("how do I join two paths", top_k=3)
@@ -64,7 +69,7 @@ class Searcher:
     def __init__(
         self,
         index: Index,
-        reranker: Reranker | str | None = DEFAULT_RERANKER,
+        reranker: Reranker | str | PathLike[str] | None = DEFAULT_RERANKER,
         *,
         fusion: Fusion | Literal["auto"] | None = "auto",
         calibration: Calibration | Literal["auto"] | None = "auto",
@@ -72,23 +77,14 @@ class Searcher:
     ) -> None:
         if on_rerank_error not in ("raise", "first_stage"):
             raise InvalidInputError(
-                f"on_rerank_error={on_rerank_error!r} is unknown; use 'raise' or 'first_stage'"
+                f"on_rerank_error={shown(on_rerank_error)} is unknown; use 'raise' or 'first_stage'"
             )
-        if isinstance(fusion, str) and fusion != "auto":
-            raise InvalidInputError(
-                f"fusion={fusion!r} is unknown; use 'auto', a Fusion, or None for no fusion"
-            )
-        if isinstance(calibration, str) and calibration != "auto":
-            raise InvalidInputError(
-                f"calibration={calibration!r} is unknown; use 'auto', a Calibration, or None"
-            )
-        if isinstance(reranker, str):
-            from rerank_search.reranking.cross_encoder import CrossEncoderReranker
-
-            reranker = CrossEncoderReranker(reranker)
+        _check_choice("fusion", fusion, Fusion)
+        _check_choice("calibration", calibration, Calibration)
+        _check_index(index)
         self._index = index
-        self._reranker = reranker
-        self._fusion = getattr(reranker, "fusion", None) if fusion == "auto" else fusion
+        self._reranker = None if reranker is None else reranker_of(reranker)
+        self._fusion = getattr(self._reranker, "fusion", None) if fusion == "auto" else fusion
         self._on_rerank_error = on_rerank_error
         weights = self._weights()
         self._signals = frozenset() if weights is None else weights.signals - {RERANK}
@@ -159,7 +155,7 @@ class Searcher:
 
     def search_batch(
         self,
-        queries: Sequence[str],
+        queries: Iterable[str],
         *,
         top_k: int = 10,
         candidates: int = 100,
@@ -174,12 +170,13 @@ class Searcher:
         What queries share (the first stage, documents) is timed, and counted against
         ``budget_ms``, as each query's equal part of it.
         """
-        check_queries(queries)
-        for name, value in (("top_k", top_k), ("candidates", candidates)):
-            if value < 1:
-                raise InvalidInputError(f"{name}={value} must be at least 1")
-        if budget_ms is not None and not budget_ms > 0:
-            raise InvalidInputError(f"budget_ms={budget_ms} must be above 0; None is no limit")
+        queries = query_list(queries)
+        top_k = whole_number("top_k", top_k)
+        candidates = whole_number("candidates", candidates)
+        if budget_ms is not None:
+            budget_ms = real_number("budget_ms", budget_ms, above=0)
+        if min_relevance is not None:
+            min_relevance = real_number("min_relevance", min_relevance, least=0, most=1)
         reranker = self._reranker if rerank else None
         if budget_ms is not None and getattr(reranker, "listwise", False):
             raise InvalidInputError(
@@ -198,8 +195,6 @@ class Searcher:
     def _check_relevance(self, least: float | None, reranker: Reranker | None) -> None:
         if least is None:
             return
-        if not 0 <= least <= 1:
-            raise InvalidInputError(f"min_relevance={least} must be from 0 to 1: a probability")
         if self._calibration is None or reranker is None:
             missing = "the reranker has no calibration of this score"
             raise InvalidInputError(
@@ -304,6 +299,29 @@ class Searcher:
         # One below the worst that was reranked, so that scores stay sorted over all hits.
         offset = ordered[-1].score - 1 - (hits[count].score if count < len(hits) else 0.0)
         return ordered + [replace(hit, score=hit.score + offset) for hit in hits[count:]]
+
+
+def _check_choice(name: str, given: object, kind: type) -> None:
+    """Raise InvalidInputError for what is not "auto", an object of that class, or None."""
+    if isinstance(given, str) and given == "auto":
+        return
+    if given is not None and not isinstance(given, kind):
+        raise InvalidInputError(
+            f"{name}={shown(given)} is unknown; use 'auto', a {kind.__name__}, or None for none"
+        )
+
+
+def _check_index(index: object) -> None:
+    """Raise InvalidInputError for what cannot be searched."""
+    if isinstance(index, (str, bytes, PathLike)):
+        raise InvalidInputError(
+            f"index={shown(index)} is a path: open it first, Index.open({shown(index)})"
+        )
+    needed = ("first_stages", "retriever", "documents", "stage_scores")
+    if isinstance(index, type) or not all(hasattr(index, name) for name in needed):
+        raise InvalidInputError(
+            f"index={shown(index)} cannot be searched: give an Index, as Index.open returns it"
+        )
 
 
 def passage(hit: Hit) -> str:

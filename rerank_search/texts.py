@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from os import PathLike
 
-from rerank_search.errors import InvalidInputError
+from rerank_search.arguments import whole_number
 from rerank_search.models.registry import DEFAULT_RERANKER
-from rerank_search.queries import check_text
+from rerank_search.queries import check_text, text_list
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import LongDocuments, Reranker
 from rerank_search.reranking.calls import scored
+from rerank_search.reranking.given import reranker_of
 from rerank_search.retrieval.memory import MemoryRetriever
 from rerank_search.types import Document, Hit
 
 
 def rank_texts(
     query: str,
-    texts: Sequence[str],
+    texts: Iterable[str],
     *,
     top_k: int = 10,
     candidates: int = 100,
-    reranker: Reranker | str = DEFAULT_RERANKER,
+    reranker: Reranker | str | PathLike[str] = DEFAULT_RERANKER,
     long_documents: LongDocuments = "truncate",
 ) -> list[Hit]:
     """The best ``top_k`` of the texts by the reranker's logit; a hit's id is its position.
+
+    Equal scores are in the order of the texts. ``texts`` may be any iterable of strings, such as
+    a generator or a column of a table.
 
     Of more than ``candidates`` texts (at least ``top_k``), BM25 picks those that are reranked,
     and the first of the others fill up where fewer share a word with the query. A text above the
@@ -38,37 +43,28 @@ def rank_texts(
     A blank query or no texts give no hits. Raises InvalidInputError, RerankError,
     ModelNotFoundError.
     """
-    for name, value in (("top_k", top_k), ("candidates", candidates)):
-        if value < 1:
-            raise InvalidInputError(f"{name}={value} must be at least 1")
+    top_k = whole_number("top_k", top_k)
+    candidates = whole_number("candidates", candidates)
     check_text(query, "the query")
-    if isinstance(texts, str):
-        raise InvalidInputError(f"texts={texts!r:.100} is one string; give a list of texts")
-    for position, text in enumerate(texts):
-        check_text(text, f"text {position}")
+    texts = text_list(texts)
     if not query.strip() or not texts:
         return []
     bm25 = _prefilter(query, texts, max(top_k, candidates))
     positions = list(bm25)
-    model = _loaded(reranker) if isinstance(reranker, str) else reranker
+    model = _loaded(reranker) if isinstance(reranker, str) else reranker_of(reranker)
     pairs = [(query, texts[position]) for position in positions]
     scores = scored(model, pairs, long_documents=long_documents)
-    final = ranked(
-        (str(position), score, (position, span))
-        for position, score, span in zip(
-            positions, scores.values.tolist(), scores.spans, strict=True
-        )
-    )
+    final = ranked(zip(positions, scores.values.tolist(), scores.spans, strict=True))
     return [
         Hit(
-            id,
+            str(position),
             score,
             rank,
-            document=Document(id, texts[position]),
+            document=Document(str(position), texts[position]),
             stage_scores={**bm25[position], "rerank": score},
             span=span,
         )
-        for rank, (id, score, (position, span)) in enumerate(final[:top_k], start=1)
+        for rank, (position, score, span) in enumerate(final[:top_k], start=1)
     ]
 
 
@@ -76,8 +72,8 @@ def _prefilter(query: str, texts: Sequence[str], candidates: int) -> dict[int, d
     """Positions of the texts to rerank, each with its BM25 score where one was computed."""
     if len(texts) <= candidates:
         return {position: {} for position in range(len(texts))}
-    [hits] = MemoryRetriever(texts).retrieve([query], candidates)
-    chosen = {int(hit.id): dict(hit.stage_scores) for hit in hits}
+    found = MemoryRetriever(texts).best(query, candidates)
+    chosen = {position: {"bm25": score} for position, score in found}
     others = (position for position in range(len(texts)) if position not in chosen)
     for position, _ in zip(others, range(candidates - len(chosen)), strict=False):
         chosen[position] = {"bm25": 0.0}
@@ -86,6 +82,4 @@ def _prefilter(query: str, texts: Sequence[str], candidates: int) -> dict[int, d
 
 @lru_cache(maxsize=1)
 def _loaded(name: str) -> Reranker:
-    from rerank_search.reranking.cross_encoder import CrossEncoderReranker
-
-    return CrossEncoderReranker(name)
+    return reranker_of(name)

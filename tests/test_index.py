@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -372,10 +373,86 @@ def test_passages_longer_than_the_window_are_refused(tiny_encoder: Path, tmp_pat
 def test_one_where_many_are_wanted_is_told(words: Index) -> None:
     with pytest.raises(InvalidInputError, match="several"):
         words.add(Document("a", "text"))  # type: ignore[arg-type]
-    with pytest.raises(InvalidInputError, match="several"):
+    with pytest.raises(InvalidInputError, match="one string: give a list of ids"):
         words.delete("abc")
-    with pytest.raises(InvalidInputError, match="batch_size"):
-        words.add([], batch_size=0)
+    with pytest.raises(InvalidInputError, match="documents is a dict"):
+        words.add({"a": Document("a", "text")})  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="documents=None is not a list"):
+        words.add(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [0, None, 2.0, True, "9"])
+def test_a_batch_has_a_whole_number_of_documents(words: Index, size: Any) -> None:
+    with pytest.raises(InvalidInputError, match="batch_size="):
+        words.add([], batch_size=size)
+
+
+def test_what_comes_asynchronously_is_for_the_other_client(words: Index) -> None:
+    async def documents() -> Any:
+        yield Document("a", "text")
+
+    with pytest.raises(InvalidInputError, match="documents is asynchronous"):
+        words.add(documents())
+
+
+def test_an_integer_id_becomes_its_digits(words: Index) -> None:
+    documents = [Document(5, "bread"), Document(np.int64(6), "boat")]  # type: ignore[arg-type]
+    assert words.add(documents) == 2
+    assert list(words.ids()) == ["5", "6"]
+    assert words.get(5) == words.get("5") == Document("5", "bread")  # type: ignore[arg-type]
+    assert words.documents([5, "6", 7])[2] is None  # type: ignore[list-item]
+    assert 5 in words
+    assert 5.0 not in words
+    assert None not in words
+    assert words.delete([5, np.int64(6)]) == 2  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("id", [5.0, True, None])
+def test_any_other_id_is_refused_with_its_value(words: Index, id: Any) -> None:
+    for ask in (lambda: words.delete([id]), lambda: words.get(id), lambda: words.documents([id])):
+        with pytest.raises(InvalidInputError, match=f"a document id is {id}"):
+            ask()
+
+
+def test_metadata_and_filters_may_have_numpys_numbers(words: Index) -> None:
+    words.add([Document("a", "bread", metadata={"n": np.int64(3), "share": np.float32(0.5)})])
+    assert words.get("a") == Document("a", "bread", metadata={"n": 3, "share": 0.5})
+    assert found(words, "bm25", "bread", filter={"n": np.int64(3)}) == ["a"]
+    assert found(words, "bm25", "bread", filter={"share": {"$gt": np.float32(0.25)}}) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"encoder": object()}, "encoder=<object"),
+        ({"encoder": b"name"}, "encoder=b'name' is bytes"),
+        ({"encoder": None, "hnsw_above": 1.5}, "hnsw_above=1.5"),
+        ({"encoder": None, "hnsw_above": None}, "hnsw_above=None"),
+        ({"encoder": None, "passages": 5}, "passages"),
+        ({"encoder": None, "bm25": "tantivy"}, "bm25"),
+        ({"encoder": None, "analyzer": object()}, "analyzer"),
+    ],
+)
+def test_what_an_index_cannot_be_made_of_is_refused_by_name(
+    tmp_path: Path, arguments: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=named):
+        Index.create(tmp_path / "index", **arguments)
+    assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize("path", [b"index", 5, None, "a\0b"])
+def test_what_is_no_path_is_refused(path: Any) -> None:
+    for make in (Index.create, Index.open):
+        with pytest.raises(InvalidInputError, match="path="):
+            make(path)
+
+
+def test_an_encoder_may_be_given_as_a_path(tmp_path: Path, tiny_encoder: Path) -> None:
+    with Index.create(str(tmp_path / "index"), encoder=tiny_encoder) as index:
+        assert index.info().encoder == str(tiny_encoder)
+    with Index.open(tmp_path / "index", encoder=tiny_encoder) as index:
+        assert index.first_stages == ("bm25", "dense", "hybrid")
 
 
 def test_a_closed_index_says_so(words: Index) -> None:

@@ -1,13 +1,13 @@
 import pytest
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.queries import check_k, check_queries
+from rerank_search.queries import checked_k, query_list
 
 
 @pytest.mark.parametrize("k", [0, -1])
 def test_k_below_one_is_an_error(k: int) -> None:
-    with pytest.raises(InvalidInputError, match=f"k is {k}"):
-        check_k(k)
+    with pytest.raises(InvalidInputError, match=f"k={k} must be at least 1"):
+        checked_k(k)
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,9 @@ def test_k_below_one_is_an_error(k: int) -> None:
 )
 def test_queries_that_cannot_be_searched_are_told(queries: object, named: str) -> None:
     with pytest.raises(InvalidInputError, match=named):
-        check_queries(queries)  # type: ignore[arg-type]
+        query_list(queries)  # type: ignore[arg-type]
 
 
 def test_any_text_is_a_query() -> None:
-    check_queries(["", "  ", '"( AND : \0', "東京 🙂"])
+    queries = ["", "  ", '"( AND : \0', "東京 🙂"]
+    assert query_list(queries) == queries

@@ -203,6 +203,17 @@ def test_an_empty_index_and_an_impossible_filter_find_nothing(
         ({"query": "a", "budget_ms": 0}, "budget_ms=0"),
         ({"query": "a", "first_stage": "bm26"}, "bm26"),
         ({"query": "a", "filter": []}, "mapping"),
+        ({"query": "a", "top_k": None}, "top_k=None is not a whole number"),
+        ({"query": "a", "top_k": 3.0}, "top_k=3.0 is not a whole number"),
+        ({"query": "a", "top_k": True}, "top_k=True"),
+        ({"query": "a", "candidates": "9"}, "candidates='9'"),
+        ({"query": "a", "candidates": float("nan")}, "candidates=nan"),
+        ({"query": "a", "budget_ms": "9"}, "budget_ms='9' is not a number"),
+        ({"query": "a", "budget_ms": float("inf")}, "budget_ms=inf is not finite"),
+        ({"query": "a", "min_relevance": "high"}, "min_relevance='high'"),
+        ({"query": "a", "min_relevance": float("nan")}, "min_relevance=nan"),
+        ({"query": "a", "first_stage": 5}, "5"),
+        ({"query": "x" * 10_000 + "\ud800"}, "surrogate at character 10000"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(index, reranker, arguments, named):
@@ -213,6 +224,57 @@ def test_bad_arguments_are_refused_by_name(index, reranker, arguments, named):
 def test_one_string_is_no_batch(index, reranker):
     with pytest.raises(InvalidInputError, match="one string"):
         Searcher(index, reranker).search_batch(QUERY)
+
+
+def test_queries_may_come_from_a_generator_or_an_array(index, reranker):
+    searcher = Searcher(index, reranker)
+    expected = [_ids(response) for response in searcher.search_batch([QUERY, "bread"])]
+    for queries in (iter([QUERY, "bread"]), np.array([QUERY, "bread"])):
+        assert [_ids(response) for response in searcher.search_batch(queries)] == expected
+
+
+def test_numbers_may_be_numpys(index, reranker):
+    response = Searcher(index, reranker).search(
+        QUERY, top_k=np.int64(2), candidates=np.int32(3), budget_ms=np.float32(1e6)
+    )
+    assert len(response.hits) == 2
+
+
+@pytest.mark.parametrize(
+    ("index", "named"),
+    [
+        ("indexes/notes", r"is a path: open it first, Index.open\('indexes/notes'\)"),
+        (Path("indexes/notes"), "is a path"),
+        (object(), "cannot be searched"),
+        (None, "index=None cannot be searched"),
+        (Index, "cannot be searched"),
+    ],
+)
+def test_what_is_no_index_cannot_be_searched(index, named):
+    with pytest.raises(InvalidInputError, match=named):
+        Searcher(index, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"reranker": object()}, r"has no method score\(pairs\)"),
+        ({"reranker": CrossEncoderReranker}, "is a class: make an object of it"),
+        ({"reranker": 5}, "reranker=5"),
+        ({"fusion": object()}, "fusion=<object"),
+        ({"fusion": Fusion}, "fusion=<class"),
+        ({"calibration": {}}, "calibration={}"),
+    ],
+)
+def test_parts_of_another_type_are_refused_by_name(index, arguments, named):
+    with pytest.raises(InvalidInputError, match=named):
+        Searcher(index, **arguments)
+
+
+def test_the_folder_of_a_reranker_may_be_a_path(index, tiny_reranker, reranker):
+    assert _ids(Searcher(index, Path(tiny_reranker)).search(QUERY)) == _ids(
+        Searcher(index, reranker).search(QUERY)
+    )
 
 
 def test_an_unknown_failure_policy_is_refused(index, reranker):

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas
 import pytest
 
 from rerank_search import InvalidInputError, rank_texts
@@ -20,11 +22,37 @@ def test_texts_are_ranked_by_the_reranker_with_their_positions_as_ids(reranker):
     hits = rank_texts(QUERY, TEXTS, reranker=reranker)
     scores = reranker.score([(QUERY, text) for text in TEXTS])
 
-    order = sorted(range(len(TEXTS)), key=lambda i: (-scores[i], str(i)))
+    order = sorted(range(len(TEXTS)), key=lambda i: (-scores[i], i))
     assert [hit.id for hit in hits] == [str(i) for i in order]
     assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5, 6]
     assert all(hit.document.text == TEXTS[int(hit.id)] for hit in hits)
     assert all(hit.score == hit.stage_scores["rerank"] for hit in hits)
+
+
+def test_equal_texts_are_in_the_order_of_the_list(reranker):
+    hits = rank_texts("boat", ["a boat"] * 12, top_k=12, reranker=reranker)
+    assert [hit.id for hit in hits] == [str(position) for position in range(12)]
+
+
+def test_of_equal_texts_the_first_become_candidates(reranker):
+    hits = rank_texts("boat", ["a boat"] * 12, top_k=3, candidates=3, reranker=reranker)
+    assert [hit.id for hit in hits] == ["0", "1", "2"]
+
+
+def test_texts_may_come_from_a_generator_or_an_array(reranker):
+    expected = rank_texts(QUERY, TEXTS, reranker=reranker)
+    assert rank_texts(QUERY, (text for text in TEXTS), reranker=reranker) == expected
+    assert rank_texts(QUERY, np.array(TEXTS), reranker=reranker) == expected
+
+
+def test_numbers_may_be_numpys(reranker):
+    hits = rank_texts(QUERY, TEXTS, top_k=np.int64(2), candidates=np.int32(3), reranker=reranker)
+    assert len(hits) == 2
+
+
+def test_a_folder_may_be_given_as_a_path(tiny_reranker, reranker):
+    [hit] = rank_texts(QUERY, TEXTS, top_k=1, reranker=Path(tiny_reranker))
+    assert hit.id == rank_texts(QUERY, TEXTS, top_k=1, reranker=reranker)[0].id
 
 
 def test_a_model_may_be_named(tiny_reranker, reranker):
@@ -74,6 +102,14 @@ def test_nothing_to_rank_gives_no_hits(reranker):
         ({"query": "a", "texts": "one text"}, "one string"),
         ({"query": "a", "texts": ["b"], "top_k": 0}, "top_k=0"),
         ({"query": "a", "texts": ["b"], "candidates": 0}, "candidates=0"),
+        ({"query": "a", "texts": ["b"], "top_k": None}, "top_k=None"),
+        ({"query": "a", "texts": ["b"], "top_k": 3.0}, "top_k=3.0"),
+        ({"query": "a", "texts": ["b"], "candidates": True}, "candidates=True"),
+        ({"query": "a", "texts": b"bytes"}, "one string"),
+        ({"query": "a", "texts": {"b": 1}}, "texts is a dict"),
+        ({"query": "a", "texts": {"b"}}, "texts is a set"),
+        ({"query": "a", "texts": pandas.DataFrame({"text": ["b"]})}, "DataFrame"),
+        ({"query": "a", "texts": 5}, "texts=5 is not a list"),
     ],
 )
 def test_bad_input_is_refused_by_name(reranker, arguments, named):

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from datetime import datetime
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import quote
 
-from rerank_search.errors import InvalidDocumentError, InvalidInputError
-from rerank_search.queries import check_queries, check_text
-from rerank_search.storage.records import Record, checked
-from rerank_search.types import Document, Filter, Hit, SearchResponse
+from rerank_search.arguments import id_list, real_number, whole_number
+from rerank_search.errors import InvalidDocumentError, InvalidFilterError, InvalidInputError
+from rerank_search.queries import check_text, query_list, text_list
+from rerank_search.shown import shown
+from rerank_search.storage.records import Record, checked, document_list
+from rerank_search.types import Document, Filter, Hit, JsonValue, SearchResponse
 
 if TYPE_CHECKING:
     from rerank_search.reranking.base import LongDocuments
@@ -80,12 +91,25 @@ def _post(path: str, body: object, read: Callable[[Any], Result]) -> Call[Result
 
 def _json(value: object) -> bytes:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInputError(
             f"an argument cannot be sent as JSON ({error}): use strings, numbers, bools, None, and "
             "lists and dicts of these"
         ) from error
+
+
+def _plain(value: object) -> JsonValue:
+    """In JSON's own types, what the library takes as well as these."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return list(value)
+    raise TypeError(f"{shown(value)} has no place in JSON")
 
 
 def _parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
@@ -97,7 +121,7 @@ def _parts(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
 
 def searches(
     index: str | None,
-    queries: Sequence[str],
+    queries: Iterable[str],
     *,
     top_k: int,
     candidates: int,
@@ -109,13 +133,19 @@ def searches(
     model: str | None,
 ) -> Iterator[Call[list[SearchResponse]]]:
     """Search for some of the queries after the other. Raises InvalidInputError."""
-    check_queries(queries)
+    queries = query_list(queries)
+    top_k = whole_number("top_k", top_k)
+    candidates = whole_number("candidates", candidates)
+    if budget_ms is not None:
+        budget_ms = real_number("budget_ms", budget_ms, above=0)
+    if min_relevance is not None:
+        min_relevance = real_number("min_relevance", min_relevance, least=0, most=1)
     options = {
         "index": index,
         "top_k": top_k,
         "candidates": candidates,
         "first_stage": first_stage,
-        "filter": None if filter is None else dict(filter),
+        "filter": None if filter is None else _checked(filter),
         "rerank": rerank,
         "budget_ms": budget_ms,
         "min_relevance": min_relevance,
@@ -163,21 +193,17 @@ def _hit(found: Any) -> Hit:
 
 def ranking(
     query: str,
-    texts: Sequence[str],
+    texts: Iterable[str],
     *,
     top_k: int,
     long_documents: LongDocuments,
     model: str | None,
 ) -> Call[list[Hit]] | None:
     """Rank the texts, or None where there is nothing to rank. Raises InvalidInputError."""
-    if top_k < 1:  # to the API, 0 is all
-        raise InvalidInputError(f"top_k={top_k} must be at least 1")
+    top_k = whole_number("top_k", top_k)  # to the API, 0 is all
     check_text(query, "the query")
-    if isinstance(texts, str):
-        raise InvalidInputError(f"texts={texts!r:.100} is one string; give a list of texts")
-    for position, text in enumerate(texts):
-        check_text(text, f"text {position}")
-    if not query.strip() or not texts:
+    given = text_list(texts)
+    if not query.strip() or not given:
         return None
 
     def hits(answer: Any) -> list[Hit]:
@@ -186,7 +212,7 @@ def ranking(
                 id=str(each["index"]),
                 score=each["relevance_score"],
                 rank=rank,
-                document=Document(str(each["index"]), texts[each["index"]]),
+                document=Document(str(each["index"]), given[each["index"]]),
             )
             for rank, each in enumerate(answer["results"], start=1)
         ]
@@ -194,7 +220,7 @@ def ranking(
     body = {
         "model": model,
         "query": query,
-        "documents": list(texts),
+        "documents": given,
         "top_n": top_k,
         "long_documents": long_documents,
     }
@@ -244,7 +270,15 @@ def _path(index: str | None) -> str:
     """Of an index that is to be changed: it is named, as the only one may not be the one meant."""
     if not index:
         raise InvalidInputError("name the index that is to be changed: Client(base_url, index)")
-    return f"/v1/indexes/{quote(index, safe='')}"
+    return f"/v1/indexes/{quote(index_name(index), safe='')}"
+
+
+def index_name(given: object) -> str:
+    """The name of an index. Raises InvalidInputError for anything but a string."""
+    if not isinstance(given, str):
+        raise InvalidInputError(f"index={shown(given)} is not a name: give that of an index")
+    check_text(given, "the name of the index")
+    return given
 
 
 # Documents
@@ -261,22 +295,60 @@ class Upload:
     reasons: Sequence[tuple[int, str]]
 
 
+class Uploads:
+    """Documents as calls of some MB each: ``add`` gives one when it is full, ``rest`` the last.
+
+    ``add`` raises what ``Index.add`` raises of a document.
+    """
+
+    def __init__(self, index: str | None) -> None:
+        self._path = f"{_path(index)}/documents"
+        self._lines: list[bytes] = []
+        self._count = self._first = self._size = 0
+
+    def add(self, document: Document) -> Call[Upload] | None:
+        """Take one more document; the call for those before it, where they fill one."""
+        line = _line(checked(document, self._count))
+        full = len(self._lines) >= BATCH_DOCUMENTS or self._size + len(line) > BATCH_BYTES
+        call = self.rest() if full else None
+        self._lines.append(line)
+        self._size += len(line)
+        self._count += 1
+        return call
+
+    def rest(self) -> Call[Upload] | None:
+        """The call for those that none was made for, if there are any."""
+        if not self._lines:
+            return None
+        call = _upload(self._path, self._first, self._lines)
+        self._lines, self._first, self._size = [], self._count, 0
+        return call
+
+
 def uploads(index: str | None, documents: Iterable[Document]) -> Iterator[Call[Upload]]:
     """Send the documents, some MB after the other. Raises what ``Index.add`` raises of them."""
-    path = f"{_path(index)}/documents"
-    if isinstance(documents, Document):
-        raise InvalidInputError("add takes several documents, not one: use [document]")
-    lines: list[bytes] = []
-    first = size = 0
-    for position, document in enumerate(documents):
-        line = _line(checked(document, position))
-        if lines and (len(lines) >= BATCH_DOCUMENTS or size + len(line) > BATCH_BYTES):
-            yield _upload(path, first, lines)
-            lines, first, size = [], position, 0
-        lines.append(line)
-        size += len(line)
-    if lines:
-        yield _upload(path, first, lines)
+    waiting = Uploads(index)
+    for document in document_list(documents):
+        if (call := waiting.add(document)) is not None:
+            yield call
+    if (call := waiting.rest()) is not None:
+        yield call
+
+
+async def uploads_async(
+    index: str | None, documents: Iterable[Document] | AsyncIterable[Document]
+) -> AsyncIterator[Call[Upload]]:
+    """The same, also of documents that come asynchronously."""
+    if not isinstance(documents, AsyncIterable):
+        for call in uploads(index, documents):
+            yield call
+        return
+    waiting = Uploads(index)
+    async for document in documents:
+        if (each := waiting.add(document)) is not None:
+            yield each
+    if (each := waiting.rest()) is not None:
+        yield each
 
 
 def _line(record: Record) -> bytes:
@@ -310,18 +382,25 @@ def written(before: int, upload: Upload) -> int:
     )
 
 
-def deletions(index: str | None, ids: Iterable[str]) -> Iterator[Call[int]]:
+def deletions(index: str | None, ids: Iterable[str | int]) -> Iterator[Call[int]]:
     """Delete by id, some after the other. Raises InvalidInputError."""
     path = f"{_path(index)}/delete"
-    if isinstance(ids, str):
-        raise InvalidInputError(f"delete takes several ids, not one string: use [{ids!r}]")
-    for part in _parts(list(ids), IDS_AT_ONCE):
+    for part in _parts(id_list(ids), IDS_AT_ONCE):
         yield _post(path, {"ids": list(part)}, _deleted)
 
 
 def deletion(index: str | None, filter: Filter) -> Call[int]:
     """Delete what the filter allows. Raises InvalidInputError."""
-    return _post(f"{_path(index)}/delete", {"filter": dict(filter)}, _deleted)
+    return _post(f"{_path(index)}/delete", {"filter": _checked(filter)}, _deleted)
+
+
+def _checked(filter: Filter) -> Filter:
+    """The filter, if it is a mapping; the server checks what is in it."""
+    if not isinstance(filter, Mapping):
+        raise InvalidFilterError(
+            f"a filter is a mapping such as {{'module': 'os'}}, not {shown(filter)}"
+        )
+    return filter
 
 
 def _deleted(answer: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -56,9 +56,9 @@ class Client:
         self._server = Server(
             base_url, api_key=api_key, timeout=timeout, retries=retries, random=_random
         )
-        self._index = index
+        self._index = None if index is None else calls.index_name(index)
         self._sleep = _sleep
-        self._http = httpx2.Client(headers=self._server.headers, timeout=timeout)
+        self._http = httpx2.Client(headers=self._server.headers, timeout=self._server.timeout)
 
     def search(
         self,
@@ -93,7 +93,7 @@ class Client:
 
     def search_batch(
         self,
-        queries: Sequence[str],
+        queries: Iterable[str],
         *,
         top_k: int = 10,
         candidates: int = 100,
@@ -122,7 +122,7 @@ class Client:
     def rank_texts(
         self,
         query: str,
-        texts: Sequence[str],
+        texts: Iterable[str],
         *,
         top_k: int = 10,
         long_documents: LongDocuments = "truncate",
@@ -156,7 +156,7 @@ class Client:
             written = calls.written(written, self._ask(call))
         return written
 
-    def delete(self, ids: Iterable[str]) -> int:
+    def delete(self, ids: Iterable[str | int]) -> int:
         """Delete documents; unknown ids are passed over. Returns how many were deleted.
 
         Raises IndexNotFoundError, IndexLockedError, IndexReadOnlyError, StorageFullError,
@@ -243,9 +243,9 @@ class AsyncClient:
         self._server = Server(
             base_url, api_key=api_key, timeout=timeout, retries=retries, random=_random
         )
-        self._index = index
+        self._index = None if index is None else calls.index_name(index)
         self._sleep = _sleep
-        self._http = httpx2.AsyncClient(headers=self._server.headers, timeout=timeout)
+        self._http = httpx2.AsyncClient(headers=self._server.headers, timeout=self._server.timeout)
 
     async def search(
         self,
@@ -276,7 +276,7 @@ class AsyncClient:
 
     async def search_batch(
         self,
-        queries: Sequence[str],
+        queries: Iterable[str],
         *,
         top_k: int = 10,
         candidates: int = 100,
@@ -305,7 +305,7 @@ class AsyncClient:
     async def rank_texts(
         self,
         query: str,
-        texts: Sequence[str],
+        texts: Iterable[str],
         *,
         top_k: int = 10,
         long_documents: LongDocuments = "truncate",
@@ -315,16 +315,17 @@ class AsyncClient:
         call = calls.ranking(query, texts, top_k=top_k, long_documents=long_documents, model=model)
         return [] if call is None else await self._ask(call)
 
-    async def add(self, documents: Iterable[Document]) -> int:
-        """See ``Client.add``, also for what it raises."""
+    async def add(self, documents: Iterable[Document] | AsyncIterable[Document]) -> int:
+        """See ``Client.add``, also for what it raises; takes asynchronous generators too."""
         written = 0
-        for call in calls.uploads(self._index, documents):
+        async for call in calls.uploads_async(self._index, documents):
             written = calls.written(written, await self._ask(call))
         return written
 
-    async def delete(self, ids: Iterable[str]) -> int:
-        """See ``Client.delete``, also for what it raises."""
-        return sum([await self._ask(call) for call in calls.deletions(self._index, ids)])
+    async def delete(self, ids: Iterable[str | int] | AsyncIterable[str | int]) -> int:
+        """See ``Client.delete``, also for what it raises; takes asynchronous generators too."""
+        given = [id async for id in ids] if isinstance(ids, AsyncIterable) else ids
+        return sum([await self._ask(call) for call in calls.deletions(self._index, given)])
 
     async def delete_matching(self, filter: Filter) -> int:
         """See ``Client.delete_matching``, also for what it raises."""

@@ -8,9 +8,11 @@ from typing import Generic, TypeAlias, TypeVar
 
 import httpx2
 
+from rerank_search.arguments import real_number, whole_number
 from rerank_search.client.calls import Call
 from rerank_search.client.errors import refused, unanswered, unreadable
 from rerank_search.errors import InvalidInputError
+from rerank_search.shown import shown
 
 Result = TypeVar("Result")
 
@@ -41,12 +43,8 @@ class Server:
     ) -> None:
         self.url = _checked_url(base_url)
         self.headers = {} if api_key is None else {"Authorization": f"Bearer {_checked(api_key)}"}
-        if not timeout > 0:
-            raise InvalidInputError(f"timeout={timeout} must be above 0 seconds")
-        if retries < 0:
-            raise InvalidInputError(f"retries={retries} must be at least 0")
-        self.timeout = timeout
-        self.retries = retries
+        self.timeout = real_number("timeout", timeout, above=0)
+        self.retries = whole_number("retries", retries, least=0)
         self.random = random
 
 
@@ -117,11 +115,16 @@ def _checked_url(base_url: str) -> str:
     if url.userinfo:  # not shown: it may be a password
         raise InvalidInputError("base_url has a user's name in it: give a key as api_key")
     if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
-        raise InvalidInputError(f"base_url={base_url!r} is no server: use http://HOST:PORT")
+        raise InvalidInputError(f"base_url={shown(base_url)} is no server: use http://HOST:PORT")
     return str(url).rstrip("/")
 
 
 def _checked(api_key: str) -> str:
-    if not api_key or not api_key.isascii() or not api_key.isprintable():
+    if (
+        not isinstance(api_key, str)
+        or not api_key
+        or not api_key.isascii()
+        or not api_key.isprintable()
+    ):
         raise InvalidInputError("api_key is no key: give what `rerank-search key add` has printed")
     return api_key

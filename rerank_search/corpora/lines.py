@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
-from rerank_search.errors import InvalidDocumentError
+from rerank_search.arguments import document_id
+from rerank_search.errors import InvalidDocumentError, InvalidInputError
 from rerank_search.types import Document, JsonValue
 
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?")
@@ -82,11 +83,10 @@ def _id(record: dict[str, JsonValue]) -> str:
     value = record.get("_id", record.get("id"))
     if value is None:
         raise InvalidDocumentError("no 'id' (or '_id')")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        raise InvalidDocumentError(f"'id' is {_kind(value)}, not a string")
-    return value
+    try:
+        return document_id(value, "'id'")
+    except InvalidInputError as error:
+        raise InvalidDocumentError(str(error)) from None
 
 
 def _text(record: dict[str, JsonValue], key: str) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.arguments import several, whole_number
 from rerank_search.errors import InvalidInputError
 from rerank_search.reranking.base import Reranker
 from rerank_search.reranking.calls import scored
+from rerank_search.reranking.given import reranker_of
+from rerank_search.shown import shown
 
 
 class Cascade:
@@ -30,22 +33,19 @@ class Cascade:
 
     listwise = True
 
-    def __init__(self, rerankers: Sequence[Reranker | str | Path], keep: Sequence[int]) -> None:
-        lists = isinstance(rerankers, (list, tuple)) and isinstance(keep, (list, tuple))
-        if not (
-            lists
-            and 2 <= len(rerankers) == len(keep) + 1
-            and all(isinstance(each, int) and each >= 1 for each in keep)
-        ):
+    def __init__(
+        self, rerankers: Iterable[Reranker | str | PathLike[str]], keep: Iterable[int]
+    ) -> None:
+        given = list(several("rerankers", rerankers, one="rerankers"))
+        numbers = list(several("keep", keep, one="numbers"))
+        if not 2 <= len(given) == len(numbers) + 1:
             raise InvalidInputError(
-                f"rerankers={rerankers!r} with keep={keep!r}: give a list of two or more, and a "
-                "list of how many texts each passes to the next, at least 1"
+                f"rerankers={shown(given)} with keep={shown(numbers)}: give two or more rerankers, "
+                "and for each but the last how many texts it passes to the next"
             )
-        self._rerankers = [
-            _loaded(each) if isinstance(each, (str, Path)) else each for each in rerankers
-        ]
+        self._keep = [whole_number(f"keep[{i}]", each) for i, each in enumerate(numbers)]
+        self._rerankers = [reranker_of(each) for each in given]
         _share_texts(self._rerankers)
-        self._keep = list(keep)
         self.name = " > ".join(each.name for each in self._rerankers)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
@@ -92,9 +92,3 @@ def _share_texts(rerankers: Sequence[Reranker]) -> None:
     for place, each in enumerate(own):
         for other in own[:place]:
             each.share_texts(other)
-
-
-def _loaded(name: str | Path) -> Reranker:
-    from rerank_search.reranking.cross_encoder import CrossEncoderReranker
-
-    return CrossEncoderReranker(name)

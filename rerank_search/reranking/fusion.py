@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from rerank_search.arguments import real_number, several
 from rerank_search.errors import InvalidInputError
 from rerank_search.reranking.logistic import logistic_regression, sigmoid
+from rerank_search.shown import shown
 
 FUSION_FILE = "fusion.json"
 Z_SUFFIX = ":z"
@@ -68,6 +70,12 @@ class Fusion:
     """
 
     def __init__(self, models: Sequence[Weights]) -> None:
+        models = list(several("models", models, one="Weights"))
+        for model in models:
+            if not isinstance(model, Weights):
+                raise InvalidInputError(
+                    f"models has {shown(model)}: give Weights(intercept, weights)"
+                )
         if not models:
             raise InvalidInputError("a fusion needs at least one set of weights; use fusion=None")
         # A total order, so that the choice below never depends on the order in a file.
@@ -133,6 +141,7 @@ class Fusion:
         the squared weights of terms scaled to unit variance, so it means the same for all; the
         intercept is free. Raises InvalidInputError for labels that are not 0 and 1, or all equal.
         """
+        l2 = real_number("l2", l2, least=0)
         target = np.concatenate([np.asarray(own, dtype=np.float64) for own in labels])
         if set(np.unique(target)) != {0.0, 1.0}:
             raise InvalidInputError("labels must be 0 and 1, and both must occur; map grades first")

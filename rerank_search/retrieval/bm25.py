@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rerank_search.errors import IndexReadOnlyError
 from rerank_search.files import disk_errors
-from rerank_search.queries import check_k
+from rerank_search.queries import checked_k
 from rerank_search.retrieval.analysis import composed, terms
 from rerank_search.retrieval.base import Passage, PassageScores
 from rerank_search.retrieval.postings import Postings, tantivy_errors
@@ -88,7 +88,7 @@ class Bm25Index:
         Every word is a plain word: there is no query syntax. A repeated word counts as often as
         it is there. A query without words finds nothing.
         """
-        check_k(k)
+        k = checked_k(k)
         searcher = self._postings.searcher()
         total = searcher.num_docs if allowed is None else min(len(allowed), searcher.num_docs)
         if not total:

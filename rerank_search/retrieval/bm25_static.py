@@ -19,7 +19,7 @@ from rerank_search.errors import (
     MissingDependencyError,
 )
 from rerank_search.files import disk_errors, fsync_directory
-from rerank_search.queries import check_k
+from rerank_search.queries import checked_k
 from rerank_search.retrieval.analysis import terms
 from rerank_search.retrieval.base import Passage, PassageScores
 from rerank_search.retrieval.state import StateFile, damaged, differences, reading
@@ -128,7 +128,7 @@ class Bm25StaticIndex:
 
         Every word is a plain word; a repeated one counts as often as it is there.
         """
-        check_k(k)
+        k = checked_k(k)
         content = self._content
         mask = None if allowed is None else np.isin(content.ids, allowed)
         return [

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rerank_search.errors import IndexMismatchError, IndexReadOnlyError, InvalidInputError
 from rerank_search.files import disk_errors
-from rerank_search.queries import check_k
+from rerank_search.queries import checked_k
 from rerank_search.retrieval.base import Passage, PassageScores
 from rerank_search.retrieval.state import damaged, differences
 from rerank_search.retrieval.ties import EMPTY
@@ -146,7 +146,7 @@ class VectorIndex:
 
         A query without a letter or a digit finds nothing.
         """
-        check_k(k)
+        k = checked_k(k)
         worded = [place for place, query in enumerate(queries) if any(map(str.isalnum, query))]
         results = [EMPTY for _ in queries]
         if worded and len(self._snapshot.ids):
@@ -163,7 +163,7 @@ class VectorIndex:
         allowed: NDArray[np.int64] | None = None,
     ) -> list[PassageScores]:
         """The same for vectors of length 1, shape (queries, d), float32."""
-        check_k(k)
+        k = checked_k(k)
         snapshot = self._snapshot
         if not len(snapshot.ids):
             return [EMPTY for _ in vectors]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from os import PathLike
 from threading import RLock
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.arguments import model_name
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.models.beginnings import completed, first_characters
 from rerank_search.settings import Settings
@@ -37,9 +39,13 @@ class Encoder:
     """
 
     def __init__(
-        self, name: str, *, revision: str | None = None, device: str | None = None
+        self,
+        name: str | PathLike[str],
+        *,
+        revision: str | None = None,
+        device: str | None = None,
     ) -> None:
-        self.name = name
+        self.name = model_name("encoder", name)
         self.revision = revision
         self._device = device
         self._lock = RLock()

@@ -9,10 +9,12 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.arguments import real_number, several, whole_number
 from rerank_search.errors import InvalidInputError
-from rerank_search.queries import check_k
+from rerank_search.queries import checked_k
 from rerank_search.ranking import ranked
 from rerank_search.retrieval.base import Retriever
+from rerank_search.shown import shown
 from rerank_search.types import Filter, Hit
 
 LEAST_DEPTH = 100
@@ -34,8 +36,7 @@ class ReciprocalRankFusion:
     k: float = 60.0
 
     def __post_init__(self) -> None:
-        if not self.k >= 0:
-            raise InvalidInputError(f"k of reciprocal rank fusion is {self.k}: give 0 or more.")
+        real_number("k", self.k, least=0)
 
     def fuse(self, rankings: Sequence[Sequence[Hit]]) -> dict[str, float]:
         """Score of every document in any of the rankings; higher is better."""
@@ -63,8 +64,8 @@ class WeightedSum:
             raise InvalidInputError(
                 f"There is no normalisation {self.normalise!r}: choose minmax or zscore."
             )
-        if not np.isfinite(self.weights).all() or min(self.weights, default=0.0) < 0.0:
-            raise InvalidInputError(f"The weights are {list(self.weights)}: give 0 or more each.")
+        for place, weight in enumerate(several("weights", self.weights, one="numbers")):
+            real_number(f"weights[{place}]", weight, least=0)
 
     def fuse(self, rankings: Sequence[Sequence[Hit]]) -> dict[str, float]:
         """Score of every document in any of the rankings; higher is better."""
@@ -113,11 +114,21 @@ class Hybrid:
         fusion: HybridFusion | None = None,
         depth: int | None = None,
     ) -> None:
-        if not stages:
+        self._stages = tuple(several("stages", stages, one="retrievers"))
+        if not self._stages:
             raise InvalidInputError("A hybrid of no stages finds nothing: give at least one.")
-        self._stages = tuple(stages)
-        self._fusion = fusion or ReciprocalRankFusion()
-        self._depth = depth
+        for stage in self._stages:
+            if isinstance(stage, type) or not callable(getattr(stage, "retrieve", None)):
+                raise InvalidInputError(
+                    f"stages has {shown(stage)}, which has no method retrieve: give retrievers"
+                )
+        self._fusion = ReciprocalRankFusion() if fusion is None else fusion
+        if isinstance(self._fusion, type) or not callable(getattr(self._fusion, "fuse", None)):
+            raise InvalidInputError(
+                f"fusion={shown(fusion)} has no method fuse: give ReciprocalRankFusion() or "
+                "WeightedSum(weights)"
+            )
+        self._depth = None if depth is None else whole_number("depth", depth)
 
     def retrieve(
         self, queries: Sequence[str], k: int, *, filter: Filter | None = None
@@ -126,7 +137,7 @@ class Hybrid:
 
         Raises InvalidInputError for k < 1, InvalidFilterError.
         """
-        check_k(k)
+        k = checked_k(k)
         depth = max(k, self._depth or LEAST_DEPTH)
         found = [stage.retrieve(queries, depth, filter=filter) for stage in self._stages]
         return [self._fused(rankings, k) for rankings in zip(*found, strict=True)]

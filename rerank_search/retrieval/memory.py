@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from rerank_search.errors import InvalidFilterError
-from rerank_search.queries import check_k, check_queries
+from rerank_search.queries import checked_k, query_list
 from rerank_search.ranking import ranked
 from rerank_search.retrieval.analysis import terms
+from rerank_search.shown import shown
 from rerank_search.types import Filter, Hit
 
 
@@ -21,7 +22,8 @@ class MemoryRetriever:
 
     The scores are rank-bm25's ``BM25Okapi`` with Lucene's IDF, log(1 + (N - n + 0.5) / (n + 0.5)),
     in place of its own, which is zero or negative for a word in half of the texts or more. They
-    are those of ``Bm25Index`` but for its rounded lengths. Hits carry no document.
+    are those of ``Bm25Index`` but for its rounded lengths. Equal scores are in the order of the
+    texts by ``best``, and in that of their ids by ``retrieve``. Hits carry no document.
     """
 
     name = "bm25"
@@ -40,24 +42,35 @@ class MemoryRetriever:
         Raises InvalidInputError for k < 1 or an unusable query, InvalidFilterError for a filter:
         texts in a list have no metadata.
         """
-        check_queries(queries)
-        check_k(k)
+        queries = query_list(queries)
+        k = checked_k(k)
         if filter:
             raise InvalidFilterError(
-                f"The filter {filter!r} cannot be applied to plain texts, which have no metadata: "
-                "leave it out, or search an index of documents."
+                f"The filter {shown(filter)} cannot be applied to plain texts, which have no "
+                "metadata: leave it out, or search an index of documents."
             )
-        return [self._ranking(terms(self._analyzer, query), k) for query in queries]
+        return [self._ranking(query, k) for query in queries]
 
-    def _ranking(self, words: list[str], k: int) -> list[Hit]:
-        if self._bm25 is None or not words:
-            return []
-        scores = self._bm25.get_scores(words)
-        order = ranked((str(text), float(scores[text]), None) for text in np.flatnonzero(scores))
+    def best(self, query: str, k: int) -> list[tuple[int, float]]:
+        """Positions and scores of the best k texts; equal scores by position."""
+        found = ranked((position, score, None) for position, score in self._scores(query))
+        return [(position, score) for position, score, _ in found[:k]]
+
+    def _ranking(self, query: str, k: int) -> list[Hit]:
+        order = ranked((str(position), score, None) for position, score in self._scores(query))
         return [
             Hit(text, score, rank, stage_scores={self.name: score})
             for rank, (text, score, _) in enumerate(order[:k], start=1)
         ]
+
+    def _scores(self, query: str) -> Iterator[tuple[int, float]]:
+        """Positions and scores of the texts that share a word with the query."""
+        words = terms(self._analyzer, query)
+        if self._bm25 is None or not words:
+            return
+        scores = self._bm25.get_scores(words)
+        for position in np.flatnonzero(scores).tolist():
+            yield position, float(scores[position])
 
 
 def _lucene_bm25(corpus: list[list[str]]) -> Any:

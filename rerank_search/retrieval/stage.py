@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.queries import check_k, check_queries
+from rerank_search.queries import checked_k, query_list
 from rerank_search.ranking import ranked
 from rerank_search.retrieval.base import Catalogue, PassageIndex, PassageScores
 from rerank_search.types import Filter, Hit, Span
@@ -35,8 +35,8 @@ class Stage:
 
         Raises InvalidInputError for k < 1 or an unusable query, InvalidFilterError.
         """
-        check_queries(queries)
-        check_k(k)
+        queries = query_list(queries)
+        k = checked_k(k)
         allowed = None if filter is None or filter == {} else self._catalogue.allowed(filter)
         rankings: list[list[Hit]] = [[] for _ in queries]
         unfinished = list(range(len(queries)))

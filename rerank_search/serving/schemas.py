@@ -11,9 +11,11 @@ from pydantic import (
     FailFast,
     Field,
     StrictBool,
+    WithJsonSchema,
     model_validator,
 )
 
+from rerank_search.arguments import document_id
 from rerank_search.declared import did_you_mean
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.types import JsonValue
@@ -38,6 +40,13 @@ class _FirstFault(FailFast):
 
 Listed = Annotated[list[Item], _FirstFault()]
 """Of a million wrong items the first is told, and the others cost nothing."""
+
+Id = Annotated[
+    str,
+    BeforeValidator(document_id),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer"}]}),
+]
+"""Of a document; an integer becomes its digits, as in files."""
 
 Count = Annotated[int, BeforeValidator(_not_bool)]
 Number = Annotated[float, BeforeValidator(_not_bool)]
@@ -139,7 +148,7 @@ class SearchRequest(_Ours):
 class DocumentBody(_Ours):
     """A document; see ``rerank_search.Document``."""
 
-    id: str = Field(json_schema_extra={"minLength": 1})
+    id: Id
     text: str
     title: str = ""
     metadata: dict[str, JsonValue] = {}
@@ -257,7 +266,7 @@ class DeleteRequest(_Ours):
 
     model_config = ConfigDict(json_schema_extra=_one_of(("ids",), ("filter",)))
 
-    ids: Listed[str] | None = None
+    ids: Listed[Id] | None = None
     filter: dict[str, JsonValue] | None = Field(
         default=None, json_schema_extra={"minProperties": 1}
     )

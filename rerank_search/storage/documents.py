@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidFilterError, InvalidInputError
+from rerank_search.shown import shown
 from rerank_search.storage.batch import Batch
 from rerank_search.storage.connections import Connections
 from rerank_search.storage.files import storage_errors
@@ -345,7 +346,7 @@ def _chunks(ids: Sequence[str]) -> Iterator[list[str]]:
 
 def _encodable(id: object) -> bool:
     if not isinstance(id, str):
-        raise InvalidInputError(f"a document id is a string, not {id!r}: convert it")
+        raise InvalidInputError(f"a document id is a string, not {shown(id)}: convert it")
     try:
         id.encode()
     except UnicodeEncodeError:

@@ -26,9 +26,11 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 from rerank_search.errors import InvalidFilterError
+from rerank_search.shown import shown
 from rerank_search.types import Filter, JsonValue
 
 Attribute = tuple[str, str, Any, bool]
@@ -67,7 +69,7 @@ def compile_filter(filter: Filter) -> Condition:
 def _mapping(filter: object, depth: int) -> Condition:
     if not isinstance(filter, Mapping):
         raise InvalidFilterError(
-            f"a filter is a mapping such as {{'module': 'os'}}, not {filter!r}"
+            f"a filter is a mapping such as {{'module': 'os'}}, not {shown(filter)}"
         )
     if depth > _DEEPEST:
         raise InvalidFilterError(f"the filter is nested more than {_DEEPEST} deep: flatten it")
@@ -76,16 +78,16 @@ def _mapping(filter: object, depth: int) -> Condition:
 
 def _entry(key: object, value: object, depth: int) -> Condition:
     if not isinstance(key, str):
-        raise InvalidFilterError(f"a filter's keys are strings, not {key!r}")
+        raise InvalidFilterError(f"a filter's keys are strings, not {shown(key)}")
     if key in ("$and", "$or"):
         if not isinstance(value, (list, tuple)) or not value:
-            raise InvalidFilterError(f"{key} needs a non-empty list of filters, not {value!r}")
+            raise InvalidFilterError(f"{key} needs a non-empty list of filters, not {shown(value)}")
         return _joined(key[1:].upper(), [_mapping(part, depth + 1) for part in value])
     if key == "$not":
         return _negated(_mapping(value, depth + 1))
     if key.startswith("$"):
         raise InvalidFilterError(
-            f"{key!r} is no filter operator here: use $and, $or, $not, or a metadata key "
+            f"{shown(key)} is no filter operator here: use $and, $or, $not, or a metadata key "
             f"with one of {', '.join(_OPERATORS)}"
         )
     _encodable(key)
@@ -96,7 +98,9 @@ def _field(key: str, value: object, depth: int) -> Condition:
     if not isinstance(value, Mapping):
         return _equal(key, [value])
     if not value:
-        raise InvalidFilterError(f"{key!r} has an empty mapping: name an operator, such as $eq")
+        raise InvalidFilterError(
+            f"{shown(key)} has an empty mapping: name an operator, such as $eq"
+        )
     if depth > _DEEPEST:
         raise InvalidFilterError(f"the filter is nested more than {_DEEPEST} deep: flatten it")
     return _joined("AND", [_operator(key, name, value[name], depth) for name in value])
@@ -108,27 +112,31 @@ def _operator(key: str, name: object, operand: object, depth: int) -> Condition:
         return equal if name == "$eq" else _negated(equal)
     if name in ("$in", "$nin"):
         if not isinstance(operand, (list, tuple, set, frozenset)):
-            raise InvalidFilterError(f"{name} of {key!r} needs a list, not {operand!r}")
+            raise InvalidFilterError(f"{name} of {shown(key)} needs a list, not {shown(operand)}")
         equal = _equal(key, operand)
         return equal if name == "$in" else _negated(equal)
     if name == "$exists":
         if not isinstance(operand, bool):
-            raise InvalidFilterError(f"$exists of {key!r} needs True or False, not {operand!r}")
+            raise InvalidFilterError(
+                f"$exists of {shown(key)} needs True or False, not {shown(operand)}"
+            )
         exists = _having("key = ?", key)
         return exists if operand else _negated(exists)
     if name == "$not":
         if not isinstance(operand, Mapping):
-            raise InvalidFilterError(f"$not of {key!r} needs operators, not {operand!r}")
+            raise InvalidFilterError(f"$not of {shown(key)} needs operators, not {shown(operand)}")
         return _negated(_field(key, operand, depth + 1))
     if isinstance(name, str) and name in _ORDER:
         kind, value = _operand(key, operand)
         if kind not in ("number", "string"):
-            raise InvalidFilterError(f"{name} of {key!r} needs a number or a string: {operand!r}")
+            raise InvalidFilterError(
+                f"{name} of {shown(key)} needs a number or a string: {shown(operand)}"
+            )
         return _having(
             f"key = ? AND kind = ? AND value {_ORDER[name]} ? AND NOT member", key, kind, value
         )
     raise InvalidFilterError(
-        f"{name!r} of {key!r} is no filter operator: use one of {', '.join(_OPERATORS)}"
+        f"{shown(name)} of {shown(key)} is no filter operator: use one of {', '.join(_OPERATORS)}"
     )
 
 
@@ -196,8 +204,8 @@ def _operand(key: str, operand: object) -> tuple[str, Any]:
     kind, value = _typed(operand)
     if kind == "nested" or (kind == "number" and math.isnan(value)):
         raise InvalidFilterError(
-            f"{key!r} is compared with {operand!r}: use a string, a number, a bool or None "
-            "(and $in for one of several)"
+            f"{shown(key)} is compared with {shown(operand)}: use a string, a number, a bool or "
+            "None (and $in for one of several)"
         )
     if kind == "string":
         _encodable(value)
@@ -209,7 +217,7 @@ def _encodable(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidFilterError(
-            f"{text!r} in the filter has a lone surrogate, which no stored text has: remove it"
+            f"{shown(text)} in the filter has a lone surrogate, which no stored text has: remove it"
         ) from error
 
 
@@ -219,9 +227,10 @@ def _typed(value: object) -> tuple[str, Any]:
         return "null", 0
     if isinstance(value, bool):
         return "bool", int(value)
-    if isinstance(value, int):
-        return "number", int(value) if -(2**63) <= value < 2**63 else _as_float(value)
-    if isinstance(value, float):
+    if isinstance(value, Integral):  # an int, or one of NumPy's
+        whole = int(value)
+        return "number", whole if -(2**63) <= whole < 2**63 else _as_float(whole)
+    if isinstance(value, Real):
         return "number", float(value)
     if isinstance(value, str):
         return "string", str(value)

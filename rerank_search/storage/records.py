@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
+from rerank_search.arguments import document_id, several
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
+from rerank_search.shown import shown
 from rerank_search.types import Document, JsonValue
 
 BATCH_CHARACTERS = 16_000_000
@@ -33,11 +36,9 @@ class Record:
 
 def batches(documents: Iterable[Document], size: int) -> Iterator[list[Record]]:
     """Checked documents, ``size`` at a time. Raises InvalidDocumentError."""
-    if isinstance(documents, Document):
-        raise InvalidInputError("add takes several documents, not one: use [document]")
     batch: list[Record] = []
     characters = 0
-    for position, document in enumerate(documents):
+    for position, document in enumerate(document_list(documents)):
         record = checked(document, position)
         batch.append(record)
         characters += len(record.text)
@@ -46,6 +47,13 @@ def batches(documents: Iterable[Document], size: int) -> Iterator[list[Record]]:
             batch, characters = [], 0
     if batch:
         yield batch
+
+
+def document_list(documents: Iterable[Document]) -> Iterable[Document]:
+    """The documents, if they can be iterated as such. Raises InvalidInputError."""
+    if isinstance(documents, Document):
+        raise InvalidInputError("add takes several documents, not one: use [document]")
+    return several("documents", documents, one="documents")
 
 
 def checked(document: object, position: int) -> Record:
@@ -59,18 +67,22 @@ def checked(document: object, position: int) -> Record:
             f"document {position} is a {type(document).__name__}: give "
             "Document(id=..., text=...) objects"
         )
-    where = f"document {position} (id {document.id!r})"
-    for field, value in (("id", document.id), ("title", document.title), ("text", document.text)):
+    try:
+        id = document_id(document.id, f"the id of document {position}")
+    except InvalidInputError as error:
+        raise InvalidDocumentError(str(error)) from None
+    where = f"document {position} (id {shown(id)})"
+    for field, value in (("id", id), ("title", document.title), ("text", document.text)):
         if not isinstance(value, str):
             raise InvalidDocumentError(
                 f"{where}: {field} is a {type(value).__name__}, not a string: convert it"
             )
         _encodable(value, f"{where}: {field}")
-    if not document.id or "\0" in document.id:
+    if not id or "\0" in id:
         raise InvalidDocumentError(
             f"{where}: an id is a non-empty string without NUL characters: give it another id"
         )
-    return Record(document.id, document.title, document.text, _metadata(document.metadata, where))
+    return Record(id, document.title, document.text, _metadata(document.metadata, where))
 
 
 def _encodable(text: str, where: str) -> None:
@@ -105,6 +117,8 @@ def _plain(value: object, where: str, depth: int) -> JsonValue:
     """The value in JSON's own types."""
     if value is None or isinstance(value, (str, int, float)):
         return value
+    if isinstance(value, Real):  # one of NumPy's
+        return int(value) if isinstance(value, Integral) else float(value)
     if depth > DEEPEST_METADATA:
         raise InvalidDocumentError(
             f"{where}: metadata is nested more than {DEEPEST_METADATA} deep: flatten it"
@@ -113,12 +127,12 @@ def _plain(value: object, where: str, depth: int) -> JsonValue:
         for key in value:
             if not isinstance(key, str):
                 raise InvalidDocumentError(
-                    f"{where}: metadata has the key {key!r}, not a string: convert it"
+                    f"{where}: metadata has the key {shown(key)}, not a string: convert it"
                 )
         return {key: _plain(member, where, depth + 1) for key, member in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
         return [_plain(member, where, depth + 1) for member in value]
     raise InvalidDocumentError(
-        f"{where}: metadata has a {type(value).__name__} ({value!r}): use strings, numbers, "
+        f"{where}: metadata has a {type(value).__name__} ({shown(value)}): use strings, numbers, "
         "bools, None, and lists and mappings of these"
     )

@@ -118,20 +118,43 @@ def test_texts_are_not_shared_by_tokenizers_that_differ(tiny_reranker, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("count", "keep"), [(1, []), (2, []), (2, [0]), (2, [3, 2]), (3, [5]), (0, [])]
+    ("count", "keep", "named"),
+    [
+        (1, [], "two or more"),
+        (2, [], "two or more"),
+        (2, [0], r"keep\[0\]=0 must be at least 1"),
+        (2, [3, 2], "two or more"),
+        (3, [5], "two or more"),
+        (0, [], "two or more"),
+    ],
 )
-def test_numbers_to_keep_that_do_not_fit_are_an_error(count, keep):
-    with pytest.raises(InvalidInputError, match="give a list of two or more"):
+def test_numbers_to_keep_that_do_not_fit_are_an_error(count, keep, named):
+    with pytest.raises(InvalidInputError, match=named):
         Cascade([Known(0)] * count, keep=keep)
 
 
 @pytest.mark.parametrize(
-    ("rerankers", "keep"),
-    [("rerank-search-tiny", [3]), ([Known(0), Known(1)], 3), ([Known(0), Known(1)], [1.5])],
+    ("rerankers", "keep", "named"),
+    [
+        ("rerank-search-tiny", [3], "one string: give a list of rerankers"),
+        ([Known(0), Known(1)], 3, "keep=3 is not a list"),
+        ([Known(0), Known(1)], [1.5], "1.5 is not a whole number"),
+        ([Known(0), Known(1)], [True], "True is not a whole number"),
+        ([Known(0), object()], [1], r"has no method score\(pairs\)"),
+        ([Known(0), Known], [1], "Known is a class"),
+    ],
 )
-def test_arguments_of_other_kinds_are_an_error(rerankers, keep):
-    with pytest.raises(InvalidInputError, match="give a list of two or more"):
+def test_arguments_of_other_kinds_are_an_error(rerankers, keep, named):
+    with pytest.raises(InvalidInputError, match=named):
         Cascade(rerankers, keep=keep)
+
+
+def test_the_numbers_to_keep_may_be_numpys():
+    pairs = [("q", f"{number} {-number}") for number in range(5)]
+    np.testing.assert_array_equal(
+        Cascade((Known(0), Known(1)), keep=np.array([2])).score(pairs),
+        Cascade([Known(0), Known(1)], keep=[2]).score(pairs),
+    )
 
 
 def test_a_stage_that_fails_is_named():

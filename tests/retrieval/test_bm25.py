@@ -71,7 +71,7 @@ def test_k_above_the_corpus_returns_all_matches(index: Bm25Index) -> None:
 
 
 def test_k_below_one_is_an_error(index: Bm25Index) -> None:
-    with pytest.raises(InvalidInputError, match="k is 0"):
+    with pytest.raises(InvalidInputError, match="k=0 must be at least 1"):
         index.search(["fish"], 0)
 
 

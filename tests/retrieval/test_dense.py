@@ -103,7 +103,7 @@ def test_an_empty_index_finds_nothing(tmp_path: Path) -> None:
 
 
 def test_k_below_one_is_an_error(index: VectorIndex) -> None:
-    with pytest.raises(InvalidInputError, match="k is 0"):
+    with pytest.raises(InvalidInputError, match="k=0 must be at least 1"):
         index.search(["fish"], 0)
 
 

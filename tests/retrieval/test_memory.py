@@ -44,5 +44,5 @@ def test_a_list_of_texts_cannot_be_filtered() -> None:
 
 
 def test_k_below_one_is_an_error() -> None:
-    with pytest.raises(InvalidInputError, match="k is 0"):
+    with pytest.raises(InvalidInputError, match="k=0 must be at least 1"):
         MemoryRetriever(["red fish"]).retrieve(["fish"], 0)

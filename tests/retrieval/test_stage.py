@@ -92,7 +92,7 @@ def test_no_queries_and_empty_queries_have_empty_answers(tmp_path: Path) -> None
     found = stage(tmp_path, ["fish"], [("a", None)])
     assert found.retrieve([], 5) == []
     assert found.retrieve(["", "?"], 5) == [[], []]
-    with pytest.raises(InvalidInputError, match="k is 0"):
+    with pytest.raises(InvalidInputError, match="k=0 must be at least 1"):
         found.retrieve(["fish"], 0)
 
 

@@ -132,6 +132,29 @@ def test_documents_are_deleted_by_ids_or_by_a_filter(fresh):
     assert fresh.client.get("/v1/indexes/notes").json()["documents"] == 1
 
 
+def test_an_integer_id_becomes_its_digits_in_every_body(fresh):
+    added = fresh.post("/v1/indexes/notes/documents", {"documents": [{"id": 5, "text": "bread"}]})
+    assert added.json()["written"] == 1
+    line = fresh.client.post(
+        "/v1/indexes/notes/documents",
+        content=b'{"_id": 5, "text": "bread"}',
+        headers={"Content-Type": "application/x-ndjson"},
+    )
+    assert line.json()["written"] == 0  # it is the same document
+    assert fresh.post("/v1/indexes/notes/delete", {"ids": [5]}).json() == {"deleted": 1}
+
+
+@pytest.mark.parametrize("id", [5.0, True, None, ["5"]])
+def test_any_other_id_is_refused_with_its_value(fresh, id):
+    for path, body in (
+        ("documents", {"documents": [{"id": id, "text": "bread"}]}),
+        ("delete", {"ids": [id]}),
+    ):
+        answer = fresh.post(f"/v1/indexes/notes/{path}", body)
+        assert answer.status_code == 400
+        assert f"a document id is {id!r}" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize("encoder", ["/", "~nobody/x", "x" * 5_000, "someone/model", "../notes"])
 def test_no_other_encoder_is_looked_for(fresh, encoder):
     answer = fresh.client.put("/v1/indexes/more", json={"encoder": encoder})

@@ -13,7 +13,8 @@ from rerank_search.types import Document
     [
         (Document("", "text"), "non-empty"),
         (Document("a\0b", "text"), "NUL"),
-        (Document(7, "text"), "id is a int"),  # type: ignore[arg-type]
+        (Document(7.0, "text"), "id of document 41 is 7.0 but a float"),  # type: ignore[arg-type]
+        (Document(True, "text"), "id of document 41 is True"),  # type: ignore[arg-type]
         (Document("a", None), "text is a NoneType"),  # type: ignore[arg-type]
         (Document("a", b"text"), "text is a bytes"),  # type: ignore[arg-type]
         (Document("a", "text", None), "title is a NoneType"),  # type: ignore[arg-type]

@@ -1,0 +1,142 @@
+"""Arguments of the library: whether their type and value can be used, in one place for all."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import AsyncIterable, Iterable, Mapping, Set
+from numbers import Integral, Real
+from pathlib import Path
+from typing import TypeVar
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.shown import shown
+
+Item = TypeVar("Item")
+
+
+def whole_number(name: str, value: object, *, least: int = 1) -> int:
+    """``value`` as an int: any integer, NumPy's included, but no bool and no float.
+
+    Raises InvalidInputError for anything else and for less than ``least``.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise InvalidInputError(
+            f"{name}={shown(value)} is not a whole number{_kind(value)}: give one, at least {least}"
+        )
+    number = int(value)
+    if number < least:
+        raise InvalidInputError(f"{name}={shown(number)} must be at least {least}")
+    return number
+
+
+def real_number(
+    name: str,
+    value: object,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+) -> float:
+    """``value`` as a float: any finite number, NumPy's included, but no bool.
+
+    Raises InvalidInputError for anything else, and for a number outside the bounds.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise InvalidInputError(f"{name}={shown(value)} is not a number{_kind(value)}: give one")
+    try:
+        number = float(value)
+    except OverflowError:  # an int, or a fraction, beyond all floats
+        number = math.inf
+    if not math.isfinite(number):
+        raise InvalidInputError(f"{name}={shown(value)} is not finite: give a finite number")
+    if above is not None and not number > above:
+        raise InvalidInputError(f"{name}={number:g} must be above {above:g}")
+    if least is not None and number < least:
+        raise InvalidInputError(f"{name}={number:g} must be at least {least:g}")
+    if most is not None and number > most:
+        raise InvalidInputError(f"{name}={number:g} must be at most {most:g}")
+    return number
+
+
+def document_id(value: object, what: str = "a document id") -> str:
+    """``value`` as an id: a string, or an integer, NumPy's included, as its digits.
+
+    The one rule for files, requests and objects. A float is refused: 5 and 5.0 would be two ids,
+    and a table gives either for one column. Raises InvalidInputError.
+    """
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise InvalidInputError(
+            f"{what} is {shown(value)}{_kind(value)}: give a string or an integer"
+        )
+    try:
+        return str(int(value))
+    except ValueError:  # Python writes no integer of more than some thousand digits
+        raise InvalidInputError(f"{what} is an integer of too many digits: give a string") from None
+
+
+def id_list(ids: Iterable[object]) -> list[str]:
+    """The ids of documents as strings, in their order. Raises InvalidInputError."""
+    given = list(ids) if isinstance(ids, Set) else ids  # ids need no order
+    return [document_id(id) for id in several("ids", given, one="ids")]
+
+
+def several(name: str, value: Iterable[Item], *, one: str) -> Iterable[Item]:
+    """``value`` if it can be iterated as several items, which ``one`` names.
+
+    Lists, tuples, generators, arrays and columns of tables all can. Raises InvalidInputError for
+    a single string, for mappings and tables (iterated, they would give their keys), for sets
+    (they have no order) and for what only ``async for`` can read.
+    """
+    if isinstance(value, AsyncIterable):
+        raise InvalidInputError(
+            f"{name} is asynchronous ({type(value).__name__}), and this call is not: give a list, "
+            "or use AsyncClient"
+        )
+    if isinstance(value, (str, bytes, bytearray)):
+        raise InvalidInputError(f"{name}={shown(value)} is one string: give a list of {one}")
+    if isinstance(value, (Mapping, Set)) or hasattr(value, "columns"):
+        raise InvalidInputError(
+            f"{name} is a {type(value).__name__}: give a list of {one}, for example the values or "
+            "one column"
+        )
+    if not isinstance(value, Iterable):
+        raise InvalidInputError(f"{name}={shown(value)} is not a list: give a list of {one}")
+    return value
+
+
+def path(name: str, value: object) -> Path:
+    """``value`` as a path: a string, or any os.PathLike of strings. Raises InvalidInputError."""
+    given = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(given, bytes):
+        raise InvalidInputError(
+            f"{name}={shown(value)} is bytes: give a string, such as os.fsdecode({name})"
+        )
+    if not isinstance(given, str):
+        raise InvalidInputError(f"{name}={shown(value)} is not a path: give a string or a Path")
+    if "\0" in given:
+        raise InvalidInputError(f"{name}={shown(value)} has a NUL character, as no path has")
+    return Path(given)
+
+
+def model_name(name: str, value: object) -> str:
+    """``value`` as what a model is loaded by: a name, or a path. Raises InvalidInputError."""
+    if isinstance(value, (bytes, os.PathLike)):
+        return str(path(name, value))
+    if not isinstance(value, str):
+        raise InvalidInputError(
+            f"{name}={shown(value)} is not a name: give the name or the folder of a model"
+        )
+    return value
+
+
+def _kind(value: object) -> str:
+    """What the value is instead, where its repr does not show it."""
+    return "" if value is None or isinstance(value, (bool, str)) else f" but {_named(value)}"
+
+
+def _named(value: object) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

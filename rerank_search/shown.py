@@ -1,0 +1,56 @@
+"""Values as messages and reprs show them: short, whatever a user has given."""
+
+from __future__ import annotations
+
+import reprlib
+
+LONGEST = 100
+"""Characters of a value in a message."""
+
+
+class _Shortened(reprlib.Repr):
+    """``repr`` that reads and prints only the beginning of texts and collections."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxstring = self.maxlong = self.maxother = most
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = 5
+
+    def repr_str(self, text: str, level: int) -> str:
+        if len(text) <= self.maxstring:
+            return repr(text)
+        return f"{text[: self.maxstring]!r}... ({len(text):,} characters)"
+
+    def repr_int(self, number: int, level: int) -> str:
+        try:
+            return super().repr_int(number, level)
+        except ValueError:  # Python writes no integer of more than some thousand digits
+            return f"<integer of {number.bit_length():,} bits>"
+
+    def repr_bytes(self, content: bytes, level: int) -> str:
+        if len(content) <= self.maxstring:
+            return repr(content)
+        return f"{content[: self.maxstring]!r}... ({len(content):,} bytes)"
+
+
+def shown(value: object, most: int = LONGEST) -> str:
+    """``repr(value)``, and of a text above ``most`` characters the beginning and its length.
+
+    Bounded whatever the value is: of collections the first few members are shown.
+
+    >>> shown("how do I join two paths", 8)
+    "'how do I'... (23 characters)"
+    """
+    text = _Shortened(most).repr(value)
+    longest = 4 * most + 40  # members add up, and escapes take several characters each
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def described(name: str, **fields: object) -> str:
+    """A repr such as ``Client('http://127.0.0.1:8000', index='docs')``, bounded.
+
+    >>> described("Hit", id="os.path.join", score=3.5)
+    "Hit(id='os.path.join', score=3.5)"
+    """
+    return f"{name}({', '.join(f'{key}={shown(value)}' for key, value in fields.items())})"
