@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
@@ -239,7 +240,16 @@ class Engines:
                 self._store.changes(engine.seq, most=step) as changes,
                 storage_errors(self._directory / engine.name),
             ):
-                engine.update(changes.seq, _passages(changes.added, tick), changes.removed)
+                if engine.name == "dense":
+                    documents = _Documents(tick)
+                    cast("VectorIndex", engine).update(
+                        changes.seq,
+                        documents.passages(changes.added),
+                        changes.removed,
+                        progress=documents.through,
+                    )
+                else:
+                    engine.update(changes.seq, _passages(changes.added, tick), changes.removed)
 
     def _open_bm25(self, path: Path) -> Bm25Index | Bm25StaticIndex:
         manifest, settings = self._manifest, self._manifest.bm25
@@ -301,6 +311,26 @@ def _passages(added: Iterable[tuple[int, int, str]], tick: Tick | None) -> Itera
             tick(1)
             previous = document
         yield Passage(id, text)
+
+
+class _Documents:
+    """Counts documents by their passages, of which an engine says how many it is through with."""
+
+    def __init__(self, tick: Tick | None) -> None:
+        self._tick = tick
+        self._firsts: deque[bool] = deque()
+
+    def passages(self, added: Iterable[tuple[int, int, str]]) -> Iterator[Passage]:
+        previous = None
+        for id, document, text in added:
+            self._firsts.append(document != previous)
+            previous = document
+            yield Passage(id, text)
+
+    def through(self, passages: int) -> None:
+        documents = sum(self._firsts.popleft() for _ in range(passages))
+        if self._tick is not None and documents:
+            self._tick(documents)
 
 
 def _aside(path: Path) -> tuple[Path, Path]:

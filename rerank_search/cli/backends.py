@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rerank_search.cli.output import Json, console, note, print_json, waiting
+from rerank_search.cli.output import Json, note, print_json, print_table, waiting
 
 if TYPE_CHECKING:
     from rerank_search.settings import Settings
@@ -60,7 +60,7 @@ def backends(
         elif not remark and option.dtype in ASKED_FOR:
             remark = "only where it is asked for: it moves rankings a little"
         table.add_row(option.backend, option.dtype, "" if speed is None else f"{speed:.0f}", remark)
-    console().print(table)
+    print_table(table)
     if taken is None:
         note(f"none of these is what searches take: {_elsewhere(settings, device)}")
 

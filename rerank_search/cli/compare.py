@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rerank_search.cli.output import Json, console, note, print_json
+from rerank_search.cli.output import Json, note, print_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,9 +47,9 @@ def compare(
     else:
         shown = found.by(found.primary)
         if shown:
-            console().print(_table(found.primary, shown))
+            print_table(_table(found.primary, shown))
         if found.pairs:
-            console().print(_pairs_table(found.pairs))
+            print_table(_pairs_table(found.pairs))
         _notes(found, shown)
     missing = [] if allow_missing else list(_missing(found))
     if missing:

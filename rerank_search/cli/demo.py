@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from rerank_search.cli.location import FOLDER, new_index
-from rerank_search.cli.output import console, progress, waiting
+from rerank_search.cli.output import print_table, progress, waiting
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,7 +49,7 @@ def demo() -> None:
         typer.echo(f"Models loaded in {time.perf_counter() - loading:.1f} s")
         for query in QUERIES:
             response = searcher.search(query, top_k=100, candidates=100)
-            console().print(_side_by_side(response))
+            print_table(_side_by_side(response))
             typer.echo(_times(response))
     typer.echo(
         f"\n{time.perf_counter() - started:.1f} s in all. Your own question: "
@@ -64,8 +64,7 @@ def _built() -> Built:
     definition = (
         load_definition(declared) if declared.is_file() else Definition(source="python-docs")
     )
-    with progress("indexing") as count:
-        return build_index(definition, new_index(NAME), progress=count)
+    return build_index(definition, new_index(NAME), progress=progress)
 
 
 def _side_by_side(response: SearchResponse) -> Table:

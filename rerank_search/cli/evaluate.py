@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rerank_search.cli.output import Json, console, note, print_json, progress
+from rerank_search.cli.output import Json, note, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from rerank_search.evaluation.experiment import Experiment
@@ -154,7 +154,7 @@ def _print(report: Report) -> None:
         table.add_row(system.key, system.name, f"{system.n_queries:,}", *cells)
         warnings.update(dict.fromkeys(f"{system.key}: {each}" for each in system.warnings))
     if report.systems:
-        console().print(table)
+        print_table(table)
     for pairs in report.pairs:
         name = f"{pairs.collection}/{pairs.split}"
         values = ", ".join(f"{key} {value:.4f}" for key, value in pairs.values.items())

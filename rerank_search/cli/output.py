@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +19,17 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import ProgressColumn, Task
+    from rich.table import Table
 
-A_LINE_EVERY = 60.0
+A_LINE_EVERY = 5.0
 """Seconds between two lines on how far something is, where a bar can't be shown."""
+
+_COUNTS = 45
+"""Columns that a bar leaves for its figures."""
+
+_RATE_OVER = 60.0
+"""Seconds over which the rate is averaged."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -44,57 +55,36 @@ def _plain(value: Any) -> Any:
 
 
 def console() -> Console:
-    """Where tables go: standard output, as wide as the terminal (100 columns in a pipe).
+    """Where tables go: standard output, as wide as COLUMNS or the terminal says (a pipe: 100).
 
     Texts are printed as they are: no brackets or colons in them are markup.
     """
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else 100
+    asked = os.environ.get("COLUMNS", "")
+    width = int(asked) if asked.isdecimal() and int(asked) > 0 else None
+    if width is None and not sys.stdout.isatty():
+        width = 100
     return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
-@contextmanager
-def progress(description: str, total: float = 0) -> Iterator[Callable[[float], None]]:
-    """Counts ``total`` steps (0: unknown) on the standard error; a line a minute in a file."""
-    if not sys.stderr.isatty():
-        yield _in_lines(description, total)
+def print_table(table: Table) -> None:
+    """Print a table on the standard output.
+
+    On a terminal words that are too long are broken. Elsewhere no word is: the table gets wider.
+    """
+    screen = console()
+    if sys.stdout.isatty():
+        screen.print(table)
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.measure import Measurement
 
-    bar = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task(description, total=total or None)
-        yield lambda done: bar.advance(task, done)
-
-
-def _in_lines(description: str, total: float) -> Callable[[float], None]:
-    """Counts for a log: what takes less than a minute is not mentioned."""
-    done, last = 0.0, time.monotonic()
-
-    def tick(more: float) -> None:
-        nonlocal done, last
-        done += more
-        if time.monotonic() - last >= A_LINE_EVERY:
-            last = time.monotonic()
-            note(f"{description}: {done:,.0f}" + (f" of {total:,.0f}" if total else ""))
-
-    return tick
+    unbounded = screen.options.update(max_width=sys.maxsize)
+    for column in table.columns:
+        cells = [column.header, *column.cells]
+        words = (Measurement.get(screen, unbounded, cell).minimum for cell in cells)
+        column.min_width = max(column.min_width or 0, *words)
+    screen.print(table, crop=False)
 
 
 def note(message: str) -> None:
@@ -103,12 +93,92 @@ def note(message: str) -> None:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Says on the standard error what is being done; nothing without a terminal."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
+def progress(description: str, total: float = 0) -> Iterator[Callable[[float], None]]:
+    """Counts ``total`` steps (0: unknown) on the standard error.
 
-    with Console(stderr=True).status(what):
+    A bar on a terminal; elsewhere a line every few seconds, so that what is quick is not mentioned.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.text import Text
+
+    shown, screen = _shows_bars(), Console(stderr=True)
+    bar = min(20, screen.width // 6)
+    name = Text(description)
+    name.truncate(max(8, screen.width - bar - _COUNTS), overflow="ellipsis")
+    counted = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=bar),
+        _counts_column(),
+        console=screen,
+        transient=True,
+        speed_estimate_period=_RATE_OVER,
+        disable=not shown,
+    )
+    task = counted.add_task(name.plain, total=total or None)
+    with counted if shown else _lines(lambda: f"{description}: {_counts(counted.tasks[0])}"):
+        yield lambda done: counted.advance(task, done)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Says on the standard error what is being done, as ``progress`` without anything to count."""
+    if _shows_bars():
+        from rich.console import Console
+
+        with Console(stderr=True).status(what):
+            yield
+        return
+    started = time.monotonic()
+    with _lines(lambda: f"{what}: {time.monotonic() - started:.0f} s"):
         yield
+
+
+def _shows_bars() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+@contextmanager
+def _lines(line: Callable[[], str]) -> Iterator[None]:
+    """Prints the line every few seconds, by a clock: work that hangs is to be seen in a log too."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(A_LINE_EVERY):
+            note(line())
+
+    telling = threading.Thread(target=tell, name="progress", daemon=True)
+    telling.start()
+    try:
+        yield
+    finally:
+        over.set()
+        telling.join()
+
+
+def _counts(task: Task) -> str:
+    """``1,234 of 5,817, 34/s, 0:02:14 left``; without a total the time since the start."""
+    of = f" of {task.total:,.0f}" if task.total else ""
+    said = [f"{task.completed:,.0f}{of}"]
+    elapsed = task.elapsed or 0.0
+    # Rich knows a rate only from the second step on.
+    if speed := task.speed or (task.completed / elapsed if elapsed else 0.0):
+        said.append(f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s")
+    if not task.total:
+        said.append(str(timedelta(seconds=int(elapsed))))
+    elif speed:
+        left = max(0.0, task.total - task.completed) / speed
+        said.append(f"{timedelta(seconds=ceil(left))} left")
+    return ", ".join(said)
+
+
+def _counts_column() -> ProgressColumn:
+    from rich.progress import ProgressColumn
+    from rich.table import Column
+    from rich.text import Text
+
+    class Counts(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(_counts(task))
+
+    return Counts(table_column=Column(no_wrap=True))

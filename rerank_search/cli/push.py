@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rerank_search.cli.output import Json, note, print_json
+from rerank_search.cli.output import Json, note, print_json, waiting
 
 
 def push(
@@ -31,7 +31,8 @@ def push(
     """
     from rerank_search.training.push import push as upload
 
-    pushed = upload(model, repository, private=private, message=message)
+    with waiting("uploading"):
+        pushed = upload(model, repository, private=private, message=message)
     if as_json:
         print_json(pushed)
         return

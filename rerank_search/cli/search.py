@@ -8,7 +8,7 @@ import typer
 
 from rerank_search.cli.filter_argument import parsed_filter
 from rerank_search.cli.location import IndexArgument, existing_index
-from rerank_search.cli.output import Json, console, print_json, waiting
+from rerank_search.cli.output import Json, print_json, print_table, waiting
 
 FirstStage = Literal["bm25", "dense", "hybrid"]
 
@@ -83,5 +83,5 @@ def search(
         from rerank_search.cli.results import results_table, summary
 
         if response.hits:
-            console().print(results_table(response, top_k))
+            print_table(results_table(response, top_k))
         typer.echo(summary(response))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -11,11 +11,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rerank_search.corpora.python_docs import python_docs
-from rerank_search.corpora.readers import SkippedLines, read_documents
+from rerank_search.corpora.readers import SkippedLines, count_documents, read_documents
 from rerank_search.declared import read_toml, validated
 from rerank_search.errors import IndexMismatchError, InvalidInputError
 from rerank_search.index import Index
 from rerank_search.models.registry import DEFAULT_ENCODER
+from rerank_search.progress import Progress, quiet
 from rerank_search.storage.manifest import Bm25Settings, Manifest
 from rerank_search.storage.passages import Passages
 from rerank_search.types import Document
@@ -107,7 +108,7 @@ def build_index(
     folder: Path,
     *,
     skipped: SkippedLines | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = quiet,
 ) -> Built:
     """Make the index of a definition in ``folder``.
 
@@ -118,15 +119,27 @@ def build_index(
     """
     with _opened(definition, folder) as index:
         seen: set[str] = set()
+        source, total = _counted(definition, skipped)
 
         def documents() -> Iterator[Document]:
-            for document in documents_of(definition, skipped):
+            for document in source:
                 seen.add(document.id)
                 yield document
 
-        written = index.add(documents(), progress=progress)
+        with progress(f"indexing {folder.name}", total) as tick:
+            written = index.add(documents(), progress=tick)
         deleted = index.delete([id for id in index.ids() if id not in seen])
         return Built(folder, len(index), written, deleted)
+
+
+def _counted(
+    definition: Definition, skipped: SkippedLines | None
+) -> tuple[Iterable[Document], int]:
+    """The documents, and how many there are."""
+    if definition.source == "python-docs":
+        documents = list(documents_of(definition))
+        return documents, len(documents)
+    return documents_of(definition, skipped), sum(map(count_documents, definition.files))
 
 
 def _found(patterns: list[str], folder: Path) -> list[str]:

@@ -16,6 +16,7 @@ from rerank_search.evaluation.sbert_protocol import of_candidates, of_samples
 from rerank_search.evaluation.second_stages import SecondStage
 from rerank_search.files import atomic_file, disk_errors, sha256
 from rerank_search.index import Index
+from rerank_search.progress import fractions
 from rerank_search.searcher import passage
 
 TOP = 10
@@ -52,7 +53,7 @@ def evaluate_cell(
     figures = _Figures()
     with _run_files(runs, system) as write:
         for chunk in _chunks(source, list(collection.qrels)):
-            logits = _logits(second, collection, chunk, _fractions(progress, len(chunk)))
+            logits = _logits(second, collection, chunk, progress)
             rankings = _rankings(collection, chunk, second, logits)
             for protocol, of_query in rankings.items():
                 figures.add(protocol, scorer.score(_ids(of_query)))
@@ -157,11 +158,11 @@ def _logits(
     second: SecondStage | None,
     collection: Collection,
     chunk: Sequence[Candidates],
-    progress: Callable[[int, int], None],
+    progress: Callable[[float], None],
 ) -> list[dict[str, float]] | None:
     """By document id, the logits of each query's candidates; None without a reranker."""
     if second is None:
-        progress(0, 0)
+        progress(len(chunk))
         return None
     hits = [[*candidates.retrieved, *candidates.missed] for candidates in chunk]
     pairs = [
@@ -169,14 +170,9 @@ def _logits(
         for candidates, of_query in zip(chunk, hits, strict=True)
         for hit in of_query
     ]
-    values = iter(
-        second.cache.scored(pairs, lambda done: progress(done, len(pairs))).values.tolist()
-    )
+    tick = fractions(progress, len(chunk), len(pairs))
+    values = iter(second.cache.scored(pairs, tick).values.tolist())
     return [{hit.id: next(values) for hit in of_query} for of_query in hits]
-
-
-def _fractions(progress: Callable[[float], None], queries: int) -> Callable[[int, int], None]:
-    return lambda done, pairs: progress(queries * done / pairs if pairs else queries)
 
 
 @contextmanager

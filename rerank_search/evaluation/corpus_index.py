@@ -24,6 +24,7 @@ from rerank_search.errors import (
 from rerank_search.files import disk_errors
 from rerank_search.index import Index
 from rerank_search.models.registry import fingerprint, resolve_encoder
+from rerank_search.progress import Progress, quiet
 from rerank_search.storage.manifest import Manifest
 from rerank_search.types import Document, JsonValue
 
@@ -67,7 +68,7 @@ def open_corpus_index(
     documents: Callable[[], Iterator[Document]],
     settings: IndexSettings,
     folder: Path,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress = quiet,
 ) -> tuple[Index, str]:
     """The index of the documents of the collection ``name``, to be read, and its content key.
 
@@ -75,14 +76,25 @@ def open_corpus_index(
     another process is waited for, and a damaged index is built anew. Raises InvalidInputError for
     a corpus without documents, and what reading the documents raises.
     """
-    key = content_key(documents(), settings)
+    count = 0
+    with progress(f"reading {name}", 0) as tick:
+
+        def counted() -> Iterator[Document]:
+            nonlocal count
+            for document in documents():
+                yield document
+                count += 1
+                tick(1)
+
+        key = content_key(counted(), settings)
     path = folder / key
     index = _usable(path, settings, read_only=True)
     if index is None:
         with _only_builder(path):
             index = _usable(path, settings, read_only=True)  # built while this one waited
             if index is None:
-                _build(name, path, documents(), settings, progress)
+                with progress(f"indexing {name}", count) as tick:
+                    _build(name, path, documents(), settings, tick)
                 index = Index.open(path, encoder=settings.encoder or None, read_only=True)
     return index, key
 
@@ -109,7 +121,7 @@ def _build(
     path: Path,
     documents: Iterator[Document],
     settings: IndexSettings,
-    progress: Callable[[int], None] | None,
+    tick: Callable[[float], None],
 ) -> None:
     _remove_damaged(path)
     unfinished = path.with_name(f"{path.name}.building")
@@ -118,7 +130,7 @@ def _build(
         _remove_damaged(unfinished)
         index = settings.create_index(unfinished)
     with index:
-        index.add(documents, progress=progress)
+        index.add(documents, progress=tick)
         if len(index) == 0:
             raise InvalidInputError(f"the corpus of {name} is empty")
     with disk_errors(path):

@@ -31,7 +31,6 @@ from rerank_search.evaluation.environment import environment
 from rerank_search.evaluation.experiment import Experiment, RerankerSettings
 from rerank_search.evaluation.loading import by_hash, load_collections
 from rerank_search.evaluation.measures import Scorer, canonical
-from rerank_search.evaluation.progress import Progress, quiet
 from rerank_search.evaluation.report.schema import Report
 from rerank_search.evaluation.report.write import write_report
 from rerank_search.evaluation.results import (
@@ -43,6 +42,7 @@ from rerank_search.evaluation.results import (
 )
 from rerank_search.evaluation.second_stages import SecondStages, declared_fusion, device, identity
 from rerank_search.files import atomic_write_bytes, disk_errors
+from rerank_search.progress import Progress, quiet
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -200,14 +200,13 @@ class _Run:
             return index, key
         if collection.documents is None:
             return None, ""
-        with self._progress(f"indexing {collection.name}", 0) as tick:
-            index, key = open_corpus_index(
-                collection.name,
-                collection.documents,
-                settings,
-                self._cache / "indexes",
-                tick,
-            )
+        index, key = open_corpus_index(
+            collection.name,
+            collection.documents,
+            settings,
+            self._cache / "indexes",
+            self._progress,
+        )
         self._indexes[_name(collection)] = self._stack.enter_context(index)
         return index, key
 

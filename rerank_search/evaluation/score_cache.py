@@ -22,8 +22,8 @@ from rerank_search.reranking.base import Reranker, Scores
 from rerank_search.reranking.calls import scored
 from rerank_search.storage.files import storage_errors
 
-PAIRS_AT_ONCE = 2048
-"""Pairs after which scores are stored: what an interruption costs at most."""
+PAIRS_AT_ONCE = 512
+"""Pairs after which scores are stored: what an interruption costs at most, and seconds on a CPU."""
 
 _LOOKED_UP = 500
 _LARGEST = float(np.finfo(np.float32).max)
@@ -55,7 +55,7 @@ class ScoreCache:
         self._file = None if identity is None else _ScoreFile(folder / f"scores-{identity}.sqlite")
 
     def scored(
-        self, pairs: Sequence[Pair], progress: Callable[[int], None] = lambda _: None
+        self, pairs: Sequence[Pair], progress: Callable[[float], None] = lambda _: None
     ) -> Scores:
         """Raw logits of the pairs and which of them were cut, as ``score_with_report``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,9 @@ HNSW_ABOVE = 200_000
 
 ENCODED_AT_ONCE = 8192
 """Passages whose vectors are held in memory before they are written."""
+
+TOLD_AFTER = 128
+"""Passages after which progress is reported: a few seconds of encoding on a CPU."""
 
 FEWEST_COMPACTED = 1000
 """Fewer removed rows than this are never worth writing the others anew."""
@@ -90,16 +93,24 @@ class VectorIndex:
         """Passages that can be found."""
         return self._snapshot.count
 
-    def update(self, seq: int, added: Iterable[Passage], removed: Iterable[int]) -> None:
+    def update(
+        self,
+        seq: int,
+        added: Iterable[Passage],
+        removed: Iterable[int],
+        *,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
         """Apply all changes up to ``seq`` and publish them durably.
 
+        ``progress`` is called with numbers of passages that are encoded, or were before.
         An update that brings the index above ``hnsw_above`` builds the graph (about a minute
         for 200,000 vectors), and so does each that leaves a quarter of the vectors outside it;
         the passages can be found and are safe before that.
         """
         self._check_writable()
         with self._lock:
-            published, new_ids = self._written(added)
+            published, new_ids = self._written(added, progress)
             ids = np.concatenate([self._snapshot.ids, new_ids])
             gone = np.fromiter(removed, dtype=np.int64)
             gone = np.intersect1d(gone, ids)
@@ -208,23 +219,39 @@ class VectorIndex:
     def close(self) -> None:
         """Nothing is held open: the vectors are freed with this object."""
 
-    def _written(self, added: Iterable[Passage]) -> tuple[Published, NDArray[np.int64]]:
+    def _written(
+        self, added: Iterable[Passage], progress: Callable[[int], None]
+    ) -> tuple[Published, NDArray[np.int64]]:
         """What was published with segments of the new passages; and the ids of these."""
         published = self._snapshot.published
         written = [np.empty(0, np.int64)]
         for some in _batches(added, ENCODED_AT_ONCE):
             ids = np.array([passage.id for passage in some], dtype=np.int64)
             unknown = self._snapshot.rows_of(ids) < 0  # known: applied before a crash
+            progress(int((~unknown).sum()))
             if not unknown.any():
                 continue
             texts = [passage.text for passage, new in zip(some, unknown, strict=True) if new]
-            vectors = self._encoder.encode(texts)
+            vectors = self._encoded(texts, progress)
             self._check_dimension(vectors.shape[1])
             published = self._files.write_segment(
                 published, [ids[unknown]], [vectors.astype(published.dtype, copy=False)]
             )
             written.append(ids[unknown])
         return published, np.concatenate(written)
+
+    def _encoded(
+        self, texts: Sequence[str], progress: Callable[[int], None]
+    ) -> NDArray[np.float32]:
+        """Their vectors. Texts of about the same length are encoded together: they waste least."""
+        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
+        parts = []
+        for start in range(0, len(order), TOLD_AFTER):
+            places = order[start : start + TOLD_AFTER]
+            parts.append(self._encoder.encode([texts[place] for place in places]))
+            progress(len(places))
+        vectors = np.concatenate(parts)
+        return vectors[np.argsort(order)]
 
     def _publish(self, published: Published) -> None:
         self._files.publish(published)

@@ -40,7 +40,7 @@ _DECIDED_ELSEWHERE = {
     "fp16": 'set precision = "float16"',
     "use_cpu": "set the environment's RERANK_SEARCH_DEVICE",
     "neftune_noise_alpha": "the trainer cannot find the embeddings of a cross-encoder",
-    "disable_tqdm": "progress is a bar on a terminal, and a line a minute elsewhere",
+    "disable_tqdm": "progress is a bar on a terminal, and a line every few seconds elsewhere",
     "save_strategy": "set save_steps, or eval_strategy, which saving follows",
     "save_only_model": _RESUMED,
     "resume_from_checkpoint": _RESUMED,

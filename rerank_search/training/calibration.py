@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,10 @@ from rerank_search.evaluation.collection import Collection
 from rerank_search.evaluation.corpus_index import open_corpus_index, open_existing_index
 from rerank_search.evaluation.experiment import CollectionSettings, RerankerSettings
 from rerank_search.evaluation.loading import by_hash, load_collection
-from rerank_search.evaluation.progress import Progress, quiet
 from rerank_search.evaluation.second_stages import SecondStage, SecondStages
 from rerank_search.files import atomic_write_bytes, disk_errors
 from rerank_search.index import Index
+from rerank_search.progress import Progress, fractions, quiet
 from rerank_search.reranking.calibration import (
     Calibration,
     FittedOn,
@@ -132,12 +132,10 @@ def calibrate(
                 source = CandidateSource(
                     collection, opened, stage, candidates, reranked=True, with_scores=fusion
                 )
-                found = _queries(collection, source, second, engines if fusion else ())
                 label = f"{collection.name}: {candidates} candidates"
                 with progress(label, len(collection.qrels)) as tick:
-                    for query in found:
-                        queries.append(query)
-                        tick(1)
+                    signals = engines if fusion else ()
+                    queries += _queries(collection, source, second, signals, tick)
     if len(stages) != 1:
         raise InvalidInputError(
             f"{len(stages)} kinds of indexes for {len(loaded)} collections, and one is needed: "
@@ -248,18 +246,17 @@ def _opened(
         return index
     if collection.documents is None:
         raise InvalidInputError(f"{collection.name} has no documents to search: give an index")
-    with progress(f"indexing {collection.name}", 0) as tick:
-        return open_corpus_index(
-            collection.name,
-            collection.documents,
-            settings,
-            Settings().cache / "indexes",
-            tick,
-        )[0]
+    return open_corpus_index(
+        collection.name, collection.documents, settings, Settings().cache / "indexes", progress
+    )[0]
 
 
 def _queries(
-    collection: Collection, source: CandidateSource, second: SecondStage, engines: Sequence[str]
+    collection: Collection,
+    source: CandidateSource,
+    second: SecondStage,
+    engines: Sequence[str],
+    progress: Callable[[float], None],
 ) -> Iterator[_Query]:
     """Each judged query, in an order that is random and always the same."""
     order = by_hash(collection.qrels)
@@ -270,7 +267,8 @@ def _queries(
             for each in chunk
             for hit in each.retrieved
         ]
-        logits = iter(second.cache.scored(pairs).values.tolist())
+        tick = fractions(progress, len(chunk), len(pairs))
+        logits = iter(second.cache.scored(pairs, tick).values.tolist())
         for each in chunk:
             grades, hits = collection.qrels[each.query], each.retrieved
             signals = {name: np.array([hit.stage_scores[name] for hit in hits]) for name in engines}

@@ -17,8 +17,8 @@ from rerank_search.evaluation.collection import Collection as Judged
 from rerank_search.evaluation.corpus_index import content_key, open_corpus_index
 from rerank_search.evaluation.formats.beir import load_beir
 from rerank_search.evaluation.formats.lines import Tally, bare_name, findings
-from rerank_search.evaluation.progress import Progress
 from rerank_search.index import Index
+from rerank_search.progress import Progress
 from rerank_search.training.data import POSITIVE_ABOVE, labelled_rows, letters_and_digits
 from rerank_search.training.recipe import Source
 from rerank_search.types import Document, Hit
@@ -167,10 +167,9 @@ def opened_corpus(
 
     Built below ``cache`` unless it is there. Raises what ``open_corpus_index`` raises.
     """
-    with progress(f"indexing {collection.name}", 0) as tick:
-        index, _ = open_corpus_index(
-            collection.name, _documents(collection), _settings(encoder), cache / "indexes", tick
-        )
+    index, _ = open_corpus_index(
+        collection.name, _documents(collection), _settings(encoder), cache / "indexes", progress
+    )
     with index:
         yield Corpus(index)
 

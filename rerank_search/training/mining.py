@@ -20,8 +20,8 @@ from rerank_search.evaluation.candidates import QUERIES_AT_ONCE
 from rerank_search.evaluation.collection import Collection, Finding
 from rerank_search.evaluation.formats.beir import load_beir
 from rerank_search.evaluation.formats.lines import Tally, findings
-from rerank_search.evaluation.progress import Progress, quiet
 from rerank_search.files import atomic_file, disk_errors
+from rerank_search.progress import Progress, quiet
 from rerank_search.searcher import passage
 from rerank_search.training.collection import (
     SPARE,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import Experiment, RerankerSettings
-from rerank_search.evaluation.progress import Progress
 from rerank_search.evaluation.report.schema import Report, SystemReport
 from rerank_search.files import fsync_directory, fsync_tree
+from rerank_search.progress import Progress
 from rerank_search.training.base import WINDOW, is_reranker
 from rerank_search.training.calibration import PLOT_FILE, Calibrated, calibrate
 from rerank_search.training.checkpoints import saving

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from rerank_search.evaluation.progress import Progress
+from rerank_search.progress import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from rerank_search.evaluation.collection import Collection as Judged
 from rerank_search.evaluation.collection import Finding, LabelledPairs
 from rerank_search.evaluation.experiment import CollectionSettings
 from rerank_search.evaluation.loading import load_collection
-from rerank_search.evaluation.progress import Progress, quiet
 from rerank_search.files import check_writable
 from rerank_search.models.loading import quietly
 from rerank_search.models.registry import fingerprint, resolve_encoder
+from rerank_search.progress import Progress, quiet
 from rerank_search.settings import Settings
 from rerank_search.training.arguments import fit_to_rows, training_arguments
 from rerank_search.training.base import Base, load_base

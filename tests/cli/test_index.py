@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,3 +226,47 @@ def test_passages_of_a_definition_that_names_no_length_stay_the_same(
     definition.write_text(definition.read_text() + "[passages]\noverlap = 32\n")
     answer("index", "build", str(definition))
     assert answer("index", "build", str(definition))["written"] == 0
+
+
+def documents_file(folder: Path, count: int) -> Path:
+    path = folder / "many.jsonl"
+    lines = (json.dumps({"id": str(i), "text": f"number {i}"}) for i in range(count))
+    path.write_text("\n".join(lines))
+    return path
+
+
+TALKATIVE = """
+from rerank_search.cli import output
+output.A_LINE_EVERY = 0.001
+from rerank_search.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("command", ["add", "build", "rebuild", "verify"])
+def test_long_work_in_a_pipe_says_how_far_it_is(folder: Path, notes: Path, command: str) -> None:
+    documents = documents_file(folder, 9000)
+    (folder / "many.toml").write_text(f'files = ["{documents.name}"]\nencoder = false\n')
+    arguments, said = {
+        "add": (("notes", str(documents)), r"adding to notes: [\d,]+ of 9,000, "),
+        "build": (("many.toml",), r"indexing many: [\d,]+ of 9,000, "),
+        "rebuild": (("notes",), r"rebuilding notes: [\d,]+ of 3"),
+        "verify": (("notes",), r"verifying: \d+ s"),
+    }[command]
+    done = subprocess.run(
+        [sys.executable, "-c", TALKATIVE, "index", command, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(said, done.stderr), done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_documents_of_a_pipe_with_a_name_are_added(folder: Path, notes: Path, answer: Answer):
+    pipe = folder / "pipe.jsonl"
+    os.mkfifo(pipe)
+    writing = threading.Thread(target=pipe.write_text, args=('{"id": "piped", "text": "a"}\n',))
+    writing.start()
+    assert answer("index", "add", "notes", str(pipe))["written"] == 1
+    writing.join()

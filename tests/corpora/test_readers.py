@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rerank_search import errors
-from rerank_search.corpora.readers import SkippedLines, read_documents
+from rerank_search.corpora.readers import SkippedLines, count_documents, read_documents
 from rerank_search.types import Document
 
 
@@ -192,3 +193,26 @@ def test_a_dash_reads_the_standard_input() -> None:
         check=True,
     )
     assert done.stdout.decode().split() == ["['a']", "False"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "count"),
+    [
+        ("a.jsonl", '{"id": "a", "text": ""}\n\n  \n{"id": "b", "text": ""}\nbroken', 3),
+        ("a.jsonl.gz", gzip.compress(b'{"id": "a", "text": ""}\n'), 1),
+        ("a.csv", 'id,text\na,"one\nand the same"\n\nb,two\n', 2),
+        ("a.csv", "id,text\n" + 'a,"never closed\n', 1),
+        ("a.tsv", "id\ttext\na\tone\nb\ttwo\n", 2),
+        ("a.csv", "", 0),
+        ("a.jsonl", "", 0),
+    ],
+)
+def test_documents_are_counted_before_they_are_read(tmp_path: Path, name, content, count) -> None:
+    assert count_documents(write(tmp_path / name, content)) == count
+
+
+def test_what_can_be_read_only_once_is_not_counted(tmp_path: Path) -> None:
+    pipe = tmp_path / "documents.jsonl"
+    os.mkfifo(pipe)
+    assert count_documents(pipe) == 0  # and does not wait for who would write to it
+    assert count_documents("-") == 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,24 +21,44 @@ def opened(folder, documents=DOCUMENTS, settings=PLAIN, **options):
     return open_corpus_index("small", lambda: iter(documents), settings, folder, **options)
 
 
-def test_a_corpus_is_indexed_once(tmp_path):
-    ticks: list[int] = []
+@pytest.fixture
+def shown():
+    """A progress, and what it showed: description, total and steps of each display."""
+    displays: list[list] = []
+
+    @contextmanager
+    def progress(description: str, total: float):
+        display = [description, total, 0]
+        displays.append(display)
+
+        def tick(done: float) -> None:
+            display[2] += done
+
+        yield tick
+
+    return progress, displays
+
+
+def test_a_corpus_is_indexed_once_and_its_documents_are_counted_beforehand(tmp_path, shown):
+    progress, displays = shown
     for _ in range(2):
-        index, _ = opened(tmp_path, progress=ticks.append)
+        index, _ = opened(tmp_path, progress=progress)
         with index:
             assert list(index.ids()) == ["a", "b"]
-    assert sum(ticks) == len(DOCUMENTS)
+    assert displays == [["reading small", 0, 2], ["indexing small", 2, 2], ["reading small", 0, 2]]
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
 
 
-def test_the_same_corpus_under_another_name_is_the_same_index(tmp_path):
-    ticks: list[int] = []
+def test_the_same_corpus_under_another_name_is_the_same_index(tmp_path, shown):
+    progress, displays = shown
     for name in ("small", "other"):
         index, _ = open_corpus_index(
-            name, lambda: iter(DOCUMENTS), PLAIN, tmp_path, progress=ticks.append
+            name, lambda: iter(DOCUMENTS), PLAIN, tmp_path, progress=progress
         )
         index.close()
-    assert sum(ticks) == len(DOCUMENTS)
+    assert [description for description, _, _ in displays if "indexing" in description] == [
+        "indexing small"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -408,3 +408,22 @@ def test_problems_names_missing_left_over_and_broken_vectors(
 def test_unknown_dtype_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="int8"):
         VectorIndex(tmp_path, WordEncoder(), dtype="int8")  # type: ignore[arg-type]
+
+
+def test_progress_counts_passages_when_they_are_encoded_not_when_they_are_read(
+    tmp_path: Path,
+) -> None:
+    encoder = WordEncoder()
+    told: list[tuple[int, int]] = []
+    with_longest_last = [Passage(id, "red " * id) for id in range(1, 301)]
+    index = VectorIndex(tmp_path / "dense", encoder)
+    index.update(
+        300,
+        with_longest_last,
+        [],
+        progress=lambda done: told.append((done, encoder.encoded)),
+    )
+    assert [done for done, _ in told if done] == [128, 128, 44]
+    assert [encoded for done, encoded in told if done] == [128, 256, 300]
+    index.update(301, with_longest_last, [], progress=lambda done: told.append((done, 0)))
+    assert sum(done for done, _ in told) == 600  # known ones are through at once

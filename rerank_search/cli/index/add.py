@@ -29,11 +29,18 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add the documents of files; one whose id is there already is replaced."""
-    from rerank_search.corpora.readers import SkippedLines, read_documents
+    from rerank_search.corpora.readers import (
+        STDIN,
+        SkippedLines,
+        count_documents,
+        read_documents,
+    )
     from rerank_search.index import Index
 
     skipped = SkippedLines() if skip_invalid else None
-    with Index.open(existing_index(index)) as opened, progress("adding") as count:
+    path = existing_index(index)
+    sizes = [] if STDIN in files else [count_documents(file, format=format) for file in files]
+    with Index.open(path) as opened, progress(f"adding to {path.name}", sum(sizes)) as count:
         documents = (
             document
             for file in files

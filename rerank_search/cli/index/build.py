@@ -31,13 +31,12 @@ def build(
     if definition.suffix != ".toml":
         raise typer.BadParameter(f"{definition}: the name of a definition ends in .toml.")
     skipped = SkippedLines() if skip_invalid else None
-    with progress("indexing") as count:
-        built = build_index(
-            load_definition(definition),
-            definition.with_suffix(""),
-            skipped=skipped,
-            progress=count,
-        )
+    built = build_index(
+        load_definition(definition),
+        definition.with_suffix(""),
+        skipped=skipped,
+        progress=progress,
+    )
     report_skipped(skipped)
     if as_json:
         print_json(built)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from rerank_search.cli.location import IndexArgument, existing_index
-from rerank_search.cli.output import Json, print_json
+from rerank_search.cli.output import Json, print_json, waiting
 
 if TYPE_CHECKING:
     from rerank_search.index import IndexInfo
@@ -19,7 +19,8 @@ def compact(index: IndexArgument, as_json: Json = False) -> None:
 
     with Index.open(existing_index(index)) as opened:
         before = _size(opened.info())
-        opened.compact()
+        with waiting("compacting"):
+            opened.compact()
         after = _size(opened.info())
     if as_json:
         print_json({"bytes_before": before, "bytes_after": after})

@@ -13,9 +13,10 @@ def rebuild(index: IndexArgument, as_json: Json = False) -> None:
     from rerank_search.index import Index
 
     path = existing_index(index)
-    with Index.open(path, for_repair=True) as opened, progress("rebuilding") as count:
-        opened.rebuild(progress=count)
+    with Index.open(path, for_repair=True) as opened:
         total = len(opened)
+        with progress(f"rebuilding {path.name}", total) as count:
+            opened.rebuild(progress=count)
     if as_json:
         print_json({"documents": total})
     else:
