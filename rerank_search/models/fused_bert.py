@@ -1,5 +1,6 @@
 """A BERT's forward pass on a CPU, in fewer and faster steps than its own.
 
+Of a BERT of transformers, or of ours (``models/bert.py``).
 The same sums as transformers' BertModel and BertForSequenceClassification, to the last digits of
 float32:
 
@@ -23,13 +24,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
+
+from rerank_search.models.bert import Bert, BertClassifier, Logits
 
 if TYPE_CHECKING:
     from torch.nn import LayerNorm, Linear
 
 CLASSIFIERS = frozenset(
     {
+        "BertClassifier",
         "BertForSequenceClassification",
         "RobertaForSequenceClassification",
         "XLMRobertaForSequenceClassification",
@@ -37,7 +40,7 @@ CLASSIFIERS = frozenset(
 )
 """Cross-encoders that are known, by class: their layers have the same names and do the same."""
 
-ENCODERS = frozenset({"BertModel", "RobertaModel", "XLMRobertaModel"})
+ENCODERS = frozenset({"Bert", "BertModel", "RobertaModel", "XLMRobertaModel"})
 """And the models below them, of bi-encoders."""
 
 DTYPES = frozenset({"float32", "bfloat16"})
@@ -80,17 +83,28 @@ def fuse(network: Any, dtype: str) -> None:
     classifies = type(network).__name__ in CLASSIFIERS
     fused = _Fused(model, getattr(torch, dtype), first_only=classifies)
     model.encoder.layer = torch.nn.ModuleList()
+    if isinstance(network, Bert):
+        network.forward = fused  # type: ignore[method-assign]
+        return
     pooler = getattr(model, "pooler", None)
+    if isinstance(network, BertClassifier):
+        result: Any = Logits
+    else:
+        from transformers import modeling_outputs
 
-    def classify(**inputs: Any) -> SequenceClassifierOutput:
+        result = modeling_outputs.SequenceClassifierOutput
+
+    def classify(**inputs: Any) -> Any:
         first = fused(**inputs)
         features = first if pooler is None else pooler(first)
-        return SequenceClassifierOutput(logits=network.classifier(features))
+        return result(logits=network.classifier(features))
 
-    def encode(**inputs: Any) -> BaseModelOutputWithPooling:
+    def encode(**inputs: Any) -> Any:
         outputs = fused(**inputs)
         pooled = None if pooler is None else pooler(outputs)
-        return BaseModelOutputWithPooling(last_hidden_state=outputs, pooler_output=pooled)
+        return modeling_outputs.BaseModelOutputWithPooling(
+            last_hidden_state=outputs, pooler_output=pooled
+        )
 
     network.forward = classify if classifies else encode
 

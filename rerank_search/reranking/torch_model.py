@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
+from rerank_search.models.bert_folder import read_classifier
 from rerank_search.models.loading import positions, quietly, require_device, require_tokenizer
 from rerank_search.models.registry import fingerprint
 from rerank_search.models.threads import limit_threads
@@ -56,6 +57,7 @@ class TorchCrossEncoder:
     """A sequence-classification model with float32 weights.
 
     On a CPU a batch is computed in each thread; by torch one in all, where the model is not fused.
+    A plain BERT is read without sentence-transformers, which is loaded once something needs it.
 
     Raises ModelNotFoundError for a directory that cannot be read, InvalidInputError for a device
     or dtype that cannot be used or a model of another kind.
@@ -78,18 +80,23 @@ class TorchCrossEncoder:
                 raise InvalidInputError(f"{argument}={given!r}: use one of {', '.join(known)}")
         from rerank_search.reranking.backends.choice import choose, install
 
-        self._name = name
+        self._name, self._directory = name, directory
         limit_threads()
-        self._model = _load(name, directory, device)
-        self._network: Any = self._model.transformers_model
-        self.max_length = _window(self._model, max_length)
+        require_device(device)
+        half = dtype if dtype in ("bfloat16", "float16") else "float32"
+        self._plain = plain = read_classifier(directory, device, half)
+        self._whole = None if plain else _load(name, directory, device)
+        self._delegating = threading.RLock()  # to a tokenizer that only one thread may use
+        self._network: Any = plain.network if plain else self.whole.transformers_model
+        self.tokenizer: Any = plain.tokenizer if plain else self.whole.tokenizer
+        self.max_length = _window(self.tokenizer, self._network, max_length)
         if max_length and max_length > self.max_length:
             logger.warning(
                 "max_length=%d is more than %r reads: it is %d", max_length, name, self.max_length
             )
         # What is delegated to sentence-transformers is cut at the same length.
-        self._model.max_seq_length = self.max_length
-        loaded = _loaded(self._model, directory)
+        self.tokenizer.model_max_length = self.max_length
+        loaded = _loaded(self._network, self.tokenizer, directory)
         self._names = loaded.names
         cache = Settings().cache
         option = choose(loaded, backend, dtype, cache)
@@ -104,41 +111,55 @@ class TorchCrossEncoder:
         )
         # More batches at a time would only take the cores and the memory from each other.
         self._turns = threading.BoundedSemaphore(self._installed.at_once)
-        self._delegating = threading.Lock()  # to a tokenizer that only one thread may use
+
+    @property
+    def whole(self) -> CrossEncoder:
+        """The model as sentence-transformers has it, loaded at its first use; it computes alike."""
+        with self._delegating:
+            if self._whole is None:
+                from rerank_search.reranking.backends.choice import delegate
+
+                self._whole = _load(self._name, self._directory, "cpu")
+                self._whole.max_seq_length = self.max_length
+                network: Any = self._whole.transformers_model
+                delegate(network, self._installed, self._names)
+                network.base_model.encoder.layer = None  # its weights are there already
+            return self._whole
 
     @property
     def device(self) -> torch.device:
         """Where the model is computed."""
-        return self._model.device
+        device: torch.device = self._network.device
+        return device
 
     @property
     def num_labels(self) -> int:
         """The width of the logits."""
-        return self._model.num_labels
-
-    @property
-    def tokenizer(self) -> Any:
-        """The model's own tokenizer."""
-        return self._model.tokenizer
+        labels: int = self._network.config.num_labels
+        return labels
 
     @property
     def activation_fn(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """What the model's configuration applies to logits; a sigmoid as a rule."""
-        return self._model.activation_fn or self._model.get_default_activation_fn()
+        if self._plain is not None:
+            return self._plain.activation
+        return self.whole.activation_fn or self.whole.get_default_activation_fn()
 
     @property
     def prompted(self) -> bool:
         """Whether the model puts a prompt of its own before every text."""
-        return self._model.default_prompt_name is not None
+        return self._plain is None and self.whole.default_prompt_name is not None
 
     def is_one_pair(self, inputs: Any) -> bool:
         """Whether these are one pair rather than a list of pairs."""
-        return self._model.is_singular_input(inputs)
+        if isinstance(inputs, (list, tuple)):
+            return len(inputs) > 0 and not isinstance(inputs[0], (list, tuple))
+        return self.whole.is_singular_input(inputs)
 
     def predict(self, inputs: Any, **options: Any) -> Any:
         """What sentence-transformers itself makes of the inputs."""
         with self._delegating, self._turns, self._installed.context():
-            return self._model.predict(inputs, **options)
+            return self.whole.predict(inputs, **options)
 
     def logits(
         self,
@@ -187,7 +208,7 @@ class TorchCrossEncoder:
         import torch
 
         longest = max(len(pair.ids) for pair in batch)
-        pad = self._model.tokenizer.pad_token_id or 0
+        pad = self.tokenizer.pad_token_id or 0
         arrays = {name: np.zeros((len(batch), longest), dtype=np.int64) for name in INPUTS}
         arrays["input_ids"][:] = pad
         for row, pair in enumerate(batch):
@@ -208,35 +229,36 @@ def backends(name: str, directory: str) -> list[Option]:
     from rerank_search.reranking.backends.choice import measured, options
 
     limit_threads()
-    loaded = _loaded(_load(name, directory, "cpu"), directory)
+    plain = read_classifier(directory, "cpu", "float32")
+    model: Any = plain or _load(name, directory, "cpu")
+    network = plain.network if plain else model.transformers_model
+    loaded = _loaded(network, model.tokenizer, directory)
     found = options()
     usable = [option for option in found if not option.missing]
     missing = [option for option in found if option.missing]
     return [*measured(loaded, usable, Settings().cache), *missing]
 
 
-def _loaded(model: CrossEncoder, directory: str) -> Loaded:
+def _loaded(network: Any, tokenizer: Any, directory: str) -> Loaded:
     from rerank_search.reranking.backends.choice import Loaded
 
-    wanted = model.tokenizer.model_input_names
-    names = [name for name in INPUTS if name in wanted]
+    names = [name for name in INPUTS if name in tokenizer.model_input_names]
 
     def examples() -> Mapping[str, NDArray[np.int64]]:
         from rerank_search.reranking.backends.gate import example_pairs
 
-        longest = min(_EXAMPLE_TOKENS, _window(model, None))
+        longest = min(_EXAMPLE_TOKENS, _window(tokenizer, network, None))
         columns = map(list, zip(*example_pairs(), strict=True))
-        encoded = model.tokenizer(*columns, truncation=True, max_length=longest, padding=True)
+        encoded = tokenizer(*columns, truncation=True, max_length=longest, padding=True)
         return {name: np.array(encoded[name], dtype=np.int64) for name in names}
 
-    return Loaded(model.transformers_model, names, fingerprint(Path(directory)), examples)
+    return Loaded(network, names, fingerprint(Path(directory)), examples)
 
 
 def _load(name: str, directory: str, device: str | None) -> CrossEncoder:
     from safetensors import SafetensorError
     from sentence_transformers import CrossEncoder
 
-    require_device(device)
     try:
         with quietly():
             model: CrossEncoder = CrossEncoder(directory, device=device, local_files_only=True)
@@ -286,6 +308,6 @@ def _cpu_batch_tokens(network: Any, at_once: int) -> int:
     return min(usual * max(_NARROW // width, 1) ** 2, BATCH_TOKENS // at_once)
 
 
-def _window(model: CrossEncoder, max_length: int | None) -> int:
-    limits = [model.max_seq_length, positions(model.model), max_length]
+def _window(tokenizer: Any, network: Any, max_length: int | None) -> int:
+    limits: list[int | None] = [tokenizer.model_max_length, positions(network), max_length]
     return min(limit for limit in limits if limit is not None)

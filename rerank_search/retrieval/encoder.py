@@ -18,6 +18,8 @@ from rerank_search.settings import Settings
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from rerank_search.retrieval.bert_encoder import BertEncoder
+
 CPU_BATCH_TOKENS, BATCH_TOKENS = 4_096, 32_768
 """Tokens of a batch, padding included. Larger ones are slower on a CPU: activations outgrow its
 caches, and the allocator gives their memory back to the system each time."""
@@ -27,7 +29,7 @@ CHARACTERS_PER_TOKEN = 3
 
 
 class Encoder:
-    """A sentence-transformers model, loaded at its first use.
+    """A sentence-transformers model, loaded at its first use; a plain BERT without that library.
 
     ``name`` is a path, an alias or a hub id (see ``rerank_search.models.registry``), of which
     ``revision`` pins a version; ``device`` is a torch device, by default that of the settings,
@@ -49,7 +51,7 @@ class Encoder:
         self.revision = revision
         self._device = device
         self._lock = RLock()
-        self._loaded: SentenceTransformer | None = None
+        self._loaded: SentenceTransformer | BertEncoder | None = None
 
     @property
     def dimension(self) -> int:
@@ -135,17 +137,15 @@ class Encoder:
         return [(start, end) for start, end in encoded["offset_mapping"]]
 
     @property
-    def _model(self) -> SentenceTransformer:
+    def _model(self) -> SentenceTransformer | BertEncoder:
         with self._lock:
             if self._loaded is None:
                 self._loaded = self._load()
             return self._loaded
 
-    def _load(self) -> SentenceTransformer:
-        from sentence_transformers import SentenceTransformer
-
-        from rerank_search.models.fused_bert import can_fuse, fuse
-        from rerank_search.models.loading import quietly, require_device
+    def _load(self) -> SentenceTransformer | BertEncoder:
+        from rerank_search.models.bert_folder import read_encoder
+        from rerank_search.models.loading import require_device
         from rerank_search.models.registry import resolve_encoder
         from rerank_search.models.threads import limit_threads
 
@@ -153,6 +153,18 @@ class Encoder:
         where = resolve_encoder(self.name, revision=self.revision)
         device = self._device or Settings().device
         require_device(device)
+        if plain := read_encoder(where, device):
+            from rerank_search.retrieval.bert_encoder import BertEncoder
+
+            return BertEncoder(plain)
+        return self._load_whole(where, device)
+
+    def _load_whole(self, where: str, device: str | None) -> SentenceTransformer:
+        from sentence_transformers import SentenceTransformer
+
+        from rerank_search.models.fused_bert import can_fuse, fuse
+        from rerank_search.models.loading import quietly
+
         try:
             with quietly():
                 model = SentenceTransformer(

@@ -21,7 +21,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 import torch
 from torch import Tensor
-from transformers.modeling_outputs import SequenceClassifierOutput
 
 from rerank_search.errors import (
     IndexReadOnlyError,
@@ -30,6 +29,7 @@ from rerank_search.errors import (
     StorageFullError,
 )
 from rerank_search.files import atomic_write_json, disk_errors
+from rerank_search.models.bert import BertClassifier
 from rerank_search.models.fused_bert import can_fuse, fuse
 from rerank_search.models.loading import positions
 from rerank_search.models.threads import one_thread
@@ -233,12 +233,21 @@ def install(loaded: Loaded, option: Option, cache: Path) -> Installed:
     model.drop()
 
     features = functools.partial(_features, model, compute)
+    installed = Installed(features, model.logits, at_once=threads)
+    if not isinstance(network, BertClassifier):
+        delegate(network, installed, loaded.names)
+    return installed
 
-    def forward(**inputs: Tensor) -> SequenceClassifierOutput:
-        return SequenceClassifierOutput(logits=model.logits(features(inputs)))
+
+def delegate(network: Any, installed: Installed, names: Sequence[str]) -> None:
+    """Have what sentence-transformers asks of a network of transformers computed as installed."""
+    from transformers.modeling_outputs import SequenceClassifierOutput
+
+    def forward(**inputs: Any) -> SequenceClassifierOutput:
+        features = installed.features({name: inputs[name] for name in names})
+        return SequenceClassifierOutput(logits=installed.logits(features))
 
     network.forward = forward
-    return Installed(features, model.logits, at_once=threads)
 
 
 def _features(model: Exportable, compute: Compute, inputs: Mapping[str, Tensor]) -> Tensor:
