@@ -21,6 +21,7 @@ from rerank_search.reranking.calibration import Calibration
 from rerank_search.reranking.calls import scored, scored_in_time
 from rerank_search.reranking.fusion import RERANK, Fusion, Weights
 from rerank_search.reranking.given import reranker_of
+from rerank_search.reranking.loaded_later import load
 from rerank_search.retrieval.base import Retriever
 from rerank_search.shown import shown
 from rerank_search.types import Filter, Hit, SearchResponse
@@ -51,8 +52,9 @@ class _Plan:
 class Searcher:
     """Searches an index in two stages. Threads may share one.
 
-    ``reranker`` is any Reranker, a name or a path for CrossEncoderReranker, which is loaded now,
-    or None for the first stage alone. ``fusion`` "auto" takes the reranker's own (its
+    ``reranker`` is any Reranker, a name or a path for CrossEncoderReranker, which is loaded now, a
+    LoadedLater, which is loaded by the first search that finds something (``budget_ms`` does not
+    count that), or None for the first stage alone. ``fusion`` "auto" takes the reranker's own (its
     ``fusion.json``), where there is one; None sorts by the reranker's logit alone. ``calibration``
     "auto" takes the reranker's own (its ``calibration.json``) if it is of the score that hits are
     sorted by; it gives each hit its ``relevance`` and never changes a ranking. ``on_rerank_error``
@@ -219,6 +221,9 @@ class Searcher:
         watch.lap("first_stage")
         rankings = self._with_documents(rankings)
         watch.lap("documents")
+        if plan.reranker is not None and any(rankings):
+            load(plan.reranker)
+            watch.skip()
         if plan.reranker is not None and self._lack_signals(rankings):
             rankings = self._index.stage_scores(queries, rankings)
             watch.lap("stage_scores")
@@ -356,6 +361,12 @@ class _Stopwatch:
     def lap(self, stage: str) -> None:
         now = time.perf_counter()
         self._laps[stage] = (now - self._last) * 1000
+        self._last = now
+
+    def skip(self) -> None:
+        """Leave out the time since the last lap."""
+        now = time.perf_counter()
+        self._started += now - self._last
         self._last = now
 
     def share(self, queries: int) -> _Stopwatch:

@@ -56,27 +56,28 @@ def search(
     """Search an index in two stages."""
     from rerank_search.index import Index
     from rerank_search.models.registry import DEFAULT_RERANKER
+    from rerank_search.reranking.loaded_later import LoadedLater
     from rerank_search.searcher import Searcher
 
     allowed = parsed_filter(filter)
     with Index.open(existing_index(index)) as opened:
-        # The first time on a machine, what computes a reranker is exported and measured.
-        with waiting("loading the models"):
-            searcher = Searcher(
-                opened,
-                reranker=None if no_rerank else reranker or DEFAULT_RERANKER,
-                fusion=None if no_fusion else "auto",
-            )
-        response = searcher.search(
-            query,
-            # People also see where a hit stood after the first stage, which takes them all.
-            top_k=top_k if as_json or no_rerank else max(top_k, candidates),
-            candidates=candidates,
-            first_stage=first_stage,
-            filter=allowed,
-            budget_ms=budget_ms,
-            min_relevance=min_relevance,
+        searcher = Searcher(
+            opened,
+            reranker=None if no_rerank else LoadedLater(reranker or DEFAULT_RERANKER),
+            fusion=None if no_fusion else "auto",
         )
+        # The first time on a machine, what computes a reranker is exported and measured.
+        with waiting("loading the models and searching"):
+            response = searcher.search(
+                query,
+                # People also see where a hit stood after the first stage, which takes them all.
+                top_k=top_k if as_json or no_rerank else max(top_k, candidates),
+                candidates=candidates,
+                first_stage=first_stage,
+                filter=allowed,
+                budget_ms=budget_ms,
+                min_relevance=min_relevance,
+            )
     if as_json:
         print_json(response)
     else:

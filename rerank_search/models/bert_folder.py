@@ -8,7 +8,6 @@ the answer is None, and sentence-transformers loads it, or says what is wrong wi
 from __future__ import annotations
 
 import importlib.util
-import json
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rerank_search.models import sentence_settings
 from rerank_search.models.bert_tokenizer import BertTokenizer, read_tokenizer
 from rerank_search.models.plain import read_json, require
 
@@ -94,35 +94,6 @@ READ = {
     "torch_dtype",
 }
 
-ACTIVATIONS = {
-    "torch.nn.modules.activation.Sigmoid": "Sigmoid",
-    "torch.nn.modules.linear.Identity": "Identity",
-    "torch.nn.Sigmoid": "Sigmoid",
-    "torch.nn.Identity": "Identity",
-}
-
-TEXT_TO = {
-    "sequence-classification": ("logits", "scores"),
-    "feature-extraction": ("last_hidden_state", "token_embeddings"),
-}
-"""What sentence-transformers reads of a model's output for each task, and what it calls that."""
-
-TRANSFORMER = (
-    "sentence_transformers.models.Transformer",
-    "sentence_transformers.models.transformer.Transformer",
-    "sentence_transformers.base.modules.transformer.Transformer",
-)
-POOLING = (
-    "sentence_transformers.models.Pooling",
-    "sentence_transformers.models.pooling.Pooling",
-    "sentence_transformers.sentence_transformer.modules.pooling.Pooling",
-)
-NORMALIZE = (
-    "sentence_transformers.models.Normalize",
-    "sentence_transformers.models.normalize.Normalize",
-    "sentence_transformers.base.modules.normalize.Normalize",
-)
-
 EXACT_WITHIN_FLOAT32 = ("float32", "float16", "bfloat16")
 
 
@@ -190,10 +161,10 @@ def _classifier(folder: Path) -> ClassifierFolder:
     if (folder / "modules.json").exists():
         settings = read_json(folder / "config_sentence_transformers.json")
         require(settings.get("model_type") == "CrossEncoder", "its model_type")
-        require(len(_modules(folder)) == 1, "modules after the transformer")
-        window = _window(folder, "sequence-classification")
-    _check_settings(settings, {"activation_fn", "prompts"})
-    activation = _activation(config, settings, model.num_labels)
+        require(len(sentence_settings.modules(folder)) == 1, "modules after the transformer")
+        window = sentence_settings.window(folder, "sequence-classification")
+    sentence_settings.check_settings(settings, {"activation_fn", "prompts"})
+    activation = sentence_settings.activation(config, settings, model.num_labels)
     tokenizer = read_tokenizer(
         folder, config, window=window, positions=model.max_position_embeddings
     )
@@ -213,9 +184,9 @@ def _classifier(folder: Path) -> ClassifierFolder:
 
 def _encoder(folder: Path) -> EncoderFolder:
     config, model = _config(folder)
-    _, pooling, *rest = _modules(folder)
-    require(pooling["type"] in POOLING, "its pooling")
-    require(all(module["type"] in NORMALIZE for module in rest), "its modules")
+    _, pooling, *rest = sentence_settings.modules(folder)
+    require(pooling["type"] in sentence_settings.POOLING, "its pooling")
+    require(all(module["type"] in sentence_settings.NORMALIZE for module in rest), "its modules")
     for module in rest:
         own = folder / module["path"] / "config.json"
         input_name = "module_input_name"
@@ -225,9 +196,11 @@ def _encoder(folder: Path) -> EncoderFolder:
     settings = read_json(beside) if beside.exists() else {}
     require(settings.get("model_type", "SentenceTransformer") == "SentenceTransformer", "its type")
     require(not any((settings.get("prompts") or {}).values()), "its prompts")
-    _check_settings(settings, {"prompts", "similarity_fn_name"})
-    mode = _pooling_mode(read_json(folder / pooling["path"] / "config.json"), model.hidden_size)
-    window = _window(folder, "feature-extraction")
+    sentence_settings.check_settings(settings, {"prompts", "similarity_fn_name"})
+    mode = sentence_settings.pooling_mode(
+        read_json(folder / pooling["path"] / "config.json"), model.hidden_size
+    )
+    window = sentence_settings.window(folder, "feature-extraction")
     require(window is None or window <= model.max_position_embeddings, "its window")
     tokenizer = read_tokenizer(
         folder, config, window=window, positions=model.max_position_embeddings
@@ -259,83 +232,6 @@ def _config(folder: Path) -> tuple[dict[str, Any], BertConfig]:
     labels = config.get("num_labels", 2) if named is None else len(named)
     require(type(labels) is int and config.get("num_labels", labels) == labels, "its num_labels")
     return config, BertConfig(**sizes, layer_norm_eps=epsilon, num_labels=labels)
-
-
-def _modules(folder: Path) -> list[dict[str, str]]:
-    """The modules of sentence-transformers, of which the first is the transformer."""
-    modules: list[dict[str, str]] = json.loads((folder / "modules.json").read_text("utf-8"))
-    for module in modules:
-        require(set(module) == {"idx", "name", "path", "type"}, "settings in modules.json")
-        path = Path(module["path"])
-        require(not path.is_absolute() and ".." not in path.parts, "a path in modules.json")
-    require(modules[0]["type"] in TRANSFORMER and modules[0]["path"] == "", "its first module")
-    return modules
-
-
-def _check_settings(settings: Mapping[str, Any], known: set[str]) -> None:
-    """No setting of config_sentence_transformers.json is unknown."""
-    require(settings.get("default_prompt_name") is None, "its default_prompt_name")
-    require(
-        set(settings) <= {"__version__", "default_prompt_name", "model_type", *known}, "settings"
-    )
-
-
-def _window(folder: Path, task: str) -> int | None:
-    """The window in the settings of the transformer; None where they have none."""
-    path = folder / "sentence_bert_config.json"
-    others = [each for each in folder.glob("sentence_*_config.json") if each != path]
-    require(not others, "settings of another transformer")
-    settings = read_json(path) if path.exists() else {}
-    output, feature = TEXT_TO[task]
-    fixed: Mapping[str, Any] = {
-        "do_lower_case": False,
-        "transformer_task": task,
-        "modality_config": {"text": {"method": "forward", "method_output_name": output}},
-        "module_output_name": feature,
-    }
-    require(set(settings) <= {"max_seq_length", *fixed}, "settings of the transformer")
-    require(all(settings.get(name, value) == value for name, value in fixed.items()), "its task")
-    # Without a task it would be that of a bi-encoder.
-    require(task == "feature-extraction" or "transformer_task" in settings, "its task")
-    window: int | None = settings.get("max_seq_length")
-    require(window is None or (type(window) is int and window > 0), "its max_seq_length")
-    return window
-
-
-def _activation(
-    config: Mapping[str, Any], settings: Mapping[str, Any], labels: int
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What sentence-transformers applies to logits."""
-    import torch
-
-    older = config.get("sentence_transformers") or {}
-    require(set(older) <= {"activation_fn", "version"}, "settings in config.json")
-    named = (
-        settings.get("activation_fn")
-        or older.get("activation_fn")
-        or config.get("sbert_ce_default_activation_function")
-    )
-    if named is None:
-        return torch.nn.Sigmoid() if labels == 1 else torch.nn.Identity()
-    require(named in ACTIVATIONS, "its activation_fn")
-    made: Callable[[torch.Tensor], torch.Tensor] = getattr(torch.nn, ACTIVATIONS[named])()
-    return made
-
-
-def _pooling_mode(settings: Mapping[str, Any], width: int) -> str:
-    """Either "mean" or "cls"."""
-    widths = {"word_embedding_dimension", "embedding_dimension"} & set(settings)
-    require([settings[name] for name in widths] == [width], "the width of its pooling")
-    require(settings.get("include_prompt", True) is True, "its include_prompt")
-    known = {*widths, "include_prompt", "pooling_mode"}
-    flags = {name: value for name, value in settings.items() if name not in known}
-    require(all(name.startswith("pooling_mode_") for name in flags), "settings of its pooling")
-    older = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    chosen = [name for name, on in flags.items() if on]
-    modes = [settings["pooling_mode"]] if "pooling_mode" in settings else []
-    modes += [older.get(name, "") for name in chosen]
-    require(modes in (["mean"], ["cls"]), "its pooling_mode")
-    return str(modes[0])
 
 
 def _weights(

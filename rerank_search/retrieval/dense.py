@@ -160,7 +160,7 @@ class VectorIndex:
         k = checked_k(k)
         worded = [place for place, query in enumerate(queries) if any(map(str.isalnum, query))]
         results = [EMPTY for _ in queries]
-        if worded and len(self._snapshot.ids):
+        if worded and self.count:
             vectors = self._encoder.encode([queries[place] for place in worded])
             found = self.search_vectors(vectors, k, allowed)
             for place, scores in zip(worded, found, strict=True):

@@ -39,6 +39,8 @@ class Stage:
         k = checked_k(k)
         allowed = None if filter is None or filter == {} else self._catalogue.allowed(filter)
         rankings: list[list[Hit]] = [[] for _ in queries]
+        if allowed is not None and not len(allowed):
+            return rankings  # without loading an encoder for the queries
         unfinished = list(range(len(queries)))
         limit = PASSAGES_PER_DOCUMENT * k if self._catalogue.splits else k
         while unfinished:

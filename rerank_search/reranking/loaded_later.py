@@ -1,0 +1,62 @@
+"""A cross-encoder whose weights are read once there is something to score."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.models.registry import resolve_reranker
+from rerank_search.reranking.base import LongDocuments, Reranker, Scores
+from rerank_search.reranking.calibration import CALIBRATION_FILE, Calibration
+from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+from rerank_search.reranking.fusion import FUSION_FILE, Fusion
+
+
+class LoadedLater:
+    """A ``CrossEncoderReranker`` by name, for a search that may find nothing to rerank.
+
+    ``fusion`` and ``calibration`` are read at once. Raises ModelNotFoundError at once for a model
+    that is not there; ``load`` raises whatever else is wrong with it.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.name = model
+        folder = Path(resolve_reranker(model))
+        self.fusion = Fusion.load(folder) if (folder / FUSION_FILE).is_file() else None
+        calibrated = (folder / CALIBRATION_FILE).is_file()
+        self.calibration = Calibration.load(folder) if calibrated else None
+        self._loading = threading.Lock()
+        self._loaded: CrossEncoderReranker | None = None
+
+    def load(self) -> CrossEncoderReranker:
+        """The model, read at the first call."""
+        with self._loading:
+            if self._loaded is None:
+                self._loaded = CrossEncoderReranker(self.name)
+            return self._loaded
+
+    def __reduce__(self) -> tuple[type[LoadedLater], tuple[str]]:
+        return LoadedLater, (self.name,)
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """As ``CrossEncoderReranker.score``."""
+        return self.load().score(pairs)
+
+    def score_with_report(
+        self, pairs: Sequence[tuple[str, str]], *, long_documents: LongDocuments = "truncate"
+    ) -> Scores:
+        """As ``CrossEncoderReranker.score_with_report``."""
+        return self.load().score_with_report(pairs, long_documents=long_documents)
+
+
+def load(reranker: Reranker) -> None:
+    """Read the weights of a reranker that has put it off.
+
+    Before it is asked for scores: what is wrong with a model is no failure of its scoring.
+    """
+    if isinstance(reranker, LoadedLater):
+        reranker.load()
