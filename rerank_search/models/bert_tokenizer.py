@@ -129,6 +129,12 @@ class BertTokenizer:
             return {name: found for name, [found] in columns.items()}
         return columns
 
+    def tokenize(self, text: str) -> list[str]:
+        """All tokens of a text, without special ones. One thread at a time."""
+        self.backend_tokenizer.no_truncation()
+        self.backend_tokenizer.no_padding()
+        return self.backend_tokenizer.encode(text, add_special_tokens=False).tokens
+
 
 def read_tokenizer(
     folder: Path, config: Mapping[str, Any], *, window: int | None, positions: int

@@ -160,6 +160,8 @@ def test_vectors_are_those_through_sentence_transformers_to_the_bit(tmp_path: Pa
     def check(texts: list[str]) -> None:
         assert np.array_equal(plain.encode(texts), whole.encode(texts))
         assert plain.token_offsets(texts[0]) == whole.token_offsets(texts[0])
+        tokens = [each._model.tokenizer.tokenize(texts[0]) for each in (plain, whole)]
+        assert tokens[0] == tokens[1]
 
     check()
     long = ["a river " * 400, *string.ascii_lowercase]
