@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rerank_search.cli.output import Json, note, print_json, print_table, progress
+from rerank_search.cli.output import Json, note, print_json, progress
+from rerank_search.cli.worth import print_worth
 
 if TYPE_CHECKING:
     from rerank_search.evaluation.experiment import Experiment
     from rerank_search.evaluation.report.schema import Report
-    from rerank_search.evaluation.results import Protocol
 
 OUTPUT = Path("runs/evaluation")
-SHOWN: tuple[Protocol, ...] = ("first_stage", "retrieved", "all_positives", "oracle")
 
 
 def evaluate(
@@ -138,23 +137,10 @@ def _named(runs: list[Path]) -> dict[str, Path]:
 
 
 def _print(report: Report) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    primary = report.primary
-    table = Table(box=SIMPLE_HEAD, title=f"{primary} by protocol", title_justify="left")
-    for name in ("collection", "system"):
-        table.add_column(name, overflow="fold")
-    for name in ("queries", *SHOWN):
-        table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
+    print_worth(report)
     warnings: dict[str, None] = {}
     for system in report.systems:
-        means = [system.protocols.get(protocol, {}).get(primary) for protocol in SHOWN]
-        cells = ["" if mean is None else f"{mean:.4f}" for mean in means]
-        table.add_row(system.key, system.name, f"{system.n_queries:,}", *cells)
         warnings.update(dict.fromkeys(f"{system.key}: {each}" for each in system.warnings))
-    if report.systems:
-        print_table(table)
     for pairs in report.pairs:
         name = f"{pairs.collection}/{pairs.split}"
         values = ", ".join(f"{key} {value:.4f}" for key, value in pairs.values.items())
