@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from rerank_search.errors import (
+    FilterWarning,
     IndexCorruptedError,
     IndexExistsError,
     IndexFormatError,
@@ -48,6 +49,7 @@ __all__ = [
     "CrossEncoder",
     "CrossEncoderReranker",
     "Document",
+    "FilterWarning",
     "Fusion",
     "Hit",
     "Index",

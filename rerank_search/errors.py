@@ -19,6 +19,10 @@ class InvalidFilterError(InvalidInputError):
     """A metadata filter has an unknown operator or an impossible operand."""
 
 
+class FilterWarning(UserWarning):
+    """A filter names a metadata key, or a kind of value, that no document has."""
+
+
 class MissingDependencyError(RerankSearchError, ImportError):
     """An optional library is not installed; the message has the pip command."""
 

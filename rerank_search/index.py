@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from rerank_search import arguments
 from rerank_search.arguments import document_id, id_list, whole_number
 from rerank_search.engines import Engines, FirstStage
 from rerank_search.errors import (
+    FilterWarning,
     IndexExistsError,
     InvalidInputError,
 )
@@ -240,17 +242,29 @@ class Index:
             self._writer.publish()
         return deleted
 
-    def delete_matching(self, filter: Filter) -> int:
+    def delete_matching(self, filter: Filter, *, warn: bool = True) -> int:
         """Delete every document that the filter allows; returns how many were deleted.
 
+        Issues a FilterWarning for each of ``filter_warnings``, unless ``warn`` is False.
         Raises InvalidFilterError, and InvalidInputError for ``{}``, which allows all of them;
         else as ``delete``.
         """
-        if not filter:
+        if isinstance(filter, Mapping) and not filter:
             raise InvalidInputError("an empty filter allows every document: delete them by ids()")
+        if warn:
+            for message in self.filter_warnings(filter):
+                warnings.warn(message, FilterWarning, stacklevel=2)
         with self._writer.session():
             places = self._store.locate(self._store.allowed(filter))
             return self.delete({place[0] for place in places if place is not None})
+
+    def filter_warnings(self, filter: Filter) -> list[str]:
+        """Metadata keys, and kinds of values, that the filter names and no document has.
+
+        Each is a sentence, which of a key also names those that there are, the nearest first. The
+        filter is valid and exact all the same. Raises InvalidFilterError.
+        """
+        return self._store.filter_warnings(filter)
 
     def get(self, id: str) -> Document | None:
         """The document, or None for an unknown id."""

@@ -47,6 +47,7 @@ class _Plan:
     reranker: Reranker | None
     budget_ms: float | None
     min_relevance: float | None
+    warnings: Sequence[str]
 
 
 class Searcher:
@@ -141,7 +142,8 @@ class Searcher:
         because they were not reranked. It needs a calibration.
 
         A blank query, an empty index and a filter that nothing passes give no hits, with
-        ``reranked`` False and ``degraded`` None. Raises InvalidInputError, RerankError, and what
+        ``reranked`` False and ``degraded`` None. ``warnings`` name keys of the filter that no
+        document has. Raises InvalidInputError, RerankError, and what
         the index raises.
         """
         return self.search_batch(
@@ -188,7 +190,8 @@ class Searcher:
         self._check_relevance(min_relevance, reranker)
         depth = top_k if reranker is None else max(top_k, candidates)
         retriever = self._index.retriever(first_stage or self._index.first_stages[-1])
-        plan = _Plan(top_k, depth, retriever, filter, reranker, budget_ms, min_relevance)
+        warnings = () if filter is None else self._index.filter_warnings(filter)
+        plan = _Plan(top_k, depth, retriever, filter, reranker, budget_ms, min_relevance, warnings)
         responses: list[SearchResponse] = []
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             responses += self._search(queries[start : start + QUERIES_AT_ONCE], plan)
@@ -208,7 +211,13 @@ class Searcher:
         asked = [query for query in queries if query.strip()]
         found = iter(self._candidates(asked, plan))
         empty = SearchResponse(
-            "", (), plan.retriever.name, 0, reranked=False, timings={"total": 0.0}
+            "",
+            (),
+            plan.retriever.name,
+            0,
+            reranked=False,
+            timings={"total": 0.0},
+            warnings=plan.warnings,
         )
         return [next(found) if query.strip() else replace(empty, query=query) for query in queries]
 
@@ -274,6 +283,7 @@ class Searcher:
             truncated=0 if scores is None else int(scores.truncated.sum()),
             timings=watch.with_total(),
             degraded=degraded,
+            warnings=plan.warnings,
         )
 
     def _reordered(self, hits: Sequence[Hit], logits: NDArray[np.float32]) -> list[Hit]:

@@ -59,7 +59,8 @@ class SearchResponse:
     ``candidates`` counts what the first stage returned, ``reranked_count`` how many of them the
     reranker scored, ``truncated`` how many of those were cut to fit its window. ``timings`` are
     milliseconds per stage, with ``total``. A response that should have been reranked and was
-    not has ``reranked`` False and says why in ``degraded``.
+    not has ``reranked`` False and says why in ``degraded``. ``warnings`` name what the filter asks
+    for and no document has, such as a misspelled key.
     """
 
     query: str
@@ -71,3 +72,4 @@ class SearchResponse:
     truncated: int = 0
     timings: Mapping[str, float] = field(default_factory=dict)
     degraded: str | None = None
+    warnings: Sequence[str] = ()

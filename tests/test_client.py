@@ -23,6 +23,7 @@ import rerank_search.errors
 from rerank_search import (
     CrossEncoderReranker,
     Document,
+    FilterWarning,
     Fusion,
     Index,
     IndexExistsError,
@@ -263,6 +264,15 @@ def test_what_is_added_is_found_and_what_is_deleted_is_not(notes):
     assert notes.delete_matching({"year": {"$gte": 2020}}) == 1
     assert notes.search("split parts").hits == []
     assert notes.indexes()[0].documents == 3
+
+
+def test_a_key_that_no_document_has_is_a_warning_as_in_the_library(notes):
+    notes.add(DOCUMENTS)
+    response = notes.search("boat", filter={"knid": "path"})
+    assert ["there are 'kind'" in warning for warning in response.warnings] == [True]
+    assert notes.search("boat", filter={"kind": "path"}).warnings == ()
+    with pytest.warns(FilterWarning, match="'knid'"):
+        assert notes.delete_matching({"knid": "path"}) == 0
 
 
 def test_the_asynchronous_client_changes_an_index_too(tmp_path):

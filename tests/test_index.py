@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rerank_search import index as index_module
 from rerank_search.errors import (
+    FilterWarning,
     IndexExistsError,
     InvalidDocumentError,
     InvalidInputError,
@@ -536,3 +537,11 @@ def test_an_index_is_a_dictionary_that_can_be_searched(
         birds = {id for id, document in model.items() if "bird" in document.text.split()}
         assert set(found(index, "bm25", "bird", k=20)) == birds
         assert index.verify() == []
+
+
+def test_deleting_by_a_key_that_no_document_has_is_a_python_warning(words: Index) -> None:
+    words.add([Document("a", "text", metadata={"folder": "man"})])
+    with pytest.warns(FilterWarning, match="'fodler'.*there are 'folder'"):
+        assert words.delete_matching({"fodler": "man"}) == 0
+    assert words.delete_matching({"folder": "doc"}) == 0
+    assert words.delete_matching({"fodler": "man"}, warn=False) == 0

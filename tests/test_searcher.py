@@ -277,6 +277,16 @@ def test_the_folder_of_a_reranker_may_be_a_path(index, tiny_reranker, reranker):
     )
 
 
+def test_a_key_that_no_document_has_is_a_warning_of_the_response(index, reranker):
+    searcher = Searcher(index, reranker)
+    response = searcher.search(QUERY, filter={"knid": "none"})
+    assert not response.hits
+    assert ["'knid'" in warning for warning in response.warnings] == [True]
+    assert searcher.search("  ", filter={"knid": "none"}).warnings == response.warnings
+    assert searcher.search(QUERY, filter={"kind": "none"}).warnings == []
+    assert searcher.search(QUERY).warnings == ()
+
+
 def test_an_unknown_failure_policy_is_refused(index, reranker):
     with pytest.raises(InvalidInputError, match="first_stage"):
         Searcher(index, reranker, on_rerank_error="ignore")

@@ -8,7 +8,7 @@ import typer
 
 from rerank_search.cli.filter_argument import parsed_filter
 from rerank_search.cli.location import IndexArgument, existing_index
-from rerank_search.cli.output import Json, print_json, print_table, waiting
+from rerank_search.cli.output import Json, note, print_json, print_table, waiting
 
 FirstStage = Literal["bm25", "dense", "hybrid"]
 
@@ -78,6 +78,8 @@ def search(
                 budget_ms=budget_ms,
                 min_relevance=min_relevance,
             )
+    for warning in response.warnings:
+        note(f"warning: {warning}")
     if as_json:
         print_json(response)
     else:

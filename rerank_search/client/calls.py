@@ -168,6 +168,7 @@ def _responses(answer: Any) -> list[SearchResponse]:
             truncated=each["truncated"],
             timings=each["timings"],
             degraded=each.get("degraded"),
+            warnings=tuple(answer.get("warnings") or ()),
         )
         for each in answer["results"]
     ]
@@ -389,9 +390,21 @@ def deletions(index: str | None, ids: Iterable[str | int]) -> Iterator[Call[int]
         yield _post(path, {"ids": list(part)}, _deleted)
 
 
-def deletion(index: str | None, filter: Filter) -> Call[int]:
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """How many documents a filter has deleted, and what it names and none has."""
+
+    deleted: int
+    warnings: Sequence[str]
+
+
+def deletion(index: str | None, filter: Filter) -> Call[Deletion]:
     """Delete what the filter allows. Raises InvalidInputError."""
-    return _post(f"{_path(index)}/delete", {"filter": _checked(filter)}, _deleted)
+
+    def read(answer: Any) -> Deletion:
+        return Deletion(_deleted(answer), answer.get("warnings") or ())
+
+    return _post(f"{_path(index)}/delete", {"filter": _checked(filter)}, read)
 
 
 def _checked(filter: Filter) -> Filter:

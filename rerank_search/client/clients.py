@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -14,6 +15,7 @@ import httpx2
 from rerank_search.client import calls
 from rerank_search.client.calls import Call, ServedIndex, ServedModel
 from rerank_search.client.exchange import Exchange, Outcome, Server
+from rerank_search.errors import FilterWarning
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.types import Document, Filter, Hit, SearchResponse
 
@@ -167,9 +169,13 @@ class Client:
     def delete_matching(self, filter: Filter) -> int:
         """Delete every document that the filter allows; returns how many were deleted.
 
-        Raises InvalidInputError, also for ``{}``, which allows all of them; else as ``delete``.
+        Issues a FilterWarning for a key that no document has. Raises InvalidInputError, also for
+        ``{}``, which allows all of them; else as ``delete``.
         """
-        return self._ask(calls.deletion(self._index, filter))
+        done = self._ask(calls.deletion(self._index, filter))
+        for message in done.warnings:
+            warnings.warn(message, FilterWarning, stacklevel=2)
+        return done.deleted
 
     def create_index(
         self, name: str, *, encoder: str | None = DEFAULT_ENCODER, analyzer: str = "english"
@@ -329,7 +335,10 @@ class AsyncClient:
 
     async def delete_matching(self, filter: Filter) -> int:
         """See ``Client.delete_matching``, also for what it raises."""
-        return await self._ask(calls.deletion(self._index, filter))
+        done = await self._ask(calls.deletion(self._index, filter))
+        for message in done.warnings:
+            warnings.warn(message, FilterWarning, stacklevel=2)
+        return done.deleted
 
     async def create_index(
         self, name: str, *, encoder: str | None = DEFAULT_ENCODER, analyzer: str = "english"

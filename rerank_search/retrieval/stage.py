@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,8 @@ class Stage:
         """
         queries = query_list(queries)
         k = checked_k(k)
-        allowed = None if filter is None or filter == {} else self._catalogue.allowed(filter)
+        everything = filter is None or (isinstance(filter, Mapping) and not filter)
+        allowed = None if filter is None or everything else self._catalogue.allowed(filter)
         rankings: list[list[Hit]] = [[] for _ in queries]
         if allowed is not None and not len(allowed):
             return rankings  # without loading an encoder for the queries

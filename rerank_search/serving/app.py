@@ -381,7 +381,9 @@ def _add_indexes(app: FastAPI) -> None:
         def delete() -> DeleteAnswer:
             with service.indexes.use(name) as index:
                 if asked.filter is not None:
-                    return DeleteAnswer(deleted=index.delete_matching(asked.filter))
+                    warnings = index.filter_warnings(asked.filter)
+                    deleted = index.delete_matching(asked.filter, warn=False)
+                    return DeleteAnswer(deleted=deleted, warnings=warnings or None)
                 return DeleteAnswer(deleted=index.delete(asked.ids or []))
 
         return await in_writer_thread(request, delete)

@@ -205,6 +205,8 @@ class SearchAnswer(_Answer):
     index: str
     model: str | None = None
     results: list[SearchResult]
+    warnings: list[str] | None = None
+    """What the filter names and no document has, such as a misspelled key."""
 
 
 # Indexes
@@ -284,6 +286,8 @@ class DeleteAnswer(_Answer):
     """How many were deleted."""
 
     deleted: int
+    warnings: list[str] | None = None
+    """What the filter names and no document has, such as a misspelled key."""
 
 
 class ModelAnswer(_Answer):

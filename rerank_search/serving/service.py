@@ -165,7 +165,8 @@ class Service:
         for response in responses:
             self.metrics.search(response)
         results = [_result(response, request) for response in responses]
-        return SearchAnswer(index=name, model=model, results=results)
+        warnings = list(responses[0].warnings) if responses else []
+        return SearchAnswer(index=name, model=model, results=results, warnings=warnings or None)
 
     def _check(self, request: SearchRequest) -> None:
         limits = self.limits

@@ -24,6 +24,7 @@ from rerank_search.shown import shown
 from rerank_search.storage.batch import Batch
 from rerank_search.storage.connections import Connections
 from rerank_search.storage.files import storage_errors
+from rerank_search.storage.filter_warnings import filter_warnings
 from rerank_search.storage.filters import Condition, compile_filter
 from rerank_search.storage.passages import Split, passage_text
 from rerank_search.storage.records import Record
@@ -211,6 +212,17 @@ class DocumentStore:
                     while len(self._allowed) > _FILTERS_REMEMBERED:
                         del self._allowed[next(iter(self._allowed))]
         return known
+
+    def filter_warnings(self, filter: Filter) -> list[str]:
+        """What the filter names and no document has; nothing where there are no documents.
+
+        Raises InvalidFilterError.
+        """
+        compile_filter(filter)
+        with self._connections.reading() as connection:
+            if not connection.execute("SELECT documents FROM state").fetchone()[0]:
+                return []
+            return filter_warnings(connection, filter)
 
     def locate(self, passages: NDArray[np.int64]) -> list[tuple[str, Span | None] | None]:
         """Document id and span (None: all of it) of each passage; None where it is gone."""

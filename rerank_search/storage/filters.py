@@ -61,6 +61,11 @@ def attributes(metadata: Mapping[str, JsonValue]) -> set[Attribute]:
     return rows
 
 
+def kind_of(value: object) -> str:
+    """null, bool, number, string or nested: values of one kind can be compared."""
+    return _typed(value)[0]
+
+
 def compile_filter(filter: Filter) -> Condition:
     """The filter as SQL. Raises InvalidFilterError for an unknown operator or operand."""
     return _mapping(filter, 0)

@@ -126,3 +126,19 @@ def test_an_unknown_reranker_is_an_error_without_network(both: str, program: Any
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "nobody/no-such-model" in done.stderr
+
+
+def test_a_key_that_no_document_has_is_a_warning_on_the_standard_error(run, notes, answer):
+    result = run("search", "notes", "paths", "--no-rerank", "--filter", "modul=os")
+    assert result.exit_code == 0
+    assert "nothing found" in result.stdout
+    assert "warning: no document has the metadata key 'modul'" in result.stderr
+    assert "there are 'module'" in result.stderr
+    found = answer("search", "notes", "paths", "--no-rerank", "--filter", 'year="2020"')
+    assert found["hits"] == []
+    assert ["'year' with a string" in warning for warning in found["warnings"]] == [True]
+
+
+def test_a_filter_over_keys_that_there_are_says_nothing(run, notes):
+    result = run("search", "notes", "paths", "--no-rerank", "--filter", "module=none")
+    assert "warning" not in result.stderr

@@ -132,6 +132,17 @@ def test_documents_are_deleted_by_ids_or_by_a_filter(fresh):
     assert fresh.client.get("/v1/indexes/notes").json()["documents"] == 1
 
 
+def test_deleting_by_a_key_that_no_document_has_is_answered_with_a_warning(fresh, recwarn):
+    answer = fresh.post("/v1/indexes/notes/delete", {"filter": {"modul": "os"}}).json()
+    assert answer["deleted"] == 0
+    [warning] = answer["warnings"]
+    assert "'modul'" in warning
+    assert "there are 'module'" in warning
+    assert not recwarn.list  # none on the server's own standard error
+    known = fresh.post("/v1/indexes/notes/delete", {"filter": {"module": "none"}})
+    assert known.json() == {"deleted": 0}
+
+
 def test_an_integer_id_becomes_its_digits_in_every_body(fresh):
     added = fresh.post("/v1/indexes/notes/documents", {"documents": [{"id": 5, "text": "bread"}]})
     assert added.json()["written"] == 1

@@ -95,6 +95,16 @@ def test_a_wrong_search_is_told_what_is_wrong(server, asked, message):
     assert answer.json()["error"]["type"] == "invalid_request"
 
 
+def test_a_key_that_no_document_has_is_answered_with_a_warning(server):
+    asked = {"query": "join two paths", "filter": {"modul": "os"}}
+    answer = server.post("/v1/search", asked).json()
+    assert answer["results"][0]["hits"] == []
+    [warning] = answer["warnings"]
+    assert "there are 'module'" in warning
+    known = server.post("/v1/search", {**asked, "filter": {"module": "os"}}).json()
+    assert "warnings" not in known
+
+
 def test_an_unknown_index_names_those_that_are_there(server):
     answer = server.post("/v1/search", {"index": "other", "query": "a"})
     assert answer.status_code == 404

@@ -62,7 +62,7 @@ async function run(state) {
 function show(answer) {
   if (!answer) return finish([], "", "");
   const [result] = answer.results;
-  finish(resultElements(result, answer.model), "", statusText(result));
+  finish(resultElements(result, answer.model, answer.warnings), "", statusText(result));
 }
 
 function fail(error) {

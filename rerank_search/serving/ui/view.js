@@ -13,8 +13,8 @@ const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
 /** One list, or where there was a second stage both and what moved between them. */
-export function resultElements(result, model) {
-  const parts = [summary(result)];
+export function resultElements(result, model, warnings = []) {
+  const parts = [...warnings.map((warning) => note(`Warning: ${warning}`)), summary(result)];
   if (result.degraded) parts.unshift(note(`Not reranked: ${result.degraded}`));
   if (result.hits.length) parts.push(lists(result, model));
   return parts;

@@ -1,0 +1,128 @@
+"""Warnings about filters that name a metadata key, or a kind of value, that no document has.
+
+Such a filter is valid and exact, and nearly always a mistake: a key that is misspelled or nested,
+a year that is stored as text. Each check is one look-up in the index of attributes; keys are only
+listed for a message, and then by jumps from one key to the next.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sqlite3
+from collections.abc import Iterator, Mapping
+
+from rerank_search.shown import shown
+from rerank_search.storage.filters import kind_of
+from rerank_search.types import Filter
+
+MOST_WARNINGS = 5
+KEYS_SHOWN = 5
+
+KEYS_LOOKED_AT = 1_000
+"""Keys among which the nearest are looked for: the first ones by code point."""
+
+_COMPARED_CHARACTERS = 50
+_NOT_METADATA = ("id", "_id", "title", "text")
+_KINDS = {
+    "null": ("null", "null"),
+    "bool": ("true or false", "true or false"),
+    "number": ("a number", "numbers"),
+    "string": ("a string", "strings"),
+    "nested": ("a list or a mapping", "lists or mappings"),
+}
+"""Of a value, and of several."""
+
+_KEYS = """
+WITH RECURSIVE keys(key) AS (
+    SELECT min(key) FROM attributes
+    UNION ALL
+    SELECT (SELECT min(key) FROM attributes WHERE key > keys.key) FROM keys
+    WHERE keys.key IS NOT NULL
+)
+SELECT key FROM keys WHERE key IS NOT NULL LIMIT ?
+"""
+
+
+def filter_warnings(connection: sqlite3.Connection, filter: Filter) -> list[str]:
+    """What a valid filter asks for and no document has, each in a sentence, the first few."""
+    found: list[str] = []
+    known: list[str] | None = None
+    unknown: set[str] = set()
+    for key, kind in dict.fromkeys(_comparisons(filter)):
+        if len(found) == MOST_WARNINGS:
+            break
+        if key in unknown:
+            continue
+        if not _has(connection, key):
+            unknown.add(key)
+            known = _keys(connection) if known is None else known
+            found.append(_unknown_key(key, known))
+        elif kind is not None and not _has(connection, key, kind):
+            kinds = [names for each, (_, names) in _KINDS.items() if _has(connection, key, each)]
+            found.append(
+                f"the filter compares {shown(key, 50)} with {_KINDS[kind][0]}, and no document has "
+                f"one there: its values are {' or '.join(kinds)}"
+            )
+    return found
+
+
+def _comparisons(filter: Filter) -> Iterator[tuple[str, str | None]]:
+    """The keys of a filter, each with the kind of value that it is compared with."""
+    for key, value in filter.items():
+        if key in ("$and", "$or"):
+            for part in value:
+                yield from _comparisons(part)
+        elif key == "$not":
+            yield from _comparisons(value)
+        else:
+            yield from _of_key(key, value)
+
+
+def _of_key(key: str, value: object) -> Iterator[tuple[str, str | None]]:
+    if not isinstance(value, Mapping):
+        yield key, kind_of(value)
+        return
+    for name, operand in value.items():
+        if name == "$exists":
+            yield key, None
+        elif name == "$not":
+            yield from _of_key(key, operand)
+        elif name in ("$in", "$nin"):
+            # One of the kinds in a list may well be there for a few documents only.
+            kinds = {kind_of(member) for member in operand}
+            yield key, kinds.pop() if len(kinds) == 1 else None
+        else:
+            yield key, kind_of(operand)
+
+
+def _has(connection: sqlite3.Connection, key: str, kind: str | None = None) -> bool:
+    where, parameters = ("", (key,)) if kind is None else (" AND kind = ?", (key, kind))
+    query = f"SELECT EXISTS (SELECT 1 FROM attributes WHERE key = ?{where})"
+    return bool(connection.execute(query, parameters).fetchone()[0])
+
+
+def _keys(connection: sqlite3.Connection) -> list[str]:
+    return [key for (key,) in connection.execute(_KEYS, (KEYS_LOOKED_AT + 1,))]
+
+
+def _unknown_key(key: str, known: list[str]) -> str:
+    message = f"no document has the metadata key {shown(key, 50)}, which the filter names: "
+    parent = key.partition(".")[0]
+    if parent != key and parent in known:
+        message += f"a filter sees {shown(parent, 50)} as a whole, and no keys inside it; "
+    elif key in _NOT_METADATA:
+        message += "ids, titles and texts are not metadata; "
+    if not known:
+        return f"{message}no document has any metadata"
+    nearest = sorted(known, key=lambda each: -_likeness(key, each))[:KEYS_SHOWN]
+    listed = ", ".join(shown(each, 50) for each in nearest)
+    others = len(known) - len(nearest)
+    if others > 0:
+        counted = f"more than {KEYS_LOOKED_AT:,}" if len(known) > KEYS_LOOKED_AT else f"{others:,}"
+        listed += f" and {counted} others"
+    return f"{message}there are {listed}"
+
+
+def _likeness(key: str, other: str) -> float:
+    key, other = key[:_COMPARED_CHARACTERS].lower(), other[:_COMPARED_CHARACTERS].lower()
+    return difflib.SequenceMatcher(None, key, other, autojunk=False).ratio()
