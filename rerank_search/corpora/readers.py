@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import sys
 import zlib
@@ -10,11 +9,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from io import BufferedReader, TextIOWrapper
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeVar, cast, get_args
 
 from rerank_search.corpora.lines import document_of_json, document_of_row
+from rerank_search.corpora.separated import (
+    Separated,
+    UnclosedQuoteError,
+    quoting_hint,
+    separated_rows,
+)
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
 from rerank_search.storage.records import checked
 from rerank_search.types import Document
@@ -58,7 +63,8 @@ def read_documents(
 
     JSONL: one object a line, with ``_id`` (BEIR) or ``id``, ``text``, and as they like
     ``title`` and ``metadata``; further keys are metadata. CSV and TSV: a header that names the
-    columns ``id`` (or ``_id``), ``text`` and as they like ``title``; the others are metadata.
+    columns ``id`` (or ``_id``), ``text`` and as they like ``title``; the others are metadata. A
+    cell of CSV may be quoted; in TSV a quote is a character.
 
     With ``skipped`` a malformed line is counted there and left out; without, it raises
     InvalidDocumentError with file, line and reason. Raises InvalidInputError for a file that
@@ -181,30 +187,24 @@ def json_lines(lines: Iterable[bytes], *, first: int = 1) -> Iterator[tuple[int,
         yield number, _document_or_reason(document_of_json, content, number)
 
 
-def _rows(stream: BinaryIO, format: Format, name: str) -> Iterator[tuple[int, Document | str]]:
-    # Python's limit of 131,072 characters a cell is for the whole process, and a document may
-    # well be longer; the largest value that every platform takes.
-    csv.field_size_limit(2**31 - 1)
+def _rows(stream: BinaryIO, format: Separated, name: str) -> Iterator[tuple[int, Document | str]]:
+    header: list[str] | None = None
     # Bytes that are not UTF-8 become lone surrogates, which the check of the row rejects: so
     # that one bad row doesn't end the whole file.
-    with TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="") as text:
-        rows = csv.reader(text, delimiter="\t" if format == "tsv" else ",", strict=True)
-        header: list[str] | None = None
-        while (row := _next_row(rows)) is not None:
-            if isinstance(row, csv.Error):
-                yield rows.line_num, f"not {format.upper()} ({row})"
-            elif row and header is None:
-                header = _checked_header(row, name)
-            elif row and header is not None:
-                made = partial(document_of_row, header)
-                yield rows.line_num, _document_or_reason(made, row, rows.line_num)
-
-
-def _next_row(rows: Iterator[list[str]]) -> list[str] | csv.Error | None:
+    rows = separated_rows(stream, format, errors="surrogateescape")
     try:
-        return next(rows, None)
-    except csv.Error as error:
-        return error
+        for line, row in rows:
+            if isinstance(row, str):
+                yield line, row
+            elif header is None:
+                header = _checked_header(row, name, format)
+            else:
+                made = _document_or_reason(partial(document_of_row, header), row, line)
+                if isinstance(made, str):
+                    made += quoting_hint(format, row)
+                yield line, made
+    except UnclosedQuoteError as error:
+        raise InvalidDocumentError(f"{name}, {error}") from error
 
 
 def _document_or_reason(
@@ -218,7 +218,7 @@ def _document_or_reason(
     return document
 
 
-def _checked_header(header: list[str], file: str) -> list[str]:
+def _checked_header(header: list[str], file: str, format: Separated) -> list[str]:
     """The header, or InvalidInputError: without a usable one no line can be read."""
     names = ["id" if name == "_id" else name for name in header]
     missing = [name for name in ("id", "text") if name not in names]
@@ -227,6 +227,7 @@ def _checked_header(header: list[str], file: str) -> list[str]:
         problem = f"no column {missing[0]!r}" if missing else f"column {repeated[0]!r} twice"
         raise InvalidInputError(
             f"{file}: the header ({', '.join(header)}) has {problem}: the first line names the "
-            "columns id, text, as you like title, and the metadata, each once."
+            "columns id, text, as you like title, and the metadata, each once"
+            f"{quoting_hint(format, header)}."
         )
     return names

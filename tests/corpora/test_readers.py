@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rerank_search import errors
 from rerank_search.corpora.readers import SkippedLines, count_documents, read_documents
@@ -119,6 +121,72 @@ def test_csv_columns_beside_id_text_and_title_are_metadata(tmp_path: Path) -> No
 def test_tsv_cells_are_separated_by_tabs(tmp_path: Path) -> None:
     (document,) = read(write(tmp_path / "c.tsv", "_id\ttext\nd1\tone, two\n"))
     assert document == Document("d1", "one, two")
+
+
+@pytest.mark.parametrize(
+    "text", ['"open', 'close"', '"both"', 'two ""', '"', 'a "word" inside', '"one",two']
+)
+def test_a_quote_is_a_character_of_tsv(tmp_path: Path, text: str) -> None:
+    file = write(tmp_path / "c.tsv", f"id\ttext\tyear\n1\t{text}\t2020\n{text}\tnext\t\n")
+    assert read(file) == [Document("1", text, metadata={"year": 2020}), Document(text, "next")]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_line_of_tsv_ends_at_a_line_feed_alone(tmp_path: Path, end: str) -> None:
+    lines = ["\ufeffid\ttext", "", "1\tx\ry\x0bz\u2028w", "2\t"]
+    file = write(tmp_path / "c.tsv", end.join(lines))
+    assert read(file) == [Document("1", "x\ry\x0bz\u2028w"), Document("2", "")]
+
+
+def test_a_row_of_tsv_that_its_writer_has_quoted_is_explained(tmp_path: Path) -> None:
+    file = write(tmp_path / "c.tsv", 'id\ttext\n1\t"two\nlines"\n2\tx\n')
+    with pytest.raises(errors.InvalidDocumentError, match=r"line 3: 1 cells"):
+        read(file)
+    skipped = SkippedLines()
+    assert [document.id for document in read(file, skipped=skipped)] == ["1", "2"]
+    file = write(tmp_path / "q.tsv", 'id\ttext\n1\t"with\ttab"\n')
+    with pytest.raises(errors.InvalidDocumentError, match="TSV has no quoting") as caught:
+        read(file)
+    assert "line 2: 3 cells" in str(caught.value)
+
+
+def test_a_header_of_tsv_in_quotes_is_explained(tmp_path: Path) -> None:
+    file = write(tmp_path / "c.tsv", '"id"\t"text"\n"1"\t"x"\n')
+    with pytest.raises(errors.InvalidInputError, match="TSV has no quoting"):
+        read(file)
+
+
+@pytest.mark.parametrize("skipped", [None, SkippedLines()])
+def test_a_quote_of_csv_that_nothing_closes_is_an_error_that_no_skipping_hides(
+    tmp_path: Path, skipped: SkippedLines | None
+) -> None:
+    file = write(tmp_path / "c.csv", 'id,text\n1,x\n2,"open\n3,y\n4,z\n')
+    with pytest.raises(errors.InvalidDocumentError, match=r"c\.csv, line 3: .*no quote ends it"):
+        read(file, skipped=skipped)
+
+
+def test_a_malformed_row_of_several_lines_is_named_by_its_first_and_last(tmp_path: Path) -> None:
+    file = write(tmp_path / "c.csv", 'id,text\n1,"x\n2,y"z\n3,w\n')
+    with pytest.raises(errors.InvalidDocumentError, match=r"line 2: not CSV .*up to line 3\)"):
+        read(file)
+    assert [document.id for document in read(file, skipped=SkippedLines())] == ["3"]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            *[st.text(st.characters(exclude_characters="\t\n\r\0", exclude_categories=["Cs"]))] * 2
+        ),
+        min_size=1,
+    )
+)
+def test_every_text_without_tabs_and_line_ends_is_read_from_tsv_as_it_is(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[tuple[str, str]]
+) -> None:
+    rows = [f"d{number}\t{text}\t{title}" for number, (text, title) in enumerate(texts)]
+    file = tmp_path_factory.mktemp("tsv") / "c.tsv"
+    write(file, "\n".join(["id\ttext\ttitle", *rows]))
+    assert [(found.text, found.title) for found in read(file)] == texts
 
 
 def test_a_cell_may_be_longer_than_the_csv_modules_limit(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import TextIOWrapper
 from pathlib import Path
-from typing import Literal
 
 from rerank_search.corpora.readers import opened
+from rerank_search.corpora.separated import (
+    Separated,
+    UnclosedQuoteError,
+    quoting_hint,
+    separated_rows,
+)
 from rerank_search.errors import InvalidInputError, MissingDependencyError
 from rerank_search.evaluation.formats.records import json_records
 from rerank_search.types import JsonValue
@@ -31,7 +34,7 @@ class Row:
 
 
 def table_rows(path: Path) -> Iterator[Row]:
-    """The rows of a file, streamed; cells of CSV and TSV are text.
+    """The rows of a file, streamed; cells of CSV (quoted or not) and TSV (never) are text.
 
     Raises InvalidInputError with file, line and reason for a name with another ending and a
     malformed line, and MissingDependencyError for Parquet without pyarrow.
@@ -41,9 +44,9 @@ def table_rows(path: Path) -> Iterator[Row]:
         for line, record in json_records(path):
             yield Row(f"line {line}", f"line {line}", record)
     elif name.endswith((".csv", ".csv.gz")):
-        yield from _separated(path, ",")
+        yield from _separated(path, "csv")
     elif name.endswith((".tsv", ".tsv.gz")):
-        yield from _separated(path, "\t")
+        yield from _separated(path, "tsv")
     elif name.endswith(".parquet"):
         yield from _parquet(path)
     else:
@@ -52,30 +55,29 @@ def table_rows(path: Path) -> Iterator[Row]:
         )
 
 
-def _separated(path: Path, delimiter: Literal[",", "\t"]) -> Iterator[Row]:
-    # Python's limit of 131,072 characters a cell is for the whole process; texts may be longer.
-    csv.field_size_limit(2**31 - 1)
+def _separated(path: Path, format: Separated) -> Iterator[Row]:
     header: Sequence[str] | None = None
-    named = ""
-    with opened(path) as stream, TextIOWrapper(stream, "utf-8-sig", newline="") as text:
-        rows = csv.reader(text, delimiter=delimiter, strict=True)
+    named, last = "", 0
+    with opened(path) as stream:
         try:
-            for row in rows:
-                if row and header is None:
-                    named = f"line {rows.line_num}"
-                    header = _checked_header(row, f"{path}, {named}")
-                elif row and header is not None:
-                    place = f"line {rows.line_num}"
-                    if len(row) != len(header):
-                        raise InvalidInputError(
-                            f"{path}, {place}: {len(row)} cells, where the header ({named}) "
-                            f"names {len(header)}"
-                        )
+            for last, row in separated_rows(stream, format, errors="strict"):
+                place = f"line {last}"
+                if isinstance(row, str):
+                    raise InvalidInputError(f"{path}, {place}: {row}")
+                if header is None:
+                    named, header = place, _checked_header(row, f"{path}, {place}")
+                elif len(row) != len(header):
+                    raise InvalidInputError(
+                        f"{path}, {place}: {len(row)} cells, where the header ({named}) names "
+                        f"{len(header)}{quoting_hint(format, row)}"
+                    )
+                else:
                     yield Row(place, named, dict(zip(header, row, strict=True)))
-        except (csv.Error, UnicodeDecodeError) as error:
+        except UnclosedQuoteError as error:
+            raise InvalidInputError(f"{path}, {error}") from error
+        except UnicodeDecodeError as error:
             raise InvalidInputError(
-                f"{path}, after line {rows.line_num}: not readable ({error}); write it as UTF-8 "
-                "with cells quoted as CSV does"
+                f"{path}, after line {last}: not readable ({error}); write it as UTF-8"
             ) from error
 
 

@@ -64,6 +64,14 @@ def test_cells_may_be_quoted_and_further_columns_are_ignored(tmp_path: Path) -> 
     assert read.labels == [1, 0]
 
 
+def test_a_quote_in_tsv_takes_no_other_pairs_label(tmp_path: Path) -> None:
+    rows = ['"river\tstream\t1', 'river\t"bread\t0', 'sea"\t"lake"\t1']
+    path = written(tmp_path / "dev.tsv", "\n".join(["text1\ttext2\tlabel", *rows]))
+    read = load_pairs(path, "dev")
+    assert read.pairs == [('"river', "stream"), ("river", '"bread'), ('sea"', '"lake"')]
+    assert read.labels == [1, 0, 1]
+
+
 def test_a_file_is_its_own_split(tmp_path: Path) -> None:
     assert load_pairs(written(tmp_path / "mine.jsonl", labelled(0, 1)), "test").split == "mine"
 
@@ -119,7 +127,9 @@ def test_another_label_is_named_with_the_range(
             "text1,text1,label\nx,y,1\n",
             r"line 1: the header \(text1, text1, label\) names 'text1' twice",
         ),
-        ("dev.csv", 'text1,text2,label\n"x,y,1\n', "after line 2: not readable"),
+        ("dev.csv", 'text1,text2,label\na,b,0\n"x,y,1\nz,w,0\n', "line 3: .* no quote ends it"),
+        ("dev.csv", 'text1,text2,label\n"x"y,z,1\n', "line 2: not CSV"),
+        ("dev.tsv", 'text1\ttext2\tlabel\n"x\ty"\tz\t1\n', "line 2: 4 cells.* no quoting"),
         ("dev.jsonl", labelled(1) + jsonl({"text1": "a", "label": 1}), "line 2: no 'text2'"),
         ("dev.jsonl", labelled(1) + "[1]\n", "line 2: not a JSON object"),
         ("dev.jsonl", labelled(1) + "{\n", "line 2: not JSON"),

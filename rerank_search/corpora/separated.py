@@ -1,0 +1,73 @@
+"""Rows of CSV and TSV, each with the line that it begins on."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
+from typing import BinaryIO, Literal, TypeAlias
+
+from rerank_search.errors import InvalidDocumentError
+
+Separated: TypeAlias = Literal["csv", "tsv"]
+
+
+class UnclosedQuoteError(InvalidDocumentError):
+    """A quote of a CSV file that nothing closes, so that the rest of the file is one cell."""
+
+
+def separated_rows(
+    stream: BinaryIO, format: Separated, *, errors: Literal["strict", "surrogateescape"]
+) -> Iterator[tuple[int, list[str] | str]]:
+    """The number of each row's first line, from 1, and its cells, or why it has none.
+
+    TSV has no quoting: a quote is a character, and a line is a row. In CSV (RFC 4180) a cell in
+    quotes may have commas, line ends and doubled quotes in it. Blank lines are left out. The text
+    is UTF-8; ``errors`` is for bytes that are not.
+
+    Raises UnicodeDecodeError if ``errors`` is "strict", and UnclosedQuoteError.
+    """
+    newline = "\n" if format == "tsv" else ""
+    with TextIOWrapper(stream, "utf-8-sig", errors=errors, newline=newline) as text:
+        yield from _lines(text) if format == "tsv" else _quoted(text)
+
+
+def quoting_hint(format: Separated, row: Sequence[str]) -> str:
+    """What to add to an error about a row whose writer seems to have quoted its cells."""
+    if format == "csv" or not any(cell.startswith('"') for cell in row):
+        return ""
+    return (
+        " (TSV has no quoting, so that no cell can have a tab or a line end in it: write such "
+        "texts as CSV or JSONL)"
+    )
+
+
+def _lines(text: TextIOWrapper) -> Iterator[tuple[int, list[str] | str]]:
+    for number, line in enumerate(text, start=1):
+        if content := line.removesuffix("\n").removesuffix("\r"):
+            yield number, content.split("\t")
+
+
+def _quoted(text: TextIOWrapper) -> Iterator[tuple[int, list[str] | str]]:
+    # Python's limit of 131,072 characters a cell is for the whole process, and a document may
+    # well be longer; the largest value that every platform takes.
+    csv.field_size_limit(2**31 - 1)
+    rows = csv.reader(text, strict=True)
+    while True:
+        first = rows.line_num + 1
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            if "unexpected end of data" in str(error):
+                raise UnclosedQuoteError(
+                    f"line {first}: a cell of the row that begins here begins with a quote, and "
+                    "no quote ends it before the file ends. Close it, or double the quotes that "
+                    "are part of a text"
+                ) from error
+            upto = f", in the row up to line {rows.line_num}" if rows.line_num > first else ""
+            yield first, f"not CSV ({error}{upto})"
+            continue
+        if row is None:
+            return
+        if row:
+            yield first, row
