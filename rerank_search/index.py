@@ -44,7 +44,7 @@ from rerank_search.storage.manifest import Bm25Settings, Manifest, checksum_prob
 from rerank_search.storage.passages import Passages, Splitter, whole, words
 from rerank_search.storage.records import batches
 from rerank_search.types import Document, Filter, Hit
-from rerank_search.writer import Progress, Writer
+from rerank_search.writer import Progress, Writer, seconds_to_wait
 
 if TYPE_CHECKING:
     from rerank_search.retrieval.hybrid import HybridFusion
@@ -61,8 +61,8 @@ class Index:
     """Documents on disk, found by BM25 and (given an encoder) by their vectors.
 
     Made by ``Index.create`` or ``Index.open``. Threads may share one. Every call that writes
-    returns when its changes are durable; the lock of the one writer is taken at the first
-    of them and held until ``close``.
+    returns when its changes are durable. One writer at a time: a call waits until no other
+    process writes, for ``lock_timeout`` seconds at most, and frees the index when it returns.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Index:
         *,
         read_only: bool,
         tolerant: bool = False,
+        lock_timeout: float,
     ) -> None:
         """Put the parts together; use ``create`` or ``open``."""
         self.path = path
@@ -84,7 +85,9 @@ class Index:
         self._engines = Engines(
             path, manifest, store, self._queries, read_only=read_only, tolerant=tolerant
         )
-        self._writer = Writer(path, manifest, store, self._engines, read_only=read_only)
+        self._writer = Writer(
+            path, manifest, store, self._engines, read_only=read_only, lock_timeout=lock_timeout
+        )
         settings = manifest.passages
         self._split = (
             whole
@@ -107,16 +110,18 @@ class Index:
         bm25: Bm25Settings = TANTIVY,
         vector_dtype: Literal["float32", "float16"] = "float32",
         hnsw_above: int = 200_000,
+        lock_timeout: float | None = None,
     ) -> Index:
         """Make an empty index in a new or empty directory.
 
         ``encoder=None`` leaves the vectors out, ``passages=None`` indexes every document whole.
         ``analyzer`` is "english" (stemmed) or "plain". From ``hnsw_above`` vectors on the dense
-        stage searches an HNSW graph instead of all of them.
+        stage searches an HNSW graph instead of all of them. ``lock_timeout`` as in ``open``.
 
         Raises IndexExistsError, ModelNotFoundError, InvalidInputError, IndexReadOnlyError.
         """
         directory = arguments.path("path", path)
+        lock_timeout = seconds_to_wait(lock_timeout)
         model = None if encoder is None else Encoder(encoder)
         hnsw_above = whole_number("hnsw_above", hnsw_above, least=0)
         with storage_errors(directory):
@@ -155,7 +160,7 @@ class Index:
             finally:
                 if not made:
                     _clear(directory, keep=existed)
-        return cls(directory, manifest, store, model, read_only=False)
+        return cls(directory, manifest, store, model, read_only=False, lock_timeout=lock_timeout)
 
     @classmethod
     def open(
@@ -165,6 +170,7 @@ class Index:
         encoder: Encoder | str | os.PathLike[str] | None = None,
         read_only: bool = False,
         for_repair: bool = False,
+        lock_timeout: float | None = None,
     ) -> Index:
         """Open an index, and apply what a crash has left undone unless another process writes.
 
@@ -172,12 +178,15 @@ class Index:
         loaded model, which several indexes may share; None takes the name of the manifest. A
         directory that cannot be written is opened as with
         ``read_only``. ``for_repair`` opens an index whose structures are damaged, for ``verify``
-        and ``rebuild``; only what is not damaged can be searched.
+        and ``rebuild``; only what is not damaged can be searched. ``lock_timeout`` are the seconds
+        that a write waits for another writer before it raises IndexLockedError; None takes
+        RERANK_SEARCH_LOCK_TIMEOUT (10).
 
         Raises IndexNotFoundError, IndexFormatError (written by a newer version),
         IndexMismatchError (another encoder), IndexCorruptedError (naming file and mend).
         """
         directory = arguments.path("path", path)
+        lock_timeout = seconds_to_wait(lock_timeout)
         with storage_errors(directory):
             manifest = Manifest.read(directory)
             model = encoder_of(directory, manifest, encoder)
@@ -185,7 +194,13 @@ class Index:
             store = DocumentStore(directory / DOCUMENTS, read_only=read_only)
             try:
                 index = cls(
-                    directory, manifest, store, model, read_only=read_only, tolerant=for_repair
+                    directory,
+                    manifest,
+                    store,
+                    model,
+                    read_only=read_only,
+                    tolerant=for_repair,
+                    lock_timeout=lock_timeout,
                 )
             except BaseException:
                 store.close()
@@ -365,7 +380,7 @@ class Index:
         return self._engines.refresh()
 
     def close(self) -> None:
-        """Release files and the writer's lock; harmless to repeat."""
+        """Release what is open; harmless to repeat."""
         self._engines.close()
         self._store.close()
         self._writer.close()

@@ -12,6 +12,9 @@ from rerank_search.errors import InvalidInputError
 
 PREFIX = "RERANK_SEARCH_"
 
+LONGEST_WAIT = 86_400
+"""Seconds that a writer may be told to wait for another one: a day."""
+
 
 class Settings(BaseSettings):
     """What may differ between machines; everything else is an argument.
@@ -42,6 +45,9 @@ class Settings(BaseSettings):
     """Of a process, for its models. None is what torch takes by itself, but no more than the cores
     that the process may run on; several processes that search at once are better off with their
     share of these."""
+
+    lock_timeout: float = Field(default=10.0, ge=0, le=LONGEST_WAIT)
+    """Seconds that a write to an index waits for another process that is writing to it."""
 
     debug: bool = False
     """True: the command line shows the traceback of an error, not only its message."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from rerank_search.engines import Engines
-from rerank_search.errors import IndexLockedError, IndexReadOnlyError
+from rerank_search.errors import IndexLockedError, IndexReadOnlyError, InvalidInputError
+from rerank_search.lock import ProcessLock
+from rerank_search.settings import LONGEST_WAIT, Settings
 from rerank_search.storage import manifest as manifests
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
@@ -22,7 +24,10 @@ Progress = Callable[[int], None]
 
 
 class Writer:
-    """Who writes to the index of one directory. The lock is taken late and kept until ``close``."""
+    """Who writes to the index of one directory: the holder of its lock, one session at a time.
+
+    ``lock_timeout`` are the seconds that a session waits for another writer.
+    """
 
     def __init__(
         self,
@@ -32,45 +37,75 @@ class Writer:
         engines: Engines,
         *,
         read_only: bool,
+        lock_timeout: float,
     ) -> None:
         self._path = path
         self._manifest = manifest
         self._store = store
         self._engines = engines
         self._read_only = read_only
-        self._lock = FileLock(path / LOCK, thread_local=False)
+        self._lock_timeout = lock_timeout
+        self._lock = ProcessLock(path / LOCK)
         self._mutex = threading.RLock()
+        self._writing = False
+        self._freed = -math.inf
 
     @contextmanager
     def session(self, *, repairing: bool = False) -> Iterator[None]:
-        """One thread at a time, with the lock of the one writer."""
+        """One thread at a time, with the lock of the one writer, which is free again afterwards.
+
+        Raises IndexLockedError where another process, or another Index object, keeps the lock
+        for longer than ``lock_timeout``.
+        """
         if self._read_only:
             raise IndexReadOnlyError(
                 f"{self._path} is open for reading only: open it with read_only=False, where its "
                 "directory can be written"
             )
+        entered = time.monotonic()
         with self._mutex:
             if not repairing:
                 self._engines.check()
-            if not self._lock.is_locked:
-                self._take_lock()
-            yield
-
-    def _take_lock(self) -> None:
-        with storage_errors(self._path / LOCK):
+            if self._writing:  # a session within one of the same thread
+                yield
+                return
+            # Threads that wait for a lock held elsewhere give up together, not one after another.
+            # What they waited for a thread of this process to write does not count.
+            deadline = max(entered, self._freed) + self._lock_timeout
+            if not self._take_lock(max(0.0, deadline - time.monotonic())):
+                raise self._locked()
             try:
-                self._lock.acquire(timeout=0)
-            except Timeout as error:
-                raise IndexLockedError(
-                    f"another process, or another Index object, is writing to {self._path}: close "
-                    "it first, or open the index with read_only=True to search only"
-                ) from error
+                yield
+            finally:
+                self._free_lock()
+
+    def _take_lock(self, wait: float) -> bool:
+        with storage_errors(self._path / LOCK):
+            if not self._lock.acquire(wait):
+                return False
+        self._writing = True
         try:
+            # Whoever had the lock before may have written, or may have been killed.
             self._manifest = Manifest.read(self._path)
             self._engines.recover()
         except BaseException:
-            self._lock.release()  # the next attempt has to read what it failed to read
+            self._free_lock()
             raise
+        return True
+
+    def _free_lock(self) -> None:
+        self._writing = False
+        self._freed = time.monotonic()
+        self._lock.release()
+
+    def _locked(self) -> IndexLockedError:
+        holder = self._lock.holder()
+        who = "another process, or another Index object" if holder is None else str(holder)
+        return IndexLockedError(
+            f"{self._path} cannot be written now: {who} is writing to it, also after "
+            f"{self._lock_timeout:g} s. Try again later, or wait longer: lock_timeout=60, "
+            "--lock-timeout 60, or RERANK_SEARCH_LOCK_TIMEOUT=60"
+        )
 
     def recover(self) -> None:
         """Apply what a crash has left undone, unless another process is just doing it."""
@@ -78,13 +113,14 @@ class Writer:
             if not self._engines.behind:
                 return
             try:
-                self._take_lock()
+                if not self._take_lock(0.0):
+                    return
             except (IndexLockedError, IndexReadOnlyError):
                 return
             try:
                 self.publish()
             finally:
-                self._lock.release()
+                self._free_lock()
 
     def publish(self, documents: int = 0, progress: Progress | None = None) -> None:
         """Bring the engines up to date; ``progress`` gets numbers that add up to ``documents``."""
@@ -119,11 +155,24 @@ class Writer:
         self._write(Published())
 
     def close(self) -> None:
-        """Release the lock; harmless to repeat."""
+        """Wait for a session of another thread to end, so that the lock is free."""
         with self._mutex:
-            self._lock.release(force=True)
+            pass
 
     def _write(self, published: Published) -> None:
         self._manifest = self._manifest.model_copy(update={"published": published})
         with storage_errors(self._path):
             self._manifest.write(self._path)
+
+
+def seconds_to_wait(lock_timeout: float | None) -> float:
+    """The given ``lock_timeout``, or that of the settings. Raises InvalidInputError."""
+    if lock_timeout is None:
+        return Settings().lock_timeout
+    number = isinstance(lock_timeout, (int, float)) and not isinstance(lock_timeout, bool)
+    if not number or not 0 <= lock_timeout <= LONGEST_WAIT:
+        raise InvalidInputError(
+            f"lock_timeout={lock_timeout!r} is not a number of seconds from 0 to "
+            f"{LONGEST_WAIT:,}: use 0 not to wait for another writer"
+        )
+    return lock_timeout

@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 
 from rerank_search import engines
-from rerank_search.errors import IndexCorruptedError, IndexLockedError
+from rerank_search.errors import (
+    IndexCorruptedError,
+    IndexLockedError,
+    InvalidDocumentError,
+    InvalidInputError,
+)
 from rerank_search.index import Index
 from rerank_search.types import Document
 
@@ -25,6 +30,12 @@ with Index.open(sys.argv[1]) as index:
         command, _, argument = line.strip().partition(" ")
         if command == "add":
             index.add([Document(id, f"text {id}") for id in argument.split()])
+        elif command == "begin":
+            def begun():
+                yield Document(argument, f"text {argument}")
+                print("begun", flush=True)
+                sys.stdin.readline()
+            index.add(begun(), batch_size=1)
         elif command == "rebuild":
             index.rebuild()
         else:
@@ -45,13 +56,26 @@ class Writer:
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
+        self.pid = process.pid
 
-    def do(self, command: str) -> None:
+    def do(self, command: str, answer: str = "done") -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(command + "\n")
         self._process.stdin.flush()
-        assert self._process.stdout.readline() == "done\n"
+        assert self._process.stdout.readline() == f"{answer}\n"
+
+    def begin(self, id: str) -> None:
+        """Begin an ``add`` that goes on until the next ``do``."""
+        self.do(f"begin {id}", "begun")
+
+    def end(self) -> None:
+        """Let it end."""
+        self.do("")
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
 
 @contextmanager
@@ -64,8 +88,9 @@ def writer(path: Path) -> Iterator[Writer]:
     ) as process:
         yield Writer(process)
         assert process.stdin is not None
+        killed = process.poll() is not None
         process.stdin.close()
-        assert process.wait(60) == 0
+        assert killed or process.wait(60) == 0
 
 
 def found(index: Index) -> list[str]:
@@ -73,23 +98,111 @@ def found(index: Index) -> list[str]:
     return sorted(hit.id for hit in hits)
 
 
-def test_a_second_writer_is_refused_until_the_first_has_closed(path: Path) -> None:
-    with Index.open(path) as index:
-        with writer(path) as other:
-            other.do("add b")
-            with pytest.raises(IndexLockedError, match="another process"):
-                index.add([Document("c", "text c")])
-            assert len(index) == 2
+def test_an_open_index_that_is_not_written_to_keeps_no_other_writer_out(path: Path) -> None:
+    with Index.open(path, lock_timeout=0) as index, writer(path) as other:
+        other.do("add b")
+        index.add([Document("c", "text c")])
+        other.do("delete a")
+        index.delete_matching({"kind": "none"})
+        other.do("rebuild")
+        index.compact()
+        other.do("add d")
+        assert found(index) == ["b", "c", "d"]
+        assert index.verify() == []
+
+
+def test_two_indexes_in_one_process_write_in_turn(path: Path) -> None:
+    with Index.open(path, lock_timeout=0) as first, Index.open(path, lock_timeout=0) as second:
+        for i in range(3):
+            first.add([Document(f"first {i}", f"text {i}")])
+            second.add([Document(f"second {i}", f"text {i}")])
+        second.rebuild()
+        first.delete(["a", "second 0"])
+        second.add([Document("last", "text")])
+        for index in (first, second):
+            assert len(index) == 6
+            assert len(found(index)) == 6
+            assert index.verify() == []
+
+
+def test_a_second_writer_waits_until_the_first_is_done(path: Path) -> None:
+    with Index.open(path, lock_timeout=60) as index, writer(path) as other:
+        other.begin("b")
+        adding = threading.Thread(target=index.add, args=([Document("c", "text c")],))
+        adding.start()
+        adding.join(0.2)
+        assert adding.is_alive()
+        other.end()
+        adding.join()
+        assert found(index) == ["a", "b", "c"]
+        assert index.verify() == []
+
+
+def test_a_writer_that_waits_in_vain_is_told_who_is_writing(path: Path) -> None:
+    with Index.open(path, lock_timeout=0.1) as index, writer(path) as other:
+        other.begin("b")
+        with pytest.raises(IndexLockedError, match=f"process {other.pid} on .* is writing"):
+            index.add([Document("c", "text c")])
+        assert len(index) == 2
+        other.end()
+        index.add([Document("c", "text c")])
+        assert index.verify() == []
+
+
+def test_a_writer_that_is_killed_frees_the_index(path: Path) -> None:
+    with Index.open(path, lock_timeout=0) as index, writer(path) as other:
+        other.begin("b")
+        other.kill()
         index.add([Document("c", "text c")])
         assert found(index) == ["a", "b", "c"]
         assert index.verify() == []
 
 
-def test_two_writers_in_one_process_exclude_each_other_as_well(path: Path) -> None:
-    with Index.open(path) as first, Index.open(path) as second:
-        first.add([Document("b", "text b")])
-        with pytest.raises(IndexLockedError):
-            second.delete(["a"])
+def test_a_call_that_fails_frees_the_index(path: Path) -> None:
+    with Index.open(path, lock_timeout=0) as first, Index.open(path, lock_timeout=0) as second:
+        with pytest.raises(InvalidDocumentError):
+            first.add([Document("b", "text b"), Document("", "no id")])
+        second.add([Document("c", "text c")])
+        assert found(second) == ["a", "c"]
+
+
+def test_threads_that_wait_for_another_process_give_up_together(path: Path) -> None:
+    refused: list[object] = []
+    with Index.open(path, lock_timeout=2) as index, writer(path) as other:
+        other.begin("b")
+
+        def add() -> None:
+            with pytest.raises(IndexLockedError):
+                index.add([Document("c", "text c")])
+            refused.append(True)
+
+        threads = [threading.Thread(target=add) for _ in range(8)]
+        began = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(refused) == 8
+        assert time.monotonic() - began < 12  # 16 s one after another
+        other.end()
+
+
+def test_the_environment_says_how_long_writers_wait(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RERANK_SEARCH_LOCK_TIMEOUT", "0.25")
+    with Index.open(path) as index, writer(path) as other:
+        other.begin("b")
+        with pytest.raises(IndexLockedError, match=r"after 0\.25 s"):
+            index.delete(["a"])
+        other.end()
+
+
+@pytest.mark.parametrize("wait", [-1, float("nan"), float("inf"), True, "10"])
+def test_a_wait_that_is_not_a_number_of_seconds_is_refused(tmp_path: Path, wait: object) -> None:
+    with pytest.raises(InvalidInputError, match="lock_timeout"):
+        Index.create(tmp_path / "new", encoder=None, lock_timeout=wait)  # type: ignore[arg-type]
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_reader_sees_what_another_process_has_published(path: Path) -> None:

@@ -38,7 +38,7 @@ class IndexSettings(BaseModel):
     vector_dtype: Literal["float32", "float16"] = "float32"
     hnsw_above: int = Field(default=200_000, ge=0)
 
-    def create_index(self, path: Path) -> Index:
+    def create_index(self, path: Path, *, lock_timeout: float | None = None) -> Index:
         """Create an empty index. Raises what Index.create raises."""
         return Index.create(
             path,
@@ -48,6 +48,7 @@ class IndexSettings(BaseModel):
             bm25=self.bm25,
             vector_dtype=self.vector_dtype,
             hnsw_above=self.hnsw_above,
+            lock_timeout=lock_timeout,
         )
 
 
@@ -109,15 +110,16 @@ def build_index(
     *,
     skipped: SkippedLines | None = None,
     progress: Progress = quiet,
+    lock_timeout: float | None = None,
 ) -> Built:
     """Make the index of a definition in ``folder``.
 
     An index that is there is brought up to date: what has changed is written, what the source
-    no longer has is deleted; repeated after an interruption, it goes on. Raises
-    InvalidDocumentError (see ``read_documents``), IndexMismatchError where the index was made
-    with other settings, and what Index raises.
+    no longer has is deleted; repeated after an interruption, it goes on. ``lock_timeout`` as in
+    Index.open. Raises InvalidDocumentError (see ``read_documents``), IndexMismatchError where the
+    index was made with other settings, and what Index raises.
     """
-    with _opened(definition, folder) as index:
+    with _opened(definition, folder, lock_timeout) as index:
         seen: set[str] = set()
         source, total = _counted(definition, skipped)
 
@@ -153,11 +155,11 @@ def _found(patterns: list[str], folder: Path) -> list[str]:
     return found
 
 
-def _opened(definition: Definition, folder: Path) -> Index:
+def _opened(definition: Definition, folder: Path, lock_timeout: float | None) -> Index:
     if not folder.exists():
-        return definition.create_index(folder)
+        return definition.create_index(folder, lock_timeout=lock_timeout)
     _check_settings(definition, folder)
-    return Index.open(folder)
+    return Index.open(folder, lock_timeout=lock_timeout)
 
 
 def _check_settings(definition: Definition, folder: Path) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from rerank_search import __version__
 from rerank_search.corpora.definition import IndexSettings
@@ -23,6 +22,7 @@ from rerank_search.errors import (
 )
 from rerank_search.files import disk_errors
 from rerank_search.index import Index
+from rerank_search.lock import ProcessLock
 from rerank_search.models.registry import fingerprint, resolve_encoder
 from rerank_search.progress import Progress, quiet
 from rerank_search.storage.manifest import Manifest
@@ -102,14 +102,13 @@ def open_corpus_index(
 @contextmanager
 def _only_builder(path: Path) -> Iterator[None]:
     """One process at a time; the system takes the lock from one that was killed."""
-    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    lock = ProcessLock(path.with_name(f"{path.name}.lock"))
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            logger.warning("another process is building %s: waiting for it", path)
-            lock.acquire()
+        if not lock.acquire(0.0):
+            holder = lock.holder() or "another process"
+            logger.warning("%s is building %s: waiting for it", holder, path)
+            lock.acquire(math.inf)
     try:
         yield
     finally:

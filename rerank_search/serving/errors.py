@@ -24,6 +24,10 @@ Shape: TypeAlias = Literal["native", "rerank", "tei"]
 their clients reads), or those of text-embeddings-inference."""
 
 
+COME_AGAIN = 5
+"""Seconds to wait before a repetition, after the server has waited for a writer itself."""
+
+
 class ApiError(RerankSearchError):
     """A request that is answered by an error: an HTTP status, and a type that stays the same."""
 
@@ -48,12 +52,15 @@ class OverloadedError(ApiError):
 class _Kind:
     status: int
     type: str
+    said: str | None = None
+    """In place of the error's own message."""
 
 
 _KINDS: Mapping[type[RerankSearchError], _Kind] = {
     IndexNotFoundError: _Kind(404, "not_found"),
     IndexExistsError: _Kind(409, "exists"),
-    IndexLockedError: _Kind(409, "locked"),
+    # Who is writing is for the log: process, host and command are no stranger's business.
+    IndexLockedError: _Kind(503, "locked", "another process is writing to the index: try again"),
     IndexReadOnlyError: _Kind(403, "read_only"),
     StorageFullError: _Kind(507, "storage_full"),
     SearchIndexError: _Kind(500, "index_unavailable"),
@@ -61,7 +68,7 @@ _KINDS: Mapping[type[RerankSearchError], _Kind] = {
     RerankError: _Kind(500, "reranker_failed"),
     InvalidInputError: _Kind(400, "invalid_request"),
 }
-"""By class; of several that fit, the first. What does not mend itself is no 503."""
+"""By class; of several that fit, the first. 503 is only for what clears by itself."""
 
 _TEI_TYPES = {400: "validation", 413: "validation", 422: "validation", 429: "overloaded"}
 
@@ -72,7 +79,9 @@ def api_error(error: RerankSearchError) -> ApiError:
         return error
     for kind, known in _KINDS.items():
         if isinstance(error, kind):
-            return ApiError(known.status, known.type, " ".join(str(error).split()))
+            headers = {"Retry-After": str(COME_AGAIN)} if known.status == 503 else {}
+            message = known.said or " ".join(str(error).split())
+            return ApiError(known.status, known.type, message, headers)
     return internal_error()
 
 

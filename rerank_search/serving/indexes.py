@@ -122,7 +122,7 @@ class Indexes:
             self._named[name] = path
 
     def close(self) -> None:
-        """Close all of them, and with them the locks of the one writer; one in use at its end."""
+        """Close all of them; one in use at its end."""
         with self._lock:
             entries = list(self._open.values())
             self._open.clear()
@@ -248,11 +248,11 @@ def _told_without(path: Path, name: str) -> Iterator[None]:
             500, "index_unavailable", f"what the index {name!r} needs is not there: see the log"
         ) from error
     except RerankSearchError as error:
-        told = str(error).replace(str(path), name)
-        if told == str(error):
+        if str(path) not in str(error):
             raise
         known = api_error(error)
-        raise ApiError(known.status, known.type, " ".join(told.split())) from error
+        told = str(known).replace(str(path), name)
+        raise ApiError(known.status, known.type, told, known.headers) from error
 
 
 def _inode(path: Path) -> int:

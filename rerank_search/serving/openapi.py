@@ -16,12 +16,12 @@ _STATUSES = {
     "401": "A key is needed.",
     "403": "The key is for reading, or the index is.",
     "404": "There is no such index or model.",
-    "409": "The index is there already, or another process writes to it.",
+    "409": "The index is there already.",
     "413": "The request is larger than it may be.",
     "415": "The body is of another kind.",
     "429": "Too many requests; Retry-After says when to come again.",
     "500": "Something failed; the log has more under the request's id.",
-    "503": "Not now.",
+    "503": "Not now, as while another process writes to the index; try again.",
     "507": "The disk is full.",
 }
 

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from sentence_transformers.cross_encoder import CrossEncoderTrainer
 from transformers import TrainerState
 from transformers.trainer_utils import rotate_checkpoints
 
 from rerank_search.errors import InvalidInputError, RerankSearchError, RunLockedError
 from rerank_search.files import atomic_write_json, disk_errors, fsync_tree
+from rerank_search.lock import ProcessLock
 from rerank_search.training.batches import ByLengthBatchSampler
 
 _WHOLE = "whole.json"
@@ -134,16 +134,14 @@ def only_run(folder: Path) -> Iterator[None]:
 
     The system takes the lock from a process that was killed. Raises RunLockedError.
     """
-    lock = FileLock(folder / _LOCK)
+    lock = ProcessLock(folder / _LOCK)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        if not lock.acquire(0.0):
             raise RunLockedError(
-                f"another process is training into {folder}: wait for it, or give the recipe "
-                "another output"
-            ) from None
+                f"{lock.holder() or 'another process'} is training into {folder}: wait for it, or "
+                "give the recipe another output"
+            )
     try:
         yield
     finally:

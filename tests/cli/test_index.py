@@ -16,12 +16,14 @@ from typer.testing import Result
 from rerank_search import Index
 from rerank_search.errors import (
     IndexExistsError,
+    IndexLockedError,
     IndexMismatchError,
     IndexNotFoundError,
     InvalidDocumentError,
     InvalidInputError,
     ModelNotFoundError,
 )
+from rerank_search.lock import ProcessLock
 
 Run = Callable[..., Result]
 Answer = Callable[..., Any]
@@ -140,6 +142,28 @@ def test_skip_invalid_counts_the_lines_and_goes_on(notes: Path, run: Run, folder
     assert json.loads(result.stdout) == {"written": 1, "skipped": 1, "documents": 4}
     assert "bad.jsonl, line 1: not JSON" in result.stderr
     assert "1 malformed lines skipped" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("add", "notes", "notes.jsonl"),
+        ("delete", "notes", "join"),
+        ("compact", "notes"),
+        ("rebuild", "notes"),
+    ],
+)
+def test_a_command_that_waits_in_vain_for_another_writer_says_who_that_is(
+    notes: Path, run: Run, command: tuple[str, ...]
+) -> None:
+    other = ProcessLock(notes / "write.lock")
+    assert other.acquire(0)
+    result = run("index", *command, "--lock-timeout", "0.1")
+    other.release()
+    assert isinstance(result.exception, IndexLockedError)
+    assert "this process itself, since" in str(result.exception)
+    assert "--lock-timeout" in str(result.exception)
+    assert run("index", *command, "--lock-timeout", "0").exit_code == 0
 
 
 def test_deleting_counts_only_what_was_there(notes: Path, answer: Answer) -> None:

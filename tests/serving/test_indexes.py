@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from rerank_search import Document, Index
+from rerank_search.lock import ProcessLock
 
 
 def ndjson(server, lines, name="notes"):
@@ -220,15 +221,37 @@ def test_no_name_leads_out_of_the_home(fresh, name):
     assert sorted(path.name for path in fresh.home.iterdir()) == ["notes"]
 
 
-def test_an_index_that_another_process_writes_to_is_locked(fresh):
+@pytest.fixture
+def other_writer(fresh, monkeypatch):
+    """Somebody else's lock, for which nobody waits."""
+    monkeypatch.setenv("RERANK_SEARCH_LOCK_TIMEOUT", "0")
+    lock = ProcessLock(fresh.home / "notes" / "write.lock")
+    assert lock.acquire(0)
+    yield lock
+    lock.release()
 
-    with Index.open(fresh.home / "notes") as index:
-        index.add([Document("mine", "my words")])
-        answer = fresh.post("/v1/indexes/notes/documents", {"documents": []})
-        assert answer.status_code == 409
-        assert answer.json()["error"]["type"] == "locked"
+
+def test_an_index_that_another_process_writes_to_is_locked(fresh, other_writer, caplog):
+    answer = fresh.post("/v1/indexes/notes/documents", {"documents": []})
+    assert answer.status_code == 503
+    assert answer.json()["error"]["type"] == "locked"
+    assert int(answer.headers["Retry-After"]) >= 1
+    # Who that is stands in the log, and is not told to strangers.
+    assert "this process itself" in caplog.text
+    assert "this process itself" not in answer.text
+    other_writer.release()
     answer = fresh.post("/v1/indexes/notes/documents", {"documents": []})
     assert answer.status_code == 200
+
+
+def test_a_write_through_the_server_keeps_no_other_writer_out(fresh):
+    for id in ("b", "c"):
+        answer = fresh.post("/v1/indexes/notes/documents", {"documents": [{"id": id, "text": id}]})
+        assert answer.status_code == 200
+        with Index.open(fresh.home / "notes", lock_timeout=0) as index:
+            index.add([Document(f"mine {id}", "my words")])
+    found = fresh.post("/v1/search", {"index": "notes", "query": "my words"}).json()
+    assert {"mine b", "mine c"} <= {hit["id"] for hit in found["results"][0]["hits"]}
 
 
 def test_many_writers_at_a_time_lose_nothing(fresh):
@@ -293,11 +316,6 @@ def test_indexes_share_the_model_of_their_encoder(fresh, tiny_encoder):
 
 
 def test_errors_do_not_say_where_an_index_lies(fresh, caplog):
-    with Index.open(fresh.home / "notes") as index:
-        index.add([Document("mine", "my words")])  # and holds the lock
-        answer = fresh.post("/v1/indexes/notes/documents", {"documents": []})
-    assert answer.json()["error"]["type"] == "locked"
-    assert "is writing to notes" in answer.json()["error"]["message"]
     Index.create(fresh.home / "bad", encoder=None).close()
     (fresh.home / "bad" / "manifest.json").write_text("damaged")
     answer = fresh.post("/v1/search", {"index": "bad", "query": "a"})

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from rerank_search.cli.index.lock_timeout import LockTimeout
 from rerank_search.cli.location import IndexArgument, existing_index
 from rerank_search.cli.output import Json, note, print_json, progress
 
@@ -26,6 +27,7 @@ def add(
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="Leave malformed lines out, and count them.")
     ] = False,
+    lock_timeout: LockTimeout = None,
     as_json: Json = False,
 ) -> None:
     """Add the documents of files; one whose id is there already is replaced."""
@@ -40,7 +42,10 @@ def add(
     skipped = SkippedLines() if skip_invalid else None
     path = existing_index(index)
     sizes = [] if STDIN in files else [count_documents(file, format=format) for file in files]
-    with Index.open(path) as opened, progress(f"adding to {path.name}", sum(sizes)) as count:
+    with (
+        Index.open(path, lock_timeout=lock_timeout) as opened,
+        progress(f"adding to {path.name}", sum(sizes)) as count,
+    ):
         documents = (
             document
             for file in files

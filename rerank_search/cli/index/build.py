@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rerank_search.cli.index.add import report_skipped
+from rerank_search.cli.index.lock_timeout import LockTimeout
 from rerank_search.cli.output import Json, print_json, progress
 
 
@@ -18,6 +19,7 @@ def build(
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="Leave malformed lines out, and count them.")
     ] = False,
+    lock_timeout: LockTimeout = None,
     as_json: Json = False,
 ) -> None:
     """Make the index of a definition, or bring it up to date.
@@ -36,6 +38,7 @@ def build(
         definition.with_suffix(""),
         skipped=skipped,
         progress=progress,
+        lock_timeout=lock_timeout,
     )
     report_skipped(skipped)
     if as_json:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from rerank_search.cli.index.lock_timeout import LockTimeout
 from rerank_search.cli.location import IndexArgument, existing_index
 from rerank_search.cli.output import Json, print_json, waiting
 
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
     from rerank_search.index import IndexInfo
 
 
-def compact(index: IndexArgument, as_json: Json = False) -> None:
+def compact(index: IndexArgument, lock_timeout: LockTimeout = None, as_json: Json = False) -> None:
     """Give back the space of deleted and replaced documents."""
     from rerank_search.index import Index
 
-    with Index.open(existing_index(index)) as opened:
+    with Index.open(existing_index(index), lock_timeout=lock_timeout) as opened:
         before = _size(opened.info())
         with waiting("compacting"):
             opened.compact()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import typer
 
+from rerank_search.cli.index.lock_timeout import LockTimeout
 from rerank_search.cli.location import IndexArgument, existing_index
 from rerank_search.cli.output import Json, print_json, progress
 
 
-def rebuild(index: IndexArgument, as_json: Json = False) -> None:
+def rebuild(index: IndexArgument, lock_timeout: LockTimeout = None, as_json: Json = False) -> None:
     """Make the BM25 and dense structures anew from the stored documents."""
     from rerank_search.index import Index
 
     path = existing_index(index)
-    with Index.open(path, for_repair=True) as opened:
+    with Index.open(path, for_repair=True, lock_timeout=lock_timeout) as opened:
         total = len(opened)
         with progress(f"rebuilding {path.name}", total) as count:
             opened.rebuild(progress=count)
