@@ -31,7 +31,8 @@ from rerank_search.errors import (
     InvalidInputError,
 )
 from rerank_search.identity import encoder_of, encoder_problems, fitted, identity
-from rerank_search.index_info import DOCUMENTS, IndexInfo, index_info
+from rerank_search.index_info import IndexInfo, index_info
+from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.query_vectors import QueryVectors
 from rerank_search.retrieval.base import Retriever

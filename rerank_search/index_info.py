@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from rerank_search.index_names import DOCUMENTS
 from rerank_search.storage.documents import Totals
 from rerank_search.storage.manifest import Manifest
-
-DOCUMENTS = "documents.sqlite"
 
 
 @dataclass(frozen=True, slots=True)

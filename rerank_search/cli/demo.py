@@ -59,12 +59,13 @@ def demo() -> None:
 
 def _built() -> Built:
     from rerank_search.corpora.definition import Definition, build_index, load_definition
+    from rerank_search.index_names import index_of
 
     declared = FOLDER / f"{NAME}.toml"
     definition = (
         load_definition(declared) if declared.is_file() else Definition(source="python-docs")
     )
-    return build_index(definition, new_index(NAME), progress=progress)
+    return build_index(definition, index_of(new_index(f"{NAME}.toml")), progress=progress)
 
 
 def _side_by_side(response: SearchResponse) -> Table:

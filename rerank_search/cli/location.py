@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rerank_search.errors import IndexNotFoundError, InvalidInputError
+from rerank_search.index_names import index_name, is_index, named_index
 
 FOLDER = Path("indexes")
 
@@ -23,12 +24,15 @@ IndexArgument = Annotated[
 def existing_index(name: str) -> Path:
     """The folder of an index. Raises IndexNotFoundError, which names the folders looked at."""
     _check(name)
-    candidates = [Path(name), *(folder / name for folder in _folders() if not _is_path(name))]
+    path = Path(name)
+    candidates = [named_index(path.parent, path.name)]
+    if not _is_path(name):
+        candidates += [named_index(folder, name) for folder in _folders()]
     for candidate in candidates:
-        if _is_index(candidate):
+        if is_index(candidate):
             return candidate
     looked = ", ".join(str(candidate) for candidate in candidates)
-    there = sorted({folder.name for folder in known_indexes()})
+    there = sorted({index_name(folder) for folder in known_indexes()})
     known = f"Indexes there are: {', '.join(there)}." if there else "There is none yet."
     raise IndexNotFoundError(
         f"There is no index at {looked}. {known} `rerank-search index create` or "
@@ -54,17 +58,13 @@ def known_indexes() -> list[Path]:
         for folder in dict.fromkeys(_folders())
         if folder.is_dir()
         for entry in sorted(folder.iterdir())
-        if _is_index(entry)
+        if is_index(entry)
     ]
 
 
 def _check(name: str) -> None:
     if not name.strip():
         raise InvalidInputError(f"INDEX is {name!r}: give a path, or a name such as notes")
-
-
-def _is_index(folder: Path) -> bool:
-    return any((folder / file).is_file() for file in ("manifest.json", "documents.sqlite"))
 
 
 def _is_path(name: str) -> bool:

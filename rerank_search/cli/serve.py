@@ -53,6 +53,7 @@ def serve(
             "(rerank-search key add NAME --file keys.json) and give --keys keys.json, or say "
             "--without-keys"
         )
+    from rerank_search.index_names import index_name
     from rerank_search.models.registry import DEFAULT_RERANKER
     from rerank_search.serving.indexes import Indexes
     from rerank_search.serving.keys import KeyFile
@@ -62,7 +63,7 @@ def serve(
     known = None if keys is None else KeyFile(keys)
     traces = Traces(from_environment())
     paths = {existing_index(each).resolve() for each in indexes or []}
-    named = {path.name: path for path in paths}
+    named = {index_name(path): path for path in paths}
     if len(named) < len(paths):
         there = ", ".join(sorted(map(str, paths)))
         raise InvalidInputError(f"two indexes have one name ({there}): rename a folder")

@@ -15,6 +15,7 @@ from rerank_search.corpora.readers import SkippedLines, count_documents, read_do
 from rerank_search.declared import read_toml, validated
 from rerank_search.errors import IndexMismatchError, InvalidInputError
 from rerank_search.index import Index
+from rerank_search.index_names import is_file_of_index, is_index
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.progress import Progress, quiet
 from rerank_search.storage.manifest import Bm25Settings, Manifest
@@ -86,7 +87,8 @@ class Built:
 def load_definition(path: Path) -> Definition:
     """Read a definition; its files are found relative to its folder.
 
-    Raises InvalidInputError with the key that is wrong, or the file that is not there.
+    What an index is made of is not taken for documents. Raises InvalidInputError with the key
+    that is wrong, or the pattern that no file of documents matches.
     """
     definition = validated(Definition, read_toml(path), path)
     return definition.model_copy(update={"files": _found(definition.files, path.parent)})
@@ -112,7 +114,7 @@ def build_index(
     progress: Progress = quiet,
     lock_timeout: float | None = None,
 ) -> Built:
-    """Make the index of a definition in ``folder``.
+    """Make the index of a definition in ``folder`` (see ``index_names.index_of``).
 
     An index that is there is brought up to date: what has changed is written, what the source
     no longer has is deleted; repeated after an interruption, it goes on. ``lock_timeout`` as in
@@ -149,14 +151,24 @@ def _found(patterns: list[str], folder: Path) -> list[str]:
     for pattern in patterns:
         # Path.glob takes no absolute patterns.
         matches = sorted(glob(str(folder / pattern), recursive=True))  # noqa: PTH207
-        if not matches:
-            raise InvalidInputError(f"{folder / pattern}: there is no such file")
-        found.extend(matches)
-    return found
+        files = [match for match in matches if Path(match).is_file()]
+        documents = [file for file in files if not is_file_of_index(Path(file))]
+        if not documents:
+            raise InvalidInputError(f"{folder / pattern}: {_none_found(matches, files)}")
+        found.extend(documents)
+    return list(dict.fromkeys(found))
+
+
+def _none_found(matches: list[str], files: list[str]) -> str:
+    if files:
+        return f"only files of an index are there, such as {files[0]}: name files of documents"
+    if matches:
+        return f"{matches[0]} is a folder: name the files in it, as in folder/*.jsonl"
+    return "there is no such file"
 
 
 def _opened(definition: Definition, folder: Path, lock_timeout: float | None) -> Index:
-    if not folder.exists():
+    if not is_index(folder):
         return definition.create_index(folder, lock_timeout=lock_timeout)
     _check_settings(definition, folder)
     return Index.open(folder, lock_timeout=lock_timeout)

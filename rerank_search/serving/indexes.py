@@ -20,7 +20,7 @@ from rerank_search.errors import (
     RerankSearchError,
 )
 from rerank_search.index import Index
-from rerank_search.index_info import DOCUMENTS
+from rerank_search.index_names import DOCUMENTS, index_name, named_index
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.retrieval.encoder import Encoder
 from rerank_search.searcher import Searcher
@@ -67,7 +67,7 @@ class Indexes:
             named, opened = list(self._named.items()), set(self._open)
         found = {name for name, path in named if _is_index(path)}
         if self._all_of_home and self.home.is_dir():
-            found |= {each.name for each in self.home.iterdir() if self._is_served(each)}
+            found |= {index_name(each) for each in self.home.iterdir() if self._is_served(each)}
         for name in opened - found:
             self._forget(name)
         return sorted(found)
@@ -158,7 +158,7 @@ class Indexes:
         if path is not None and not _is_index(path):
             path = None
         if path is None and self._all_of_home and _NAME.fullmatch(name):
-            inside = self.home / name
+            inside = named_index(self.home, name)
             path = inside if self._is_served(inside) else None
         if path is None:
             self._forget(name)
@@ -167,7 +167,7 @@ class Indexes:
         return path
 
     def _is_served(self, path: Path) -> bool:
-        return bool(_NAME.fullmatch(path.name)) and _is_index(path)
+        return bool(_NAME.fullmatch(index_name(path))) and _is_index(path)
 
     def _forget(self, name: str) -> None:
         """Close what was opened of an index that was removed since."""

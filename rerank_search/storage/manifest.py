@@ -16,10 +16,10 @@ from rerank_search.errors import (
     IndexNotFoundError,
 )
 from rerank_search.files import atomic_write_bytes, sha256
+from rerank_search.index_names import DOCUMENTS, MANIFEST
 from rerank_search.storage.passages import Passages
 
 FORMAT_VERSION = 1
-NAME = "manifest.json"
 
 
 class Bm25Settings(BaseModel):
@@ -91,7 +91,7 @@ class Manifest(BaseModel):
 
         Raises IndexNotFoundError, IndexFormatError for a newer format, IndexCorruptedError.
         """
-        path = directory / NAME
+        path = directory / MANIFEST
         try:
             content = json.loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -112,7 +112,7 @@ class Manifest(BaseModel):
     def write(self, directory: Path) -> None:
         """Publish the manifest. Raises StorageFullError, IndexReadOnlyError."""
         data = self.model_dump_json(indent=1).encode()
-        atomic_write_bytes(directory / NAME, data + b"\n")
+        atomic_write_bytes(directory / MANIFEST, data + b"\n")
 
 
 def checksums(directory: Path, immutable: Iterable[Path], known: dict[str, str]) -> dict[str, str]:
@@ -137,8 +137,8 @@ def checksum_problems(directory: Path, expected: dict[str, str]) -> list[str]:
 
 
 def _missing(directory: Path) -> IndexNotFoundError | IndexCorruptedError:
-    if (directory / "documents.sqlite").exists():
-        return _damaged(directory / NAME, "it is missing")
+    if (directory / DOCUMENTS).exists():
+        return _damaged(directory / MANIFEST, "it is missing")
     return IndexNotFoundError(
         f"there is no index at {directory}: check the path, or make one by Index.create or "
         "`rerank-search index create`"

@@ -203,6 +203,38 @@ def test_build_makes_the_index_beside_its_definition(definition: Path, answer: A
     assert built == {"index": str(folder), "documents": 3, "written": 3, "deleted": 0}
 
 
+def test_an_index_whose_name_its_documents_have_is_built_beside_them(
+    folder: Path, run: Run, answer: Answer
+) -> None:
+    corpus = folder / "indexes" / "notes"
+    corpus.mkdir(parents=True)
+    (corpus / "a.jsonl").write_text('{"id": "a", "text": "some words"}\n')
+    (folder / "indexes" / "notes.toml").write_text('files = ["notes/*.jsonl"]\nencoder = false\n')
+    for written in (1, 0):
+        built = answer("index", "build", "indexes/notes.toml")
+        assert (built["index"], built["written"]) == ("indexes/notes.index", written)
+    for name in ("notes", "indexes/notes", "indexes/notes.index"):
+        assert answer("index", "info", name)["documents"] == 1
+    (listed,) = answer("index", "list")
+    assert (listed["name"], listed["index"]) == ("notes", "indexes/notes.index")
+    assert [path.name for path in corpus.iterdir()] == ["a.jsonl"]
+
+
+def test_an_index_of_an_earlier_version_is_brought_up_to_date_where_it_lies(
+    definition: Path, answer: Answer
+) -> None:
+    answer("index", "build", str(definition))
+    (definition.with_suffix("") / "more.jsonl").write_text('{"id": "new", "text": "x"}\n')
+    definition.write_text(definition.read_text().replace("]", ', "notes/*.json*"]', 1))
+    built = answer("index", "build", str(definition))
+    assert built == {
+        "index": str(definition.with_suffix("")),
+        "documents": 4,
+        "written": 1,
+        "deleted": 0,
+    }
+
+
 def test_building_again_writes_what_has_changed_and_deletes_what_is_gone(
     definition: Path, answer: Answer
 ) -> None:
@@ -228,6 +260,8 @@ def test_a_definition_that_says_something_else_than_the_index_changes_nothing(
     [
         ('files = ["corpus/*.jsonl"]\nanalyser = "plain"', "did you mean 'analyzer'"),
         ('files = ["nothing/*.jsonl"]', "there is no such file"),
+        ('files = ["corpus"]', "is a folder"),
+        ('files = ["other/manifest.json"]', "only files of an index"),
         ('source = "python-docs"\nfiles = ["corpus/*.jsonl"]', "alone"),
         ("encoder = false", "files"),
         ('files = ["corpus/*.jsonl"]\n[bm25]\nk1 = 2.0', "bm25s"),
@@ -237,6 +271,7 @@ def test_a_definition_that_says_something_else_than_the_index_changes_nothing(
 def test_a_definition_that_cannot_be_used_says_why(
     definition: Path, run: Run, content: str, reason: str
 ) -> None:
+    Index.create(definition.parent / "other", encoder=None).close()
     definition.write_text(content)
     result = run("index", "build", str(definition))
     assert isinstance(result.exception, InvalidInputError)

@@ -32,6 +32,17 @@ def test_indexes_are_listed_with_what_they_hold(server):
     assert listed["first_stages"] == ["bm25", "dense", "hybrid"]
 
 
+def test_an_index_beside_the_documents_of_its_name_is_served_by_that_name(fresh):
+    (fresh.home / "letters").mkdir()
+    (fresh.home / "letters" / "corpus.jsonl").write_text("")
+    with Index.create(fresh.home / "letters.index", encoder=None) as index:
+        index.add([Document("a", "some words")])
+    listed = fresh.client.get("/v1/indexes").json()["indexes"]
+    assert [each["name"] for each in listed] == ["letters", "notes"]
+    found = fresh.post("/v1/search", {"index": "letters", "query": "words"}).json()
+    assert [hit["id"] for hit in found["results"][0]["hits"]] == ["a"]
+
+
 def test_documents_are_inserted_and_replaced(fresh):
     documents = [
         {"id": "join", "text": "other words"},

@@ -24,18 +24,20 @@ def build(
 ) -> None:
     """Make the index of a definition, or bring it up to date.
 
-    indexes/NAME.toml becomes indexes/NAME. In an index that is there, only documents that have
+    indexes/NAME.toml becomes indexes/NAME, or indexes/NAME.index where the documents lie in
+    indexes/NAME. In an index that is there, only documents that have
     changed are written, and those that the source no longer has are deleted.
     """
     from rerank_search.corpora.definition import build_index, load_definition
     from rerank_search.corpora.readers import SkippedLines
+    from rerank_search.index_names import index_of
 
     if definition.suffix != ".toml":
         raise typer.BadParameter(f"{definition}: the name of a definition ends in .toml.")
     skipped = SkippedLines() if skip_invalid else None
     built = build_index(
         load_definition(definition),
-        definition.with_suffix(""),
+        index_of(definition),
         skipped=skipped,
         progress=progress,
         lock_timeout=lock_timeout,

@@ -9,6 +9,7 @@ import typer
 
 from rerank_search.cli.location import known_indexes
 from rerank_search.cli.output import Json, note, print_json
+from rerank_search.index_names import index_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,6 @@ def _listed(folder: Path) -> Listed:
     try:
         manifest = Manifest.read(folder)
     except (SearchIndexError, OSError) as error:
-        return Listed(folder.name, folder, problem=" ".join(str(error).split()))
+        return Listed(index_name(folder), folder, problem=" ".join(str(error).split()))
     encoder = None if manifest.encoder is None else manifest.encoder.name
-    return Listed(folder.name, folder, manifest.published.documents, encoder)
+    return Listed(index_name(folder), folder, manifest.published.documents, encoder)
