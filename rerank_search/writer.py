@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rerank_search.arguments import real_number
 from rerank_search.engines import Engines
-from rerank_search.errors import IndexLockedError, IndexReadOnlyError, InvalidInputError
+from rerank_search.errors import IndexLockedError, IndexReadOnlyError
 from rerank_search.lock import ProcessLock
 from rerank_search.settings import LONGEST_WAIT, Settings
 from rerank_search.storage import manifest as manifests
@@ -169,10 +170,4 @@ def seconds_to_wait(lock_timeout: float | None) -> float:
     """The given ``lock_timeout``, or that of the settings. Raises InvalidInputError."""
     if lock_timeout is None:
         return Settings().lock_timeout
-    number = isinstance(lock_timeout, (int, float)) and not isinstance(lock_timeout, bool)
-    if not number or not 0 <= lock_timeout <= LONGEST_WAIT:
-        raise InvalidInputError(
-            f"lock_timeout={lock_timeout!r} is not a number of seconds from 0 to "
-            f"{LONGEST_WAIT:,}: use 0 not to wait for another writer"
-        )
-    return lock_timeout
+    return real_number("lock_timeout", lock_timeout, least=0, most=LONGEST_WAIT)
