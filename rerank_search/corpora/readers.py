@@ -118,12 +118,10 @@ def count_documents(source: str | Path, *, format: Format | None = None) -> int:
 
 def _csv_rows(stream: BinaryIO) -> int:
     """Rows below the header, which is not the number of lines: cells may have line ends."""
-    csv.field_size_limit(2**31 - 1)
-    with TextIOWrapper(stream, "utf-8", errors="replace", newline="") as text:
-        try:
-            return max(0, sum(any(row) for row in csv.reader(text)) - 1)
-        except csv.Error:
-            return 0  # unknown; who reads the rows says what is wrong with them
+    try:
+        return max(0, sum(1 for _ in separated_rows(stream, "csv", errors="surrogateescape")) - 1)
+    except UnclosedQuoteError:
+        return 0  # unknown; who reads the rows says what is wrong with them
 
 
 @contextmanager
