@@ -25,6 +25,7 @@ from rerank_search.errors import (
     RunLockedError,
     SearchIndexError,
     StorageFullError,
+    UnsupportedError,
 )
 from rerank_search.types import Document, Hit, SearchResponse
 
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from rerank_search.reranking.calibration import Calibration
     from rerank_search.reranking.cascade import Cascade
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker
-    from rerank_search.reranking.cross_encoder import CrossEncoderReranker as CrossEncoder
     from rerank_search.reranking.fusion import Fusion
+    from rerank_search.reranking.sbert import CrossEncoder
     from rerank_search.searcher import Searcher
     from rerank_search.texts import rank_texts
 
@@ -73,6 +74,7 @@ __all__ = [
     "SearchResponse",
     "Searcher",
     "StorageFullError",
+    "UnsupportedError",
     "__version__",
     "rank_texts",
 ]
@@ -83,7 +85,7 @@ _LAZY = {
     "Client": ("rerank_search.client", "Client"),
     "Calibration": ("rerank_search.reranking.calibration", "Calibration"),
     "Cascade": ("rerank_search.reranking.cascade", "Cascade"),
-    "CrossEncoder": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
+    "CrossEncoder": ("rerank_search.reranking.sbert", "CrossEncoder"),
     "CrossEncoderReranker": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
     "Fusion": ("rerank_search.reranking.fusion", "Fusion"),
     "Index": ("rerank_search.index", "Index"),

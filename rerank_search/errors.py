@@ -23,6 +23,10 @@ class FilterWarning(UserWarning):
     """A filter names a metadata key, or a kind of value, that no document has."""
 
 
+class UnsupportedError(InvalidInputError, AttributeError):
+    """Left out on purpose, though the library whose class this one replaces has it."""
+
+
 class MissingDependencyError(RerankSearchError, ImportError):
     """An optional library is not installed; the message has the pip command."""
 

@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import re
 from pathlib import Path
+from typing import Any
 
 from rerank_search.errors import ModelNotFoundError
 from rerank_search.files import sha256
@@ -47,10 +48,11 @@ def resolve_encoder(name: str, *, revision: str | None = None) -> str:
     return _from_hub(name, revision, hint=_encoder_hint(name))
 
 
-def resolve_reranker(name: str, *, revision: str | None = None) -> str:
+def resolve_reranker(name: str, *, revision: str | None = None, **fetching: Any) -> str:
     """The directory of a cross-encoder; the bundled ones need no download.
 
-    ``revision`` pins a hub model. Raises ModelNotFoundError.
+    ``revision`` pins a hub model; ``fetching`` are more arguments of ``snapshot_download`` (token,
+    cache_dir, local_files_only). Raises ModelNotFoundError.
     """
     local = _local_directory(name)
     if local is not None:
@@ -63,7 +65,8 @@ def resolve_reranker(name: str, *, revision: str | None = None) -> str:
                 "rerank-search; install the package again, or name another reranker"
             )
         return str(directory)
-    return _from_hub(name, revision, hint=f"name a local directory, or {DEFAULT_RERANKER!r}")
+    hint = f"name a local directory, or {DEFAULT_RERANKER!r}"
+    return _from_hub(name, revision, hint=hint, **fetching)
 
 
 def fingerprint(directory: Path) -> str:
@@ -114,7 +117,14 @@ def _encoder_hint(name: str) -> str:
     return f"name a local directory, or {DEFAULT_ENCODER!r}"
 
 
-def _from_hub(name: str, revision: str | None, *, hint: str) -> str:
+def _from_hub(
+    name: str,
+    revision: str | None,
+    *,
+    hint: str,
+    local_files_only: bool = False,
+    **fetching: Any,
+) -> str:
     if not _HUB_ID.fullmatch(name):
         raise ModelNotFoundError(
             f"{name!r} is neither a directory nor a model name like 'organisation/model'; {hint}"
@@ -122,14 +132,19 @@ def _from_hub(name: str, revision: str | None, *, hint: str) -> str:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    offline = Settings().offline
+    offline = Settings().offline or local_files_only
     at = f" at revision {revision!r}" if revision else ""
     try:
-        directory = snapshot_download(
-            name, revision=revision, allow_patterns=_HUB_FILES, local_files_only=offline
+        directory: str = snapshot_download(
+            name,
+            revision=revision,
+            allow_patterns=_HUB_FILES,
+            local_files_only=offline,
+            **fetching,
         )
     except LocalEntryNotFoundError as error:
-        why = "RERANK_SEARCH_OFFLINE is set" if offline else "the hub cannot be reached"
+        forbidden = "local_files_only" if local_files_only else "RERANK_SEARCH_OFFLINE"
+        why = f"{forbidden} is set" if offline else "the hub cannot be reached"
         raise ModelNotFoundError(
             f"the model {name!r}{at} is neither bundled nor installed nor in the local hub cache, "
             f"and {why}; {hint}, or run once with a network: hf download {name}"

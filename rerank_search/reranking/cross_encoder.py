@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from rerank_search.reranking.pairs import (
 )
 from rerank_search.reranking.predictions import Predictions
 from rerank_search.reranking.remembered import Remembered, key_of
-from rerank_search.reranking.torch_model import TorchCrossEncoder
+from rerank_search.reranking.torch_model import TorchCrossEncoder, options_key
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ class CrossEncoderReranker(Predictions):
     One instance may be shared by any number of threads. ``fusion`` is what ``fusion.json`` beside
     the weights says, or None; ``calibration`` likewise, of ``calibration.json``.
 
+    ``fetching`` are more arguments of huggingface_hub's ``snapshot_download`` (token, cache_dir,
+    local_files_only), ``loading`` more of those that sentence-transformers loads a model with
+    (prompts, model_kwargs, processor_kwargs, config_kwargs, activation_fn).
+
     ``predict`` and ``rank`` are those of ``sentence_transformers.CrossEncoder``:
 
     >>> model = CrossEncoderReranker("rerank-search-base")
@@ -90,6 +94,8 @@ class CrossEncoderReranker(Predictions):
         backend: Backend | Literal["auto"] | None = None,
         dtype: Dtype | Literal["auto"] | None = None,
         cache_size: int = 0,
+        fetching: Mapping[str, Any] | None = None,
+        loading: Mapping[str, Any] | None = None,
     ) -> None:
         if cache_size < 0:
             raise InvalidInputError(f"cache_size={cache_size} must be 0 or more")
@@ -100,7 +106,19 @@ class CrossEncoderReranker(Predictions):
             if given is not None and not (isinstance(given, Integral) and given >= 1):
                 raise InvalidInputError(f"{name}={given!r} must be a whole number, at least 1")
         self.name = str(model)
-        directory = resolve_reranker(self.name, revision=revision)
+        self._settings: dict[str, Any] = {
+            "model": self.name,
+            "device": device,
+            "max_length": max_length,
+            "revision": revision,
+            "batch_tokens": batch_tokens,
+            "backend": backend,
+            "dtype": dtype,
+            "cache_size": cache_size,
+            "fetching": dict(fetching or {}),
+            "loading": dict(loading or {}),
+        }
+        directory = resolve_reranker(self.name, revision=revision, **self._settings["fetching"])
         self._directory = Path(directory)
         has_fusion = (self._directory / FUSION_FILE).is_file()
         self.fusion = Fusion.load(self._directory) if has_fusion else None
@@ -115,6 +133,7 @@ class CrossEncoderReranker(Predictions):
             batch_tokens=batch_tokens,
             backend=backend or settings.backend,
             dtype=dtype or settings.dtype,
+            loading=self._settings["loading"],
         )
         self._pairs = PairTokenizer(self._torch.tokenizer, self._torch.max_length)
         if self.dtype == "int8" and self.num_labels == 1:
@@ -141,6 +160,7 @@ class CrossEncoderReranker(Predictions):
         backend, dtype = self._torch.backend, self._torch.dtype
         exact = backend == "torch" or dtype == "float32"
         computed = dtype if exact else f"{backend} {dtype} {LAYOUT}"
+        computed += options_key(self._settings["loading"])
         return logits_fingerprint(self._directory, self.max_length, computed)
 
     @property
@@ -212,6 +232,7 @@ class CrossEncoderReranker(Predictions):
             max_length=self.max_length,
             backend="openvino",
             dtype="float32",
+            loading=self._settings["loading"],
         )
         check(self.name, self, exact, f"{self.fingerprint} {machine()}", cache)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.reranking.pairs import checked_pairs, distinct_pairs
+from rerank_search.reranking.renamed import renamed_arguments
 
 if TYPE_CHECKING:
     import torch
@@ -18,10 +20,18 @@ if TYPE_CHECKING:
     from rerank_search.reranking.torch_model import TorchCrossEncoder
 
 
+RENAMED = {"sentences": "inputs", "activation_fct": "activation_fn"}
+"""Earlier names of arguments of ``predict`` and ``rank``."""
+
+PASSED_ON = frozenset({"processing_kwargs", "task", "max_length"})
+"""More arguments of ``predict``, which only sentence-transformers knows how to use."""
+
+
 class Predictions(ABC):
     """The methods that a cross-encoder has in sentence-transformers, made of its logits."""
 
     name: str
+    _settings: dict[str, Any]
     _torch: TorchCrossEncoder
 
     @abstractmethod
@@ -33,10 +43,24 @@ class Predictions(ABC):
     ) -> tuple[torch.Tensor, NDArray[np.bool_], NDArray[np.int64]]:
         """Logits of shape (n, labels), which pairs were cut, and how many tokens each has."""
 
+    @property
+    def _activation_fn(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What is made of logits unless a call says otherwise."""
+        return self._settings["loading"].get("activation_fn") or self._torch.activation_fn
+
     @abstractmethod
     def _require_one_label(self, method: str) -> None:
         """Raise InvalidInputError for a classifier."""
 
+    def _delegated(self, inputs: Any, **options: Any) -> Any:
+        """What sentence-transformers itself makes of the inputs."""
+        return self._torch.predict(inputs, **options)
+
+    def _must_delegate(self) -> bool:
+        """Whether sentence-transformers computes all scores of this model."""
+        return self._torch.prompted
+
+    @renamed_arguments(RENAMED, without_effect=["num_workers"])
     def predict(
         self,
         inputs: Any,
@@ -58,18 +82,25 @@ class Predictions(ABC):
         The model's activation (a sigmoid, as a rule) is applied unless ``activation_fn`` says
         otherwise. Returns a float32 array of shape (n,), or (n, labels) for a classifier; for
         ``convert_to_tensor`` a tensor, with ``convert_to_numpy=False`` a list of tensors; for a
-        single pair the one element. Prompts, ``device`` and ``pool`` are passed on to
-        sentence-transformers as they are. Errors as in ``score``.
+        single pair the one element. Pairs may be rows of a numpy array too. Prompts, ``device``,
+        ``pool`` and ``processing_kwargs`` are passed on to sentence-transformers. Errors as in
+        ``score``.
         """
+        import torch
+
         if batch_size < 1:
             raise InvalidInputError(f"batch_size={batch_size} must be at least 1")
+        if unknown := sorted(kwargs.keys() - PASSED_ON):
+            raise InvalidInputError(f"predict() has no argument {unknown[0]!r}: leave it out")
+        if device is not None and not isinstance(device, list):
+            device = None if torch.device(device) == self._torch.device else device
         delegated = {"prompt_name": prompt_name, "prompt": prompt, "device": device, "pool": pool}
-        if self._torch.prompted or kwargs or any(delegated.values()):
-            return self._torch.predict(
+        if self._must_delegate() or kwargs or any(delegated.values()):
+            return self._delegated(
                 inputs,
                 batch_size=batch_size,
                 show_progress_bar=show_progress_bar,
-                activation_fn=activation_fn,
+                activation_fn=activation_fn or self._activation_fn,
                 apply_softmax=apply_softmax,
                 convert_to_numpy=convert_to_numpy,
                 convert_to_tensor=convert_to_tensor,
@@ -77,8 +108,8 @@ class Predictions(ABC):
                 **delegated,
                 **kwargs,
             )
-        single = self._torch.is_one_pair(inputs)
-        distinct, positions = distinct_pairs(checked_pairs([inputs] if single else inputs))
+        pairs, single = _listed(inputs)
+        distinct, positions = distinct_pairs(checked_pairs(pairs))
         logits, _, _ = self._computed(distinct, batch_size, show_progress_bar)
         scores = self._activated(logits, activation_fn, apply_softmax)[positions]
         result: Any
@@ -99,6 +130,10 @@ class Predictions(ABC):
         ).numpy()
         return scores
 
+    @renamed_arguments(
+        RENAMED,
+        without_effect=["num_workers", "convert_to_numpy", "convert_to_tensor", "apply_softmax"],
+    )
     def rank(
         self,
         query: str,
@@ -121,6 +156,10 @@ class Predictions(ABC):
         their logits; equal logits in the order of ``documents``.
         """
         self._require_one_label("rank()")
+        if isinstance(documents, str):
+            raise InvalidInputError("documents is one string: give a list of strings")
+        if top_k is not None and not isinstance(top_k, Integral):
+            raise InvalidInputError(f"top_k={top_k!r} must be a whole number, or None for all")
         pairs = [(query, document) for document in documents]
         logits = self.predict(
             pairs,
@@ -148,7 +187,7 @@ class Predictions(ABC):
         activation_fn: Callable[[torch.Tensor], torch.Tensor] | None,
         apply_softmax: bool | None,
     ) -> torch.Tensor:
-        scores = (activation_fn or self._torch.activation_fn)(logits)
+        scores = (activation_fn or self._activation_fn)(logits)
         if self._torch.num_labels == 1:
             return scores.squeeze(-1)
         return scores.softmax(dim=1) if apply_softmax else scores
@@ -156,3 +195,17 @@ class Predictions(ABC):
 
 def _identity(logits: torch.Tensor) -> torch.Tensor:
     return logits
+
+
+def _listed(inputs: Any) -> tuple[list[Any], bool]:
+    """The pairs as a list, and whether ``inputs`` was one pair alone."""
+    if isinstance(inputs, np.ndarray):
+        single = inputs.ndim == 1 and inputs.size > 0
+        inputs = inputs.tolist()
+    elif isinstance(inputs, Sequence) and not isinstance(inputs, str):
+        rows = (list, tuple, np.ndarray)
+        inputs = [each.tolist() if isinstance(each, np.ndarray) else each for each in inputs]
+        single = len(inputs) > 0 and not isinstance(inputs[0], rows)
+    else:
+        single = True
+    return [inputs] if single else inputs, single

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +51,12 @@ _NARROW = 384
 _EXAMPLE_TOKENS = 128
 """Of a pair that int8 is fitted to."""
 
+_COMPUTING_OPTIONS = ("config_kwargs", "model_kwargs", "processor_kwargs")
+"""Options of a model that its logits follow from."""
+
+_BESIDE = ("activation_fn", "model_card_data")
+"""Options that nothing of the model itself follows from."""
+
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 """Of a model, as far as its tokenizer knows them."""
 
@@ -73,6 +81,7 @@ class TorchCrossEncoder:
         batch_tokens: int | None,
         backend: Backend | Literal["auto"],
         dtype: Dtype | Literal["auto"],
+        loading: Mapping[str, Any] | None = None,
     ) -> None:
         for argument, given, kinds in (("backend", backend, Backend), ("dtype", dtype, Dtype)):
             known = ("auto", *get_args(kinds))
@@ -84,8 +93,9 @@ class TorchCrossEncoder:
         limit_threads()
         require_device(device)
         half = dtype if dtype in ("bfloat16", "float16") else "float32"
-        self._plain = plain = read_classifier(directory, device, half)
-        self._whole = None if plain else _load(name, directory, device)
+        options = {name: given for name, given in (loading or {}).items() if name not in _BESIDE}
+        self._plain = plain = None if options else read_classifier(directory, device, half)
+        self._whole = None if plain else _load(name, directory, device, options)
         self._delegating = threading.RLock()  # to a tokenizer that only one thread may use
         self._network: Any = plain.network if plain else self.whole.transformers_model
         self.tokenizer: Any = plain.tokenizer if plain else self.whole.tokenizer
@@ -96,7 +106,7 @@ class TorchCrossEncoder:
             )
         # What is delegated to sentence-transformers is cut at the same length.
         self.tokenizer.model_max_length = self.max_length
-        loaded = _loaded(self._network, self.tokenizer, directory)
+        loaded = _loaded(self._network, self.tokenizer, directory, options_key(options))
         self._names = loaded.names
         cache = Settings().cache
         option = choose(loaded, backend, dtype, cache)
@@ -239,7 +249,13 @@ def backends(name: str, directory: str) -> list[Option]:
     return [*measured(loaded, usable, Settings().cache), *missing]
 
 
-def _loaded(network: Any, tokenizer: Any, directory: str) -> Loaded:
+def options_key(loading: Mapping[str, Any]) -> str:
+    """A text that differs for other options which logits follow from; empty without any."""
+    parts = {name: loading[name] for name in _COMPUTING_OPTIONS if loading.get(name)}
+    return " " + json.dumps(parts, sort_keys=True, default=repr) if parts else ""
+
+
+def _loaded(network: Any, tokenizer: Any, directory: str, options: str = "") -> Loaded:
     from rerank_search.reranking.backends.choice import Loaded
 
     names = [name for name in INPUTS if name in tokenizer.model_input_names]
@@ -252,21 +268,50 @@ def _loaded(network: Any, tokenizer: Any, directory: str) -> Loaded:
         encoded = tokenizer(*columns, truncation=True, max_length=longest, padding=True)
         return {name: np.array(encoded[name], dtype=np.int64) for name in names}
 
-    return Loaded(network, names, fingerprint(Path(directory)), examples)
+    weights = fingerprint(Path(directory))
+    if options:  # which is part of a file's name
+        weights = hashlib.sha256((weights + options).encode()).hexdigest()[:32]
+    return Loaded(network, names, weights, examples)
 
 
-def _load(name: str, directory: str, device: str | None) -> CrossEncoder:
+def load_original(
+    name: str, directory: str, device: str | None, loading: Mapping[str, Any]
+) -> CrossEncoder:
+    """The model as sentence-transformers loads it, with more arguments of its class.
+
+    Raises ModelNotFoundError for a directory that cannot be read, InvalidInputError for arguments
+    that cannot be used.
+    """
     from safetensors import SafetensorError
     from sentence_transformers import CrossEncoder
 
+    # It writes to the dictionaries that it is given.
+    own = {key: dict(value) if isinstance(value, dict) else value for key, value in loading.items()}
     try:
         with quietly():
-            model: CrossEncoder = CrossEncoder(directory, device=device, local_files_only=True)
-    except (OSError, ValueError, SafetensorError) as error:
+            model: CrossEncoder = CrossEncoder(
+                directory, device=device, local_files_only=True, **own
+            )
+    except (OSError, ValueError, TypeError, SafetensorError) as error:
+        if loading:
+            raise InvalidInputError(
+                f"the model {name!r} cannot be loaded with {', '.join(sorted(loading))}: {error}"
+            ) from error
         raise ModelNotFoundError(
             f"the model {name!r} in {directory} cannot be read ({error}); get it again"
         ) from error
+    for option in loading.get("config_kwargs", {}):
+        if not hasattr(model.config, option):
+            kind = type(model.config).__name__
+            raise InvalidInputError(f"config_kwargs: a {kind} has no {option!r}: leave it out")
     require_tokenizer(model.tokenizer, name, directory)
+    return model
+
+
+def _load(
+    name: str, directory: str, device: str | None, loading: Mapping[str, Any] | None = None
+) -> CrossEncoder:
+    model = load_original(name, directory, device, loading or {})
     # Of a bi-encoder transformers makes a classifier too, whose last layer is random.
     stored = getattr(model.config, "architectures", None) or ()
     for architecture in (*stored, type(model.transformers_model).__name__):

@@ -1,0 +1,51 @@
+"""Arguments that had other names in earlier versions of sentence-transformers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from rerank_search.errors import InvalidInputError
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def renamed_arguments(
+    names: Mapping[str, str], *, positional: Sequence[str] = (), without_effect: Sequence[str] = ()
+) -> Callable[[Method], Method]:
+    """A decorator of methods that take arguments by their earlier names as well.
+
+    ``names`` maps the earlier names to today's. ``positional`` are those that followed the first
+    one and are keywords today. ``without_effect`` are taken and do nothing, as in
+    sentence-transformers. Raises InvalidInputError for an argument that is given twice.
+    """
+
+    def decorate(method: Method) -> Method:
+        @functools.wraps(method)
+        def call(self: Any, *args: Any, **given: Any) -> Any:
+            if positional:
+                args, following = args[:1], args[1:]
+                if len(following) > len(positional):
+                    raise InvalidInputError(
+                        f"{len(following) + 1} positional arguments are too many: name those "
+                        f"after {', '.join(positional)}"
+                    )
+                # Only positions can be given twice here: Python refuses a keyword twice.
+                for name, value in zip(positional, following, strict=False):
+                    _give(given, name, value, f"argument {positional.index(name) + 2}")
+            for name in without_effect:
+                given.pop(name, None)
+            for earlier in names.keys() & given.keys():
+                _give(given, names[earlier], given.pop(earlier), earlier)
+            return method(self, *args, **given)
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _give(given: dict[str, Any], name: str, value: Any, called: str) -> None:
+    if name in given:
+        raise InvalidInputError(f"{called} and {name} are the same argument: give one of them")
+    given[name] = value

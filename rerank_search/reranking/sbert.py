@@ -1,0 +1,379 @@
+"""``CrossEncoder``: a reranker that is used like sentence-transformers' class of that name."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+from rerank_search.errors import InvalidInputError, UnsupportedError
+from rerank_search.models.registry import BUNDLED_RERANKERS, DEFAULT_RERANKER
+from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
+from rerank_search.reranking.calibration import CALIBRATION_FILE
+from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+from rerank_search.reranking.fusion import FUSION_FILE
+from rerank_search.reranking.renamed import renamed_arguments
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import CrossEncoder as Original
+
+RENAMED = {
+    "model": "model_name_or_path",
+    "model_name": "model_name_or_path",
+    "automodel_args": "model_kwargs",
+    "tokenizer_args": "processor_kwargs",
+    "tokenizer_kwargs": "processor_kwargs",
+    "config_args": "config_kwargs",
+    "cache_dir": "cache_folder",
+    "default_activation_function": "activation_fn",
+}
+"""Other names of the constructor's arguments: of earlier versions, and of CrossEncoderReranker."""
+
+POSITIONAL = ("num_labels", "max_length", "activation_fn", "device")
+"""Arguments that earlier versions took by position, after the model's name."""
+
+_STORED = ("prompts", "default_prompt_name", "model_card_data", "trust_remote_code")
+"""Attributes of the original that its class does not show."""
+
+NOT_FOR_PARTS = frozenset(
+    {"device_map", "export", "file_name", "provider", "quantization_config", "subfolder"}
+)
+"""Arguments of ``model_kwargs`` that decide what this class decides itself."""
+
+_TRAINING = "use `rerank-search train`, or sentence_transformers.CrossEncoder"
+
+LEFT_OUT = {
+    **dict.fromkeys(("fit", "old_fit", "gradient_checkpointing_enable"), _TRAINING),
+    **dict.fromkeys(("smart_batching_collate", "smart_batching_collate_text_only"), _TRAINING),
+    "compile": "what is fastest computes the model already (see backend= and dtype=)",
+    "set_keep_in_fp32_modules": "logits are computed in float32 in any case",
+}
+"""What the original has and this class has not, and what to do instead."""
+
+
+class CrossEncoder(CrossEncoderReranker):
+    """A CrossEncoderReranker with the arguments, methods and attributes of sentence-transformers.
+
+    Code that was written for ``sentence_transformers.CrossEncoder`` runs with another import:
+
+    >>> model = CrossEncoder("rerank-search-base", max_length=256)
+    >>> scores = model.predict([("how to join paths", "os.path.join joins path components")])
+    >>> scores.shape
+    (1,)
+
+    Arguments by their names there, today's and earlier ones. ``batch_tokens``, ``dtype`` and
+    ``cache_size`` are those of CrossEncoderReranker, and so is ``backend``, which is what is
+    fastest unless it is given.
+
+    ``model``, ``tokenizer``, ``config`` and whatever else sentence-transformers' class has are
+    those of the same model, loaded by sentence-transformers at their first use. Weights that are
+    changed there count: ``predict`` and ``rank`` are then computed by sentence-transformers.
+
+    Left out, each with an error that says so: code from the hub (``trust_remote_code=True``),
+    ``modules``, ``device_map``, training. Errors as in CrossEncoderReranker.
+    """
+
+    @renamed_arguments(RENAMED, positional=POSITIONAL)
+    def __init__(
+        self,
+        model_name_or_path: str | Path = DEFAULT_RERANKER,
+        *,
+        modules: None = None,
+        device: str | torch.device | None = None,
+        prompts: dict[str, str] | None = None,
+        default_prompt_name: str | None = None,
+        cache_folder: str | None = None,
+        trust_remote_code: bool = False,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        token: bool | str | None = None,
+        model_kwargs: Mapping[str, Any] | None = None,
+        processor_kwargs: Mapping[str, Any] | None = None,
+        config_kwargs: Mapping[str, Any] | None = None,
+        model_card_data: Any = None,
+        backend: Backend | Literal["auto"] | None = None,
+        num_labels: int | None = None,
+        max_length: int | None = None,
+        activation_fn: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        keep_in_fp32_modules: list[str] | None = None,
+        classifier_dropout: float | None = None,
+        batch_tokens: int | None = None,
+        dtype: Dtype | Literal["auto"] | None = None,
+        cache_size: int = 0,
+    ) -> None:
+        if modules is not None:
+            raise UnsupportedError("modules= is left out: save the model, and name its folder")
+        if keep_in_fp32_modules:
+            raise UnsupportedError(
+                f"keep_in_fp32_modules={keep_in_fp32_modules!r} is left out: logits are computed "
+                "in float32 in any case, and everything is with dtype='float32'"
+            )
+        if not isinstance(model_name_or_path, (str, Path)):
+            raise InvalidInputError(
+                f"model_name_or_path={model_name_or_path!r} must be a name or a directory"
+            )
+        fetching: dict[str, Any] = {
+            "cache_dir": cache_folder,
+            "token": token,
+            "revision": revision,
+            "local_files_only": local_files_only,
+            "trust_remote_code": trust_remote_code,
+        }
+        model_kwargs = _own(model_kwargs, "model_kwargs", fetching)
+        config_kwargs = _own(config_kwargs, "config_kwargs", fetching)
+        processor_kwargs = _own(processor_kwargs, "processor_kwargs", fetching)
+        if fetching.pop("trust_remote_code"):
+            raise UnsupportedError(
+                "trust_remote_code=True is left out: models never run code that they bring. "
+                "Use sentence_transformers.CrossEncoder for this model"
+            )
+        if classifier_dropout is not None:
+            config_kwargs["classifier_dropout"] = classifier_dropout
+        if "num_labels" in config_kwargs:
+            num_labels = config_kwargs.pop("num_labels")
+        if "model_max_length" in processor_kwargs:
+            max_length = processor_kwargs.pop("model_max_length")
+        stored = model_kwargs.pop("torch_dtype", None) or model_kwargs.pop("dtype", None)
+        loading = {
+            "prompts": prompts,
+            "default_prompt_name": default_prompt_name,
+            "model_kwargs": model_kwargs,
+            "processor_kwargs": processor_kwargs,
+            "config_kwargs": config_kwargs,
+            "model_card_data": model_card_data,
+            "activation_fn": activation_fn,
+        }
+        super().__init__(
+            _with_organisation(str(model_name_or_path)),
+            device=None if device is None else str(device),
+            max_length=max_length,
+            revision=fetching.pop("revision"),
+            batch_tokens=batch_tokens,
+            backend=backend,
+            dtype=dtype or _dtype(stored),
+            cache_size=cache_size,
+            fetching=fetching,
+            loading={name: value for name, value in loading.items() if value},
+        )
+        if num_labels not in (None, self.num_labels):
+            raise InvalidInputError(
+                f"num_labels={num_labels!r}, and {self.name!r} has {self.num_labels}: leave it "
+                "out. A head with another number of labels has to be trained first"
+            )
+
+    @functools.cached_property
+    def _original(self) -> Original:
+        """The model as sentence-transformers loads it, apart from the one that computes scores."""
+        from rerank_search.reranking.torch_model import load_original
+
+        original = load_original(
+            self.name, str(self._directory), str(self.device), self._settings["loading"]
+        )
+        original.max_seq_length = self.max_length
+        self._as_loaded = _state(original)
+        return original
+
+    def _changed(self) -> bool:
+        """Whether somebody changed the weights or the tokenizer of the original."""
+        return "_original" in self.__dict__ and _state(self._original) != self._as_loaded
+
+    def _must_delegate(self) -> bool:
+        return self._changed() or super()._must_delegate()
+
+    def _delegated(self, inputs: Any, **options: Any) -> Any:
+        # The network that computes scores may have left its weights to another runtime.
+        elsewhere = options.get("pool") or options.get("device")
+        if elsewhere or self._changed():
+            return self._original.predict(inputs, **options)
+        return super()._delegated(inputs, **options)
+
+    def score_with_report(
+        self, pairs: Sequence[tuple[str, str]], *, long_documents: LongDocuments = "truncate"
+    ) -> Scores:
+        """As CrossEncoderReranker's; InvalidInputError once the model's weights were changed."""
+        if self._changed():
+            raise InvalidInputError(
+                f"the weights or the tokenizer of {self.name!r} were changed, which score() and "
+                "searches do not see: save_pretrained() it, and load what was saved"
+            )
+        return super().score_with_report(pairs, long_documents=long_documents)
+
+    @property
+    def model(self) -> Any:
+        """The network, of transformers."""
+        return self._original.model
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, of transformers."""
+        return self._original.tokenizer
+
+    @property
+    def config(self) -> Any:
+        """The network's configuration."""
+        return self._original.config
+
+    @property
+    def activation_fn(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """What ``predict`` and ``rank`` make of logits unless they are told otherwise."""
+        return self._activation_fn
+
+    @activation_fn.setter
+    def activation_fn(self, value: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self._settings["loading"]["activation_fn"] = value
+        if "_original" in self.__dict__:
+            self._original.activation_fn = value
+
+    default_activation_function = activation_fn
+
+    @property
+    def max_length(self) -> int:
+        """The window: tokens of a pair, special tokens included. A new value lowers it."""
+        return super().max_length
+
+    @max_length.setter
+    def max_length(self, value: int) -> None:
+        self._load_again(max_length=value)
+
+    max_seq_length = max_length
+
+    def to(self, *args: Any, **kwargs: Any) -> CrossEncoder:
+        """Move the model to a device, or compute in another precision; the model itself.
+
+        It is loaded again from its files. Raises InvalidInputError for what torch cannot use.
+        """
+        import torch
+
+        changes: dict[str, Any] = {}
+        for given in (*args, *kwargs.values()):
+            if isinstance(given, torch.dtype):
+                changes["dtype"] = _dtype(given)
+            elif isinstance(given, (str, int, torch.device)) and not isinstance(given, bool):
+                changes["device"] = str(torch.device(given))
+        if self._changed():
+            self._original.to(*args, **kwargs)
+        else:
+            self._load_again(**changes)
+        return self
+
+    def cpu(self) -> CrossEncoder:
+        """``to("cpu")``."""
+        return self.to("cpu")
+
+    def cuda(self, device: int | None = None) -> CrossEncoder:
+        """``to("cuda")``, or to the GPU with this number."""
+        return self.to("cuda" if device is None else f"cuda:{device}")
+
+    def half(self) -> CrossEncoder:
+        """Compute in float16."""
+        return self._load_again(dtype="float16")
+
+    def bfloat16(self) -> CrossEncoder:
+        """Compute in bfloat16."""
+        return self._load_again(dtype="bfloat16")
+
+    def float(self) -> CrossEncoder:
+        """Compute in float32."""
+        return self._load_again(dtype="float32")
+
+    def eval(self) -> CrossEncoder:
+        """The model itself, which always predicts without dropout."""
+        return self.train(False)
+
+    def train(self, mode: bool = True) -> CrossEncoder:
+        """The model itself for ``mode=False``; UnsupportedError otherwise."""
+        if mode:
+            raise UnsupportedError(f"train() is left out: {_TRAINING}")
+        return self
+
+    def save_pretrained(self, path: str | Path, *args: Any, **kwargs: Any) -> None:
+        """Save the model as sentence-transformers does, with its fusion and calibration.
+
+        More arguments are those of sentence-transformers' method.
+        """
+        self._original.save_pretrained(str(path), *args, **kwargs)
+        for name in (FUSION_FILE, CALIBRATION_FILE):
+            if (self._directory / name).is_file():
+                shutil.copy(self._directory / name, Path(path) / name)
+
+    save = save_pretrained
+
+    def evaluate(self, evaluator: Any, output_path: str | None = None) -> Any:
+        """What an evaluator of sentence-transformers says of the model."""
+        if output_path is not None:
+            Path(output_path).mkdir(parents=True, exist_ok=True)
+        return evaluator(self, output_path)
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else that sentence-transformers' class has."""
+        if name in LEFT_OUT:
+            raise UnsupportedError(f"{name}() is left out: {LEFT_OUT[name]}")
+        if not name.startswith("_"):
+            from sentence_transformers import CrossEncoder as Original
+
+            if name in _STORED or hasattr(Original, name):
+                return getattr(self._original, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _load_again(self, **changes: Any) -> CrossEncoder:
+        """Have everything loaded anew with other settings, where they are others."""
+        if self._changed():
+            raise InvalidInputError(
+                f"the weights or the tokenizer of {self.name!r} were changed, and would be lost: "
+                "save_pretrained() it, and load what was saved"
+            )
+        if "device" in changes and changes["device"] == str(self.device):
+            del changes["device"]
+        if any(self._settings[name] != value for name, value in changes.items()):
+            again = CrossEncoder.__new__(CrossEncoder)
+            CrossEncoderReranker.__init__(again, **{**self._settings, **changes})
+            self.__dict__ = again.__dict__
+        return self
+
+
+def _own(given: Mapping[str, Any] | None, name: str, fetching: dict[str, Any]) -> dict[str, Any]:
+    """A copy, whose arguments about where a model comes from are moved to ``fetching``."""
+    own = dict(given or {})
+    for each in fetching.keys() & own.keys():
+        fetching[each] = own.pop(each) or fetching[each]
+    if own.pop("use_safetensors", True) is False:
+        raise UnsupportedError(f"{name}: use_safetensors=False is left out: no pickle is read")
+    if unusable := sorted(own.keys() & NOT_FOR_PARTS):
+        raise UnsupportedError(
+            f"{name}: {unusable[0]}={own[unusable[0]]!r} is left out: use device=, backend= and "
+            "dtype= of CrossEncoder itself, or sentence_transformers.CrossEncoder"
+        )
+    return own
+
+
+def _with_organisation(name: str) -> str:
+    """Models that are named without an organisation are those of "cross-encoder" on the hub."""
+    if "/" in name or name in BUNDLED_RERANKERS or Path(name).expanduser().is_dir():
+        return name
+    return f"cross-encoder/{name}" if name else name
+
+
+def _dtype(stored: Any) -> Dtype | Literal["auto"] | None:
+    """A dtype of torch by the name that it has here; None for none, or for the file's own."""
+    name = str(stored).removeprefix("torch.")
+    if stored is None or name == "auto":
+        return None
+    for known in get_args(Dtype):
+        if name == known:
+            return cast(Dtype, known)
+    raise InvalidInputError(f"dtype={name}: use one of {', '.join(get_args(Dtype))}")
+
+
+def _state(original: Original) -> list[Any]:
+    """What scores follow from; not the values of weights, but whether they were written to."""
+    weights = itertools.chain(original.parameters(), original.buffers())
+    tokenizer = original.tokenizer
+    sides = [getattr(tokenizer, name) for name in ("truncation_side", "padding_side")]
+    return [
+        *((each.data_ptr(), each._version, each.dtype, str(each.device)) for each in weights),
+        *(tokenizer.model_max_length, len(tokenizer), id(tokenizer), *sides),
+    ]
