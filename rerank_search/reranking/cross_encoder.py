@@ -264,6 +264,8 @@ class CrossEncoderReranker(Predictions):
         pairs: Sequence[tuple[str, str]],
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
+        *,
+        longest_first: bool = False,
     ) -> tuple[torch.Tensor, NDArray[np.bool_], NDArray[np.int64]]:
         """Logits of shape (n, labels), which pairs were cut, and how many tokens each has.
 
@@ -272,10 +274,11 @@ class CrossEncoderReranker(Predictions):
         import torch
 
         at_once = len(pairs) if show_progress_bar else PAIRS_AT_ONCE
+        encode = functools.partial(self._pairs.encode, longest_first=longest_first)
         chunks = [pairs[i : i + at_once] for i in range(0, len(pairs), max(at_once, 1))]
         logits = [torch.empty((0, self.num_labels))]
         read: list[tuple[bool, int]] = []
-        for chunk, encoded in zip(chunks, one_ahead(self._pairs.encode, chunks), strict=True):
+        for chunk, encoded in zip(chunks, one_ahead(encode, chunks), strict=True):
             logits.append(self._torch.logits(encoded, batch_size, show_progress_bar))
             self._require_finite(logits[-1].numpy(), chunk)
             read += [(pair.truncated, len(pair.ids)) for pair in encoded]

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.models.beginnings import completed, first_characters, longest_word_of
 from rerank_search.reranking.remembered import Remembered, key_of
+from rerank_search.reranking.tokens import Sample, Text, Tokens, text_tokenizer
 from rerank_search.types import Span
 
-if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
-
-Tokens = NDArray[np.integer[Any]]
+EVERYTHING = sys.maxsize
+"""More tokens than any text has."""
 
 TEXTS_REMEMBERED = 20_000
 """Whose tokens are kept: some 10 MB of usual passages."""
@@ -39,29 +38,18 @@ class EncodedPair:
     span: Span | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    ids: Tokens
-    offsets: Sequence[Span]
-
-
 class PairTokenizer:
     """Tokenises each distinct text once, and lays pairs out as the model's tokenizer would.
 
-    Works on a copy of the tokenizer that nothing ever changes, so that threads may share it
-    (a tokenizer whose truncation is set anew per call fails with "Already borrowed").
+    What is above the window is cut at the side where the tokenizer cuts. Threads may share one.
     """
 
     def __init__(self, tokenizer: Any, window: int) -> None:
-        from tokenizers import Tokenizer
-
-        self._tokenizer: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        self._longest_word = longest_word_of(self._tokenizer)
-        self._layout = _Layout(self._tokenizer)
-        small = self._tokenizer.get_vocab_size() <= 2**16
-        self._compact = np.uint16 if small else np.int32
+        self._tokenizer = text_tokenizer(tokenizer)
+        self._fast = bool(tokenizer.is_fast)
+        self._cuts_left = tokenizer.truncation_side == "left"
+        self._layout = _Layout(self._tokenizer.sample())
+        self._compact = np.uint16 if self._tokenizer.size <= 2**16 else np.int32
         self._known: Remembered[bytes, Tokens] = Remembered(TEXTS_REMEMBERED)
         self.room = window - self._layout.specials
         if self.room < 2:
@@ -71,33 +59,45 @@ class PairTokenizer:
 
     def share_texts(self, other: PairTokenizer) -> None:
         """Keep tokens of texts together with ``other``, where both make the same of every text."""
-        if (self._tokenizer.to_str(), self.room) == (other._tokenizer.to_str(), other.room):
+        mine = (self._tokenizer.identity, self._cuts_left, self.room)
+        if mine == (other._tokenizer.identity, other._cuts_left, other.room):
             self._known = other._known
 
-    def encode(self, pairs: Sequence[tuple[str, str]]) -> list[EncodedPair]:
-        """Each pair, its text cut to what the query leaves of the window."""
-        queries = self._texts([query for query, _ in pairs], whole=False)
+    def encode(
+        self, pairs: Sequence[tuple[str, str]], *, longest_first: bool = False
+    ) -> list[EncodedPair]:
+        """Each pair, its text cut to what the query leaves of the window.
+
+        ``longest_first`` cuts whichever of both is longer, as transformers does unless told
+        otherwise, and sentence-transformers always.
+        """
+        queries = self._kept([query for query, _ in pairs])
         texts = self._remembered([text for _, text in pairs])
         encoded = []
         for query, text in pairs:
-            left, right = queries[query].ids, texts[text]
-            kept = self._query_length(len(left), len(right))
-            cut = kept < len(left) or self.room - kept < len(right)
-            encoded.append(self._layout.pair(left[:kept], right[: self.room - kept], cut))
+            left, right = queries[query], texts[text]
+            sizes = len(left), len(right)
+            if longest_first and min(sizes) > self.room:  # then it counts which one is longer
+                both = self._tokenizer.beginnings((query, text), EVERYTHING)
+                sizes = len(both[0]), len(both[1])
+            kept, rest = (self._shares if longest_first else self._query_first)(*sizes)
+            cut = kept < len(left) or rest < len(right)
+            encoded.append(self._layout.pair(self._cut(left, kept), self._cut(right, rest), cut))
         return encoded
 
     def windows(self, pairs: Sequence[tuple[str, str]]) -> list[list[EncodedPair]]:
         """Each pair as overlapping windows over its text; one, without a span, if it fits."""
-        queries = self._texts([query for query, _ in pairs], whole=False)
-        texts = self._texts([text for _, text in pairs], whole=True)
-        return [self._windows(queries[query].ids, texts[text]) for query, text in pairs]
+        queries = self._kept([query for query, _ in pairs])
+        distinct = list(dict.fromkeys(text for _, text in pairs))
+        texts = dict(zip(distinct, self._tokenizer.texts(distinct), strict=True))
+        return [self._windows(queries[query], texts[text]) for query, text in pairs]
 
-    def _windows(self, query: Tokens, text: _Text) -> list[EncodedPair]:
-        kept = self._query_length(len(query), len(text.ids))
-        size = self.room - kept
+    def _windows(self, query: Tokens, text: Text) -> list[EncodedPair]:
+        kept, size = self._query_first(len(query), len(text.ids))
         cut = kept < len(query)
+        query = self._cut(query, kept)
         if len(text.ids) <= size:
-            return [self._layout.pair(query[:kept], text.ids, cut)]
+            return [self._layout.pair(query, text.ids, cut)]
         stride = max(size - int(size * WINDOW_OVERLAP), 1)
         last = len(text.ids) - size
         # The last window ends with the text, so that none is a short leftover.
@@ -106,61 +106,58 @@ class PairTokenizer:
         for start in starts:
             end = start + size
             span = (text.offsets[start][0], text.offsets[end - 1][1])
-            windows.append(self._layout.pair(query[:kept], text.ids[start:end], cut, span))
+            windows.append(self._layout.pair(query, text.ids[start:end], cut, span))
         return windows
 
     def _remembered(self, texts: Sequence[str]) -> dict[str, Tokens]:
         """Tokens of the distinct texts, which of an index's documents come again and again."""
         keys = {text: key_of(text) for text in dict.fromkeys(texts)}
         known = self._known.known(keys.values())
-        new = self._texts([text for text, key in keys.items() if key not in known], whole=False)
-        # One token above the room tells that a text is cut; more would only take memory.
+        new = self._kept([text for text, key in keys.items() if key not in known])
         self._known.remember(
-            {
-                keys[text]: found.ids[: self.room + 1].astype(self._compact)
-                for text, found in new.items()
-            }
+            {keys[text]: found.astype(self._compact) for text, found in new.items()}
         )
-        return {text: known[key] if key in known else new[text].ids for text, key in keys.items()}
+        return {text: known[key] if key in known else new[text] for text, key in keys.items()}
 
-    def _query_length(self, query: int, text: int) -> int:
-        return min(query, max(int(self.room * QUERY_SHARE), self.room - text))
+    def _kept(self, texts: Sequence[str]) -> dict[str, Tokens]:
+        """Tokens of the distinct texts, as many as may be read.
 
-    def _texts(self, texts: Sequence[str], *, whole: bool) -> dict[str, _Text]:
-        """Tokens of the distinct texts; those beyond the window may be missing if not ``whole``."""
+        One token above the room tells that a text is cut; more would only take memory.
+        """
         distinct = list(dict.fromkeys(texts))
-        if whole:
-            encodings = self._tokenizer.encode_batch(distinct, add_special_tokens=False)
-        else:
-            encodings = self._beginnings(distinct)
-        found = {}
-        for text, encoding in zip(distinct, encodings, strict=True):
-            offsets = encoding.offsets if whole else ()
-            found[text] = _Text(np.asarray(encoding.ids, dtype=np.int64), offsets)
-        return found
-
-    def _beginnings(self, texts: Sequence[str]) -> list[Encoding]:
-        """Enough tokens of each text to fill the window, and one more where there are more."""
         wanted = self.room + 1
-        heads = [first_characters(text, wanted) for text in texts]
-        # The fast one leaves out where each token is.
-        encodings = self._tokenizer.encode_batch_fast(heads, add_special_tokens=False)
-        return [
-            completed(text, head, encoding, wanted, self._encoding, self._longest_word)[1]
-            for text, head, encoding in zip(texts, heads, encodings, strict=True)
-        ]
+        if not self._cuts_left:
+            found = self._tokenizer.beginnings(distinct, wanted)
+            return {text: ids[:wanted] for text, ids in zip(distinct, found, strict=True)}
+        found = self._tokenizer.beginnings(distinct, EVERYTHING)
+        return {text: ids[-wanted:] for text, ids in zip(distinct, found, strict=True)}
 
-    def _encoding(self, text: str) -> Encoding:
-        return self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0]
+    def _cut(self, ids: Tokens, size: int) -> Tokens:
+        return ids[max(len(ids) - size, 0) :] if self._cuts_left else ids[:size]
+
+    def _query_first(self, query: int, text: int) -> tuple[int, int]:
+        """How many tokens of a query and of a text are read; of the text, those that are left."""
+        kept = min(query, max(int(self.room * QUERY_SHARE), self.room - text))
+        return kept, self.room - kept
+
+    def _shares(self, query: int, text: int) -> tuple[int, int]:
+        """Likewise, cutting the longer one until both are equally long, and then both."""
+        if query + text <= self.room:
+            return query, text
+        half = self.room // 2
+        odd = self.room - half
+        if min(query, text) <= half:
+            return (query, self.room - query) if query <= text else (self.room - text, text)
+        # Of an odd number of tokens, the two kinds of tokenizers give one more to different sides.
+        query_is_longer = query > text if self._fast else True
+        return (odd, half) if query_is_longer else (half, odd)
 
 
 class _Layout:
     """Where a tokenizer puts its special tokens and types around the two sides of a pair."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        sample = tokenizer.encode("a", "a")
-        sides = np.array([-1 if side is None else side for side in sample.sequence_ids])
-        ids, types = np.array(sample.ids), np.array(sample.type_ids)
+    def __init__(self, sample: Sample) -> None:
+        ids, types, sides = sample
         query, text = np.flatnonzero(sides == 0), np.flatnonzero(sides == 1)
         parts = (slice(0, query[0]), slice(query[-1] + 1, text[0]), slice(text[-1] + 1, None))
         self._before, self._between, self._after = (ids[part] for part in parts)

@@ -40,6 +40,8 @@ class Predictions(ABC):
         pairs: Sequence[tuple[str, str]],
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
+        *,
+        longest_first: bool = False,
     ) -> tuple[torch.Tensor, NDArray[np.bool_], NDArray[np.int64]]:
         """Logits of shape (n, labels), which pairs were cut, and how many tokens each has."""
 
@@ -110,7 +112,7 @@ class Predictions(ABC):
             )
         pairs, single = _listed(inputs)
         distinct, positions = distinct_pairs(checked_pairs(pairs))
-        logits, _, _ = self._computed(distinct, batch_size, show_progress_bar)
+        logits, _, _ = self._computed(distinct, batch_size, show_progress_bar, longest_first=True)
         scores = self._activated(logits, activation_fn, apply_softmax)[positions]
         result: Any
         if convert_to_tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import logging
 import threading
@@ -26,6 +27,7 @@ from rerank_search.reranking.batching import (
     out_of_memory,
     token_batches,
 )
+from rerank_search.reranking.padding import padding_of, pads_without_effect
 from rerank_search.reranking.pairs import EncodedPair
 from rerank_search.settings import Settings
 
@@ -108,6 +110,13 @@ class TorchCrossEncoder:
         self.tokenizer.model_max_length = self.max_length
         loaded = _loaded(self._network, self.tokenizer, directory, options_key(options))
         self._names = loaded.names
+        self._pad_token: int = self.tokenizer.pad_token_id
+        self._alone = False
+        if not plain:
+            self._pad_token = padding_of(self._network, self.tokenizer)
+            self._alone = not pads_without_effect(self._network, loaded.names, self._pad_token)
+        if self._alone:
+            backend, dtype = _for_single_pairs(name, backend, dtype, self.device.type)
         cache = Settings().cache
         option = choose(loaded, backend, dtype, cache)
         self.backend, self.dtype = option.backend, option.dtype
@@ -181,6 +190,7 @@ class TorchCrossEncoder:
         import torch
 
         lengths = np.array([len(pair.ids) for pair in encoded], dtype=np.int64)
+        batch_size = 1 if self._alone else batch_size
         at_once = self._installed.at_once
         budget = self._batch_tokens
         if at_once > 1:
@@ -218,9 +228,8 @@ class TorchCrossEncoder:
         import torch
 
         longest = max(len(pair.ids) for pair in batch)
-        pad = self.tokenizer.pad_token_id or 0
         arrays = {name: np.zeros((len(batch), longest), dtype=np.int64) for name in INPUTS}
-        arrays["input_ids"][:] = pad
+        arrays["input_ids"][:] = self._pad_token
         for row, pair in enumerate(batch):
             arrays["input_ids"][row, : len(pair.ids)] = pair.ids
             arrays["token_type_ids"][row, : len(pair.ids)] = pair.types
@@ -258,7 +267,7 @@ def options_key(loading: Mapping[str, Any]) -> str:
 def _loaded(network: Any, tokenizer: Any, directory: str, options: str = "") -> Loaded:
     from rerank_search.reranking.backends.choice import Loaded
 
-    names = [name for name in INPUTS if name in tokenizer.model_input_names]
+    names = input_names(network, tokenizer)
 
     def examples() -> Mapping[str, NDArray[np.int64]]:
         from rerank_search.reranking.backends.gate import example_pairs
@@ -272,6 +281,30 @@ def _loaded(network: Any, tokenizer: Any, directory: str, options: str = "") -> 
     if options:  # which is part of a file's name
         weights = hashlib.sha256((weights + options).encode()).hexdigest()[:32]
     return Loaded(network, names, weights, examples)
+
+
+def input_names(network: Any, tokenizer: Any) -> list[str]:
+    """What the tokenizer makes and the network takes."""
+    taken = inspect.signature(network.forward).parameters
+    anything = any(each.kind is each.VAR_KEYWORD for each in taken.values())
+    made = [name for name in INPUTS if name in tokenizer.model_input_names]
+    return [name for name in made if anything or name in taken]
+
+
+def _for_single_pairs(
+    name: str,
+    backend: Backend | Literal["auto"],
+    dtype: Dtype | Literal["auto"],
+    device: str,
+) -> tuple[Backend, Dtype | Literal["auto"]]:
+    """What computes a model whose pairs cannot be padded: torch alone."""
+    if backend not in ("auto", "torch"):
+        raise InvalidInputError(
+            f"the model {name!r} has other scores when its input is padded, so that it reads one "
+            f"pair at a time, which backend={backend!r} does not: use backend='torch'"
+        )
+    # Batches are what is measured.
+    return "torch", "float32" if dtype == "auto" and device == "cpu" else dtype
 
 
 def load_original(

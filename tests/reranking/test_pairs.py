@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import copy
 import itertools
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
@@ -58,6 +59,32 @@ def test_windows_overlap_fit_and_cover_the_whole_text(tokenizer, pairs, query, t
     assert spans[-1][1] == len(whole)
     for (start, end), (next_start, next_end) in itertools.pairwise(spans):
         assert start < next_start < end < next_end
+
+
+@pytest.fixture(scope="module")
+def slow_tokenizer(tmp_path_factory):
+    from transformers import BertTokenizerLegacy
+
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "boat", "river", "bread", "a"]
+    path = tmp_path_factory.mktemp("slow") / "vocab.txt"
+    path.write_text("\n".join(vocabulary))
+    return BertTokenizerLegacy(vocab_file=str(path))
+
+
+@pytest.mark.parametrize("window", [WINDOW, WINDOW + 1])
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("kind", ["tokenizer", "slow_tokenizer"])
+@given(query=words, text=words)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_longest_first_cuts_as_transformers_does(request, kind, side, window, query, text):
+    tokenizer = copy.deepcopy(request.getfixturevalue(kind))
+    tokenizer.truncation_side = side
+    pair = (" ".join(query), " ".join(text))
+    expected = tokenizer([list(pair)], truncation="longest_first", max_length=window)
+    [encoded] = PairTokenizer(tokenizer, window).encode([pair], longest_first=True)
+    assert encoded.ids.tolist() == expected["input_ids"][0]
+    if "token_type_ids" in expected:
+        assert encoded.types.tolist() == expected["token_type_ids"][0]
 
 
 def test_a_text_that_fits_exactly_is_one_window(pairs):

@@ -236,7 +236,7 @@ def test_a_missing_text_of_a_table_is_named(shared):
         shared.predict(table.values)
 
 
-@pytest.mark.parametrize("inputs", [np.array([1.0, 2.0]), np.array("a"), 5, None, zip("a", "b")])
+@pytest.mark.parametrize("inputs", [np.array([1.0, 2.0]), np.array("a"), 5, None, iter(PAIRS)])
 def test_what_is_no_pair_of_strings_is_refused(shared, inputs):
     with pytest.raises(InvalidInputError, match="is not two strings"):
         shared.predict(inputs)

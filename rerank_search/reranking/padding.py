@@ -1,0 +1,73 @@
+"""Whether pairs of different lengths can share a batch, and what fills it up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rerank_search.models.fused_bert import CLASSIFIERS
+
+SHORT, LONG = 5, 12
+"""Tokens of the two pairs that are tried."""
+
+_ROUNDING = 1e-3
+"""How far logits may differ, as a share of the largest or in all."""
+
+
+def padding_of(network: Any, tokenizer: Any) -> int:
+    """The token that fills rows up.
+
+    A decoder reads its score at the last token that is not its configuration's padding, whatever
+    the tokenizer says.
+    """
+    config = network.config.get_text_config()
+    known = (getattr(config, "pad_token_id", None), tokenizer.pad_token_id)
+    size = network.get_input_embeddings().num_embeddings if _has_table(network) else None
+    usable = (each for each in known if each is not None and 0 <= each < (size or each + 1))
+    return next(usable, 0)
+
+
+def pads_without_effect(network: Any, names: Sequence[str], pad_token: int) -> bool:
+    """Whether a pair has the same logits alone and in a batch with a longer one, by trying it.
+
+    Decoders without a token for padding refuse such batches. Others read their score at the last
+    position (XLNet), know no mask (FNet), or mix neighbouring tokens whatever it says (CANINE).
+    """
+    import torch
+
+    known = type(network).__name__ in CLASSIFIERS
+    # On short texts block-sparse attention takes another way, and then never leaves it.
+    if known or getattr(network.config, "attention_type", None) == "block_sparse":
+        return True
+    ids = torch.arange(LONG).remainder(7) + 1
+    ids = torch.where(ids == pad_token, 8, ids).repeat(2, 1)
+    mask = torch.ones_like(ids)
+    both = {"input_ids": ids.clone(), "attention_mask": mask.clone()}
+    both["input_ids"][0, SHORT:] = pad_token
+    both["attention_mask"][0, SHORT:] = 0
+    both["token_type_ids"] = torch.zeros_like(ids)
+
+    def logits(rows: slice, columns: slice) -> torch.Tensor:
+        inputs = {name: both[name][rows, columns].to(network.device) for name in names}
+        found: torch.Tensor = network(**inputs).logits.float()
+        return found
+
+    with torch.inference_mode():
+        try:
+            together = logits(slice(None), slice(None))
+            alone = torch.cat([logits(slice(1), slice(SHORT)), logits(slice(1, 2), slice(None))])
+        # Each architecture has its own class of error for what it does not take.
+        except (ValueError, RuntimeError, IndexError, AssertionError):
+            return False
+    scale = max(1.0, float(alone.abs().max()))
+    return bool((together - alone).abs().max() <= _ROUNDING * scale)
+
+
+def _has_table(network: Any) -> bool:
+    """Whether tokens are rows of a table; CANINE's are hashed."""
+    import torch
+
+    try:
+        return isinstance(network.get_input_embeddings(), torch.nn.Embedding)
+    except (NotImplementedError, AttributeError):
+        return False

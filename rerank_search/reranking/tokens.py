@@ -1,0 +1,156 @@
+"""One text as tokens, by a tokenizer of either kind: the tokenizers library's, or Python's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.models.beginnings import completed, first_characters, longest_word_of
+from rerank_search.types import Span
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+Tokens: TypeAlias = NDArray[np.integer[Any]]
+
+
+class Text(NamedTuple):
+    """A text's tokens, and which characters each stands for."""
+
+    ids: Tokens
+    offsets: Sequence[Span]
+
+
+class Sample(NamedTuple):
+    """A pair of two short texts: its tokens, their types, and whose they are.
+
+    ``sides`` has 0 for the query, 1 for the text, -1 for special tokens.
+    """
+
+    ids: Tokens
+    types: Tokens
+    sides: Tokens
+
+
+class TextTokenizer(Protocol):
+    """Makes tokens of single texts, without special tokens. Threads may share one."""
+
+    @property
+    def identity(self) -> object:
+        """Equal for two of them only if they make the same of every text."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many different tokens there are."""
+        ...
+
+    def sample(self) -> Sample:
+        """A pair as it is laid out."""
+        ...
+
+    def beginnings(self, texts: Sequence[str], wanted: int) -> list[Tokens]:
+        """At least the first ``wanted`` tokens of each text, where it has so many."""
+        ...
+
+    def texts(self, texts: Sequence[str]) -> list[Text]:
+        """All tokens of each text."""
+        ...
+
+
+def text_tokenizer(tokenizer: Any) -> TextTokenizer:
+    """What makes tokens as a tokenizer of transformers does."""
+    return _Fast(tokenizer) if tokenizer.is_fast else _Slow(tokenizer)
+
+
+class _Fast:
+    """Works on a copy of the tokenizer that nothing ever changes.
+
+    A tokenizer whose truncation is set anew per call fails with "Already borrowed" in threads.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._longest_word = longest_word_of(self._tokenizer)
+
+    @property
+    def identity(self) -> object:
+        return self._tokenizer.to_str()
+
+    @property
+    def size(self) -> int:
+        return self._tokenizer.get_vocab_size()
+
+    def sample(self) -> Sample:
+        sample = self._tokenizer.encode("a", "a")
+        sides = np.array([-1 if side is None else side for side in sample.sequence_ids])
+        return Sample(np.array(sample.ids), np.array(sample.type_ids), sides)
+
+    def beginnings(self, texts: Sequence[str], wanted: int) -> list[Tokens]:
+        heads = [first_characters(text, wanted) for text in texts]
+        # The fast one leaves out where each token is.
+        encodings = self._tokenizer.encode_batch_fast(heads, add_special_tokens=False)
+        found = [
+            completed(text, head, encoding, wanted, self._encoding, self._longest_word)[1]
+            for text, head, encoding in zip(texts, heads, encodings, strict=True)
+        ]
+        return [np.asarray(encoding.ids, dtype=np.int64) for encoding in found]
+
+    def texts(self, texts: Sequence[str]) -> list[Text]:
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            Text(np.asarray(encoding.ids, dtype=np.int64), encoding.offsets)
+            for encoding in encodings
+        ]
+
+    def _encoding(self, text: str) -> Encoding:
+        return self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0]
+
+
+class _Slow:
+    """By a tokenizer written in Python, which says of no token where it stands in the text."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._lock = threading.Lock()  # what these call (MeCab, ...) may not be for threads
+        self.identity = object()
+
+    @property
+    def size(self) -> int:
+        return len(self._tokenizer)
+
+    def sample(self) -> Sample:
+        query, text = [-1], [-2]  # no tokenizer has such tokens
+        ids = np.array(self._tokenizer.build_inputs_with_special_tokens(query, text))
+        types = np.array(self._tokenizer.create_token_type_ids_from_sequences(query, text))
+        sides = np.where(ids == query[0], 0, np.where(ids == text[0], 1, -1))
+        return Sample(ids, types, sides)
+
+    def beginnings(self, texts: Sequence[str], wanted: int) -> list[Tokens]:
+        heads = [first_characters(text, wanted) for text in texts]
+        with self._lock:
+            found = [
+                completed(text, head, self._ids(head), wanted, self._ids)[1]
+                for text, head in zip(texts, heads, strict=True)
+            ]
+        return [np.asarray(ids, dtype=np.int64) for ids in found]
+
+    def texts(self, texts: Sequence[str]) -> list[Text]:
+        raise InvalidInputError(
+            f"long_documents='max_passage' needs to know where each token stands, which a "
+            f"{type(self._tokenizer).__name__} does not say: use long_documents='truncate'"
+        )
+
+    def _ids(self, text: str) -> list[int]:
+        tokenizer = self._tokenizer
+        ids: list[int] = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))
+        return ids
