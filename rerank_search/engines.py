@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from rerank_search.errors import IndexCorruptedError
 from rerank_search.files import fsync_directory
 from rerank_search.query_vectors import QueryVectors
+from rerank_search.retrieval.analysis import ANALYSIS
 from rerank_search.retrieval.base import Passage
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
@@ -130,7 +131,8 @@ class Engines:
         passages. bm25s has nothing to drop.
         """
         if self.incremental and self._store.has_removed:
-            self._renew("bm25", None)
+            bm25 = cast("Bm25Index", self.engine("bm25"))
+            self._renew("bm25", None, analysis=bm25.analysis)
         if "dense" in self.names:
             with storage_errors(self._directory / "dense"):
                 self.dense.compact()
@@ -161,14 +163,14 @@ class Engines:
         for engine in self._sound():
             engine.close()
 
-    def _renew(self, name: str, tick: Tick | None) -> None:
+    def _renew(self, name: str, tick: Tick | None, *, analysis: int = ANALYSIS) -> None:
         path = self._directory / name
         new, old = _aside(path)
         with storage_errors(path):
             for leftover in (new, old):
                 if leftover.exists():
                     shutil.rmtree(leftover)
-            fresh = self._opened(name, new)
+            fresh = self._opened(name, new, analysis)
             self._apply(fresh, tick)
             fresh.close()
             if path.exists():
@@ -230,8 +232,8 @@ class Engines:
             with storage_errors(path):
                 old.rename(path)
 
-    def _opened(self, name: str, path: Path) -> Engine:
-        return self._open_dense(path) if name == "dense" else self._open_bm25(path)
+    def _opened(self, name: str, path: Path, analysis: int = ANALYSIS) -> Engine:
+        return self._open_dense(path) if name == "dense" else self._open_bm25(path, analysis)
 
     def _apply(self, engine: Engine, tick: Tick | None) -> None:
         step = STEP if engine.name == "dense" or self.incremental else None
@@ -251,18 +253,24 @@ class Engines:
                 else:
                     engine.update(changes.seq, _passages(changes.added, tick), changes.removed)
 
-    def _open_bm25(self, path: Path) -> Bm25Index | Bm25StaticIndex:
+    def _open_bm25(self, path: Path, analysis: int) -> Bm25Index | Bm25StaticIndex:
         manifest, settings = self._manifest, self._manifest.bm25
         if settings.engine == "tantivy":
             from rerank_search.retrieval.bm25 import Bm25Index
 
-            return Bm25Index(path, analyzer=manifest.analyzer, read_only=self._read_only)
+            return Bm25Index(
+                path,
+                analyzer=manifest.analyzer,
+                analysis=analysis,
+                read_only=self._read_only,
+            )
         from rerank_search.retrieval.bm25_static import Bm25StaticIndex
 
         return Bm25StaticIndex(
             path,
             self._corpus,
             analyzer=manifest.analyzer,
+            analysis=analysis,
             k1=settings.k1,
             b=settings.b,
             variant=settings.variant,

@@ -27,7 +27,7 @@ from rank_bm25 import BM25Okapi
 from report import table, write
 
 from rerank_search import Document, Index
-from rerank_search.retrieval.analysis import analyzer
+from rerank_search.retrieval.analysis import terms
 from rerank_search.retrieval.base import Passage
 from rerank_search.retrieval.bm25 import Bm25Index
 from rerank_search.retrieval.dense import VectorIndex
@@ -67,7 +67,6 @@ def alternating(
 
 def lexical(texts: list[str], queries: list[str], folder: Path) -> dict[str, Any]:
     """BM25: build and query times, and how far the rankings agree."""
-    english = analyzer("english")
     passages = [Passage(i, text) for i, text in enumerate(texts, start=1)]
     ours = Bm25Index(folder / "bm25")
     build, _ = timed(lambda: ours.update(1, passages, []))
@@ -78,10 +77,10 @@ def lexical(texts: list[str], queries: list[str], folder: Path) -> dict[str, Any
         static.index(tokens, show_progress=False)
 
     build_bm25s, _ = timed(build_static)
-    terms = [english.analyze(text) for text in texts]
-    build_oracle, oracle = timed(lambda: BM25Okapi(terms, k1=1.2, b=0.75))
+    words = [terms("english", text) for text in texts]
+    build_oracle, oracle = timed(lambda: BM25Okapi(words, k1=1.2, b=0.75))
     few = queries[:20]
-    query_oracle, scores = timed(lambda: [oracle.get_scores(english.analyze(q)) for q in few])
+    query_oracle, scores = timed(lambda: [oracle.get_scores(terms("english", q)) for q in few])
     for query in queries:  # once, so that no file is read for the first time below
         ours.search([query], K)
     query_ours, _ = timed(lambda: [ours.search([query], K) for query in queries])

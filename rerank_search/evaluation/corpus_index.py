@@ -25,6 +25,7 @@ from rerank_search.index import Index
 from rerank_search.lock import ProcessLock
 from rerank_search.models.registry import fingerprint, resolve_encoder
 from rerank_search.progress import Progress, quiet
+from rerank_search.retrieval.analysis import ANALYSIS, recorded_analysis
 from rerank_search.storage.manifest import Manifest
 from rerank_search.types import Document, JsonValue
 
@@ -35,7 +36,8 @@ def content_key(documents: Iterator[Document], settings: IndexSettings) -> str:
     """32 hex digits of everything that the rankings of an index follow from."""
     encoder = settings.encoder
     weights = None if encoder is False else fingerprint(Path(resolve_encoder(encoder)))
-    return _digest(documents, [settings.model_dump(mode="json", exclude={"encoder"}), weights])
+    options = settings.model_dump(mode="json", exclude={"encoder"})
+    return _digest(documents, [options, weights, {"analysis": ANALYSIS}])
 
 
 def open_existing_index(path: Path) -> tuple[Index, str]:
@@ -43,7 +45,8 @@ def open_existing_index(path: Path) -> tuple[Index, str]:
     index = Index.open(path, read_only=True)
     try:
         made_with = Manifest.read(path).model_dump(mode="json", exclude={"created", "published"})
-        return index, _digest(_documents(index), [made_with])
+        analysis = {"analysis": recorded_analysis(path / "bm25")}
+        return index, _digest(_documents(index), [made_with, analysis])
     except BaseException:
         index.close()
         raise

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rerank_search.errors import IndexReadOnlyError
 from rerank_search.files import disk_errors
 from rerank_search.queries import checked_k
-from rerank_search.retrieval.analysis import composed, terms
+from rerank_search.retrieval.analysis import ANALYSIS, outdated, prepared, recorded_analysis, terms
 from rerank_search.retrieval.base import Passage, PassageScores
 from rerank_search.retrieval.postings import Postings, tantivy_errors
 from rerank_search.retrieval.state import StateFile, differences
@@ -29,7 +29,8 @@ class Bm25Index:
 
     Scores are BM25 with Lucene's IDF, which is never negative; lengths are kept in one byte, as
     in Lucene. The statistics count removed passages until tantivy merges their segment, or the
-    index is compacted.
+    index is compacted. ``analysis`` is the version that new postings are made with; those that
+    are there keep theirs.
 
     Raises IndexCorruptedError for damaged files, IndexReadOnlyError for an update of an index
     that was opened for reading.
@@ -38,7 +39,12 @@ class Bm25Index:
     name = "bm25"
 
     def __init__(
-        self, directory: Path, *, analyzer: str = "english", read_only: bool = False
+        self,
+        directory: Path,
+        *,
+        analyzer: str = "english",
+        analysis: int = ANALYSIS,
+        read_only: bool = False,
     ) -> None:
         self._directory = directory
         self._analyzer = analyzer
@@ -49,9 +55,10 @@ class Bm25Index:
             with disk_errors(directory):
                 directory.mkdir(parents=True, exist_ok=True)
             Postings.create(directory, analyzer)
-            self._state.publish({"seq": 0})
+            self._state.publish({"seq": 0, "analysis": analysis})
         self._seq = int(self._state.read()["seq"])
-        self._postings = Postings(directory, analyzer)
+        self.analysis = recorded_analysis(directory)
+        self._postings = Postings(directory, analyzer, self.analysis)
 
     @property
     def seq(self) -> int:
@@ -77,7 +84,7 @@ class Bm25Index:
                         writer.delete_documents_by_term("id", passage)
                     writer.commit()
             self._postings.reload()
-            self._state.publish({"seq": seq})
+            self._state.publish({"seq": seq, "analysis": self.analysis})
             self._seq = seq
 
     def search(
@@ -95,7 +102,7 @@ class Bm25Index:
             return [EMPTY for _ in queries]
         search = _Search(searcher, self._postings.schema, min(k, total), allowed)
         with tantivy_errors(self._directory):
-            return [search.best(terms(self._analyzer, query)) for query in queries]
+            return [search.best(terms(self._analyzer, query, self.analysis)) for query in queries]
 
     def refresh(self) -> bool:
         """Load what another process has published since; True where there was something."""
@@ -113,7 +120,7 @@ class Bm25Index:
         searcher = self._postings.searcher()
         with tantivy_errors(self._directory):
             ids, _ = _fetch(searcher, tantivy.Query.all_query(), max(1, searcher.num_docs))
-        return differences(self.name, ids, expected)
+        return differences(self.name, ids, expected) + outdated(self.analysis)
 
     def close(self) -> None:
         """Release what was opened."""
@@ -129,7 +136,7 @@ class Bm25Index:
                         writer.delete_documents_by_term("id", passage.id)
                     document = tantivy.Document()
                     document.add_integer("id", passage.id)
-                    document.add_text("text", composed(passage.text))
+                    document.add_text("text", prepared(passage.text, self.analysis))
                     writer.add_document(document)
 
     def _highest_id(self) -> int:

@@ -20,7 +20,7 @@ from rerank_search.errors import (
 )
 from rerank_search.files import disk_errors, fsync_directory
 from rerank_search.queries import checked_k
-from rerank_search.retrieval.analysis import terms
+from rerank_search.retrieval.analysis import ANALYSIS, outdated, recorded_analysis, terms
 from rerank_search.retrieval.base import Passage, PassageScores
 from rerank_search.retrieval.state import StateFile, damaged, differences, reading
 from rerank_search.retrieval.ties import EMPTY, complete
@@ -46,6 +46,7 @@ class Bm25StaticIndex:
 
     An update builds it anew from ``corpus()``, which must give the passages as of that update.
     Each version is a directory of ``.npy`` and JSON files; ``state.json`` names the current one.
+    ``analysis`` is the version of a new index; one that is there keeps its own.
     A passage whose words all have an IDF of 0 (variants ``robertson`` and ``atire``) is not found.
 
     Raises MissingDependencyError without bm25s, InvalidInputError for an unknown variant,
@@ -61,6 +62,7 @@ class Bm25StaticIndex:
         corpus: Callable[[], Iterable[Passage]],
         *,
         analyzer: str = "english",
+        analysis: int = ANALYSIS,
         k1: float = 1.2,
         b: float = 0.75,
         variant: str = "lucene",
@@ -82,7 +84,16 @@ class Bm25StaticIndex:
         if not read_only and not self._state.exists():
             with disk_errors(directory):
                 directory.mkdir(parents=True, exist_ok=True)
-            self._state.publish({"seq": 0, "version": 0, "has_words": False, **self._parameters})
+            self._state.publish(
+                {
+                    "seq": 0,
+                    "version": 0,
+                    "has_words": False,
+                    "analysis": analysis,
+                    **self._parameters,
+                }
+            )
+        self.analysis = recorded_analysis(directory)
         self._content = self._load()
 
     @property
@@ -104,7 +115,7 @@ class Bm25StaticIndex:
         ids, words = [], []
         for passage in self._corpus():
             ids.append(passage.id)
-            words.append(terms(self._analyzer, passage.text))
+            words.append(terms(self._analyzer, passage.text, self.analysis))
         content = _Content(seq, np.array(ids, dtype=np.int64), self._scorer(words))
         version = self._state.read()["version"] + 1
         self._save(content, self._path(version))
@@ -113,6 +124,7 @@ class Bm25StaticIndex:
                 "seq": seq,
                 "version": version,
                 "has_words": content.scorer is not None,
+                "analysis": self.analysis,
                 **self._parameters,
             }
         )
@@ -132,7 +144,9 @@ class Bm25StaticIndex:
         content = self._content
         mask = None if allowed is None else np.isin(content.ids, allowed)
         return [
-            _best(content, terms(self._analyzer, query), k, mask) if content.scorer else EMPTY
+            _best(content, terms(self._analyzer, query, self.analysis), k, mask)
+            if content.scorer
+            else EMPTY
             for query in queries
         ]
 
@@ -145,7 +159,7 @@ class Bm25StaticIndex:
 
     def problems(self, expected: NDArray[np.int64]) -> list[str]:
         """What is wrong, given the sorted ids of the passages that should be here."""
-        return differences(self.name, self._content.ids, expected)
+        return differences(self.name, self._content.ids, expected) + outdated(self.analysis)
 
     def close(self) -> None:
         """Nothing is held open."""

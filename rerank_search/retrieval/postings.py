@@ -34,9 +34,10 @@ OPENING_ATTEMPTS = 5
 class Postings:
     """A tantivy index with two fields: ``id`` (of the passage) and ``text`` (its terms)."""
 
-    def __init__(self, directory: Path, analyzer_name: str) -> None:
+    def __init__(self, directory: Path, analyzer_name: str, analysis: int) -> None:
         self._directory = directory
         self._analyzer = analyzer_name
+        self._analysis = analysis
         self._mirror: tempfile.TemporaryDirectory[str] | None = None
         self._index = self._open()
         self.schema = self._index.schema
@@ -110,7 +111,7 @@ class Postings:
 
         with tantivy_errors(self._directory):
             index = tantivy.Index.open(path)
-            index.register_tokenizer(self._analyzer, analyzer(self._analyzer))
+            index.register_tokenizer(self._analyzer, analyzer(self._analyzer, self._analysis))
             index.config_reader("manual")
             index.reload()
         return index

@@ -1,9 +1,8 @@
 // What is shown of a document's text, and which of its words the query has.
 
 import { element } from "./dom.js";
+import { stem, wordsIn } from "./words.js";
 
-const WORD = /[\p{L}\p{N}_]+/gu;
-const ENDING = /(?:ing|ed|es|e|(?<!s)s)$/;
 const COMMON = new Set(
   (
     "a an and are as at be by can do does for from how i in is it my of on or " +
@@ -16,7 +15,7 @@ const LONGEST = 20_000;
 
 /** The words of a query that are worth marking, without their endings. */
 export function wordsOf(query) {
-  const all = query.toLowerCase().match(WORD) ?? [];
+  const all = [...wordsIn(query)].map(({ word }) => word);
   const telling = all.filter((word) => !COMMON.has(word));
   return new Set((telling.length ? telling : all).map(stem));
 }
@@ -26,8 +25,8 @@ export function marked(text, words) {
   const nodes = [];
   let end = 0;
   for (const match of matches(text, words)) {
-    nodes.push(text.slice(end, match.index), element("mark", {}, match[0]));
-    end = match.index + match[0].length;
+    nodes.push(text.slice(end, match.index), element("mark", {}, match.shown));
+    end = match.index + match.shown.length;
   }
   return [...nodes, text.slice(end)];
 }
@@ -50,12 +49,7 @@ function passageOf(text, span) {
 }
 
 function* matches(text, words) {
-  for (const match of text.matchAll(WORD)) {
-    if (words.has(stem(match[0].toLowerCase()))) yield match;
+  for (const match of wordsIn(text)) {
+    if (words.has(stem(match.word))) yield match;
   }
-}
-
-function stem(word) {
-  const short = word.replace(ENDING, "");
-  return short.length < 3 ? word : short;
 }

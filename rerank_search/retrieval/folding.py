@@ -1,0 +1,114 @@
+"""Words as they are compared: however Unicode spells them, in one case and without accents."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+LONGEST_RUN = 30
+"""Marks that are read of one letter (UAX #15, Stream-Safe Text Format).
+
+``unicodedata.normalize`` sorts the marks of a letter in quadratic time.
+"""
+
+_LETTERS = frozenset("йїўѓќЙЇЎЃЌؤئ")
+"""Letters of their own, which Unicode takes for accented ones: мой is "my", and мои its plural."""
+
+_APOSTROPHES = "ʻʼ"
+"""Letters to Unicode; Ukrainian and Hawaiian are written with them or with ' alike."""
+
+_TATWEEL = "ـ"
+"""Makes an Arabic word wider, and says nothing."""
+
+# What has the property Default_Ignorable_Code_Point: soft hyphens, joiners, directions, variants.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]+"
+)
+# Thai, Lao, Burmese and Khmer have no spaces; some writers put zero-width ones between words.
+_WORD_BREAK = re.compile("(?<=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\u200b")
+_BEYOND_ASCII = re.compile("[^\x00-\x7f]+")
+_ASCII_BREAKS = re.compile("[\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+")
+_ASCII = {code: " " for code in range(128) if not chr(code).isalnum()}
+# What may be a mark: two halfwidth ones of Japanese are letters to Unicode.
+_LONG_RUN = re.compile(rf"(?:[^\w\s]|[\uff9e\uff9f]){{{LONGEST_RUN + 1},}}+")
+
+
+def nfkc(text: str) -> str:
+    """``text`` in NFKC, in linear time; of more than ``LONGEST_RUN`` marks in a row the first."""
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFKC", _LONG_RUN.sub(_shortened, text))
+
+
+def folded(text: str) -> str:
+    """The words of ``text``, casefolded and without accents, with spaces between them.
+
+    Words are runs of letters, digits and the marks that belong to letters; ASCII keeps its case.
+    What no one sees (soft hyphens, joiners, byte order marks) vanishes. Marks that writers leave
+    out are dropped: accents, stress, the points of Hebrew and Arabic. Those that make another
+    word are kept: vowel signs, viramas and nuktas, the tones of Thai and Lao, the voicing of
+    Japanese.
+    """
+    if not text.isascii():
+        text = _BEYOND_ASCII.sub(_of_run, text)
+    return text.translate(_ASCII) if text.isascii() else _ASCII_BREAKS.sub(" ", text)
+
+
+def _of_run(run: re.Match[str]) -> str:
+    found = run.group()
+    return _of_word(found) if len(found) <= LONGEST_RUN else _of_characters(found)
+
+
+def _of_characters(run: str) -> str:
+    seen = nfkc(_INVISIBLE.sub("", _WORD_BREAK.sub(" ", run)))
+    return unicodedata.normalize("NFC", seen.translate(_FOLDED))
+
+
+_of_word = lru_cache(maxsize=50_000)(_of_characters)
+"""The same words come again and again."""
+
+
+def _shortened(run: re.Match[str]) -> str:
+    kept, marks = [], 0
+    for character in run.group():
+        marks = marks + 1 if _may_be_sorted(character) else 0
+        if marks <= LONGEST_RUN:
+            kept.append(character)
+    return "".join(kept)
+
+
+def _may_be_sorted(character: str) -> bool:
+    return unicodedata.category(character)[0] == "M" or character in "\uff9e\uff9f"
+
+
+class _Folded(dict[int, str]):
+    """For ``str.translate``: what a character becomes, worked out once."""
+
+    def __missing__(self, code: int) -> str:
+        self[code] = found = _folded(chr(code))
+        return found
+
+
+def _folded(character: str) -> str:
+    kind = unicodedata.category(character)
+    if kind == "Me" or character == _TATWEEL:
+        return ""
+    if kind[0] not in "LNM" or character in _APOSTROPHES:
+        return " "
+    if character in _LETTERS:
+        return character.casefold()
+    parts = unicodedata.normalize("NFD", character)
+    bare = "".join(part for part in parts if not _accent(part))
+    return unicodedata.normalize("NFC", bare).casefold()
+
+
+def _accent(character: str) -> bool:
+    """Whether a mark may be left out, by its class: 10 to 36 are points, from 200 on accents."""
+    place = unicodedata.combining(character)
+    return place == 1 or 10 <= place <= 36 or place >= 200
+
+
+_FOLDED = _Folded()
