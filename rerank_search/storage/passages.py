@@ -17,8 +17,17 @@ TokenOffsets = Callable[[str], "list[tuple[int, int]]"]
 SPECIAL_TOKENS = 2
 """What an encoder adds to a text: [CLS] and [SEP], or <s> and </s>."""
 
+TITLE_TOKEN = 16
+"""Characters before each passage that a token of the title may have on average.
+
+A word of a million letters is one unknown token, and would be indexed again with each passage.
+"""
+
 _WORD = re.compile(r"\w+|[^\w\s]")
-_SENTENCE_END = re.compile(r"""[.!?…]+["'”’»)\]]*\s+|[。！？]+["'”’»）」』]*\s*|\n\s*\n\s*""")
+# Possessive, and a run of marks is tried from its first one only: one of 20,000 dots took seconds.
+_SENTENCE_END = re.compile(
+    r"""(?<![.!?…])[.!?…]++["'”’»)\]]*+\s++|[。！？]++["'”’»）」』]*+\s*+|\n[^\S\n]*+\n\s*+"""
+)
 
 
 class Passages(BaseModel):
@@ -51,8 +60,9 @@ class Splitter:
     """Splits documents at sentence boundaries, with overlap.
 
     A sentence that is longer than the window is cut between tokens, between words where there
-    are any. A title may take a quarter of the window; a longer one is cut there, and the whole of
-    it is a passage of its own (with the empty span), so that every word of it is found.
+    are any. A title may take a quarter of the window; a longer one is cut there (one of very long
+    words before that), and the whole of it is a passage of its own (with the empty span), so that
+    every word of it is found.
     """
 
     def __init__(self, offsets: TokenOffsets, *, tokens: int, overlap: int) -> None:
@@ -72,7 +82,7 @@ class Splitter:
         if len(named) + len(tokens) <= self._window or not tokens:
             return whole(title, text)
         most = max(1, self._window // 4)
-        head = len(title) if len(named) <= most else named[most - 1][1]
+        head = _head(title, named, most)
         spans: list[Span | None] = [] if head == len(title) else [(0, 0)]
         spans.extend(self._spans(text, tokens, self._window - min(len(named), most)))
         return Split(spans, head)
@@ -89,6 +99,14 @@ class Splitter:
             if end == last:
                 return spans
             first = _start(tokens, sentences, first, end, min(self._overlap, most // 2), most)
+
+
+def _head(title: str, tokens: list[tuple[int, int]], most: int) -> int:
+    """Characters of a title that stand before each passage: so many tokens, and not too long."""
+    longest = most * TITLE_TOKEN
+    if len(tokens) <= most and len(title) <= longest:
+        return len(title)
+    return max((end for _, end in tokens[:most] if end <= longest), default=0)
 
 
 def whole(title: str, text: str) -> Split:

@@ -23,6 +23,7 @@ from rerank_search.evaluation.formats.pairs import (
     pair_rows,
 )
 from rerank_search.evaluation.formats.records import Record, json_records, text_in, texts_in
+from rerank_search.retrieval.folding import nfkc
 from rerank_search.training.recipe import LISTWISE, Loss, LossName, Source
 from rerank_search.types import JsonValue
 
@@ -187,7 +188,7 @@ def letters_and_digits(text: str) -> str:
     Two texts are taken for the same where these are equal. A text of other characters alone
     stays as it is.
     """
-    return unicodedata.normalize("NFKC", text).casefold().translate(_KEPT) or text
+    return nfkc(text).casefold().translate(_KEPT) or text
 
 
 class _Kept(dict[int, int | None]):

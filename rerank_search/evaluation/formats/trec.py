@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -105,18 +106,18 @@ def _elements(
 
     TREC's markup is no XML: only ``<top>`` is closed, a field ends where the next one begins.
     """
-    start, field, fields = number, "", dict[str, str]()
+    start, field, fields = number, "", defaultdict[str, list[str]](list)
     while True:
         pieces = _TAG.split(line)
         # Text and tags alternate, and text comes first.
         for position, piece in enumerate(pieces):
             if position % 2 == 0:
-                fields[field] = f"{fields.get(field, '')} {piece}"
+                fields[field].append(piece)
             elif piece.lower() == "top":
-                start, field, fields = number, "", {}
+                start, field, fields = number, "", defaultdict(list)
             elif piece.lower() == "/top":
                 yield _topic(path, start, fields)
-                field, fields = "", {}
+                field, fields = "", defaultdict(list)
             else:
                 field = "" if piece.startswith("/") else piece.lower()
         following = next(lines, None)
@@ -129,9 +130,10 @@ def _elements(
         )
 
 
-def _topic(path: Path, line: int, fields: Mapping[str, str]) -> tuple[int, str, str]:
+def _topic(path: Path, line: int, fields: Mapping[str, list[str]]) -> tuple[int, str, str]:
     query, text = (
-        " ".join(_LABEL.sub("", fields.get(name, "")).split()) for name in ("num", "title")
+        " ".join(_LABEL.sub("", " ".join(fields.get(name, ()))).split())
+        for name in ("num", "title")
     )
     if not query or not text:
         raise InvalidInputError(

@@ -1,0 +1,200 @@
+"""Everything that reads texts of users takes time in proportion to them, whatever they hold."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rerank_search import Document, Index
+from rerank_search.cli.filter_argument import parsed_filter
+from rerank_search.corpora.lines import typed_value
+from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.formats.trec import read_topics
+from rerank_search.reranking.remembered import key_of
+from rerank_search.retrieval.analysis import terms
+from rerank_search.retrieval.folding import folded, nfkc
+from rerank_search.serving.errors import ApiError
+from rerank_search.serving.json import strict_json
+from rerank_search.storage import passages
+from rerank_search.storage.passages import Splitter, words
+from rerank_search.training import mining
+from rerank_search.training.data import letters_and_digits
+
+SIZE, MEGABYTE = 200_000, 1_000_000
+
+SECONDS = 20.0
+"""Of CPU, for what takes less than 2 on an idle machine, and many minutes where it is quadratic."""
+
+PIECES = {
+    "dots": ".",
+    "exclamation marks": "!",
+    "both marks": "?!",
+    "ellipses": "…",
+    "Chinese full stops": "。",
+    "sentence ends without space": '."',
+    "double quotes": '"',
+    "closing quotes": "’",
+    "brackets": "[",
+    "closing brackets": ")]",
+    "braces": "{",
+    "angle brackets": "<",
+    "tags": "<top>",
+    "operators": "=<",
+    "backslashes": "\\",
+    "blanks": " ",
+    "newlines": "\n",
+    "blank lines": "\n \t",
+    "one letter": "a",
+    "one-letter words": "a ",
+    "one-letter sentences": "a. ",
+    "one-letter lines": "a\n",
+    "digits": "1",
+    "decimals": "1.",
+    "accented letters": "é",
+    "Chinese": "中",
+    "soft hyphens": "\u00ad",
+    "joiners between letters": "क\u200d",
+    "marks": "\u0301",
+    "marks of two classes": "\u0301\u0316",
+    "composed marks of two classes": "\u0f73\u0316",
+    "halfwidth voicing": "\uff9e\u0316",
+    "Thai tones and vowels": "\u0e48\u0e38",
+    "hidden between marks": "\u0e48\u200d\u0e38",
+    "emoji": "😀",
+    "NUL": "\0",
+}
+
+
+def passage_spans(text: str) -> None:
+    Splitter(words, tokens=256, overlap=64).split("", text)
+
+
+def passage_spans_by_letters(text: str) -> None:
+    """As a tokeniser of single characters has them."""
+    offsets = [(place, place + 1) for place in range(len(text)) if not text[place].isspace()]
+    Splitter(lambda _: offsets, tokens=256, overlap=64).split("", text)
+
+
+def filter_of(text: str) -> None:
+    for argument in (text, f"key={text}", f"{text}=value"):
+        with suppress(typer.BadParameter):
+            parsed_filter([argument])
+
+
+def json_of(text: str) -> None:
+    for body in (text, json.dumps(text), '"' + text, "[" * 65 + '"' + text):
+        with suppress(ApiError):
+            strict_json(body.encode(), 64)
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "passages": passage_spans,
+    "passages by letters": passage_spans_by_letters,
+    "made-up queries": mining._SENTENCE.split,
+    "folding": folded,
+    "NFKC": nfkc,
+    "terms": lambda text: terms("english", text),
+    "terms of an earlier version": lambda text: terms("english", text, 1),
+    "equal texts of training": letters_and_digits,
+    "filter argument": filter_of,
+    "typed value": typed_value,
+    "JSON": json_of,
+    "remembered texts": key_of,
+}
+
+
+@pytest.mark.parametrize("piece", PIECES)
+@pytest.mark.parametrize("reader", READERS)
+def test_a_long_text_is_read_in_linear_time(reader: str, piece: str) -> None:
+    text = "word" + PIECES[piece] * (SIZE // len(PIECES[piece]))
+    started = time.process_time()
+    READERS[reader](text)
+    assert time.process_time() - started < SECONDS
+
+
+@pytest.mark.parametrize("piece", ["a\n", "<num>", "<title>a\n", "\n", "a <narr> b\n"])
+def test_topics_are_read_in_linear_time(tmp_path: Path, piece: str) -> None:
+    file = tmp_path / "topics"
+    file.write_text(
+        f"<top>\n<num> Number: 1\n<title> boat {piece * (SIZE // len(piece))}\n</top>\n"
+    )
+    started = time.process_time()
+    with suppress(InvalidInputError):  # some have no title
+        read_topics(file)
+    assert time.process_time() - started < SECONDS
+
+
+@pytest.mark.parametrize(
+    "piece", ["dots", "both marks", "one letter", "one-letter sentences", "marks of two classes"]
+)
+def test_a_document_of_a_megabyte_is_indexed_in_linear_time(tmp_path: Path, piece: str) -> None:
+    text = "word " + PIECES[piece] * (MEGABYTE // len(PIECES[piece]))
+    with Index.create(tmp_path / "index", encoder=None) as index:
+        started = time.process_time()
+        index.add([Document("text", text), Document("title", "sea", title=text)])
+        assert time.process_time() - started < SECONDS
+        found = index.retriever("bm25").retrieve(["word"], 3)[0]
+        assert {hit.id for hit in found} == {"text", "title"}
+
+
+def test_a_title_of_one_endless_word_is_not_indexed_with_every_passage(tmp_path: Path) -> None:
+    text = "All work and no play makes a dull boy. " * (MEGABYTE // 39)
+    with Index.create(tmp_path / "index", encoder=None) as index:
+        started = time.process_time()
+        index.add([Document("a", text, title="z" * MEGABYTE)])
+        assert time.process_time() - started < 2 * SECONDS
+
+
+SENTENCE_END = re.compile(r"""[.!?…]+["'”’»)\]]*\s+|[。！？]+["'”’»）」』]*\s*|\n\s*\n\s*""")
+"""What ended sentences before: readable, the same, and quadratic."""
+
+
+@given(st.text(alphabet=".!?…。！\"'”)] \n\t\u3000aé", max_size=40))
+def test_sentences_end_where_the_simple_expression_says(text: str) -> None:
+    expected = [match.span() for match in SENTENCE_END.finditer(text)]
+    assert [match.span() for match in passages._SENTENCE_END.finditer(text)] == expected
+
+
+NODE = shutil.which("node")
+UI = Path(passages.__file__).parents[1] / "serving" / "ui"
+SCRIPT = f"""
+import {{ wordsIn }} from "{UI.as_uri()}/words.js";
+import {{ excerpt, wordsOf }} from "{UI.as_uri()}/text.js";
+import {{ parseFilter }} from "{UI.as_uri()}/filter.js";
+const attempt = (text) => {{ try {{ parseFilter(text); }} catch {{ /* no filter */ }} }};
+let input = "";
+for await (const part of process.stdin) input += part;
+for (const [name, piece] of Object.entries(JSON.parse(input))) {{
+  const text = "word" + piece.repeat({SIZE} / piece.length);
+  const started = performance.now();
+  wordsOf(text);
+  excerpt({{ text }}, [0, {SIZE}], new Set(["none"]));
+  attempt(text);
+  attempt("key=" + text);
+  if (performance.now() - started > {SECONDS * 1000}) console.log(name);
+}}
+"""
+
+
+@pytest.mark.skipif(NODE is None, reason="needs node: apt-get install nodejs")
+def test_the_page_reads_a_long_text_in_linear_time() -> None:
+    done = subprocess.run(
+        [str(NODE), "--input-type=module", "--eval", SCRIPT],
+        input=json.dumps(PIECES),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=len(PIECES) * SECONDS,
+    )
+    assert done.stdout == ""
