@@ -31,6 +31,13 @@ def calibrate(
     queries: Annotated[
         int | None, typer.Option(min=1, help="Draw this many of the judged queries of each.")
     ] = None,
+    ignore_identical_ids: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-identical-ids",
+            help="Leave the document with a query's id out of its candidates.",
+        ),
+    ] = False,
     fusion: Annotated[
         bool, typer.Option(help="Fit the fusion of the stages first, and calibrate its score.")
     ] = True,
@@ -59,7 +66,11 @@ def calibrate(
         model,
         [
             CollectionSettings(
-                path=path, split=split if path.is_dir() else None, queries=queries, index=index
+                path=path,
+                split=split if path.is_dir() else None,
+                queries=queries,
+                ignore_identical_ids=ignore_identical_ids,
+                index=index,
             )
             for path in collections
         ],

@@ -56,6 +56,13 @@ def evaluate(
     relevant_from: Annotated[
         int | None, typer.Option(help="Lowest grade that binary measures call relevant.")
     ] = None,
+    ignore_identical_ids: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-identical-ids",
+            help="Leave the document with a query's id out of its rankings, as BEIR does.",
+        ),
+    ] = False,
     dtype: Annotated[
         str | None, typer.Option(help="float32, bfloat16, float16 or int8, for the rerankers.")
     ] = None,
@@ -83,6 +90,7 @@ def evaluate(
         "measures": measure,
         "queries": queries,
         "relevant_from": relevant_from,
+        "ignore_identical_ids": ignore_identical_ids or None,
         "dtype": dtype,
         "cost_queries": cost_queries,
     }
@@ -109,7 +117,7 @@ def _experiment(what: list[str], given: dict[str, Any]) -> Experiment:
         return load_experiment(Path(what[0]))
     collection: dict[str, Any] = {
         key: given.pop(key)
-        for key in ("split", "queries", "relevant_from", "index")
+        for key in ("split", "queries", "relevant_from", "ignore_identical_ids", "index")
         if key in given
     }
     if "runs" in given:

@@ -79,7 +79,7 @@ class CandidateSource:
             yield Candidates(query, hits, missing, [h.id for h in ranking if h.id not in there])
 
     def _retrieved(self, queries: Sequence[str], texts: Sequence[str]) -> list[list[Hit]]:
-        excluded = [self._collection.excluded.get(query, frozenset()) for query in queries]
+        excluded = [self._collection.left_out(query) for query in queries]
         if self._run is not None:
             rankings = [self._of_run(query) for query in queries]
         elif self._retriever is not None and texts:
@@ -98,7 +98,7 @@ class CandidateSource:
         return [Hit(document, score, rank) for rank, (document, score, _) in enumerate(order, 1)]
 
     def _missed(self, query: str, hits: Sequence[Hit]) -> list[Hit]:
-        found = {hit.id for hit in hits} | self._collection.excluded.get(query, frozenset())
+        found = {hit.id for hit in hits} | self._collection.left_out(query)
         return [
             Hit(document, 0.0, 0)
             for document, grade in self._collection.qrels[query].items()

@@ -79,6 +79,7 @@ def evaluate_cell(
         cost=None,
         relevant_from=collection.relevant_from,
         run_files={} if runs is None else run_files(runs, system),
+        ignore_identical_ids=collection.ignore_identical_ids,
     )
 
 

@@ -56,7 +56,8 @@ class Collection:
     ``relevant_from`` is the lowest grade that binary measures call relevant. ``located`` says
     where a judgement stands: file and line; so does ``located_in_run`` for a run's name, a query
     and a document that it ranks. ``samples`` streams what the collection was made
-    from, where that were samples with candidates of their own.
+    from, where that were samples with candidates of their own. ``ignore_identical_ids`` leaves
+    out of a query's rankings the document that has its id.
     """
 
     name: str
@@ -71,6 +72,12 @@ class Collection:
     relevant_from: int = 1
     findings: Sequence[Finding] = ()
     samples: Callable[[], Iterator[Sample]] | None = None
+    ignore_identical_ids: bool = False
+
+    def left_out(self, query: str) -> frozenset[str]:
+        """The ids of documents that are in no ranking of the query."""
+        excluded = self.excluded.get(query, frozenset())
+        return excluded | {query} if self.ignore_identical_ids else excluded
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,8 +91,8 @@ class ReportComparison:
     """Every ranking and classifier that both reports have, and the names of those only one has.
 
     ``primary`` is the measure that decides. ``notes`` say what else differs, and may be the reason
-    for a change: from which grade on a document is relevant, how a reranker was run, how many
-    pairs there are.
+    for a change: from which grade on a document is relevant, whether a query's own document is left
+    out, how a reranker was run, how many pairs there are.
     """
 
     primary: str
@@ -295,6 +295,11 @@ def _pair_changes(before: PairReport, after: PairReport) -> Iterator[PairChange]
 def _notes(old: Report, new: Report) -> Iterator[str]:
     """What was set in another way."""
     yield from _unequal("relevant_from", _relevant_from(old), _relevant_from(new))
+    yield from _unequal(
+        "ignore_identical_ids",
+        {system.key: system.ignore_identical_ids for system in old.systems},
+        {system.key: system.ignore_identical_ids for system in new.systems},
+    )
     for name in ("dtype", "max_length", "fusion"):
         yield from _unequal(
             name,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rerank_search.evaluation.collection import Collection, Finding
 from rerank_search.index import Index
+from rerank_search.types import Document
 
 _IDS_AT_ONCE = 500
+_LONG = 40
+"""Letters and digits of a text that is not in another one by chance."""
 
 
 def dangling(collection: Collection, index: Index) -> list[str]:
@@ -24,6 +27,70 @@ def dangling(collection: Collection, index: Index) -> list[str]:
     )
     first = f"{collection.located(query, id)}: document {id!r}"
     return [str(Finding(what, len(missing), first))]
+
+
+def queries_in_corpus(collection: Collection, index: Index) -> dict[str, bool]:
+    """The judged queries that a document shares its id with: whether the text is the same too.
+
+    Ids may be equal by chance, where queries and documents are both numbered. The text is the same
+    if that of the query is the document's title or text, or both, or one long text holds the other;
+    case, white space and punctuation do not count.
+    """
+    asked = [query for query in collection.qrels if query in collection.queries]
+    found: dict[str, bool] = {}
+    for start in range(0, len(asked), _IDS_AT_ONCE):
+        chunk = asked[start : start + _IDS_AT_ONCE]
+        for query, document in zip(chunk, index.documents(chunk), strict=True):
+            if document is not None:
+                found[query] = _is_text_of(collection.queries[query], document)
+    return found
+
+
+def _is_text_of(query: str, document: Document) -> bool:
+    asked, title, text = map(_letters, (query, document.title, document.text))
+    if asked in (title, text, title + text):
+        return bool(asked)
+    return min(len(asked), len(text)) >= _LONG and (asked in title + text or text in asked)
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, text.casefold()))
+
+
+def identical_ids(collection: Collection, index: Index | None) -> list[str]:
+    """What is to be said of queries that are documents, and of ``ignore_identical_ids``."""
+    if collection.samples is not None:
+        return []
+    if index is None:
+        runs = collection.runs.values()
+        shared = {q: True for q in collection.qrels if any(q in run.get(q, ()) for run in runs)}
+    else:
+        shared = queries_in_corpus(collection, index)
+    own = [query for query, same in shared.items() if same]
+    other = [query for query, same in shared.items() if not same]
+    if not collection.ignore_identical_ids:
+        what = (
+            "queries are documents of the corpus, which count as results of themselves: "
+            "ignore_identical_ids leaves these out, as BEIR does"
+        )
+        return _found({what: own})
+    if not shared:
+        return ["no query has the id of a document, so that ignore_identical_ids changes nothing"]
+    return _found(
+        {
+            "queries are documents of the corpus, which are left out of their rankings": own,
+            "queries have the id of a document with another text, which is left out of their "
+            "rankings too: ignore_identical_ids goes by the id alone": other,
+        }
+    )
+
+
+def _found(queries: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        str(Finding(what, len(found), f"query {found[0]!r}"))
+        for what, found in queries.items()
+        if found
+    ]
 
 
 def cut_too_deep(measures: Sequence[str], depth: int) -> list[str]:

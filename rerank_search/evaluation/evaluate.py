@@ -24,7 +24,12 @@ from rerank_search.evaluation.classification import (
     precision_recall_curve,
 )
 from rerank_search.evaluation.collection import Collection, LabelledPairs, Qrels
-from rerank_search.evaluation.consistency import cut_too_deep, dangling, inexpressible
+from rerank_search.evaluation.consistency import (
+    cut_too_deep,
+    dangling,
+    identical_ids,
+    inexpressible,
+)
 from rerank_search.evaluation.corpus_index import open_corpus_index, open_existing_index
 from rerank_search.evaluation.cost import measure_cost
 from rerank_search.evaluation.environment import environment
@@ -117,6 +122,7 @@ class _Run:
         }
         findings = [str(finding) for finding in collection.findings]
         warnings = [] if index is None else dangling(collection, index)
+        warnings += identical_ids(collection, index)
         runs: Path | None = self._output / "runs" / collection.name / collection.split
         if problem := inexpressible(collection, index):
             warnings, runs = [*warnings, problem], None
@@ -413,6 +419,7 @@ def _content(collection: Collection) -> str:
         collection.qrels,
         collection.relevant_from,
         {query: sorted(documents) for query, documents in collection.excluded.items()},
+        *(["ignore_identical_ids"] if collection.ignore_identical_ids else []),
     )
 
 

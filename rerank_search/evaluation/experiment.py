@@ -80,7 +80,8 @@ class CollectionSettings(_Table):
     with one per split); ``split`` is that of a folder, "test" unless given. A TREC collection has
     ``qrels`` instead, and any of ``topics``, ``documents`` and ``runs``. ``runs`` are further
     first stages, name to run file, and ``excluded`` a file of query and document ids to leave out
-    of rankings; for a BEIR folder both are relative to it. ``queries`` draws that many of the
+    of rankings; for a BEIR folder both are relative to it. ``ignore_identical_ids`` leaves out of
+    a query's rankings the document with its id, as BEIR does. ``queries`` draws that many of the
     judged queries, always the same ones. ``index`` is an index that has the documents already,
     and is searched as it is.
     """
@@ -93,6 +94,7 @@ class CollectionSettings(_Table):
     documents: Path | None = None
     runs: dict[_Name, Path] = {}
     excluded: Path | None = None
+    ignore_identical_ids: bool = False
     relevant_from: int = Field(default=1, ge=1, le=_HIGHEST_GRADE)
     queries: int | None = Field(default=None, ge=1)
     index: Path | None = None

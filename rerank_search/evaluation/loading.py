@@ -12,7 +12,7 @@ from rerank_search.evaluation.collection import Collection, Finding, LabelledPai
 from rerank_search.evaluation.experiment import CollectionSettings, Experiment, name_of
 from rerank_search.evaluation.formats.beir import load_beir
 from rerank_search.evaluation.formats.kinds import Kind, kind_of
-from rerank_search.evaluation.formats.lines import bare_name
+from rerank_search.evaluation.formats.lines import Tally, bare_name, findings
 from rerank_search.evaluation.formats.pairs import load_pairs
 from rerank_search.evaluation.formats.samples import load_samples
 from rerank_search.evaluation.formats.trec import load_trec
@@ -56,9 +56,32 @@ def load_collection(settings: CollectionSettings) -> Collection | LabelledPairs:
     except InvalidInputError as error:
         raise InvalidInputError(f"{settings.path or settings.qrels}: {error}") from None
     loaded = replace(loaded, name=name, split=split)
-    if isinstance(loaded, LabelledPairs) or settings.queries is None:
+    if isinstance(loaded, LabelledPairs):
         return loaded
-    return drawn(loaded, settings.queries)
+    if settings.queries is not None:
+        loaded = drawn(loaded, settings.queries)
+    return ignoring_identical_ids(loaded) if settings.ignore_identical_ids else loaded
+
+
+def ignoring_identical_ids(collection: Collection) -> Collection:
+    """The collection with the document that has a query's id left out of the query's rankings.
+
+    The judgements stay as they are, as in BEIR.
+    """
+    missed = Tally.of(
+        "queries whose own document is judged relevant, and so is always missed",
+        (
+            query
+            for query, grades in collection.qrels.items()
+            if grades.get(query, 0) >= collection.relevant_from
+        ),
+        lambda query: f"{collection.located(query, query)}: document {query!r}",
+    )
+    return replace(
+        collection,
+        ignore_identical_ids=True,
+        findings=[*collection.findings, *findings([missed])],
+    )
 
 
 def drawn(collection: Collection, count: int) -> Collection:
@@ -123,7 +146,11 @@ def _check_use(settings: CollectionSettings, path: Path, kind: Kind) -> None:
         )
     unused: dict[str, bool] = {}
     if kind != "beir":
-        unused |= {"runs": bool(settings.runs), "excluded": settings.excluded is not None}
+        unused |= {
+            "runs": bool(settings.runs),
+            "excluded": settings.excluded is not None,
+            "ignore_identical_ids": settings.ignore_identical_ids,
+        }
     if kind == "pairs":
         unused |= {
             "queries": settings.queries is not None,

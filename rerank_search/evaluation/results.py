@@ -64,7 +64,8 @@ class Cell:
     ``top`` has, by protocol, the ids of each query's first results. ``warnings`` are what was
     found while it was computed. ``cost`` is None where it was not measured. ``relevant_from`` is
     the lowest grade that binary measures call relevant. ``run_files`` has the sha256 of each run
-    file, by protocol: none where none were written.
+    file, by protocol: none where none were written. ``ignore_identical_ids`` says that the document
+    with a query's id was left out of its rankings.
     """
 
     collection: str
@@ -77,6 +78,7 @@ class Cell:
     cost: Cost | None
     relevant_from: int
     run_files: Mapping[Protocol, str] = field(default_factory=dict)
+    ignore_identical_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)

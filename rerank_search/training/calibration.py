@@ -14,6 +14,7 @@ from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.candidates import QUERIES_AT_ONCE, CandidateSource
 from rerank_search.evaluation.collection import Collection
+from rerank_search.evaluation.consistency import identical_ids
 from rerank_search.evaluation.corpus_index import open_corpus_index, open_existing_index
 from rerank_search.evaluation.experiment import CollectionSettings, RerankerSettings
 from rerank_search.evaluation.loading import by_hash, load_collection
@@ -119,6 +120,7 @@ def calibrate(
     loaded = [load_searched(each) for each in collections]
     _check_distinct(collections)
     queries: list[_Query] = []
+    warnings = [str(finding) for each in loaded for finding in each.findings]
     stages: set[tuple[str, tuple[str, ...]]] = set()  # first stages, with the engines there are
     second_stages = SecondStages(Settings().cache)
     with ExitStack() as stack:
@@ -127,6 +129,7 @@ def calibrate(
         for collection, given in zip(loaded, collections, strict=True):
             with _opened(collection, given.index, index, progress) as opened:
                 stage = first_stage or opened.first_stages[-1]
+                warnings += identical_ids(collection, opened)
                 engines = tuple(name for name in opened.first_stages if name != "hybrid")
                 stages.add((stage, engines))
                 source = CandidateSource(
@@ -162,7 +165,6 @@ def calibrate(
         ),
         held_out=held_out,
     )
-    warnings = [str(finding) for each in loaded for finding in each.findings]
     if labels.sum() < FEW_POSITIVES:
         warnings.append(
             f"only {labels.sum()} of the candidates are relevant: take the probabilities for "

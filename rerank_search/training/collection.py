@@ -6,7 +6,6 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from collections.abc import Collection as Container
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +13,11 @@ from pathlib import Path
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.collection import Collection as Judged
+from rerank_search.evaluation.consistency import queries_in_corpus
 from rerank_search.evaluation.corpus_index import content_key, open_corpus_index
 from rerank_search.evaluation.formats.beir import load_beir
 from rerank_search.evaluation.formats.lines import Tally, bare_name, findings
+from rerank_search.evaluation.loading import ignoring_identical_ids
 from rerank_search.index import Index
 from rerank_search.progress import Progress
 from rerank_search.training.data import POSITIVE_ABOVE, labelled_rows, letters_and_digits
@@ -44,7 +45,8 @@ class Question:
     """A query with the ids of its ``relevant`` documents.
 
     ``known`` also has those of other queries with the same text. ``cut`` is the sentence that a
-    made-up query was cut out of its one relevant document as.
+    made-up query was cut out of its one relevant document as. ``own`` says that the document with
+    the query's id is the query itself: no candidate, and one of ``known``.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Question:
     relevant: Sequence[str]
     known: frozenset[str]
     cut: str = ""
+    own: bool = False
 
 
 def load_collection(folder: Path, split: str) -> Collection:
@@ -124,12 +127,23 @@ def collection_of_pairs(source: Source) -> Judged:
     )
 
 
+def collection_of_folder(source: Source, split: str) -> Judged:
+    """The collection of a source, as it is searched."""
+    loaded = load_beir(source.path, split)
+    return ignoring_identical_ids(loaded) if source.ignore_identical_ids else loaded
+
+
 class Corpus:
     """The documents of a collection in its index, which retrieves as a search does."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
         self.ids = list(index.ids())
+
+    def own(self, collection: Judged) -> set[str]:
+        """The judged queries that are documents themselves: these have their ids."""
+        shared = queries_in_corpus(collection, self._index)
+        return {query for query, same in shared.items() if same or collection.ignore_identical_ids}
 
     def retrieved(self, stage: str, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """The best k documents of each query in a first stage."""
@@ -187,15 +201,19 @@ def fingerprint(collection: Judged, encoder: str) -> dict[str, str]:
 
 
 def judged_questions(
-    collection: Judged, ids: Container[str], count: int | None, rng: random.Random
+    collection: Judged, corpus: Corpus, count: int | None, rng: random.Random
 ) -> tuple[list[Question], list[Tally]]:
     """The judged queries with a text and a relevant document in the corpus; ``count`` are drawn.
 
-    ``ids`` are those of the corpus. In the order of the judgements, with tallies of what was left
-    out before drawing.
+    In the order of the judgements, with tallies of what was left out before drawing.
     """
+    ids = set(corpus.ids)
     asked = {
-        query: [id for id, grade in grades.items() if grade >= collection.relevant_from]
+        query: [
+            id
+            for id, grade in grades.items()
+            if grade >= collection.relevant_from and id not in collection.left_out(query)
+        ]
         for query, grades in collection.qrels.items()
         if query in collection.queries
     }
@@ -203,14 +221,28 @@ def judged_questions(
     known: dict[str, set[str]] = {}
     for query, found in relevant.items():
         known.setdefault(letters_and_digits(collection.queries[query]), set()).update(found)
+    own = {query for query in corpus.own(collection) if query not in relevant[query]}
+    for query in own:
+        known[letters_and_digits(collection.queries[query])].add(query)
     usable = [query for query, found in relevant.items() if found]
     drawn = set(usable if count is None else rng.sample(usable, min(count, len(usable))))
     questions = [
-        Question(query, text, relevant[query], frozenset(known[letters_and_digits(text)]))
+        Question(
+            query,
+            text,
+            relevant[query],
+            frozenset(known[letters_and_digits(text)]),
+            own=query in own,
+        )
         for query in usable
         if query in drawn and (text := collection.queries[query])
     ]
-    return questions, _left_out(collection, asked, relevant)
+    themselves = Tally.of(
+        "queries are documents of the corpus, which are no candidates of their own",
+        (query for query in collection.qrels if query in own),
+        lambda query: f"query {query!r}",
+    )
+    return questions, [themselves, *_left_out(collection, asked, relevant)]
 
 
 def _left_out(

@@ -11,7 +11,6 @@ from typing import Any
 from rerank_search import __version__
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.candidates import QUERIES_AT_ONCE
-from rerank_search.evaluation.formats.beir import load_beir
 from rerank_search.files import atomic_file, atomic_write_json, disk_errors
 from rerank_search.progress import Progress, quiet
 from rerank_search.searcher import passage
@@ -19,6 +18,7 @@ from rerank_search.training.collection import (
     SPARE,
     Corpus,
     Question,
+    collection_of_folder,
     fingerprint,
     judged_questions,
     opened_corpus,
@@ -53,7 +53,8 @@ def made_samples(
     ModelNotFoundError before anything is computed, StorageFullError, and what indexes raise.
     """
     collections = [
-        load_beir(source.path, _split(source, evaluation_set)) for source in evaluation_set.sources
+        collection_of_folder(source, _split(source, evaluation_set))
+        for source in evaluation_set.sources
     ]
     made_with = {
         "version": __version__,
@@ -65,6 +66,8 @@ def made_samples(
                 "name": collection.name,
                 "split": collection.split,
                 "queries": source.queries,
+                # Only where it is set, so that samples made before it was there are taken.
+                **({"ignore_identical_ids": True} if source.ignore_identical_ids else {}),
                 **fingerprint(collection, encoder),
             }
             for collection, source in zip(collections, evaluation_set.sources, strict=True)
@@ -81,7 +84,7 @@ def made_samples(
         for collection, source in zip(collections, evaluation_set.sources, strict=True):
             rng = random.Random(f"{seed} {collection.name}")
             with opened_corpus(collection, encoder, cache, progress) as corpus:
-                questions, _ = judged_questions(collection, set(corpus.ids), source.queries, rng)
+                questions, _ = judged_questions(collection, corpus, source.queries, rng)
                 if not questions:
                     raise InvalidInputError(
                         f"{source.path} has nothing to evaluate with in the split "
@@ -121,7 +124,13 @@ def _samples(
         if stage == "random":
             found = [corpus.drawn(count + SPARE, question.known, rng) for question in chunk]
         else:
-            found = corpus.retrieved(stage, texts, count)
+            spare = any(question.own for question in chunk)
+            found = [
+                [hit for hit in hits if not (question.own and hit.id == question.id)][:count]
+                for question, hits in zip(
+                    chunk, corpus.retrieved(stage, texts, count + spare), strict=True
+                )
+            ]
         missed = [_missed(question, hits) for question, hits in zip(chunk, found, strict=True)]
         candidates = corpus.with_documents(corpus.scored(texts, found))
         added = corpus.with_documents(corpus.scored(texts, missed))

@@ -18,7 +18,6 @@ from rerank_search import __version__
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.candidates import QUERIES_AT_ONCE
 from rerank_search.evaluation.collection import Collection, Finding
-from rerank_search.evaluation.formats.beir import load_beir
 from rerank_search.evaluation.formats.lines import Tally, findings
 from rerank_search.files import atomic_file, disk_errors
 from rerank_search.progress import Progress, quiet
@@ -27,6 +26,7 @@ from rerank_search.training.collection import (
     SPARE,
     Corpus,
     Question,
+    collection_of_folder,
     collection_of_pairs,
     fingerprint,
     judged_questions,
@@ -71,10 +71,11 @@ def mined_set(
     named = [] if negatives.false_negatives is None else [negatives.false_negatives.reranker]
     named += [] if soft_labels is None else [each.reranker for each in soft_labels.rerankers]
     with closing(Rerankers(named, device, cache)) as rerankers:
-        if source.mined:
-            collection = collection_of_pairs(source)
-        else:
-            collection = load_beir(source.path, source.split)
+        collection = (
+            collection_of_pairs(source)
+            if source.mined
+            else collection_of_folder(source, source.split)
+        )
         made_with = _made_with(collection, source, negatives, soft_labels, seed)
         made_with["rerankers"] = rerankers.fingerprints
         mined = _stored(file, made_with)
@@ -117,6 +118,8 @@ def _made_with(
         **fingerprint(collection, negatives.encoder),
         "negatives": mining,
         "soft_labels": labels,
+        # Only where it is set, so that what was mined before it was there is taken as it is.
+        **({"ignore_identical_ids": True} if source.ignore_identical_ids else {}),
     }
 
 
@@ -185,7 +188,7 @@ def _mined(
     progress: Progress,
 ) -> _Mined:
     judged, tallies = judged_questions(
-        collection, set(miner.corpus.ids), source.queries, miner.rng("queries")
+        collection, miner.corpus, source.queries, miner.rng("queries")
     )
     made_up = _made_up(miner.corpus, source.made_up, miner.rng("made up"))
     if len(made_up) < source.made_up:

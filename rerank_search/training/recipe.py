@@ -75,6 +75,8 @@ class Source(_Table):
     """How many of the queries to draw at random; None takes all."""
     made_up: int = Field(default=0, ge=0)
     """How many queries to make up: a sentence cut out of a document, which the rest answers."""
+    ignore_identical_ids: bool = False
+    """Leave the document with a query's id out of its candidates, whatever its text is."""
     label_map: dict[str, float] = {}
     """Label in the file to label in training, such as {-1 = 0.0, 0 = 0.5, 1 = 1.0}."""
     licence: str = ""
@@ -95,6 +97,8 @@ class Source(_Table):
             raise ValueError("give one of collection, pairs and samples")
         if self.collection is None and self.made_up:
             raise ValueError("made_up queries are cut out of a collection's documents")
+        if self.collection is None and self.ignore_identical_ids:
+            raise ValueError("ignore_identical_ids is for the ids of a collection")
         if self.pairs is None and self.label_map:
             raise ValueError("label_map is for the labels of pairs")
         if self.pairs is None and self.mined:

@@ -217,7 +217,12 @@ def calibration_collections(recipe: Recipe) -> list[CollectionSettings]:
     """What the finished model's scores are calibrated on, as the evaluation's settings."""
     sources = [] if recipe.calibration is None else recipe.calibration.sources
     return [
-        CollectionSettings(path=source.collection, split=source.split, queries=source.queries)
+        CollectionSettings(
+            path=source.collection,
+            split=source.split,
+            queries=source.queries,
+            ignore_identical_ids=source.ignore_identical_ids,
+        )
         for source in sources
     ]
 

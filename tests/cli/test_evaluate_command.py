@@ -75,6 +75,20 @@ def test_a_collection_is_evaluated_without_a_file(run, small, tiny_reranker, fol
     assert report["systems"][0]["protocols"]["first_stage"]["MRR@10"] == 0.25
 
 
+def test_a_query_that_is_a_document_is_warned_of_and_left_out_on_request(run, answer, small):
+    (small / "queries.jsonl").write_text(
+        '{"_id": "d1", "text": "Join the paths!"}\n{"_id": "q1", "text": "boat"}\n'
+    )
+    (small / "qrels/dev.tsv").write_text("d1\td2\t1\nq1\td2\t1\n")
+    asked = ("evaluate", "small", "--split", "dev", "--first-stage", "bm25", "--cost-queries", "0")
+    result = run(*asked)
+    assert result.exit_code == 0, result.output
+    assert "1 queries are documents of the corpus" in result.stderr
+    [system] = answer(*asked, "--ignore-identical-ids")["systems"]
+    assert system["ignore_identical_ids"] is True
+    assert "1 queries are documents of the corpus, which are left out" in system["warnings"][0]
+
+
 @pytest.mark.parametrize("name", ["[red]x", ":boat:"])
 def test_names_and_ids_are_printed_as_they_are(run, small, folder, name):
     small.rename(folder / name)

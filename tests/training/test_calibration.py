@@ -197,3 +197,20 @@ def test_bm25_without_fusion_encodes_nothing(model, collection, cache) -> None:
     calibrate(str(model), [settings], first_stage="bm25", fusion=False, candidates=5)
     [made] = (cache / "indexes").glob("*/manifest.json")
     assert Manifest.read(made.parent).encoder is None
+
+
+def test_a_query_that_is_a_document_is_warned_of_and_can_be_left_out(model, tmp_path) -> None:
+    settings = write_collection(tmp_path / "boats", "d1\td2\t1\nq2\td1\t1\n")
+    assert settings.path is not None
+    (settings.path / "queries.jsonl").write_text(
+        '{"_id": "d1", "text": "a red boat"}\n{"_id": "q2", "text": "blue boat"}\n'
+    )
+    found = calibrate(str(model), [settings], index=WORDS_ONLY)
+    assert found.calibration.fitted_on.documents == 4
+    assert any("1 queries are documents of the corpus, which count" in w for w in found.warnings)
+    with_more = settings.path / "corpus.jsonl"
+    with_more.write_text(with_more.read_text() + '{"_id": "d3", "text": "a boat"}\n')
+    settings = settings.model_copy(update={"ignore_identical_ids": True})
+    found = calibrate(str(model), [settings], index=WORDS_ONLY)
+    assert found.calibration.fitted_on.documents == 5
+    assert any("which are left out of their rankings" in w for w in found.warnings)

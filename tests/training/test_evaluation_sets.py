@@ -228,3 +228,22 @@ def test_a_disk_that_is_full_leaves_the_old_samples(make, index) -> None:
         make(candidates=20)
     assert make.file.read_text() == before
     assert [path.name for path in make.file.parent.iterdir()] == ["colours.jsonl"]
+
+
+@pytest.mark.parametrize("stage", ["bm25", "random"])
+def test_a_query_that_is_a_document_is_no_candidate_of_its_own(
+    make, tmp_path: Path, stage: str
+) -> None:
+    folder = tmp_path / "arguments"
+    (folder / "qrels").mkdir(parents=True)
+    texts = {"a": "the old boat", "b": "the new boat", "c": "the boat on the sea"}
+    corpus = [{"_id": id, "title": "boat", "text": text} for id, text in texts.items()]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in corpus))
+    (folder / "queries.jsonl").write_text('{"_id": "a", "text": "the old boat"}\n')
+    (folder / "qrels/dev.tsv").write_text("a\tb\t1\n")
+    [sample] = make({"collection": folder}, candidates=2, candidates_from=stage)
+    assert sample["positive"] == ["boat\nthe new boat"]
+    others = {"boat\nthe new boat", "boat\nthe boat on the sea"}
+    assert set(sample["documents"]) == (
+        others if stage == "bm25" else others - set(sample["positive"])
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, StorageFullError
@@ -639,3 +640,45 @@ def test_questions_that_are_the_same_are_no_negatives_either_way_round(
     # "sea bird" stands for "bird sea" in one row, and is answered by "a bird" in another.
     assert documents["sea bird"][0] in ("a bird", "bird sea")
     assert documents["sea bird"][1:] == ["queen"]
+
+
+ARGUMENTS = {
+    "a": "the boat on the river is old and slow",
+    "b": "the boat on the river is new and fast",
+    "c": "bread and cheese in the kitchen",
+    "d": "the boat on the sea",
+}
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_query_that_is_a_document_is_no_negative_of_its_own(
+    mine, tmp_path: Path, ignored: bool
+) -> None:
+    queries = {"a": ARGUMENTS["a"], "c": "the boat is new"}  # c is a number by chance, so to speak
+    folder = written(tmp_path / "arguments", ARGUMENTS, queries, [("a", "b"), ("c", "b")])
+    # A title keeps the document's text from being the query's, letter by letter.
+    corpus = [{"_id": id, "title": "transport", "text": text} for id, text in ARGUMENTS.items()]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in corpus))
+    made = mine(folder, random=0, ranks=(1, 9), source={"ignore_identical_ids": ignored})
+    found = {line["query_id"]: set(line["ids"]) for line in mine.lines()}
+    assert "a" not in found["a"]
+    assert ("c" in found["c"]) is not ignored  # with another text it is left out by its id alone
+    own = next(str(each) for each in made.findings if "no candidates of their own" in str(each))
+    assert own.startswith("2 queries" if ignored else "1 queries")
+
+
+def test_a_document_that_is_judged_relevant_for_itself_is_a_positive_unless_it_is_ignored(
+    mine, tmp_path: Path
+) -> None:
+    judged = [("a", "a"), ("a", "b")]
+    folder = written(tmp_path / "arguments", ARGUMENTS, {"a": ARGUMENTS["a"]}, judged)
+    mine(folder, positives_per_query=None)
+    assert set(mine.lines()[0]["positive"]) == {ARGUMENTS["a"], ARGUMENTS["b"]}
+    mine(folder, positives_per_query=None, source={"ignore_identical_ids": True})
+    assert mine.lines()[0]["positive"] == [ARGUMENTS["b"]]
+    assert "a" not in mine.lines()[0]["ids"]
+
+
+def test_ids_of_pairs_are_not_identical_to_anything() -> None:
+    with pytest.raises(ValidationError, match="ignore_identical_ids is for the ids of a collect"):
+        Source(pairs=Path("pairs.csv"), ignore_identical_ids=True)

@@ -66,6 +66,7 @@ def _system(cell: Cell, settings: StatisticsSettings) -> SystemReport:
         reranker=cell.system.reranker,
         n_queries=len(cell.queries),
         relevant_from=cell.relevant_from,
+        ignore_identical_ids=cell.ignore_identical_ids,
         protocols={protocol: _means(values) for protocol, values in cell.values.items()},
         intervals=_intervals(cell, settings),
         warnings=cell.warnings,

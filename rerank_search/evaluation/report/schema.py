@@ -20,7 +20,7 @@ from rerank_search.evaluation.results import (
 )
 
 FORMAT = "rerank-search-report"
-VERSION = 2
+VERSION = 3
 NAME = "report.json"
 
 
@@ -34,7 +34,8 @@ class SystemReport(_Record):
     ``intervals`` are bootstrap confidence intervals [low, high] of the means; the ``sbert``
     protocol has none. ``first_stage`` and ``candidates`` say what was reranked, ``reranker`` by
     what (None: by nothing). ``relevant_from`` is the lowest grade that counts as relevant (None:
-    version 1 did not say it).
+    version 1 did not say it). ``ignore_identical_ids`` says that the document with a query's id was
+    left out of its rankings, which versions 1 and 2 could not do.
     """
 
     collection: str
@@ -45,6 +46,7 @@ class SystemReport(_Record):
     reranker: str | None
     n_queries: int
     relevant_from: int | None = None
+    ignore_identical_ids: bool = False
     protocols: Mapping[Protocol, Mapping[str, float]]
     intervals: Mapping[Protocol, Mapping[str, tuple[float, float]]]
     warnings: Sequence[str]
@@ -114,7 +116,7 @@ class Report(_Record):
     """
 
     format: Literal["rerank-search-report"] = "rerank-search-report"
-    version: Literal[1, 2] = 2
+    version: Literal[1, 2, 3] = 3
     name: str
     created: datetime
     environment: Mapping[str, str]

@@ -82,5 +82,5 @@ def test_a_published_report_is_whole_or_as_it_was(
     publish.main()
     assert (results / "a run.md").read_text(encoding="utf-8") == markdown(report)
     assert (results / "other name").read_text() == "published before"
-    assert json.loads((results / "a run.json").read_text())["version"] == 2
+    assert json.loads((results / "a run.json").read_text())["version"] == 3
     assert len(list(results.iterdir())) == 3

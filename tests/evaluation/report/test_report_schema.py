@@ -32,7 +32,7 @@ def test_a_report_is_read_as_it_was_written(written: Path, finished: FinishedRun
 
 def test_the_file_says_its_format_and_has_protocols_by_name(written: Path) -> None:
     data = json.loads(written.read_text())
-    assert (data["format"], data["version"]) == ("rerank-search-report", 2)
+    assert (data["format"], data["version"]) == ("rerank-search-report", 3)
     assert data["systems"][1]["protocols"]["all_positives"]["nDCG@10"] == 1.0
 
 
@@ -54,6 +54,14 @@ def test_a_report_of_version_1_is_read(written: Path) -> None:
     report = read_report(written)
     assert (report.sbert_at_k, report.rerankers) == (None, {})
     assert {system.relevant_from for system in report.systems} == {None}
+
+
+def test_a_report_of_version_2_ignored_no_identical_ids(written: Path) -> None:
+    data = json.loads(written.read_text()) | {"version": 2}
+    for system in data["systems"]:
+        del system["ignore_identical_ids"]
+    written.write_text(json.dumps(data))
+    assert {system.ignore_identical_ids for system in read_report(written).systems} == {False}
 
 
 def test_a_report_that_is_nested_too_deeply_is_an_error(tmp_path: Path) -> None:
@@ -81,8 +89,8 @@ def test_another_file_is_no_report(tmp_path: Path, text: str) -> None:
 
 
 def test_a_newer_version_says_to_upgrade(written: Path) -> None:
-    with pytest.raises(InvalidInputError, match=r"has version 3, .* upgrade rerank-search"):
-        read_report(changed(written, version=3))
+    with pytest.raises(InvalidInputError, match=r"has version 4, .* upgrade rerank-search"):
+        read_report(changed(written, version=4))
 
 
 def test_a_damaged_value_is_named_by_its_key(written: Path) -> None:
