@@ -282,12 +282,14 @@ class Engines:
 
         if self._encoder is None:
             raise IndexCorruptedError(f"{path} belongs to an index without an encoder")
+        is_new = not self._read_only and not (path / "state.json").exists()
         return VectorIndex(
             path,
             self._encoder,
             dtype=self._manifest.vector_dtype,
             hnsw_above=self._manifest.hnsw_above,
             read_only=self._read_only,
+            prompts=self._encoder.prompts if is_new else None,
         )
 
     def _corpus(self) -> Iterator[Passage]:

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
+import logging
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rerank_search.arguments import model_name
 from rerank_search.errors import IndexMismatchError, InvalidInputError, ModelNotFoundError
+from rerank_search.models.prompts import Prompts
 from rerank_search.retrieval.encoder import Encoder
 from rerank_search.shown import shown
 from rerank_search.storage.manifest import EncoderIdentity, Manifest
-from rerank_search.storage.passages import Passages
+from rerank_search.storage.passages import SHORTEST, Passages
 
 PROBE = "An index knows its encoder by the vector of this sentence."
 
 SAME = 0.999
 """Cosine of two probes of one model: half precision on another device stays well above it."""
 
-WORDS_WITHOUT_ENCODER = 256
+TOKENS_WITHOUT_WINDOW = 256
+"""Length of passages, where no encoder, or one that reads texts of any length, says it."""
+
+logger = logging.getLogger(__name__)
 
 
 def identity(encoder: Encoder) -> EncoderIdentity:
-    """What the manifest keeps of an encoder (loads the model)."""
-    probe = encoder.encode([PROBE])[0]
+    """What the manifest keeps of an encoder (loads the model).
+
+    Warns of prompts that are for neither queries nor documents, and so are not used.
+    """
+    if unused := encoder.unused_prompts:
+        logger.warning(
+            "the encoder %r has the prompts %s, and none called 'query' or 'document': texts are "
+            "encoded without a prompt. If it was trained with them, rename two of them in its "
+            "config_sentence_transformers.json, and create the index again",
+            encoder.name,
+            ", ".join(map(repr, unused)),
+        )
+    probe = _probed(encoder, encoder.prompts)
     return EncoderIdentity(
         name=encoder.name,
         revision=encoder.revision,
         dimension=len(probe),
         normalised=True,
         probe=[round(float(value), 5) for value in probe],
+        prompts=encoder.prompts,
     )
 
 
@@ -82,8 +100,55 @@ def mismatch(encoder: Encoder, built: EncoderIdentity) -> str | None:
     """How the model differs from the one that an index was built with; None if it doesn't."""
     if encoder.dimension != built.dimension:
         return f"{encoder.dimension} dimensions instead of {built.dimension}"
-    cosine = float(encoder.encode([PROBE])[0] @ np.array(built.probe, np.float32))
+    cosine = float(_probed(encoder, built.prompts) @ np.array(built.probe, np.float32))
     return None if cosine >= SAME else "it gives other vectors"
+
+
+def prompt_problems(encoder: Encoder, used: Prompts | None) -> list[str]:
+    """What a rebuild would change, in a sentence, where texts are encoded otherwise today.
+
+    ``used`` are the prompts that vectors were made with; see ``EncoderIdentity.prompts``.
+    """
+    try:
+        prompts = encoder.prompts
+        same = prompts == used if used is not None else not encoder.tells_tasks_apart
+    except ModelNotFoundError:
+        return []  # encoder_problems says so
+    if same:
+        return []
+    before = "as an earlier version did, queries and documents alike"
+    return [
+        f"the vectors were made {before if used is None else f'with {used}'}, and the encoder "
+        f"{encoder.name!r} has {prompts}: run `rerank-search index rebuild` to use these; until "
+        "then searches rank as before"
+    ]
+
+
+def renewed(manifest: Manifest, encoder: Encoder) -> Manifest:
+    """The manifest after a rebuild: with the prompts that the vectors have now.
+
+    Passages of documents to come leave room for them; those that are stored keep their length.
+    """
+    built, passages = manifest.encoder, manifest.passages
+    if built is None or built.prompts == encoder.prompts:
+        return manifest
+    now = identity(encoder)
+    if passages is not None and passages.tokens is not None:
+        window = passages_window(encoder)
+        if window is not None:
+            passages = passages.model_copy(update={"tokens": min(passages.tokens, window)})
+    kept = {"name": built.name, "revision": built.revision}
+    return manifest.model_copy(
+        update={"encoder": now.model_copy(update=kept), "passages": passages}
+    )
+
+
+def _probed(encoder: Encoder, prompts: Prompts | None) -> NDArray[np.float32]:
+    if prompts is None:
+        vector: NDArray[np.float32] = encoder.encode([PROBE])[0]
+    else:
+        vector = encoder.encode([PROBE], task="document", prompt=prompts.document)[0]
+    return vector
 
 
 def fitted(passages: Passages | None, encoder: Encoder | None) -> Passages | None:
@@ -96,11 +161,27 @@ def fitted(passages: Passages | None, encoder: Encoder | None) -> Passages | Non
             "leave documents whole"
         )
     if encoder is None:
-        return passages.model_copy(update={"tokens": passages.tokens or WORDS_WITHOUT_ENCODER})
-    window = encoder.window
-    if passages.tokens is not None and passages.tokens > window:
+        return passages.model_copy(update={"tokens": passages.tokens or TOKENS_WITHOUT_WINDOW})
+    window = passages_window(encoder)
+    if window is not None and passages.tokens is not None and passages.tokens > window:
+        without = f" without its prompt {prompt!r}" if (prompt := encoder.prompts.document) else ""
         raise InvalidInputError(
             f"passages of {passages.tokens} tokens do not fit the window of {encoder.name!r}, "
-            f"which is {window}: choose at most that"
+            f"which is {window}{without}: choose at most that"
         )
-    return passages.model_copy(update={"tokens": passages.tokens or window})
+    tokens = passages.tokens or window or TOKENS_WITHOUT_WINDOW
+    return passages.model_copy(update={"tokens": tokens})
+
+
+def passages_window(encoder: Encoder) -> int | None:
+    """Tokens that the encoder reads of a passage: its window without the prompt before it."""
+    window, prompt = encoder.window, encoder.prompts.document
+    if window is None or not prompt:
+        return window
+    left = window - len(encoder.token_offsets(prompt))
+    if left < SHORTEST:
+        raise InvalidInputError(
+            f"the prompt {prompt[:80]!r} of the encoder {encoder.name!r} leaves {left} of its "
+            f"{window} tokens for a passage, and {SHORTEST} are needed: choose another encoder"
+        )
+    return left

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +30,14 @@ from rerank_search.errors import (
     IndexExistsError,
     InvalidInputError,
 )
-from rerank_search.identity import encoder_of, encoder_problems, fitted, identity
+from rerank_search.identity import (
+    encoder_of,
+    encoder_problems,
+    fitted,
+    identity,
+    prompt_problems,
+    renewed,
+)
 from rerank_search.index_info import IndexInfo, index_info
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import DEFAULT_ENCODER
@@ -42,7 +49,7 @@ from rerank_search.stage_scores import completed
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Bm25Settings, Manifest, checksum_problems
-from rerank_search.storage.passages import Passages, Splitter, whole, words
+from rerank_search.storage.passages import Passages, Split, Splitter, whole, words
 from rerank_search.storage.records import batches
 from rerank_search.types import Document, Filter, Hit
 from rerank_search.writer import Progress, Writer, seconds_to_wait
@@ -89,16 +96,7 @@ class Index:
         self._writer = Writer(
             path, manifest, store, self._engines, read_only=read_only, lock_timeout=lock_timeout
         )
-        settings = manifest.passages
-        self._split = (
-            whole
-            if settings is None or settings.tokens is None
-            else Splitter(
-                words if encoder is None else encoder.token_offsets,
-                tokens=settings.tokens,
-                overlap=settings.overlap,
-            ).split
-        )
+        self._split = _split(manifest, encoder)
 
     @classmethod
     def create(
@@ -336,7 +334,7 @@ class Index:
         "dense" (cosine). Scores that are there are kept. A hit without a span, of a document that
         was split, gets that of its best passage.
         """
-        return completed(queries, rankings, self._store, self._engines, self._queries)
+        return completed(queries, rankings, self._store, self._engines)
 
     def info(self) -> IndexInfo:
         """What the index holds and how it was made."""
@@ -355,17 +353,23 @@ class Index:
         problems += self._engines.problems()
         if self._encoder is not None and manifest.encoder is not None:
             problems += encoder_problems(self._encoder, manifest.encoder)
+            if "dense" not in self._engines.damage:
+                problems += prompt_problems(self._encoder, self._engines.dense.prompts)
         return problems
 
     def rebuild(self, *, progress: Progress | None = None) -> None:
         """Derive all structures anew from the documents; also mends damaged ones.
 
-        Until it is done searches see the old ones. ``progress`` is called with numbers of
-        documents that are through.
+        Vectors are made with the prompts that the encoder has now. Until it is done searches see
+        the old ones. ``progress`` is called with numbers of documents that are through.
         """
         with self._writer.session(repairing=True):
             self._writer.forget()
             self._engines.rebuild(progress)
+            if self._encoder is not None:
+                self._manifest = renewed(Manifest.read(self.path), self._encoder)
+                self._split = _split(self._manifest, self._encoder)
+                self._writer.describe(self._manifest)
             self._writer.record()
 
     def compact(self) -> None:
@@ -396,6 +400,15 @@ class Index:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _split(manifest: Manifest, encoder: Encoder | None) -> Callable[[str, str], Split]:
+    """How documents become passages."""
+    settings = manifest.passages
+    if settings is None or settings.tokens is None:
+        return whole
+    offsets = words if encoder is None else encoder.token_offsets
+    return Splitter(offsets, tokens=settings.tokens, overlap=settings.overlap).split
 
 
 def _exists(directory: Path) -> IndexExistsError:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.engines import Engines
-from rerank_search.query_vectors import QueryVectors
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.types import Hit, Span
 
@@ -19,9 +18,8 @@ def completed(
     rankings: Sequence[Sequence[Hit]],
     store: DocumentStore,
     engines: Engines,
-    encoder: QueryVectors | None,
 ) -> list[list[Hit]]:
-    """The rankings, with ``bm25`` and (given an encoder) ``dense`` in every hit's stage scores.
+    """The rankings, with ``bm25`` and (given vectors) ``dense`` in every hit's stage scores.
 
     A document's score is that of its best passage. A document that BM25 doesn't match has 0.0;
     one that is gone since keeps the scores it has. A hit without a span whose document has
@@ -37,8 +35,8 @@ def completed(
             for i, (score, passage) in zip(missing, _bm25(engines, query, owned), strict=True):
                 scored[place][i]["bm25"] = score
                 best[place, i] = passage
-    if encoder is not None:
-        best |= _complete_dense(queries, rankings, scored, passages, engines, encoder)
+    if "dense" in engines.names:
+        best |= _complete_dense(queries, rankings, scored, passages, engines)
     spans = _spans(store, rankings, passages, best)
     return [
         [
@@ -99,7 +97,6 @@ def _complete_dense(
     scored: list[list[dict[str, float]]],
     passages: list[dict[str, list[int]]],
     engines: Engines,
-    encoder: QueryVectors,
 ) -> dict[tuple[int, int], int]:
     """Fill in the cosines, and return the best passage by the place of query and hit."""
     wanted: list[tuple[int, list[int]]] = []
@@ -109,12 +106,13 @@ def _complete_dense(
     best: dict[tuple[int, int], int] = {}
     if not wanted:
         return best
-    vectors = encoder.encode([queries[place] for place, _ in wanted])
+    dense = engines.dense
+    vectors = dense.query_vectors([queries[place] for place, _ in wanted])
     groups = [
         [passages[place][rankings[place][i].id] for i in missing] for place, missing in wanted
     ]
     flat = [np.array([p for one in group for p in one], np.int64) for group in groups]
-    similarities = engines.dense.similarities(vectors, flat)
+    similarities = dense.similarities(vectors, flat)
     for (place, missing), group, cosines in zip(wanted, groups, similarities, strict=True):
         for i, (score, passage) in zip(missing, _best_of_each(group, cosines), strict=True):
             scored[place][i]["dense"] = score

@@ -139,6 +139,10 @@ class Writer:
         if self._manifest.published.seq != self._store.totals().seq:
             self.record()
 
+    def describe(self, manifest: Manifest) -> None:
+        """Take what the index is from ``manifest``, to be written by the next ``record``."""
+        self._manifest = manifest.model_copy(update={"published": self._manifest.published})
+
     def record(self) -> None:
         """Write to the manifest what is published."""
         totals, known = self._store.totals(), self._manifest.published.checksums

@@ -139,6 +139,28 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def prompted_encoder(
+    tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Path]:
+    """Copies ``tiny_encoder`` with prompts by name, saved as sentence-transformers saves them."""
+    import json
+
+    def make(prompts: dict[str, str], default: str | None = None) -> Path:
+        directory = tmp_path_factory.mktemp("prompted") / "tiny-encoder"
+        shutil.copytree(tiny_encoder, directory)
+        file = directory / "config_sentence_transformers.json"
+        settings = json.loads(file.read_text())
+        settings |= {
+            "prompts": {"query": "", "document": ""} | prompts,
+            "default_prompt_name": default,
+        }
+        file.write_text(json.dumps(settings))
+        return directory
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_calibration() -> Any:
     """Makes calibrations of made-up figures, for a score by these weights (None: the logit)."""
     from rerank_search.reranking.calibration import Calibration, FittedOn, HeldOut, Platt, Quality

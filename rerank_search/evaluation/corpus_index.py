@@ -23,6 +23,7 @@ from rerank_search.errors import (
 from rerank_search.files import disk_errors
 from rerank_search.index import Index
 from rerank_search.lock import ProcessLock
+from rerank_search.models.prompts import tells_tasks_apart
 from rerank_search.models.registry import fingerprint, resolve_encoder
 from rerank_search.progress import Progress, quiet
 from rerank_search.retrieval.analysis import ANALYSIS, recorded_analysis
@@ -34,10 +35,14 @@ logger = logging.getLogger(__name__)
 
 def content_key(documents: Iterator[Document], settings: IndexSettings) -> str:
     """32 hex digits of everything that the rankings of an index follow from."""
-    encoder = settings.encoder
-    weights = None if encoder is False else fingerprint(Path(resolve_encoder(encoder)))
-    options = settings.model_dump(mode="json", exclude={"encoder"})
-    return _digest(documents, [options, weights, {"analysis": ANALYSIS}])
+    made_with: list[JsonValue] = [settings.model_dump(mode="json", exclude={"encoder"})]
+    if settings.encoder is False:
+        made_with.append(None)
+    else:
+        directory = Path(resolve_encoder(settings.encoder))
+        # An earlier version made vectors without prompts.
+        made_with += [fingerprint(directory), *(["prompts"] * tells_tasks_apart(directory))]
+    return _digest(documents, [*made_with, {"analysis": ANALYSIS}])
 
 
 def open_existing_index(path: Path) -> tuple[Index, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from rerank_search.models.fused_bert import fuse
 
 class BertEncoder:
     """Called as a SentenceTransformer without prompts, as far as this package does."""
+
+    prompts: ClassVar[dict[str, str | None]] = {}
+    default_prompt_name = None
 
     def __init__(self, folder: EncoderFolder) -> None:
         fuse(folder.network, "float32")
@@ -34,11 +38,15 @@ class BertEncoder:
         batch_size: int,
         normalize_embeddings: bool,
         show_progress_bar: bool,
+        prompt: str | None = None,
+        task: str | None = None,
     ) -> NDArray[np.float32]:
         """Vectors of the texts, shape (n, dimension), float32, of length 1 if normalised.
 
-        ``show_progress_bar`` is not read: no bar is ever shown.
+        ``prompt`` is put before each text. ``show_progress_bar`` is not read, since no bar is ever
+        shown, nor ``task``, since all texts go through the same network.
         """
+        texts = [f"{prompt or ''}{text}" for text in texts]
         # Sorted by the same call as in sentence-transformers: the last digits may depend on where
         # in a batch a text is.
         order = np.argsort([-len(text) for text in texts])

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rerank_search.errors import IndexMismatchError, IndexReadOnlyError, InvalidInputError
 from rerank_search.files import disk_errors
+from rerank_search.models.prompts import Prompts, Task
 from rerank_search.queries import checked_k
 from rerank_search.retrieval.base import Passage, PassageScores
 from rerank_search.retrieval.state import damaged, differences
@@ -41,8 +42,10 @@ class TextEncoder(Protocol):
 
     name: str
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of length 1, shape (n, d), float32."""
+    def encode(
+        self, texts: Sequence[str], *, task: Task | None = None, prompt: str | None = None
+    ) -> NDArray[np.float32]:
+        """Vectors of length 1, shape (n, d), float32, each of a text with the prompt before it."""
         ...
 
 
@@ -50,6 +53,8 @@ class VectorIndex:
     """Vectors of all passages. Exact up to ``hnsw_above`` vectors, and exact with a filter always.
 
     ``dtype="float16"`` halves memory and disk; sums are float32 either way. Scores are cosines.
+    A new index puts ``prompts`` before texts; one that is there keeps its own, since vectors of
+    queries and of documents have to fit.
     Adding a few passages writes only these. Removed rows are passed over, and dropped when they
     are more than half of all (or by ``compact``).
 
@@ -67,6 +72,7 @@ class VectorIndex:
         dtype: Dtype = "float32",
         hnsw_above: int = HNSW_ABOVE,
         read_only: bool = False,
+        prompts: Prompts | None = None,
     ) -> None:
         if dtype not in ("float32", "float16"):
             raise InvalidInputError(f"There is no dtype {dtype!r}: choose float32 or float16.")
@@ -80,7 +86,9 @@ class VectorIndex:
             with disk_errors(directory):
                 directory.mkdir(parents=True, exist_ok=True)
             # Random, so that a reader takes no rows of this for those of one that it replaces.
-            self._files.publish(Published(seq=0, dtype=dtype, generation=secrets.randbits(32)))
+            self._files.publish(
+                Published(0, dtype, generation=secrets.randbits(32), prompts=prompts)
+            )
         self._snapshot = self._load(None)
 
     @property
@@ -161,11 +169,20 @@ class VectorIndex:
         worded = [place for place, query in enumerate(queries) if any(map(str.isalnum, query))]
         results = [EMPTY for _ in queries]
         if worded and self.count:
-            vectors = self._encoder.encode([queries[place] for place in worded])
+            vectors = self.query_vectors([queries[place] for place in worded])
             found = self.search_vectors(vectors, k, allowed)
             for place, scores in zip(worded, found, strict=True):
                 results[place] = scores
         return results
+
+    def query_vectors(self, queries: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of queries that fit those of the passages here, shape (queries, d)."""
+        return self._vectors(queries, "query")
+
+    @property
+    def prompts(self) -> Prompts | None:
+        """What is put before queries and passages; None where they are not told apart."""
+        return self._snapshot.published.prompts
 
     def search_vectors(
         self,
@@ -248,10 +265,15 @@ class VectorIndex:
         parts = []
         for start in range(0, len(order), TOLD_AFTER):
             places = order[start : start + TOLD_AFTER]
-            parts.append(self._encoder.encode([texts[place] for place in places]))
+            parts.append(self._vectors([texts[place] for place in places], "document"))
             progress(len(places))
         vectors = np.concatenate(parts)
         return vectors[np.argsort(order)]
+
+    def _vectors(self, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
+        if self.prompts is None:
+            return self._encoder.encode(texts)
+        return self._encoder.encode(texts, task=task, prompt=self.prompts.of(task))
 
     def _publish(self, published: Published) -> None:
         self._files.publish(published)

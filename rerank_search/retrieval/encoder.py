@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from rerank_search.arguments import model_name
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.models.beginnings import completed, first_characters
+from rerank_search.models.prompts import Prompts, Task, chosen, without_use
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,32 +64,60 @@ class Encoder:
         return dimension
 
     @property
-    def window(self) -> int:
-        """Tokens that the model reads of a text, special tokens included."""
-        window = self._model.max_seq_length
+    def window(self) -> int | None:
+        """Tokens that the model reads of a document, special tokens included; None: all of them."""
+        module = self._document_module
+        window: float | None = getattr(module, "max_seq_length", None)
         if window is None:
             raise InvalidInputError(
                 f"The encoder {self.name!r} does not state its window: set max_seq_length in its "
                 "sentence_bert_config.json."
             )
-        return window
+        truncation = getattr(getattr(module, "tokenizer", None), "truncation", None)
+        if isinstance(truncation, dict):  # a static model cuts where its tokenizer does
+            window = min(window, truncation["max_length"])
+        return None if math.isinf(window) else int(window)
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    @property
+    def prompts(self) -> Prompts:
+        """What the model puts before queries and before documents."""
+        return chosen(self._model.prompts)
+
+    @property
+    def unused_prompts(self) -> list[str]:
+        """Names of the model's prompts, where none of them is for queries or documents."""
+        return without_use(self._model.prompts)
+
+    @property
+    def tells_tasks_apart(self) -> bool:
+        """Whether the vector of a text depends on its task."""
+        prompts, default = self._model.prompts, self._model.default_prompt_name
+        routed = any(hasattr(module, "sub_modules") for module in self._modules)
+        return routed or bool(default and prompts.get(default)) or self.prompts != Prompts()
+
+    def encode(
+        self, texts: Sequence[str], *, task: Task | None = None, prompt: str | None = None
+    ) -> NDArray[np.float32]:
         """Vectors of the texts, shape (n, dimension), float32, length 1.
 
-        Texts are cut to the window.
+        ``task`` says what the texts are, for models with modules of their own for queries and
+        documents; ``prompt`` is put before each (see ``prompts``). Without both, texts get what
+        sentence-transformers' ``encode`` gives them: the model's default prompt, if it has one.
+        Texts are cut to the window, prompts included.
         Raises InvalidInputError where the model returns numbers that are not finite.
         """
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
         found = np.empty((len(texts), self.dimension), dtype=np.float32)
-        for batch in self._batches(texts):
+        for batch in self._batches(texts, len(prompt or "")):
             with self._lock:  # of one batch, so that a query need not wait for all of a corpus
                 found[batch] = self._model.encode(
                     [self._beginning(texts[i]) for i in batch],
+                    prompt=prompt,
                     batch_size=len(batch),
                     normalize_embeddings=True,
                     show_progress_bar=False,
+                    task=task,
                 )
         finite = np.isfinite(found).all(axis=1)
         if not finite.all():
@@ -99,29 +129,45 @@ class Encoder:
 
     def _beginning(self, text: str) -> str:
         """So much of a text that the window is filled as by all of it."""
-        window, tokenizer = self.window, self._model.tokenizer
+        window, first = self.window, self._modules[0]
+        tokenizer = getattr(first, "tokenizer", None)
+        read: Callable[[str], list[str]] | None = getattr(tokenizer, "tokenize", None)
+        # A model that routes texts may have another window for queries.
+        if window is None or read is None or hasattr(first, "sub_modules"):
+            return text
         head = first_characters(text, window)
         if len(head) == len(text) or getattr(tokenizer, "truncation_side", "right") != "right":
             return text
-        read = tokenizer.tokenize
         return completed(text, head, read(head), window, read)[0]
 
-    def _batches(self, texts: Sequence[str]) -> Iterator[list[int]]:
-        """Positions of texts of similar length, longest first."""
+    def _batches(self, texts: Sequence[str], added: int) -> Iterator[list[int]]:
+        """Positions of texts of similar length, longest first; each has ``added`` characters."""
         budget = CPU_BATCH_TOKENS if self._model.device.type == "cpu" else BATCH_TOKENS
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
+        window = self.window
         start = 0
         while start < len(order):
-            longest = min(self.window, len(texts[order[start]]) // CHARACTERS_PER_TOKEN + 2)
+            longest = (len(texts[order[start]]) + added) // CHARACTERS_PER_TOKEN + 2
+            if window is not None:
+                longest = min(window, longest)
             size = max(1, budget // longest)
             yield order[start : start + size]
             start += size
 
     def token_offsets(self, text: str) -> list[tuple[int, int]]:
         """Start and end of each token of the whole text, in characters, without special tokens."""
+        from tokenizers import Tokenizer
+
         with self._lock:
-            tokenizer = self._model.tokenizer
-            if not tokenizer.is_fast:
+            tokenizer: Any = getattr(self._document_module, "tokenizer", None)
+            if isinstance(tokenizer, Tokenizer):  # of a static model
+                uncut = Tokenizer.from_str(tokenizer.to_str())
+                uncut.no_truncation()
+                offsets: list[tuple[int, int]] = uncut.encode(
+                    text, add_special_tokens=False
+                ).offsets
+                return offsets
+            if not getattr(tokenizer, "is_fast", False):
                 raise InvalidInputError(
                     f"The encoder {self.name!r} has a tokenizer without offsets: create the index "
                     "with passages=None, or choose an encoder with a tokenizer.json."
@@ -135,6 +181,19 @@ class Encoder:
                 verbose=False,
             )
         return [(start, end) for start, end in encoded["offset_mapping"]]
+
+    @property
+    def _modules(self) -> list[Any]:
+        """The modules of the model; a plain BERT is its only one."""
+        model: Any = self._model
+        return list(model) if hasattr(model, "__iter__") else [model]
+
+    @property
+    def _document_module(self) -> Any:
+        """What tokenises documents: the first module, or the first of those for documents."""
+        first = self._modules[0]
+        routes = getattr(first, "sub_modules", {})
+        return routes["document"][0] if "document" in routes else first
 
     @property
     def _model(self) -> SentenceTransformer | BertEncoder:

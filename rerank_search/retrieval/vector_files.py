@@ -14,8 +14,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from rerank_search.files import disk_errors, fsync_directory, synced_file
+from rerank_search.models.prompts import Prompts
 from rerank_search.retrieval.state import StateFile, damaged, reading
 
 Dtype = Literal["float32", "float16"]
@@ -45,6 +47,8 @@ class Segment:
 class Published:
     """What ``state.json`` says. ``graph`` covers the first ``graph_rows`` rows.
 
+    ``prompts`` are those that the encoder puts before texts; None is for vectors of an earlier
+    version, which told queries and documents not apart.
     Within one ``generation`` rows are only added at the end.
     """
 
@@ -57,6 +61,7 @@ class Published:
     graph: str | None = None
     graph_rows: int = 0
     next_number: int = 1
+    prompts: Prompts | None = None
 
     @property
     def rows(self) -> int:
@@ -82,15 +87,18 @@ class VectorFiles:
         state = self.state.read()
         try:
             segments = tuple(Segment(**segment) for segment in state.pop("segments"))
-            return Published(segments=segments, **state)
-        except (KeyError, TypeError) as error:
+            saved = state.pop("prompts", None)
+            prompts = None if saved is None else Prompts.model_validate(saved)
+            return Published(segments=segments, prompts=prompts, **state)
+        except (KeyError, TypeError, ValidationError) as error:
             raise damaged(self.state.path, error) from error
 
     def publish(self, published: Published) -> None:
         """Make ``published`` what readers see, and delete every other file of vectors."""
         with disk_errors(self.directory):
             fsync_directory(self.directory)
-        self.state.publish(asdict(published))
+        prompts = None if published.prompts is None else published.prompts.model_dump()
+        self.state.publish(asdict(published) | {"prompts": prompts})
         for pattern in ("*.npy", "*.faiss"):
             for file in self.directory.glob(pattern):
                 if file.name not in published.files:

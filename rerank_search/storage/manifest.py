@@ -17,6 +17,7 @@ from rerank_search.errors import (
 )
 from rerank_search.files import atomic_write_bytes, sha256
 from rerank_search.index_names import DOCUMENTS, MANIFEST
+from rerank_search.models.prompts import Prompts
 from rerank_search.storage.passages import Passages
 
 FORMAT_VERSION = 1
@@ -48,7 +49,11 @@ class Bm25Settings(BaseModel):
 
 
 class EncoderIdentity(BaseModel):
-    """The encoder of the vectors. ``probe`` is its vector of a fixed sentence, to know it by."""
+    """The encoder of the vectors. ``probe`` is its vector of a fixed sentence, to know it by.
+
+    ``prompts`` are what was put before queries and documents. None is for an index of an earlier
+    version, which encoded both alike, with the encoder's default prompt if it has one.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,6 +62,7 @@ class EncoderIdentity(BaseModel):
     dimension: int
     normalised: bool
     probe: list[float]
+    prompts: Prompts | None = None
 
 
 class Published(BaseModel):

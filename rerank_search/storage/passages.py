@@ -17,6 +17,9 @@ TokenOffsets = Callable[[str], "list[tuple[int, int]]"]
 SPECIAL_TOKENS = 2
 """What an encoder adds to a text: [CLS] and [SEP], or <s> and </s>."""
 
+SHORTEST = 16
+"""Tokens of a passage below which it says too little to be found by."""
+
 TITLE_TOKEN = 16
 """Characters before each passage that a token of the title may have on average.
 
@@ -40,7 +43,7 @@ class Passages(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tokens: int | None = Field(default=None, ge=16)
+    tokens: int | None = Field(default=None, ge=SHORTEST)
     overlap: int = Field(default=64, ge=0)
 
 
