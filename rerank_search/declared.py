@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.shown import shown
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -64,9 +65,9 @@ def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
     if problem["type"] != "extra_forbidden":
         # A check of a whole table has said what it needs: its input is all of that table.
         whole = isinstance(problem["input"], (Mapping, BaseModel))
-        shown = "" if whole else f" (it is {problem['input']!r})"
-        return f"{key or 'the file'}: {problem['msg'].removeprefix('Value error, ')}{shown}"
-    return f"unknown key {key!r}{did_you_mean(str(problem['loc'][-1]), sorted(_keys(model)))}"
+        given = "" if whole else f" (it is {shown(problem['input'])})"
+        return f"{key or 'the file'}: {problem['msg'].removeprefix('Value error, ')}{given}"
+    return f"unknown key {shown(key)}{did_you_mean(str(problem['loc'][-1]), sorted(_keys(model)))}"
 
 
 def _members(model: type[BaseModel]) -> set[str]:

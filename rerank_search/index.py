@@ -390,6 +390,11 @@ class Index:
         self._store.close()
         self._writer.close()
 
+    def __repr__(self) -> str:
+        """Where it is and how it was made; reads nothing, so that a closed one has it too."""
+        encoder = None if self._encoder is None else self._encoder.name
+        return f"Index({shown(str(self.path))}, encoder={shown(encoder)})"
+
     def __enter__(self) -> Index:
         return self
 

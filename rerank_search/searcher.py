@@ -93,6 +93,11 @@ class Searcher:
         self._signals = frozenset() if weights is None else weights.signals - {RERANK}
         self._calibration = self._fitting(calibration, weights)
 
+    def __repr__(self) -> str:
+        reranker = None if self._reranker is None else self._reranker.name
+        fused = "None" if self._fusion is None else "..."
+        return f"Searcher({self._index!r}, {shown(reranker)}, fusion={fused})"
+
     def _weights(self) -> Weights | None:
         """What the fusion weighs the scores by that this index has."""
         if self._fusion is None:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.shown import shown
 
 PREFIX = "RERANK_SEARCH_"
 
@@ -62,5 +63,6 @@ class Settings(BaseSettings):
             problem = error.errors(include_url=False)[0]
             variable = f"{PREFIX}{problem['loc'][0]}".upper()
             raise InvalidInputError(
-                f"the environment variable {variable} is {problem['input']!r}: {problem['msg']}"
+                f"the environment variable {variable} is {shown(problem['input'])}: "
+                f"{problem['msg']}"
             ) from None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import reprlib
+from typing import Any
 
 LONGEST = 100
 """Characters of a value in a message."""
@@ -28,6 +31,17 @@ class _Shortened(reprlib.Repr):
         except ValueError:  # Python writes no integer of more than some thousand digits
             return f"<integer of {number.bit_length():,} bits>"
 
+    def repr_dict(self, mapping: dict[Any, Any], level: int) -> str:
+        """In its own order: sorting all of a large one would take long."""
+        if level <= 0:
+            return "{...}" if mapping else "{}"
+        members = [
+            f"{self.repr1(key, level - 1)}: {self.repr1(value, level - 1)}"
+            for key, value in itertools.islice(mapping.items(), self.maxdict)
+        ]
+        more = ["..."] if len(mapping) > self.maxdict else []
+        return f"{{{', '.join(members + more)}}}"
+
     def repr_bytes(self, content: bytes, level: int) -> str:
         if len(content) <= self.maxstring:
             return repr(content)
@@ -47,10 +61,16 @@ def shown(value: object, most: int = LONGEST) -> str:
     return text if len(text) <= longest else f"{text[:longest]}..."
 
 
-def described(name: str, **fields: object) -> str:
+def described(name: str, /, **fields: object) -> str:
     """A repr such as ``Client('http://127.0.0.1:8000', index='docs')``, bounded.
 
     >>> described("Hit", id="os.path.join", score=3.5)
     "Hit(id='os.path.join', score=3.5)"
     """
     return f"{name}({', '.join(f'{key}={shown(value)}' for key, value in fields.items())})"
+
+
+def bounded_repr(value: Any) -> str:
+    """The ``__repr__`` of a dataclass whose fields may hold whole documents."""
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return described(type(value).__name__, **fields)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+from rerank_search.shown import bounded_repr, described, shown
 
 JsonValue: TypeAlias = Any
 """str, int, float, bool, None, or lists and mappings of these."""
@@ -14,6 +17,13 @@ Filter: TypeAlias = Mapping[str, JsonValue]
 
 Span: TypeAlias = tuple[int, int]
 """Start and end of a passage, in characters of ``Document.text``; the end is exclusive."""
+
+
+ReturnedText: TypeAlias = Literal["full", "passage", "none"]
+"""What is returned of a hit's text: all of it, its best passage, or nothing."""
+
+HITS_SHOWN = 10
+"""Of a response, by its repr."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,8 @@ class Document:
     text: str
     title: str = ""
     metadata: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    __repr__ = bounded_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,28 @@ class Hit:
     stage_scores: Mapping[str, float] = field(default_factory=dict)
     span: Span | None = None
     relevance: float | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The text that was found: the best passage, or all of a document that was not split.
+
+        The title where the passage has no text of its own; None for a hit without its document.
+        """
+        if self.document is None:
+            return None
+        return _passage(self.document, self.span) or self.document.title
+
+    def with_text(self, which: ReturnedText) -> Hit:
+        """The hit with all of its document's text, the best passage only, or none of it.
+
+        ``span`` stays, and ``text`` is the same of all of the text and of the passage.
+        """
+        if self.document is None or which == "full":
+            return self
+        text = _passage(self.document, self.span) if which == "passage" else ""
+        return replace(self, document=replace(self.document, text=text))
+
+    __repr__ = bounded_repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +107,24 @@ class SearchResponse:
     timings: Mapping[str, float] = field(default_factory=dict)
     degraded: str | None = None
     warnings: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        """The fields in a line, and below it a line for each of the first hits."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        del fields["hits"]
+        lines = [f"\n  {_line(hit)}" for hit in self.hits[:HITS_SHOWN]]
+        if more := len(self.hits) - len(lines):
+            lines.append(f"\n  and {more:,} more")
+        return f"{described('SearchResponse', **fields)[:-1]}, hits=[{''.join(lines)}])"
+
+
+def _passage(document: Document, span: Span | None) -> str:
+    """The passage of a document, whose text may be this passage already."""
+    if span is None or len(document.text) == span[1] - span[0]:
+        return document.text
+    return document.text[slice(*span)]
+
+
+def _line(hit: Hit) -> str:
+    text = " ".join((hit.text or "")[:200].split())
+    return f"{hit.rank}. {shown(hit.id, 30)} {hit.score:.3f} {shown(text[:50], 50)}"

@@ -266,6 +266,28 @@ def test_what_is_added_is_found_and_what_is_deleted_is_not(notes):
     assert notes.indexes()[0].documents == 3
 
 
+def test_of_a_long_document_the_passage_alone_is_transferred(client):
+    [full] = client.search("sea", filter={"kind": "file"}, top_k=1).hits
+    [passage] = client.search("sea", filter={"kind": "file"}, top_k=1, text="passage").hits
+    assert full.document.text == LONG
+    assert passage.text == full.text == LONG[slice(*full.span)]
+    assert passage.document.text == full.text
+    assert passage.span == full.span
+    assert passage.document.title == full.document.title
+    assert passage.document.metadata == full.document.metadata
+
+
+def test_texts_can_be_left_out(client):
+    [hit] = client.search("boat", top_k=1, text="none").hits
+    assert hit.document == replace(DOCUMENTS[-1], text="")
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_the_repr_of_a_client_says_where_it_searches_and_not_its_key(kind):
+    client = kind("http://127.0.0.1:8000", "docs", api_key="rs_secret")
+    assert repr(client) == f"{kind.__name__}('http://127.0.0.1:8000', 'docs')"
+
+
 def test_a_key_that_no_document_has_is_a_warning_as_in_the_library(notes):
     notes.add(DOCUMENTS)
     response = notes.search("boat", filter={"knid": "path"})
@@ -376,6 +398,7 @@ def test_before_a_document_that_cannot_be_stored_whole_batches_are_written(notes
         (lambda c: c.search(QUERY, candidates=True), InvalidInputError, "candidates=True"),
         (lambda c: c.search(QUERY, candidates="9"), InvalidInputError, "candidates='9'"),
         (lambda c: c.search(QUERY, min_relevance=2), InvalidInputError, "at most 1"),
+        (lambda c: c.search(QUERY, text="some"), InvalidInputError, "text='some' is unknown"),
         (lambda c: c.delete([1.5]), InvalidInputError, "1.5"),
         (lambda c: c.delete({"a": 1}), InvalidInputError, "ids is a dict"),
         (lambda c: c.create_index(5, encoder=None), InvalidInputError, "index=5"),
@@ -764,6 +787,7 @@ def test_both_clients_have_the_methods_and_arguments_of_a_searcher():
     for name in ("search", "search_batch"):
         own = arguments(getattr(Client, name))
         assert own.pop("model").default is None
+        assert own.pop("text").default == "full"
         assert own == arguments(getattr(Searcher, name))
 
 

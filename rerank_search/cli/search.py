@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from rerank_search.cli.filter_argument import parsed_filter
 from rerank_search.cli.location import IndexArgument, existing_index
 from rerank_search.cli.output import Json, note, print_json, print_table, waiting
+
+if TYPE_CHECKING:
+    from rerank_search.types import ReturnedText, SearchResponse
 
 FirstStage = Literal["bm25", "dense", "hybrid"]
 
@@ -52,6 +56,10 @@ def search(
         ),
     ] = None,
     as_json: Json = False,
+    passages: Annotated[
+        bool, typer.Option("--passages", help="In --json the best passage instead of all text.")
+    ] = False,
+    no_text: Annotated[bool, typer.Option("--no-text", help="In --json no text at all.")] = False,
 ) -> None:
     """Search an index in two stages."""
     from rerank_search.index import Index
@@ -59,6 +67,10 @@ def search(
     from rerank_search.reranking.loaded_later import LoadedLater
     from rerank_search.searcher import Searcher
 
+    if passages and no_text:
+        raise typer.BadParameter("--passages and --no-text exclude each other.")
+    if (passages or no_text) and not as_json:
+        raise typer.BadParameter("--passages and --no-text are about --json: add it.")
     allowed = parsed_filter(filter)
     with Index.open(existing_index(index)) as opened:
         searcher = Searcher(
@@ -81,10 +93,21 @@ def search(
     for warning in response.warnings:
         note(f"warning: {warning}")
     if as_json:
-        print_json(response)
+        print_json(_json(response, passages=passages, no_text=no_text))
     else:
         from rerank_search.cli.results import results_table, summary
 
         if response.hits:
             print_table(results_table(response, top_k))
         typer.echo(summary(response))
+
+
+def _json(response: SearchResponse, *, passages: bool, no_text: bool) -> dict[str, Any]:
+    """The fields of the response, with as much of each text as is wanted."""
+    which: ReturnedText = "none" if no_text else "passage" if passages else "full"
+    hits = [hit.with_text(which) for hit in response.hits]
+    answer = dataclasses.asdict(dataclasses.replace(response, hits=hits))
+    if no_text:
+        for hit in answer["hits"]:
+            del hit["document"]["text"]
+    return answer

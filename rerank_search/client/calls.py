@@ -15,7 +15,7 @@ from collections.abc import (
 from dataclasses import dataclass
 from datetime import datetime
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 from urllib.parse import quote
 
 from rerank_search.arguments import id_list, real_number, whole_number
@@ -23,7 +23,7 @@ from rerank_search.errors import InvalidDocumentError, InvalidFilterError, Inval
 from rerank_search.queries import check_text, query_list, text_list
 from rerank_search.shown import shown
 from rerank_search.storage.records import Record, checked, document_list
-from rerank_search.types import Document, Filter, Hit, JsonValue, SearchResponse
+from rerank_search.types import Document, Filter, Hit, JsonValue, ReturnedText, SearchResponse
 
 if TYPE_CHECKING:
     from rerank_search.reranking.base import LongDocuments
@@ -131,6 +131,7 @@ def searches(
     budget_ms: float | None,
     min_relevance: float | None,
     model: str | None,
+    text: ReturnedText,
 ) -> Iterator[Call[list[SearchResponse]]]:
     """Search for some of the queries after the other. Raises InvalidInputError."""
     queries = query_list(queries)
@@ -140,7 +141,7 @@ def searches(
         budget_ms = real_number("budget_ms", budget_ms, above=0)
     if min_relevance is not None:
         min_relevance = real_number("min_relevance", min_relevance, least=0, most=1)
-    options = {
+    options: dict[str, JsonValue] = {
         "index": index,
         "top_k": top_k,
         "candidates": candidates,
@@ -151,6 +152,12 @@ def searches(
         "min_relevance": min_relevance,
         "model": model,
     }
+    if text not in get_args(ReturnedText):
+        raise InvalidInputError(
+            f"text={shown(text)} is unknown; use {', '.join(map(repr, get_args(ReturnedText)))}"
+        )
+    if text != "full":  # which older servers do not know by that name
+        options["text"] = text
     most = CANDIDATES_AT_ONCE // max(top_k, candidates, 1)
     for part in _parts(queries, max(1, min(QUERIES_AT_ONCE, most))):
         yield _post("/v1/search", {**options, "queries": list(part)}, _responses)
@@ -182,7 +189,9 @@ def _hit(found: Any) -> Hit:
         rank=found["rank"],
         document=None
         if document is None
-        else Document(found["id"], document["text"], document["title"], document["metadata"]),
+        else Document(
+            found["id"], document.get("text", ""), document["title"], document["metadata"]
+        ),
         stage_scores=found["stage_scores"],
         span=None if span is None else (span[0], span[1]),
         relevance=found.get("relevance"),

@@ -17,7 +17,8 @@ from rerank_search.client.calls import Call, ServedIndex, ServedModel
 from rerank_search.client.exchange import Exchange, Outcome, Server
 from rerank_search.errors import FilterWarning
 from rerank_search.models.registry import DEFAULT_ENCODER
-from rerank_search.types import Document, Filter, Hit, SearchResponse
+from rerank_search.shown import shown
+from rerank_search.types import Document, Filter, Hit, ReturnedText, SearchResponse
 
 if TYPE_CHECKING:
     from rerank_search.reranking.base import LongDocuments
@@ -74,11 +75,13 @@ class Client:
         budget_ms: float | None = None,
         min_relevance: float | None = None,
         model: str | None = None,
+        text: ReturnedText = "full",
     ) -> SearchResponse:
         """The best ``top_k`` documents for the query, as ``Searcher.search`` finds them.
 
-        ``model`` names a reranker of ``models``, by default the first. Where the reranker fails,
-        the response is that of the first stage, with the reason in ``degraded``. Raises
+        ``model`` names a reranker of ``models``, by default the first. ``text`` "passage" transfers
+        of each document's text its best passage alone, "none" nothing of it. Where the reranker
+        fails, the response is that of the first stage, with the reason in ``degraded``. Raises
         InvalidInputError, IndexNotFoundError, ModelNotFoundError, SearchIndexError, ServerError.
         """
         return self.search_batch(
@@ -91,6 +94,7 @@ class Client:
             budget_ms=budget_ms,
             min_relevance=min_relevance,
             model=model,
+            text=text,
         )[0]
 
     def search_batch(
@@ -105,6 +109,7 @@ class Client:
         budget_ms: float | None = None,
         min_relevance: float | None = None,
         model: str | None = None,
+        text: ReturnedText = "full",
     ) -> list[SearchResponse]:
         """``search`` for many queries, at most 32 a request; one response each, in their order."""
         asked = calls.searches(
@@ -118,6 +123,7 @@ class Client:
             budget_ms=budget_ms,
             min_relevance=min_relevance,
             model=model,
+            text=text,
         )
         return [response for call in asked for response in self._ask(call)]
 
@@ -213,6 +219,9 @@ class Client:
     ) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"Client({shown(self._server.url)}, {shown(self._index)})"
+
     def _ask(self, call: Call[Result]) -> Result:
         exchange = Exchange(self._server, call)
         while True:
@@ -265,6 +274,7 @@ class AsyncClient:
         budget_ms: float | None = None,
         min_relevance: float | None = None,
         model: str | None = None,
+        text: ReturnedText = "full",
     ) -> SearchResponse:
         """See ``Client.search``, also for what it raises."""
         [response] = await self.search_batch(
@@ -277,6 +287,7 @@ class AsyncClient:
             budget_ms=budget_ms,
             min_relevance=min_relevance,
             model=model,
+            text=text,
         )
         return response
 
@@ -292,6 +303,7 @@ class AsyncClient:
         budget_ms: float | None = None,
         min_relevance: float | None = None,
         model: str | None = None,
+        text: ReturnedText = "full",
     ) -> list[SearchResponse]:
         """See ``Client.search_batch``, also for what it raises."""
         asked = calls.searches(
@@ -305,6 +317,7 @@ class AsyncClient:
             budget_ms=budget_ms,
             min_relevance=min_relevance,
             model=model,
+            text=text,
         )
         return [response for call in asked for response in await self._ask(call)]
 
@@ -368,6 +381,9 @@ class AsyncClient:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({shown(self._server.url)}, {shown(self._index)})"
 
     async def _ask(self, call: Call[Result]) -> Result:
         exchange = Exchange(self._server, call)

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from rerank_search.arguments import document_id
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
+from rerank_search.shown import shown
 from rerank_search.types import Document, JsonValue
 
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?")
@@ -106,7 +107,7 @@ def _metadata(record: dict[str, JsonValue]) -> dict[str, JsonValue]:
         raise InvalidDocumentError(f"'metadata' is {_kind(metadata)}, not an object")
     further = {key: value for key, value in record.items() if key not in _NAMED}
     if both := sorted(metadata.keys() & further.keys()):
-        raise InvalidDocumentError(f"{both[0]!r} stands both beside and inside 'metadata'")
+        raise InvalidDocumentError(f"{shown(both[0])} stands both beside and inside 'metadata'")
     return {**metadata, **further}
 
 

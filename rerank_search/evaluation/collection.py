@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from rerank_search.shown import bounded_repr
 from rerank_search.types import Document
 
 Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
@@ -38,6 +39,8 @@ class Sample:
     ``line`` is its place in the file, counted from 1, and as a string the id of its query.
     """
 
+    __repr__ = bounded_repr
+
     line: int
     query: str
     positive: Sequence[str]
@@ -59,6 +62,8 @@ class Collection:
     from, where that were samples with candidates of their own. ``ignore_identical_ids`` leaves
     out of a query's rankings the document that has its id.
     """
+
+    __repr__ = bounded_repr
 
     name: str
     split: str
@@ -83,6 +88,8 @@ class Collection:
 @dataclass(frozen=True, slots=True)
 class LabelledPairs:
     """Pairs of texts, each labelled 1 (they belong together) or 0."""
+
+    __repr__ = bounded_repr
 
     name: str
     split: str

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from rerank_search.evaluation.collection import Qrels
+from rerank_search.shown import bounded_repr
 
 Protocol: TypeAlias = Literal["first_stage", "retrieved", "all_positives", "oracle", "sbert"]
 
@@ -68,6 +69,8 @@ class Cell:
     with a query's id was left out of its rankings.
     """
 
+    __repr__ = bounded_repr
+
     collection: str
     split: str
     system: System
@@ -89,6 +92,8 @@ class PairCell:
     ``curve`` the points (recall, precision) of the precision-recall curve. ``intervals`` are
     bootstrap confidence intervals [low, high] of the values.
     """
+
+    __repr__ = bounded_repr
 
     collection: str
     split: str
@@ -140,6 +145,8 @@ class FinishedRun:
     judgements, and ``titles`` gives one line for each document id of a collection: for the HTML
     page alone, so that the other files hold no text of a collection.
     """
+
+    __repr__ = bounded_repr
 
     name: str
     cells: Sequence[Cell]

@@ -17,6 +17,7 @@ from typing import Any
 from rerank_search.errors import ModelNotFoundError
 from rerank_search.files import sha256
 from rerank_search.settings import Settings
+from rerank_search.shown import shown
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_RERANKER = "rerank-search-base"
@@ -127,7 +128,8 @@ def _from_hub(
 ) -> str:
     if not _HUB_ID.fullmatch(name):
         raise ModelNotFoundError(
-            f"{name!r} is neither a directory nor a model name like 'organisation/model'; {hint}"
+            f"{shown(name)} is neither a directory nor a model name like 'organisation/model'; "
+            f"{hint}"
         )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -146,12 +148,12 @@ def _from_hub(
         forbidden = "local_files_only" if local_files_only else "RERANK_SEARCH_OFFLINE"
         why = f"{forbidden} is set" if offline else "the hub cannot be reached"
         raise ModelNotFoundError(
-            f"the model {name!r}{at} is neither bundled nor installed nor in the local hub cache, "
-            f"and {why}; {hint}, or run once with a network: hf download {name}"
+            f"the model {shown(name)}{at} is neither bundled nor installed nor in the local hub "
+            f"cache, and {why}; {hint}, or run once with a network: hf download {name}"
         ) from error
     except (HfHubHTTPError, HFValidationError) as error:
         raise ModelNotFoundError(
-            f"the hub has no model {name!r}{at} that you may read ({type(error).__name__}); "
+            f"the hub has no model {shown(name)}{at} that you may read ({type(error).__name__}); "
             f"check the spelling, {hint}"
         ) from error
     if next(Path(directory).glob("**/*.safetensors"), None) is None:

@@ -50,6 +50,13 @@ class Scores:
     spans: Sequence[Span | None]
     tokens: NDArray[np.int64] | None = None
 
+    def __repr__(self) -> str:
+        """How many there are, and the first few."""
+        values = ", ".join(f"{value:.3f}" for value in self.values[:5].tolist())
+        dots = ", ..." if len(self.values) > 5 else ""
+        cut = int(self.truncated.sum())
+        return f"Scores({len(self.values):,} pairs, {cut:,} cut, values=[{values}{dots}])"
+
     def part(self, start: int, end: int) -> Scores:
         """Those of some pairs in a row."""
         return Scores(

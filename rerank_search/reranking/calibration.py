@@ -71,6 +71,9 @@ class Isotonic(_Part):
     scores: list[float] = Field(min_length=1)
     probabilities: list[_Probability]
 
+    def __repr__(self) -> str:
+        return f"Isotonic({len(self.scores):,} points)"
+
     @model_validator(mode="after")
     def _rises(self) -> Isotonic:
         if len(self.scores) != len(self.probabilities):

@@ -48,6 +48,11 @@ class Cascade:
         _share_texts(self._rerankers)
         self.name = " > ".join(each.name for each in self._rerankers)
 
+    def __repr__(self) -> str:
+        return (
+            f"Cascade({shown([each.name for each in self._rerankers])}, keep={shown(self._keep)})"
+        )
+
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Scores of the pairs, shape (n,), float32; pairs of one query are one list.
 

@@ -83,6 +83,9 @@ class Fusion:
         if len({model.signals for model in self.models}) < len(self.models):
             raise InvalidInputError("a fusion has two sets of weights for the same signals")
 
+    def __repr__(self) -> str:
+        return f"Fusion({shown(self.models)})"
+
     @property
     def signals(self) -> frozenset[str]:
         """Every stage whose scores are of use."""

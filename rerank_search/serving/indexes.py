@@ -25,6 +25,7 @@ from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.retrieval.encoder import Encoder
 from rerank_search.searcher import Searcher
 from rerank_search.serving.errors import ApiError, api_error
+from rerank_search.shown import shown
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest
 
@@ -101,12 +102,12 @@ class Indexes:
         """Make an empty index in the home. Raises what Index.create raises, and ApiError."""
         if not _NAME.fullmatch(name):
             raise InvalidInputError(
-                f"{name!r} is no name for an index: use up to 64 letters, digits, '.', '_' and "
-                "'-', the first of them a letter or a digit"
+                f"{shown(name)} is no name for an index: use up to 64 letters, digits, '.', '_' "
+                "and '-', the first of them a letter or a digit"
             )
         path = self.home / name
         if name in self.names() or path.exists():
-            raise IndexExistsError(f"there is an index {name!r} already: choose another name")
+            raise IndexExistsError(f"there is an index {shown(name)} already: choose another name")
         if encoder is not None:
             known = self._known_encoders()
             if encoder not in known:
@@ -163,7 +164,7 @@ class Indexes:
         if path is None:
             self._forget(name)
             there = ", ".join(self.names()) or "none"
-            raise IndexNotFoundError(f"there is no index {name!r}; there are: {there}")
+            raise IndexNotFoundError(f"there is no index {shown(name)}; there are: {there}")
         return path
 
     def _is_served(self, path: Path) -> bool:

@@ -18,7 +18,7 @@ from pydantic import (
 from rerank_search.arguments import document_id
 from rerank_search.declared import did_you_mean
 from rerank_search.models.registry import DEFAULT_ENCODER
-from rerank_search.types import JsonValue
+from rerank_search.types import JsonValue, ReturnedText
 
 FirstStage = Literal["bm25", "dense", "hybrid"]
 
@@ -135,6 +135,8 @@ class SearchRequest(_Ours):
     """Of the whole request: as many candidates are reranked as fit."""
     min_relevance: Number | None = Field(default=None, ge=0, le=1)
     return_documents: StrictBool = True
+    text: ReturnedText = "full"
+    """Of each document: all of its text, the best passage alone, or none of it."""
     explain: StrictBool = False
     """Also where each hit stood in the first stage, and that stage's own ranking."""
 
@@ -155,9 +157,9 @@ class DocumentBody(_Ours):
 
 
 class FoundDocument(_Answer):
-    """A document of a hit."""
+    """A document of a hit; its text is the best passage where the request asks for that."""
 
-    text: str
+    text: str | None = None
     title: str = ""
     metadata: dict[str, JsonValue] = {}
 

@@ -32,6 +32,7 @@ from rerank_search.serving.schemas import (
     SearchResult,
 )
 from rerank_search.serving.traces import Traces
+from rerank_search.shown import shown
 from rerank_search.types import Hit, SearchResponse
 
 if TYPE_CHECKING:
@@ -88,8 +89,10 @@ class Service:
             return next(iter(self._models))
         if name is None or name not in self._models:
             there = ", ".join(self._models) or "none"
-            asked = "no reranker is served" if name is None else f"no reranker {name!r} is served"
-            raise ApiError(404, "model_not_found", f"{asked}; there are: {there}")
+            asked = (
+                "no reranker is served" if name is None else f"no reranker {shown(name)} is served"
+            )
+            raise ApiError(404, "model_not_found", f"{asked} served; there are: {there}")
         return name
 
     def models(self) -> list[ModelAnswer]:
@@ -264,10 +267,7 @@ def _result(response: SearchResponse, request: SearchRequest) -> SearchResult:
     ranks = {hit.id: rank for rank, hit in enumerate(before, start=1)}
     return SearchResult(
         query=response.query,
-        hits=[
-            _hit(hit, ranks.get(hit.id), with_document=request.return_documents)
-            for hit in response.hits[: request.top_k]
-        ],
+        hits=[_hit(hit, ranks.get(hit.id), request) for hit in response.hits[: request.top_k]],
         first_stage=response.first_stage,
         candidates=response.candidates,
         reranked=response.reranked,
@@ -295,8 +295,8 @@ def _first_stage(response: SearchResponse) -> list[Hit]:
     return [hit for _, _, hit in ranked(scored)]
 
 
-def _hit(hit: Hit, first_stage_rank: int | None, *, with_document: bool) -> FoundHit:
-    document = hit.document
+def _hit(hit: Hit, first_stage_rank: int | None, request: SearchRequest) -> FoundHit:
+    document = hit.with_text(request.text).document
     return FoundHit(
         id=hit.id,
         rank=hit.rank,
@@ -306,8 +306,10 @@ def _hit(hit: Hit, first_stage_rank: int | None, *, with_document: bool) -> Foun
         span=hit.span,
         first_stage_rank=first_stage_rank,
         document=FoundDocument(
-            text=document.text, title=document.title, metadata=dict(document.metadata)
+            text=None if request.text == "none" else document.text,
+            title=document.title,
+            metadata=dict(document.metadata),
         )
-        if with_document and document is not None
+        if request.return_documents and document is not None
         else None,
     )

@@ -142,3 +142,26 @@ def test_a_key_that_no_document_has_is_a_warning_on_the_standard_error(run, note
 def test_a_filter_over_keys_that_there_are_says_nothing(run, notes):
     result = run("search", "notes", "paths", "--no-rerank", "--filter", "module=none")
     assert "warning" not in result.stderr
+
+
+def test_json_has_the_passage_alone_or_no_text_on_request(folder, run, answer):
+    words = " ".join(f"word{i}." for i in range(2_000))
+    (folder / "long.jsonl").write_text(json.dumps({"id": "long", "text": words, "title": "Long"}))
+    assert run("index", "create", "long", "--no-encoder").exit_code == 0
+    assert run("index", "add", "long", str(folder / "long.jsonl")).exit_code == 0
+    arguments = ("search", "long", "word1500", "--no-rerank")
+    [full] = answer(*arguments)["hits"]
+    [passage] = answer(*arguments, "--passages")["hits"]
+    [bare] = answer(*arguments, "--no-text")["hits"]
+    assert passage["document"].pop("text") == full["document"].pop("text")[slice(*full["span"])]
+    assert passage == full == bare
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [(["--json", "--passages", "--no-text"], "exclude"), (["--passages"], "add it")],
+)
+def test_what_is_printed_of_texts_is_asked_for_once_and_with_json(run, notes, options, named):
+    result = run("search", "notes", "paths", "--no-rerank", *options)
+    assert result.exit_code == 2
+    assert named in result.stderr

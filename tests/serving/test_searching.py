@@ -95,6 +95,20 @@ def test_a_wrong_search_is_told_what_is_wrong(server, asked, message):
     assert answer.json()["error"]["type"] == "invalid_request"
 
 
+@pytest.mark.parametrize(("text", "keys"), [("passage", ["metadata", "text", "title"]),
+                                            ("none", ["metadata", "title"])])  # fmt: skip
+def test_texts_can_be_shortened_or_left_out(server, text, keys):
+    asked = {"query": "join two paths", "top_k": 1, "text": text}
+    [hit] = server.post("/v1/search", asked).json()["results"][0]["hits"]
+    assert sorted(hit["document"]) == keys
+
+
+def test_another_word_for_the_text_is_refused(server):
+    answer = server.post("/v1/search", {"query": "join two paths", "text": "some"})
+    assert answer.status_code == 400
+    assert "text" in answer.json()["error"]["message"]
+
+
 def test_a_key_that_no_document_has_is_answered_with_a_warning(server):
     asked = {"query": "join two paths", "filter": {"modul": "os"}}
     answer = server.post("/v1/search", asked).json()
@@ -163,3 +177,18 @@ def test_a_server_without_rerankers_searches_and_says_so_where_one_is_named(serv
         assert answer.status_code == 404
         assert answer.json()["error"]["type"] == "model_not_found"
         assert server.post("/v2/rerank", {"query": "a", "documents": ["b"]}).status_code == 404
+
+
+@pytest.mark.parametrize("field", ["index", "model", "first_stage", "query_", "filter"])
+def test_an_error_does_not_give_back_all_that_was_sent(server, field):
+    asked = {"query": "join two paths", field: "x" * 100_000}
+    answer = server.post("/v1/search", asked)
+    assert answer.status_code in (400, 404)
+    assert len(answer.content) < 1_000
+
+
+def test_an_error_of_a_filter_does_not_give_back_all_that_was_sent(server):
+    for filter in ({"$x" + "y" * 100_000: 1}, {"a": {"$gt": ["x" * 100_000]}}):
+        answer = server.post("/v1/search", {"query": "join two paths", "filter": filter})
+        assert answer.status_code == 400
+        assert len(answer.content) < 1_500

@@ -10,6 +10,7 @@ from pathlib import Path
 from rerank_search.corpora.readers import opened
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.collection import Finding
+from rerank_search.shown import shown
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -58,8 +59,8 @@ def check_id(id: str, what: str, where: str) -> None:
     """Raises InvalidInputError for a control character in an id; ``where`` is file and line."""
     if CONTROL.search(id):
         raise InvalidInputError(
-            f"{where}: the {what} id {id!r} has a control character: rename it, as such ids cannot "
-            "be told apart reliably"
+            f"{where}: the {what} id {shown(id)} has a control character: rename it, as such ids "
+            "cannot be told apart reliably"
         )
 
 
