@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.arguments import model_name, whole_number
 from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.models.registry import DEFAULT_RERANKER, logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
@@ -97,15 +97,14 @@ class CrossEncoderReranker(Predictions):
         fetching: Mapping[str, Any] | None = None,
         loading: Mapping[str, Any] | None = None,
     ) -> None:
-        if cache_size < 0:
-            raise InvalidInputError(f"cache_size={cache_size} must be 0 or more")
+        cache_size = whole_number("cache_size", cache_size, least=0)
         self._known: Remembered[bytes, tuple[float, bool, int]] | None = (
             Remembered(cache_size) if cache_size else None
         )
         for name, given in (("batch_tokens", batch_tokens), ("max_length", max_length)):
-            if given is not None and not (isinstance(given, Integral) and given >= 1):
-                raise InvalidInputError(f"{name}={given!r} must be a whole number, at least 1")
-        self.name = str(model)
+            if given is not None:
+                whole_number(name, given)
+        self.name = model_name("model", model)
         self._settings: dict[str, Any] = {
             "model": self.name,
             "device": device,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.arguments import whole_number
 from rerank_search.errors import InvalidInputError
 from rerank_search.reranking.pairs import checked_pairs, distinct_pairs
 from rerank_search.reranking.renamed import renamed_arguments
@@ -90,8 +90,7 @@ class Predictions(ABC):
         """
         import torch
 
-        if batch_size < 1:
-            raise InvalidInputError(f"batch_size={batch_size} must be at least 1")
+        batch_size = whole_number("batch_size", batch_size)
         if unknown := sorted(kwargs.keys() - PASSED_ON):
             raise InvalidInputError(f"predict() has no argument {unknown[0]!r}: leave it out")
         if device is not None and not isinstance(device, list):
@@ -160,8 +159,8 @@ class Predictions(ABC):
         self._require_one_label("rank()")
         if isinstance(documents, str):
             raise InvalidInputError("documents is one string: give a list of strings")
-        if top_k is not None and not isinstance(top_k, Integral):
-            raise InvalidInputError(f"top_k={top_k!r} must be a whole number, or None for all")
+        if top_k is not None:
+            top_k = whole_number("top_k", top_k, least=0)
         pairs = [(query, document) for document in documents]
         logits = self.predict(
             pairs,

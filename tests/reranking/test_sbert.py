@@ -248,7 +248,7 @@ def test_rank_refuses_one_string_as_its_documents(shared):
 
 
 def test_rank_refuses_a_top_k_that_is_no_whole_number(shared):
-    with pytest.raises(InvalidInputError, match=r"top_k=2\.0 must be a whole number"):
+    with pytest.raises(InvalidInputError, match=r"top_k=2\.0 is not a whole number"):
         shared.rank(QUERY, TEXTS, top_k=2.0)
 
 
