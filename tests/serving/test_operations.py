@@ -69,6 +69,37 @@ def test_the_event_loop_answers_while_the_model_computes(serve):
             thread.join()
 
 
+@pytest.mark.parametrize("piece", [".", "?!", "…", "\u0301\u0316", "中"])
+def test_a_document_of_one_piece_keeps_nobody_waiting(fresh, piece):
+    body = {"documents": [{"id": "long", "text": "word" + piece * (500_000 // len(piece))}]}
+    assert fresh.client.put("/v1/indexes/words", json={"encoder": None}).status_code == 201
+    answers: list[httpx2.Response] = []
+    writing = threading.Thread(
+        target=lambda: answers.append(fresh.post("/v1/indexes/words/documents", body))
+    )
+    writing.start()
+    while writing.is_alive():
+        assert fresh.client.get("/health/live", timeout=10).status_code == 200
+        writing.join(0.2)
+    assert answers[0].json()["written"] == 1
+
+
+@pytest.mark.parametrize("piece", ["中", "aB3/x+9", "?!", "z"])
+def test_a_text_without_a_space_is_reranked_beside_a_short_one(server, piece):
+    def score(*documents: str) -> float:
+        """Of the last of the documents."""
+        asked = {"query": "a file", "documents": documents}
+        results = server.post("/v2/rerank", asked).json()["results"]
+        by_index = {one["index"]: one["relevance_score"] for one in results}
+        return by_index[len(documents) - 1]
+
+    alone = score("read a file")
+    started = time.process_time()
+    beside = score(piece * (900_000 // len(piece)), "read a file")
+    assert beside == pytest.approx(alone, abs=1e-5)
+    assert time.process_time() - started < 20
+
+
 @pytest.mark.parametrize(
     ("path", "asked"), [("/v2/rerank", RERANK), ("/v1/search", {"query": "join two paths"})]
 )
