@@ -116,7 +116,12 @@ def progress(description: str, total: float = 0) -> Iterator[Callable[[float], N
         disable=not shown,
     )
     task = counted.add_task(name.plain, total=total or None)
-    with counted if shown else _lines(lambda: f"{description}: {_counts(counted.tasks[0])}"):
+
+    def line() -> str:
+        counted.advance(task, 0)  # for the clock: a rate falls while nothing is counted
+        return f"{description}: {_counts(counted.tasks[0])}"
+
+    with counted if shown else _lines(line):
         yield lambda done: counted.advance(task, done)
 
 
