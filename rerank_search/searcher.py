@@ -195,7 +195,7 @@ class Searcher:
         self._check_relevance(min_relevance, reranker)
         depth = top_k if reranker is None else max(top_k, candidates)
         retriever = self._index.retriever(first_stage or self._index.first_stages[-1])
-        warnings = () if filter is None else self._index.filter_warnings(filter)
+        warnings = () if filter is None else tuple(self._index.filter_warnings(filter))
         plan = _Plan(top_k, depth, retriever, filter, reranker, budget_ms, min_relevance, warnings)
         responses: list[SearchResponse] = []
         for start in range(0, len(queries), QUERIES_AT_ONCE):

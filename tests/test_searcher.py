@@ -283,7 +283,7 @@ def test_a_key_that_no_document_has_is_a_warning_of_the_response(index, reranker
     assert not response.hits
     assert ["'knid'" in warning for warning in response.warnings] == [True]
     assert searcher.search("  ", filter={"knid": "none"}).warnings == response.warnings
-    assert searcher.search(QUERY, filter={"kind": "none"}).warnings == []
+    assert searcher.search(QUERY, filter={"kind": "none"}).warnings == ()
     assert searcher.search(QUERY).warnings == ()
 
 
