@@ -17,6 +17,7 @@ from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
 from rerank_search.reranking.batching import one_ahead
 from rerank_search.reranking.calibration import CALIBRATION_FILE, Calibration
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
+from rerank_search.reranking.loading import options_key
 from rerank_search.reranking.pairs import (
     EncodedPair,
     PairTokenizer,
@@ -25,7 +26,7 @@ from rerank_search.reranking.pairs import (
 )
 from rerank_search.reranking.predictions import Predictions
 from rerank_search.reranking.remembered import Remembered, key_of
-from rerank_search.reranking.torch_model import TorchCrossEncoder, options_key
+from rerank_search.reranking.torch_model import TorchCrossEncoder
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.arguments import whole_number
+from rerank_search.arguments import several, whole_number
 from rerank_search.errors import InvalidInputError
+from rerank_search.models.loading import require_device
 from rerank_search.reranking.pairs import checked_pairs, distinct_pairs
 from rerank_search.reranking.renamed import renamed_arguments
 
@@ -58,6 +59,13 @@ class Predictions(ABC):
         """What sentence-transformers itself makes of the inputs."""
         return self._torch.predict(inputs, **options)
 
+    def _by_original(self, inputs: Any, **options: Any) -> Any:
+        """``_delegated``, whose ValueErrors are about the arguments: an unknown prompt_name, ..."""
+        try:
+            return self._delegated(inputs, **options)
+        except ValueError as error:
+            raise InvalidInputError(f"sentence-transformers cannot score this: {error}") from error
+
     def _must_delegate(self) -> bool:
         """Whether sentence-transformers computes all scores of this model."""
         return self._torch.prompted
@@ -91,13 +99,16 @@ class Predictions(ABC):
         import torch
 
         batch_size = whole_number("batch_size", batch_size)
+        if activation_fn is not None:
+            require_callable("activation_fn", activation_fn)
         if unknown := sorted(kwargs.keys() - PASSED_ON):
             raise InvalidInputError(f"predict() has no argument {unknown[0]!r}: leave it out")
         if device is not None and not isinstance(device, list):
+            require_device(str(device))
             device = None if torch.device(device) == self._torch.device else device
         delegated = {"prompt_name": prompt_name, "prompt": prompt, "device": device, "pool": pool}
         if self._must_delegate() or kwargs or any(delegated.values()):
-            return self._delegated(
+            return self._by_original(
                 inputs,
                 batch_size=batch_size,
                 show_progress_bar=show_progress_bar,
@@ -157,8 +168,7 @@ class Predictions(ABC):
         their logits; equal logits in the order of ``documents``.
         """
         self._require_one_label("rank()")
-        if isinstance(documents, str):
-            raise InvalidInputError("documents is one string: give a list of strings")
+        documents = list(several("documents", documents, one="document"))
         if top_k is not None:
             top_k = whole_number("top_k", top_k, least=0)
         pairs = [(query, document) for document in documents]
@@ -210,3 +220,9 @@ def _listed(inputs: Any) -> tuple[list[Any], bool]:
     else:
         single = True
     return [inputs] if single else inputs, single
+
+
+def require_callable(name: str, value: object) -> None:
+    """Raise InvalidInputError for what cannot be called."""
+    if not callable(value):
+        raise InvalidInputError(f"{name}={value!r} cannot be called: give torch.nn.Sigmoid(), ...")

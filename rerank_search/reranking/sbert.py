@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from rerank_search.arguments import model_name
 from rerank_search.errors import InvalidInputError, UnsupportedError
 from rerank_search.models.registry import BUNDLED_RERANKERS, DEFAULT_RERANKER
 from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
 from rerank_search.reranking.calibration import CALIBRATION_FILE
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import FUSION_FILE
+from rerank_search.reranking.loading import load_original
+from rerank_search.reranking.predictions import require_callable
 from rerank_search.reranking.renamed import renamed_arguments
 
 if TYPE_CHECKING:
@@ -112,10 +115,9 @@ class CrossEncoder(CrossEncoderReranker):
                 f"keep_in_fp32_modules={keep_in_fp32_modules!r} is left out: logits are computed "
                 "in float32 in any case, and everything is with dtype='float32'"
             )
-        if not isinstance(model_name_or_path, (str, Path)):
-            raise InvalidInputError(
-                f"model_name_or_path={model_name_or_path!r} must be a name or a directory"
-            )
+        name = model_name("model_name_or_path", model_name_or_path)
+        if activation_fn is not None:
+            require_callable("activation_fn", activation_fn)
         fetching: dict[str, Any] = {
             "cache_dir": cache_folder,
             "token": token,
@@ -148,7 +150,7 @@ class CrossEncoder(CrossEncoderReranker):
             "activation_fn": activation_fn,
         }
         super().__init__(
-            _with_organisation(str(model_name_or_path)),
+            _with_organisation(name),
             device=None if device is None else str(device),
             max_length=max_length,
             revision=fetching.pop("revision"),
@@ -168,8 +170,6 @@ class CrossEncoder(CrossEncoderReranker):
     @functools.cached_property
     def _original(self) -> Original:
         """The model as sentence-transformers loads it, apart from the one that computes scores."""
-        from rerank_search.reranking.torch_model import load_original
-
         original = load_original(
             self.name, str(self._directory), str(self.device), self._settings["loading"]
         )
@@ -224,6 +224,7 @@ class CrossEncoder(CrossEncoderReranker):
 
     @activation_fn.setter
     def activation_fn(self, value: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        require_callable("activation_fn", value)
         self._settings["loading"]["activation_fn"] = value
         if "_original" in self.__dict__:
             self._original.activation_fn = value
@@ -253,7 +254,9 @@ class CrossEncoder(CrossEncoderReranker):
             if isinstance(given, torch.dtype):
                 changes["dtype"] = _dtype(given)
             elif isinstance(given, (str, int, torch.device)) and not isinstance(given, bool):
-                changes["device"] = str(torch.device(given))
+                changes["device"] = f"cuda:{given}" if isinstance(given, int) else str(given)
+            elif given is not None and not isinstance(given, bool):
+                raise InvalidInputError(f"to({given!r}): give a device or a dtype of torch")
         if self._changed():
             self._original.to(*args, **kwargs)
         else:
@@ -337,6 +340,8 @@ class CrossEncoder(CrossEncoderReranker):
 
 def _own(given: Mapping[str, Any] | None, name: str, fetching: dict[str, Any]) -> dict[str, Any]:
     """A copy, whose arguments about where a model comes from are moved to ``fetching``."""
+    if not isinstance(given, Mapping | None):
+        raise InvalidInputError(f"{name}={given!r} must be a mapping of argument names to values")
     own = dict(given or {})
     for each in fetching.keys() & own.keys():
         fetching[each] = own.pop(each) or fetching[each]

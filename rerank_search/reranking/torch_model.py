@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-import json
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import InvalidInputError, ModelNotFoundError
+from rerank_search.errors import InvalidInputError
 from rerank_search.models.bert_folder import read_classifier
-from rerank_search.models.loading import positions, quietly, require_device, require_tokenizer
+from rerank_search.models.loading import positions, require_device
 from rerank_search.models.registry import fingerprint
 from rerank_search.models.threads import limit_threads
 from rerank_search.reranking.base import Backend, Dtype
@@ -26,6 +24,12 @@ from rerank_search.reranking.batching import (
     halving,
     out_of_memory,
     token_batches,
+)
+from rerank_search.reranking.loading import (
+    INPUTS,
+    input_names,
+    load_classifier,
+    options_key,
 )
 from rerank_search.reranking.padding import padding_of, pads_without_effect
 from rerank_search.reranking.pairs import EncodedPair
@@ -53,14 +57,8 @@ _NARROW = 384
 _EXAMPLE_TOKENS = 128
 """Of a pair that int8 is fitted to."""
 
-_COMPUTING_OPTIONS = ("config_kwargs", "model_kwargs", "processor_kwargs")
-"""Options of a model that its logits follow from."""
-
 _BESIDE = ("activation_fn", "model_card_data")
 """Options that nothing of the model itself follows from."""
-
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-"""Of a model, as far as its tokenizer knows them."""
 
 
 class TorchCrossEncoder:
@@ -97,7 +95,7 @@ class TorchCrossEncoder:
         half = dtype if dtype in ("bfloat16", "float16") else "float32"
         options = {name: given for name, given in (loading or {}).items() if name not in _BESIDE}
         self._plain = plain = None if options else read_classifier(directory, device, half)
-        self._whole = None if plain else _load(name, directory, device, options)
+        self._whole = None if plain else load_classifier(name, directory, device, options)
         self._delegating = threading.RLock()  # to a tokenizer that only one thread may use
         self._network: Any = plain.network if plain else self.whole.transformers_model
         self.tokenizer: Any = plain.tokenizer if plain else self.whole.tokenizer
@@ -138,7 +136,7 @@ class TorchCrossEncoder:
             if self._whole is None:
                 from rerank_search.reranking.backends.choice import delegate
 
-                self._whole = _load(self._name, self._directory, "cpu")
+                self._whole = load_classifier(self._name, self._directory, "cpu")
                 self._whole.max_seq_length = self.max_length
                 network: Any = self._whole.transformers_model
                 delegate(network, self._installed, self._names)
@@ -249,19 +247,13 @@ def backends(name: str, directory: str) -> list[Option]:
 
     limit_threads()
     plain = read_classifier(directory, "cpu", "float32")
-    model: Any = plain or _load(name, directory, "cpu")
+    model: Any = plain or load_classifier(name, directory, "cpu")
     network = plain.network if plain else model.transformers_model
     loaded = _loaded(network, model.tokenizer, directory)
     found = options()
     usable = [option for option in found if not option.missing]
     missing = [option for option in found if option.missing]
     return [*measured(loaded, usable, Settings().cache), *missing]
-
-
-def options_key(loading: Mapping[str, Any]) -> str:
-    """A text that differs for other options which logits follow from; empty without any."""
-    parts = {name: loading[name] for name in _COMPUTING_OPTIONS if loading.get(name)}
-    return " " + json.dumps(parts, sort_keys=True, default=repr) if parts else ""
 
 
 def _loaded(network: Any, tokenizer: Any, directory: str, options: str = "") -> Loaded:
@@ -283,14 +275,6 @@ def _loaded(network: Any, tokenizer: Any, directory: str, options: str = "") -> 
     return Loaded(network, names, weights, examples)
 
 
-def input_names(network: Any, tokenizer: Any) -> list[str]:
-    """What the tokenizer makes and the network takes."""
-    taken = inspect.signature(network.forward).parameters
-    anything = any(each.kind is each.VAR_KEYWORD for each in taken.values())
-    made = [name for name in INPUTS if name in tokenizer.model_input_names]
-    return [name for name in made if anything or name in taken]
-
-
 def _for_single_pairs(
     name: str,
     backend: Backend | Literal["auto"],
@@ -305,58 +289,6 @@ def _for_single_pairs(
         )
     # Batches are what is measured.
     return "torch", "float32" if dtype == "auto" and device == "cpu" else dtype
-
-
-def load_original(
-    name: str, directory: str, device: str | None, loading: Mapping[str, Any]
-) -> CrossEncoder:
-    """The model as sentence-transformers loads it, with more arguments of its class.
-
-    Raises ModelNotFoundError for a directory that cannot be read, InvalidInputError for arguments
-    that cannot be used.
-    """
-    from safetensors import SafetensorError
-    from sentence_transformers import CrossEncoder
-
-    # It writes to the dictionaries that it is given.
-    own = {key: dict(value) if isinstance(value, dict) else value for key, value in loading.items()}
-    try:
-        with quietly():
-            model: CrossEncoder = CrossEncoder(
-                directory, device=device, local_files_only=True, **own
-            )
-    except (OSError, ValueError, TypeError, SafetensorError) as error:
-        if loading:
-            raise InvalidInputError(
-                f"the model {name!r} cannot be loaded with {', '.join(sorted(loading))}: {error}"
-            ) from error
-        raise ModelNotFoundError(
-            f"the model {name!r} in {directory} cannot be read ({error}); get it again"
-        ) from error
-    for option in loading.get("config_kwargs", {}):
-        if not hasattr(model.config, option):
-            kind = type(model.config).__name__
-            raise InvalidInputError(f"config_kwargs: a {kind} has no {option!r}: leave it out")
-    require_tokenizer(model.tokenizer, name, directory)
-    return model
-
-
-def _load(
-    name: str, directory: str, device: str | None, loading: Mapping[str, Any] | None = None
-) -> CrossEncoder:
-    model = load_original(name, directory, device, loading or {})
-    # Of a bi-encoder transformers makes a classifier too, whose last layer is random.
-    stored = getattr(model.config, "architectures", None) or ()
-    for architecture in (*stored, type(model.transformers_model).__name__):
-        if not architecture.endswith("ForSequenceClassification"):
-            raise InvalidInputError(
-                f"the model {name!r} is a {architecture}; name a sequence-classification "
-                "cross-encoder"
-            )
-    # Weights may be stored in half precision; computing in it is slow or coarse on most CPUs.
-    model.float()
-    model.eval()
-    return model
 
 
 def keep_last_layer_exact(name: str, network: Any, labels: int) -> None:

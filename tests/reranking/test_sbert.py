@@ -230,6 +230,25 @@ def test_predict_takes_columns_of_a_dataset(shared, original):
     same(shared.predict(column), original.predict(column))
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"activation_fn": "sigmoid"}, "activation_fn='sigmoid' cannot be called"),
+        ({"prompt_name": "unknown"}, "Prompt name 'unknown' not found"),
+        ({"batch_size": 2.5}, "batch_size=2.5 is not a whole number"),
+        ({"device": "tpu"}, "the device 'tpu' cannot be used"),
+    ],
+)
+def test_a_value_that_predict_cannot_use_is_a_typed_error(shared, options, named):
+    with pytest.raises(InvalidInputError, match=named):
+        shared.predict(PAIRS, **options)
+
+
+def test_what_is_no_device_is_a_typed_error(model):
+    with pytest.raises(InvalidInputError, match=r"to\(5\.5\): give a device or a dtype"):
+        model.to(5.5)
+
+
 def test_a_missing_text_of_a_table_is_named(shared):
     table = pd.DataFrame([(QUERY, "a boat"), (QUERY, None)])
     with pytest.raises(InvalidInputError, match="pair 1 is not two strings"):
@@ -243,7 +262,7 @@ def test_what_is_no_pair_of_strings_is_refused(shared, inputs):
 
 
 def test_rank_refuses_one_string_as_its_documents(shared):
-    with pytest.raises(InvalidInputError, match="documents is one string"):
+    with pytest.raises(InvalidInputError, match="is one string"):
         shared.rank(QUERY, "the boat")
 
 
@@ -321,6 +340,10 @@ def test_too_many_arguments_by_position_are_refused(name):
         ({"model_kwargs": {"attention": "eager"}}, "cannot be loaded with model_kwargs"),
         ({"model_kwargs": {"torch_dtype": torch.float64}}, "dtype=float64: use one of float32"),
         ({"backend": "jax"}, "backend='jax': use one of"),
+        ({"activation_fn": "sigmoid"}, "activation_fn='sigmoid' cannot be called"),
+        ({"model_kwargs": 5}, "model_kwargs=5 must be a mapping"),
+        ({"classifier_dropout": "much"}, "cannot be loaded with config_kwargs"),
+        ({"default_prompt_name": "query"}, "cannot be loaded with default_prompt_name"),
         ({"model_name": "another"}, "model_name and model_name_or_path are the same argument"),
     ],
 )
