@@ -86,13 +86,13 @@ def test_texts_are_tokenised_once_where_the_windows_are_the_same(
     tiny_reranker, monkeypatch, max_length, times
 ):
     tokenised: list[str] = []
-    tokenise = PairTokenizer._texts
+    tokenise = PairTokenizer._kept
 
-    def noted(self, texts, **options):
+    def noted(self, texts):
         tokenised.extend(texts)
-        return tokenise(self, texts, **options)
+        return tokenise(self, texts)
 
-    monkeypatch.setattr(PairTokenizer, "_texts", noted)
+    monkeypatch.setattr(PairTokenizer, "_kept", noted)
     first = CrossEncoderReranker(tiny_reranker, device="cpu", max_length=max_length)
     last = CrossEncoderReranker(tiny_reranker, device="cpu")
     pairs = [("a river", "the river " * 20), ("a river", "the sea")]
