@@ -118,10 +118,13 @@ def count_documents(source: str | Path, *, format: Format | None = None) -> int:
 
 def _csv_rows(stream: BinaryIO) -> int:
     """Rows below the header, which is not the number of lines: cells may have line ends."""
+    rows = 0
     try:
-        return max(0, sum(1 for _ in separated_rows(stream, "csv", errors="surrogateescape")) - 1)
+        for _ in separated_rows(stream, "csv", errors="surrogateescape"):
+            rows += 1
     except UnclosedQuoteError:
-        return 0  # unknown; who reads the rows says what is wrong with them
+        rows += 1  # who reads the rows says what is wrong with it
+    return max(0, rows - 1)
 
 
 @contextmanager
