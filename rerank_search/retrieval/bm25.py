@@ -77,14 +77,22 @@ class Bm25Index:
         """
         self._check_writable()
         with self._lock:
+            highest = self._highest_id()
             with self._postings.writer() as writer:
-                self._add(writer, added, self._highest_id())
+                highest = self._add(writer, added, highest)
                 with tantivy_errors(self._directory):
                     for passage in removed:
                         writer.delete_documents_by_term("id", passage)
                     writer.commit()
             self._postings.reload()
-            self._state.publish({"seq": seq, "analysis": self.analysis})
+            self._state.publish(
+                {
+                    "seq": seq,
+                    "analysis": self.analysis,
+                    "highest_id": highest,
+                    "commit": self._postings.commit(),
+                }
+            )
             self._seq = seq
 
     def search(
@@ -126,22 +134,33 @@ class Bm25Index:
         """Release what was opened."""
         self._postings.close()
 
-    def _add(self, writer: tantivy.IndexWriter, added: Iterable[Passage], highest: int) -> None:
+    def _add(self, writer: tantivy.IndexWriter, added: Iterable[Passage], known: int) -> int:
+        """The highest id that was ever added, given that of before."""
         import tantivy
 
+        highest = known
         for some in _batches(added, 1000):
             with tantivy_errors(self._directory):
                 for passage in some:
-                    if passage.id <= highest:  # perhaps applied before a crash: never twice
+                    if passage.id <= known:  # perhaps applied before a crash: never twice
                         writer.delete_documents_by_term("id", passage.id)
                     document = tantivy.Document()
                     document.add_integer("id", passage.id)
                     document.add_text("text", prepared(passage.text, self.analysis))
                     writer.add_document(document)
+                    highest = max(highest, passage.id)
+        return highest
 
     def _highest_id(self) -> int:
+        """The highest id that was ever added, or -1."""
         import tantivy
 
+        state = self._state.read()
+        highest, commit = state.get("highest_id"), state.get("commit")
+        if isinstance(highest, int) and commit == self._postings.commit():
+            return highest
+        # An earlier version has written the state, or a crash came between commit and state:
+        # every passage is looked at.
         best = self._postings.searcher().search(
             tantivy.Query.all_query(), 1, count=False, order_by_field="id"
         )

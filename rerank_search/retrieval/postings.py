@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -61,6 +62,14 @@ class Postings:
     def searcher(self) -> tantivy.Searcher:
         """The content as of the last commit that was loaded."""
         return self._index.searcher()
+
+    def commit(self) -> int:
+        """The number of the last commit on disk; each commit has a higher one."""
+        path = self._directory / "meta.json"
+        try:
+            return int(json.loads(path.read_bytes())["opstamp"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise damaged(path, error) from error
 
     def reload(self) -> None:
         """Load the last commit."""

@@ -218,6 +218,24 @@ def test_a_failed_update_leaves_the_index_as_it_was(index: Bm25Index) -> None:
     assert sorted(found(index, "fish")) == [1, 2, 9]
 
 
+@pytest.mark.parametrize("before", ["this version", "an earlier version"])
+def test_passages_of_a_commit_whose_state_a_crash_took_are_not_there_twice(
+    index: Bm25Index, tmp_path: Path, before: str
+) -> None:
+    state = tmp_path / "bm25" / "state.json"
+    content = state.read_bytes() if before == "this version" else b'{"seq": 3}'
+    more = passages(["golden fish", "fish"], 10)
+    index.update(5, more, [1])
+    index.close()
+    state.write_bytes(content)
+    opened = Bm25Index(tmp_path / "bm25")
+    assert opened.seq == 3
+    opened.update(5, more, [1])
+    opened.update(6, passages(["a fish again"], 20), [])
+    assert sorted(found(opened, "fish")) == [2, 10, 11, 20]
+    assert opened.problems(np.array([2, 3, 10, 11, 20])) == []
+
+
 def test_problems_names_missing_and_left_over_passages(index: Bm25Index) -> None:
     assert index.problems(np.array([1, 2, 3])) == []
     lacking, extra = index.problems(np.array([1, 2, 7]))

@@ -92,3 +92,17 @@ def test_a_text_of_any_length_has_the_vector_of_what_fills_the_window(
     assert long == pytest.approx(filled, abs=1e-6)
     [rest] = encoder.encode([" " * 50_000 + "red bird"])
     assert rest == pytest.approx(encoder.encode(["red bird"])[0], abs=1e-6)
+
+
+def test_static_embeddings_read_a_text_of_any_length(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "red": 1, "bird": 2}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    body = StaticEmbedding(words, embedding_dim=8)
+    SentenceTransformer(modules=[body, Normalize()], device="cpu").save(str(tmp_path / "static"))
+    text = "red " * 5_000 + "bird " * 95_000
+    long, bird = Encoder(str(tmp_path / "static")).encode([text, "bird"])
+    assert long @ bird > 0.9
