@@ -119,14 +119,14 @@ class VectorIndex:
         self._check_writable()
         with self._lock:
             published, new_ids = self._written(added, progress)
-            ids = np.concatenate([self._snapshot.ids, new_ids])
+            rows = len(self._snapshot.ids) + len(new_ids)
             gone = np.fromiter(removed, dtype=np.int64)
-            gone = np.intersect1d(gone, ids)
+            gone = gone[(self._snapshot.rows_of(gone) >= 0) | np.isin(gone, new_ids)]
             if len(gone):
                 gone = np.union1d(gone, self._files.removed(published))
                 published = self._files.write_removed(published, gone)
             self._publish(replace(published, seq=seq))
-            if self._removed_rows() > max(FEWEST_COMPACTED, len(ids) // 2):
+            if self._removed_rows() > max(FEWEST_COMPACTED, rows // 2):
                 self.compact()
             self._extend_graph()
 
