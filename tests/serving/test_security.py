@@ -228,7 +228,7 @@ def test_a_string_without_an_end_is_read_once():
         (ScoreRequest, {"text_1": "a", "text_2": [1] * 1_000}),
         (SearchRequest, {"queries": [1] * 1_000}),
         (SearchRequest, {str(i): i for i in range(1_000)}),
-        (DeleteRequest, {"ids": [1] * 1_000}),
+        (DeleteRequest, {"ids": [1.5] * 1_000}),
         (Upsert, {"documents": [1] * 1_000}),
         (Upsert, {"documents": [{str(i): i} for i in range(1_000)]}),
     ],
