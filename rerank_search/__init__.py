@@ -32,7 +32,7 @@ from rerank_search.types import Document, Hit, SearchResponse
 if TYPE_CHECKING:
     from rerank_search.client import AsyncClient, Client
     from rerank_search.index import Index
-    from rerank_search.reranking.calibration import Calibration
+    from rerank_search.reranking.calibration import Calibration, Calibrations
     from rerank_search.reranking.cascade import Cascade
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker
     from rerank_search.reranking.fusion import Fusion
@@ -45,6 +45,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AsyncClient",
     "Calibration",
+    "Calibrations",
     "Cascade",
     "Client",
     "CrossEncoder",
@@ -84,6 +85,7 @@ _LAZY = {
     "AsyncClient": ("rerank_search.client", "AsyncClient"),
     "Client": ("rerank_search.client", "Client"),
     "Calibration": ("rerank_search.reranking.calibration", "Calibration"),
+    "Calibrations": ("rerank_search.reranking.calibration", "Calibrations"),
     "Cascade": ("rerank_search.reranking.cascade", "Cascade"),
     "CrossEncoder": ("rerank_search.reranking.sbert", "CrossEncoder"),
     "CrossEncoderReranker": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),

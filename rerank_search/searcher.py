@@ -17,7 +17,7 @@ from rerank_search.models.registry import DEFAULT_RERANKER
 from rerank_search.queries import query_list
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import Reranker, Scores
-from rerank_search.reranking.calibration import Calibration
+from rerank_search.reranking.calibration import Calibration, Calibrations
 from rerank_search.reranking.calls import scored, scored_in_time
 from rerank_search.reranking.fusion import RERANK, Fusion, Weights
 from rerank_search.reranking.given import reranker_of
@@ -75,7 +75,7 @@ class Searcher:
         reranker: Reranker | str | PathLike[str] | None = DEFAULT_RERANKER,
         *,
         fusion: Fusion | Literal["auto"] | None = "auto",
-        calibration: Calibration | Literal["auto"] | None = "auto",
+        calibration: Calibration | Calibrations | Literal["auto"] | None = "auto",
         on_rerank_error: OnRerankError = "raise",
     ) -> None:
         if on_rerank_error not in ("raise", "first_stage"):
@@ -83,7 +83,7 @@ class Searcher:
                 f"on_rerank_error={shown(on_rerank_error)} is unknown; use 'raise' or 'first_stage'"
             )
         _check_choice("fusion", fusion, Fusion)
-        _check_choice("calibration", calibration, Calibration)
+        _check_choice("calibration", calibration, Calibration, Calibrations)
         _check_index(index)
         self._index = index
         self._reranker = None if reranker is None else reranker_of(reranker)
@@ -105,19 +105,21 @@ class Searcher:
         return self._fusion.choose(frozenset({RERANK, *self._index.first_stages}))
 
     def _fitting(
-        self, calibration: Calibration | Literal["auto"] | None, weights: Weights | None
+        self,
+        calibration: Calibration | Calibrations | Literal["auto"] | None,
+        weights: Weights | None,
     ) -> Calibration | None:
         """The calibration of the score that these weights give; an "auto" one only if it fits."""
-        if isinstance(calibration, Calibration):
-            if calibration.fusion == weights:
-                return calibration
+        if isinstance(calibration, (Calibration, Calibrations)):
+            if (fitting := calibration.of(weights)) is not None:
+                return fitting
             raise InvalidInputError(
                 "the calibration is not of the score that hits are sorted by here: give the "
                 "fusion it was made with (fusion=None for one of the logit) and an index with "
                 "the same first stages, or calibrate again"
             )
         own = getattr(self._reranker, "calibration", None) if calibration else None
-        return own if isinstance(own, Calibration) and own.fusion == weights else None
+        return own.of(weights) if isinstance(own, (Calibration, Calibrations)) else None
 
     def search(
         self,
@@ -321,13 +323,14 @@ class Searcher:
         return ordered + [replace(hit, score=hit.score + offset) for hit in hits[count:]]
 
 
-def _check_choice(name: str, given: object, kind: type) -> None:
-    """Raise InvalidInputError for what is not "auto", an object of that class, or None."""
+def _check_choice(name: str, given: object, *kinds: type) -> None:
+    """Raise InvalidInputError for what is not "auto", an object of these classes, or None."""
     if isinstance(given, str) and given == "auto":
         return
-    if given is not None and not isinstance(given, kind):
+    if given is not None and not isinstance(given, kinds):
+        named = ", ".join(f"a {kind.__name__}" for kind in kinds)
         raise InvalidInputError(
-            f"{name}={shown(given)} is unknown; use 'auto', a {kind.__name__}, or None for none"
+            f"{name}={shown(given)} is unknown; use 'auto', {named}, or None for none"
         )
 
 

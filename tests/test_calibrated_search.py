@@ -9,6 +9,7 @@ import pytest
 from rerank_search import Document, Fusion, Index, InvalidInputError, Searcher
 from rerank_search.reranking.calibration import (
     Calibration,
+    Calibrations,
     FittedOn,
     HeldOut,
     Isotonic,
@@ -141,7 +142,7 @@ def test_what_was_not_reranked_has_no_known_relevance(index, reranker):
 @pytest.mark.parametrize(
     ("fitted", "options", "reason"),
     [
-        (calibration(), {"min_relevance": 1.5}, "min_relevance=1.5 must be from 0 to 1"),
+        (calibration(), {"min_relevance": 1.5}, "min_relevance=1.5 must be at most 1"),
         (calibration(), {"min_relevance": 0.5, "rerank": False}, "rerank=False; calibrate"),
         (None, {"min_relevance": 0.5}, "the reranker has no calibration of this score"),
     ],
@@ -152,3 +153,18 @@ def test_a_least_relevance_that_cannot_be_used_is_an_error(
     searcher = Searcher(index, reranker, calibration=fitted)
     with pytest.raises(InvalidInputError, match=reason):
         searcher.search("path", **options)
+
+
+def test_of_several_calibrations_a_search_shows_the_one_of_its_score(index, reranker):
+    logit, fused = calibration(), calibration(Platt(slope=1.0, intercept=0.5), WEIGHTS)
+    several = Calibrations(calibrations=[logit, fused])
+    for fusion, fitting in ((None, logit), (FUSION, fused)):
+        hits = Searcher(index, reranker, fusion=fusion, calibration=several).search("path").hits
+        expected = fitting.probability([hit.score for hit in hits])
+        np.testing.assert_allclose([hit.relevance for hit in hits], expected)
+
+
+def test_calibrations_that_are_all_of_other_scores_are_an_error(index, reranker):
+    others = Calibrations(calibrations=[calibration(fusion=WEIGHTS)])
+    with pytest.raises(InvalidInputError, match="not of the score"):
+        Searcher(index, reranker, calibration=others)

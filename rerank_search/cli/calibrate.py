@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from rerank_search.cli.output import Json, note, print_json, progress
 from rerank_search.errors import InvalidInputError
 from rerank_search.files import check_writable
+
+if TYPE_CHECKING:
+    from rerank_search.reranking.fusion import Fusion
 
 
 def calibrate(
@@ -41,6 +44,9 @@ def calibrate(
     fusion: Annotated[
         bool, typer.Option(help="Fit the fusion of the stages first, and calibrate its score.")
     ] = True,
+    keep_fusion: Annotated[
+        bool, typer.Option(help="Calibrate the score of the fusion that the model has.")
+    ] = False,
     index: Annotated[
         Path | None,
         typer.Option(help="Search this index, which has the documents, instead of new ones."),
@@ -55,6 +61,10 @@ def calibrate(
         raise InvalidInputError(
             f"--index has the documents of one collection, and {len(collections)} are given: "
             "calibrate on one of them, or leave --index out"
+        )
+    if keep_fusion and not fusion:
+        raise InvalidInputError(
+            "--keep-fusion and --no-fusion exclude each other: give one of them"
         )
     folder = output or _own_folder(model)
     check_writable(folder)
@@ -77,7 +87,7 @@ def calibrate(
         first_stage=first_stage,
         candidates=candidates,
         method=method,
-        fusion=fusion,
+        fusion=_own_fusion(model) if keep_fusion else fusion,
         progress=progress,
     )
     found.save(folder)
@@ -94,6 +104,19 @@ def calibrate(
     typer.echo(f"calibration error {held_out.before.ece:.4f} -> {held_out.after.ece:.4f}")
     typer.echo(f"Brier score       {held_out.before.brier:.4f} -> {held_out.after.brier:.4f}")
     note(f"{folder} has calibration.json{', fusion.json' if found.fusion else ''}, reliability.svg")
+
+
+def _own_fusion(model: str) -> Fusion:
+    """The fusion that a model has."""
+    from rerank_search.models.registry import resolve_reranker
+    from rerank_search.reranking.fusion import FUSION_FILE, Fusion
+
+    folder = Path(resolve_reranker(model))
+    if not (folder / FUSION_FILE).is_file():
+        raise InvalidInputError(
+            f"{model} has no {FUSION_FILE} to keep: leave --keep-fusion out, and one is fitted"
+        )
+    return Fusion.load(folder)
 
 
 def _own_folder(model: str) -> Path:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.files import atomic_write_json
@@ -56,12 +56,14 @@ class Platt(_Part):
         positives = y.sum()
         negatives = len(y) - positives
         target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-        # The likelihood falls from slope 0 on.
-        if x.min() == x.max() or (x - x.mean()) @ target <= 0:
+        # Differences of the size of float32's rounding say nothing; otherwise, where the product is
+        # not above 0, the likelihood falls from slope 0 on.
+        equal = np.ptp(x) <= 1e-6 * max(1.0, float(np.abs(x).max()))
+        if equal or (x - x.mean()) @ target <= 0:
             rate = target.mean()
             return cls(slope=0.0, intercept=float(np.log(rate / (1 - rate))))
         [slope], intercept = logistic_regression(x[:, np.newaxis], target)
-        return cls(slope=float(slope), intercept=intercept)
+        return cls(slope=max(0.0, float(slope)), intercept=intercept)
 
 
 class Isotonic(_Part):
@@ -164,6 +166,10 @@ class Calibration(_Part):
     fitted_on: FittedOn
     held_out: HeldOut
 
+    def of(self, fusion: Weights | None) -> Calibration | None:
+        """Itself, if it is of the score by these weights (None: of the logit)."""
+        return self if self.fusion == fusion else None
+
     def probability(self, scores: Values) -> Float64:
         """P(relevant) of each score, float64 in [0, 1] of the same shape.
 
@@ -180,11 +186,53 @@ class Calibration(_Part):
     def load(cls, directory: str | Path) -> Calibration:
         """Read ``calibration.json``.
 
-        Raises InvalidInputError for a file that is not there, or not as it should be.
+        Raises InvalidInputError for a file that is not there, or is invalid, or has several
+        calibrations, which ``Calibrations.load`` reads.
+        """
+        [found, *more] = Calibrations.load(directory).calibrations
+        if more:
+            raise InvalidInputError(
+                f"{Path(directory) / CALIBRATION_FILE} has {len(more) + 1} calibrations: use "
+                "Calibrations.load, and `of` for one of them"
+            )
+        return found
+
+
+class Calibrations(_Part):
+    """Calibrations of a reranker's scores, one for each score that it has in one index or other.
+
+    The fusion weighs BM25 and vectors where an index has both, and BM25 alone where there are no
+    vectors; without a fusion the score is the logit.
+    """
+
+    format: Literal["rerank-search-calibration"] = "rerank-search-calibration"
+    version: Literal[2] = 2
+    calibrations: list[Calibration] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _are_of_different_scores(self) -> Calibrations:
+        scores = [each.fusion for each in self.calibrations]
+        if any(score in scores[:place] for place, score in enumerate(scores)):
+            raise ValueError("two calibrations are of the same score")
+        return self
+
+    def of(self, fusion: Weights | None) -> Calibration | None:
+        """The one of the score by these weights (None: of the logit); None if there is none."""
+        return next((each for each in self.calibrations if each.fusion == fusion), None)
+
+    def save(self, directory: Path) -> None:
+        """Write ``calibration.json`` into the directory. Raises StorageFullError and such."""
+        atomic_write_json(directory / CALIBRATION_FILE, self.model_dump())
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Calibrations:
+        """Read ``calibration.json``, of one calibration or of several.
+
+        Raises InvalidInputError for a file that is not there, or is invalid.
         """
         path = Path(directory) / CALIBRATION_FILE
         try:
-            return cls.model_validate_json(path.read_bytes())
+            found = _FILE.validate_json(path.read_bytes())
         except FileNotFoundError:
             raise InvalidInputError(
                 f"there is no {path}: `rerank-search calibrate` writes it"
@@ -194,6 +242,12 @@ class Calibration(_Part):
                 f"{path} is no valid calibration file; delete it, and calibrate again if you "
                 f"want probabilities: {error}"
             ) from error
+        return found if isinstance(found, Calibrations) else cls(calibrations=[found])
+
+
+_FILE: TypeAdapter[Calibration | Calibrations] = TypeAdapter(
+    Annotated[Calibration | Calibrations, Field(discriminator="version")]
+)
 
 
 def fit_curve(method: Method, scores: Values, labels: Labels) -> Platt | Isotonic:

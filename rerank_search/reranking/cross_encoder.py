@@ -15,7 +15,7 @@ from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.models.registry import DEFAULT_RERANKER, logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
 from rerank_search.reranking.batching import one_ahead
-from rerank_search.reranking.calibration import CALIBRATION_FILE, Calibration
+from rerank_search.reranking.calibration import CALIBRATION_FILE, Calibrations
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
 from rerank_search.reranking.loading import options_key
 from rerank_search.reranking.pairs import (
@@ -123,7 +123,7 @@ class CrossEncoderReranker(Predictions):
         has_fusion = (self._directory / FUSION_FILE).is_file()
         self.fusion = Fusion.load(self._directory) if has_fusion else None
         calibrated = (self._directory / CALIBRATION_FILE).is_file()
-        self.calibration = Calibration.load(self._directory) if calibrated else None
+        self.calibration = Calibrations.load(self._directory) if calibrated else None
         settings = Settings()
         self._torch = TorchCrossEncoder(
             self.name,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rerank_search.models.registry import resolve_reranker
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores
-from rerank_search.reranking.calibration import CALIBRATION_FILE, Calibration
+from rerank_search.reranking.calibration import CALIBRATION_FILE, Calibrations
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
 
@@ -28,7 +28,7 @@ class LoadedLater:
         folder = Path(resolve_reranker(model))
         self.fusion = Fusion.load(folder) if (folder / FUSION_FILE).is_file() else None
         calibrated = (folder / CALIBRATION_FILE).is_file()
-        self.calibration = Calibration.load(folder) if calibrated else None
+        self.calibration = Calibrations.load(folder) if calibrated else None
         self._loading = threading.Lock()
         self._loaded: CrossEncoderReranker | None = None
 

@@ -117,8 +117,9 @@ class Service:
         """Scores in [0, 1] of the logits: calibrated ones where the model has them of its logit."""
         self.metrics.truncated(int(scores.truncated.sum()))
         reranker: Any = self._models[model]
-        calibration = getattr(reranker, "calibration", None)
-        if calibration is not None and calibration.fusion is None:
+        calibrations = getattr(reranker, "calibration", None)
+        calibration = None if calibrations is None else calibrations.of(None)
+        if calibration is not None:
             return np.asarray(calibration.probability(scores.values), dtype=np.float32)
         if hasattr(reranker, "activated"):
             return np.clip(np.asarray(reranker.activated(scores.values), np.float32), 0.0, 1.0)

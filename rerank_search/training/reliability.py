@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from rerank_search.errors import MissingDependencyError
 from rerank_search.reranking.calibration import Quality
 
 BINS = 10
+COLOURS = ("#dd7a2e", "#3b82c4", "#4a9d5b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def reliability_plot(curves: Mapping[str, Sequence[Bin]]) -> bytes:
     ]
     most = min(1.0, 1.05 * max(shown))
     axes.plot([0, most], [0, most], "--", color="#8a8f98", linewidth=1, label="perfect")
-    for (name, bins), colour in zip(curves.items(), ("#dd7a2e", "#3b82c4"), strict=False):
+    for (name, bins), colour in zip(curves.items(), itertools.cycle(COLOURS), strict=False):
         x, y = [b.probability for b in bins], [b.relevant for b in bins]
         axes.plot(x, y, marker="o", markersize=4, linewidth=1.6, color=colour, label=name)
     axes.set(xlabel="probability", ylabel="share that is relevant", xlim=(0, most), ylim=(0, most))

@@ -88,8 +88,9 @@ def prepare(
     recipe = load_recipe(path, dict(overrides or {}))
     _require_packages(recipe)
     from rerank_search.training.blending import weights_for
-    from rerank_search.training.calibration import check_judged, load_searched
+    from rerank_search.training.calibration import check_judged
     from rerank_search.training.evaluator import HarnessEvaluator, primary_metric
+    from rerank_search.training.judged_candidates import load_searched
     from rerank_search.training.losses import build_loss
     from rerank_search.training.model import best_precision
     from rerank_search.training.reliability import require_plots

@@ -59,9 +59,11 @@ def test_the_files_go_where_output_says_and_json_is_the_calibration(answer, mode
 
 @pytest.mark.parametrize("bundled", ["rerank-search-base", resolve_reranker("rerank-search-base")])
 def test_nothing_is_written_into_the_installed_package(run, small, bundled):
+    file = Path(resolve_reranker("rerank-search-base")) / "calibration.json"
+    before = file.read_bytes() if file.exists() else None
     result = run("calibrate", bundled, "small", "--index", "indexes/notes")
     assert "with --output" in str(result.exception)
-    assert not (Path(resolve_reranker("rerank-search-base")) / "calibration.json").exists()
+    assert (file.read_bytes() if file.exists() else None) == before
 
 
 @pytest.mark.parametrize(
@@ -77,6 +79,8 @@ def test_nothing_is_written_into_the_installed_package(run, small, bundled):
         (["no/where", "small"], 2, "no/where is not a folder"),
         (["no/where", "small", "--output", "out"], 1, "no/where"),
         (["model"], 2, "Missing argument"),
+        (["model", "small", "--keep-fusion"], 2, "model has no fusion.json to keep"),
+        (["model", "small", "--keep-fusion", "--no-fusion"], 2, "exclude each other"),
     ],
 )
 def test_a_mistake_is_named(program, model, small, arguments, code, message):
@@ -98,3 +102,11 @@ def test_an_index_of_other_documents_is_refused(run, model, small, folder):
     result = run("calibrate", "model", "small", "--index", "indexes/notes")
     assert "has 1 of the 3 documents that are relevant" in str(result.exception)
     assert not FILES & {path.name for path in model.iterdir()}
+
+
+def test_a_fusion_that_is_kept_ranks_as_before(run, model, small):
+    run("calibrate", "model", "small", "--index", "indexes/notes")
+    before = (model / "fusion.json").read_bytes()
+    result = run("calibrate", "model", "small", "--index", "indexes/notes", "--keep-fusion")
+    assert result.exit_code == 0, result.output
+    assert (model / "fusion.json").read_bytes() == before

@@ -11,6 +11,7 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.reranking.calibration import (
     CALIBRATION_FILE,
     Calibration,
+    Calibrations,
     FittedOn,
     HeldOut,
     Isotonic,
@@ -194,3 +195,43 @@ def test_a_file_cut_short_is_refused_and_a_missing_one_is_named(tmp_path):
     path.write_text(path.read_text()[:40])
     with pytest.raises(InvalidInputError, match="no valid calibration file"):
         Calibration.load(tmp_path)
+
+
+WEIGHTS = Weights(-1.0, {"rerank": 0.5, "bm25:z": 0.7})
+SEVERAL = Calibrations(
+    calibrations=[
+        calibration(Platt(slope=2.0, intercept=-0.5)),
+        calibration(Platt(slope=1.0, intercept=0.0), WEIGHTS),
+    ]
+)
+
+
+def test_calibrations_of_several_scores_are_read_as_they_were_saved(tmp_path):
+    SEVERAL.save(tmp_path)
+    assert Calibrations.load(tmp_path) == SEVERAL
+
+
+def test_of_several_calibrations_the_one_of_the_score_is_taken():
+    assert SEVERAL.of(None) == SEVERAL.calibrations[0]
+    assert SEVERAL.of(Weights(-1.0, {"bm25:z": 0.7, "rerank": 0.5})) == SEVERAL.calibrations[1]
+    assert SEVERAL.of(Weights(-1.1, {"rerank": 0.5, "bm25:z": 0.7})) is None
+
+
+def test_a_file_of_one_calibration_is_read_as_several(tmp_path):
+    SEVERAL.calibrations[1].save(tmp_path)
+    assert Calibrations.load(tmp_path).calibrations == SEVERAL.calibrations[1:]
+    assert Calibration.load(tmp_path) == SEVERAL.calibrations[1]
+
+
+def test_several_calibrations_are_not_read_as_one(tmp_path):
+    SEVERAL.save(tmp_path)
+    with pytest.raises(InvalidInputError, match=r"has 2 calibrations: use Calibrations\.load"):
+        Calibration.load(tmp_path)
+
+
+def test_two_calibrations_of_one_score_are_refused(tmp_path):
+    twice = SEVERAL.model_dump()
+    twice["calibrations"].append(twice["calibrations"][0])
+    (tmp_path / CALIBRATION_FILE).write_text(json.dumps(twice))
+    with pytest.raises(InvalidInputError, match="two calibrations are of the same score"):
+        Calibrations.load(tmp_path)

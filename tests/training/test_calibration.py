@@ -15,7 +15,7 @@ from rerank_search.evaluation.loading import by_hash
 from rerank_search.index import Index
 from rerank_search.reranking.calibration import Calibration
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
-from rerank_search.reranking.fusion import Fusion
+from rerank_search.reranking.fusion import Fusion, Weights
 from rerank_search.searcher import Searcher
 from rerank_search.storage.manifest import Manifest
 from rerank_search.training.calibration import calibrate
@@ -214,3 +214,14 @@ def test_a_query_that_is_a_document_is_warned_of_and_can_be_left_out(model, tmp_
     found = calibrate(str(model), [settings], index=WORDS_ONLY)
     assert found.calibration.fitted_on.documents == 5
     assert any("which are left out of their rankings" in w for w in found.warnings)
+
+
+def test_a_fusion_that_is_given_is_kept_and_its_score_is_calibrated(
+    model: Path, collection: Path
+) -> None:
+    settings = CollectionSettings(path=collection, split="train")
+    weights = Weights(-1.0, {"rerank": 0.5, "bm25:z": 0.7})
+    given = Fusion([weights])
+    found = calibrate(str(model), [settings], fusion=given, index=WORDS_ONLY, candidates=5)
+    assert found.fusion is given
+    assert found.calibration.fusion == weights
