@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import sys
 import threading
@@ -127,16 +128,42 @@ def progress(description: str, total: float = 0) -> Iterator[Callable[[float], N
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Says on the standard error what is being done, as ``progress`` without anything to count."""
+    """Says on the standard error what is being done, as ``progress`` without anything to count.
+
+    With it, what is logged of measuring and exporting models, which takes a while once.
+    """
     if _shows_bars():
         from rich.console import Console
 
-        with Console(stderr=True).status(what):
+        console = Console(stderr=True)
+        with console.status(what), _told(lambda message: console.print(message, markup=False)):
             yield
         return
     started = time.monotonic()
-    with _lines(lambda: f"{what}: {time.monotonic() - started:.0f} s"):
+    with _lines(lambda: f"{what}: {time.monotonic() - started:.0f} s"), _told(note):
         yield
+
+
+@contextmanager
+def _told(tell: Callable[[str], object]) -> Iterator[None]:
+    logger, handler = logging.getLogger("rerank_search.reranking.backends"), _Telling(tell)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+class _Telling(logging.Handler):
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._tell(record.getMessage())
 
 
 def _shows_bars() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import CrossEncoder
 
-    from rerank_search.reranking.backends.choice import Loaded, Option
+    from rerank_search.reranking.backends.choice import Option
+    from rerank_search.reranking.backends.installed import Loaded
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +89,8 @@ class TorchCrossEncoder:
             known = ("auto", *get_args(kinds))
             if given not in known:
                 raise InvalidInputError(f"{argument}={given!r}: use one of {', '.join(known)}")
-        from rerank_search.reranking.backends.choice import choose, install
+        from rerank_search.reranking.backends.choice import choose
+        from rerank_search.reranking.backends.installed import install
 
         self._name, self._directory = name, directory
         limit_threads()
@@ -120,7 +123,7 @@ class TorchCrossEncoder:
         self.backend, self.dtype = option.backend, option.dtype
         if self.backend == "torch" and self.dtype != "float32":
             keep_last_layer_exact(name, self._network, self.num_labels)
-        self._installed = install(loaded, option, cache)
+        self._installed = install(loaded, option.backend, option.dtype, cache)
         self._batch_tokens = batch_tokens or (
             _cpu_batch_tokens(self._network, self._installed.at_once)
             if self.device.type == "cpu"
@@ -134,7 +137,7 @@ class TorchCrossEncoder:
         """The model as sentence-transformers has it, loaded at its first use; it computes alike."""
         with self._delegating:
             if self._whole is None:
-                from rerank_search.reranking.backends.choice import delegate
+                from rerank_search.reranking.backends.installed import delegate
 
                 self._whole = load_classifier(self._name, self._directory, "cpu")
                 self._whole.max_seq_length = self.max_length
@@ -253,11 +256,11 @@ def backends(name: str, directory: str) -> list[Option]:
     found = options()
     usable = [option for option in found if not option.missing]
     missing = [option for option in found if option.missing]
-    return [*measured(loaded, usable, Settings().cache), *missing]
+    return [*measured(loaded, usable, Settings().cache, math.inf), *missing]
 
 
 def _loaded(network: Any, tokenizer: Any, directory: str, options: str = "") -> Loaded:
-    from rerank_search.reranking.backends.choice import Loaded
+    from rerank_search.reranking.backends.installed import Loaded
 
     names = input_names(network, tokenizer)
 

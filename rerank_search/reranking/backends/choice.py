@@ -1,26 +1,24 @@
 """Which backend and precision a model is computed with on this machine.
 
-What is fastest is measured, which takes about a second and, for a runtime, its export. Both are
-kept in the cache: measurements by model, processor, threads and versions.
+What is fastest is measured, once on a machine and within a time; most of that is a runtime's
+export. Both are kept in the cache: measurements by model, processor, threads and versions.
 """
 
 from __future__ import annotations
 
 import copy
-import functools
 import hashlib
 import json
 import logging
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Literal, cast
 
 import torch
-from torch import Tensor
 
 from rerank_search.errors import (
     IndexReadOnlyError,
@@ -29,38 +27,34 @@ from rerank_search.errors import (
     StorageFullError,
 )
 from rerank_search.files import atomic_write_json, disk_errors
-from rerank_search.models.bert import BertClassifier
-from rerank_search.models.fused_bert import can_fuse, fuse
 from rerank_search.models.loading import positions
-from rerank_search.models.threads import one_thread
-from rerank_search.reranking.backends.exportable import Exportable, exportable
-from rerank_search.reranking.backends.onnx_file import onnx_file
-from rerank_search.reranking.backends.runtimes import (
-    DTYPES,
-    Compute,
-    Examples,
-    missing,
-    open_runtime,
-    require,
-)
+from rerank_search.reranking.backends.deadline import Deadline, OutOfTimeError, one_process
+from rerank_search.reranking.backends.installed import PAIRS, Loaded, example, install
+from rerank_search.reranking.backends.runtimes import DTYPES, missing
 from rerank_search.reranking.base import Backend, Dtype
 from rerank_search.reranking.batching import each
 
 logger = logging.getLogger(__name__)
 
-Context: TypeAlias = Callable[[], AbstractContextManager[Any]]
+TOKENS = 128
+"""Of each pair that is measured."""
 
-PAIRS, TOKENS = 4, 128
-"""Of the batch that is measured."""
+LIMIT = 30.0
+"""Seconds for exporting and measuring in all, and for waiting for a process that does.
+
+Then torch is taken. An export that would not fit is not begun, nor any step after that; a step that
+has begun ends."""
+
+TRIES = 3
+"""Times that what did not fit is tried, each by a process that loads the model later."""
+
+_EXPORT_TAKES = 6
+"""Times what measuring torch takes: 3.4 to 5.9 for the bundled models, on a busy machine."""
 
 METHOD = 3
 """Raised when speeds come of other measurements: older ones are not used."""
 
 _RUNS = 3
-
-_LONG = 1_024
-_ROUNDING = 1e-2
-"""Of a new export: the longest pairs that it is tried on, and how far its logits may differ."""
 
 ASKED_FOR: frozenset[Dtype] = frozenset({"int8"})
 """What "auto" leaves out, since it moves rankings."""
@@ -70,7 +64,8 @@ ASKED_FOR: frozenset[Dtype] = frozenset({"int8"})
 class Option:
     """A backend in a precision.
 
-    ``pairs_per_second`` are those of 128 tokens; None where it was not measured. ``missing`` says
+    ``pairs_per_second`` are those of 128 tokens; None where it was not measured, also since time
+    ran out. ``missing`` says
     what it lacks on this machine, and is empty for one that can be used.
     """
 
@@ -78,32 +73,6 @@ class Option:
     dtype: Dtype
     pairs_per_second: float | None = None
     missing: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A network in float32, the names of its inputs, and its files' fingerprint.
-
-    ``examples`` makes inputs of real texts.
-    """
-
-    network: Any
-    names: Sequence[str]
-    weights: str
-    examples: Examples
-
-
-class Installed(NamedTuple):
-    """How a network is computed: its features of a batch first, and logits of these.
-
-    ``features`` in ``context``, by ``at_once`` threads at most; ``logits`` by one of them, since
-    torch, which computes them, would start as many threads again for each.
-    """
-
-    features: Callable[[Mapping[str, Tensor]], Tensor]
-    logits: Callable[[Tensor], Tensor]
-    context: Context = nullcontext
-    at_once: int = 1
 
 
 def options() -> list[Option]:
@@ -173,128 +142,79 @@ def _precision_of(device: str) -> Dtype:
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
 
 
-def measured(loaded: Loaded, usable: Sequence[Option], cache: Path) -> list[Option]:
-    """The options with their speed, fastest first; 0 is that of one that failed."""
+def measured(
+    loaded: Loaded, usable: Sequence[Option], cache: Path, seconds: float = LIMIT
+) -> list[Option]:
+    """The options with their speed, fastest first; 0 is that of one that failed.
+
+    Measures what is not known, in ``seconds``: one process on a machine does, others wait for it.
+    Where time runs out, what is not known comes last, in its order. Without a limit, what was given
+    up is tried again.
+    """
     path = cache / "backends" / f"{_key(loaded)}.json"
-    known = _read(path)
+    tries = TRIES if seconds < math.inf else math.inf
     names = {f"{option.backend} {option.dtype}": option for option in usable}
-    if new := [name for name in names if name not in known]:
-        speeds = {name: _speed(loaded, names[name], cache) for name in new}
-        known |= {name: speed for name, speed in speeds.items() if speed is not None}
-        _keep(path, known)
-    found = [
-        replace(option, pairs_per_second=known.get(name, 0.0)) for name, option in names.items()
-    ]
+    known = _known(path)
+    if _new(names, known, tries):
+        deadline = Deadline(time.monotonic() + seconds)
+        try:
+            with one_process(path, "measuring this model", deadline.left):
+                known |= _known(path)  # by the process that was waited for
+                if new := _new(names, known, tries):
+                    tried = _tried(loaded, {name: names[name] for name in new}, cache, deadline)
+                    known |= {
+                        name: speed if speed >= 0 else min(known.get(name, 0.0), 0.0) - 1
+                        for name, speed in tried.items()
+                    }
+                    _keep(path, known)
+        except OutOfTimeError:
+            known |= _known(path)
+            logger.warning(
+                "another process measures this model for %.0f s by now: torch computes it here",
+                seconds,
+            )
+    speeds = {name: speed for name, speed in known.items() if speed >= 0}
+    found = [replace(option, pairs_per_second=speeds.get(name)) for name, option in names.items()]
     return sorted(found, key=lambda each: -(each.pairs_per_second or 0))
 
 
-def install(loaded: Loaded, option: Option, cache: Path) -> Installed:
-    """Have the network compute by ``option``.
+def _new(names: Iterable[str], known: Mapping[str, float], tries: float) -> list[str]:
+    """Those that are to be tried: not known, or given up less often than ``tries``."""
+    return [name for name in names if name not in known or -tries < known[name] < 0]
 
-    Its weights may be dropped. Raises what exporting and opening a runtime raise.
-    """
-    network, dtype = loaded.network, option.dtype
-    if option.backend == "torch":
-        context: Context = nullcontext
-        at_once = 1
-        if can_fuse(network, dtype):
-            fuse(network, dtype)
-            if alone := one_thread():
-                context, at_once = alone, torch.get_num_threads()
-        elif dtype != "float32":
-            kind, half = network.device.type, getattr(torch, dtype)
-            context = functools.partial(torch.autocast, kind, dtype=half)
-        return Installed(
-            lambda inputs: network(**inputs).logits, lambda found: found, context, at_once
+
+def _tried(
+    loaded: Loaded, options: Mapping[str, Option], cache: Path, deadline: Deadline
+) -> dict[str, float]:
+    """The speed of each; -1 for one that time ran out for."""
+    within = f", in {deadline.left:.0f} s at most" if deadline.moment < math.inf else ""
+    logger.info("measuring what computes this model fastest here, once%s", within)
+    started = time.monotonic()
+    speeds: dict[str, float | None] = {}
+    for name, option in options.items():
+        try:
+            deadline.check()
+            speeds[name] = _speed(loaded, option, cache, deadline)
+        except OutOfTimeError:
+            speeds[name] = -1.0
+        if option.backend == "torch" and not deadline.export:
+            expected = _EXPORT_TAKES * (time.monotonic() - started)
+            deadline = replace(deadline, export=expected)
+    if given_up := [name for name, speed in speeds.items() if speed == -1]:
+        logger.warning(
+            "too little time to try %s: `rerank-search backends` tries without a limit",
+            ", ".join(given_up),
         )
-    if network.device.type != "cpu":
-        raise InvalidInputError(
-            f"backend={option.backend!r} computes on a CPU, and the device is "
-            f"{network.device.type}: use device='cpu', or backend='torch'"
-        )
-    require(option.backend, dtype)
-    model = exportable(network, loaded.names)
-    runtime, threads = option.backend, torch.get_num_threads()
-
-    def checking() -> Callable[[Path], None]:
-        cases = _cases(loaded)
-
-        def check(path: Path) -> None:
-            compute = open_runtime(runtime, path, "float32", threads, loaded.examples)
-            with torch.inference_mode():
-                for inputs, expected in cases:
-                    found = model.logits(_features(model, compute, inputs))
-                    _check_same(found, expected, type(network).__name__)
-
-        return check
-
-    path = onnx_file(model, loaded.weights, cache, checking)
-    compute = open_runtime(runtime, path, dtype, threads, loaded.examples)
-    model.drop()
-
-    features = functools.partial(_features, model, compute)
-    installed = Installed(features, model.logits, at_once=threads)
-    if not isinstance(network, BertClassifier):
-        delegate(network, installed, loaded.names)
-    return installed
+    logger.info("measured in %.0f s", time.monotonic() - started)
+    return {name: speed for name, speed in speeds.items() if speed is not None}
 
 
-def delegate(network: Any, installed: Installed, names: Sequence[str]) -> None:
-    """Have what sentence-transformers asks of a network of transformers computed as installed."""
-    from transformers.modeling_outputs import SequenceClassifierOutput
-
-    def forward(**inputs: Any) -> SequenceClassifierOutput:
-        features = installed.features({name: inputs[name] for name in names})
-        return SequenceClassifierOutput(logits=installed.logits(features))
-
-    network.forward = forward
-
-
-def _features(model: Exportable, compute: Compute, inputs: Mapping[str, Tensor]) -> Tensor:
-    return torch.from_numpy(compute({name: inputs[name].numpy() for name in model.names}))
-
-
-def _cases(loaded: Loaded) -> list[tuple[Mapping[str, Tensor], Tensor]]:
-    """Inputs of long and of short pairs, some of them padded, and the network's logits."""
-    network = loaded.network
-    cases: list[tuple[Mapping[str, Tensor], Tensor]] = []
-    # The long ones first: of short ones some networks take a way that they then never leave.
-    for length in (min(positions(network) or _LONG, _LONG), 9):
-        batch = {name: values[:2] for name, values in _example(network, length).items()}
-        batch["attention_mask"][1, length // 2 :] = 0
-        inputs = {name: batch[name] for name in loaded.names}
-        with torch.inference_mode():
-            cases.append((inputs, network(**inputs).logits))
-    return cases
-
-
-def _check_same(found: Tensor, expected: Tensor, kind: str) -> None:
-    """Raise InvalidInputError where an export has other logits than the network.
-
-    Exporting keeps the ways that a short example took, and others may be for long texts.
-    """
-    difference = float((found - expected).abs().max())
-    if not difference <= _ROUNDING * max(1.0, float(expected.abs().max())):
-        raise InvalidInputError(
-            f"a {kind} has other logits once it is exported, by {difference:.3g}: use "
-            "backend='torch'"
-        )
-
-
-def _example(network: Any, length: int) -> dict[str, Tensor]:
-    """Inputs of a batch that is measured."""
-    ids = torch.arange(PAIRS * length).view(PAIRS, length) % 97 + 3
-    return {
-        "input_ids": ids % network.config.vocab_size,
-        "token_type_ids": torch.zeros_like(ids),
-        "attention_mask": torch.ones_like(ids),
-    }
-
-
-def _speed(loaded: Loaded, option: Option, cache: Path) -> float | None:
+def _speed(loaded: Loaded, option: Option, cache: Path, deadline: Deadline) -> float | None:
     """None where the disk is at fault, which it may not be the next time."""
     try:
-        return _measured(loaded, option, cache)
+        return _measured(loaded, option, cache, deadline)
+    except OutOfTimeError:
+        raise
     except (OSError, IndexReadOnlyError, StorageFullError) as error:
         logger.warning("%s in %s was not tried: %s", option.backend, option.dtype, error)
         return None
@@ -304,12 +224,12 @@ def _speed(loaded: Loaded, option: Option, cache: Path) -> float | None:
         return 0.0
 
 
-def _measured(loaded: Loaded, option: Option, cache: Path) -> float:
+def _measured(loaded: Loaded, option: Option, cache: Path, deadline: Deadline) -> float:
     """Pairs per second of the best of some runs, of as many batches as may be computed at once."""
     trial = replace(loaded, network=copy.deepcopy(loaded.network))
-    installed = install(trial, option, cache)
+    installed = install(trial, option.backend, option.dtype, cache, deadline)
     length = min(TOKENS, positions(trial.network) or TOKENS)
-    inputs = _example(trial.network, length)
+    inputs = example(trial.network, length)
 
     def compute(_: int) -> None:
         with torch.inference_mode(), installed.context():
@@ -344,18 +264,27 @@ def _version(package: str) -> str | None:
         return None
 
 
+_here: dict[Path, dict[str, float]] = {}
+"""What this process has measured and could not keep."""
+
+
 def _keep(path: Path, speeds: Mapping[str, float]) -> None:
+    """Numbers below 0 say how often an option was given up."""
     try:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_json(path, dict(speeds))
     except (RerankSearchError, OSError) as error:
-        logger.warning("what was measured is not kept, and is measured again: %s", error)
+        _here[path] = dict(speeds)
+        logger.warning(
+            "what was measured is not kept, and the next process measures it again: %s", error
+        )
 
 
-def _read(path: Path) -> dict[str, float]:
+def _known(path: Path) -> dict[str, float]:
+    here = _here.get(path, {})
     try:
         found = json.loads(path.read_bytes())
-        return {str(name): float(speed) for name, speed in found.items()}
+        return here | {str(name): float(speed) for name, speed in found.items()}
     except (OSError, ValueError, AttributeError, TypeError):
-        return {}
+        return dict(here)

@@ -18,8 +18,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import InvalidInputError
+from rerank_search.errors import InvalidInputError, RerankSearchError
 from rerank_search.files import atomic_write_json, disk_errors
+from rerank_search.reranking.backends.deadline import WAIT, OutOfTimeError, one_process
 
 logger = logging.getLogger(__name__)
 
@@ -72,15 +73,27 @@ def check(name: str, rounded: Scorer, exact: Callable[[], Scorer], basis: str, c
     path = cache / "gates" / f"{hashlib.sha256(basis.encode()).hexdigest()[:32]}.json"
     figures = _known(path)
     if figures is None:
-        logger.info("comparing the rankings of %s in int8 with those in float32", name)
-        figures = compare(rounded, exact())
-        with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write_json(path, asdict(figures))
+        try:
+            with one_process(path, "comparing rankings in int8", WAIT):
+                figures = _known(path) or _compared(name, rounded, exact, path)
+        except OutOfTimeError:
+            figures = _compared(name, rounded, exact, path)
     if not figures.passed:
         raise InvalidInputError(
             f"int8 changes the rankings of {name!r} too much: {figures}; use dtype='float32'"
         )
+
+
+def _compared(name: str, rounded: Scorer, exact: Callable[[], Scorer], path: Path) -> Figures:
+    logger.info("comparing the rankings of %s in int8 with those in float32", name)
+    figures = compare(rounded, exact())
+    try:
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_json(path, asdict(figures))
+    except (RerankSearchError, OSError) as error:
+        logger.warning("the comparison is not kept, and the next process repeats it: %s", error)
+    return figures
 
 
 def compare(rounded: Scorer, exact: Scorer) -> Figures:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,10 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.files import atomic_file, atomic_write_json, disk_errors, sha256
+from rerank_search.files import (
+    atomic_file,
+    atomic_write_json,
+    check_writable,
+    disk_errors,
+    sha256,
+)
+from rerank_search.reranking.backends.deadline import (
+    NEVER,
+    WAIT,
+    Deadline,
+    OutOfTimeError,
+    one_process,
+)
 from rerank_search.reranking.backends.exportable import Exportable
 
 logger = logging.getLogger(__name__)
@@ -28,7 +43,11 @@ _MOST_BYTES = 2**31 - 2**24
 
 
 def onnx_file(
-    model: Exportable, weights: str, cache: Path, checking: Callable[[], Callable[[Path], None]]
+    model: Exportable,
+    weights: str,
+    cache: Path,
+    checking: Callable[[], Callable[[Path], None]],
+    deadline: Deadline = NEVER,
 ) -> Path:
     """The file in ``cache`` that was made of the model; made now if need be.
 
@@ -37,34 +56,61 @@ def onnx_file(
     called before the model is exported, which may change it, and what it returns is called with the
     new file, which is not kept if that raises. Processes that need it at a time wait for one. A bar
     shows how far it is, where the standard error is a terminal.
-    Raises InvalidInputError for a model above 2 GiB, StorageFullError and such.
+    Raises InvalidInputError for a model above 2 GiB, StorageFullError and such, and OutOfTimeError
+    where the deadline is too near.
     """
     path = cache / "exports" / f"{weights}-{LAYOUT}.onnx"
     if _is_whole(path, weights):
         return path
-    if sum(4 * each.numel() for each in model.parameters()) > _MOST_BYTES:
+    size = sum(4 * each.numel() for each in model.parameters())
+    if size > _MOST_BYTES:
         raise InvalidInputError(
             "the model has more than 2 GiB of weights, which no ONNX file holds: use "
             "backend='torch'"
         )
+    deadline.check(deadline.export)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"):
+    try:
+        with one_process(path, "exporting this model", min(WAIT, deadline.left)) as held:
             if not _is_whole(path, weights):
-                logger.info("exporting the model to %s", path)
-                for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed
-                    left.unlink(missing_ok=True)
-                with _steps(4) as step:
-                    check = checking()
-                    step()
-                    with atomic_file(path) as temporary:
-                        _export(model, temporary)
-                        step()
-                        check(temporary)
-                        step()
-                    atomic_write_json(_note(path), {"weights": weights, "sha256": sha256(path)})
-                    step()
+                _make(path, model, weights, size, checking, deadline, alone=held)
+    except OutOfTimeError:
+        deadline.check()
+        _make(path, model, weights, size, checking, deadline, alone=False)
     return path
+
+
+def _make(
+    path: Path,
+    model: Exportable,
+    weights: str,
+    size: int,
+    checking: Callable[[], Callable[[Path], None]],
+    deadline: Deadline,
+    *,
+    alone: bool,
+) -> None:
+    check_writable(path.parent)
+    with disk_errors(path):
+        if shutil.disk_usage(path.parent).free < size:  # known before the work of an export
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    logger.info("exporting the model to %s", path)
+    if alone:  # else it may be another's that is being written
+        for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed
+            left.unlink(missing_ok=True)
+    with _steps(4) as step:
+        check = checking()
+        step()
+        deadline.check()
+        with atomic_file(path) as temporary:
+            _export(model, temporary)
+            step()
+            deadline.check()
+            check(temporary)
+            step()
+        atomic_write_json(_note(path), {"weights": weights, "sha256": sha256(path)})
+        step()
 
 
 @contextmanager
