@@ -36,6 +36,7 @@ lint: .venv/.development
 bench: .venv/.development
 	$(BIN)/python eval/benchmarks/first_stage.py
 	$(BIN)/python eval/benchmarks/search.py
+	$(BIN)/python eval/benchmarks/startup.py
 	$(BIN)/python eval/benchmarks/evaluation.py
 
 # What grows with the corpus, up to 1,000,000 documents. A quarter of an hour, and 3 GB of disk.
