@@ -22,12 +22,12 @@ def backends(
 ) -> None:
     """Show what can compute a reranker on this machine's CPU, how fast, and what is used.
 
-    Searches take the fastest of what RERANK_SEARCH_BACKEND and RERANK_SEARCH_DTYPE leave. What was
+    Searches take the fastest of what RERANK_SEARCH_BACKEND and RERANK_SEARCH_DTYPE leave. The
+    first one measures for half a minute at most, this command as long as it takes. What was
     measured is kept; a new version, other units of the processor or another number of threads is
     measured anew.
     """
-    from sentence_transformers.util import get_device_name
-
+    from rerank_search.models.loading import best_device
     from rerank_search.models.registry import DEFAULT_RERANKER, resolve_reranker
     from rerank_search.reranking.backends.choice import ASKED_FOR, is_asked_for
     from rerank_search.reranking.torch_model import backends as compared
@@ -46,7 +46,7 @@ def backends(
     table.add_column("pairs/s of 128 tokens", justify="right")
     table.add_column()
     settings = Settings()
-    device = settings.device or get_device_name()
+    device = settings.device or best_device()
     usable = [option for option in found if not option.missing and device.startswith("cpu")]
     taken = next(
         (each for each in usable if is_asked_for(each, settings.backend, settings.dtype)), None

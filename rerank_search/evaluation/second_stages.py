@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rerank_search.evaluation.experiment import RerankerSettings
 from rerank_search.evaluation.score_cache import ScoreCache
 from rerank_search.files import sha256
+from rerank_search.models.loading import best_device
 from rerank_search.models.registry import logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import Reranker
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
@@ -84,6 +85,4 @@ def declared_fusion(settings: RerankerSettings) -> Fusion | None:
 
 def device(settings: RerankerSettings) -> str:
     """Where a reranker is computed; known without loading the model."""
-    from sentence_transformers.util import get_device_name
-
-    return settings.device or Settings().device or get_device_name()
+    return settings.device or Settings().device or best_device()

@@ -7,7 +7,6 @@ the answer is None, and sentence-transformers loads it, or says what is wrong wi
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rerank_search.models import sentence_settings
 from rerank_search.models.bert_tokenizer import BertTokenizer, read_tokenizer
+from rerank_search.models.loading import without_accelerator
 from rerank_search.models.plain import read_json, require
 
 if TYPE_CHECKING:
@@ -127,14 +127,6 @@ def read_classifier(directory: str, device: str | None, dtype: str) -> Classifie
 def read_encoder(directory: str, device: str | None) -> EncoderFolder | None:
     """The bi-encoder in a folder, for the fused pass on a CPU; None if it isn't plain."""
     return _read(_encoder, directory, device, "float32")
-
-
-def without_accelerator() -> bool:
-    """Whether sentence-transformers would compute on the CPU by itself."""
-    import torch
-
-    others = ("torch_npu", "habana_frameworks")
-    return not torch.accelerator.is_available() and not any(map(importlib.util.find_spec, others))
 
 
 def _read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,6 +39,24 @@ def require_device(device: str | None) -> None:
             f"the device {device!r} cannot be used ({reason:.200}); use cpu, cuda, cuda:1 or mps, "
             "or leave it out (of RERANK_SEARCH_DEVICE too)"
         ) from error
+
+
+def best_device() -> str:
+    """The device that sentence-transformers would take by itself, such as "cuda:0"."""
+    if without_accelerator():
+        return "cpu"
+    from sentence_transformers.util import get_device_name
+
+    name: str = get_device_name()
+    return name
+
+
+def without_accelerator() -> bool:
+    """Whether there is nothing but the CPU to compute with."""
+    import torch
+
+    others = ("torch_npu", "habana_frameworks")
+    return not torch.accelerator.is_available() and not any(map(importlib.util.find_spec, others))
 
 
 def require_tokenizer(tokenizer: Any, name: str, directory: str) -> None:

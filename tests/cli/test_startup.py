@@ -154,3 +154,18 @@ def test_a_wrong_reranker_is_told_though_it_is_loaded_late(
 def test_the_time_budget_begins_after_loading(both: str, imports: Imports) -> None:
     arguments = ("--first-stage", "bm25", "--no-fusion", "--budget-ms", "900", "--json")
     imports("search", both, "join two paths", *arguments, expect='"reranked": true')
+
+
+def test_a_first_load_says_what_it_measures_and_for_how_long(
+    both: str,
+    program: Callable[..., subprocess.CompletedProcess[str]],
+    tiny_reranker: Path,
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("onnxruntime")
+    arguments = ("search", both, "join two paths", "--reranker", str(tiny_reranker))
+    settings = {"RERANK_SEARCH_BACKEND": "auto", "RERANK_SEARCH_CACHE": str(tmp_path / "cache")}
+    told = program(*arguments, **settings).stderr
+    assert "measuring what computes this model fastest here, once, in 30 s at most" in told
+    assert "measured in " in told
+    assert "measuring what" not in program(*arguments, **settings).stderr

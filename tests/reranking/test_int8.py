@@ -168,3 +168,10 @@ def test_it_is_never_taken_by_itself(tiny_reranker, cache):
     path.write_text(json.dumps(speeds | {"openvino int8": 1e9}))
     again = CrossEncoderReranker(tiny_reranker, backend="auto", dtype="auto", device="cpu")
     assert again.dtype != "int8"
+
+
+def test_a_comparison_that_cannot_be_kept_is_no_failure(tmp_path, caplog):
+    in_the_way = tmp_path / "cache"
+    in_the_way.write_text("not a folder")
+    gate.check("lengths", ByLength(), ByLength, "a basis", in_the_way)
+    assert "the comparison is not kept" in caplog.text
