@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import reprlib
 from typing import Any
@@ -48,6 +49,9 @@ class _Shortened(reprlib.Repr):
         return f"{content[: self.maxstring]!r}... ({len(content):,} bytes)"
 
 
+_shortened = functools.cache(_Shortened)  # making one costs more than most of its work
+
+
 def shown(value: object, most: int = LONGEST) -> str:
     """``repr(value)``, and of a text above ``most`` characters the beginning and its length.
 
@@ -56,7 +60,7 @@ def shown(value: object, most: int = LONGEST) -> str:
     >>> shown("how do I join two paths", 8)
     "'how do I'... (23 characters)"
     """
-    text = _Shortened(most).repr(value)
+    text = _shortened(most).repr(value)
     longest = 4 * most + 40  # members add up, and escapes take several characters each
     return text if len(text) <= longest else f"{text[:longest]}..."
 
