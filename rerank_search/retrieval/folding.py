@@ -15,8 +15,8 @@ LONGEST_RUN = 30
 _LETTERS = frozenset("йїўѓќЙЇЎЃЌؤئ")
 """Letters of their own, which Unicode takes for accented ones: мой is "my", and мои its plural."""
 
-_APOSTROPHES = "ʻʼ"
-"""Letters to Unicode; Ukrainian and Hawaiian are written with them or with ' alike."""
+_APOSTROPHES = "ʹʻʼʽʾʿꞋꞌ"
+"""Letters to Unicode, which writers replace by ' or leave out: Hawaiʻi, п'ять, Qurʾān, ʿAlī."""
 
 _TATWEEL = "ـ"
 """Makes an Arabic word wider, and says nothing."""
@@ -29,6 +29,11 @@ _INVISIBLE = re.compile(
 )
 # Thai, Lao, Burmese and Khmer have no spaces; some writers put zero-width ones between words.
 _WORD_BREAK = re.compile("(?<=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\u200b")
+# Tone marks and viramas of the same scripts. A clause there has no spaces, and as one term it would
+# never be found: until such clauses are divided into words, these marks divide them.
+_CLAUSE_BREAK = re.compile(
+    "[\u0e47-\u0e4c\u0e4e\u0eba\u0ec8-\u0ecc\u0ece\u1037\u1039\u103a\u17c9-\u17d3\u17dd]+"
+)
 _BEYOND_ASCII = re.compile("[^\x00-\x7f]+")
 _ASCII_BREAKS = re.compile("[\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+")
 _ASCII = {code: " " for code in range(128) if not chr(code).isalnum()}
@@ -49,8 +54,8 @@ def folded(text: str) -> str:
     Words are runs of letters, digits and the marks that belong to letters; ASCII keeps its case.
     What no one sees (soft hyphens, joiners, byte order marks) vanishes. Marks that writers leave
     out are dropped: accents, stress, the points of Hebrew and Arabic. Those that make another
-    word are kept: vowel signs, viramas and nuktas, the tones of Thai and Lao, the voicing of
-    Japanese.
+    word are kept: vowel signs, viramas and nuktas, the voicing of Japanese. Thai, Lao, Burmese and
+    Khmer are cut at their tone marks and viramas.
     """
     if not text.isascii():
         text = _BEYOND_ASCII.sub(_of_run, text)
@@ -64,6 +69,7 @@ def _of_run(run: re.Match[str]) -> str:
 
 def _of_characters(run: str) -> str:
     seen = nfkc(_INVISIBLE.sub("", _WORD_BREAK.sub(" ", run)))
+    seen = _CLAUSE_BREAK.sub(" ", seen)
     return unicodedata.normalize("NFC", seen.translate(_FOLDED))
 
 

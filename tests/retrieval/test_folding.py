@@ -34,6 +34,11 @@ SAME = [
     ("葛\U000e0100城", "葛城"),
     ("п'ять", "пʼять"),
     ("п’ять", "пʼять"),
+    ("Hawai'i", "Hawaiʻi"),
+    ("Qur'an", "Qurʾān"),
+    ("Ali", "ʿAlī"),
+    ("Gogol'", "Gogolʹ"),
+    ("k'iche'", "kꞌicheꞌ"),
     ("ﬁnd", "find"),
     ("ｶﾞｽ", "ガス"),
     ("カ\u3099ス", "ガス"),
@@ -51,7 +56,7 @@ def test_both_spellings_are_the_same_terms(analyzer: str, one: str, other: str) 
 
 @pytest.mark.parametrize(
     "word",
-    ["हिन्दी", "தமிழ்", "বাংলা", "ক্ষয়", "ไม้", "ກິ່ງ", "မြန်မာ", "ខ្មែរ", "నెల్లూరు", "സ്വാഗതം", "བོད"]
+    ["हिन्दी", "தமிழ்", "বাংলা", "ক্ষয়", "ดี", "ດີ", "ဗမာ", "ដី", "నెల్లూరు", "സ്വാഗതം", "བོད"]
     + [one for one, _ in SAME if not {*"'’ "} & {*one}],
 )
 def test_a_word_with_marks_is_one_term(word: str) -> None:
@@ -64,7 +69,7 @@ def test_a_word_with_marks_is_one_term(word: str) -> None:
         ("мой", "мои"),
         ("їх", "іх"),
         ("かき", "がき"),
-        ("ไม", "ไม้"),
+        ("ดี", "ดำ"),
         ("कर्म", "करम"),
         ("दिन", "दीन"),
         ("ড", "ড়"),
@@ -75,8 +80,23 @@ def test_marks_that_make_another_word_are_kept(one: str, other: str) -> None:
 
 
 def test_zero_width_spaces_divide_words_where_no_others_do() -> None:
-    assert terms("plain", "ไป\u200bบ้าน") == ["ไป", "บ้าน"]
-    assert terms("plain", "ខ្ញុំ\u200bទៅ") == ["ខ្ញុំ", "ទៅ"]
+    assert terms("plain", "ไป\u200bมา") == ["ไป", "มา"]
+    assert terms("plain", "ទៅ\u200bមក") == ["ទៅ", "មក"]
+
+
+@pytest.mark.parametrize(
+    ("clause", "cut"),
+    [
+        ("ฉันไปบ้านแม่", ["ฉันไปบ", "านแม"]),
+        ("ບ້ານນ້ອຍ", ["ບ", "ານນ", "ອຍ"]),
+        ("မြန်မာ", ["မြန", "မာ"]),
+        ("ខ្មែរ", ["ខ", "មែរ"]),
+    ],
+)
+def test_a_clause_without_spaces_is_cut_at_its_tones_and_viramas(
+    clause: str, cut: list[str]
+) -> None:
+    assert terms("plain", clause) == terms("plain", clause, 1) == cut
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=127), max_size=80))

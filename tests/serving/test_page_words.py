@@ -33,6 +33,9 @@ TEXTS = [
     "كِتَاب כתב שָׁלוֹם",
     "हिन्दी தமிழ் বাংলা ไม้ がき ｶﾞｽ",
     "bẹ\u0301ẹ\u0300ni, re\u0301sume\u0301, naïve",
+    "snake_case don't Hawaiʻi Qurʾān ʿAlī п'ять пʼять",
+    "ภาษาไทยแลนด์ ສະບາຍດີ မြန်မာ ខ្មែរ",
+    "Straße ÆTHER œuvre smørrebrød Łódź Đorđe Ísafjörður þing ıstanbul",
     "so\u00adft zero\u200bwidth \ufeffbread \u200d \u0301",
 ]
 
