@@ -24,3 +24,14 @@ raise SystemExit(", ".join(heavy & set(sys.modules)) or None)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_what_a_search_is_made_of_is_imported_without_the_libraries_of_models():
+    code = """
+import sys, rerank_search.searcher, rerank_search.index, rerank_search.serving.app
+import rerank_search.reranking.cross_encoder, rerank_search.reranking.loaded_later
+heavy = {"torch", "faiss", "sentence_transformers", "transformers", "scipy", "sklearn", "pandas"}
+raise SystemExit(", ".join(heavy & set(sys.modules)) or None)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr

@@ -225,6 +225,11 @@ class Calibrations(_Part):
         atomic_write_json(directory / CALIBRATION_FILE, self.model_dump())
 
     @classmethod
+    def beside(cls, directory: Path) -> Calibrations | None:
+        """Those in a model's folder, where there are any. Raises what ``load`` raises."""
+        return cls.load(directory) if (directory / CALIBRATION_FILE).is_file() else None
+
+    @classmethod
     def load(cls, directory: str | Path) -> Calibrations:
         """Read ``calibration.json``, of one calibration or of several.
 

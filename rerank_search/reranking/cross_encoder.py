@@ -15,8 +15,8 @@ from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.models.registry import DEFAULT_RERANKER, logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
 from rerank_search.reranking.batching import one_ahead
-from rerank_search.reranking.calibration import CALIBRATION_FILE, Calibrations
-from rerank_search.reranking.fusion import FUSION_FILE, Fusion
+from rerank_search.reranking.calibration import Calibrations
+from rerank_search.reranking.fusion import Fusion
 from rerank_search.reranking.loading import options_key
 from rerank_search.reranking.pairs import (
     EncodedPair,
@@ -120,10 +120,8 @@ class CrossEncoderReranker(Predictions):
         }
         directory = resolve_reranker(self.name, revision=revision, **self._settings["fetching"])
         self._directory = Path(directory)
-        has_fusion = (self._directory / FUSION_FILE).is_file()
-        self.fusion = Fusion.load(self._directory) if has_fusion else None
-        calibrated = (self._directory / CALIBRATION_FILE).is_file()
-        self.calibration = Calibrations.load(self._directory) if calibrated else None
+        self.fusion = Fusion.beside(self._directory)
+        self.calibration = Calibrations.beside(self._directory)
         settings = Settings()
         self._torch = TorchCrossEncoder(
             self.name,

@@ -174,6 +174,11 @@ class Fusion:
         (directory / FUSION_FILE).write_text(text, encoding="utf-8")
 
     @classmethod
+    def beside(cls, directory: Path) -> Fusion | None:
+        """The fusion in a model's folder, where there is one. Raises what ``load`` raises."""
+        return cls.load(directory) if (directory / FUSION_FILE).is_file() else None
+
+    @classmethod
     def load(cls, directory: Path) -> Fusion:
         """Read ``fusion.json``. Raises InvalidInputError for a file that is not as it should be."""
         path = directory / FUSION_FILE

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from rerank_search.models.registry import resolve_reranker
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores
-from rerank_search.reranking.calibration import CALIBRATION_FILE, Calibrations
+from rerank_search.reranking.calibration import Calibrations
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
-from rerank_search.reranking.fusion import FUSION_FILE, Fusion
+from rerank_search.reranking.fusion import Fusion
 
 
 class LoadedLater:
@@ -26,9 +26,8 @@ class LoadedLater:
     def __init__(self, model: str) -> None:
         self.name = model
         folder = Path(resolve_reranker(model))
-        self.fusion = Fusion.load(folder) if (folder / FUSION_FILE).is_file() else None
-        calibrated = (folder / CALIBRATION_FILE).is_file()
-        self.calibration = Calibrations.load(folder) if calibrated else None
+        self.fusion = Fusion.beside(folder)
+        self.calibration = Calibrations.beside(folder)
         self._loading = threading.Lock()
         self._loaded: CrossEncoderReranker | None = None
 

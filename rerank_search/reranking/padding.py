@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rerank_search.models.fused_bert import CLASSIFIERS
-
 SHORT, LONG = 5, 12
 """Tokens of the two pairs that are tried."""
 
@@ -34,6 +32,8 @@ def pads_without_effect(network: Any, names: Sequence[str], pad_token: int) -> b
     position (XLNet), know no mask (FNet), or mix neighbouring tokens whatever it says (CANINE).
     """
     import torch
+
+    from rerank_search.models.fused_bert import CLASSIFIERS
 
     known = type(network).__name__ in CLASSIFIERS
     # On short texts block-sparse attention takes another way, and then never leaves it.
