@@ -13,6 +13,7 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.reranking.base import Reranker
 from rerank_search.reranking.calls import scored
 from rerank_search.reranking.given import reranker_of
+from rerank_search.reranking.pairs import checked_pairs
 from rerank_search.shown import shown
 
 
@@ -58,6 +59,7 @@ class Cascade:
 
         Raises RerankError and InvalidInputError as the rerankers do.
         """
+        pairs = checked_pairs(pairs)
         lists: dict[str, list[int]] = {}
         for place, (query, _) in enumerate(pairs):
             lists.setdefault(query, []).append(place)

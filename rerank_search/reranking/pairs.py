@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.arguments import several
 from rerank_search.errors import InvalidInputError
 from rerank_search.reranking.remembered import Remembered, key_of
 from rerank_search.reranking.tokens import Sample, Text, Tokens, text_tokenizer
@@ -184,7 +185,7 @@ class _Layout:
 def checked_pairs(pairs: Sequence[Any]) -> list[tuple[str, str]]:
     """The pairs as tuples of strings; InvalidInputError for the first one that is not."""
     found = []
-    for position, pair in enumerate(pairs):
+    for position, pair in enumerate(several("pairs", pairs, one="(query, text) pairs")):
         if (
             not isinstance(pair, (tuple, list))
             or len(pair) != 2

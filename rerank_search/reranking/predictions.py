@@ -14,6 +14,7 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.models.loading import require_device
 from rerank_search.reranking.pairs import checked_pairs, distinct_pairs
 from rerank_search.reranking.renamed import renamed_arguments
+from rerank_search.shown import shown
 
 if TYPE_CHECKING:
     import torch
@@ -60,10 +61,10 @@ class Predictions(ABC):
         return self._torch.predict(inputs, **options)
 
     def _by_original(self, inputs: Any, **options: Any) -> Any:
-        """``_delegated``, whose ValueErrors are about the arguments: an unknown prompt_name, ..."""
+        """``_delegated``, whose errors are about the arguments: an unknown prompt_name, ..."""
         try:
             return self._delegated(inputs, **options)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise InvalidInputError(f"sentence-transformers cannot score this: {error}") from error
 
     def _must_delegate(self) -> bool:
@@ -99,6 +100,11 @@ class Predictions(ABC):
         import torch
 
         batch_size = whole_number("batch_size", batch_size)
+        if chunk_size is not None:
+            chunk_size = whole_number("chunk_size", chunk_size)
+        for name, given in (("prompt_name", prompt_name), ("prompt", prompt)):
+            if not isinstance(given, str | None):
+                raise InvalidInputError(f"{name}={shown(given)} is not a string: give one")
         if activation_fn is not None:
             require_callable("activation_fn", activation_fn)
         if unknown := sorted(kwargs.keys() - PASSED_ON):
@@ -168,7 +174,7 @@ class Predictions(ABC):
         their logits; equal logits in the order of ``documents``.
         """
         self._require_one_label("rank()")
-        documents = list(several("documents", documents, one="document"))
+        documents = list(several("documents", documents, one="documents"))
         if top_k is not None:
             top_k = whole_number("top_k", top_k, least=0)
         pairs = [(query, document) for document in documents]
@@ -211,7 +217,7 @@ def _identity(logits: torch.Tensor) -> torch.Tensor:
 def _listed(inputs: Any) -> tuple[list[Any], bool]:
     """The pairs as a list, and whether ``inputs`` was one pair alone."""
     if isinstance(inputs, np.ndarray):
-        single = inputs.ndim == 1 and inputs.size > 0
+        single = inputs.ndim == 0 or (inputs.ndim == 1 and inputs.size > 0)
         inputs = inputs.tolist()
     elif isinstance(inputs, Sequence) and not isinstance(inputs, str):
         rows = (list, tuple, np.ndarray)

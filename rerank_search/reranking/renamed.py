@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -18,10 +19,13 @@ def renamed_arguments(
 
     ``names`` maps the earlier names to today's. ``positional`` are those that followed the first
     one and are keywords today. ``without_effect`` are taken and do nothing, as in
-    sentence-transformers. Raises InvalidInputError for an argument that is given twice.
+    sentence-transformers. Raises InvalidInputError for an argument that is given twice, and
+    TypeError, as Python does, for one that is missing or unknown.
     """
 
     def decorate(method: Method) -> Method:
+        signature = inspect.signature(method)
+
         @functools.wraps(method)
         def call(self: Any, *args: Any, **given: Any) -> Any:
             if positional:
@@ -38,6 +42,11 @@ def renamed_arguments(
                 given.pop(name, None)
             for earlier in names.keys() & given.keys():
                 _give(given, names[earlier], given.pop(earlier), earlier)
+            try:
+                signature.bind(self, *args, **given)
+            except TypeError as error:  # Python would name the class that has the method
+                name = f"{type(self).__name__}.{method.__name__}()"
+                raise TypeError(f"{name}: {error}") from None
             return method(self, *args, **given)
 
         return call  # type: ignore[return-value]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from rerank_search.arguments import model_name
+from rerank_search.arguments import model_name, whole_number
 from rerank_search.errors import InvalidInputError, UnsupportedError
 from rerank_search.models.registry import BUNDLED_RERANKERS, DEFAULT_RERANKER
 from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
@@ -19,6 +19,7 @@ from rerank_search.reranking.fusion import FUSION_FILE
 from rerank_search.reranking.loading import load_original
 from rerank_search.reranking.predictions import require_callable
 from rerank_search.reranking.renamed import renamed_arguments
+from rerank_search.reranking.sbert_arguments import check_types, only_value
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +47,9 @@ NOT_FOR_PARTS = frozenset(
     {"device_map", "export", "file_name", "provider", "quantization_config", "subfolder"}
 )
 """Arguments of ``model_kwargs`` that decide what this class decides itself."""
+
+_TO = frozenset({"device", "dtype", "non_blocking", "copy", "memory_format", "tensor"})
+"""Keyword arguments of torch's ``Module.to``."""
 
 _TRAINING = "use `rerank-search train`, or sentence_transformers.CrossEncoder"
 
@@ -118,6 +122,8 @@ class CrossEncoder(CrossEncoderReranker):
         name = model_name("model_name_or_path", model_name_or_path)
         if activation_fn is not None:
             require_callable("activation_fn", activation_fn)
+        if num_labels is not None:
+            num_labels = whole_number("num_labels", num_labels)
         fetching: dict[str, Any] = {
             "cache_dir": cache_folder,
             "token": token,
@@ -128,6 +134,8 @@ class CrossEncoder(CrossEncoderReranker):
         model_kwargs = _own(model_kwargs, "model_kwargs", fetching)
         config_kwargs = _own(config_kwargs, "config_kwargs", fetching)
         processor_kwargs = _own(processor_kwargs, "processor_kwargs", fetching)
+        given = {"cache_folder" if key == "cache_dir" else key: v for key, v in fetching.items()}
+        check_types({**given, "prompts": prompts, "default_prompt_name": default_prompt_name})
         if fetching.pop("trust_remote_code"):
             raise UnsupportedError(
                 "trust_remote_code=True is left out: models never run code that they bring. "
@@ -135,11 +143,15 @@ class CrossEncoder(CrossEncoderReranker):
             )
         if classifier_dropout is not None:
             config_kwargs["classifier_dropout"] = classifier_dropout
-        if "num_labels" in config_kwargs:
-            num_labels = config_kwargs.pop("num_labels")
-        if "model_max_length" in processor_kwargs:
-            max_length = processor_kwargs.pop("model_max_length")
-        stored = model_kwargs.pop("torch_dtype", None) or model_kwargs.pop("dtype", None)
+        # As in the original, these count where the arguments themselves are not given.
+        labels = config_kwargs.pop("num_labels", None)
+        num_labels = labels if num_labels is None else num_labels
+        window = processor_kwargs.pop("model_max_length", None)
+        max_length = window if max_length is None else max_length
+        stored = only_value(
+            ("model_kwargs['torch_dtype']", model_kwargs.pop("torch_dtype", None)),
+            ("model_kwargs['dtype']", model_kwargs.pop("dtype", None)),
+        )
         loading = {
             "prompts": prompts,
             "default_prompt_name": default_prompt_name,
@@ -156,7 +168,7 @@ class CrossEncoder(CrossEncoderReranker):
             revision=fetching.pop("revision"),
             batch_tokens=batch_tokens,
             backend=backend,
-            dtype=dtype or _dtype(stored),
+            dtype=only_value(("dtype", dtype), ("the dtype of model_kwargs", _dtype(stored))),
             cache_size=cache_size,
             fetching=fetching,
             loading={name: value for name, value in loading.items() if value},
@@ -249,6 +261,8 @@ class CrossEncoder(CrossEncoderReranker):
         """
         import torch
 
+        if unknown := sorted(kwargs.keys() - _TO):
+            raise TypeError(f"{type(self).__name__}.to(): unknown argument {unknown[0]!r}")
         changes: dict[str, Any] = {}
         for given in (*args, *kwargs.values()):
             if isinstance(given, torch.dtype):

@@ -169,3 +169,11 @@ def test_a_time_budget_is_refused_for_what_needs_the_whole_list(tmp_path):
         assert [hit.score for hit in searcher.search("1").hits] == [2.0]
         with pytest.raises(InvalidInputError, match="budget_ms=50 scores a list in parts"):
             searcher.search("1", budget_ms=50)
+
+
+def test_what_is_no_list_of_pairs_is_refused() -> None:
+    cascade = Cascade([Known(0), Known(1)], keep=[1])
+    with pytest.raises(InvalidInputError, match="give a list of"):
+        cascade.score(5)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="pair 0 is not two strings"):
+        cascade.score([("query", "text", "more")])  # type: ignore[list-item]

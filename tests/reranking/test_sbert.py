@@ -237,11 +237,35 @@ def test_predict_takes_columns_of_a_dataset(shared, original):
         ({"prompt_name": "unknown"}, "Prompt name 'unknown' not found"),
         ({"batch_size": 2.5}, "batch_size=2.5 is not a whole number"),
         ({"device": "tpu"}, "the device 'tpu' cannot be used"),
+        ({"prompt": 5}, "prompt=5 is not a string"),
+        ({"pool": 5}, "sentence-transformers cannot score this"),
+        ({"processing_kwargs": 5}, "sentence-transformers cannot score this"),
+        ({"chunk_size": "two"}, "chunk_size='two' is not a whole number"),
     ],
 )
 def test_a_value_that_predict_cannot_use_is_a_typed_error(shared, options, named):
     with pytest.raises(InvalidInputError, match=named):
         shared.predict(PAIRS, **options)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model: model.predict(), r"^CrossEncoder\.predict\(\): missing .* 'inputs'"),
+        (lambda model: model.rank(QUERY), r"^CrossEncoder\.rank\(\): missing .* 'documents'"),
+        (lambda model: model.rank(QUERY, TEXTS, top=1), r"^CrossEncoder\.rank\(\): .* 'top'"),
+        (lambda model: model.to(devise="cpu"), r"^CrossEncoder\.to\(\): .* 'devise'"),
+    ],
+)
+def test_a_missing_or_unknown_argument_is_a_type_error_of_the_users_class(shared, call, message):
+    with pytest.raises(TypeError, match=message):
+        call(shared)
+
+
+@pytest.mark.parametrize("pairs", [None, 5, "ab", {QUERY: TEXTS[0]}])
+def test_score_says_what_is_no_list_of_pairs(shared, pairs):
+    with pytest.raises(InvalidInputError, match=r"give a list of \(query, text\) pairs"):
+        shared.score(pairs)
 
 
 def test_what_is_no_device_is_a_typed_error(model):
@@ -293,6 +317,7 @@ def test_the_constructor_has_every_argument_of_the_original():
         {"tokenizer_kwargs": {"do_lower_case": True}},
         {"processor_kwargs": {"truncation_side": "right"}},
         {"config_args": {"num_labels": 1}},
+        {"max_length": 12, "tokenizer_kwargs": {"model_max_length": 9}},
         {"config_kwargs": {"hidden_act": "relu"}},
         {"classifier_dropout": 0.2},
         {"cache_dir": "/nowhere", "keep_in_fp32_modules": []},
@@ -342,6 +367,16 @@ def test_too_many_arguments_by_position_are_refused(name):
         ({"backend": "jax"}, "backend='jax': use one of"),
         ({"activation_fn": "sigmoid"}, "activation_fn='sigmoid' cannot be called"),
         ({"model_kwargs": 5}, "model_kwargs=5 must be a mapping"),
+        ({"token": 5}, "token=5 cannot be used: give a string"),
+        ({"config_kwargs": {"token": 5}}, "token=5 cannot be used: give a string"),
+        ({"revision": 5}, "revision=5 cannot be used: give a string"),
+        ({"cache_dir": 5}, "cache_folder=5 cannot be used: give a path"),
+        ({"local_files_only": "no"}, "local_files_only='no' cannot be used: give True or False"),
+        ({"trust_remote_code": "no"}, "trust_remote_code='no' cannot be used: give True or False"),
+        ({"prompts": {"query": 5}}, "prompts has 'query': 5: give strings"),
+        ({"num_labels": "1"}, "num_labels='1' is not a whole number"),
+        ({"model_kwargs": {"torch_dtype": "float16", "dtype": "float32"}}, "differ: give one"),
+        ({"dtype": "float32", "model_kwargs": {"dtype": "float16"}}, "differ: give one"),
         ({"classifier_dropout": "much"}, "cannot be loaded with config_kwargs"),
         ({"default_prompt_name": "query"}, "cannot be loaded with default_prompt_name"),
         ({"model_name": "another"}, "model_name and model_name_or_path are the same argument"),
