@@ -72,19 +72,24 @@ def console() -> Console:
 def print_table(table: Table) -> None:
     """Print a table on the standard output.
 
-    On a terminal words that are too long are broken. Elsewhere no word is: the table gets wider.
+    On a terminal words that are too long are broken. Elsewhere no word is. Where its columns do not
+    fit, the table gets wider than the screen: Rich would leave columns out.
     """
-    screen = console()
-    if sys.stdout.isatty():
-        screen.print(table)
-        return
     from rich.measure import Measurement
 
+    screen, is_terminal = console(), sys.stdout.isatty()
     unbounded = screen.options.update(max_width=sys.maxsize)
+    words = needed = 0
     for column in table.columns:
-        cells = [column.header, *column.cells]
-        words = (Measurement.get(screen, unbounded, cell).minimum for cell in cells)
-        column.min_width = max(column.min_width or 0, *words)
+        cells = (column.header, *column.cells)
+        sizes = [Measurement.get(screen, unbounded, cell) for cell in cells]
+        shortest, longest = max(s.minimum for s in sizes), max(s.maximum for s in sizes)
+        own = longest if column.no_wrap else 1 if is_terminal else shortest
+        column.min_width = max(column.min_width or 0, own)
+        words += max(column.min_width, shortest)
+        needed += column.min_width
+    borders = Measurement.get(screen, unbounded, table).minimum - words
+    screen.width = max(screen.width, needed + borders)
     screen.print(table, crop=False)
 
 

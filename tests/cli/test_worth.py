@@ -134,3 +134,21 @@ def test_a_long_name_leaves_room_for_all_figures_on_a_terminal(monkeypatch, colu
     assert max(map(len, lines)) <= columns
     assert sum(line.count("0.6000") for line in lines) == 5
     assert sum(line.count("r") for line in lines) > 70
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_names_and_figures_are_whole_where_they_do_not_fit(monkeypatch, is_terminal) -> None:
+    class Output(StringIO):
+        def isatty(self) -> bool:
+            return is_terminal
+
+    output = Output()
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    print_worth(report(SYSTEMS))
+    lines = [line.split() for line in output.getvalue().splitlines()]
+    assert ["bm25@20", "0.4000", "0.2000", "0.5000"] in lines
+    assert output.getvalue().count("nDCG@10") == 2
+    assert "…" not in output.getvalue()
