@@ -60,9 +60,9 @@ def _quoted(text: TextIOWrapper) -> Iterator[tuple[int, list[str] | str]]:
         except csv.Error as error:
             if "unexpected end of data" in str(error):
                 raise UnclosedQuoteError(
-                    f"line {first}: a cell of the row that begins here begins with a quote, and "
-                    "no quote ends it before the file ends. Close it, or double the quotes that "
-                    "are part of a text"
+                    f"line {first}: the row that begins here has an opening quote without a "
+                    "closing one, so that the rest of the file cannot be read. Add the closing "
+                    "quote, or double the quotes that are part of a text"
                 ) from error
             upto = f", in the row up to line {rows.line_num}" if rows.line_num > first else ""
             yield first, f"not CSV ({error}{upto})"

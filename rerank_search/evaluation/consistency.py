@@ -70,17 +70,18 @@ def identical_ids(collection: Collection, index: Index | None) -> list[str]:
     other = [query for query, same in shared.items() if not same]
     if not collection.ignore_identical_ids:
         what = (
-            "queries are documents of the corpus, which count as results of themselves: "
-            "ignore_identical_ids leaves these out, as BEIR does"
+            "queries are documents of the corpus and count as their own results: set "
+            "ignore_identical_ids to leave them out, as BEIR does"
         )
         return _found({what: own})
     if not shared:
         return ["no query has the id of a document, so that ignore_identical_ids changes nothing"]
     return _found(
         {
-            "queries are documents of the corpus, which are left out of their rankings": own,
-            "queries have the id of a document with another text, which is left out of their "
-            "rankings too: ignore_identical_ids goes by the id alone": other,
+            "queries are documents of the corpus: their own document is left out of their "
+            "rankings": own,
+            "queries have the id of a document with another text: it is left out too, because "
+            "ignore_identical_ids compares ids only": other,
         }
     )
 

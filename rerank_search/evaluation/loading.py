@@ -69,7 +69,7 @@ def ignoring_identical_ids(collection: Collection) -> Collection:
     The judgements stay as they are, as in BEIR.
     """
     missed = Tally.of(
-        "queries whose own document is judged relevant, and so is always missed",
+        "queries whose own document is judged relevant: it is left out, and counts as missed",
         (
             query
             for query, grades in collection.qrels.items()

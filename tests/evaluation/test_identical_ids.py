@@ -65,8 +65,8 @@ def experiment(folder: Path, reranker: Path | None = None, **collection) -> Expe
 def test_a_query_that_is_a_document_is_warned_of_and_counts(folder, tmp_path) -> None:
     [system] = evaluate(experiment(folder), tmp_path / "out").systems
     assert system.warnings == [
-        "1 queries are documents of the corpus, which count as results of themselves: "
-        "ignore_identical_ids leaves these out, as BEIR does (first: query '1')"
+        "1 queries are documents of the corpus and count as their own results: set "
+        "ignore_identical_ids to leave them out, as BEIR does (first: query '1')"
     ]
     # Query "1" finds itself first, and what is relevant second; "4" finds its document first.
     means = system.protocols["first_stage"]
@@ -92,10 +92,10 @@ def test_ignored_it_is_in_no_ranking_of_any_protocol(folder, tiny_reranker, tmp_
         assert {"2", "3"} <= set(found["1"])
     assert alone.ignore_identical_ids
     assert alone.warnings == [
-        "1 queries are documents of the corpus, which are left out of their rankings (first: "
-        "query '1')",
-        "1 queries have the id of a document with another text, which is left out of their "
-        "rankings too: ignore_identical_ids goes by the id alone (first: query '4')",
+        "1 queries are documents of the corpus: their own document is left out of their rankings "
+        "(first: query '1')",
+        "1 queries have the id of a document with another text: it is left out too, because "
+        "ignore_identical_ids compares ids only (first: query '4')",
     ]
 
 
@@ -104,8 +104,8 @@ def test_its_own_document_stays_missed_where_it_is_judged_relevant(tiny_reranker
     chosen = experiment(folder, tiny_reranker, ignore_identical_ids=True)
     alone, reranked = evaluate(chosen, tmp_path / "out").systems
     assert (
-        "1 queries whose own document is judged relevant, and so is always missed (first: "
-        "qrels/test.tsv, line 1: document '1')"
+        "1 queries whose own document is judged relevant: it is left out, and counts as missed "
+        "(first: qrels/test.tsv, line 1: document '1')"
     ) in alone.warnings
     # Query "1" has two positives, of which "2" can be found.
     assert alone.protocols["first_stage"]["MAP"] == (1 / 2 + 1) / 2

@@ -207,13 +207,13 @@ def test_a_query_that_is_a_document_is_warned_of_and_can_be_left_out(model, tmp_
     )
     found = calibrate(str(model), [settings], index=WORDS_ONLY)
     assert found.calibration.fitted_on.documents == 4
-    assert any("1 queries are documents of the corpus, which count" in w for w in found.warnings)
+    assert any("1 queries are documents of the corpus and count" in w for w in found.warnings)
     with_more = settings.path / "corpus.jsonl"
     with_more.write_text(with_more.read_text() + '{"_id": "d3", "text": "a boat"}\n')
     settings = settings.model_copy(update={"ignore_identical_ids": True})
     found = calibrate(str(model), [settings], index=WORDS_ONLY)
     assert found.calibration.fitted_on.documents == 5
-    assert any("which are left out of their rankings" in w for w in found.warnings)
+    assert any("own document is left out of their rankings" in w for w in found.warnings)
 
 
 def test_a_fusion_that_is_given_is_kept_and_its_score_is_calibrated(

@@ -127,7 +127,11 @@ def test_another_label_is_named_with_the_range(
             "text1,text1,label\nx,y,1\n",
             r"line 1: the header \(text1, text1, label\) names 'text1' twice",
         ),
-        ("dev.csv", 'text1,text2,label\na,b,0\n"x,y,1\nz,w,0\n', "line 3: .* no quote ends it"),
+        (
+            "dev.csv",
+            'text1,text2,label\na,b,0\n"x,y,1\nz,w,0\n',
+            "line 3: .* without a closing one",
+        ),
         ("dev.csv", 'text1,text2,label\n"x"y,z,1\n', "line 2: not CSV"),
         ("dev.tsv", 'text1\ttext2\tlabel\n"x\ty"\tz\t1\n', "line 2: 4 cells.* no quoting"),
         ("dev.jsonl", labelled(1) + jsonl({"text1": "a", "label": 1}), "line 2: no 'text2'"),
