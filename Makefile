@@ -3,7 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
-.PHONY: demo test lint bench bench-growth bench-quality bench-rerank bench-gpu bench-serve bench-training torture clean
+.PHONY: demo test lint bench bench-growth bench-quality bench-rerank bench-gpu bench-serve \
+	bench-training torture torture-first-calls clean
 .DEFAULT_GOAL := demo
 
 # The runtime alone: enough for the demo, so that its first run is short.
@@ -73,6 +74,12 @@ bench-training: .venv/.development
 # Kills a writing process 200 times; the test suite does it 20 times.
 torture: .venv/.development
 	$(BIN)/python tests/torture.py 200
+
+# Starts 200 fresh processes whose first call uses several threads, and counts those that hang. An
+# hour; the test suite starts 6 for each backend.
+torture-first-calls: .venv/.development
+	$(BIN)/python tests/first_calls.py 200
+	$(BIN)/python tests/first_calls.py 200 --backend onnx
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

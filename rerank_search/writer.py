@@ -7,12 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rerank_search.arguments import real_number
 from rerank_search.engines import Engines
 from rerank_search.errors import IndexLockedError, IndexReadOnlyError
 from rerank_search.lock import ProcessLock
+from rerank_search.processes import PerProcess
 from rerank_search.settings import LONGEST_WAIT, Settings
 from rerank_search.storage import manifest as manifests
 from rerank_search.storage.documents import DocumentStore
@@ -22,6 +25,15 @@ from rerank_search.storage.manifest import Manifest, Published
 LOCK = "write.lock"
 
 Progress = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class _Own:
+    """The lock as one process sees it: a child that was forked in a session is not in it."""
+
+    lock: ProcessLock
+    mutex: Any = field(default_factory=threading.RLock)
+    writing: bool = False
 
 
 class Writer:
@@ -46,9 +58,7 @@ class Writer:
         self._engines = engines
         self._read_only = read_only
         self._lock_timeout = lock_timeout
-        self._lock = ProcessLock(path / LOCK)
-        self._mutex = threading.RLock()
-        self._writing = False
+        self._own = PerProcess(lambda: _Own(ProcessLock(path / LOCK)))
         self._freed = -math.inf
 
     @contextmanager
@@ -64,10 +74,10 @@ class Writer:
                 "directory can be written"
             )
         entered = time.monotonic()
-        with self._mutex:
+        with self._own.get().mutex:
             if not repairing:
                 self._engines.check()
-            if self._writing:  # a session within one of the same thread
+            if self._own.get().writing:  # a session within one of the same thread
                 yield
                 return
             # Threads that wait for a lock held elsewhere give up together, not one after another.
@@ -82,9 +92,9 @@ class Writer:
 
     def _take_lock(self, wait: float) -> bool:
         with storage_errors(self._path / LOCK):
-            if not self._lock.acquire(wait):
+            if not self._own.get().lock.acquire(wait):
                 return False
-        self._writing = True
+        self._own.get().writing = True
         try:
             # Whoever had the lock before may have written, or may have been killed.
             self._manifest = Manifest.read(self._path)
@@ -95,12 +105,12 @@ class Writer:
         return True
 
     def _free_lock(self) -> None:
-        self._writing = False
+        self._own.get().writing = False
         self._freed = time.monotonic()
-        self._lock.release()
+        self._own.get().lock.release()
 
     def _locked(self) -> IndexLockedError:
-        holder = self._lock.holder()
+        holder = self._own.get().lock.holder()
         who = "another process, or another Index object" if holder is None else str(holder)
         return IndexLockedError(
             f"{self._path} cannot be written now: {who} is writing to it, also after "
@@ -110,7 +120,7 @@ class Writer:
 
     def recover(self) -> None:
         """Apply what a crash has left undone, unless another process is just doing it."""
-        with self._mutex:
+        with self._own.get().mutex:
             if not self._engines.behind:
                 return
             try:
@@ -161,7 +171,7 @@ class Writer:
 
     def close(self) -> None:
         """Wait for a session of another thread to end, so that the lock is free."""
-        with self._mutex:
+        with self._own.get().mutex:
             pass
 
     def _write(self, published: Published) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import string
 import subprocess
+import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,6 +113,32 @@ def make_tiny_encoder(folder: Path) -> Path:
     modules = [Transformer(str(base), max_seq_length=MAX_LENGTH), Pooling(HIDDEN), Normalize()]
     SentenceTransformer(modules=modules, device="cpu").save(str(directory), create_model_card=False)
     return directory
+
+
+@pytest.fixture(scope="session")
+def in_child() -> Callable[[Callable[[], object]], bool]:
+    """Says whether what it is given returns something true in a forked process, within a minute."""
+
+    def run(work: Callable[[], object]) -> bool:
+        child = os.fork()
+        if child == 0:
+            try:
+                os._exit(0 if work() else 1)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(2)
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return status == 0
+            time.sleep(0.02)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return False
+
+    return run
 
 
 @pytest.fixture

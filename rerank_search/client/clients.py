@@ -17,6 +17,7 @@ from rerank_search.client.calls import Call, ServedIndex, ServedModel
 from rerank_search.client.exchange import Exchange, Outcome, Server
 from rerank_search.errors import FilterWarning
 from rerank_search.models.registry import DEFAULT_ENCODER
+from rerank_search.processes import PerProcess
 from rerank_search.shown import shown
 from rerank_search.types import Document, Filter, Hit, ReturnedText, SearchResponse
 
@@ -61,7 +62,9 @@ class Client:
         )
         self._index = None if index is None else calls.index_name(index)
         self._sleep = _sleep
-        self._http = httpx2.Client(headers=self._server.headers, timeout=self._server.timeout)
+        self._http = PerProcess(
+            lambda: httpx2.Client(headers=self._server.headers, timeout=self._server.timeout)
+        )
 
     def search(
         self,
@@ -206,7 +209,7 @@ class Client:
 
     def close(self) -> None:
         """Release the connections; harmless to repeat."""
-        self._http.close()
+        self._http.get().close()
 
     def __enter__(self) -> Client:
         return self
@@ -227,7 +230,7 @@ class Client:
         while True:
             outcome: Outcome
             try:
-                outcome = self._http.request(
+                outcome = self._http.get().request(
                     call.method, exchange.url, content=call.content, headers=call.headers
                 )
             except httpx2.RequestError as error:
@@ -260,7 +263,9 @@ class AsyncClient:
         )
         self._index = None if index is None else calls.index_name(index)
         self._sleep = _sleep
-        self._http = httpx2.AsyncClient(headers=self._server.headers, timeout=self._server.timeout)
+        self._http = PerProcess(
+            lambda: httpx2.AsyncClient(headers=self._server.headers, timeout=self._server.timeout)
+        )
 
     async def search(
         self,
@@ -369,7 +374,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Release the connections; harmless to repeat."""
-        await self._http.aclose()
+        await self._http.get().aclose()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -390,7 +395,7 @@ class AsyncClient:
         while True:
             outcome: Outcome
             try:
-                outcome = await self._http.request(
+                outcome = await self._http.get().request(
                     call.method, exchange.url, content=call.content, headers=call.headers
                 )
             except httpx2.RequestError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,13 +20,37 @@ def limit_threads() -> None:
     """Have torch compute with ``RERANK_SEARCH_THREADS`` threads.
 
     Without it, with as many as it takes by itself, but no more than ``available_cores``: more
-    would only wait for each other. It is the whole process's number, as torch has one.
+    would only wait for each other. It is the whole process's number, as torch has one. In a process
+    that was forked off one with torch in it, it is 1.
     """
     import torch
 
     wanted = Settings().threads or min(torch.get_num_threads(), available_cores())
+    if _inherited:
+        wanted = 1
     if wanted != torch.get_num_threads():
         torch.set_num_threads(wanted)
+
+
+_inherited = False
+"""Whether torch was there when this process was forked off another."""
+
+
+def _alone_in_child() -> None:
+    """Have OpenMP start no threads in a forked process.
+
+    At the first product that it shares out, it would wait for the threads of the parent.
+    """
+    global _inherited
+    if torch := sys.modules.get("torch"):
+        _inherited = True
+        torch.set_num_threads(1)
+    if faiss := sys.modules.get("faiss"):
+        faiss.omp_set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_alone_in_child)
 
 
 def one_thread() -> Callable[[], AbstractContextManager[None]] | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import finalize
 
 from rerank_search.errors import (
     IndexCorruptedError,
@@ -19,6 +20,7 @@ from rerank_search.errors import (
     SearchIndexError,
     StorageFullError,
 )
+from rerank_search.processes import forks
 from rerank_search.retrieval.analysis import analyzer
 from rerank_search.retrieval.state import damaged
 
@@ -39,7 +41,7 @@ class Postings:
         self._directory = directory
         self._analyzer = analyzer_name
         self._analysis = analysis
-        self._mirror: tempfile.TemporaryDirectory[str] | None = None
+        self._mirror: finalize[..., Postings] | None = None
         self._index = self._open()
         self.schema = self._index.schema
 
@@ -99,7 +101,7 @@ class Postings:
     def close(self) -> None:
         """Remove the directory of links, where there is one."""
         if self._mirror is not None:
-            self._mirror.cleanup()
+            self._mirror()
 
     def _open(self) -> tantivy.Index:
         try:
@@ -128,11 +130,17 @@ class Postings:
     def _mirrored(self) -> str:
         """A temporary directory of links: tantivy wants a lock file beside what it reads."""
         self.close()
-        self._mirror = tempfile.TemporaryDirectory(prefix="rerank-search-")
+        mirror = Path(tempfile.mkdtemp(prefix="rerank-search-"))
+        self._mirror = finalize(self, _remove, mirror, forks())
         for file in self._directory.iterdir():
             if not file.name.endswith(".lock"):
-                (Path(self._mirror.name) / file.name).symlink_to(file.resolve())
-        return self._mirror.name
+                (mirror / file.name).symlink_to(file.resolve())
+        return str(mirror)
+
+
+def _remove(folder: Path, made_by: int) -> None:
+    if made_by == forks():  # the parent's directory is left to the parent
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _share(directory: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from rerank_search.errors import RerankError, RerankSearchError
+from rerank_search.processes import PerProcess
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores, joined
 from rerank_search.reranking.calls import scored
 from rerank_search.serving.errors import OverloadedError
@@ -64,6 +65,16 @@ class _Job:
         return pairs
 
 
+@dataclass(slots=True)
+class _Line:
+    """The requests of one process that wait, and the thread that scores them."""
+
+    worker: threading.Thread
+    jobs: deque[_Job] = field(default_factory=deque)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    closed: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class RoundReport:
     """What was scored at once: of how many requests, how many pairs, and how long it took."""
@@ -106,17 +117,15 @@ class BatchingReranker:
         self._max_waiting = max_waiting
         self._round_cost = round_cost
         self._on_round = on_round
-        self._jobs: deque[_Job] = deque()
-        self._changed = threading.Condition()
-        self._closed = False
         self._cost_per_second = 0.0
-        self._worker = threading.Thread(target=self._work, name=f"rerank {self.name}", daemon=True)
-        self._worker.start()
+        self._own = PerProcess(self._line)
+        self._own.get()
 
     @property
     def waiting(self) -> int:
         """Pairs that wait to be scored."""
-        with self._changed:
+        line = self._own.get()
+        with line.changed:
             return self._waiting()
 
     def submit(
@@ -126,20 +135,22 @@ class BatchingReranker:
 
         Raises OverloadedError where too many pairs wait, or the service is closing.
         """
+        line = self._own.get()
         costs = [_cost(pair, long_documents) for pair in pairs]
         job = _Job(pairs, costs, long_documents, Future())
         if not pairs:
             job.future.set_result(joined([]))
             return job.future
-        with self._changed:
+        with line.changed:
             self._check_room(len(pairs))
-            self._jobs.append(job)
-            self._changed.notify()
+            line.jobs.append(job)
+            line.changed.notify()
         return job.future
 
     def check_room(self, pairs: int) -> None:
         """Raise OverloadedError where ``submit`` of so many would, which are still to come."""
-        with self._changed:
+        line = self._own.get()
+        with line.changed:
             self._check_room(pairs)
 
     def score(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
@@ -154,13 +165,20 @@ class BatchingReranker:
 
     def close(self) -> None:
         """Finish what waits, and end the thread; what is submitted later is refused."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        self._worker.join()
+        line = self._own.get()
+        with line.changed:
+            line.closed = True
+            line.changed.notify()
+        line.worker.join()
+
+    def _line(self) -> _Line:
+        line = _Line(threading.Thread(target=self._work, name=f"rerank {self.name}", daemon=True))
+        line.worker.start()
+        return line
 
     def _check_room(self, pairs: int) -> None:
-        if self._closed:
+        line = self._own.get()
+        if line.closed:
             raise OverloadedError("the service is closing: try again", retry_after=1.0)
         waiting = self._waiting()
         if waiting and waiting + pairs > self._max_waiting:
@@ -170,10 +188,12 @@ class BatchingReranker:
             )
 
     def _waiting(self) -> int:
-        return sum(len(job.pairs) - job.taken for job in self._jobs if not job.future.cancelled())
+        line = self._own.get()
+        return sum(len(job.pairs) - job.taken for job in line.jobs if not job.future.cancelled())
 
     def _seconds_left(self) -> float:
-        left = sum(job.left for job in self._jobs)
+        line = self._own.get()
+        left = sum(job.left for job in line.jobs)
         return left / self._cost_per_second if self._cost_per_second else 1.0
 
     def _work(self) -> None:
@@ -196,24 +216,26 @@ class BatchingReranker:
 
     def _next_round(self) -> list[tuple[_Job, list[Pair]]] | None:
         """Requests with the pairs of each that are next; None at the end."""
-        with self._changed:
+        line = self._own.get()
+        with line.changed:
             while True:
-                self._jobs = deque(job for job in self._jobs if not job.future.cancelled())
-                if self._jobs:
+                line.jobs = deque(job for job in line.jobs if not job.future.cancelled())
+                if line.jobs:
                     return self._chosen()
-                if self._closed:
+                if line.closed:
                     return None
-                self._changed.wait()
+                line.changed.wait()
 
     def _chosen(self) -> list[tuple[_Job, list[Pair]]]:
+        line = self._own.get()
         if not self._shared:
-            job = self._jobs.popleft()
+            job = line.jobs.popleft()
             return [(job, job.take(sum(job.costs)))]
         found: dict[int, tuple[_Job, list[Pair]]] = {}
         left = self._round_cost
-        kind = self._jobs[0].long_documents
+        kind = line.jobs[0].long_documents
         # In turns, until the round is full: whoever has waited longest begins.
-        waiting = deque(job for job in self._jobs if job.long_documents == kind)
+        waiting = deque(job for job in line.jobs if job.long_documents == kind)
         while waiting and left > 0:
             job = waiting.popleft()
             before = job.left
@@ -223,9 +245,9 @@ class BatchingReranker:
             if job.taken < len(job.pairs):
                 waiting.append(job)
         # Those that have had a turn, and have more, are behind those that have had none.
-        rest = [job for job in self._jobs if id(job) not in found]
+        rest = [job for job in line.jobs if id(job) not in found]
         more = [job for job, _ in found.values() if job.taken < len(job.pairs)]
-        self._jobs = deque([*rest, *more])
+        line.jobs = deque([*rest, *more])
         return list(found.values())
 
     def _score(self, chosen: Sequence[tuple[_Job, list[Pair]]]) -> None:
@@ -260,8 +282,9 @@ class BatchingReranker:
         )
 
     def _fail(self, job: _Job, error: RerankSearchError) -> None:
-        with self._changed:
-            self._jobs = deque(each for each in self._jobs if each is not job)
+        line = self._own.get()
+        with line.changed:
+            line.jobs = deque(each for each in line.jobs if each is not job)
         if not job.future.done() and job.future.set_running_or_notify_cancel():
             job.future.set_exception(error)
 

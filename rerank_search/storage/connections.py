@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 from rerank_search.errors import IndexReadOnlyError, SearchIndexError
+from rerank_search.processes import PerProcess
 from rerank_search.storage.files import storage_errors
+
+
+@dataclass(slots=True)
+class _Pool:
+    """What is open in one process."""
+
+    idle: deque[sqlite3.Connection] = field(default_factory=deque)
+    writer: sqlite3.Connection | None = None
+    writing: Any = field(default_factory=threading.RLock)
 
 
 class Connections:
@@ -19,10 +33,9 @@ class Connections:
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self.path = path
         self.read_only = read_only
-        self._idle: deque[sqlite3.Connection] = deque()
-        self._writer: sqlite3.Connection | None = None
-        self._writing = threading.RLock()
+        self._own = PerProcess(_Pool)
         self._closed = False
+        _known.add(self)
         with self.reading():  # a damaged or missing file shows now
             pass
 
@@ -30,8 +43,9 @@ class Connections:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection whose queries all see the same commit."""
         self._check_open()
+        pool = self._own.get()
         with storage_errors(self.path):
-            connection = self._reusable() or self._connect()
+            connection = _reusable(pool) or self._connect()
             try:
                 connection.execute("BEGIN")
                 connection.execute("SELECT seq FROM state").fetchone()  # the snapshot starts here
@@ -42,7 +56,7 @@ class Connections:
                 if self._closed:
                     connection.close()
                 else:
-                    self._idle.append(connection)
+                    pool.idle.append(connection)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -52,21 +66,23 @@ class Connections:
             raise IndexReadOnlyError(
                 f"{self.path} was opened for reading: open the index with read_only=False"
             )
-        with self._writing, storage_errors(self.path):
-            if self._writer is None:
-                self._writer = self._open("rw")
-                self._writer.execute("PRAGMA synchronous=FULL")
-            self._writer.execute("BEGIN IMMEDIATE")
+        pool = self._own.get()
+        with pool.writing, storage_errors(self.path):
+            if pool.writer is None:
+                pool.writer = self._open("rw")
+                pool.writer.execute("PRAGMA synchronous=FULL")
+            writer = pool.writer
+            writer.execute("BEGIN IMMEDIATE")
             try:
-                yield self._writer
-                self._writer.execute("COMMIT")
+                yield writer
+                writer.execute("COMMIT")
             finally:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                if writer.in_transaction:
+                    writer.execute("ROLLBACK")
 
     def vacuum(self) -> None:
         """Give the space of deleted rows, and of the write-ahead log, back to the disk."""
-        with self._writing, storage_errors(self.path):
+        with self._own.get().writing, storage_errors(self.path):
             connection = self._open("rw")
             try:
                 connection.execute("VACUUM")
@@ -77,22 +93,31 @@ class Connections:
     def close(self) -> None:
         """Close what is idle now, and the rest as it is given back."""
         self._closed = True
-        with self._writing:
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
-        while connection := self._reusable():
+        pool = self._own.get()
+        with pool.writing:
+            if pool.writer is not None:
+                pool.writer.close()
+                pool.writer = None
+        while connection := _reusable(pool):
             connection.close()
+
+    def close_idle(self) -> None:
+        """Close what no thread uses now; it is opened again when it is needed."""
+        if (pool := self._own.made()) is None:
+            return
+        while connection := _reusable(pool):
+            connection.close()
+        if pool.writing.acquire(blocking=False):
+            try:
+                if pool.writer is not None and not pool.writer.in_transaction:
+                    pool.writer.close()
+                    pool.writer = None
+            finally:
+                pool.writing.release()
 
     def _check_open(self) -> None:
         if self._closed:
             raise SearchIndexError(f"the index of {self.path} is closed: open it again")
-
-    def _reusable(self) -> sqlite3.Connection | None:
-        try:
-            return self._idle.pop()  # asking first whether there is one would be a race
-        except IndexError:
-            return None
 
     def _connect(self) -> sqlite3.Connection:
         if not self.read_only:
@@ -121,3 +146,28 @@ class Connections:
             isolation_level=None,
             check_same_thread=False,
         )
+
+
+def _reusable(pool: _Pool) -> sqlite3.Connection | None:
+    try:
+        return pool.idle.pop()  # asking first whether there is one would be a race
+    except IndexError:
+        return None
+
+
+_known: WeakSet[Connections] = WeakSet()
+
+
+def _before_fork() -> None:
+    """Close what is idle, so that a child inherits no connection.
+
+    SQLite remembers which locks on a file its process holds. A child would believe that it holds
+    its parent's locks, and go on reading a write-ahead log that another process has removed.
+    """
+    for each in list(_known):
+        with suppress(sqlite3.Error):
+            each.close_idle()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(before=_before_fork)

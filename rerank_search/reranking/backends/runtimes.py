@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, MissingDependencyError
+from rerank_search.processes import PerProcess
 from rerank_search.reranking.backends.int8 import GROUP, quantise
 
 Runtime: TypeAlias = Literal["openvino", "onnx"]
@@ -25,6 +26,14 @@ As many threads may call it at a time as it was opened with; each call is comput
 
 Examples: TypeAlias = Callable[[], Mapping[str, NDArray[np.int64]]]
 """Makes inputs of the model, as ``Compute`` takes them."""
+
+_OPENING = PerProcess(threading.Lock)
+"""Held while OpenVINO opens a model, and until that has computed once.
+
+Its bindings set things up at their first use, in C++, where a second thread waits for the first
+without giving up the interpreter's lock, which the first one may need. So one thread at a time goes
+through everything that has not been used before.
+"""
 
 PACKAGES: Mapping[Runtime, str] = {"openvino": "openvino", "onnx": "onnxruntime"}
 
@@ -68,44 +77,50 @@ def open_runtime(
 def _openvino(path: Path, dtype: str, threads: int, examples: Examples) -> Compute:
     import openvino
 
-    core = openvino.Core()
-    model = core.read_model(str(path))
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bfloat16" else "f32",
         "NUM_STREAMS": threads,
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_CPU_PINNING": False,  # to cores that another process has been pinned to as well
     }
-    if dtype == "int8":
-        quantise(model, examples())
-        options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
+    with _OPENING.get():
+        model = openvino.Core().read_model(str(path))
+        if dtype == "int8":
+            quantise(model, examples())
+            options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = GROUP
+        smallest = {each.get_any_name(): np.zeros((1, 2), np.int64) for each in model.inputs}
 
-    # The last one first: it has the memory that a batch takes. None is one that has to be made.
-    requests: queue.LifoQueue[Any] = queue.LifoQueue()
-    opening = threading.Lock()
+    def unopened() -> queue.LifoQueue[Any]:
+        # The last one first: it has the memory that a batch takes. None is one to be made.
+        requests: queue.LifoQueue[Any] = queue.LifoQueue()
+        for _ in range(threads):
+            requests.put(None)
+        return requests
 
-    def open_again() -> None:
-        with opening:
-            for _ in range(threads):
-                requests.get()
-            made: list[Any] = [None] * threads
+    def open_again(requests: queue.LifoQueue[Any]) -> None:
+        with _OPENING.get():
+            made = [requests.get() for _ in range(threads)]
             try:
-                compiled = core.compile_model(model, "CPU", options)
-                made = [compiled.create_infer_request() for _ in range(threads)]
+                if None not in made:  # another thread has opened it meanwhile
+                    return
+                made = [None] * threads
+                compiled = openvino.Core().compile_model(model, "CPU", options)
+                opened = [compiled.create_infer_request() for _ in range(threads)]
+                _computed(opened[0], smallest)
+                made = opened
             finally:
                 for each in made:
                     requests.put(each)
 
+    own = PerProcess(unopened)
+
     def compute(inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        requests = own.get()
         while (request := requests.get()) is None:
             requests.put(None)
-            open_again()
+            open_again(requests)
         try:
-            # infer() would return the last output again where memory ran out, and say nothing.
-            request.start_async(dict(inputs))
-            request.wait()
-            # The output's memory is the request's, which the next call writes to.
-            return np.array(request.get_output_tensor(0).data)
+            return _computed(request, inputs)
         except BaseException:
             # Where memory ran out it keeps what it got, and where somebody interrupts it goes on:
             # it is of no use for another batch.
@@ -114,10 +129,16 @@ def _openvino(path: Path, dtype: str, threads: int, examples: Examples) -> Compu
         finally:
             requests.put(request)
 
-    for _ in range(threads):
-        requests.put(None)
-    open_again()
+    open_again(own.get())
     return compute
+
+
+def _computed(request: Any, inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+    # infer() would return the last output again where memory ran out, and say nothing.
+    request.start_async(dict(inputs))
+    request.wait()
+    # The output's memory is the request's, which the next call writes to.
+    return np.array(request.get_output_tensor(0).data)
 
 
 def _onnx(path: Path, _dtype: str, _threads: int, _examples: Examples) -> Compute:
@@ -125,10 +146,15 @@ def _onnx(path: Path, _dtype: str, _threads: int, _examples: Examples) -> Comput
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the caller's own
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def opened() -> Any:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    own = PerProcess(opened)
+    own.get()
 
     def compute(inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
-        found: Any = session.run(None, dict(inputs))[0]
+        found: Any = own.get().run(None, dict(inputs))[0]
         return np.asarray(found, dtype=np.float32)
 
     return compute
