@@ -7,8 +7,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import methodcaller
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from rerank_search.errors import IndexCorruptedError
 from rerank_search.files import fsync_directory
@@ -299,10 +300,16 @@ class Engines:
 class FirstStage:
     """One engine as a retriever: as it is at each search, with what others have published."""
 
-    def __init__(self, name: str, engines: Engines, store: DocumentStore) -> None:
+    def __init__(self, name: str, engines: Engines, store: DocumentStore, index: object) -> None:
+        """``index`` is the one whose ``retriever`` made it: pickled with it, and asked again."""
         self.name = name
         self._engines = engines
         self._store = store
+        self._index = index
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its index, which is opened again to read."""
+        return methodcaller("retriever", self.name), (self._index,)
 
     def retrieve(
         self, queries: Sequence[str], k: int, *, filter: Filter | None = None

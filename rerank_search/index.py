@@ -16,9 +16,10 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
@@ -321,8 +322,10 @@ class Index:
                 f"{', '.join(self.first_stages)}"
             )
         if name != "hybrid":
-            return FirstStage(name, self._engines, self._store)
-        stages = [FirstStage(each, self._engines, self._store) for each in self._engines.names]
+            return FirstStage(name, self._engines, self._store, self)
+        stages = [
+            FirstStage(each, self._engines, self._store, self) for each in self._engines.names
+        ]
         return Hybrid(stages, fusion=ReciprocalRankFusion() if fusion is None else fusion)
 
     def stage_scores(
@@ -394,6 +397,11 @@ class Index:
         """Where it is and how it was made; reads nothing, so that a closed one has it too."""
         encoder = None if self._encoder is None else self._encoder.name
         return f"Index({shown(str(self.path))}, encoder={shown(encoder)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its path: whoever unpickles or copies it opens it again, for reading only."""
+        opened = partial(Index.open, encoder=self._encoder, read_only=True)
+        return opened, (self.path.absolute(),)
 
     def __enter__(self) -> Index:
         return self

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,19 @@ class Searcher:
         reranker = None if self._reranker is None else self._reranker.name
         fused = "None" if self._fusion is None else "..."
         return f"Searcher({self._index!r}, {shown(reranker)}, fusion={fused})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """With its index, which is opened again to read, and its reranker, which is loaded again.
+
+        Raises what pickling these raises.
+        """
+        searcher = partial(
+            Searcher,
+            fusion=self._fusion,
+            calibration=self._calibration,
+            on_rerank_error=self._on_rerank_error,
+        )
+        return searcher, (self._index, self._reranker)
 
     def _weights(self) -> Weights | None:
         """What the fusion weighs the scores by that this index has."""

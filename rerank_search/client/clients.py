@@ -7,8 +7,9 @@ import random
 import time
 import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 
@@ -222,6 +223,10 @@ class Client:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By address and settings. Raises InvalidInputError for one with a key, a secret."""
+        return partial(Client, **self._server.settings), (self._server.url, self._index)
+
     def __repr__(self) -> str:
         return f"Client({shown(self._server.url)}, {shown(self._index)})"
 
@@ -386,6 +391,10 @@ class AsyncClient:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By address and settings. Raises InvalidInputError for one with a key, a secret."""
+        return partial(AsyncClient, **self._server.settings), (self._server.url, self._index)
 
     def __repr__(self) -> str:
         return f"AsyncClient({shown(self._server.url)}, {shown(self._index)})"

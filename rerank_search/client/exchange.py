@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import httpx2
 
@@ -46,6 +46,19 @@ class Server:
         self.timeout = real_number("timeout", timeout, above=0)
         self.retries = whole_number("retries", retries, least=0)
         self.random = random
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a client for the same server is made with elsewhere.
+
+        Raises InvalidInputError where a key is part of it: a pickle is kept and sent around.
+        """
+        if self.headers:
+            raise InvalidInputError(
+                "a client with an api_key cannot be pickled or copied, since the key would be in "
+                "the pickle: make the client where it is used, with the key from there"
+            )
+        return {"timeout": self.timeout, "retries": self.retries}
 
 
 class Exchange(Generic[Result]):

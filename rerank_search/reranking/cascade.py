@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from os import PathLike
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,10 @@ class Cascade:
         return (
             f"Cascade({shown([each.name for each in self._rerankers])}, keep={shown(self._keep)})"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """With its rerankers, as these are pickled."""
+        return Cascade, (self._rerankers, self._keep)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Scores of the pairs, shape (n,), float32; pairs of one query are one list.

@@ -137,6 +137,26 @@ class CrossEncoderReranker(Predictions):
         if self.dtype == "int8" and self.num_labels == 1:
             self._check_rankings(settings.cache)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By name and settings: whoever unpickles or copies it loads the model again.
+
+        Raises InvalidInputError for a token of a hub, and for an ``activation_fn`` that has no
+        name of its own.
+        """
+        if isinstance(self._settings["fetching"].get("token"), str):
+            raise InvalidInputError(
+                f"{self.name!r} was loaded with token=..., a secret that a pickle would hold: set "
+                "HF_TOKEN on both sides instead"
+            )
+        activation = self._settings["loading"].get("activation_fn")
+        if "<" in getattr(activation, "__qualname__", ""):  # a lambda, or a function's own
+            raise InvalidInputError(
+                f"{self.name!r} cannot be pickled with activation_fn={activation.__qualname__}: "
+                "give a function that a module defines, or torch.nn.Identity()"
+            )
+        kept = {"fusion": self.fusion, "calibration": self.calibration}
+        return _loaded_again, (type(self), self._settings), kept
+
     @property
     def device(self) -> torch.device:
         """Where the model is computed."""
@@ -320,3 +340,9 @@ class CrossEncoderReranker(Predictions):
                 f"{method} needs a model with one label, and {self.name!r} has {self.num_labels}; "
                 "use predict(), or name a reranker"
             )
+
+
+def _loaded_again(kind: type[CrossEncoderReranker], settings: dict[str, Any]) -> Any:
+    again = kind.__new__(kind)
+    CrossEncoderReranker.__init__(again, **settings)
+    return again

@@ -336,13 +336,21 @@ class CrossEncoder(CrossEncoderReranker):
                 return getattr(self._original, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def _load_again(self, **changes: Any) -> CrossEncoder:
-        """Have everything loaded anew with other settings, where they are others."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As CrossEncoderReranker's; InvalidInputError once the model's weights were changed."""
+        self._require_unchanged()
+        return super().__reduce__()
+
+    def _require_unchanged(self) -> None:
         if self._changed():
             raise InvalidInputError(
                 f"the weights or the tokenizer of {self.name!r} were changed, and would be lost: "
                 "save_pretrained() it, and load what was saved"
             )
+
+    def _load_again(self, **changes: Any) -> CrossEncoder:
+        """Have everything loaded anew with other settings, where they are others."""
+        self._require_unchanged()
         if "device" in changes and changes["device"] == str(self.device):
             del changes["device"]
         if any(self._settings[name] != value for name, value in changes.items()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from os import PathLike
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,10 @@ class Encoder:
         self._device = device
         self._lock = RLock()
         self._loaded: SentenceTransformer | BertEncoder | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By name and settings: the model is loaded again at its first use."""
+        return partial(Encoder, revision=self.revision, device=self._device), (self.name,)
 
     @property
     def dimension(self) -> int:

@@ -39,6 +39,15 @@ class ApiError(RerankSearchError):
         self.type = type
         self.headers = dict(headers or {})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), str(self), self.__dict__)
+
+
+def _again(kind: type[ApiError], message: str, state: dict[str, Any]) -> ApiError:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(state)
+    return error
+
 
 class OverloadedError(ApiError):
     """More waits than can be answered soon; ``retry_after`` are seconds."""
