@@ -50,6 +50,7 @@ bench-quality: .venv/.development
 	$(BIN)/rerank-search evaluate eval/experiments/depth.toml
 	$(BIN)/python eval/publish.py runs/evaluation/bundled-reranker --card rerank-search-base
 	$(BIN)/python eval/publish.py runs/evaluation/depth
+	$(BIN)/python eval/calibrate_bundled.py
 
 # The reranker against sentence-transformers and others, backend by backend. Three quarters of an hour.
 bench-rerank: .venv/.development

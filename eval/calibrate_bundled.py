@@ -31,6 +31,7 @@ from rerank_search.training.judged_candidates import judged_candidates, labels_o
 from rerank_search.training.reliability import Bin, reliability, reliability_plot
 
 DECLARATION = Path(__file__).with_name("calibration.toml")
+THRESHOLDS = (0.1, 0.5)
 HEADING, NEXT_HEADING = "## Calibration", "## Figures"
 
 
@@ -73,6 +74,7 @@ class Measured:
         """A row of the card's table."""
         quality, _ = reliability(self.probabilities, self.labels)
         share = float(self.labels.mean())
+        likely = [self.labels[self.probabilities >= least] for least in THRESHOLDS]
         return [
             score,
             self.collection,
@@ -82,6 +84,7 @@ class Measured:
             f"{quality.ece:.4f}",
             f"{quality.brier:.4f}",
             f"{share * (1 - share):.4f}",
+            *(f"{each.sum()} of {len(each)}" for each in likely),
         ]
 
 
@@ -140,6 +143,7 @@ def section(calibrations: Sequence[Calibration], found: Sequence[Sequence[Measur
                 f"{quality.ece:.4f}",
                 f"{quality.brier:.4f}",
                 f"{share * (1 - share):.4f}",
+                *("" for _ in THRESHOLDS),
             ]
         )
         rows += [each.row(score.name) for each in collections]
@@ -148,23 +152,26 @@ def section(calibrations: Sequence[Calibration], found: Sequence[Sequence[Measur
     ]
     headers = ["score", "collection", "candidates", "relevant", "mean probability"]
     headers += ["ECE", "Brier", "Brier of the share"]
+    headers += [f"relevant from {least:.1f}" for least in THRESHOLDS]
     return f"""{HEADING}
 
 `calibration.json` gives each hit its `relevance`, and is what `min_relevance` needs. It has a
 logistic curve (Platt 1999) for each score that hits have: the fusion in an index with BM25 and
 vectors, the fusion in an index with BM25 alone, and the logit, where the fusion is off. They were
-fitted on {on.queries} queries ({on.split}) of {on.collection}, with the best {on.candidates}
-candidates of each, by `python eval/calibrate_bundled.py`.
+fitted on the best {on.candidates} candidates of {on.queries} queries
+({on.collection}: {on.split}), by `python eval/calibrate_bundled.py`.
 
 {table(headers, rows)}
 
 ECE is the expected calibration error, Brier the mean squared error; "Brier of the share" is that
-of always saying the share that is relevant.
+of always saying the share that is relevant. The last columns count the candidates with at least
+that probability, and how many of them are relevant.
 
 **A probability holds for collections like those of the fit.** On the other collections above, the
-mean probability is {min(ratios):.2f} to {max(ratios):.2f} times the share that is relevant: how
-much is relevant differs, and what nobody judged counts as not relevant. For a threshold that
-matters, calibrate on queries of your own: `rerank-search calibrate --keep-fusion`.
+mean probability is {min(ratios):.2f} to {max(ratios):.2f} times the share that is relevant, and few
+or no candidates reach 0.5. The collections of the fit have one or a few judged answers for each
+query, and what nobody judged counts as not relevant; the others are judged in depth. For a
+threshold that matters, calibrate on queries of your own: `rerank-search calibrate --keep-fusion`.
 
 ![The share that is relevant by probability, on the other collections together](reliability.svg)
 """

@@ -60,10 +60,10 @@ def test_the_files_go_where_output_says_and_json_is_the_calibration(answer, mode
 @pytest.mark.parametrize("bundled", ["rerank-search-base", resolve_reranker("rerank-search-base")])
 def test_nothing_is_written_into_the_installed_package(run, small, bundled):
     file = Path(resolve_reranker("rerank-search-base")) / "calibration.json"
-    before = file.read_bytes() if file.exists() else None
+    before = file.read_bytes()
     result = run("calibrate", bundled, "small", "--index", "indexes/notes")
     assert "with --output" in str(result.exception)
-    assert (file.read_bytes() if file.exists() else None) == before
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize(
