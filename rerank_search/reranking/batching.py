@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -70,7 +70,9 @@ def one_ahead(function: Callable[[Item], Made], items: Sequence[Item]) -> Iterat
         yield following.result()
 
 
-def each(function: Callable[[Item], Made], items: Sequence[Item], at_once: int) -> Iterator[Made]:
+def each(
+    function: Callable[[Item], Made], items: Sequence[Item], at_once: int
+) -> Generator[Made, None, None]:
     """What ``function`` makes of each, in their order; so many threads compute it.
 
     What one of them raises is raised, and no other is begun then.

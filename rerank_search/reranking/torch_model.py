@@ -6,7 +6,8 @@ import hashlib
 import logging
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -207,14 +208,16 @@ class TorchCrossEncoder:
                     raise
                 return None
 
-        computed = each(compute, batches, at_once)
+        results = each(compute, batches, at_once)
+        computed: Iterable[torch.Tensor | None] = results
         if show_progress_bar:
             from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
             computed = tqdm(computed, desc="Batches", total=len(batches))
         logits = torch.empty((len(encoded), self.num_labels), dtype=torch.float32)
         too_large = []
-        with torch.inference_mode():
+        # An interrupted call begins no other batch: closed late, the pool would compute them all.
+        with closing(results), torch.inference_mode():
             for batch, features in zip(batches, computed, strict=True):
                 if features is None:
                     too_large.append(batch)
