@@ -80,13 +80,13 @@ def reading(path: Path) -> Iterator[None]:
 
 def differences(name: str, found: NDArray[np.int64], expected: NDArray[np.int64]) -> list[str]:
     """What ``verify`` reports of an engine that holds other passages than it should."""
-    problems = []
+    problems, fix = [], "run `rerank-search index rebuild`"
     for what, ids in (
         ("lacks", np.setdiff1d(expected, found)),
         ("still has", np.setdiff1d(found, expected)),
     ):
         if len(ids):
-            problems.append(f"{name} {what} {len(ids)} passages (first id {ids[0]}): {MEND}.")
+            problems.append(f"{name} {what} {len(ids)} passages (first id {ids[0]}): {fix}.")
     if len(found) != len(np.unique(found)):
-        problems.append(f"{name} has passages twice: {MEND}.")
+        problems.append(f"{name} has passages twice: {fix}.")
     return problems
