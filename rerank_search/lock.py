@@ -61,7 +61,11 @@ class ProcessLock:
         except Timeout:
             return False
         self._held = lock
-        self._write_record()
+        try:
+            self._write_record()
+        except BaseException:  # Ctrl-C: the caller never learns that it has the lock
+            self.release()
+            raise
         return True
 
     def release(self) -> None:

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,14 +83,15 @@ class Writer:
             # Threads that wait for a lock held elsewhere give up together, not one after another.
             # What they waited for a thread of this process to write does not count.
             deadline = max(entered, self._freed) + self._lock_timeout
-            if not self._take_lock(max(0.0, deadline - time.monotonic())):
-                raise self._locked()
             try:
+                if not self._take_lock(max(0.0, deadline - time.monotonic())):
+                    raise self._locked()
                 yield
             finally:
                 self._free_lock()
 
     def _take_lock(self, wait: float) -> bool:
+        self._own.get().lock.release()  # held still where Ctrl-C came while it was freed
         with storage_errors(self._path / LOCK):
             if not self._own.get().lock.acquire(wait):
                 return False
@@ -105,9 +106,11 @@ class Writer:
         return True
 
     def _free_lock(self) -> None:
-        self._own.get().writing = False
-        self._freed = time.monotonic()
-        self._own.get().lock.release()
+        own = self._own.get()
+        if own.writing:
+            self._freed = time.monotonic()
+        own.writing = False
+        own.lock.release()
 
     def _locked(self) -> IndexLockedError:
         holder = self._own.get().lock.holder()
@@ -124,12 +127,10 @@ class Writer:
             if not self._engines.behind:
                 return
             try:
-                if not self._take_lock(0.0):
-                    return
-            except (IndexLockedError, IndexReadOnlyError):
-                return
-            try:
-                self.publish()
+                with suppress(IndexLockedError, IndexReadOnlyError):
+                    self._take_lock(0.0)
+                if self._own.get().writing:
+                    self.publish()
             finally:
                 self._free_lock()
 
@@ -171,8 +172,9 @@ class Writer:
 
     def close(self) -> None:
         """Wait for a session of another thread to end, so that the lock is free."""
-        with self._own.get().mutex:
-            pass
+        own = self._own.get()
+        with own.mutex:
+            own.lock.release()
 
     def _write(self, published: Published) -> None:
         self._manifest = self._manifest.model_copy(update={"published": published})

@@ -7,10 +7,13 @@ import shutil
 import signal
 import string
 import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -221,3 +224,26 @@ def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _bert(
         tmp_path_factory.mktemp("tiny-reranker"), "BertForSequenceClassification", num_labels=1
     )
+
+
+@pytest.fixture
+def interrupted_at() -> Callable[[Any], AbstractContextManager[None]]:
+    """A context in which Ctrl-C comes, once, when a function is called."""
+
+    @contextmanager
+    def interrupted(function: Any) -> Iterator[None]:
+        code = getattr(function, "__wrapped__", function).__code__
+
+        def interrupt(frame: FrameType, event: str, _: object) -> None:
+            if event == "call" and frame.f_code is code:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+        before = sys.getprofile()
+        sys.setprofile(interrupt)
+        try:
+            yield
+        finally:
+            sys.setprofile(before)
+
+    return interrupted

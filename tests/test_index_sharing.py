@@ -5,8 +5,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from rerank_search.errors import (
     InvalidInputError,
 )
 from rerank_search.index import Index
+from rerank_search.lock import ProcessLock
+from rerank_search.storage.manifest import Manifest
 from rerank_search.types import Document
 
 WRITER = """
@@ -103,7 +105,7 @@ def test_an_open_index_that_is_not_written_to_keeps_no_other_writer_out(path: Pa
         other.do("add b")
         index.add([Document("c", "text c")])
         other.do("delete a")
-        index.delete_matching({"kind": "none"})
+        index.delete_matching({"kind": "none"}, warn=False)
         other.do("rebuild")
         index.compact()
         other.do("add d")
@@ -344,3 +346,29 @@ def test_threads_search_while_another_writes(tiny_encoder: Path, tmp_path: Path)
             thread.join()
         assert index.verify() == []
     assert wrong == []
+
+
+@pytest.mark.parametrize("moment", [ProcessLock._write_record, Manifest.read, ProcessLock.release])
+def test_ctrl_c_at_any_moment_of_a_write_leaves_the_index_to_the_next_writer(
+    path: Path,
+    interrupted_at: Callable[[object], AbstractContextManager[None]],
+    moment: object,
+) -> None:
+    with Index.open(path, lock_timeout=0) as first, Index.open(path, lock_timeout=0) as second:
+        with interrupted_at(moment), pytest.raises(KeyboardInterrupt):
+            first.add([Document("b", "text b")])
+        first.add([Document("c", "text c")])
+        second.add([Document("d", "text d")])
+        assert {"a", "c", "d"} <= set(first.ids())
+        assert second.verify() == []
+
+
+def test_an_index_that_is_closed_after_ctrl_c_is_free(
+    path: Path, interrupted_at: Callable[[object], AbstractContextManager[None]]
+) -> None:
+    first = Index.open(path, lock_timeout=0)
+    with interrupted_at(ProcessLock.release), pytest.raises(KeyboardInterrupt):
+        first.add([Document("b", "text b")])
+    first.close()
+    with Index.open(path, lock_timeout=0) as second:
+        assert second.add([Document("d", "text d")]) == 1

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +26,15 @@ def test_a_lock_says_who_holds_it_as_long_as_it_is_held(tmp_path: Path) -> None:
     assert not ProcessLock(tmp_path / "lock").acquire(0)
     lock.release()
     assert ProcessLock(tmp_path / "lock").holder() is None
+    assert ProcessLock(tmp_path / "lock").acquire(0)
+
+
+def test_a_lock_is_free_after_ctrl_c_while_it_was_taken(
+    tmp_path: Path, interrupted_at: Callable[[object], AbstractContextManager[None]]
+) -> None:
+    lock = ProcessLock(tmp_path / "lock")
+    with interrupted_at(ProcessLock._write_record), pytest.raises(KeyboardInterrupt):
+        lock.acquire(0)
     assert ProcessLock(tmp_path / "lock").acquire(0)
 
 
