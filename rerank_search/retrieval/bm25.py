@@ -159,8 +159,10 @@ class Bm25Index:
         highest, commit = state.get("highest_id"), state.get("commit")
         if isinstance(highest, int) and commit == self._postings.commit():
             return highest
-        # An earlier version has written the state, or a crash came between commit and state:
+        # An earlier version has written the state, or something came between commit and state (a
+        # crash, Ctrl-C, a full disk), in this process perhaps, which has not loaded that commit:
         # every passage is looked at.
+        self._postings.reload()
         best = self._postings.searcher().search(
             tantivy.Query.all_query(), 1, count=False, order_by_field="id"
         )

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from rerank_search.errors import (
 from rerank_search.retrieval.base import Passage
 from rerank_search.retrieval.bm25 import Bm25Index
 from rerank_search.retrieval.memory import MemoryRetriever
+from rerank_search.retrieval.postings import Postings
 
 WORDS = ["red", "green", "blue", "fish", "bird", "tree", "river", "stone", "bridge", "tower"]
 texts_of_words = st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join), max_size=25)
@@ -237,6 +239,18 @@ def test_passages_of_a_commit_whose_state_a_crash_took_are_not_there_twice(
     opened.update(6, passages(["a fish again"], 20), [])
     assert sorted(found(opened, "fish")) == [2, 10, 11, 20]
     assert opened.problems(np.array([2, 3, 10, 11, 20])) == []
+
+
+def test_passages_are_not_there_twice_after_ctrl_c_between_commit_and_state(
+    index: Bm25Index, interrupted_at: Callable[[object], AbstractContextManager[None]]
+) -> None:
+    more = passages(["golden fish", "fish"], 10)
+    with interrupted_at(Postings.reload), pytest.raises(KeyboardInterrupt):
+        index.update(5, more, [1])
+    assert index.seq == 3
+    index.update(5, more, [1])
+    assert sorted(found(index, "fish")) == [2, 10, 11]
+    assert index.problems(np.array([2, 3, 10, 11])) == []
 
 
 def test_problems_names_missing_and_left_over_passages(index: Bm25Index) -> None:
