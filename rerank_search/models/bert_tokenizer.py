@@ -91,7 +91,7 @@ class BertTokenizer:
     def __call__(
         self,
         text: str | Sequence[str],
-        text_pair: Sequence[str] | None = None,
+        text_pair: str | Sequence[str] | None = None,
         *,
         add_special_tokens: bool = True,
         truncation: bool = False,
@@ -114,7 +114,8 @@ class BertTokenizer:
             backend.enable_padding(pad_id=self.pad_token_id)
         inputs: Any = [text] if isinstance(text, str) else text
         if text_pair is not None:
-            inputs = list(zip(inputs, text_pair, strict=True))
+            pairs = [text_pair] if isinstance(text_pair, str) else text_pair
+            inputs = list(zip(inputs, pairs, strict=True))
         encodings = backend.encode_batch(list(inputs), add_special_tokens=add_special_tokens)
         columns: dict[str, list[Any]] = {
             "input_ids": [each.ids for each in encodings],
