@@ -11,6 +11,8 @@ from typing import Any
 LONGEST = 100
 """Characters of a value in a message."""
 
+_CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
+
 
 class _Shortened(reprlib.Repr):
     """``repr`` that reads and prints only the beginning of texts and collections."""
@@ -63,6 +65,17 @@ def shown(value: object, most: int = LONGEST) -> str:
     text = _shortened(most).repr(value)
     longest = 4 * most + 40  # members add up, and escapes take several characters each
     return text if len(text) <= longest else f"{text[:longest]}..."
+
+
+def on_one_line(text: str) -> str:
+    """The text with one space for each run of blanks and control characters.
+
+    A terminal obeys some of these: a document must not colour it, or set its title.
+
+    >>> on_one_line("red:\\x1b[31m\\tnext\\nline")
+    'red: [31m next line'
+    """
+    return " ".join(text.translate(_CONTROLS).split())
 
 
 def described(name: str, /, **fields: object) -> str:

@@ -24,6 +24,7 @@ from rerank_search.cli import (
 from rerank_search.cli.index import app as index_app
 from rerank_search.cli.key import app as key_app
 from rerank_search.errors import InvalidDocumentError, InvalidInputError, RerankSearchError
+from rerank_search.shown import on_one_line
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -96,7 +97,7 @@ def _run() -> int:
 def _failed(error: RerankSearchError | OSError) -> int:
     if _debugging():
         raise error
-    typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+    typer.echo(f"error: {on_one_line(str(error))}", err=True)
     # A malformed document is a fault of a file, the other unusable values are arguments.
     of_usage = isinstance(error, InvalidInputError) and not isinstance(error, InvalidDocumentError)
     return WRONG_USAGE if of_usage else FAILED

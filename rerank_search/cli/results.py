@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rerank_search.ranking import ranked
+from rerank_search.shown import on_one_line
 from rerank_search.types import Hit, SearchResponse
 
 _SNIPPET = 160
@@ -61,7 +62,7 @@ def summary(response: SearchResponse) -> str:
 
 
 def _text(hit: Hit) -> Text:
-    text = Text(hit.id, style="bold")
+    text = Text(on_one_line(hit.id), style="bold")
     document = hit.document
     if document is None:
         return text
@@ -74,5 +75,5 @@ def _text(hit: Hit) -> Text:
 
 
 def _shortened(text: str) -> str:
-    flat = " ".join(text[: 4 * _SNIPPET].split())
+    flat = on_one_line(text[: 4 * _SNIPPET])
     return flat if len(flat) <= _SNIPPET else f"{flat[: _SNIPPET - 1]}…"

@@ -159,3 +159,13 @@ def test_a_closed_stream_is_an_empty_one(notes: Path, closed: str) -> None:
             ["sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_an_error_about_a_file_sends_no_control_sequences_to_the_terminal(
+    notes: Path, folder: Path, program: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    (folder / "odd.csv").write_text("key\x1b[31m,text\na,b\n")
+    result = program("index", "add", "notes", "odd.csv")
+    assert result.returncode == 2
+    assert "the header (key [31m, text)" in result.stderr
+    assert "\x1b" not in result.stderr

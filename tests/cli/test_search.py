@@ -165,3 +165,21 @@ def test_what_is_printed_of_texts_is_asked_for_once_and_with_json(run, notes, op
     result = run("search", "notes", "paths", "--no-rerank", *options)
     assert result.exit_code == 2
     assert named in result.stderr
+
+
+def test_documents_cannot_send_control_sequences_to_the_terminal(
+    folder: Path, run: Run, answer: Answer
+) -> None:
+    document = {
+        "id": "a\x1b[2J",
+        "title": "\x1b[31mred",
+        "text": "join \x1b]0;title\x07\x9b1m paths",
+    }
+    (folder / "odd.jsonl").write_text(json.dumps(document))
+    assert run("index", "create", "odd", "--no-encoder").exit_code == 0
+    assert run("index", "add", "odd", "odd.jsonl").exit_code == 0
+    shown = run("search", "odd", "join", "--no-rerank").stdout
+    assert "join ]0;title 1m paths" in shown
+    assert not {"\x1b", "\x07", "\x9b"} & set(shown)
+    [hit] = answer("search", "odd", "join", "--no-rerank")["hits"]
+    assert hit["id"] == document["id"]
