@@ -92,7 +92,7 @@ class Service:
             asked = (
                 "no reranker is served" if name is None else f"no reranker {shown(name)} is served"
             )
-            raise ApiError(404, "model_not_found", f"{asked} served; there are: {there}")
+            raise ApiError(404, "model_not_found", f"{asked}; there are: {there}")
         return name
 
     def models(self) -> list[ModelAnswer]:

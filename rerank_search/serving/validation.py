@@ -7,16 +7,26 @@ from typing import Any
 
 from rerank_search.serving.errors import ApiError
 
-_NOT_NAMES = ("body", "rerank", "tei")
-"""Parts of a place that the body of the request does not have."""
+_APIS = ("rerank", "tei")
+"""What pydantic puts first in a place where one of several bodies may be sent."""
+
+_NOT_AN_OBJECT = ("model_type", "model_attributes_type", "dict_type")
 
 
 def invalid(problem: Mapping[str, Any]) -> ApiError:
     """The error for the first of pydantic's problems."""
-    path = [str(part) for part in problem["loc"] if part not in _NOT_NAMES]
+    path = [str(part) for part in problem["loc"]]
+    no_object = problem["type"] in _NOT_AN_OBJECT
+    if path[:1] == ["body"]:
+        path = path[1:]
+    # A body has a field of that name too, whose place ends there.
+    if path and path[0] in _APIS and (len(path) > 1 or no_object):
+        path = path[1:]
     where = ".".join(path)
-    if problem["type"] in ("model_type", "model_attributes_type") and not where:
-        message = "the body is a JSON object, in {}: send one"
+    if no_object:
+        message = f"{where or 'the body'} is not a JSON object, in {{}}: send one"
+    elif problem["type"] == "missing" and not where:
+        message = "the body is empty: send a JSON object"
     else:
         said = str(problem["msg"]).removeprefix("Value error, ")
         message = f"{where}: {said}" if where else said

@@ -192,3 +192,20 @@ def test_an_error_of_a_filter_does_not_give_back_all_that_was_sent(server):
         answer = server.post("/v1/search", {"query": "join two paths", "filter": filter})
         assert answer.status_code == 400
         assert len(answer.content) < 1_500
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"query": "x", "rerank": "no"}', "rerank: Input should be a valid boolean"),
+        (b'{"query": "x", "filter": []}', "filter is not a JSON object, in {}: send one"),
+        (b'{"query": "x", "model": "other"}', "no reranker 'other' is served; there are: "),
+        (b"[]", "the body is not a JSON object, in {}: send one"),
+        (b"", "the body is empty: send a JSON object"),
+    ],
+)
+def test_an_error_names_the_field_and_what_to_send(server, body, message):
+    headers = {"Content-Type": "application/json"}
+    answer = server.client.post("/v1/search", content=body, headers=headers)
+    assert answer.status_code in (400, 404)
+    assert answer.json()["error"]["message"].startswith(message)
