@@ -49,7 +49,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno in _READ_ONLY:
             raise IndexReadOnlyError(
                 f"{path} cannot be written ({error.strerror}): change the permissions of its "
-                "directory. An index can be read with read_only=True."
+                "directory, or choose another one."
             ) from error
         if error.errno in _NO_PATH:
             raise InvalidInputError(
