@@ -24,6 +24,15 @@ def text_list(texts: Iterable[str]) -> list[str]:
     return _texts("texts", texts, "text {}")
 
 
+def check_excluded(by: str, **options: object) -> None:
+    """Raise InvalidInputError for the first option that is not None: ``by`` has no use for it."""
+    for name, value in options.items():
+        if value is not None:
+            raise InvalidInputError(
+                f"{by} and {name}={shown(value)} exclude each other: leave one of them out"
+            )
+
+
 def check_text(text: object, what: str) -> None:
     """Raise InvalidInputError, naming ``what``, unless it is a string that UTF-8 can encode."""
     if not isinstance(text, str):

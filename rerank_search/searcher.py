@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rerank_search.arguments import real_number, whole_number
 from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.models.registry import DEFAULT_RERANKER
-from rerank_search.queries import query_list
+from rerank_search.queries import check_excluded, query_list
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import Reranker, Scores
 from rerank_search.reranking.calibration import Calibration, Calibrations
@@ -160,7 +160,8 @@ class Searcher:
         goes on below the lowest of those by the first stage's differences.
 
         ``min_relevance`` leaves out hits whose ``relevance``, a probability, is lower or not known
-        because they were not reranked. It needs a calibration.
+        because they were not reranked. It needs a calibration. Both need a reranker, so that
+        ``rerank=False`` excludes them.
 
         A blank query, an empty index and a filter that nothing passes give no hits, with
         ``reranked`` False and ``degraded`` None. ``warnings`` name keys of the filter that no
@@ -203,12 +204,15 @@ class Searcher:
         if min_relevance is not None:
             min_relevance = real_number("min_relevance", min_relevance, least=0, most=1)
         reranker = self._reranker if rerank else None
+        if reranker is None:
+            without = "reranker=None" if rerank else "rerank=False"
+            check_excluded(without, budget_ms=budget_ms, min_relevance=min_relevance)
         if budget_ms is not None and getattr(reranker, "listwise", False):
             raise InvalidInputError(
                 f"budget_ms={budget_ms:g} scores a list in parts, and the scores of a cascade "
                 "depend on all of it: leave budget_ms out, or lower candidates"
             )
-        self._check_relevance(min_relevance, reranker)
+        self._check_relevance(min_relevance)
         depth = top_k if reranker is None else max(top_k, candidates)
         retriever = self._index.retriever(first_stage or self._index.first_stages[-1])
         warnings = () if filter is None else tuple(self._index.filter_warnings(filter))
@@ -218,14 +222,12 @@ class Searcher:
             responses += self._search(queries[start : start + QUERIES_AT_ONCE], plan)
         return responses
 
-    def _check_relevance(self, least: float | None, reranker: Reranker | None) -> None:
-        if least is None:
-            return
-        if self._calibration is None or reranker is None:
-            missing = "the reranker has no calibration of this score"
+    def _check_relevance(self, least: float | None) -> None:
+        if least is not None and self._calibration is None:
             raise InvalidInputError(
-                f"min_relevance={least} cannot be used: {missing if reranker else 'rerank=False'}; "
-                "calibrate the model (rerank-search calibrate), or leave it out"
+                f"min_relevance={least} needs a calibrated reranker, and this one has no "
+                "calibration of the score that hits are sorted by: calibrate it "
+                "(rerank-search calibrate), or leave min_relevance out"
             )
 
     def _search(self, queries: Sequence[str], plan: _Plan) -> list[SearchResponse]:

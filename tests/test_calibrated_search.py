@@ -143,8 +143,12 @@ def test_what_was_not_reranked_has_no_known_relevance(index, reranker):
     ("fitted", "options", "reason"),
     [
         (calibration(), {"min_relevance": 1.5}, "min_relevance=1.5 must be at most 1"),
-        (calibration(), {"min_relevance": 0.5, "rerank": False}, "rerank=False; calibrate"),
-        (None, {"min_relevance": 0.5}, "the reranker has no calibration of this score"),
+        (
+            calibration(),
+            {"min_relevance": 0.5, "rerank": False},
+            "rerank=False and min_relevance=0.5 exclude",
+        ),
+        (None, {"min_relevance": 0.5}, "needs a calibrated reranker"),
     ],
 )
 def test_a_least_relevance_that_cannot_be_used_is_an_error(

@@ -398,6 +398,8 @@ def test_before_a_document_that_cannot_be_stored_whole_batches_are_written(notes
         (lambda c: c.search(QUERY, candidates=True), InvalidInputError, "candidates=True"),
         (lambda c: c.search(QUERY, candidates="9"), InvalidInputError, "candidates='9'"),
         (lambda c: c.search(QUERY, min_relevance=2), InvalidInputError, "at most 1"),
+        (lambda c: c.search(QUERY, rerank=False, budget_ms=5), InvalidInputError, "rerank=False"),
+        (lambda c: c.search(QUERY, rerank=False, model="a"), InvalidInputError, "model='a'"),
         (lambda c: c.search(QUERY, text="some"), InvalidInputError, "text='some' is unknown"),
         (lambda c: c.delete([1.5]), InvalidInputError, "1.5"),
         (lambda c: c.delete({"a": 1}), InvalidInputError, "ids is a dict"),

@@ -221,6 +221,14 @@ def test_bad_arguments_are_refused_by_name(index, reranker, arguments, named):
         Searcher(index, reranker).search(**arguments)
 
 
+@pytest.mark.parametrize("option", ["budget_ms", "min_relevance"])
+def test_options_of_reranking_are_refused_where_nothing_is_reranked(index, reranker, option):
+    with pytest.raises(InvalidInputError, match=f"rerank=False and {option}=0.5 exclude"):
+        Searcher(index, reranker).search(QUERY, rerank=False, **{option: 0.5})
+    with pytest.raises(InvalidInputError, match=f"reranker=None and {option}=0.5 exclude"):
+        Searcher(index, None).search(QUERY, **{option: 0.5})
+
+
 def test_one_string_is_no_batch(index, reranker):
     with pytest.raises(InvalidInputError, match="one string"):
         Searcher(index, reranker).search_batch(QUERY)

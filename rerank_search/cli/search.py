@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -71,6 +72,15 @@ def search(
         raise typer.BadParameter("--passages and --no-text exclude each other.")
     if (passages or no_text) and not as_json:
         raise typer.BadParameter("--passages and --no-text are about --json: add it.")
+    if no_rerank:
+        _check_first_stage_alone(
+            {
+                "--reranker": reranker is not None,
+                "--no-fusion": no_fusion,
+                "--budget-ms": budget_ms is not None,
+                "--min-relevance": min_relevance is not None,
+            }
+        )
     allowed = parsed_filter(filter)
     with Index.open(existing_index(index)) as opened:
         searcher = Searcher(
@@ -100,6 +110,14 @@ def search(
         if response.hits:
             print_table(results_table(response, top_k))
         typer.echo(summary(response))
+
+
+def _check_first_stage_alone(given: Mapping[str, bool]) -> None:
+    for option, is_given in given.items():
+        if is_given:
+            raise typer.BadParameter(
+                f"--no-rerank and {option} exclude each other: leave one of them out."
+            )
 
 
 def _json(response: SearchResponse, *, passages: bool, no_text: bool) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from rerank_search.arguments import id_list, real_number, whole_number
 from rerank_search.errors import InvalidDocumentError, InvalidFilterError, InvalidInputError
-from rerank_search.queries import check_text, query_list, text_list
+from rerank_search.queries import check_excluded, check_text, query_list, text_list
 from rerank_search.shown import shown
 from rerank_search.storage.records import Record, checked, document_list
 from rerank_search.types import Document, Filter, Hit, JsonValue, ReturnedText, SearchResponse
@@ -141,6 +141,10 @@ def searches(
         budget_ms = real_number("budget_ms", budget_ms, above=0)
     if min_relevance is not None:
         min_relevance = real_number("min_relevance", min_relevance, least=0, most=1)
+    if not rerank:
+        check_excluded(
+            "rerank=False", budget_ms=budget_ms, min_relevance=min_relevance, model=model
+        )
     options: dict[str, JsonValue] = {
         "index": index,
         "top_k": top_k,

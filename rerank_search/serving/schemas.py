@@ -129,6 +129,7 @@ class SearchRequest(_Ours):
     """The best that the index has, unless said otherwise."""
     filter: dict[str, JsonValue] | None = None
     rerank: StrictBool = True
+    """false excludes ``model``, ``budget_ms`` and ``min_relevance``."""
     model: str | None = None
     """A reranker of ``GET /v1/models``; the first, unless said otherwise."""
     budget_ms: Number | None = Field(default=None, gt=0)
@@ -144,6 +145,15 @@ class SearchRequest(_Ours):
     def _asks_one_way(self) -> SearchRequest:
         if (self.query is None) == (self.queries is None):
             raise ValueError("give one of query and queries")
+        return self
+
+    @model_validator(mode="after")
+    def _reranks_if_it_says_how(self) -> SearchRequest:
+        for name in () if self.rerank else ("model", "budget_ms", "min_relevance"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"rerank=false and {name} exclude each other: leave one of them out"
+                )
         return self
 
 
@@ -322,7 +332,19 @@ class TextBody(_Foreign):
 Text = Annotated[str | TextBody, Field(union_mode="smart")]
 
 
-class RerankRequest(_Foreign):
+class _ListRequest(_Foreign):
+    """Some clients name the list ``documents``, others ``texts``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_one_list(cls, data: Any) -> Any:
+        names = ("documents", "texts")
+        if isinstance(data, dict) and all(data.get(name) is not None for name in names):
+            raise ValueError("give one of documents and texts")
+        return data
+
+
+class RerankRequest(_ListRequest):
     """What the clients of Cohere, Jina and vLLM send."""
 
     model_config = ConfigDict(
@@ -347,7 +369,7 @@ class RerankRequest(_Foreign):
     """Ours: cut what is longer than the model's window, or read all of it window by window."""
 
 
-class TeiRequest(_Foreign):
+class TeiRequest(_ListRequest):
     """What the clients of text-embeddings-inference send."""
 
     query: str = Field(json_schema_extra=_NOT_BLANK)
@@ -378,9 +400,10 @@ class ScoreRequest(_Foreign):
 
     @model_validator(mode="after")
     def _asks_one_way(self) -> ScoreRequest:
-        both = [(self.text_1, self.text_2), (self.queries, self.documents)]
-        whole = [one is not None and other is not None for one, other in both]
-        if sum(whole) != 1:
+        one_with_many = [self.text_1 is not None, self.text_2 is not None]
+        many_with_many = [self.queries is not None, self.documents is not None]
+        given = sorted([one_with_many, many_with_many])
+        if given != [[False, False], [True, True]]:
             raise ValueError("give text_1 and text_2, or queries and documents")
         return self
 

@@ -156,7 +156,9 @@ class Service:
         wanted = request.rerank and (self._models or request.model is not None)
         model = self.model(request.model) if wanted else None
         reranker = None
-        if model is not None:
+        if model is None:
+            _check_without_reranker(request)
+        else:
             self._batching[model].check_room(max(request.top_k, request.candidates))
             reranker = call.reranker(self._batching[model])
         queries = [request.query] if request.query is not None else request.queries or []
@@ -206,6 +208,14 @@ class Service:
             budget_ms=budget,
             min_relevance=request.min_relevance,
         )
+
+
+def _check_without_reranker(request: SearchRequest) -> None:
+    for name in ("budget_ms", "min_relevance"):
+        if getattr(request, name) is not None:
+            raise InvalidInputError(
+                f"{name} needs a reranker, and this server has none: leave {name} out"
+            )
 
 
 class Call:

@@ -19,8 +19,8 @@ def invalid(problem: Mapping[str, Any]) -> ApiError:
     no_object = problem["type"] in _NOT_AN_OBJECT
     if path[:1] == ["body"]:
         path = path[1:]
-    # A body has a field of that name too, whose place ends there.
-    if path and path[0] in _APIS and (len(path) > 1 or no_object):
+    # A search has a field named rerank too, whose place ends there.
+    if path and path[0] in _APIS and (len(path) > 1 or no_object or path[0] == "tei"):
         path = path[1:]
     where = ".".join(path)
     if no_object:

@@ -167,6 +167,16 @@ def test_what_is_printed_of_texts_is_asked_for_once_and_with_json(run, notes, op
     assert named in result.stderr
 
 
+@pytest.mark.parametrize(
+    "options",
+    [["--reranker", "x"], ["--no-fusion"], ["--budget-ms", "5"], ["--min-relevance", "0.5"]],
+)
+def test_options_of_reranking_are_refused_with_no_rerank(run, notes, options):
+    result = run("search", "notes", "paths", "--no-rerank", *options)
+    assert result.exit_code == 2
+    assert f"--no-rerank and {options[0]} exclude each other" in result.stderr
+
+
 def test_documents_cannot_send_control_sequences_to_the_terminal(
     folder: Path, run: Run, answer: Answer
 ) -> None:

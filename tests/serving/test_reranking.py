@@ -89,7 +89,6 @@ def test_cut_texts_are_counted(server):
         {"text_1": QUERY, "text_2": TEXTS},
         {"queries": QUERY, "documents": TEXTS},
         {"text_1": [QUERY] * 4, "text_2": TEXTS},
-        {"text_1": "alone", "queries": QUERY, "documents": TEXTS},
     ],
 )
 def test_scores_of_pairs_in_their_order(server, reranker, asked):
@@ -109,6 +108,9 @@ def test_scores_of_pairs_in_their_order(server, reranker, asked):
         ("/v2/rerank", {"query": QUERY, "documents": ["a", 3]}, "documents.1"),
         ("/v2/rerank", {"query": QUERY, "documents": ["a"], "top_n": -1}, "top_n"),
         ("/v2/rerank", [], "a JSON object"),
+        ("/v1/rerank", {"query": QUERY, "documents": ["a"], "texts": ["b"]}, "one of documents"),
+        ("/score", {"text_1": "alone", "queries": QUERY, "documents": TEXTS}, "or queries and"),
+        ("/score", {"text_1": QUERY, "text_2": TEXTS, "queries": [QUERY]}, "or queries and"),
         ("/score", {"text_1": QUERY}, "give text_1 and text_2"),
         ("/score", {"text_1": ["a", "b"], "text_2": ["a", "b", "c"]}, "2 texts"),
         ("/score", {"text_1": ["a", "b"], "text_2": "c"}, "2 texts"),
@@ -130,6 +132,14 @@ def test_a_wrong_tei_request_is_told_so_in_teis_shape(server):
     assert answer.status_code == 400
     assert answer.json()["error_type"] == "validation"
     assert "texts" in answer.json()["error"]
+
+
+def test_texts_beside_documents_are_refused(server):
+    asked = {"query": QUERY, "texts": ["a"], "documents": ["b"]}
+    answer = server.post("/rerank", asked)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "give one of documents and texts"
+    assert server.post("/rerank", {**asked, "documents": None}).status_code == 200
 
 
 def test_an_unknown_model_names_those_that_are_there(server, reranker):

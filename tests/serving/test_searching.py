@@ -64,6 +64,20 @@ def test_the_first_stage_alone(server):
     assert all("document" not in hit for hit in result["hits"])
 
 
+def test_null_is_no_option_of_reranking(server):
+    nothing = {"model": None, "budget_ms": None, "min_relevance": None}
+    assert search(server, rerank=False, **nothing)["reranked"] is False
+
+
+@pytest.mark.parametrize("option", ["budget_ms", "min_relevance"])
+def test_a_server_without_rerankers_refuses_options_of_reranking(serve, option):
+    with serve(None) as server:
+        assert search(server)["reranked"] is False
+        answer = server.post("/v1/search", {"query": "a", option: 0.5})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith(f"{option} needs a reranker")
+
+
 def test_a_filter_is_kept_to(server):
     result = search(server, filter={"module": "os", "year": {"$gte": 2021}})
     assert [hit["id"] for hit in result["hits"]] == ["split"]
@@ -80,6 +94,9 @@ def test_a_filter_is_kept_to(server):
         ({"query": "a", "filter": {"year": {"$near": 3}}}, "$near"),
         ({"query": "a", "budget_ms": 0}, "budget_ms"),
         ({"query": "a", "min_relevance": 0.5}, "calibrat"),
+        ({"query": "a", "rerank": False, "model": "b"}, "rerank=false and model exclude"),
+        ({"query": "a", "rerank": False, "budget_ms": 5}, "rerank=false and budget_ms exclude"),
+        ({"query": "a", "rerank": False, "min_relevance": 0.5}, "and min_relevance exclude"),
         ({"query": "half a surrogate \ud800"}, ""),
     ],
 )
