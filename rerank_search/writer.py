@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -61,6 +62,17 @@ class Writer:
         self._own = PerProcess(lambda: _Own(ProcessLock(path / LOCK)))
         self._freed = -math.inf
 
+    def _cannot_write(self) -> IndexReadOnlyError:
+        if os.access(self._path, os.W_OK):
+            return IndexReadOnlyError(
+                f"{self._path} was opened with read_only=True: open it with read_only=False to "
+                "change it"
+            )
+        return IndexReadOnlyError(
+            f"{self._path} cannot be changed: you have no permission to write to this folder. "
+            "Change its permissions, or copy it to a folder that you can write to"
+        )
+
     @contextmanager
     def session(self, *, repairing: bool = False) -> Iterator[None]:
         """One thread at a time, with the lock of the one writer, which is free again afterwards.
@@ -69,10 +81,7 @@ class Writer:
         for longer than ``lock_timeout``.
         """
         if self._read_only:
-            raise IndexReadOnlyError(
-                f"{self._path} is open for reading only: open it with read_only=False, where its "
-                "directory can be written"
-            )
+            raise self._cannot_write()
         entered = time.monotonic()
         with self._own.get().mutex:
             if not repairing:

@@ -1,4 +1,4 @@
-"""What a damaged, foreign, full or unwritable index says, and how it is mended."""
+"""What a damaged, foreign, full or unwritable index says, and how it is repaired."""
 
 import json
 import os
@@ -305,6 +305,8 @@ def test_a_directory_that_cannot_be_written_is_searched(in_the_open: Path, kille
         pytest.skip("an unprivileged user cannot read this Python installation")
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("refused:") == 2
+    assert "no permission to write to this folder" in run.stdout
+    assert "read_only" not in run.stdout
 
 
 FILLING = """
