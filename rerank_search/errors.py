@@ -68,7 +68,7 @@ class IndexReadOnlyError(SearchIndexError):
 
 
 class IndexCorruptedError(SearchIndexError):
-    """A file of the index is damaged or missing; ``index verify`` and ``index rebuild`` mend it."""
+    """A file of the index is damaged or missing; ``index rebuild`` repairs it."""
 
 
 class IndexFormatError(SearchIndexError):

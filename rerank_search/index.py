@@ -183,7 +183,8 @@ class Index:
         RERANK_SEARCH_LOCK_TIMEOUT (10).
 
         Raises IndexNotFoundError, IndexFormatError (written by a newer version),
-        IndexMismatchError (another encoder), IndexCorruptedError (naming file and mend).
+        IndexMismatchError (another encoder), IndexCorruptedError (naming the damaged file and the
+        command that repairs it).
         """
         directory = arguments.path("path", path)
         lock_timeout = seconds_to_wait(lock_timeout)
@@ -361,7 +362,7 @@ class Index:
         return problems
 
     def rebuild(self, *, progress: Progress | None = None) -> None:
-        """Derive all structures anew from the documents; also mends damaged ones.
+        """Derive all structures anew from the documents; also repairs damaged ones.
 
         Vectors are made with the prompts that the encoder has now. Until it is done searches see
         the old ones. ``progress`` is called with numbers of documents that are through.

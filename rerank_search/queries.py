@@ -41,8 +41,8 @@ def check_text(text: object, what: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidInputError(
-            f"{what} has a lone surrogate at character {error.start}; remove it, for example with "
-            "text.encode(errors='replace').decode()"
+            f"{what} contains a lone surrogate at character {error.start}, which UTF-8 cannot "
+            "encode: replace it, for example by text.encode(errors='replace').decode()"
         ) from error
 
 

@@ -78,6 +78,15 @@ def on_one_line(text: str) -> str:
     return " ".join(text.translate(_CONTROLS).split())
 
 
+def counted(number: int, one: str, several: str | None = None) -> str:
+    """A number of things: ``several`` is their plural, where it is not ``one`` with an s.
+
+    >>> counted(1, "query", "queries"), counted(2_000, "hit")
+    ('1 query', '2,000 hits')
+    """
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 def described(name: str, /, **fields: object) -> str:
     """A repr such as ``Client('http://127.0.0.1:8000', index='docs')``, bounded.
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rerank_search.shown import described, shown
+from rerank_search.shown import counted, described, shown
 
 
 def test_a_short_value_is_shown_by_its_repr() -> None:
@@ -40,3 +40,9 @@ def test_a_value_whose_repr_fails_is_still_shown() -> None:
 
 def test_a_repr_names_the_fields() -> None:
     assert described("Hit", id="a", score=3.5) == "Hit(id='a', score=3.5)"
+
+
+def test_one_thing_is_counted_in_the_singular() -> None:
+    assert counted(1, "candidate") == "1 candidate"
+    assert counted(0, "query", "queries") == "0 queries"
+    assert counted(1_000, "query", "queries") == "1,000 queries"

@@ -10,6 +10,7 @@ import typer
 from rerank_search.cli.output import Json, note, print_json, progress
 from rerank_search.errors import InvalidInputError
 from rerank_search.files import check_writable
+from rerank_search.shown import counted
 
 if TYPE_CHECKING:
     from rerank_search.reranking.fusion import Fusion
@@ -98,7 +99,8 @@ def calibrate(
         print_json(found.calibration.model_dump())
         return
     typer.echo(
-        f"{fitted_on.documents:,} candidates of {fitted_on.queries:,} queries, "
+        f"{counted(fitted_on.documents, 'candidate')} of "
+        f"{counted(fitted_on.queries, 'query', 'queries')}, "
         f"{fitted_on.relevant:.1%} of them relevant. On queries held out:"
     )
     typer.echo(f"calibration error {held_out.before.ece:.4f} -> {held_out.after.ece:.4f}")

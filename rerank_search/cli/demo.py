@@ -9,6 +9,7 @@ import typer
 
 from rerank_search.cli.location import FOLDER, new_index
 from rerank_search.cli.output import print_table, progress, waiting
+from rerank_search.shown import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,7 +39,7 @@ def demo() -> None:
     typer.echo("Reading the standard library's docstrings, indexing what is new ...")
     built = _built()
     typer.echo(
-        f"{built.index}: {built.documents:,} documents, {built.written:,} written now, "
+        f"{built.index}: {counted(built.documents, 'document')}, {built.written:,} written now, "
         f"in {time.perf_counter() - started:.1f} s"
     )
     with Index.open(built.index) as index:

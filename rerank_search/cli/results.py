@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rerank_search.ranking import ranked
-from rerank_search.shown import on_one_line
+from rerank_search.shown import counted, on_one_line
 from rerank_search.types import Hit, SearchResponse
 
 _SNIPPET = 160
@@ -50,7 +50,7 @@ def summary(response: SearchResponse) -> str:
     """One line: what was done, and how long it took."""
     if not response.hits:
         return "nothing found"
-    done = f"{response.candidates} candidates by {response.first_stage}"
+    done = f"{counted(response.candidates, 'candidate')} by {response.first_stage}"
     if response.reranked:
         done += f", {response.reranked_count} reranked"
         if response.truncated:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from rerank_search.cli.output import print_table
+from rerank_search.shown import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +30,7 @@ def print_worth(report: Report) -> None:
     if report.primary not in measures:
         measures.append(report.primary)
     for key, systems in report.collections().items():
-        typer.echo(f"\n{key}, {systems[0].n_queries:,} queries")
+        typer.echo(f"\n{key}, {counted(systems[0].n_queries, 'query', 'queries')}")
         print_table(_table(systems, measures))
     if any(system.reranker for system in report.systems):
         typer.echo("all positives: relevant documents that the first stage missed are added")

@@ -392,7 +392,7 @@ def written(before: int, upload: Upload) -> int:
     raise InvalidDocumentError(
         f"{upload.failed:,} of the documents {upload.first:,} to "
         f"{upload.first + upload.documents - 1:,} were not stored ({'; '.join(shown)}). {total:,} "
-        "others were written, and none after these was sent: mend them, and add all again"
+        "others were written, and none after these was sent: fix them, and add all again"
     )
 
 

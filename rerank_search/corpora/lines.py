@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from rerank_search.arguments import document_id
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
-from rerank_search.shown import shown
+from rerank_search.shown import counted, shown
 from rerank_search.types import Document, JsonValue
 
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?")
@@ -51,7 +51,9 @@ def document_of_row(header: Sequence[str], row: Sequence[str]) -> Document:
     InvalidDocumentError with the bare reason.
     """
     if len(row) != len(header):
-        raise InvalidDocumentError(f"{len(row)} cells, where the header names {len(header)}")
+        raise InvalidDocumentError(
+            f"{counted(len(row), 'cell')}, where the header names {len(header)}"
+        )
     for name, cell in zip(header, row, strict=True):
         if _UNDECODED.search(cell):
             raise InvalidDocumentError(f"not UTF-8 (column {name!r})")

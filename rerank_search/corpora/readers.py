@@ -77,7 +77,7 @@ def read_documents(
             skipped.add(f"{_name(source)}, line {line}: {record}")
         else:
             raise InvalidDocumentError(
-                f"{_name(source)}, line {line}: {record}. Mend the line, or leave such lines out "
+                f"{_name(source)}, line {line}: {record}. Fix the line, or leave such lines out "
                 "(--skip-invalid; in Python skipped=SkippedLines())."
             )
 

@@ -24,6 +24,7 @@ from rerank_search.evaluation.report.schema import (
 )
 from rerank_search.evaluation.results import HONEST, Protocol, StatisticsSettings, System
 from rerank_search.evaluation.statistics import holm, p_value, tally
+from rerank_search.shown import counted
 
 Verdict: TypeAlias = Literal["gain", "loss", "no significant change"]
 
@@ -207,7 +208,8 @@ def _named_values(
                 if len(of_queries) != system.n_queries:
                     raise InvalidInputError(
                         f"{beside} has {len(of_queries):,} values of {about}, and {path} has "
-                        f"{system.n_queries:,} queries: keep files of the same run together"
+                        f"{counted(system.n_queries, 'query', 'queries')}: "
+                        "keep files of the same run together"
                     )
                 mean = float(np.mean(of_queries))
                 reported = system.protocols[protocol].get(measure, math.nan)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rerank_search.evaluation.collection import Collection, Finding
 from rerank_search.index import Index
+from rerank_search.shown import counted
 from rerank_search.types import Document
 
 _IDS_AT_ONCE = 500
@@ -103,8 +104,8 @@ def cut_too_deep(measures: Sequence[str], depth: int) -> list[str]:
     if not deeper:
         return []
     return [
-        f"there are {depth:,} candidates, so that {', '.join(deeper)} cannot know more results "
-        "than these: evaluate more candidates, or take a smaller cut-off"
+        f"the evaluation has {counted(depth, 'candidate')} for each query, too few for "
+        f"{', '.join(deeper)}: evaluate more candidates, or take a smaller cut-off"
     ]
 
 

@@ -1,7 +1,7 @@
 """The rankings of one query that are measured side by side.
 
 ``first_stage``: the candidates as retrieved. ``retrieved``: only these are reranked, so that the
-reranker cannot mend what the retriever missed. ``all_positives``: the judged positives are always
+reranker cannot repair what the retriever missed. ``all_positives``: the judged positives are always
 among the candidates, which is what the reranker is worth by itself. ``oracle``: the retrieved
 candidates in the best order there is, which no reranker can beat. All of them are measured
 against all judged positives.

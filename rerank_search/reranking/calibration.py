@@ -273,6 +273,6 @@ def _finite(scores: Values) -> Float64:
     values = np.asarray(scores, dtype=np.float64)
     if not np.isfinite(values).all():
         raise InvalidInputError(
-            f"the scores {values[~np.isfinite(values)][:3]} are not finite: mend the reranker"
+            f"the scores {values[~np.isfinite(values)][:3]} are not finite: fix the reranker"
         )
     return values

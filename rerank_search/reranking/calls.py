@@ -9,6 +9,7 @@ import numpy as np
 
 from rerank_search.errors import InvalidInputError, RerankError, RerankSearchError
 from rerank_search.reranking.base import LongDocuments, ReportingReranker, Reranker, Scores, joined
+from rerank_search.shown import counted
 
 FIRST_CHUNK = 4
 """Pairs that are scored before anything is known of the reranker's speed."""
@@ -55,13 +56,13 @@ def scored(
     # is what the failure policy is for.
     except Exception as error:
         raise RerankError(
-            f"the reranker {reranker.name!r} failed ({type(error).__name__}: {error}); mend it, "
+            f"the reranker {reranker.name!r} failed ({type(error).__name__}: {error}); fix it, "
             "or search with on_rerank_error='first_stage'"
         ) from error
     if result.values.shape != (len(pairs),):
         raise RerankError(
             f"the reranker {reranker.name!r} returned scores of shape {result.values.shape} for "
-            f"{len(pairs)} pairs; it must return one score per pair"
+            f"{counted(len(pairs), 'pair')}; it must return one score per pair"
         )
     if not np.isfinite(result.values).all():
         raise RerankError(

@@ -198,8 +198,9 @@ def checked_pairs(pairs: Sequence[Any]) -> list[tuple[str, str]]:
                 side.encode()
             except UnicodeEncodeError as error:
                 raise InvalidInputError(
-                    f"pair {position} has a lone surrogate at character {error.start}; remove it, "
-                    "for example with text.encode(errors='replace').decode()"
+                    f"pair {position} contains a lone surrogate at character {error.start}, which "
+                    "UTF-8 cannot encode: replace it, for example by "
+                    "text.encode(errors='replace').decode()"
                 ) from error
         found.append((query, text))
     return found

@@ -14,13 +14,13 @@ from rerank_search.errors import IndexCorruptedError
 from rerank_search.files import atomic_write_json
 from rerank_search.types import JsonValue
 
-MEND = "run `rerank-search index verify` to see the damage and `rerank-search index rebuild`"
+REPAIR = "run `rerank-search index verify` to see the damage and `rerank-search index rebuild`"
 
 
 def damaged(path: Path, reason: object) -> IndexCorruptedError:
     """The error about a file (or directory) of an engine that cannot be used."""
     return IndexCorruptedError(
-        f"{path} is damaged ({reason}): {MEND} to build it anew from the documents."
+        f"{path} is damaged ({reason}): {REPAIR} to build it anew from the documents."
     )
 
 

@@ -62,6 +62,7 @@ from rerank_search.serving.service import Call, Service
 from rerank_search.serving.uploads import OPENAPI, upsert
 from rerank_search.serving.validation import invalid
 from rerank_search.serving.waiting import add_threads, in_thread, in_writer_thread, unless_gone
+from rerank_search.shown import counted
 
 UI = Path(__file__).parent / "ui"
 
@@ -269,7 +270,8 @@ def _pairs(asked: ScoreRequest) -> list[tuple[str, str]]:
         raise ApiError(
             400,
             "invalid_request",
-            f"{len(first)} texts cannot be paired with {len(second)}: give one, or as many",
+            f"{counted(len(first), 'text')} cannot be paired with {len(second)}: give one, or "
+            "as many",
         )
     return list(zip(first, second, strict=True))
 

@@ -222,7 +222,8 @@ def _encodable(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidFilterError(
-            f"{shown(text)} in the filter has a lone surrogate, which no stored text has: remove it"
+            f"{shown(text)} in the filter contains a lone surrogate, which UTF-8 cannot encode: "
+            "remove it"
         ) from error
 
 

@@ -60,7 +60,7 @@ def checked(document: object, position: int) -> Record:
     """The document as a record.
 
     ``position`` counts the documents of the call from 0. Raises InvalidDocumentError, which
-    names id, position and mend.
+    names id, position and remedy.
     """
     if not isinstance(document, Document):
         raise InvalidDocumentError(
@@ -90,8 +90,8 @@ def _encodable(text: str, where: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidDocumentError(
-            f"{where} has a lone surrogate at character {error.start}, which is no valid text: "
-            'replace it, for example by text.encode("utf-8", "replace").decode()'
+            f"{where} contains a lone surrogate at character {error.start}, which UTF-8 cannot "
+            'encode: replace it, for example by text.encode("utf-8", "replace").decode()'
         ) from error
 
 

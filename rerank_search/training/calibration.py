@@ -158,8 +158,8 @@ def check_judged(collections: Sequence[Collection]) -> None:
     if relevant < 2:
         names = ", ".join(f"{each.name}/{each.split}" for each in collections)
         raise InvalidInputError(
-            f"{names}: {relevant} queries have a relevant document, and a calibration needs two; "
-            "take more queries, or another split"
+            f"{names}: a calibration needs two queries with a relevant document, and there are "
+            f"{relevant}: take more queries, or another split"
         )
 
 

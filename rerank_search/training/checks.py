@@ -137,10 +137,10 @@ def _check_range(training_set: TrainingSet, loss: LossName) -> None:
     )
     interval = f"up to {high:g}" if math.isinf(low) else f"in [{low:g}, {high:g}]"
     others = ", ".join(sorted(UNBOUNDED - {loss}))
-    mend = _label_map(labels) if training_set.as_in_file else ""
+    remedy = _label_map(labels) if training_set.as_in_file else ""
     raise InvalidInputError(
         f"{training_set}: the labels go from {min(labels):g} to {max(labels):g} (first outside: "
-        f"{first}), and {loss} needs labels {interval}: {mend}take a loss whose "
+        f"{first}), and {loss} needs labels {interval}: {remedy}take a loss whose "
         f"labels may be any numbers ({others})"
     )
 
@@ -167,15 +167,16 @@ def _check_classes(sets: Sequence[TrainingSet], loss: LossName) -> None:
         return
     count = sum(len(group.documents) for each in sets for group in each.groups)
     if max(labels) > POSITIVE_ABOVE:
-        mend = (
+        remedy = (
             "add pairs that do not belong together, labelled 0, or set loss to "
             "multiple-negatives, which takes the texts of other queries for negatives"
         )
     else:
-        mend = "add pairs that belong together, labelled 1"
+        remedy = "add pairs that belong together, labelled 1"
     which = f"the label {min(labels):g}" if len(labels) == 1 else f"labels up to {max(labels):g}"
     raise InvalidInputError(
-        f"all {count:,} training pairs have {which}, so that there is nothing to tell apart: {mend}"
+        f"all {count:,} training pairs have {which}, so that there is nothing to tell apart: "
+        f"{remedy}"
     )
 
 
@@ -184,14 +185,14 @@ def _check_contrast(training_set: TrainingSet, loss: LossName) -> None:
         return
     if loss == "multiple-negatives":
         problem = f"has no positive pair (a label above {POSITIVE_ABOVE:g})"
-        mend = "add pairs that belong together, or remove the source"
+        remedy = "add pairs that belong together, or remove the source"
     else:
         problem = f"has no query with documents of different labels, which {loss} compares"
-        mend = (
+        remedy = (
             "give the queries positives and negatives, or set loss to bce or mse, which take "
             "each pair by itself"
         )
-    raise InvalidInputError(f"{training_set} {problem}: {mend}")
+    raise InvalidInputError(f"{training_set} {problem}: {remedy}")
 
 
 def _of_pairs(sets: Sequence[TrainingSet]) -> list[Tally]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.shown import counted
 from rerank_search.training.data import POSITIVE_ABOVE, TrainingSet, pairs_scored
 from rerank_search.training.recipe import Loss
 
@@ -169,8 +170,9 @@ def _lines(each: SetDescription) -> list[str]:
     positives = "" if each.positives is None else f", {each.positives:,} positive"
     lines = [
         f"{each.name}/{each.split} ({each.licence or 'licence not stated'})",
-        f"  {each.queries:,} queries{made_up}, {each.pairs:,} pairs{positives}, "
-        f"{each.scored:,} pairs scored a pass",
+        f"  {counted(each.queries, 'query', 'queries')}{made_up}, "
+        f"{counted(each.pairs, 'pair')}{positives}, "
+        f"{counted(each.scored, 'pair')} scored a pass",
         f"  labels: {_shown(each.labels, '.4g')}",
         f"  characters: query {_shown(each.query_characters, ',.0f')}; "
         f"document {_shown(each.document_characters, ',.0f')}",
@@ -178,7 +180,7 @@ def _lines(each: SetDescription) -> list[str]:
     if each.tokens is not None:
         tokens = each.tokens
         lines.append(
-            f"  tokens of {tokens.pairs:,} pairs: half up to {tokens.p50:,}, 90% up to "
+            f"  tokens of {counted(tokens.pairs, 'pair')}: half up to {tokens.p50:,}, 90% up to "
             f"{tokens.p90:,}, 99% up to {tokens.p99:,}, all up to {tokens.most:,}; "
             f"{tokens.cut:.1%} are cut at {tokens.max_length:,}"
         )

@@ -202,7 +202,7 @@ def _mined(
     if not lines:
         raise InvalidInputError(
             f"{source.path} gives nothing to train on in the split {collection.split!r}: "
-            f"{'; '.join(map(str, found)) or 'no query was drawn'}; mend the data, or change "
+            f"{'; '.join(map(str, found)) or 'no query was drawn'}; fix the data, or change "
             f"{'queries' if source.mined else 'queries, made_up'} or [negatives]"
         )
     settings = _Settings(

@@ -15,6 +15,7 @@ from rerank_search.evaluation.experiment import Experiment, RerankerSettings
 from rerank_search.evaluation.report.schema import Report, SystemReport
 from rerank_search.files import fsync_directory, fsync_tree
 from rerank_search.progress import Progress
+from rerank_search.shown import counted
 from rerank_search.training.base import WINDOW, is_reranker
 from rerank_search.training.calibration import PLOT_FILE, Calibrated, calibrate
 from rerank_search.training.checkpoints import saving
@@ -116,7 +117,8 @@ def _in_words(calibrated: Calibrated) -> str:
     score = "logit" if calibrated.fusion is None else "fused score (`fusion.json`)"
     return (
         f"`calibration.json` makes the {score} a probability of relevance. It was fitted on "
-        f"{fitted_on.documents:,} candidates of {fitted_on.queries:,} queries of "
+        f"{counted(fitted_on.documents, 'candidate')} of "
+        f"{counted(fitted_on.queries, 'query', 'queries')} of "
         f"{fitted_on.collection} ({fitted_on.split}), {fitted_on.relevant:.1%} of them relevant: "
         f"the {fitted_on.candidates} best of a {fitted_on.first_stage} first stage. On queries "
         f"held out in {held_out.folds} turns, the calibration error (ECE) is "

@@ -70,6 +70,7 @@ def test_a_stage_that_the_index_has_not_is_named(notes: Path, run: Run) -> None:
 
 def test_people_see_rank_id_title_and_text(notes: Path, run: Run) -> None:
     output = run("search", "notes", "join two paths", "--no-rerank", "--top-k", "1").stdout
+    assert "\n1 candidate by " in output
     assert output.split()[:2] == ["1", "join"]
     assert "Paths" in output
     assert "split" not in output

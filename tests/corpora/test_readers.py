@@ -140,7 +140,7 @@ def test_a_line_of_tsv_ends_at_a_line_feed_alone(tmp_path: Path, end: str) -> No
 
 def test_a_row_of_tsv_that_its_writer_has_quoted_is_explained(tmp_path: Path) -> None:
     file = write(tmp_path / "c.tsv", 'id\ttext\n1\t"two\nlines"\n2\tx\n')
-    with pytest.raises(errors.InvalidDocumentError, match=r"line 3: 1 cells"):
+    with pytest.raises(errors.InvalidDocumentError, match=r"line 3: 1 cell"):
         read(file)
     skipped = SkippedLines()
     assert [document.id for document in read(file, skipped=skipped)] == ["1", "2"]
@@ -201,7 +201,7 @@ def test_a_cell_may_be_longer_than_the_csv_modules_limit(tmp_path: Path) -> None
     ("row", "reason"),
     [
         (b"2,x,y", "3 cells, where the header names 2"),
-        (b"2", "1 cells, where the header names 2"),
+        (b"2", "1 cell, where the header names 2"),
         (b",x", "non-empty"),
         (b"2,\xff", "not UTF-8 (column 'text')"),
         (b'2,"x"y', "not CSV"),

@@ -16,4 +16,4 @@ def test_measures_that_look_further_than_the_candidates_are_named(depth, deeper)
         assert found == []
     else:
         [warning] = found
-        assert f"there are {depth} candidates, so that {deeper} cannot know more" in warning
+        assert f"for each query, too few for {deeper}: evaluate" in warning

@@ -18,11 +18,11 @@ from rerank_search.types import Document
         (Document("a", None), "text is a NoneType"),  # type: ignore[arg-type]
         (Document("a", b"text"), "text is a bytes"),  # type: ignore[arg-type]
         (Document("a", "text", None), "title is a NoneType"),  # type: ignore[arg-type]
-        (Document("\ud800", "text"), "id has a lone surrogate"),
-        (Document("a", "x\udfff"), "text has a lone surrogate at character 1"),
-        (Document("a", "", "\ud800"), "title has a lone surrogate"),
-        (Document("a", "", metadata={"k": ["\ud800"]}), "metadata has a lone surrogate"),
-        (Document("a", "", metadata={"\ud800": 1}), "metadata has a lone surrogate"),
+        (Document("\ud800", "text"), "id contains a lone surrogate"),
+        (Document("a", "x\udfff"), "text contains a lone surrogate at character 1"),
+        (Document("a", "", "\ud800"), "title contains a lone surrogate"),
+        (Document("a", "", metadata={"k": ["\ud800"]}), "metadata contains a lone surrogate"),
+        (Document("a", "", metadata={"\ud800": 1}), "metadata contains a lone surrogate"),
         (Document("a", "", metadata={"k": float("nan")}), "NaN"),
         (Document("a", "", metadata={"k": [{"l": float("-inf")}]}), "infinity"),
         (Document("a", "", metadata={1: "x"}), "the key 1"),  # type: ignore[dict-item]

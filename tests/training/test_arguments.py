@@ -180,7 +180,9 @@ def test_what_a_calibration_needs_is_looked_for_first(
     prepare(pairs_recipe, overrides=calibrated_on() | encoder)
     with pytest.raises(ModelNotFoundError, match="no/encoder"):
         prepare(pairs_recipe, overrides=calibrated_on() | {"calibration.encoder": "./no/encoder"})
-    with pytest.raises(InvalidInputError, match="1 queries have a relevant document"):
+    with pytest.raises(
+        InvalidInputError, match="needs two queries with a relevant document, and there are 1"
+    ):
         prepare(pairs_recipe, overrides=calibrated_on(queries=1) | encoder)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingDependencyError, match="matplotlib"):

@@ -107,9 +107,9 @@ def test_the_map_in_the_message_is_one_that_a_recipe_can_have(tmp_path: Path) ->
     with pytest.raises(InvalidInputError) as caught:
         check_training([load_pairs_set(source, seed=1)], Loss(name="bce"))
     shown = str(caught.value).partition("label_map = ")[2].partition("}")[0] + "}"
-    mended = Source(pairs=path, label_map=toml_value(shown))
-    assert load_pairs_set(mended, seed=1).groups[0].labels == [0.0, 0.375, 1.0]
-    assert check_training([load_pairs_set(mended, seed=1)], Loss(name="bce")) == []
+    mapped = Source(pairs=path, label_map=toml_value(shown))
+    assert load_pairs_set(mapped, seed=1).groups[0].labels == [0.0, 0.375, 1.0]
+    assert check_training([load_pairs_set(mapped, seed=1)], Loss(name="bce")) == []
 
 
 def test_of_many_labels_no_map_is_made_up() -> None:

@@ -10,6 +10,7 @@ import typer
 from rerank_search.cli.index.add import report_skipped
 from rerank_search.cli.index.lock_timeout import LockTimeout
 from rerank_search.cli.output import Json, print_json, progress
+from rerank_search.shown import counted
 
 
 def build(
@@ -47,6 +48,6 @@ def build(
         print_json(built)
     else:
         typer.echo(
-            f"{built.index}: {built.documents:,} documents "
+            f"{built.index}: {counted(built.documents, 'document')} "
             f"({built.written:,} written, {built.deleted:,} deleted)"
         )

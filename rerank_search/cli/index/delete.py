@@ -10,6 +10,7 @@ import typer
 from rerank_search.cli.index.lock_timeout import LockTimeout
 from rerank_search.cli.location import IndexArgument, existing_index
 from rerank_search.cli.output import Json, print_json
+from rerank_search.shown import counted
 
 
 def delete(
@@ -30,4 +31,6 @@ def delete(
     if as_json:
         print_json({"deleted": deleted, "documents": total})
     else:
-        typer.echo(f"deleted {deleted:,} of {len(named):,}; the index has {total:,} documents")
+        typer.echo(
+            f"deleted {deleted:,} of {len(named):,}; the index has {counted(total, 'document')}"
+        )

@@ -7,6 +7,7 @@ import typer
 from rerank_search.cli.index.lock_timeout import LockTimeout
 from rerank_search.cli.location import IndexArgument, existing_index
 from rerank_search.cli.output import Json, print_json, progress
+from rerank_search.shown import counted
 
 
 def rebuild(index: IndexArgument, lock_timeout: LockTimeout = None, as_json: Json = False) -> None:
@@ -21,4 +22,4 @@ def rebuild(index: IndexArgument, lock_timeout: LockTimeout = None, as_json: Jso
     if as_json:
         print_json({"documents": total})
     else:
-        typer.echo(f"rebuilt from {total:,} documents")
+        typer.echo(f"rebuilt from {counted(total, 'document')}")

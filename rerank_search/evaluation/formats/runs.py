@@ -85,7 +85,7 @@ def _score(text: str, where: str) -> float:
         score = math.nan
     if not math.isfinite(score):
         raise InvalidInputError(
-            f"{where}: the score {text!r} is not a finite number and cannot be ranked: mend what "
+            f"{where}: the score {text!r} is not a finite number and cannot be ranked: fix what "
             "wrote the run"
         )
     return score

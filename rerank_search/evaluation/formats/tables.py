@@ -15,6 +15,7 @@ from rerank_search.corpora.separated import (
 )
 from rerank_search.errors import InvalidInputError, MissingDependencyError
 from rerank_search.evaluation.formats.records import json_records
+from rerank_search.shown import counted
 from rerank_search.types import JsonValue
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
@@ -68,8 +69,8 @@ def _separated(path: Path, format: Separated) -> Iterator[Row]:
                     named, header = place, _checked_header(row, f"{path}, {place}")
                 elif len(row) != len(header):
                     raise InvalidInputError(
-                        f"{path}, {place}: {len(row)} cells, where the header ({named}) names "
-                        f"{len(header)}{quoting_hint(format, row)}"
+                        f"{path}, {place}: {counted(len(row), 'cell')}, where the header "
+                        f"({named}) names {len(header)}{quoting_hint(format, row)}"
                     )
                 else:
                     yield Row(place, named, dict(zip(header, row, strict=True)))

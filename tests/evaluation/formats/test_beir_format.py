@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_named(
             CORPUS + '{"_id": "d1\\u0001", "text": ""}\n',
             r"corpus\.jsonl, line 3: the document id 'd1.x01' has a control character",
         ),
-        (CORPUS + '{"_id": "d3"}\n', r"corpus\.jsonl, line 3: no 'text'\. Mend the line"),
+        (CORPUS + '{"_id": "d3"}\n', r"corpus\.jsonl, line 3: no 'text'\. Fix the line"),
     ],
 )
 def test_a_faulty_corpus_is_found_while_it_is_streamed(

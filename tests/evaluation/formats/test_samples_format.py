@@ -110,7 +110,10 @@ def test_empty_lists_blank_queries_and_repetitions_are_said_and_stay(tmp_path: P
         ({"query": "q", "positive": ["a", 7], "documents": []}, r"'positive\[1\]' is not a string"),
         ({"query": "q", "positive": "a", "documents": "b"}, "'documents' is not a list of texts"),
         ({"query": "q", "positive": "a", "negative": ["b", "a"]}, "'a' is both positive and neg"),
-        ({"query": "q", "positive": "\ud800", "documents": []}, "'positive' has a lone surrogate"),
+        (
+            {"query": "q", "positive": "\ud800", "documents": []},
+            "'positive' contains a lone surrogate",
+        ),
     ],
 )
 def test_a_line_that_is_no_sample_is_named(tmp_path: Path, record: object, problem: str) -> None:
