@@ -29,6 +29,7 @@ Content = TypeVar("Content")
 
 STDIN = "-"
 _GZIP_MAGIC = b"\x1f\x8b"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _FORMATS: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -132,11 +133,16 @@ def opened(source: str | Path) -> Iterator[BinaryIO]:
     """The bytes of a file, or of the standard input (``-``), decompressed if they are gzip.
 
     Raises InvalidInputError for a file that cannot be read, and InvalidDocumentError for one
-    that ends within its gzip.
+    that ends within its gzip or is UTF-16.
     """
     with _raw(source) as raw:
         try:
-            yield _decompressed(raw)
+            stream = _decompressed(raw)
+            if _is_utf16(stream.peek(2)[:2]):
+                raise InvalidDocumentError(
+                    f"{_name(source)} is not UTF-8 and looks like UTF-16: save it as UTF-8."
+                )
+            yield cast(BinaryIO, stream)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InvalidDocumentError(
                 f"{_name(source)} is not a whole gzip file ({error}): fetch or compress it again."
@@ -173,10 +179,15 @@ def _raw(source: str | Path) -> BufferedReader:
         ) from error
 
 
-def _decompressed(raw: BufferedReader) -> BinaryIO:
+def _decompressed(raw: BufferedReader) -> BufferedReader | gzip.GzipFile:
     if raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC):
-        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+        return gzip.GzipFile(fileobj=raw)
     return raw
+
+
+def _is_utf16(start: bytes) -> bool:
+    """By its mark, or without one by the NUL that is half of an ASCII character."""
+    return start in _UTF16_MARKS or (len(start) == 2 and (start[0] == 0) != (start[1] == 0))
 
 
 def json_lines(lines: Iterable[bytes], *, first: int = 1) -> Iterator[tuple[int, Document | str]]:

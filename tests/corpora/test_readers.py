@@ -219,6 +219,15 @@ def test_a_malformed_row_is_named_and_the_rows_after_it_are_read(
     assert skipped.count == 1
 
 
+@pytest.mark.parametrize("name", ["c.jsonl", "c.json", "c.csv", "c.tsv", "c.csv.gz"])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_utf16_is_refused_as_a_whole(tmp_path: Path, name: str, encoding: str) -> None:
+    content = '{"id": "a", "text": "x"}\n'.encode(encoding)
+    file = write(tmp_path / name, gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(errors.InvalidDocumentError, match="looks like UTF-16: save it as UTF-8"):
+        read(file, skipped=SkippedLines())
+
+
 @pytest.mark.parametrize("header", ["id,body", "text", "id,text,text", "_id,id,text"])
 def test_a_header_that_names_no_id_or_text_is_refused(tmp_path: Path, header: str) -> None:
     file = write(tmp_path / "c.csv", f"{header}\n1,x\n")

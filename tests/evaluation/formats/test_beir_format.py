@@ -194,6 +194,14 @@ def test_bytes_that_are_not_utf8_are_an_error(tmp_path: Path) -> None:
         load_beir(folder, "test")
 
 
+@pytest.mark.parametrize("name", ["queries.jsonl", "qrels/test.tsv"])
+def test_a_file_in_utf16_is_an_error_that_says_so(tmp_path: Path, name: str) -> None:
+    folder = beir(tmp_path / "tiny")
+    (folder / name).write_text((folder / name).read_text("utf-8"), "utf-16")
+    with pytest.raises(InvalidInputError, match=f"{re.escape(name)} is not UTF-8 and looks like"):
+        load_beir(folder, "test")
+
+
 def test_a_relevance_threshold_below_one_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="relevant_from is 0"):
         load_beir(beir(tmp_path / "tiny"), "test", relevant_from=0)
