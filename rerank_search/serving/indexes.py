@@ -20,7 +20,7 @@ from rerank_search.errors import (
     RerankSearchError,
 )
 from rerank_search.index import Index
-from rerank_search.index_names import DOCUMENTS, index_name, named_index
+from rerank_search.index_names import DOCUMENTS, index_name, is_index, named_index
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.retrieval.encoder import Encoder
 from rerank_search.searcher import Searcher
@@ -229,7 +229,7 @@ def public_name(model: str) -> str:
 
 def _is_index(path: Path) -> bool:
     try:
-        return (path / DOCUMENTS).is_file()
+        return is_index(path)
     except OSError:  # a folder that may not be looked into
         return False
 
@@ -257,8 +257,11 @@ def _told_without(path: Path, name: str) -> Iterator[None]:
 
 
 def _inode(path: Path) -> int:
+    """Of the documents, which another index at this path has not; 0 where they are missing."""
     try:
         return (path / DOCUMENTS).stat().st_ino
+    except FileNotFoundError:  # opening the index says what is wrong
+        return 0
     except OSError as error:
         raise ApiError(
             503, "index_unavailable", f"the index {path.name!r} is not there now ({error.strerror})"

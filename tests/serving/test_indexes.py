@@ -399,3 +399,13 @@ def test_warming_loads_encoders_and_outlives_a_damaged_index(fresh, caplog):
     assert "the index 'bad' cannot be searched" in caplog.text
     with fresh.service.indexes.use("notes") as index:
         assert index._encoder._loaded is not None
+
+
+def test_an_index_without_its_documents_is_damaged_and_not_unknown(fresh):
+    assert fresh.post("/v1/search", {"index": "notes", "query": "join"}).status_code == 200
+    (fresh.home / "notes" / "documents.sqlite").unlink()
+    answer = fresh.post("/v1/search", {"index": "notes", "query": "join"})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "index_unavailable")
+    assert "documents.sqlite is damaged or missing" in answer.json()["error"]["message"]
+    listed = fresh.client.get("/v1/indexes").json()
+    assert "documents.sqlite" in listed["unavailable"]["notes"]
