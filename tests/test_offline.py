@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +12,6 @@ from pathlib import Path
 import pytest
 
 from rerank_search.corpora.python_docs import python_docs
-
-PROGRESS = re.compile(r"[\w -]+: [0-9,]+ .*")
-"""What a command says of work that takes more than some seconds."""
 
 MODULES = {"os.path", "shutil", "subprocess", "tempfile"}
 
@@ -71,8 +67,8 @@ def run(folder: Path, *arguments: str) -> str:
         text=True,
         check=False,
     )
-    said = [line for line in done.stderr.splitlines() if not PROGRESS.fullmatch(line)]
-    assert (done.returncode, said) == (0, [])
+    # An attempt to connect fails the command; stderr may say what it measures and how far it is.
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
