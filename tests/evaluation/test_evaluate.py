@@ -488,7 +488,7 @@ def test_a_cut_off_beyond_the_candidates_is_warned_of(experiment, tmp_path):
         experiment(measures=["R@5", "MAP"], rerankers=[], first_stages=["bm25"]), tmp_path / "out"
     )
     assert [len(system.warnings) for system in report.systems] == [1, 0]
-    assert "there are 2 candidates, so that R@5" in report.systems[0].warnings[0]
+    assert "2 candidates for each query, too few for R@5" in report.systems[0].warnings[0]
 
 
 def test_an_index_that_exists_is_searched_as_it_is(experiment, beir, cache, tmp_path):
