@@ -5,7 +5,7 @@ import itertools
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
@@ -77,6 +77,8 @@ def slow_tokenizer(tmp_path_factory):
 @given(query=words, text=words)
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_longest_first_cuts_as_transformers_does(request, kind, side, window, query, text):
+    # There transformers leaves out the separator after an empty text beside a query that is cut.
+    assume(text or kind == "tokenizer" or side == "right")
     tokenizer = copy.deepcopy(request.getfixturevalue(kind))
     tokenizer.truncation_side = side
     pair = (" ".join(query), " ".join(text))
