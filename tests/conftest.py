@@ -25,9 +25,13 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RERANK_SEARCH_BACKEND"] = "torch"
 os.environ["RERANK_SEARCH_DTYPE"] = "float32"
 
+import hypothesis
 import torch
 
 torch.set_num_threads(1)
+# The first example of a test may import a library for seconds.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 WORDS = """
 the a an of to in on at for with by from and or not is are was were be it this that these
