@@ -243,16 +243,13 @@ class Engines:
                 self._store.changes(engine.seq, most=step) as changes,
                 storage_errors(self._directory / engine.name),
             ):
-                if engine.name == "dense":
-                    documents = _Documents(tick)
-                    cast("VectorIndex", engine).update(
-                        changes.seq,
-                        documents.passages(changes.added),
-                        changes.removed,
-                        progress=documents.through,
-                    )
-                else:
-                    engine.update(changes.seq, _passages(changes.added, tick), changes.removed)
+                documents = _Documents(tick)
+                engine.update(
+                    changes.seq,
+                    documents.passages(changes.added),
+                    changes.removed,
+                    progress=documents.through,
+                )
 
     def _open_bm25(self, path: Path, analysis: int) -> Bm25Index | Bm25StaticIndex:
         manifest, settings = self._manifest, self._manifest.bm25
@@ -308,7 +305,7 @@ class FirstStage:
         self._index = index
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By its index, which is opened again to read."""
+        """Pickled as its index, which the other side opens for reading."""
         return methodcaller("retriever", self.name), (self._index,)
 
     def retrieve(
@@ -321,17 +318,8 @@ class FirstStage:
         return Stage(self.name, engine, self._store).retrieve(queries, k, filter=filter)
 
 
-def _passages(added: Iterable[tuple[int, int, str]], tick: Tick | None) -> Iterator[Passage]:
-    previous = None
-    for id, document, text in added:
-        if tick is not None and document != previous:
-            tick(1)
-            previous = document
-        yield Passage(id, text)
-
-
 class _Documents:
-    """Counts documents by their passages, of which an engine says how many it is through with."""
+    """Turns an engine's count of finished passages into a count of documents."""
 
     def __init__(self, tick: Tick | None) -> None:
         self._tick = tick

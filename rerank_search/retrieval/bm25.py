@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from threading import RLock
@@ -70,16 +70,24 @@ class Bm25Index:
         """Passages that can be found."""
         return self._postings.searcher().num_docs
 
-    def update(self, seq: int, added: Iterable[Passage], removed: Iterable[int]) -> None:
+    def update(
+        self,
+        seq: int,
+        added: Iterable[Passage],
+        removed: Iterable[int],
+        *,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
         """Apply all changes up to ``seq`` and publish them durably.
 
+        ``progress`` is called with numbers of passages that are added.
         Raises IndexLockedError while another process writes, StorageFullError.
         """
         self._check_writable()
         with self._lock:
             highest = self._highest_id()
             with self._postings.writer() as writer:
-                highest = self._add(writer, added, highest)
+                highest = self._add(writer, added, highest, progress)
                 with tantivy_errors(self._directory):
                     for passage in removed:
                         writer.delete_documents_by_term("id", passage)
@@ -134,7 +142,13 @@ class Bm25Index:
         """Release what was opened."""
         self._postings.close()
 
-    def _add(self, writer: tantivy.IndexWriter, added: Iterable[Passage], known: int) -> int:
+    def _add(
+        self,
+        writer: tantivy.IndexWriter,
+        added: Iterable[Passage],
+        known: int,
+        progress: Callable[[int], None],
+    ) -> int:
         """The highest id that was ever added, given that of before."""
         import tantivy
 
@@ -149,6 +163,7 @@ class Bm25Index:
                     document.add_text("text", prepared(passage.text, self.analysis))
                     writer.add_document(document)
                     highest = max(highest, passage.id)
+            progress(len(some))
         return highest
 
     def _highest_id(self) -> int:

@@ -106,8 +106,18 @@ class Bm25StaticIndex:
         """Passages that can be found."""
         return len(self._content.ids)
 
-    def update(self, seq: int, added: Iterable[Passage], removed: Iterable[int]) -> None:
-        """Build the index anew from ``corpus()`` and publish it as of ``seq``."""
+    def update(
+        self,
+        seq: int,
+        added: Iterable[Passage],
+        removed: Iterable[int],
+        *,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Build the index anew from ``corpus()`` and publish it as of ``seq``.
+
+        ``progress`` is not called: passages are not added one by one.
+        """
         if self._read_only:
             raise IndexReadOnlyError(
                 f"{self._directory} was opened for reading: open the index without read_only."
