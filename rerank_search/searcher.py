@@ -100,7 +100,7 @@ class Searcher:
         return f"Searcher({self._index!r}, {shown(reranker)}, fusion={fused})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """With its index, which is opened again to read, and its reranker, which is loaded again.
+        """Pickled as its index and its reranker, which the other side opens and loads.
 
         Raises what pickling these raises.
         """
@@ -356,7 +356,7 @@ def _check_index(index: object) -> None:
         raise InvalidInputError(
             f"index={shown(index)} is a path: open it first, Index.open({shown(index)})"
         )
-    needed = ("first_stages", "retriever", "documents", "stage_scores")
+    needed = ("first_stages", "retriever", "documents", "stage_scores", "filter_warnings")
     if isinstance(index, type) or not all(hasattr(index, name) for name in needed):
         raise InvalidInputError(
             f"index={shown(index)} cannot be searched: give an Index, as Index.open returns it"

@@ -4,6 +4,7 @@ import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -256,6 +257,7 @@ def test_numbers_may_be_numpys(index, reranker):
         (object(), "cannot be searched"),
         (None, "index=None cannot be searched"),
         (Index, "cannot be searched"),
+        (SimpleNamespace(first_stages=(), retriever=0, documents=0, stage_scores=0), "cannot be"),
     ],
 )
 def test_what_is_no_index_cannot_be_searched(index, named):
