@@ -400,7 +400,7 @@ class Index:
         return f"Index({shown(str(self.path))}, encoder={shown(encoder)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By its path: whoever unpickles or copies it opens it again, for reading only."""
+        """Pickled as its path: an unpickled or copied index is opened again, for reading only."""
         opened = partial(Index.open, encoder=self._encoder, read_only=True)
         return opened, (self.path.absolute(),)
 

@@ -100,7 +100,7 @@ def _json(value: object) -> bytes:
 
 
 def _plain(value: object) -> JsonValue:
-    """In JSON's own types, what the library takes as well as these."""
+    """NumPy numbers, sets and other mappings as JSON's own types."""
     if isinstance(value, Integral):
         return int(value)
     if isinstance(value, Real):

@@ -224,7 +224,7 @@ class Client:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By address and settings. Raises InvalidInputError for one with a key, a secret."""
+        """Pickled as address and settings. Raises InvalidInputError for a client with a key."""
         return partial(Client, **self._server.settings), (self._server.url, self._index)
 
     def __repr__(self) -> str:
@@ -393,7 +393,7 @@ class AsyncClient:
         await self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By address and settings. Raises InvalidInputError for one with a key, a secret."""
+        """Pickled as address and settings. Raises InvalidInputError for a client with a key."""
         return partial(AsyncClient, **self._server.settings), (self._server.url, self._index)
 
     def __repr__(self) -> str:

@@ -186,7 +186,7 @@ def _decompressed(raw: BufferedReader) -> BufferedReader | gzip.GzipFile:
 
 
 def _is_utf16(start: bytes) -> bool:
-    """By its mark, or without one by the NUL that is half of an ASCII character."""
+    """Whether the file looks like UTF-16: it has a byte order mark, or NULs as ASCII text has."""
     return start in _UTF16_MARKS or (len(start) == 2 and (start[0] == 0) != (start[1] == 0))
 
 

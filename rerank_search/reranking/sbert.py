@@ -206,7 +206,7 @@ class CrossEncoder(CrossEncoderReranker):
     def score_with_report(
         self, pairs: Sequence[tuple[str, str]], *, long_documents: LongDocuments = "truncate"
     ) -> Scores:
-        """As CrossEncoderReranker's; InvalidInputError once the model's weights were changed."""
+        """As in CrossEncoderReranker. Raises InvalidInputError after a change of weights."""
         if self._changed():
             raise InvalidInputError(
                 f"the weights or the tokenizer of {self.name!r} were changed, which score() and "
@@ -337,7 +337,7 @@ class CrossEncoder(CrossEncoderReranker):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As CrossEncoderReranker's; InvalidInputError once the model's weights were changed."""
+        """As in CrossEncoderReranker. Raises InvalidInputError after a change of weights."""
         self._require_unchanged()
         return super().__reduce__()
 

@@ -171,12 +171,6 @@ class TorchCrossEncoder:
         """Whether the model puts a prompt of its own before every text."""
         return self._plain is None and self.whole.default_prompt_name is not None
 
-    def is_one_pair(self, inputs: Any) -> bool:
-        """Whether these are one pair rather than a list of pairs."""
-        if isinstance(inputs, (list, tuple)):
-            return len(inputs) > 0 and not isinstance(inputs[0], (list, tuple))
-        return self.whole.is_singular_input(inputs)
-
     def predict(self, inputs: Any, **options: Any) -> Any:
         """What sentence-transformers itself makes of the inputs."""
         with self._delegating, self._turns, self._installed.context():

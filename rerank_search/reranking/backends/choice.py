@@ -49,7 +49,7 @@ TRIES = 3
 """Times that what did not fit is tried, each by a process that loads the model later."""
 
 _EXPORT_TAKES = 6
-"""Times what measuring torch takes: 3.4 to 5.9 for the bundled models, on a busy machine."""
+"""Times what measuring torch takes, on the safe side."""
 
 METHOD = 3
 """Raised when speeds come of other measurements: older ones are not used."""
@@ -64,9 +64,9 @@ ASKED_FOR: frozenset[Dtype] = frozenset({"int8"})
 class Option:
     """A backend in a precision.
 
-    ``pairs_per_second`` are those of 128 tokens; None where it was not measured, also since time
-    ran out. ``missing`` says
-    what it lacks on this machine, and is empty for one that can be used.
+    ``pairs_per_second`` are those of 128 tokens; None where it was not measured, for example
+    because time ran out. ``missing`` says what it lacks on this machine, and is empty for one that
+    can be used.
     """
 
     backend: Backend
@@ -170,7 +170,7 @@ def measured(
         except OutOfTimeError:
             known |= _known(path)
             logger.warning(
-                "another process measures this model for %.0f s by now: torch computes it here",
+                "another process has been measuring this model for %.0f s: torch computes it here",
                 seconds,
             )
     speeds = {name: speed for name, speed in known.items() if speed >= 0}

@@ -54,7 +54,7 @@ NEVER = Deadline()
 def one_process(path: Path, what: str, seconds: float) -> Iterator[bool]:
     """Hold the machine's lock beside ``path`` while it is made; the system frees that of the dead.
 
-    Yields whether it is held: not where no lock can be made, and everybody works for himself.
+    Yields whether it is held. It is not where no lock can be made: then each process does the work.
     Raises OutOfTimeError where another process holds it for so many seconds.
     """
     lock = FileLock(f"{path}.lock")
