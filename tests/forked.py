@@ -73,9 +73,8 @@ def rerank(backend: str, model: str) -> None:
         np.testing.assert_allclose(again.score(PAIRS), scores, atol=1e-4)
 
     generations(work, 2, exits=False)
-    if backend != "onnx":  # ONNX Runtime, once imported, lets no forked process exit
-        generations(lambda: None, 1, exits=True)
-        generations(work, 1, exits=True)
+    generations(lambda: None, 1, exits=True)
+    generations(work, 1, exits=True)
 
 
 def search(model: str, encoder: str, folder: Path) -> None:

@@ -41,6 +41,7 @@ from rerank_search.evaluation.experiment import CollectionSettings
 from rerank_search.evaluation.loading import load_collection
 from rerank_search.evaluation.measures import Scorer
 from rerank_search.models.registry import resolve_reranker
+from rerank_search.reranking.backends import imports
 from rerank_search.reranking.backends.choice import has_bfloat16
 from rerank_search.searcher import passage
 from rerank_search.settings import Settings
@@ -184,7 +185,6 @@ def theirs(task: Task, device: str = "cpu") -> tuple[Callable[[], NDArray[np.flo
 
 def flashrank(task: Task, _device: str) -> tuple[Callable[[], NDArray[np.float32]], Score]:
     """ONNX Runtime, one padded batch for the candidates of a query."""
-    import onnxruntime
     import torch
     from tokenizers import Tokenizer
     from transformers import AutoModelForSequenceClassification
@@ -205,7 +205,7 @@ def flashrank(task: Task, _device: str) -> tuple[Callable[[], NDArray[np.float32
             opset_version=17,
             dynamo=False,
         )
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = imports.onnxruntime().InferenceSession(path, providers=["CPUExecutionProvider"])
     tokenizer = Tokenizer.from_file(str(Path(directory) / "tokenizer.json"))
     tokenizer.enable_truncation(512)
     tokenizer.enable_padding()

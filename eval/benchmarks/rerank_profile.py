@@ -23,6 +23,7 @@ from report import save, table, write
 from rerank import MODEL, THEIRS, Task, ours, tasks, theirs, tokens
 
 from rerank_search.models.registry import fingerprint, resolve_reranker
+from rerank_search.reranking.backends import imports
 from rerank_search.reranking.backends.choice import has_bfloat16
 from rerank_search.reranking.backends.onnx_file import LAYOUT
 from rerank_search.reranking.batching import each, token_batches
@@ -84,23 +85,25 @@ def openvino(dtype: str, lengths: Sequence[int], score: Callable[[], Any]) -> Co
     As many threads compute them as in ours, each its own batches. The time outside of the model is
     that of ``score`` without the nodes'.
     """
-    from openvino import Core
-
     started = time.perf_counter()
     score()
     wall = time.perf_counter() - started
     weights = fingerprint(Path(resolve_reranker(MODEL)))
     threads = torch.get_num_threads()
-    compiled = Core().compile_model(
-        str(Settings().cache / "exports" / f"{weights}-{LAYOUT}.onnx"),
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[dtype],
-            "NUM_STREAMS": threads,
-            "INFERENCE_NUM_THREADS": threads,
-            "ENABLE_CPU_PINNING": False,
-            "PERF_COUNT": "YES",
-        },
+    compiled = (
+        imports.openvino()
+        .Core()
+        .compile_model(
+            str(Settings().cache / "exports" / f"{weights}-{LAYOUT}.onnx"),
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[dtype],
+                "NUM_STREAMS": threads,
+                "INFERENCE_NUM_THREADS": threads,
+                "ENABLE_CPU_PINNING": False,
+                "PERF_COUNT": "YES",
+            },
+        )
     )
     requests = [compiled.create_infer_request() for _ in range(threads)]
     counts = np.array(lengths, dtype=np.int64)

@@ -19,7 +19,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.measures import Scorer
-from rerank_search.reranking.backends import gate
+from rerank_search.reranking.backends import gate, imports
 from rerank_search.reranking.backends.int8 import GROUP, grouped, largest
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 
@@ -64,7 +64,8 @@ def test_weights_are_kept_to_half_a_step(weight):
 @needs_openvino
 @pytest.mark.parametrize("place", [0, 4, 8])
 def test_the_largest_value_of_any_example_counts(place):
-    from openvino import Model, opset13
+    openvino = imports.openvino()
+    Model, opset13 = openvino.Model, openvino.opset13
 
     inputs = opset13.parameter([-1, GROUP], np.float32, name="x")
     weight = np.random.default_rng(0).normal(size=(5, GROUP)).astype(np.float32)

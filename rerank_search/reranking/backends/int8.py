@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.reranking.backends import imports
+
 GROUP = 32
 """Numbers that share a scale, of weights and of what they are multiplied with. With one scale for
 64, or for a row, the bundled reranker's rankings moved further."""
@@ -27,8 +29,7 @@ def quantise(model: Any, examples: Mapping[str, NDArray[np.int64]]) -> None:
     inputs of the model, on which the largest values are observed. Products whose inner size is no
     multiple of ``GROUP`` stay as they are.
     """
-    from openvino import opset13 as opset
-
+    opset = imports.openvino().opset13
     products = [each for each in model.get_ops() if _is_fit(each)]
     for product, highest in zip(products, largest(model, products, examples), strict=True):
         weight = _weight(product)
@@ -75,15 +76,15 @@ def largest(
     model: Any, products: Sequence[Any], examples: Mapping[str, NDArray[np.int64]]
 ) -> list[NDArray[np.float32]]:
     """The largest absolute value of each of the inputs of each product."""
-    import openvino
-
     probe = model.clone()
     inputs = [product.input_value(0) for product in products]
     places = [(each.get_node().get_friendly_name(), each.get_index()) for each in inputs]
     distinct = list(dict.fromkeys(places))
     before = len(probe.outputs)
     probe.add_outputs(distinct)
-    compiled = openvino.Core().compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = (
+        imports.openvino().Core().compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    )
     highest = {place: np.zeros((), dtype=np.float32) for place in distinct}
     for start in range(0, len(next(iter(examples.values()))), _AT_ONCE):
         found = compiled(

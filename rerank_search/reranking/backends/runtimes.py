@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, MissingDependencyError
 from rerank_search.processes import PerProcess
+from rerank_search.reranking.backends import imports
 from rerank_search.reranking.backends.int8 import GROUP, quantise
 
 Runtime: TypeAlias = Literal["openvino", "onnx"]
@@ -75,8 +76,7 @@ def open_runtime(
 
 
 def _openvino(path: Path, dtype: str, threads: int, examples: Examples) -> Compute:
-    import openvino
-
+    openvino = imports.openvino()
     options: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bfloat16" else "f32",
         "NUM_STREAMS": threads,
@@ -142,8 +142,7 @@ def _computed(request: Any, inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[
 
 
 def _onnx(path: Path, _dtype: str, _threads: int, _examples: Examples) -> Compute:
-    import onnxruntime
-
+    onnxruntime = imports.onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the caller's own
 

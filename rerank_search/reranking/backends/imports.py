@@ -1,0 +1,51 @@
+"""Imports of the runtimes, without the reports that they send to their makers."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rerank_search.processes import PerProcess
+
+_IMPORTING = PerProcess(threading.Lock)
+
+
+def openvino() -> Any:
+    """The package openvino.
+
+    Its import would send an event to Google Analytics, from a forked process, and keep an id in the
+    home folder. It does neither where it cannot import openvino_telemetry.
+    """
+    with _IMPORTING.get(), _hidden("openvino_telemetry"):
+        import openvino
+
+        return openvino
+
+
+def onnxruntime() -> Any:
+    """The package onnxruntime.
+
+    Since version 1.29 its import would start a thread that reports sessions and models to
+    Microsoft. Set ``ORT_DISABLE_TELEMETRY=0`` to have that.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+@contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Let imports of a package fail that has not been imported yet."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
