@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.declared import read_toml, validated
-from rerank_search.evaluation.experiment import CollectionSettings
 from rerank_search.files import atomic_write_bytes
+from rerank_search.judged.settings import CollectionSettings
 from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_reranker
 from rerank_search.reranking.calibration import Calibration, Calibrations
 from rerank_search.reranking.fusion import Fusion

@@ -15,7 +15,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Static
 
 from rerank_search import Document, Index, InvalidInputError
 from rerank_search.corpora.definition import IndexSettings
-from rerank_search.evaluation.corpus_index import content_key
+from rerank_search.judged.corpus_index import content_key
 from rerank_search.query_vectors import QueryVectors
 from rerank_search.retrieval.encoder import Encoder
 from rerank_search.storage.manifest import Manifest
@@ -328,7 +328,7 @@ def test_a_cached_index_of_an_evaluation_made_without_prompts_is_not_used(
     plain, prompted = key(tiny_encoder), key(prompted_encoder(E5))
     # As an earlier version named it.
     monkeypatch.setattr(
-        "rerank_search.evaluation.corpus_index.tells_tasks_apart", lambda directory: False
+        "rerank_search.judged.corpus_index.tells_tasks_apart", lambda directory: False
     )
     assert key(tiny_encoder) == plain
     assert key(prompted_encoder(E5)) != prompted

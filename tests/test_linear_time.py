@@ -20,7 +20,7 @@ from rerank_search import Document, Index
 from rerank_search.cli.filter_argument import parsed_filter
 from rerank_search.corpora.lines import typed_value
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.formats.trec import read_topics
+from rerank_search.judged.formats.trec import read_topics
 from rerank_search.reranking.remembered import key_of
 from rerank_search.retrieval.analysis import terms
 from rerank_search.retrieval.folding import folded, nfkc

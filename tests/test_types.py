@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rerank_search import Document, Fusion, Hit, Index, Searcher, SearchResponse
-from rerank_search.evaluation.collection import Collection, LabelledPairs
+from rerank_search.judged.collection import JudgedCollection, LabelledPairs
 from rerank_search.reranking.base import Scores
 from rerank_search.reranking.calibration import Isotonic
 from rerank_search.reranking.fusion import Weights
@@ -41,7 +41,9 @@ def test_a_short_document_and_its_hit_are_shown_whole() -> None:
         Isotonic(scores=list(range(5_000)), probabilities=[0.5] * 5_000),
         Fusion([Weights(0.0, {f"stage{i}": 0.5 for i in range(500)})]),
         LabelledPairs("name", "test", [(HUGE, HUGE)] * 1_000, [1] * 1_000),
-        Collection("name", "test", {str(i): HUGE for i in range(1_000)}, {}, None, lambda a, b: a),
+        JudgedCollection(
+            "name", "test", {str(i): HUGE for i in range(1_000)}, {}, None, lambda a, b: a
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -18,7 +18,7 @@ from report import table, write
 from rerank import CANDIDATES, MODEL, OWN, SHARED, TINY, Task, quality, with_candidates
 
 from rerank_search import CrossEncoderReranker
-from rerank_search.evaluation.experiment import CollectionSettings
+from rerank_search.judged.settings import CollectionSettings
 
 KEEP = (10, 15, 20, 25, 30, 40, 50)
 SPLITS = {

@@ -23,7 +23,7 @@ from report import table, write
 from rerank import CANDIDATES, MODEL, Task, per_query, quality, tasks, with_candidates
 from sentence_transformers import CrossEncoder
 
-from rerank_search.evaluation.experiment import CollectionSettings
+from rerank_search.judged.settings import CollectionSettings
 from rerank_search.models.registry import resolve_reranker
 
 TRAINING = Path(__file__).parents[3] / "shared" / "data" / "squad-sentences"

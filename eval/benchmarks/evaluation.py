@@ -28,14 +28,14 @@ from synthetic import queries, texts
 from rerank_search import CrossEncoderReranker, Document, Index
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.evaluation.cell import evaluate_cell
-from rerank_search.evaluation.collection import Collection
-from rerank_search.evaluation.corpus_index import open_corpus_index
 from rerank_search.evaluation.cost import peak_memory
 from rerank_search.evaluation.experiment import MEASURES
 from rerank_search.evaluation.measures import Scorer
 from rerank_search.evaluation.results import System
-from rerank_search.evaluation.score_cache import ScoreCache
-from rerank_search.evaluation.second_stages import SecondStage
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.corpus_index import open_corpus_index
+from rerank_search.judged.score_cache import ScoreCache
+from rerank_search.judged.second_stages import SecondStage
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores
 
 DOCUMENTS = 20_000
@@ -83,12 +83,12 @@ class Timed:
         return scores
 
 
-def collection(count: int) -> Collection:
+def collection(count: int) -> JudgedCollection:
     """Short documents, and queries of which each has five judged documents, three relevant."""
     corpus = texts(DOCUMENTS, TERMS)
     rng = np.random.default_rng(7)
     judged = rng.integers(DOCUMENTS, size=(count, 5)).tolist()
-    return Collection(
+    return JudgedCollection(
         name="synthetic",
         split="test",
         queries={f"q{i}": text for i, text in enumerate(queries(corpus, count))},
@@ -101,13 +101,15 @@ def collection(count: int) -> Collection:
     )
 
 
-def part(whole: Collection, number: int) -> Collection:
+def part(whole: JudgedCollection, number: int) -> JudgedCollection:
     """One of ROUNDS equal parts of the judged queries."""
     ids = list(whole.qrels)[number::ROUNDS]
     return dataclasses.replace(whole, qrels={query: whole.qrels[query] for query in ids})
 
 
-def evaluated(whole: Collection, index: Index, reranker: Reranker, folder: Path) -> ScoreCache:
+def evaluated(
+    whole: JudgedCollection, index: Index, reranker: Reranker, folder: Path
+) -> ScoreCache:
     """Run the harness over all queries, with an empty cache in ``folder``."""
     with tempfile.TemporaryDirectory(dir=folder) as empty:
         cache = ScoreCache(Path(empty), reranker)
@@ -124,7 +126,7 @@ def evaluated(whole: Collection, index: Index, reranker: Reranker, folder: Path)
         return cache
 
 
-def pairs_of(whole: Collection, index: Index) -> list[tuple[str, str]]:
+def pairs_of(whole: JudgedCollection, index: Index) -> list[tuple[str, str]]:
     """What a loop written by hand would score: the candidates and the missed positives."""
     texts_of = [whole.queries[query] for query in whole.qrels]
     pairs = []
@@ -178,7 +180,7 @@ def overhead(folder: Path) -> dict[str, float]:
     }
 
 
-def opened(whole: Collection, folder: Path) -> Index:
+def opened(whole: JudgedCollection, folder: Path) -> Index:
     """The collection's index, below ``folder``."""
     if whole.documents is None:
         raise ValueError("the collection has no documents")

@@ -33,13 +33,13 @@ from numpy.typing import NDArray
 from report import save, table, write
 
 from rerank_search.corpora.definition import IndexSettings
-from rerank_search.evaluation.candidates import CandidateSource
-from rerank_search.evaluation.collection import Collection
-from rerank_search.evaluation.corpus_index import open_corpus_index
 from rerank_search.evaluation.cost import peak_memory
-from rerank_search.evaluation.experiment import CollectionSettings
-from rerank_search.evaluation.loading import load_collection
 from rerank_search.evaluation.measures import Scorer
+from rerank_search.judged.candidates import CandidateSource
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.corpus_index import open_corpus_index
+from rerank_search.judged.loading import load_collection
+from rerank_search.judged.settings import CollectionSettings
 from rerank_search.models.registry import resolve_reranker
 from rerank_search.reranking.backends import imports
 from rerank_search.reranking.backends.choice import has_bfloat16
@@ -138,16 +138,18 @@ class Task:
         ]
 
 
-def tasks(count: int | None) -> tuple[Collection, list[str], Task]:
+def tasks(count: int | None) -> tuple[JudgedCollection, list[str], Task]:
     """The collection, the ids of its queries, and what is scored."""
     path = SHARED if SHARED.exists() else OWN
     return with_candidates(CollectionSettings(path=path, queries=count), CANDIDATES)
 
 
-def with_candidates(settings: CollectionSettings, count: int) -> tuple[Collection, list[str], Task]:
+def with_candidates(
+    settings: CollectionSettings, count: int
+) -> tuple[JudgedCollection, list[str], Task]:
     """A collection, its queries' ids, and the queries with BM25's best ``count`` documents."""
     collection = load_collection(settings)
-    assert isinstance(collection, Collection)
+    assert isinstance(collection, JudgedCollection)
     assert collection.documents is not None
     index, _ = open_corpus_index(
         collection.name,
@@ -352,7 +354,7 @@ def per_query(task: Task, scores: Sequence[float]) -> Iterator[Sequence[float]]:
     return ([next(left) for _ in ids] for ids in task.ids)
 
 
-def quality(collection: Collection, names: Sequence[str], task: Task, scores: Any) -> float:
+def quality(collection: JudgedCollection, names: Sequence[str], task: Task, scores: Any) -> float:
     """Mean nDCG@10 over the queries."""
     rankings = {
         name: [ids[i] for i in np.argsort(-np.array(own), kind="stable")]
@@ -419,7 +421,7 @@ def main() -> None:
 
 def report(
     kind: Kind,
-    collection: Collection,
+    collection: JudgedCollection,
     names: Sequence[str],
     task: Task,
     results: dict[str, dict[str, Any]],

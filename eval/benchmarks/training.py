@@ -28,8 +28,8 @@ from report import table, write
 
 from rerank_search import CrossEncoderReranker
 from rerank_search.evaluation.classification import classification_values
-from rerank_search.evaluation.formats.pairs import load_pairs
-from rerank_search.evaluation.loading import by_hash
+from rerank_search.judged.formats.pairs import load_pairs
+from rerank_search.judged.loading import by_hash
 from rerank_search.settings import Settings
 from rerank_search.training.base import base_directory
 from rerank_search.training.data import rows

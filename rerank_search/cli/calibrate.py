@@ -70,7 +70,7 @@ def calibrate(
     folder = output or _own_folder(model)
     check_writable(folder)
 
-    from rerank_search.evaluation.experiment import CollectionSettings
+    from rerank_search.judged.settings import CollectionSettings
     from rerank_search.training.calibration import calibrate as fit
 
     found = fit(

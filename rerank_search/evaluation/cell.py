@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from rerank_search.evaluation.candidates import QUERIES_AT_ONCE, Candidates, CandidateSource
-from rerank_search.evaluation.collection import Collection, Finding
-from rerank_search.evaluation.formats.runs import run_lines
 from rerank_search.evaluation.measures import Scorer
 from rerank_search.evaluation.protocols import Ranking, first_stage_rankings, reranked_rankings
 from rerank_search.evaluation.results import Cell, Protocol, System
 from rerank_search.evaluation.sbert_protocol import of_candidates, of_samples
-from rerank_search.evaluation.second_stages import SecondStage
 from rerank_search.files import atomic_file, disk_errors, sha256
 from rerank_search.index import Index
+from rerank_search.judged.candidates import QUERIES_AT_ONCE, Candidates, CandidateSource
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.findings import Finding
+from rerank_search.judged.formats.runs import run_lines
+from rerank_search.judged.second_stages import SecondStage
 from rerank_search.progress import fractions
 from rerank_search.searcher import passage
 
@@ -26,7 +27,7 @@ RUN_PROTOCOLS: tuple[Protocol, ...] = ("first_stage", "retrieved", "all_positive
 
 
 def evaluate_cell(
-    collection: Collection,
+    collection: JudgedCollection,
     index: Index | None,
     system: System,
     second: SecondStage | None,
@@ -122,7 +123,7 @@ class _Figures:
 
 
 def _unknown(
-    results: Sequence[tuple[str, str]], collection: Collection, first_stage: str
+    results: Sequence[tuple[str, str]], collection: JudgedCollection, first_stage: str
 ) -> list[str]:
     """The results of a run that are not in the corpus, as at most one warning."""
     if not results:
@@ -134,7 +135,7 @@ def _unknown(
 
 
 def _rankings(
-    collection: Collection,
+    collection: JudgedCollection,
     chunk: Sequence[Candidates],
     second: SecondStage | None,
     logits: Sequence[Mapping[str, float]] | None,
@@ -157,7 +158,7 @@ def _ids(rankings: Mapping[str, Ranking]) -> dict[str, list[str]]:
 
 def _logits(
     second: SecondStage | None,
-    collection: Collection,
+    collection: JudgedCollection,
     chunk: Sequence[Candidates],
     progress: Callable[[float], None],
 ) -> list[dict[str, float]] | None:

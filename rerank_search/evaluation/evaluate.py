@@ -23,19 +23,11 @@ from rerank_search.evaluation.classification import (
     classification_values,
     precision_recall_curve,
 )
-from rerank_search.evaluation.collection import Collection, LabelledPairs, Qrels
-from rerank_search.evaluation.consistency import (
-    cut_too_deep,
-    dangling,
-    identical_ids,
-    inexpressible,
-)
-from rerank_search.evaluation.corpus_index import open_corpus_index, open_existing_index
 from rerank_search.evaluation.cost import measure_cost
 from rerank_search.evaluation.environment import environment
-from rerank_search.evaluation.experiment import Experiment, RerankerSettings
-from rerank_search.evaluation.loading import by_hash, load_collections
-from rerank_search.evaluation.measures import Scorer, canonical
+from rerank_search.evaluation.experiment import Experiment
+from rerank_search.evaluation.loading import load_collections
+from rerank_search.evaluation.measures import Scorer, canonical, cut_too_deep
 from rerank_search.evaluation.report.schema import Report
 from rerank_search.evaluation.report.write import write_report
 from rerank_search.evaluation.results import (
@@ -45,8 +37,13 @@ from rerank_search.evaluation.results import (
     RerankerDeclaration,
     System,
 )
-from rerank_search.evaluation.second_stages import SecondStages, declared_fusion, device, identity
 from rerank_search.files import atomic_write_bytes, disk_errors
+from rerank_search.judged.collection import JudgedCollection, LabelledPairs, Qrels
+from rerank_search.judged.consistency import dangling, identical_ids, inexpressible
+from rerank_search.judged.corpus_index import open_corpus_index, open_existing_index
+from rerank_search.judged.loading import by_hash
+from rerank_search.judged.second_stages import SecondStages, declared_fusion, device, identity
+from rerank_search.judged.settings import RerankerSettings
 from rerank_search.progress import Progress, quiet
 from rerank_search.settings import Settings
 
@@ -110,7 +107,7 @@ class _Run:
         self._queries: dict[str, dict[str, str]] = {}
         self._qrels: dict[str, Qrels] = {}
 
-    def ranked(self, collection: Collection, existing: Path | None) -> Iterator[Cell]:
+    def ranked(self, collection: JudgedCollection, existing: Path | None) -> Iterator[Cell]:
         """The cells of a collection to be searched, in an index that exists or in its own."""
         experiment = self._experiment
         settings = self._index_settings(collection)
@@ -186,7 +183,7 @@ class _Run:
             titles=self._titles,
         )
 
-    def _index_settings(self, collection: Collection) -> IndexSettings:
+    def _index_settings(self, collection: JudgedCollection) -> IndexSettings:
         """Those of the experiment, without an encoder where nothing asks for vectors."""
         experiment = self._experiment
         if collection.samples is None:
@@ -198,7 +195,7 @@ class _Run:
         return experiment.index.model_copy(update=whole | ({} if encoded else {"encoder": False}))
 
     def _indexed(
-        self, collection: Collection, existing: Path | None, settings: IndexSettings
+        self, collection: JudgedCollection, existing: Path | None, settings: IndexSettings
     ) -> tuple[Index | None, str]:
         if existing is not None:
             index, key = open_existing_index(existing)
@@ -223,7 +220,7 @@ class _Run:
     def _key(
         self,
         content: str,
-        collection: Collection,
+        collection: JudgedCollection,
         system: System,
         reranker: RerankerSettings | None,
     ) -> str:
@@ -266,7 +263,7 @@ class _Run:
 
     def _cell(
         self,
-        collection: Collection,
+        collection: JudgedCollection,
         index: Index | None,
         system: System,
         reranker: RerankerSettings | None,
@@ -329,7 +326,7 @@ class _Run:
         ]
 
 
-def _name(collection: Collection | LabelledPairs) -> str:
+def _name(collection: JudgedCollection | LabelledPairs) -> str:
     return f"{collection.name}/{collection.split}"
 
 
@@ -344,7 +341,7 @@ def _declaration(reranker: RerankerSettings) -> RerankerDeclaration:
     )
 
 
-def _check_names(collections: Sequence[Collection | LabelledPairs]) -> None:
+def _check_names(collections: Sequence[JudgedCollection | LabelledPairs]) -> None:
     names = [_name(collection) for collection in collections]
     for name in names:
         if names.count(name) > 1:
@@ -354,7 +351,7 @@ def _check_names(collections: Sequence[Collection | LabelledPairs]) -> None:
 
 
 def _check_rerankers(
-    collections: Sequence[Collection | LabelledPairs], experiment: Experiment
+    collections: Sequence[JudgedCollection | LabelledPairs], experiment: Experiment
 ) -> None:
     for collection in collections:
         if isinstance(collection, LabelledPairs) and not experiment.rerankers:
@@ -387,7 +384,7 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _is_whole(cell: Cell, collection: Collection, runs: Path | None) -> bool:
+def _is_whole(cell: Cell, collection: JudgedCollection, runs: Path | None) -> bool:
     """Whether a stored cell has a figure of each query, and its run files are those there."""
     n = len(collection.qrels)
     lists = [values for of_protocol in cell.values.values() for values in of_protocol.values()]
@@ -409,7 +406,7 @@ def _primary(experiment: Experiment, measures: Sequence[str]) -> str:
     return primary
 
 
-def _content(collection: Collection) -> str:
+def _content(collection: JudgedCollection) -> str:
     """What is asked and judged, beside the documents."""
     samples = collection.samples
     return _digest(

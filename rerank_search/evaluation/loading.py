@@ -1,35 +1,25 @@
-"""From the declaration of a collection to the collection."""
+"""The collections of an experiment, loaded and checked against it."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
-from dataclasses import replace
-from pathlib import Path
-
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Collection, Finding, LabelledPairs
-from rerank_search.evaluation.experiment import CollectionSettings, Experiment, name_of
-from rerank_search.evaluation.formats.beir import load_beir
-from rerank_search.evaluation.formats.kinds import Kind, kind_of
-from rerank_search.evaluation.formats.lines import Tally, bare_name, findings
-from rerank_search.evaluation.formats.pairs import load_pairs
-from rerank_search.evaluation.formats.samples import load_samples
-from rerank_search.evaluation.formats.trec import load_trec
+from rerank_search.evaluation.experiment import Experiment
+from rerank_search.judged.collection import JudgedCollection, LabelledPairs
+from rerank_search.judged.loading import load_collection
 
 
-def load_collections(experiment: Experiment) -> list[Collection | LabelledPairs]:
+def load_collections(experiment: Experiment) -> list[JudgedCollection | LabelledPairs]:
     """Read the collections of an experiment, in its order.
 
     Raises InvalidInputError as ``load_collection`` does, and for something that the experiment
     declares and that none of its collections has a use for.
     """
     loaded = [load_collection(settings) for settings in experiment.collections]
-    ranked = [each for each in loaded if isinstance(each, Collection)]
+    ranked = [each for each in loaded if isinstance(each, JudgedCollection)]
     searched = any(
         each.samples is None and (each.documents is not None or settings.index is not None)
         for each, settings in zip(loaded, experiment.collections, strict=True)
-        if isinstance(each, Collection)
+        if isinstance(each, JudgedCollection)
     )
     if experiment.first_stages and not searched:
         raise InvalidInputError(
@@ -42,123 +32,3 @@ def load_collections(experiment: Experiment) -> list[Collection | LabelledPairs]
                 f"{key}: labelled pairs are classified, and nothing is ranked: leave {key} out"
             )
     return loaded
-
-
-def load_collection(settings: CollectionSettings) -> Collection | LabelledPairs:
-    """Read what the settings declare.
-
-    Raises InvalidInputError with file, line and reason, and for a setting that this kind of
-    collection has no use for.
-    """
-    loaded = _loaded(settings)
-    try:
-        name, split = settings.name or name_of(loaded.name), name_of(loaded.split)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{settings.path or settings.qrels}: {error}") from None
-    loaded = replace(loaded, name=name, split=split)
-    if isinstance(loaded, LabelledPairs):
-        return loaded
-    if settings.queries is not None:
-        loaded = drawn(loaded, settings.queries)
-    return ignoring_identical_ids(loaded) if settings.ignore_identical_ids else loaded
-
-
-def ignoring_identical_ids(collection: Collection) -> Collection:
-    """The collection with the document that has a query's id left out of the query's rankings.
-
-    The judgements stay as they are, as in BEIR.
-    """
-    missed = Tally.of(
-        "queries whose own document is judged relevant: it is left out, and counts as missed",
-        (
-            query
-            for query, grades in collection.qrels.items()
-            if grades.get(query, 0) >= collection.relevant_from
-        ),
-        lambda query: f"{collection.located(query, query)}: document {query!r}",
-    )
-    return replace(
-        collection,
-        ignore_identical_ids=True,
-        findings=[*collection.findings, *findings([missed])],
-    )
-
-
-def drawn(collection: Collection, count: int) -> Collection:
-    """The collection with ``count`` of its judged queries, those of the smallest hashes.
-
-    So that the same queries are drawn each time, and a larger count draws them again.
-    """
-    judged = collection.qrels
-    if count >= len(judged):
-        return collection
-    order = by_hash(judged)
-    kept = set(order[:count])
-    finding = Finding(
-        f"of {len(judged):,} judged queries are evaluated, drawn by hash", count, order[0]
-    )
-    return replace(
-        collection,
-        qrels={query: grades for query, grades in judged.items() if query in kept},
-        findings=[*collection.findings, finding],
-    )
-
-
-def by_hash(queries: Iterable[str]) -> list[str]:
-    """The queries in an order that is random, and the same on every machine."""
-    return sorted(queries, key=lambda query: hashlib.sha256(query.encode()).digest())
-
-
-def _loaded(settings: CollectionSettings) -> Collection | LabelledPairs:
-    if settings.path is None:
-        if settings.qrels is None:
-            raise InvalidInputError("a TREC collection needs its qrels")
-        return load_trec(
-            settings.qrels,
-            topics=settings.topics,
-            documents=settings.documents,
-            runs=settings.runs,
-            name=bare_name(settings.qrels),
-            relevant_from=settings.relevant_from,
-            excluded=settings.excluded,
-        )
-    kind = kind_of(settings.path)
-    _check_use(settings, settings.path, kind)
-    split = settings.split or "test"
-    if kind == "pairs":
-        return load_pairs(settings.path, split)
-    if kind == "samples":
-        return load_samples(settings.path, relevant_from=settings.relevant_from)
-    return load_beir(
-        settings.path,
-        split,
-        relevant_from=settings.relevant_from,
-        runs=settings.runs,
-        excluded=settings.excluded,
-    )
-
-
-def _check_use(settings: CollectionSettings, path: Path, kind: Kind) -> None:
-    """Raise InvalidInputError for a setting without effect on a collection of this kind."""
-    if settings.split is not None and not path.is_dir():
-        raise InvalidInputError(
-            f"{path} is a file, and so one split, called by its name: leave split out"
-        )
-    unused: dict[str, bool] = {}
-    if kind != "beir":
-        unused |= {
-            "runs": bool(settings.runs),
-            "excluded": settings.excluded is not None,
-            "ignore_identical_ids": settings.ignore_identical_ids,
-        }
-    if kind == "pairs":
-        unused |= {
-            "queries": settings.queries is not None,
-            "relevant_from": settings.relevant_from != 1,
-            "index": settings.index is not None,
-        }
-    for key, given in unused.items():
-        if given:
-            raise InvalidInputError(
-                f"{path} has {kind}, on which {key} has no effect: leave {key} out"
-            )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rerank_search.declared import did_you_mean
 from rerank_search.errors import InvalidInputError, MissingDependencyError
-from rerank_search.evaluation.collection import Qrels
+from rerank_search.judged.collection import Qrels
+from rerank_search.shown import counted
 
 if TYPE_CHECKING:
     from ir_measures import Measure
@@ -42,6 +43,20 @@ def canonical(names: Sequence[str]) -> list[str]:
     if not names:
         raise InvalidInputError("there is no measure to compute: name one, such as nDCG@10")
     return list(dict.fromkeys(_canonical(name) for name in names))
+
+
+def cut_too_deep(measures: Sequence[str], depth: int) -> list[str]:
+    """The measures with a cut-off beyond ``depth`` candidates, as at most one warning.
+
+    ``measures`` are spelled as ``canonical`` returns them.
+    """
+    deeper = [name for name in measures if int(name.partition("@")[2] or 0) > depth]
+    if not deeper:
+        return []
+    return [
+        f"the evaluation has {counted(depth, 'candidate')} for each query, too few for "
+        f"{', '.join(deeper)}: evaluate more candidates, or take a smaller cut-off"
+    ]
 
 
 def _canonical(name: str) -> str:

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from rerank_search.evaluation.candidates import Candidates
 from rerank_search.evaluation.results import Protocol
+from rerank_search.judged.candidates import Candidates
 from rerank_search.ranking import ranked
 from rerank_search.reranking.fusion import RERANK, Fusion
 from rerank_search.types import Hit

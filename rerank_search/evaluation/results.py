@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rerank_search.evaluation.collection import Qrels
+from rerank_search.judged.collection import Qrels
 from rerank_search.shown import bounded_repr
 
 Protocol: TypeAlias = Literal["first_stage", "retrieved", "all_positives", "oracle", "sbert"]

@@ -11,10 +11,10 @@ from itertools import islice
 
 import numpy as np
 
-from rerank_search.evaluation.candidates import QUERIES_AT_ONCE, Candidates
-from rerank_search.evaluation.collection import Collection, Sample
 from rerank_search.evaluation.sbert import sbert_negative_values, sbert_values
-from rerank_search.evaluation.second_stages import Activation, SecondStage
+from rerank_search.judged.candidates import QUERIES_AT_ONCE, Candidates
+from rerank_search.judged.collection import JudgedCollection, Sample
+from rerank_search.judged.second_stages import Activation, SecondStage
 from rerank_search.searcher import passage
 
 Values = dict[str, dict[str, float]]
@@ -22,7 +22,7 @@ Values = dict[str, dict[str, float]]
 
 
 def of_candidates(
-    collection: Collection,
+    collection: JudgedCollection,
     chunk: Sequence[Candidates],
     logits: Sequence[Mapping[str, float]],
     activation: Activation,
@@ -53,7 +53,7 @@ def of_candidates(
     return values
 
 
-def of_samples(collection: Collection, second: SecondStage, *, at_k: int) -> Iterator[Values]:
+def of_samples(collection: JudgedCollection, second: SecondStage, *, at_k: int) -> Iterator[Values]:
     """The figures of samples as they are in their file, repeated texts included; in chunks.
 
     Where any of them has negatives in place of ranked documents, none has a base.

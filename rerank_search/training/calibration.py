@@ -10,9 +10,9 @@ import numpy as np
 
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Collection
-from rerank_search.evaluation.experiment import CollectionSettings, RerankerSettings
 from rerank_search.files import atomic_write_bytes, disk_errors
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.settings import CollectionSettings, RerankerSettings
 from rerank_search.progress import Progress, quiet
 from rerank_search.reranking.calibration import (
     Calibration,
@@ -148,7 +148,7 @@ def calibrate(
     return Calibrated(fitted.fusion, calibration, before, after, warnings)
 
 
-def check_judged(collections: Sequence[Collection]) -> None:
+def check_judged(collections: Sequence[JudgedCollection]) -> None:
     """Raise InvalidInputError for collections with too little to be found."""
     relevant = sum(
         any(grade >= each.relevant_from for grade in grades.values())
@@ -163,7 +163,7 @@ def check_judged(collections: Sequence[Collection]) -> None:
         )
 
 
-def _check(collections: Sequence[Collection], queries: Sequence[JudgedQuery]) -> None:
+def _check(collections: Sequence[JudgedCollection], queries: Sequence[JudgedQuery]) -> None:
     """Raise InvalidInputError where nothing could be learned, or nothing be held out."""
     both = {
         "a relevant": sum(bool(query.labels.any()) for query in queries),

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Collection, Finding, LabelledPairs
-from rerank_search.evaluation.formats.lines import Tally, findings
+from rerank_search.judged.collection import JudgedCollection, LabelledPairs
+from rerank_search.judged.findings import Finding, Tally, findings
 from rerank_search.training.data import (
     POSITIVE_ABOVE,
     Group,
@@ -58,7 +58,9 @@ def check_training(sets: Sequence[TrainingSet], loss: Loss) -> list[Finding]:
 
 
 def without_leaks(
-    sets: Sequence[TrainingSet], evaluations: Sequence[Collection | LabelledPairs], policy: Leaks
+    sets: Sequence[TrainingSet],
+    evaluations: Sequence[JudgedCollection | LabelledPairs],
+    policy: Leaks,
 ) -> tuple[list[TrainingSet], list[Finding]]:
     """The sets, and what of them the evaluation has too: removed where ``policy`` says so.
 
@@ -72,7 +74,7 @@ def without_leaks(
     queries: dict[str, str] = {}
     pairs: dict[str, dict[str, str]] = {}
     for evaluation in evaluations:
-        if isinstance(evaluation, Collection):
+        if isinstance(evaluation, JudgedCollection):
             queries |= _judged(evaluation)
         else:
             _add_labelled(pairs, evaluation)
@@ -244,7 +246,7 @@ def _place(training_set: TrainingSet, group: int, document: int | None = None) -
     return f"{training_set}, query {group + 1}{pair}"
 
 
-def _judged(collection: Collection) -> dict[str, str]:
+def _judged(collection: JudgedCollection) -> dict[str, str]:
     return {
         letters_and_digits(collection.queries[id]): f"{collection.name}/{collection.split}, "
         f"query {id!r}"

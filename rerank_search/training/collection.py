@@ -12,13 +12,14 @@ from pathlib import Path
 
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Collection as Judged
-from rerank_search.evaluation.consistency import queries_in_corpus
-from rerank_search.evaluation.corpus_index import content_key, open_corpus_index
-from rerank_search.evaluation.formats.beir import load_beir
-from rerank_search.evaluation.formats.lines import Tally, bare_name, findings
-from rerank_search.evaluation.loading import ignoring_identical_ids
 from rerank_search.index import Index
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.consistency import queries_in_corpus
+from rerank_search.judged.corpus_index import content_key, open_corpus_index
+from rerank_search.judged.findings import Tally, findings
+from rerank_search.judged.formats.beir import load_beir
+from rerank_search.judged.formats.lines import bare_name
+from rerank_search.judged.loading import ignoring_identical_ids
 from rerank_search.progress import Progress
 from rerank_search.training.data import POSITIVE_ABOVE, labelled_rows, letters_and_digits
 from rerank_search.training.recipe import Source
@@ -28,16 +29,6 @@ SPARE = 4
 """Random documents drawn beyond those that are wanted, in place of unusable ones."""
 
 _DOCUMENTS_AT_ONCE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """``documents`` and ``queries`` map id to text, ``qrels`` query id to {document id: grade}."""
-
-    name: str
-    documents: dict[str, str]
-    queries: Mapping[str, str]
-    qrels: dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +48,7 @@ class Question:
     own: bool = False
 
 
-def load_collection(folder: Path, split: str) -> Collection:
-    """Read one BEIR folder, its files plain or gzipped.
-
-    A title goes before its text, on a line of its own. Judgements of documents or queries that
-    are not there are left out. Raises InvalidInputError naming the file that is missing, or the
-    line that is malformed.
-    """
-    read = load_beir(folder, split)
-    documents = {
-        document.id: f"{document.title}\n{document.text}" if document.title else document.text
-        for document in (read.documents() if read.documents is not None else ())
-    }
-    qrels: dict[str, dict[str, int]] = {}
-    for query, grades in read.qrels.items():
-        for document, grade in grades.items():
-            if query in read.queries and document in documents:
-                qrels.setdefault(query, {})[document] = grade
-    return Collection(read.name, documents, read.queries, qrels)
-
-
-def collection_of_pairs(source: Source) -> Judged:
+def collection_of_pairs(source: Source) -> JudgedCollection:
     """Labelled pairs as a collection: the second texts are the documents.
 
     Pairs with a label above POSITIVE_ABOVE make their first text a query, and their second one
@@ -116,7 +87,7 @@ def collection_of_pairs(source: Source) -> Judged:
             f"{file} has no pairs with a label above {POSITIVE_ABOVE:g}, which belong together: "
             "set label_map, or leave out mined"
         )
-    return Judged(
+    return JudgedCollection(
         name=source.name,
         split=bare_name(file),
         queries={place: query for query, place in queries.items()},
@@ -127,7 +98,7 @@ def collection_of_pairs(source: Source) -> Judged:
     )
 
 
-def collection_of_folder(source: Source, split: str) -> Judged:
+def collection_of_folder(source: Source, split: str) -> JudgedCollection:
     """The collection of a source, as it is searched."""
     loaded = load_beir(source.path, split)
     return ignoring_identical_ids(loaded) if source.ignore_identical_ids else loaded
@@ -140,7 +111,7 @@ class Corpus:
         self._index = index
         self.ids = list(index.ids())
 
-    def own(self, collection: Judged) -> set[str]:
+    def own(self, collection: JudgedCollection) -> set[str]:
         """The judged queries that are documents themselves: these have their ids."""
         shared = queries_in_corpus(collection, self._index)
         return {query for query, same in shared.items() if same or collection.ignore_identical_ids}
@@ -175,7 +146,7 @@ class Corpus:
 
 @contextmanager
 def opened_corpus(
-    collection: Judged, encoder: str, cache: Path, progress: Progress
+    collection: JudgedCollection, encoder: str, cache: Path, progress: Progress
 ) -> Iterator[Corpus]:
     """The corpus in the index that an evaluation with this encoder uses too.
 
@@ -188,7 +159,7 @@ def opened_corpus(
         yield Corpus(index)
 
 
-def fingerprint(collection: Judged, encoder: str) -> dict[str, str]:
+def fingerprint(collection: JudgedCollection, encoder: str) -> dict[str, str]:
     """Digests of the documents with the encoder, and of the judged queries. Reads the documents."""
     judged = [
         [query, collection.queries.get(query), list(grades.items())]
@@ -201,7 +172,7 @@ def fingerprint(collection: Judged, encoder: str) -> dict[str, str]:
 
 
 def judged_questions(
-    collection: Judged, corpus: Corpus, count: int | None, rng: random.Random
+    collection: JudgedCollection, corpus: Corpus, count: int | None, rng: random.Random
 ) -> tuple[list[Question], list[Tally]]:
     """The judged queries with a text and a relevant document in the corpus; ``count`` are drawn.
 
@@ -246,7 +217,7 @@ def judged_questions(
 
 
 def _left_out(
-    collection: Judged, asked: Mapping[str, list[str]], relevant: Mapping[str, list[str]]
+    collection: JudgedCollection, asked: Mapping[str, list[str]], relevant: Mapping[str, list[str]]
 ) -> list[Tally]:
     def place(query: str) -> str:
         gone = [id for id in asked.get(query, ()) if id not in relevant[query]]
@@ -277,7 +248,7 @@ def unranked(id: str) -> Hit:
     return Hit(id, 0.0, 0)
 
 
-def _documents(collection: Judged) -> Callable[[], Iterator[Document]]:
+def _documents(collection: JudgedCollection) -> Callable[[], Iterator[Document]]:
     if collection.documents is None:
         raise InvalidInputError(f"{collection.name} has no documents: give a BEIR folder")
     return collection.documents

@@ -14,15 +14,15 @@ from typing import Any, TypeAlias
 
 from rerank_search.declared import did_you_mean
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Finding
-from rerank_search.evaluation.formats.lines import Tally, bare_name, findings
-from rerank_search.evaluation.formats.pairs import (
+from rerank_search.judged.findings import Finding, Tally, findings
+from rerank_search.judged.formats.lines import bare_name
+from rerank_search.judged.formats.pairs import (
     PairRow,
     file_of_pairs,
     label_number,
     pair_rows,
 )
-from rerank_search.evaluation.formats.records import Record, json_records, text_in, texts_in
+from rerank_search.judged.formats.records import Record, json_records, text_in, texts_in
 from rerank_search.retrieval.folding import nfkc
 from rerank_search.training.recipe import LISTWISE, Loss, LossName, Source
 from rerank_search.types import JsonValue

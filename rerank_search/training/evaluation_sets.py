@@ -10,8 +10,8 @@ from typing import Any
 
 from rerank_search import __version__
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.candidates import QUERIES_AT_ONCE
 from rerank_search.files import atomic_file, atomic_write_json, disk_errors
+from rerank_search.judged.candidates import QUERIES_AT_ONCE
 from rerank_search.progress import Progress, quiet
 from rerank_search.searcher import passage
 from rerank_search.training.collection import (

@@ -11,10 +11,10 @@ from sentence_transformers.base.evaluation import BaseEvaluator
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.classification import classification_values
-from rerank_search.evaluation.collection import Collection, LabelledPairs
-from rerank_search.evaluation.formats.samples import document_id
-from rerank_search.evaluation.loading import by_hash
 from rerank_search.evaluation.measures import Scorer, canonical
+from rerank_search.judged.collection import JudgedCollection, LabelledPairs
+from rerank_search.judged.formats.samples import document_id
+from rerank_search.judged.loading import by_hash
 from rerank_search.ranking import ranked
 from rerank_search.training.checks import DIVERGED
 from rerank_search.training.model import Precision
@@ -49,7 +49,7 @@ class Watched(Protocol):
 class WatchedSamples:
     """Samples with their own candidates: each ranking is measured against all positives."""
 
-    def __init__(self, collection: Collection, settings: Evaluation, measures: Sequence[str]):
+    def __init__(self, collection: JudgedCollection, settings: Evaluation, measures: Sequence[str]):
         """``settings.queries`` of the collection's samples, drawn by hash."""
         if collection.samples is None:
             raise InvalidInputError(f"{collection.name} has no samples: give a file of samples")
@@ -121,7 +121,7 @@ class HarnessEvaluator(BaseEvaluator):
 
     def __init__(
         self,
-        sets: Mapping[str, Collection | LabelledPairs],
+        sets: Mapping[str, JudgedCollection | LabelledPairs],
         settings: Evaluation,
         precision: Precision,
     ) -> None:
@@ -180,7 +180,7 @@ def primary_metric(settings: Evaluation) -> str:
     return f"{first.name}_{measure if of_pairs else canonical([measure])[0]}"
 
 
-def _watched(loaded: Collection | LabelledPairs, settings: Evaluation) -> Watched:
+def _watched(loaded: JudgedCollection | LabelledPairs, settings: Evaluation) -> Watched:
     if isinstance(loaded, LabelledPairs):
         return WatchedPairs(loaded, settings)
     decisive = [] if settings.measure in PAIR_MEASURES else [settings.measure]

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.candidates import QUERIES_AT_ONCE, CandidateSource
-from rerank_search.evaluation.collection import Collection
-from rerank_search.evaluation.consistency import identical_ids
-from rerank_search.evaluation.corpus_index import open_corpus_index, open_existing_index
-from rerank_search.evaluation.experiment import CollectionSettings, RerankerSettings
-from rerank_search.evaluation.loading import by_hash, load_collection
-from rerank_search.evaluation.second_stages import SecondStage, SecondStages
 from rerank_search.index import Index
+from rerank_search.judged.candidates import QUERIES_AT_ONCE, CandidateSource
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.consistency import identical_ids
+from rerank_search.judged.corpus_index import open_corpus_index, open_existing_index
+from rerank_search.judged.loading import by_hash, load_collection
+from rerank_search.judged.second_stages import SecondStage, SecondStages
+from rerank_search.judged.settings import CollectionSettings, RerankerSettings
 from rerank_search.progress import Progress, fractions, quiet
 from rerank_search.reranking.fusion import RERANK, Fusion, Signals
 from rerank_search.searcher import passage
@@ -44,7 +44,7 @@ class JudgedCandidates:
 
     model: str
     fused: bool
-    collections: Sequence[Collection]
+    collections: Sequence[JudgedCollection]
     first_stage: str
     engines: Sequence[str]
     queries: Sequence[JudgedQuery]
@@ -114,10 +114,10 @@ def judged_candidates(
     )
 
 
-def load_searched(settings: CollectionSettings) -> Collection:
+def load_searched(settings: CollectionSettings) -> JudgedCollection:
     """A collection that a search finds documents in; InvalidInputError for any other."""
     loaded = load_collection(settings)
-    if not isinstance(loaded, Collection) or loaded.samples is not None:
+    if not isinstance(loaded, JudgedCollection) or loaded.samples is not None:
         raise InvalidInputError(
             f"{settings.path or settings.qrels} is not searched, and scores are calibrated "
             "on what a search finds: give a BEIR folder"
@@ -136,7 +136,7 @@ def _check_distinct(collections: Sequence[CollectionSettings]) -> None:
             )
 
 
-def _check_documents(collection: Collection, index: Index, path: Path) -> None:
+def _check_documents(collection: JudgedCollection, index: Index, path: Path) -> None:
     """Raise InvalidInputError for an index that lacks most of what was judged relevant."""
     relevant = {
         document
@@ -154,7 +154,7 @@ def _check_documents(collection: Collection, index: Index, path: Path) -> None:
 
 
 def _opened(
-    collection: Collection,
+    collection: JudgedCollection,
     existing: Path | None,
     settings: IndexSettings,
     progress: Progress,
@@ -171,7 +171,7 @@ def _opened(
 
 
 def _queries(
-    collection: Collection,
+    collection: JudgedCollection,
     source: CandidateSource,
     second: SecondStage,
     engines: Sequence[str],

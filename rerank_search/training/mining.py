@@ -16,10 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from rerank_search import __version__
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.candidates import QUERIES_AT_ONCE
-from rerank_search.evaluation.collection import Collection, Finding
-from rerank_search.evaluation.formats.lines import Tally, findings
 from rerank_search.files import atomic_file, disk_errors
+from rerank_search.judged.candidates import QUERIES_AT_ONCE
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.findings import Finding, Tally, findings
 from rerank_search.progress import Progress, quiet
 from rerank_search.searcher import passage
 from rerank_search.training.collection import (
@@ -97,7 +97,7 @@ def mined_set(
 
 
 def _made_with(
-    collection: Collection,
+    collection: JudgedCollection,
     source: Source,
     negatives: Negatives,
     soft_labels: SoftLabels | None,
@@ -181,7 +181,7 @@ def _write(file: Path, mined: _Mined) -> None:
 
 
 def _mined(
-    collection: Collection,
+    collection: JudgedCollection,
     source: Source,
     miner: _Miner,
     made_with: dict[str, Any],

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from rerank_search.evaluation.collection import Finding
 from rerank_search.files import atomic_write_bytes
+from rerank_search.judged.findings import Finding
 from rerank_search.models.registry import BUNDLED_RERANKERS
 from rerank_search.training.recipe import Blend, Negatives, Recipe, SoftLabels
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.evaluation.evaluate import evaluate
-from rerank_search.evaluation.experiment import Experiment, RerankerSettings
+from rerank_search.evaluation.experiment import Experiment
 from rerank_search.evaluation.report.schema import Report, SystemReport
 from rerank_search.files import fsync_directory, fsync_tree
+from rerank_search.judged.settings import RerankerSettings
 from rerank_search.progress import Progress
 from rerank_search.shown import counted
 from rerank_search.training.base import WINDOW, is_reranker

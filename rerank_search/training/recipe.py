@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rerank_search.declared import did_you_mean, read_toml, toml_value, validated
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.experiment import checked_name
+from rerank_search.judged.names import Name
+from rerank_search.judged.settings import FirstStage
 from rerank_search.models.registry import BUNDLED_RERANKERS
 from rerank_search.training.arguments import (
     SHORT,
@@ -20,8 +21,6 @@ from rerank_search.training.arguments import (
 )
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
-
-FirstStage: TypeAlias = Literal["bm25", "dense", "hybrid"]
 
 LossName: TypeAlias = Literal[
     "bce",
@@ -49,9 +48,6 @@ UNBOUNDED: frozenset[LossName] = frozenset(
 
 ROW_BY_ROW: frozenset[LossName] = frozenset({"bce", "mse", "margin-mse"})
 """Losses of a row that do not depend on the other rows of its batch, nor have lists as rows."""
-
-
-_Name = Annotated[str, AfterValidator(checked_name)]
 
 
 class _Table(BaseModel):
@@ -213,7 +209,7 @@ class EvaluationSet(_Table):
     ``random`` or found by a first stage.
     """
 
-    name: _Name
+    name: Name
     pairs: Path | None = None
     samples: Path | None = None
     split: str = "dev"
@@ -310,7 +306,7 @@ class Blend(_Table):
 class Recipe(_Table):
     """Everything that decides what comes out of a training run."""
 
-    name: _Name
+    name: Name
     base: str = ENCODER
     """A cross-encoder to go on from, or an encoder that gets a new classification head."""
     student: Student | None = None

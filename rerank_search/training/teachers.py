@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.experiment import RerankerSettings
-from rerank_search.evaluation.second_stages import SecondStages, identity
+from rerank_search.judged.second_stages import SecondStages, identity
+from rerank_search.judged.settings import RerankerSettings
 from rerank_search.training.data import TrainingSet
 from rerank_search.training.recipe import SoftLabels, Teacher
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rerank_search.errors import InvalidInputError, MissingDependencyError
-from rerank_search.evaluation.collection import Collection as Judged
-from rerank_search.evaluation.collection import Finding, LabelledPairs
-from rerank_search.evaluation.experiment import CollectionSettings
-from rerank_search.evaluation.loading import load_collection
 from rerank_search.files import check_writable
+from rerank_search.judged.collection import JudgedCollection, LabelledPairs
+from rerank_search.judged.findings import Finding
+from rerank_search.judged.loading import load_collection
+from rerank_search.judged.settings import CollectionSettings
 from rerank_search.models.loading import quietly
 from rerank_search.models.registry import fingerprint, resolve_encoder
 from rerank_search.progress import Progress, quiet
@@ -60,7 +60,7 @@ class Prepared:
     rows: int
     findings: Sequence[Finding]
     measured: Sequence[CollectionSettings]
-    watched: Mapping[str, Judged | LabelledPairs]
+    watched: Mapping[str, JudgedCollection | LabelledPairs]
 
     @property
     def leads(self) -> bool:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from rerank_search.corpora.definition import IndexSettings
-from rerank_search.evaluation.collection import Collection
-from rerank_search.evaluation.corpus_index import open_corpus_index
-from rerank_search.evaluation.formats.beir import load_beir
 from rerank_search.index import Index
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.corpus_index import open_corpus_index
+from rerank_search.judged.formats.beir import load_beir
 
 DOCUMENTS = {
     "join": ("paths", "join the paths of files with a path"),
@@ -63,14 +63,14 @@ def beir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+def collection(tmp_path_factory: pytest.TempPathFactory) -> JudgedCollection:
     """The collection, loaded."""
     return load_beir(write_beir(tmp_path_factory.mktemp("collections") / "small"), "test")
 
 
 @pytest.fixture(scope="session")
 def index(
-    collection: Collection, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
+    collection: JudgedCollection, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Index]:
     """The index of the collection, with all first stages."""
     assert collection.documents is not None

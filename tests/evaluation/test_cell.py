@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from rerank_search import Fusion, Searcher
-from rerank_search.evaluation.candidates import CandidateSource
 from rerank_search.evaluation.cell import evaluate_cell
-from rerank_search.evaluation.collection import Collection
 from rerank_search.evaluation.cost import measure_cost
-from rerank_search.evaluation.formats.runs import read_run
 from rerank_search.evaluation.measures import Scorer
 from rerank_search.evaluation.results import Cell, System
-from rerank_search.evaluation.score_cache import ScoreCache
-from rerank_search.evaluation.second_stages import SecondStage
+from rerank_search.judged.candidates import CandidateSource
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.formats.runs import read_run
+from rerank_search.judged.score_cache import ScoreCache
+from rerank_search.judged.second_stages import SecondStage
 from rerank_search.ranking import ranked
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import Weights
@@ -277,7 +277,7 @@ def test_cost_is_measured_on_searches(collection, index, reranker):
     assert alone.pairs_per_second is None
 
 
-def test_the_collection_itself_is_never_changed(cell, collection: Collection, reranker):
+def test_the_collection_itself_is_never_changed(cell, collection: JudgedCollection, reranker):
     before = {query: dict(grades) for query, grades in collection.qrels.items()}
     cell("hybrid", 5, reranker, FUSION)
     assert collection.qrels == before

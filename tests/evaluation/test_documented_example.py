@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerank_search.evaluation.candidates import Candidates
 from rerank_search.evaluation.measures import Scorer
 from rerank_search.evaluation.protocols import first_stage_rankings, reranked_rankings
 from rerank_search.evaluation.sbert import sbert_values
+from rerank_search.judged.candidates import Candidates
 from rerank_search.types import Hit
 
 PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"

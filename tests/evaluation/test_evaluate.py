@@ -17,8 +17,8 @@ from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.evaluation import evaluate as module
 from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import Experiment
-from rerank_search.evaluation.formats.documents import documents_in
-from rerank_search.evaluation.second_stages import device
+from rerank_search.judged.formats.documents import documents_in
+from rerank_search.judged.second_stages import device
 from rerank_search.reranking.fusion import Fusion, Weights
 
 

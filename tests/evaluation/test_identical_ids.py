@@ -10,12 +10,9 @@ import pytest
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.compare import compare_reports
-from rerank_search.evaluation.consistency import queries_in_corpus
 from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import Experiment, load_experiment
-from rerank_search.evaluation.formats.beir import load_beir
-from rerank_search.evaluation.formats.runs import read_run
-from rerank_search.index import Index
+from rerank_search.judged.formats.runs import read_run
 
 DOCUMENTS = {
     "1": ("transport", "The boat on the river is old and slow."),
@@ -166,35 +163,3 @@ def test_samples_have_no_ids_to_be_identical(tmp_path) -> None:
     chosen = experiment(path, ignore_identical_ids=True).model_copy(update={"first_stages": []})
     with pytest.raises(InvalidInputError, match="ignore_identical_ids has no effect"):
         evaluate(chosen, tmp_path / "out")
-
-
-LONG = "All happy families are alike; each unhappy family is unhappy in its own way."
-
-
-@pytest.mark.parametrize(
-    ("query", "title", "text", "same"),
-    [
-        ("a boat", "", "A boat.", True),
-        ("a boat", "A Boat", "on the sea", True),
-        ("A boat: on the sea", "a boat", "on the sea", True),
-        (LONG, "families", f"{LONG} Everything was in confusion.", True),
-        (f"On families. {LONG}", "", LONG, True),
-        ("boat", "", "a boat", False),
-        ("the sea", "a boat", "on the river", False),
-        ("?!", "", "", False),
-    ],
-)
-def test_a_query_is_a_document_where_id_and_text_are_the_same(
-    tmp_path, query, title, text, same
-) -> None:
-    folder = tmp_path / "one"
-    (folder / "qrels").mkdir(parents=True)
-    corpus = [{"_id": "1", "title": title, "text": text}, {"_id": "2", "text": query}]
-    queries = [{"_id": "1", "text": query}, {"_id": "3", "text": query}]
-    for name, rows in (("corpus", corpus), ("queries", queries)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (folder / "qrels/test.tsv").write_text("1\t2\t1\n3\t2\t1\n")
-    collection = load_beir(folder, "test")
-    with Index.create(tmp_path / "index", encoder=None) as index:
-        index.add(collection.documents())
-        assert queries_in_corpus(collection, index) == {"1": same}

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Collection, LabelledPairs
-from rerank_search.evaluation.experiment import CollectionSettings, experiment_of
-from rerank_search.evaluation.loading import load_collection, load_collections
+from rerank_search.evaluation.experiment import experiment_of
+from rerank_search.evaluation.loading import load_collections
 
 PAIRS = "text1,text2,label\na boat,the boat,1\na boat,bread,0\n"
 SAMPLE = {"query": "boat", "positive": "a boat", "documents": ["bread", "a boat"]}
@@ -28,44 +27,6 @@ def paths(beir: Path, tmp_path: Path) -> dict[str, str]:
         "samples": str(tmp_path / "samples.jsonl"),
         "run": str(tmp_path / "mine.trec"),
     }
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings", "message"),
-    [
-        ("samples", {"split": "dev"}, r"samples\.jsonl is a file, .*: leave split out"),
-        ("samples", {"split": "test"}, "leave split out"),
-        ("file", {"split": "dev"}, r"dev\.csv is a file, .*: leave split out"),
-        ("pairs", {"queries": 5}, "pairs has pairs, on which queries has no effect: leave queries"),
-        ("pairs", {"relevant_from": 2}, "on which relevant_from has no effect"),
-        ("pairs", {"index": "x"}, "on which index has no effect"),
-        ("pairs", {"runs": {"a": "b"}}, "on which runs has no effect"),
-        ("samples", {"runs": {"a": "b"}}, "has samples, on which runs has no effect"),
-        ("samples", {"excluded": "a"}, "has samples, on which excluded has no effect"),
-    ],
-)
-def test_a_setting_without_effect_on_its_collection_is_refused(paths, kind, settings, message):
-    if kind == "pairs":
-        settings = {"split": "dev"} | settings
-    declared = CollectionSettings.model_validate({"path": paths[kind]} | settings)
-    with pytest.raises(InvalidInputError, match=message):
-        load_collection(declared)
-
-
-def test_settings_that_have_an_effect_are_taken(paths):
-    given = {
-        "beir": {"split": "test", "queries": 2, "relevant_from": 2},
-        "pairs": {"split": "dev"},
-        "samples": {"queries": 1, "relevant_from": 1},
-    }
-    loaded = [
-        load_collection(CollectionSettings.model_validate({"path": paths[kind]} | settings))
-        for kind, settings in given.items()
-    ]
-    assert [each.split for each in loaded] == ["test", "dev", "samples"]
-    assert isinstance(loaded[0], Collection)
-    assert (len(loaded[0].qrels), loaded[0].relevant_from) == (2, 2)
-    assert isinstance(loaded[1], LabelledPairs)
 
 
 @pytest.mark.parametrize(
@@ -99,26 +60,3 @@ def test_a_run_without_documents_has_its_own_first_stage_only(paths):
     experiment = experiment_of({"collections": [qrels], "first_stages": ["bm25"]})
     with pytest.raises(InvalidInputError, match="no collection is searched"):
         load_collections(experiment)
-
-
-@pytest.mark.parametrize(
-    ("folder", "name", "problem"),
-    [
-        ("my notes", "my-notes", None),
-        ("b" * 101, None, r"the name 'bbb.* has 101 bytes, more than 100, .*: give another name"),
-        ("a\x1bb", None, "has a character that cannot be printed"),
-    ],
-)
-def test_the_name_of_a_folder_is_checked_like_any_other(paths, tmp_path, folder, name, problem):
-    path = Path(paths["beir"]).rename(tmp_path / folder)
-    if problem is None:
-        assert load_collection(CollectionSettings(path=path)).name == name
-    else:
-        with pytest.raises(InvalidInputError, match=problem):
-            load_collection(CollectionSettings(path=path))
-        assert load_collection(CollectionSettings(path=path, name="short")).name == "short"
-
-
-def test_a_split_is_named_like_a_collection(paths):
-    path = Path(paths["file"]).rename(Path(paths["pairs"]) / "dev set.csv")
-    assert load_collection(CollectionSettings(path=path)).split == "dev-set"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank_search.errors import InvalidInputError, MissingDependencyError
-from rerank_search.evaluation.measures import Scorer, canonical
+from rerank_search.evaluation.measures import Scorer, canonical, cut_too_deep
 from rerank_search.ranking import ranked
 
 ALL = ["MAP", "MAP@3", "MRR", "MRR@3", "nDCG", "nDCG@3", "R@3", "P@3", "Success@1", "Judged@3"]
@@ -267,3 +267,17 @@ def test_equal_to_pytrec_eval_on_a_real_collection(path):
         for measure in measures
     )
     assert largest < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("depth", "deeper"),
+    [(100, None), (50, "R@100"), (5, "nDCG@10, R@100, P@10"), (1, "nDCG@10, R@100, P@10")],
+)
+def test_measures_that_look_further_than_the_candidates_are_named(depth, deeper):
+    measures = ["nDCG@10", "MAP", "R@100", "P@10", "Success@1"]
+    found = cut_too_deep(measures, depth)
+    if deeper is None:
+        assert found == []
+    else:
+        [warning] = found
+        assert f"for each query, too few for {deeper}: evaluate" in warning

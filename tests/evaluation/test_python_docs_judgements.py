@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rerank_search.corpora import docstrings
-from rerank_search.evaluation.formats.beir import load_beir
+from rerank_search.judged.formats.beir import load_beir
 
 PYTHON_DOCS = Path(__file__).parents[2] / "eval/collections/python-docs"
 

@@ -8,11 +8,11 @@ import pytest
 
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.corpus_index import open_corpus_index
-from rerank_search.evaluation.experiment import CollectionSettings
-from rerank_search.evaluation.formats.beir import load_beir
-from rerank_search.evaluation.loading import by_hash
 from rerank_search.index import Index
+from rerank_search.judged.corpus_index import open_corpus_index
+from rerank_search.judged.formats.beir import load_beir
+from rerank_search.judged.loading import by_hash
+from rerank_search.judged.settings import CollectionSettings
 from rerank_search.reranking.calibration import Calibration
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import Fusion, Weights

@@ -8,8 +8,9 @@ from typing import get_args
 import pytest
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Finding, LabelledPairs
-from rerank_search.evaluation.formats.beir import load_beir
+from rerank_search.judged.collection import LabelledPairs
+from rerank_search.judged.findings import Finding
+from rerank_search.judged.formats.beir import load_beir
 from rerank_search.training.checks import check_training, without_leaks
 from rerank_search.training.data import Group, TrainingSet, load_pairs_set
 from rerank_search.training.recipe import Loss, LossName, Source

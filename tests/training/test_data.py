@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Finding
-from rerank_search.evaluation.formats.pairs import TEXT_COLUMNS
+from rerank_search.judged.findings import Finding
+from rerank_search.judged.formats.pairs import TEXT_COLUMNS
 from rerank_search.training.data import (
     Group,
     TrainingSet,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rerank_search.evaluation.collection import Finding
+from rerank_search.judged.findings import Finding
 from rerank_search.training.data import Group, TrainingSet
 from rerank_search.training.description import Spread, as_text, describe, estimate
 from rerank_search.training.recipe import Loss

@@ -10,12 +10,11 @@ import pytest
 
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, StorageFullError
-from rerank_search.evaluation.corpus_index import open_corpus_index
 from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import experiment_of
-from rerank_search.evaluation.formats.beir import load_beir
-from rerank_search.evaluation.formats.samples import load_samples
-from rerank_search.training.collection import load_collection
+from rerank_search.judged.corpus_index import open_corpus_index
+from rerank_search.judged.formats.beir import load_beir
+from rerank_search.judged.formats.samples import load_samples
 from rerank_search.training.evaluation_sets import made_samples
 from rerank_search.training.recipe import EvaluationSet
 
@@ -61,16 +60,18 @@ def index(collection: Path, tiny_encoder: Path, cache: Path):
 def test_candidates_are_ranked_as_a_search_ranks_them(
     make, index, collection: Path, stage: str
 ) -> None:
-    known = load_collection(collection, "train")
+    known = load_beir(collection, "train")
+    assert known.documents is not None
+    texts = {each.id: f"{each.title}\n{each.text}" for each in known.documents()}
     found_a_positive = 0
     samples = make(candidates=5, candidates_from=stage)
     assert len(samples) == 20
     for id, sample in zip(known.qrels, samples, strict=True):
         [hits] = index.retriever(stage).retrieve([sample["query"]], 5)
         assert sample["query"] == known.queries[id]
-        assert sample["documents"] == [known.documents[hit.id] for hit in hits]
+        assert sample["documents"] == [texts[hit.id] for hit in hits]
         positive = next(d for d, grade in known.qrels[id].items() if grade > 0)
-        assert sample["positive"] == [known.documents[positive]]
+        assert sample["positive"] == [texts[positive]]
         found_a_positive += sample["positive"][0] in sample["documents"]
     assert found_a_positive > 0
 

@@ -13,11 +13,10 @@ from pydantic import ValidationError
 
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, StorageFullError
-from rerank_search.evaluation.corpus_index import open_corpus_index
-from rerank_search.evaluation.formats.beir import load_beir
+from rerank_search.judged.corpus_index import open_corpus_index
+from rerank_search.judged.formats.beir import load_beir
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.searcher import Searcher
-from rerank_search.training.collection import load_collection
 from rerank_search.training.data import TrainingSet, load_samples_set
 from rerank_search.training.mining import mined_set
 from rerank_search.training.recipe import Negatives, SoftLabels, Source
@@ -100,10 +99,17 @@ def stage_scores(index, query: str, ids: list[str]) -> list[dict[str, float]]:
     return [hit.stage_scores for hit in hits]
 
 
+def texts_of(folder: Path) -> dict[str, str]:
+    """Document id to the text that a reranker is given."""
+    documents = load_beir(folder, "train").documents
+    assert documents is not None
+    return {each.id: f"{each.title}\n{each.text}" for each in documents()}
+
+
 def test_each_group_has_a_relevant_document_and_negatives_that_are_not(
     mine, collection: Path
 ) -> None:
-    known = load_collection(collection, "train")
+    known, documents = load_beir(collection, "train"), texts_of(collection)
     groups = mine().groups
     assert sorted(group.query for group in groups) == sorted(
         known.queries[query] for query in known.qrels
@@ -112,7 +118,7 @@ def test_each_group_has_a_relevant_document_and_negatives_that_are_not(
         relevant = {d for d, grade in known.qrels[line["query_id"]].items() if grade > 0}
         assert line["ids"][0] in relevant
         assert not relevant & set(line["ids"][1:])
-        assert [known.documents[id] for id in line["ids"]] == list(group.documents)
+        assert [documents[id] for id in line["ids"]] == list(group.documents)
         assert len(set(group.documents)) == len(group.documents) == 4
         assert group.labels == [1.0, 0.0, 0.0, 0.0]
 
@@ -301,7 +307,7 @@ def test_made_up_queries_come_last_and_are_cut_out_of_their_documents(
     mine, collection: Path
 ) -> None:
     found = mine(source={"queries": 3, "made_up": 5})
-    texts = load_collection(collection, "train").documents
+    texts = texts_of(collection)
     assert (len(found.groups), found.made_up) == (8, 5)
     for line in mine.lines()[3:]:
         [rest] = line["positive"]
@@ -527,28 +533,6 @@ def test_a_disk_that_is_full_leaves_the_old_file(mine, index) -> None:
         mine()
     assert mine.file.read_text() == "old"
     assert list(mine.file.parent.iterdir()) == [mine.file]
-
-
-def test_judgements_of_unknown_documents_are_left_out(collection: Path) -> None:
-    assert load_collection(collection, "train").qrels["q0"] == {"d0": 1, "d1": 0}
-
-
-@pytest.mark.parametrize(
-    ("file", "content", "problem"),
-    [
-        ("queries.jsonl", '{"_id": "q0"}\n', r"queries\.jsonl, line 1: no 'text'"),
-        ("queries.jsonl", "[broken\n", r"queries\.jsonl, line 1: not JSON"),
-        ("qrels/train.tsv", "q0\td0\n", r"train\.tsv, line 1: expected"),
-    ],
-)
-def test_a_malformed_line_is_named(tmp_path: Path, file: str, content: str, problem: str) -> None:
-    (tmp_path / "qrels").mkdir()
-    (tmp_path / "corpus.jsonl").write_text('{"_id": "d0", "text": "x"}\n')
-    (tmp_path / "queries.jsonl").write_text('{"_id": "q0", "text": "x"}\n')
-    (tmp_path / "qrels" / "train.tsv").write_text("q0\td0\t1\n")
-    (tmp_path / file).write_text(content)
-    with pytest.raises(InvalidInputError, match=problem):
-        load_collection(tmp_path, "train")
 
 
 def mined_pairs(path: Path, encoder: Path, cache: Path, **source: object) -> TrainingSet:

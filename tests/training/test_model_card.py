@@ -10,7 +10,7 @@ import pytest
 import yaml
 from sentence_transformers import CrossEncoder
 
-from rerank_search.evaluation.collection import Finding
+from rerank_search.judged.findings import Finding
 from rerank_search.training.data import Group, TrainingSet
 from rerank_search.training.model_card import CardFacts, Result, may_be_quoted, write_card
 from rerank_search.training.recipe import (

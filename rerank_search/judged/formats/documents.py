@@ -8,7 +8,7 @@ from pathlib import Path
 from rerank_search.corpora.definition import Definition, documents_of
 from rerank_search.corpora.readers import numbered_documents
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
-from rerank_search.evaluation.formats.lines import CONTROL
+from rerank_search.judged.formats.lines import CONTROL
 from rerank_search.types import Document
 
 

@@ -14,7 +14,7 @@ from rerank_search.corpora.separated import (
     separated_rows,
 )
 from rerank_search.errors import InvalidInputError, MissingDependencyError
-from rerank_search.evaluation.formats.records import json_records
+from rerank_search.judged.formats.records import json_records
 from rerank_search.shown import counted
 from rerank_search.types import JsonValue
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.formats.kinds import kind_of
+from rerank_search.judged.formats.kinds import kind_of
 
 SAMPLE = json.dumps({"query": "q", "positive": "a", "documents": ["a"]}) + "\n"
 PAIR = json.dumps({"text1": "a", "text2": "b", "label": 1}) + "\n"

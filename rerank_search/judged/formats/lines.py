@@ -1,15 +1,13 @@
-"""Text files line by line, and the findings that are made on the way."""
+"""Text files line by line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rerank_search.corpora.readers import opened
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Finding
 from rerank_search.shown import shown
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -67,30 +65,3 @@ def check_id(id: str, what: str, where: str) -> None:
 def bare_name(path: Path) -> str:
     """The name of a file without ``.gz`` and without the suffix before that."""
     return path.with_suffix("").stem if path.suffix.lower() == ".gz" else path.stem
-
-
-@dataclass(slots=True)
-class Tally:
-    """Cases of one kind, counted; what a Finding is made of."""
-
-    what: str
-    count: int = 0
-    first: str = ""
-
-    def add(self, case: str) -> None:
-        """Count one case; the first one is kept."""
-        self.first = self.first or case
-        self.count += 1
-
-    @classmethod
-    def of(cls, what: str, cases: Iterable[str], described: Callable[[str], str]) -> Tally:
-        """The tally of ``cases``, of which only the first is described."""
-        tally = cls(what)
-        for case in cases:
-            tally.add("" if tally.count else described(case))
-        return tally
-
-
-def findings(tallies: Iterable[Tally]) -> list[Finding]:
-    """One finding for each tally that counted anything."""
-    return [Finding(tally.what, tally.count, tally.first) for tally in tallies if tally.count]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from rerank_search.errors import RerankError
-from rerank_search.evaluation import score_cache
-from rerank_search.evaluation.score_cache import ScoreCache
+from rerank_search.judged import score_cache
+from rerank_search.judged.score_cache import ScoreCache
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 
 PAIRS = [
@@ -200,7 +200,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from rerank_search.errors import StorageFullError
-from rerank_search.evaluation.score_cache import ScoreCache
+from rerank_search.judged.score_cache import ScoreCache
 
 class Length:
     name = fingerprint = "a"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.formats.pairs import TEXT_COLUMNS, load_pairs
+from rerank_search.judged.formats.pairs import TEXT_COLUMNS, load_pairs
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 PAIRS = [("river", "stream"), ("river", "bread")]

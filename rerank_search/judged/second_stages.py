@@ -10,9 +10,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.evaluation.experiment import RerankerSettings
-from rerank_search.evaluation.score_cache import ScoreCache
 from rerank_search.files import sha256
+from rerank_search.judged.score_cache import ScoreCache
+from rerank_search.judged.settings import RerankerSettings
 from rerank_search.models.loading import best_device
 from rerank_search.models.registry import logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import Reranker

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from rerank_search.declared import did_you_mean
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Finding, LabelledPairs
-from rerank_search.evaluation.formats.lines import Tally, bare_name, findings, only
-from rerank_search.evaluation.formats.records import checked_text
-from rerank_search.evaluation.formats.tables import SUFFIXES, Row, table_rows
+from rerank_search.judged.collection import LabelledPairs
+from rerank_search.judged.findings import Finding, Tally, findings
+from rerank_search.judged.formats.lines import bare_name, only
+from rerank_search.judged.formats.records import checked_text
+from rerank_search.judged.formats.tables import SUFFIXES, Row, table_rows
 from rerank_search.types import JsonValue
 
 TEXT_COLUMNS = (("text1", "text2"), ("sentence_0", "sentence_1"), ("sentence1", "sentence2"))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.formats.runs import located_in_run, read_run, run_lines
+from rerank_search.judged.formats.runs import located_in_run, read_run, run_lines
 
 WORDS = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_size=6)
 SCORES = st.floats(allow_nan=False, allow_infinity=False)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Collection, Finding
-from rerank_search.evaluation.formats.beir import load_beir
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.findings import Finding
+from rerank_search.judged.formats.beir import load_beir
 from rerank_search.types import Document
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -31,11 +32,11 @@ def beir(folder: Path, **files: str | None) -> Path:
     return folder
 
 
-def said(collection: Collection) -> list[str]:
+def said(collection: JudgedCollection) -> list[str]:
     return [str(finding) for finding in collection.findings]
 
 
-def streamed(collection: Collection) -> list[Document]:
+def streamed(collection: JudgedCollection) -> list[Document]:
     assert collection.documents is not None
     return list(collection.documents())
 

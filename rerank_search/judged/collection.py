@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from rerank_search.judged.findings import Finding
 from rerank_search.shown import bounded_repr
 from rerank_search.types import Document
 
@@ -14,21 +15,6 @@ Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
 
 Run: TypeAlias = Mapping[str, Mapping[str, float]]
 """Query id to document id to score, higher is better."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something in the data that a reader of the figures should know of, such as dangling ids.
-
-    ``first`` is the first of ``count`` cases: file, line and reason.
-    """
-
-    what: str
-    count: int
-    first: str
-
-    def __str__(self) -> str:
-        return f"{self.count:,} {self.what} (first: {self.first})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +35,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
+class JudgedCollection:
     """Queries to search documents for, and what was judged relevant.
 
     ``qrels`` has every judged query of the split; one that ``queries`` (id to text) lacks cannot

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Literal
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Collection, Finding, Sample
-from rerank_search.evaluation.formats.lines import Tally, bare_name, findings
-from rerank_search.evaluation.formats.records import Record, json_records, text_in, texts_in
+from rerank_search.judged.collection import JudgedCollection, Sample
+from rerank_search.judged.findings import Finding, Tally, findings
+from rerank_search.judged.formats.lines import bare_name
+from rerank_search.judged.formats.records import Record, json_records, text_in, texts_in
 from rerank_search.types import Document
 
 GIVEN = "given"
 """The name of the run that the lists of the samples make."""
 
 
-def load_samples(path: Path, *, relevant_from: int = 1) -> Collection:
+def load_samples(path: Path, *, relevant_from: int = 1) -> JudgedCollection:
     """A JSONL file, plain or gzipped, of samples with their own candidates, as a collection.
 
     A sample has ``query``, ``positive`` (a text or a list of texts) and one of ``documents``
@@ -43,7 +44,7 @@ def load_samples(path: Path, *, relevant_from: int = 1) -> Collection:
         qrels[id] = {document_id(text): 1 for text in sample.positive}
         given = dict.fromkeys(document_id(text) for text in sample.given)
         run[id] = {document: float(len(given) - place) for place, document in enumerate(given)}
-    return Collection(
+    return JudgedCollection(
         name=path.resolve().parent.name,
         split=bare_name(path),
         queries=queries,

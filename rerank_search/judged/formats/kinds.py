@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from rerank_search.errors import InvalidInputError, MissingDependencyError
-from rerank_search.evaluation.formats.lines import plain_or_gzipped
-from rerank_search.evaluation.formats.pairs import files_of_pairs, layout_problem, text_columns
-from rerank_search.evaluation.formats.tables import table_rows
+from rerank_search.judged.formats.lines import plain_or_gzipped
+from rerank_search.judged.formats.pairs import files_of_pairs, layout_problem, text_columns
+from rerank_search.judged.formats.tables import table_rows
 
 Kind: TypeAlias = Literal["beir", "samples", "pairs"]
 

@@ -10,22 +10,16 @@ from pathlib import Path
 from rerank_search.corpora.definition import load_definition
 from rerank_search.declared import did_you_mean
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Collection, Finding
-from rerank_search.evaluation.formats.assembly import assembled
-from rerank_search.evaluation.formats.documents import (
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.findings import Finding, Tally, findings
+from rerank_search.judged.formats.assembly import assembled
+from rerank_search.judged.formats.documents import (
     documents_defined,
     documents_in,
     query_texts,
 )
-from rerank_search.evaluation.formats.judgements import Judgement, JudgementFile, grade_of
-from rerank_search.evaluation.formats.lines import (
-    Tally,
-    bare_name,
-    findings,
-    numbered_lines,
-    only,
-    plain_or_gzipped,
-)
+from rerank_search.judged.formats.judgements import Judgement, JudgementFile, grade_of
+from rerank_search.judged.formats.lines import bare_name, numbered_lines, only, plain_or_gzipped
 from rerank_search.types import Document
 
 _HEADER = ["query-id", "corpus-id", "score"]
@@ -39,7 +33,7 @@ def load_beir(
     relevant_from: int = 1,
     runs: Mapping[str, Path] | None = None,
     excluded: Path | None = None,
-) -> Collection:
+) -> JudgedCollection:
     """One split of a BEIR folder.
 
     In place of ``corpus.jsonl`` there may be ``corpus.toml``, an index definition whose documents

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rerank_search.evaluation.collection import Collection, Finding
 from rerank_search.index import Index
-from rerank_search.shown import counted
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.findings import Finding
 from rerank_search.types import Document
 
 _IDS_AT_ONCE = 500
@@ -14,7 +14,7 @@ _LONG = 40
 """Letters and digits of a text that is not in another one by chance."""
 
 
-def dangling(collection: Collection, index: Index) -> list[str]:
+def dangling(collection: JudgedCollection, index: Index) -> list[str]:
     """The judgements of documents that the corpus has not, as at most one warning."""
     judged = [(query, id) for query, grades in collection.qrels.items() for id in grades]
     missing = list(_missing(judged, index))
@@ -30,7 +30,7 @@ def dangling(collection: Collection, index: Index) -> list[str]:
     return [str(Finding(what, len(missing), first))]
 
 
-def queries_in_corpus(collection: Collection, index: Index) -> dict[str, bool]:
+def queries_in_corpus(collection: JudgedCollection, index: Index) -> dict[str, bool]:
     """The judged queries that a document shares its id with: whether the text is the same too.
 
     Ids may be equal by chance, where queries and documents are both numbered. The text is the same
@@ -58,7 +58,7 @@ def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, text.casefold()))
 
 
-def identical_ids(collection: Collection, index: Index | None) -> list[str]:
+def identical_ids(collection: JudgedCollection, index: Index | None) -> list[str]:
     """What is to be said of queries that are documents, and of ``ignore_identical_ids``."""
     if collection.samples is not None:
         return []
@@ -95,21 +95,7 @@ def _found(queries: Mapping[str, Sequence[str]]) -> list[str]:
     ]
 
 
-def cut_too_deep(measures: Sequence[str], depth: int) -> list[str]:
-    """The measures with a cut-off beyond ``depth`` candidates, as at most one warning.
-
-    ``measures`` as ``measures.canonical`` gives them.
-    """
-    deeper = [name for name in measures if int(name.partition("@")[2] or 0) > depth]
-    if not deeper:
-        return []
-    return [
-        f"the evaluation has {counted(depth, 'candidate')} for each query, too few for "
-        f"{', '.join(deeper)}: evaluate more candidates, or take a smaller cut-off"
-    ]
-
-
-def inexpressible(collection: Collection, index: Index | None) -> str | None:
+def inexpressible(collection: JudgedCollection, index: Index | None) -> str | None:
     """Why there can be no TREC run files; None where there can."""
     ids = iter(()) if index is None else index.ids()
     for what, names in (("document", ids), ("query", iter(collection.qrels))):

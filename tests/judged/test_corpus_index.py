@@ -10,8 +10,8 @@ import pytest
 from rerank_search import Document
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.corpus_index import content_key, open_corpus_index
 from rerank_search.index import Index
+from rerank_search.judged.corpus_index import content_key, open_corpus_index
 
 DOCUMENTS = [Document("a", "the bread"), Document("b", "a boat", "river")]
 PLAIN = IndexSettings(encoder=False)
@@ -154,7 +154,7 @@ import sys
 from pathlib import Path
 from rerank_search import Document
 from rerank_search.corpora.definition import IndexSettings
-from rerank_search.evaluation.corpus_index import open_corpus_index
+from rerank_search.judged.corpus_index import open_corpus_index
 
 calls = 0
 

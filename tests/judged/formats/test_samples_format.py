@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Collection
-from rerank_search.evaluation.formats.samples import document_id, load_samples
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.formats.samples import document_id, load_samples
 from rerank_search.types import Document
 
 
@@ -23,11 +23,11 @@ def samples(folder: Path, *records: object, name: str = "dev.jsonl") -> Path:
     return path
 
 
-def said(collection: Collection) -> list[str]:
+def said(collection: JudgedCollection) -> list[str]:
     return [str(finding) for finding in collection.findings]
 
 
-def order(collection: Collection, query: str) -> list[str]:
+def order(collection: JudgedCollection, query: str) -> list[str]:
     ranking = collection.runs["given"][query]
     return sorted(ranking, key=lambda document: -ranking[document])
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Collection, Qrels, Run
-from rerank_search.evaluation.formats.judgements import JudgementFile
-from rerank_search.evaluation.formats.lines import Tally, findings, numbered_lines
-from rerank_search.evaluation.formats.runs import located_in_run, read_run
+from rerank_search.judged.collection import JudgedCollection, Qrels, Run
+from rerank_search.judged.findings import Tally, findings
+from rerank_search.judged.formats.judgements import JudgementFile
+from rerank_search.judged.formats.lines import numbered_lines
+from rerank_search.judged.formats.runs import located_in_run, read_run
 from rerank_search.types import Document
 
 
@@ -23,7 +24,7 @@ def assembled(
     runs: Mapping[str, Path],
     excluded: Path | None,
     relevant_from: int,
-) -> Collection:
+) -> JudgedCollection:
     """The collection of a file of judgements and what belongs to it.
 
     ``queries`` is None where nobody will search, so that no text is missing. Raises
@@ -53,7 +54,7 @@ def assembled(
     ]
     for run, ranking in rankings.items():
         tallies += _of_run(qrels, ranking, run, runs[run], place)
-    return Collection(
+    return JudgedCollection(
         name=name,
         split=split,
         queries=texts,

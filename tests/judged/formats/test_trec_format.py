@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.formats.trec import load_trec, read_topics
+from rerank_search.judged.formats.trec import load_trec, read_topics
 from rerank_search.types import Document
 
 QRELS = "301 0 d1 2\n301 0 d2 -1\n302 0 d2 1\n"

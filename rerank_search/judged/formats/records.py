@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.formats.lines import numbered_lines
+from rerank_search.judged.formats.lines import numbered_lines
 from rerank_search.queries import check_text
 from rerank_search.types import JsonValue
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Run
-from rerank_search.evaluation.formats.lines import CONTROL, check_id, numbered_lines
+from rerank_search.judged.collection import Run
+from rerank_search.judged.formats.lines import CONTROL, check_id, numbered_lines
 
 COLUMNS = re.compile(r"[ \t]+")
 """What separates the columns of TREC's files. Other white space may be part of an id."""

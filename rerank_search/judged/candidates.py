@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rerank_search.evaluation.collection import Collection
 from rerank_search.index import Index
+from rerank_search.judged.collection import JudgedCollection
 from rerank_search.ranking import ranked
 from rerank_search.types import Document, Hit
 
@@ -38,7 +38,7 @@ class CandidateSource:
 
     def __init__(
         self,
-        collection: Collection,
+        collection: JudgedCollection,
         index: Index | None,
         first_stage: str,
         depth: int,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Finding, Qrels
-from rerank_search.evaluation.formats.lines import Tally, check_id, findings
+from rerank_search.judged.collection import Qrels
+from rerank_search.judged.findings import Finding, Tally, findings
+from rerank_search.judged.formats.lines import check_id
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.collection import Collection
-from rerank_search.evaluation.formats.assembly import assembled
-from rerank_search.evaluation.formats.documents import documents_in
-from rerank_search.evaluation.formats.judgements import Judgement, JudgementFile, grade_of
-from rerank_search.evaluation.formats.lines import bare_name, numbered_lines
-from rerank_search.evaluation.formats.runs import COLUMNS
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.formats.assembly import assembled
+from rerank_search.judged.formats.documents import documents_in
+from rerank_search.judged.formats.judgements import Judgement, JudgementFile, grade_of
+from rerank_search.judged.formats.lines import bare_name, numbered_lines
+from rerank_search.judged.formats.runs import COLUMNS
 
 _FIELDS = "top|num|dom|title|desc|description|smry|narr|narrative|con|fac|nat|def|query|question"
 # What else is in angle brackets is text: "vector<int>".
@@ -31,7 +31,7 @@ def load_trec(
     name: str,
     relevant_from: int = 1,
     excluded: Path | None = None,
-) -> Collection:
+) -> JudgedCollection:
     """A collection from separate files, each plain or gzipped; its split is the qrels' name.
 
     ``qrels`` has ``query iteration document grade`` a line. ``topics`` is a tab-separated file of

@@ -1,0 +1,1 @@
+"""Judged collections, their candidates and cached scores, which evaluation and training share."""

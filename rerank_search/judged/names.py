@@ -1,0 +1,46 @@
+"""Names of collections, runs and rerankers, which files and run tags are called by."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator
+
+from rerank_search.errors import InvalidInputError
+
+_LONGEST_NAME = 100
+"""Bytes of a name: two names, a depth and a protocol fit into the 255 of a file's name."""
+
+
+def checked_name(name: str, *, spaces: bool = False, longest: int = _LONGEST_NAME) -> str:
+    """``name`` if files and the tag in run files can have it, otherwise InvalidInputError.
+
+    ``spaces`` allows blanks, which a tag cannot have; ``longest`` is in bytes.
+    """
+    size = len(name.encode(errors="replace"))
+    problems = {
+        "is empty": not name,
+        "stands for a folder": name in (".", ".."),
+        "has a slash": "/" in name or "\\" in name,
+        "has white space": not spaces and any(character.isspace() for character in name),
+        "has a character that cannot be printed": not name.isprintable(),
+        f"has {size} bytes, more than {longest}": size > longest,
+    }
+    for problem, applies in problems.items():
+        if applies:
+            raise InvalidInputError(
+                f"the name {name!r:.120} {problem}, and files are called by it: give another name"
+            )
+    return name
+
+
+def name_of(text: str) -> str:
+    """A name made of that of a file or folder: "my notes" gives "my-notes".
+
+    Raises InvalidInputError as ``checked_name`` does.
+    """
+    return checked_name("-".join(text.split()))
+
+
+Name: TypeAlias = Annotated[str, AfterValidator(checked_name)]
+"""A name that was checked, for the fields of settings."""
