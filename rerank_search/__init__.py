@@ -32,6 +32,7 @@ from rerank_search.types import Document, Hit, SearchResponse
 if TYPE_CHECKING:
     from rerank_search.client import AsyncClient, Client
     from rerank_search.index import Index
+    from rerank_search.options import SearchArguments, SearchOptions
     from rerank_search.reranking.calibration import Calibration, Calibrations
     from rerank_search.reranking.cascade import Cascade
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker
@@ -71,7 +72,9 @@ __all__ = [
     "RerankError",
     "RerankSearchError",
     "RunLockedError",
+    "SearchArguments",
     "SearchIndexError",
+    "SearchOptions",
     "SearchResponse",
     "Searcher",
     "StorageFullError",
@@ -91,6 +94,8 @@ _LAZY = {
     "CrossEncoderReranker": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
     "Fusion": ("rerank_search.reranking.fusion", "Fusion"),
     "Index": ("rerank_search.index", "Index"),
+    "SearchArguments": ("rerank_search.options", "SearchArguments"),
+    "SearchOptions": ("rerank_search.options", "SearchOptions"),
     "Searcher": ("rerank_search.searcher", "Searcher"),
     "rank_texts": ("rerank_search.texts", "rank_texts"),
 }

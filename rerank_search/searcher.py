@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.arguments import real_number, whole_number
 from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.models.registry import DEFAULT_RERANKER
-from rerank_search.queries import check_excluded, query_list
+from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
+from rerank_search.queries import query_list
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import Reranker, Scores
 from rerank_search.reranking.calibration import Calibration, Calibrations
@@ -25,7 +25,7 @@ from rerank_search.reranking.given import reranker_of
 from rerank_search.reranking.loaded_later import load
 from rerank_search.retrieval.base import Retriever
 from rerank_search.shown import shown
-from rerank_search.types import Filter, Hit, SearchResponse
+from rerank_search.types import Hit, SearchResponse
 
 if TYPE_CHECKING:
     from rerank_search.index import Index
@@ -41,13 +41,10 @@ OnRerankError = Literal["raise", "first_stage"]
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    top_k: int
-    candidates: int
+    options: SearchOptions
+    depth: int
     retriever: Retriever
-    filter: Filter | None
     reranker: Reranker | None
-    budget_ms: float | None
-    min_relevance: float | None
     warnings: Sequence[str]
 
 
@@ -135,22 +132,18 @@ class Searcher:
         own = getattr(self._reranker, "calibration", None) if calibration else None
         return own.of(weights) if isinstance(own, (Calibration, Calibrations)) else None
 
+    @shows_options
     def search(
         self,
         query: str,
-        *,
-        top_k: int = 10,
-        candidates: int = 100,
-        first_stage: str | None = None,
-        filter: Filter | None = None,
-        rerank: bool = True,
-        budget_ms: float | None = None,
-        min_relevance: float | None = None,
+        options: SearchOptions | None = None,
+        **arguments: Unpack[SearchArguments],
     ) -> SearchResponse:
         """The best ``top_k`` documents for the query that the filter allows.
 
-        The first stage (the best the index has: hybrid, given vectors) fetches ``candidates``,
-        at least ``top_k``, and the reranker orders them.
+        Options are given by name, or as a SearchOptions, of which those given by name replace
+        some. The first stage (by default the best that the index has: hybrid, given vectors)
+        fetches ``candidates``, at least ``top_k``, and the reranker orders them.
         ``Hit.score`` is the fused log-odds, or without a fusion the reranker's logit, or without
         a second stage the first stage's score; ``stage_scores`` has them all.
 
@@ -165,31 +158,16 @@ class Searcher:
 
         A blank query, an empty index and a filter that nothing passes give no hits, with
         ``reranked`` False and ``degraded`` None. ``warnings`` name keys of the filter that no
-        document has. Raises InvalidInputError, RerankError, and what
-        the index raises.
+        document has. Raises InvalidInputError, RerankError, and what the index raises.
         """
-        return self.search_batch(
-            [query],
-            top_k=top_k,
-            candidates=candidates,
-            first_stage=first_stage,
-            filter=filter,
-            rerank=rerank,
-            budget_ms=budget_ms,
-            min_relevance=min_relevance,
-        )[0]
+        return self.search_batch([query], options, **arguments)[0]
 
+    @shows_options
     def search_batch(
         self,
         queries: Iterable[str],
-        *,
-        top_k: int = 10,
-        candidates: int = 100,
-        first_stage: str | None = None,
-        filter: Filter | None = None,
-        rerank: bool = True,
-        budget_ms: float | None = None,
-        min_relevance: float | None = None,
+        options: SearchOptions | None = None,
+        **arguments: Unpack[SearchArguments],
     ) -> list[SearchResponse]:
         """``search`` for many queries; one response each, in their order.
 
@@ -197,30 +175,30 @@ class Searcher:
         ``budget_ms``, as each query's equal part of it.
         """
         queries = query_list(queries)
-        top_k = whole_number("top_k", top_k)
-        candidates = whole_number("candidates", candidates)
-        if budget_ms is not None:
-            budget_ms = real_number("budget_ms", budget_ms, above=0)
-        if min_relevance is not None:
-            min_relevance = real_number("min_relevance", min_relevance, least=0, most=1)
-        reranker = self._reranker if rerank else None
-        if reranker is None:
-            without = "reranker=None" if rerank else "rerank=False"
-            check_excluded(without, budget_ms=budget_ms, min_relevance=min_relevance)
-        if budget_ms is not None and getattr(reranker, "listwise", False):
-            raise InvalidInputError(
-                f"budget_ms={budget_ms:g} scores a list in parts, and the scores of a cascade "
-                "depend on all of it: leave budget_ms out, or lower candidates"
-            )
-        self._check_relevance(min_relevance)
-        depth = top_k if reranker is None else max(top_k, candidates)
-        retriever = self._index.retriever(first_stage or self._index.first_stages[-1])
-        warnings = () if filter is None else tuple(self._index.filter_warnings(filter))
-        plan = _Plan(top_k, depth, retriever, filter, reranker, budget_ms, min_relevance, warnings)
+        plan = self._plan(merged(options, arguments))
         responses: list[SearchResponse] = []
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             responses += self._search(queries[start : start + QUERIES_AT_ONCE], plan)
         return responses
+
+    def _plan(self, options: SearchOptions) -> _Plan:
+        """What the options mean for this index and reranker. Raises InvalidInputError."""
+        reranker = self._reranker if options.rerank else None
+        if self._reranker is None:
+            options.check_without_reranker("reranker=None")
+        if options.budget_ms is not None and getattr(reranker, "listwise", False):
+            raise InvalidInputError(
+                f"budget_ms={options.budget_ms:g} scores a list in parts, and the scores of a "
+                "cascade depend on all of it: leave budget_ms out, or lower candidates"
+            )
+        self._check_relevance(options.min_relevance)
+        return _Plan(
+            options,
+            options.top_k if reranker is None else options.depth,
+            self._index.retriever(options.first_stage or self._index.first_stages[-1]),
+            reranker,
+            () if options.filter is None else tuple(self._index.filter_warnings(options.filter)),
+        )
 
     def _check_relevance(self, least: float | None) -> None:
         if least is not None and self._calibration is None:
@@ -249,7 +227,7 @@ class Searcher:
         if not queries:
             return []
         watch = _Stopwatch()
-        rankings = plan.retriever.retrieve(queries, plan.candidates, filter=plan.filter)
+        rankings = plan.retriever.retrieve(queries, plan.depth, filter=plan.options.filter)
         watch.lap("first_stage")
         rankings = self._with_documents(rankings)
         watch.lap("documents")
@@ -284,18 +262,23 @@ class Searcher:
         scores, degraded = None, None
         if plan.reranker is not None and hits:
             try:
-                scores = _scores(plan.reranker, query, hits, plan.budget_ms, watch)
+                scores = _scores(plan.reranker, query, hits, plan.options.budget_ms, watch)
             except RerankError as error:
                 if self._on_rerank_error == "raise":
                     raise
                 degraded = f"RerankError: {error}"
             watch.lap("rerank")
         if scores is not None and len(scores.values) == 0:
-            degraded, scores = f"no time was left to rerank within {plan.budget_ms:g} ms", None
+            degraded, scores = (
+                f"no time was left to rerank within {plan.options.budget_ms:g} ms",
+                None,
+            )
         final = hits if scores is None else self._reordered(hits, scores.values)
-        if (least := plan.min_relevance) is not None:
+        if (least := plan.options.min_relevance) is not None:
             final = [hit for hit in final if hit.relevance is not None and hit.relevance >= least]
-        final = [replace(hit, rank=rank) for rank, hit in enumerate(final[: plan.top_k], start=1)]
+        final = [
+            replace(hit, rank=rank) for rank, hit in enumerate(final[: plan.options.top_k], start=1)
+        ]
         return SearchResponse(
             query,
             final,

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from os import PathLike
 
-from rerank_search.arguments import whole_number
 from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.options import SearchOptions
 from rerank_search.queries import check_text, text_list
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import LongDocuments, Reranker
@@ -21,8 +21,8 @@ def rank_texts(
     query: str,
     texts: Iterable[str],
     *,
-    top_k: int = 10,
-    candidates: int = 100,
+    top_k: int = SearchOptions.top_k,
+    candidates: int = SearchOptions.candidates,
     reranker: Reranker | str | PathLike[str] = DEFAULT_RERANKER,
     long_documents: LongDocuments = "truncate",
 ) -> list[Hit]:
@@ -43,13 +43,12 @@ def rank_texts(
     A blank query or no texts give no hits. Raises InvalidInputError, RerankError,
     ModelNotFoundError.
     """
-    top_k = whole_number("top_k", top_k)
-    candidates = whole_number("candidates", candidates)
+    options = SearchOptions(top_k=top_k, candidates=candidates)
     check_text(query, "the query")
     texts = text_list(texts)
     if not query.strip() or not texts:
         return []
-    bm25 = _prefilter(query, texts, max(top_k, candidates))
+    bm25 = _prefilter(query, texts, options.depth)
     positions = list(bm25)
     model = _loaded(reranker) if isinstance(reranker, str) else reranker_of(reranker)
     pairs = [(query, texts[position]) for position in positions]
@@ -64,7 +63,7 @@ def rank_texts(
             stage_scores={**bm25[position], "rerank": score},
             span=span,
         )
-        for rank, (position, score, span) in enumerate(final[:top_k], start=1)
+        for rank, (position, score, span) in enumerate(final[: options.top_k], start=1)
     ]
 
 

@@ -17,6 +17,7 @@ from rerank_search import (
     InvalidInputError,
     RerankError,
     Searcher,
+    SearchOptions,
 )
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import Weights
@@ -465,3 +466,18 @@ def test_a_long_title_leaves_room_for_the_passage() -> None:
     document = Document("a", "One sentence. Another sentence.", title="long " * 200)
     text = passage(Hit("a", 1.0, 1, document=document, span=(14, 31)))
     assert text == ("long " * 60) + "\nAnother sentence."
+
+
+def test_options_may_be_ready_made_and_arguments_replace_them(index, reranker):
+    searcher = Searcher(index, reranker)
+    options = SearchOptions(top_k=2, candidates=3, first_stage="bm25")
+    expected = searcher.search(QUERY, top_k=2, candidates=3, first_stage="bm25")
+    assert _ids(searcher.search(QUERY, options)) == _ids(expected)
+    [deeper] = searcher.search_batch([QUERY], options, top_k=3)
+    assert deeper.first_stage == "bm25"
+    assert len(deeper.hits) == 3
+
+
+def test_an_unknown_option_is_a_type_error(index, reranker):
+    with pytest.raises(TypeError, match="did you mean 'top_k'"):
+        Searcher(index, reranker).search(QUERY, topk=3)

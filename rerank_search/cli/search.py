@@ -11,6 +11,7 @@ import typer
 from rerank_search.cli.filter_argument import parsed_filter
 from rerank_search.cli.location import IndexArgument, existing_index
 from rerank_search.cli.output import Json, note, print_json, print_table, waiting
+from rerank_search.options import OPTIONS, SearchOptions
 
 if TYPE_CHECKING:
     from rerank_search.types import ReturnedText, SearchResponse
@@ -23,12 +24,18 @@ def search(
     query: Annotated[str, typer.Argument(help="What to look for, in plain words.")],
     first_stage: Annotated[
         FirstStage | None,
-        typer.Option(help="What fetches the candidates.  [default: hybrid, or what there is]"),
+        typer.Option(help=OPTIONS["first_stage"].help),
     ] = None,
     candidates: Annotated[
-        int, typer.Option(min=1, help="How many are fetched and reranked.")
-    ] = 100,
-    top_k: Annotated[int, typer.Option(min=1, help="How many are shown.")] = 10,
+        int | None,
+        typer.Option(
+            min=OPTIONS["candidates"].ge,
+            help=f"{OPTIONS['candidates'].help}  [default: {SearchOptions.candidates}]",
+        ),
+    ] = None,
+    top_k: Annotated[
+        int, typer.Option(min=OPTIONS["top_k"].ge, help=OPTIONS["top_k"].help)
+    ] = SearchOptions.top_k,
     filter: Annotated[
         list[str],
         typer.Option(
@@ -47,13 +54,13 @@ def search(
     no_fusion: Annotated[
         bool, typer.Option("--no-fusion", help="Rank by the cross-encoder alone.")
     ] = False,
-    budget_ms: Annotated[
-        int | None, typer.Option(min=1, help="Rerank only what fits into these milliseconds.")
-    ] = None,
+    budget_ms: Annotated[int | None, typer.Option(min=1, help=OPTIONS["budget_ms"].help)] = None,
     min_relevance: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Leave out what is less probably relevant; for calibrated models."
+            min=OPTIONS["min_relevance"].ge,
+            max=OPTIONS["min_relevance"].le,
+            help=OPTIONS["min_relevance"].help,
         ),
     ] = None,
     as_json: Json = False,
@@ -75,13 +82,22 @@ def search(
     if no_rerank:
         _check_first_stage_alone(
             {
+                "--candidates": candidates is not None,
                 "--reranker": reranker is not None,
                 "--no-fusion": no_fusion,
                 "--budget-ms": budget_ms is not None,
                 "--min-relevance": min_relevance is not None,
             }
         )
-    allowed = parsed_filter(filter)
+    options = SearchOptions(
+        top_k=top_k,
+        candidates=SearchOptions.candidates if candidates is None else candidates,
+        first_stage=first_stage,
+        filter=parsed_filter(filter),
+        rerank=not no_rerank,
+        budget_ms=budget_ms,
+        min_relevance=min_relevance,
+    )
     with Index.open(existing_index(index)) as opened:
         searcher = Searcher(
             opened,
@@ -90,16 +106,9 @@ def search(
         )
         # The first time on a machine, what computes a reranker is exported and measured.
         with waiting("loading the models and searching"):
-            response = searcher.search(
-                query,
-                # People also see where a hit stood after the first stage, which takes them all.
-                top_k=top_k if as_json or no_rerank else max(top_k, candidates),
-                candidates=candidates,
-                first_stage=first_stage,
-                filter=allowed,
-                budget_ms=budget_ms,
-                min_relevance=min_relevance,
-            )
+            # People also see where a hit stood after the first stage, which takes them all.
+            shown = top_k if as_json or no_rerank else options.depth
+            response = searcher.search(query, options, top_k=shown)
     for warning in response.warnings:
         note(f"warning: {warning}")
     if as_json:

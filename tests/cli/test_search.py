@@ -174,7 +174,13 @@ def test_what_is_printed_of_texts_is_asked_for_once_and_with_json(run, notes, op
 
 @pytest.mark.parametrize(
     "options",
-    [["--reranker", "x"], ["--no-fusion"], ["--budget-ms", "5"], ["--min-relevance", "0.5"]],
+    [
+        ["--candidates", "100"],
+        ["--reranker", "x"],
+        ["--no-fusion"],
+        ["--budget-ms", "5"],
+        ["--min-relevance", "0.5"],
+    ],
 )
 def test_options_of_reranking_are_refused_with_no_rerank(run, notes, options):
     result = run("search", "notes", "paths", "--no-rerank", *options)

@@ -1,0 +1,180 @@
+"""The options of a search, declared and checked once for the library, the client and the server."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypedDict, TypeVar
+
+from rerank_search.arguments import real_number, whole_number
+from rerank_search.errors import InvalidInputError
+from rerank_search.queries import check_excluded
+from rerank_search.shown import bounded_repr, shown
+from rerank_search.types import Filter
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What a help text or a schema says of an option: a line, and the bounds of a number.
+
+    ``ge`` and ``le`` are the smallest and the largest valid number; valid ones are above ``gt``.
+    """
+
+    help: str
+    whole: bool = False
+    ge: int | None = None
+    gt: int | None = None
+    le: int | None = None
+
+    def checked(self, name: str, value: Any) -> Any:
+        """The value, as Python's own number where it is one. Raises InvalidInputError."""
+        if self.whole:
+            return whole_number(name, value, least=self.ge or 0)
+        if value is None or (self.ge, self.gt, self.le) == (None, None, None):
+            return value
+        return real_number(name, value, above=self.gt, least=self.ge, most=self.le)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """The options of a search, as ``Searcher.search`` takes them by name.
+
+    Numbers may be NumPy's. Raises InvalidInputError for a number of another kind or out of its
+    bounds, and for ``rerank=False`` with an option that only reranking can serve.
+
+    >>> options = SearchOptions(top_k=3, filter={"module": "os"})
+    >>> response = searcher.search("how do I join two paths", options)
+
+    A new option is a field here and in SearchArguments, and the code that acts on it. A number is
+    checked by its bounds; the command line and the HTTP API take help and bounds from here.
+    """
+
+    top_k: int = field(
+        default=10, metadata={"option": Option("Number of documents to return.", whole=True, ge=1)}
+    )
+    candidates: int = field(
+        default=100,
+        metadata={
+            "option": Option(
+                "Number of documents that the first stage fetches to be reranked.", whole=True, ge=1
+            )
+        },
+    )
+    first_stage: str | None = field(
+        default=None,
+        metadata={
+            "option": Option(
+                "First stage that fetches the candidates; by default the best that the index has."
+            )
+        },
+    )
+    filter: Filter | None = field(
+        default=None, metadata={"option": Option("Metadata that documents must have.")}
+    )
+    rerank: bool = field(
+        default=True,
+        metadata={"option": Option("Whether to rerank; false returns the first stage's ranking.")},
+    )
+    budget_ms: float | None = field(
+        default=None,
+        metadata={
+            "option": Option(
+                "Milliseconds for the search: rerank only as many candidates as fit.", gt=0
+            )
+        },
+    )
+    min_relevance: float | None = field(
+        default=None,
+        metadata={
+            "option": Option(
+                "Leave out documents whose probability of being relevant is lower; needs a "
+                "calibrated reranker.",
+                ge=0,
+                le=1,
+            )
+        },
+    )
+
+    __repr__ = bounded_repr
+
+    def __post_init__(self) -> None:
+        for name, option in OPTIONS.items():
+            object.__setattr__(self, name, option.checked(name, getattr(self, name)))
+        if not self.rerank:
+            self.check_without_reranker("rerank=False")
+
+    @property
+    def depth(self) -> int:
+        """Number of documents that are fetched to be reranked: at least ``top_k``."""
+        return max(self.top_k, self.candidates)
+
+    def check_without_reranker(self, because: str, **others: object) -> None:
+        """Raise InvalidInputError for an option that only reranking can serve.
+
+        ``because`` says why nothing is reranked, such as ``rerank=False``; ``others`` are more
+        options of the caller that need a reranker.
+        """
+        check_excluded(
+            because, budget_ms=self.budget_ms, min_relevance=self.min_relevance, **others
+        )
+
+
+OPTIONS: Mapping[str, Option] = {
+    each.name: each.metadata["option"] for each in fields(SearchOptions)
+}
+"""Help and bounds of each option, by its name."""
+
+
+class SearchArguments(TypedDict, total=False):
+    """The fields of SearchOptions as arguments; for editors and type checkers."""
+
+    top_k: int
+    candidates: int
+    first_stage: str | None
+    filter: Filter | None
+    rerank: bool
+    budget_ms: float | None
+    min_relevance: float | None
+
+
+def merged(options: SearchOptions | None, arguments: Mapping[str, Any]) -> SearchOptions:
+    """The options, or the defaults, changed by arguments given by name.
+
+    Raises InvalidInputError for an invalid value, and TypeError, as Python does, for an unknown
+    name.
+    """
+    if options is not None and not isinstance(options, SearchOptions):
+        raise InvalidInputError(
+            f"options={shown(options)} is not a SearchOptions: give SearchOptions(top_k=10), or "
+            "each option by its name"
+        )
+    for name in arguments:
+        if name not in OPTIONS:
+            from rerank_search.declared import did_you_mean
+
+            raise TypeError(f"{name!r} is not a search option{did_you_mean(name, [*OPTIONS])}")
+    return replace(options or SearchOptions(), **arguments)
+
+
+def shows_options(method: Method) -> Method:
+    """Show each option in the signature of a method that takes them as ``**arguments``.
+
+    Type checkers read ``Unpack[SearchArguments]``; this is for ``help()`` and notebooks.
+    """
+    signature = inspect.signature(method)
+    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    options = [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=option.default,
+            annotation=option.type,
+        )
+        for option in fields(SearchOptions)
+    ]
+    shown_as = signature.replace(parameters=[*own, *options])
+    method.__signature__ = shown_as  # type: ignore[attr-defined]
+    return method

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from typing import get_type_hints
+
+import numpy as np
+import pytest
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.options import OPTIONS, SearchArguments, SearchOptions, merged
+from rerank_search.searcher import Searcher
+
+
+def test_arguments_for_editors_have_the_fields_and_types_of_the_options() -> None:
+    assert get_type_hints(SearchArguments) == get_type_hints(SearchOptions)
+    assert SearchArguments.__required_keys__ == frozenset()
+
+
+@pytest.mark.parametrize("method", [Searcher.search, Searcher.search_batch])
+def test_the_help_of_a_search_shows_every_option_with_its_default(method) -> None:
+    shown = inspect.signature(method).parameters
+    for option in fields(SearchOptions):
+        assert shown[option.name].default == option.default
+        assert shown[option.name].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+def test_every_option_has_a_help_of_one_line() -> None:
+    assert [name for name in OPTIONS if not OPTIONS[name].help.endswith(".")] == []
+    assert all("\n" not in option.help for option in OPTIONS.values())
+
+
+def test_numbers_become_pythons_own() -> None:
+    options = SearchOptions(top_k=np.int64(2), budget_ms=np.float32(0.5), min_relevance=1)
+    assert (type(options.top_k), type(options.budget_ms)) == (int, float)
+    assert type(options.min_relevance) is float
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"top_k": 0}, "top_k=0 must be at least 1"),
+        ({"top_k": None}, "top_k=None is not a whole number"),
+        ({"candidates": 2.0}, "candidates=2.0 is not a whole number"),
+        ({"budget_ms": 0}, "budget_ms=0 must be above 0"),
+        ({"budget_ms": True}, "budget_ms=True is not a number"),
+        ({"min_relevance": -1}, "min_relevance=-1 must be at least 0"),
+        ({"min_relevance": 1.5}, "min_relevance=1.5 must be at most 1"),
+        ({"rerank": False, "budget_ms": 5}, "rerank=False and budget_ms=5.0 exclude each other"),
+        ({"rerank": False, "min_relevance": 0}, "rerank=False and min_relevance=0.0 exclude"),
+    ],
+)
+def test_an_invalid_value_is_refused_by_name(arguments, message) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        SearchOptions(**arguments)
+
+
+def test_as_many_documents_are_fetched_as_are_returned() -> None:
+    assert SearchOptions(top_k=5, candidates=2).depth == 5
+    assert SearchOptions(top_k=2, candidates=5).depth == 5
+
+
+def test_arguments_replace_those_of_ready_options() -> None:
+    options = SearchOptions(top_k=3, first_stage="bm25")
+    assert merged(options, {"top_k": 5}) == SearchOptions(top_k=5, first_stage="bm25")
+    assert merged(options, {}) == options
+    assert merged(None, {}) == SearchOptions()
+
+
+def test_an_unknown_argument_is_a_type_error_that_suggests_the_nearest() -> None:
+    with pytest.raises(TypeError, match="'topk' is not a search option; did you mean 'top_k'"):
+        merged(None, {"topk": 3})
+
+
+def test_options_of_another_type_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match=r"options={'top_k': 3} is not a SearchOptions"):
+        merged({"top_k": 3}, {})
+
+
+def test_a_repr_shows_the_beginning_of_a_filter() -> None:
+    assert len(repr(SearchOptions(filter={"id": {"$in": ["x" * 100] * 1000}}))) < 1000
