@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
-.PHONY: demo test lint bench bench-growth bench-quality bench-rerank bench-gpu bench-serve \
+.PHONY: demo test test-fast lint bench bench-growth bench-quality bench-rerank bench-gpu bench-serve \
 	bench-training torture torture-first-calls clean
 .DEFAULT_GOAL := demo
 
@@ -24,8 +24,15 @@ demo: .venv/.runtime
 	@echo "What each stage is worth on 100 judged questions (a minute or two the first time):"
 	@$(BIN)/rerank-search evaluate eval/experiments/demo.toml
 
+# One process for each core; every process makes its own models, so that more take only memory.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+
 test: .venv/.development
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+# For the daily loop: what takes less than a second each.
+test-fast: .venv/.development
+	$(PYTEST) -q -m "not (slow or process or training or browser)"
 
 lint: .venv/.development
 	$(BIN)/ruff check .

@@ -24,6 +24,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # Nor measure what is fastest, unless it is about that.
 os.environ["RERANK_SEARCH_BACKEND"] = "torch"
 os.environ["RERANK_SEARCH_DTYPE"] = "float32"
+# Nor depend on how wide a terminal is, or on what pytest-xdist takes it for.
+os.environ.pop("COLUMNS", None)
 
 import hypothesis
 import torch

@@ -250,6 +250,7 @@ def test_progress_adds_up_to_all_documents(index: Index, repeated: bool) -> None
     assert sum(steps) == 10
 
 
+@pytest.mark.slow
 def test_a_huge_document_is_added_and_found(words: Index) -> None:
     text = "All work and no play makes a dull boy. " * 130_000 + "The violin at the end."
     words.add([Document("huge", text)])
@@ -470,6 +471,7 @@ TEXTS = st.lists(st.sampled_from(["bird", "river", "cheese", "violin", "the"]), 
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=SLOW_FIXTURES)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), data=st.data())
 def test_rankings_do_not_depend_on_the_order_of_insertion(
@@ -509,6 +511,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=SLOW_FIXTURES)
 @given(steps=STEPS)
 def test_an_index_is_a_dictionary_that_can_be_searched(

@@ -358,12 +358,14 @@ def small_index(path: Path) -> None:
         index.add(DOCUMENTS)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits on the size of files")
 def test_nothing_is_lost_at_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
     small_index(tmp_path / "index")
     check_filled(tmp_path / "index", fill(tmp_path / "index", 1_000_000))
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_on_a_full_disk(small_disk: Callable[[int], Path]) -> None:
     index = small_disk(4_000) / "index"
     small_index(index)

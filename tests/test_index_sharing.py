@@ -100,6 +100,7 @@ def found(index: Index) -> list[str]:
     return sorted(hit.id for hit in hits)
 
 
+@pytest.mark.process
 def test_an_open_index_that_is_not_written_to_keeps_no_other_writer_out(path: Path) -> None:
     with Index.open(path, lock_timeout=0) as index, writer(path) as other:
         other.do("add b")
@@ -168,6 +169,7 @@ def test_a_call_that_fails_frees_the_index(path: Path) -> None:
         assert found(second) == ["a", "c"]
 
 
+@pytest.mark.process
 def test_threads_that_wait_for_another_process_give_up_together(path: Path) -> None:
     refused: list[object] = []
     with Index.open(path, lock_timeout=2) as index, writer(path) as other:
@@ -189,6 +191,7 @@ def test_threads_that_wait_for_another_process_give_up_together(path: Path) -> N
         other.end()
 
 
+@pytest.mark.process
 def test_the_environment_says_how_long_writers_wait(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +318,7 @@ def test_a_writer_that_could_not_read_the_manifest_gives_the_lock_back(path: Pat
         assert index.verify() == []
 
 
+@pytest.mark.process
 def test_threads_search_while_another_writes(tiny_encoder: Path, tmp_path: Path) -> None:
     wrong: list[object] = []
     with Index.create(tmp_path / "index", encoder=str(tiny_encoder)) as index:

@@ -135,6 +135,7 @@ def test_topics_are_read_in_linear_time(tmp_path: Path, piece: str) -> None:
     assert time.process_time() - started < SECONDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["dots", "both marks", "one letter", "one-letter sentences", "marks of two classes"]
 )
@@ -187,6 +188,7 @@ for (const [name, piece] of Object.entries(JSON.parse(input))) {{
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(NODE is None, reason="needs node: apt-get install nodejs")
 def test_the_page_reads_a_long_text_in_linear_time() -> None:
     done = subprocess.run(

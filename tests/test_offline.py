@@ -72,6 +72,7 @@ def run(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.process
 def test_building_and_searching_need_no_network(folder: Path, tiny_reranker: Path) -> None:
     run(folder, "index", "build", "indexes/python-docs.toml")
     arguments = ("how do I join two paths", "--reranker", str(tiny_reranker), "--top-k", "100")
@@ -81,6 +82,7 @@ def test_building_and_searching_need_no_network(folder: Path, tiny_reranker: Pat
     assert "os.path.join" in [hit["id"] for hit in first[:3]]
 
 
+@pytest.mark.process
 def test_the_demo_needs_no_network(folder: Path) -> None:
     output = run(folder, "demo")
     assert "how do I join two paths" in output

@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import rerank_search
 
 
@@ -26,6 +28,7 @@ raise SystemExit(", ".join(heavy & set(sys.modules)) or None)
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.process
 def test_what_a_search_is_made_of_is_imported_without_the_libraries_of_models():
     code = """
 import sys, rerank_search.searcher, rerank_search.index, rerank_search.serving.app

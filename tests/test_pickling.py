@@ -164,6 +164,7 @@ def test_a_hybrid_keeps_its_fusion_and_opens_its_index_once(index: Index):
     assert one._engines is other._engines
 
 
+@pytest.mark.process
 def test_a_searcher_answers_the_same_in_a_spawned_process(
     index: Index, reranker: CrossEncoderReranker
 ):

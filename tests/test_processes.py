@@ -43,6 +43,7 @@ def test_forks_are_counted_from_the_first_process(in_child: InChild):
     assert forks() == before
 
 
+@pytest.mark.process
 def test_a_child_never_frees_what_its_parent_made(in_child: InChild):
     freed: list[int] = []
 
@@ -88,7 +89,7 @@ def test_a_value_that_a_thread_was_making_can_be_made_in_a_child(in_child: InChi
     assert value.get() == os.getpid()
 
 
-@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("part", "needs"),
     [("torch", "torch"), ("onnx", "onnxruntime"), ("openvino", "openvino"), ("index", "torch")],
@@ -106,7 +107,7 @@ def test_children_and_their_children_use_what_the_parent_made(
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("backend", ["openvino", "onnx"])
 def test_the_first_call_of_a_process_does_not_hang(backend: str, tmp_path: Path):
     if not importlib.util.find_spec({"onnx": "onnxruntime"}.get(backend, backend)):

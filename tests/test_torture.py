@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(tiny_encoder: Path) -> None:
     command = [sys.executable, str(Path(__file__).with_name("torture.py")), "20"]

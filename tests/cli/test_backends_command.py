@@ -6,6 +6,7 @@ from rerank_search.errors import ModelNotFoundError
 from rerank_search.reranking.base import Backend, Dtype
 
 
+@pytest.mark.slow
 def test_backends_are_listed_the_fastest_first(run, answer, tiny_reranker, folder, monkeypatch):
     monkeypatch.setenv("RERANK_SEARCH_CACHE", str(folder / "cache"))
     monkeypatch.setenv("RERANK_SEARCH_BACKEND", "auto")
@@ -26,6 +27,7 @@ def test_backends_are_listed_the_fastest_first(run, answer, tiny_reranker, folde
     assert all("only where it is asked for" in line for line in lines if " int8 " in line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "taken"), [("float32", ["torch", "float32"]), ("float16", [])])
 def test_what_the_settings_leave_is_what_searches_take(
     run, tiny_reranker, folder, monkeypatch, dtype, taken

@@ -32,6 +32,7 @@ def model(folder: Path, tiny_reranker: Path) -> Path:
     return Path(shutil.copytree(tiny_reranker, folder / "model"))
 
 
+@pytest.mark.slow
 def test_a_model_is_calibrated_in_its_folder_and_searches_show_it(run, answer, model, small):
     result = run("calibrate", "model", "small", "--index", "indexes/notes")
     assert result.exit_code == 0, result.output
@@ -66,6 +67,7 @@ def test_nothing_is_written_into_the_installed_package(run, small, bundled):
     assert file.read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -104,6 +106,7 @@ def test_an_index_of_other_documents_is_refused(run, model, small, folder):
     assert not FILES & {path.name for path in model.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_fusion_that_is_kept_ranks_as_before(run, model, small):
     run("calibrate", "model", "small", "--index", "indexes/notes")
     before = (model / "fusion.json").read_bytes()

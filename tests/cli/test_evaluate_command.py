@@ -37,6 +37,7 @@ def experiment(small: Path, tiny_encoder: Path, tiny_reranker: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_experiment_is_run_and_reported(run, experiment, folder):
     result = run("evaluate", str(experiment))
     assert result.exit_code == 0, result.output
@@ -119,6 +120,7 @@ def test_long_names_are_folded_and_figures_are_whole_in_a_pipe(run, small, folde
     assert result.stdout.count("x") == 2 * 80  # the collection and the run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -302,6 +302,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["add", "build", "rebuild", "verify"])
 def test_long_work_in_a_pipe_says_how_far_it_is(folder: Path, notes: Path, command: str) -> None:
     documents = documents_file(folder, 9000)

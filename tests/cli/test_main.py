@@ -88,6 +88,7 @@ def test_the_traceback_is_shown_on_request(folder: Path, program: Program) -> No
     assert "IndexNotFoundError" in done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.name == "nt", reason="signals and pipes of Unix")
 def test_an_interrupt_ends_with_130_and_a_word(notes: Path) -> None:
     # A test run in the background of a script hands SIGINT down ignored.
@@ -124,6 +125,7 @@ def test_a_reader_that_goes_away_is_no_reason_for_a_message(notes: Path) -> None
     assert done.returncode == 1
 
 
+@pytest.mark.process
 def test_a_setting_that_cannot_be_used_is_one_line_too(folder: Path, program: Program) -> None:
     for variable in ("RERANK_SEARCH_OFFLINE", "RERANK_SEARCH_DEBUG"):
         done = program("index", "info", "nowhere", **{variable: "perhaps"})
@@ -149,6 +151,7 @@ def test_an_output_that_cannot_be_written_is_one_line(notes: Path, arguments: li
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.name == "nt", reason="a shell of Unix")
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
 def test_a_closed_stream_is_an_empty_one(notes: Path, closed: str) -> None:
@@ -161,6 +164,7 @@ def test_a_closed_stream_is_an_empty_one(notes: Path, closed: str) -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.process
 def test_an_error_about_a_file_sends_no_control_sequences_to_the_terminal(
     notes: Path, folder: Path, program: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

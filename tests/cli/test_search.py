@@ -114,6 +114,7 @@ def test_the_table_shows_what_the_second_stage_moved(
         assert shown[id] == ("=" if rise == 0 else f"↑{rise}" if rise > 0 else f"↓{-rise}")
 
 
+@pytest.mark.slow
 def test_models_load_without_a_word(both: str, program: Any, tiny_reranker: Path) -> None:
     done = program("search", both, "join two paths", "--reranker", str(tiny_reranker), "--json")
     assert done.returncode == 0
@@ -125,6 +126,7 @@ def test_models_load_without_a_word(both: str, program: Any, tiny_reranker: Path
     assert json.loads(done.stdout)["reranked"] is True
 
 
+@pytest.mark.slow
 def test_an_unknown_reranker_is_an_error_without_network(both: str, program: Any) -> None:
     arguments = ("search", both, "x", "--reranker", "nobody/no-such-model")
     done = program(*arguments, RERANK_SEARCH_OFFLINE="1")

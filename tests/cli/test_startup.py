@@ -62,12 +62,14 @@ def test_help_imports_nothing(imports: Imports) -> None:
     assert not imports("search", "--help", expect="INDEX") & EVERYTHING
 
 
+@pytest.mark.process
 def test_a_search_in_two_stages_does_without_the_libraries(both: str, imports: Imports) -> None:
     found = imports("search", both, "join two paths", "--json", expect='"reranked": true')
     assert not found & LIBRARIES
     assert "torch" in found
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_so_does_one_that_an_exported_model_computes(
     backend: str, both: str, imports: Imports, tiny_reranker: Path, tmp_path: Path
@@ -80,6 +82,7 @@ def test_so_does_one_that_an_exported_model_computes(
         assert not imports(*arguments, expect='"reranked": true', **settings) & LIBRARIES
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "options",
     [
@@ -96,6 +99,7 @@ def test_no_model_is_loaded_for_what_needs_none(
     assert not imports("search", both, *options) & MODELS
 
 
+@pytest.mark.process
 def test_no_model_is_loaded_for_an_empty_index(
     both: str, run: Callable[..., Result], imports: Imports, tiny_encoder: Path
 ) -> None:
@@ -105,6 +109,7 @@ def test_no_model_is_loaded_for_an_empty_index(
     assert not imports("search", both, "join two paths", expect="nothing found") & MODELS
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["info", "compact", "rebuild", "delete"])
 def test_an_index_is_managed_without_models(command: str, notes: Path, imports: Imports) -> None:
     arguments = ("nobody",) if command == "delete" else ()
@@ -116,6 +121,7 @@ def test_indexes_are_listed_without_opening_them(both: str, imports: Imports) ->
     assert not found & (MODELS | {"numpy", "faiss", "tantivy"})
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["create", "add", "verify"])
 def test_what_encodes_does_without_the_libraries(
     command: str, both: str, imports: Imports, tiny_encoder: Path
@@ -131,6 +137,7 @@ def test_what_encodes_does_without_the_libraries(
     assert "torch" in found
 
 
+@pytest.mark.process
 def test_a_wrong_reranker_is_told_though_it_is_loaded_late(
     both: str, program: Callable[..., subprocess.CompletedProcess[str]], tiny_reranker: Path
 ) -> None:
@@ -151,11 +158,13 @@ def test_a_wrong_reranker_is_told_though_it_is_loaded_late(
     assert "'nobody'" in done.stderr
 
 
+@pytest.mark.process
 def test_the_time_budget_begins_after_loading(both: str, imports: Imports) -> None:
     arguments = ("--first-stage", "bm25", "--no-fusion", "--budget-ms", "900", "--json")
     imports("search", both, "join two paths", *arguments, expect='"reranked": true')
 
 
+@pytest.mark.process
 def test_a_first_load_says_what_it_measures_and_for_how_long(
     both: str,
     program: Callable[..., subprocess.CompletedProcess[str]],

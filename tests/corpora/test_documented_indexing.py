@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.process
 def test_an_index_is_made_and_filled(folder: Path) -> None:
     shown = commands(section("Make one, and fill it"))
     assert [each[:2] for each in shown] == [["index", "create"], ["index", "add"]]

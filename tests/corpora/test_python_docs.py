@@ -54,10 +54,12 @@ def test_nothing_of_this_run_is_in_the_documents(documents: dict[str, Document])
         assert sys.executable not in document.title
 
 
+@pytest.mark.process
 def test_the_order_is_the_same_each_time(documents: dict[str, Document]) -> None:
     assert [document.id for document in python_docs()] == list(documents)
 
 
+@pytest.mark.process
 def test_reading_them_imports_none_of_the_modules_and_prints_nothing() -> None:
     program = (
         "import sys\n"

@@ -92,6 +92,7 @@ def test_every_combination_is_one_system(experiment, tiny_reranker, tmp_path):
     assert {"bm25@2.first_stage.trec", "hybrid@5+tiny.all_positives.trec"} <= runs
 
 
+@pytest.mark.slow
 def test_the_same_experiment_twice_gives_the_same_figures(experiment, tmp_path):
     one = evaluate(experiment(), tmp_path / "one")
     other = evaluate(experiment(), tmp_path / "other")
@@ -101,6 +102,7 @@ def test_the_same_experiment_twice_gives_the_same_figures(experiment, tmp_path):
     assert one.comparisons == other.comparisons
 
 
+@pytest.mark.slow
 def test_a_finished_cell_is_not_computed_again(experiment, tmp_path, computed):
     first = evaluate(experiment(), tmp_path / "out")
     computed.clear()
@@ -124,6 +126,7 @@ def damaged(cell: dict[str, Any], damage: str) -> str:
     return json.dumps(cell)[: -20 if damage == "the end" else None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["a figure", "a query", "a list", "the end", "a field"])
 def test_a_damaged_cell_is_computed_again(experiment, tmp_path, computed, damage):
     first = evaluate(experiment(rerankers=[]), tmp_path / "out")
@@ -175,6 +178,7 @@ def test_run_files_that_are_gone_are_written_again(experiment, tmp_path, compute
     assert {path.name: path.read_text() for path in runs.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_run_files_of_other_queries_are_written_again(experiment, beir, tmp_path, computed):
     whole = experiment(candidates=[2])
     one_query = experiment(candidates=[2], collections=[{"path": str(beir), "queries": 1}])
@@ -236,6 +240,7 @@ def test_weights_are_read_for_their_hash_once_a_run(experiment, tmp_path, monkey
     assert hashed == ["tiny"]
 
 
+@pytest.mark.slow
 def test_costs_of_another_device_are_not_taken(experiment, tmp_path, computed, monkeypatch):
     settings = {"first_stages": ["bm25"], "candidates": [2]}
     for cost_queries in (1, 0):
@@ -282,6 +287,7 @@ def test_an_output_folder_that_cannot_be_made_is_refused_before_anything_is_comp
     assert not cache.exists()
 
 
+@pytest.mark.process
 def test_a_killed_run_goes_on(experiment, beir, tiny_encoder, tiny_reranker, tmp_path, cache):
     arguments = experiment().model_dump_json()
     script = (
@@ -347,6 +353,7 @@ def test_bm25_alone_encodes_nothing_and_ranks_as_an_index_without_vectors(experi
     assert all(system.cost is not None for system in report.systems)
 
 
+@pytest.mark.slow
 def test_a_fusion_over_bm25_alone_is_said_to_do_without_the_cosine(
     experiment, tiny_reranker, tmp_path
 ):

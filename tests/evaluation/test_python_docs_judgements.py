@@ -27,6 +27,7 @@ def interpreter(version: str) -> str | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13"])
 def test_every_judged_document_is_in_the_docstrings_of_each_version(version: str) -> None:
     python = interpreter(version)

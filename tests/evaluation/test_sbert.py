@@ -71,6 +71,7 @@ SCORES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     positives=st.lists(TEXTS, max_size=4),

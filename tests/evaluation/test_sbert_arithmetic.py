@@ -24,6 +24,7 @@ Scored = st.lists(
 ).filter(lambda pairs: any(relevant for relevant, _ in pairs))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(scored=Scored, at_k=st.integers(1, 130))
 def test_equal_to_scikit_learn_to_the_last_bit(scored: list[tuple[bool, float]], at_k: int) -> None:

@@ -191,6 +191,7 @@ def line(process: subprocess.Popen[str], *, of_errors: bool = False) -> str:
     return stream.readline().strip()
 
 
+@pytest.mark.process
 def test_a_process_waits_for_another_one_that_is_building_the_same_index(tmp_path):
     first = builder(tmp_path)
     assert line(first) == "building"
@@ -202,6 +203,7 @@ def test_a_process_waits_for_another_one_that_is_building_the_same_index(tmp_pat
     assert (output, errors) == ("found 2\n", "")
 
 
+@pytest.mark.process
 def test_a_process_goes_on_when_the_one_that_was_building_is_killed(tmp_path):
     first = builder(tmp_path)
     assert line(first) == "building"

@@ -224,6 +224,7 @@ def child(folder: Path, script: str, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("damaged", [False, True])
 def test_processes_that_begin_one_cache_together_all_keep_their_scores(tmp_path, damaged):
     if damaged:

@@ -116,6 +116,7 @@ def by_dtype(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[A
     return load
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", HALF])
 def test_logits_are_those_through_sentence_transformers_to_the_bit(
     dtype: str, by_dtype: Callable[[str], list[Any]]
@@ -135,6 +136,7 @@ def test_logits_are_those_through_sentence_transformers_to_the_bit(
     assert plain.max_length == whole.max_length
 
 
+@pytest.mark.slow
 def test_int8_is_fitted_to_the_same_tokens(by_dtype: Callable[[str], list[Any]]) -> None:
     plain, whole = by_dtype("float32")
     texts = ["a river and the sea " * 40, "", "İstanbul"]
@@ -151,6 +153,7 @@ def encoders(tmp_path: Path, directory: str | Path) -> tuple[Encoder, Encoder]:
     return Encoder(str(directory), device="cpu"), Encoder(str(whole), device="cpu")
 
 
+@pytest.mark.slow
 def test_vectors_are_those_through_sentence_transformers_to_the_bit(tmp_path: Path) -> None:
     plain, whole = encoders(tmp_path, resolve_encoder(DEFAULT_ENCODER))
     assert (plain.window, plain.dimension) == (whole.window, whole.dimension)

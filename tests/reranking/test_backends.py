@@ -103,6 +103,7 @@ assert halved
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 @pytest.mark.parametrize("backend", [*EXPORTED, "torch"])
 def test_a_batch_above_memory_is_halved(backend):
@@ -134,6 +135,7 @@ def test_other_kinds_of_models_are_exported_too(backend, kind, tiny_reranker, tm
     np.testing.assert_allclose(found, plain, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", EXPORTED)
 def test_a_model_that_takes_another_way_through_long_texts_is_not_exported(
     backend, tiny_reranker, tmp_path, cache
@@ -266,6 +268,7 @@ def test_auto_measures_once_and_takes_the_fastest(tiny_reranker, cache, expected
     assert (again.backend, again.dtype) == ("torch", "float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", EXPORTED)
 def test_an_export_shows_how_far_it_is_on_a_terminal_only(
     backend, tiny_reranker, cache, monkeypatch, capsys
@@ -301,6 +304,7 @@ def test_a_given_precision_narrows_the_choice(tiny_reranker, expected):
     np.testing.assert_allclose(found.score(PAIRS), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_measurements_that_cannot_be_read_are_made_again(tiny_reranker, cache):
     CrossEncoderReranker(tiny_reranker, backend="auto", dtype="float32", device="cpu")
     [path] = (cache / "backends").glob("*.json")

@@ -24,6 +24,7 @@ TEXTS = [
 PAIRS = [(QUERY, text) for text in TEXTS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUNDLED_RERANKERS)
 def test_it_scores_as_sentence_transformers_does(name: str) -> None:
     ours = CrossEncoderReranker(name, device="cpu")
@@ -46,6 +47,7 @@ def test_the_small_one_chooses_for_the_large_one() -> None:
     np.testing.assert_allclose(scores[1], large.score(PAIRS)[1], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_vectors", [False, True])
 @pytest.mark.parametrize("fusion", ["auto", None])
 @pytest.mark.parametrize("name", BUNDLED_RERANKERS)

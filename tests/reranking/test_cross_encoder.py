@@ -157,6 +157,7 @@ def test_a_query_above_the_window_leaves_a_quarter_for_the_text(reranker):
     assert len(set(report.values.tolist())) == 3
 
 
+@pytest.mark.slow
 def test_a_text_of_megabytes_is_scored_by_its_beginning(reranker):
     huge = LONG * 10_000
     report = reranker.score_with_report([(QUERY, huge), (QUERY, LONG), (QUERY, " " * 5_000_000)])

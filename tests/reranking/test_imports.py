@@ -32,7 +32,7 @@ assert "openvino_telemetry" not in sys.modules
 """
 
 
-@pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("backend", RUNTIMES)
 def test_a_runtime_keeps_no_id_of_the_machine_and_starts_nothing(
     backend: str, tiny_reranker: Path, tmp_path: Path
@@ -75,6 +75,7 @@ def imported(file: Path) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
+@pytest.mark.process
 def test_only_one_module_imports_the_runtimes():
     package = Path(rerank_search.__file__).parent
     importing = {file for file in package.rglob("*.py") if imported(file) & {*RUNTIMES.values()}}

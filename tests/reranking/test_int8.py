@@ -99,6 +99,7 @@ def test_the_bundled_reranker_passes_and_is_compared_once(cache):
         CrossEncoderReranker(backend="auto", dtype="int8", max_length=128)
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_a_model_that_int8_spoils_is_refused_with_the_figures(tiny_reranker, tmp_path):
     # Many layers of large random weights, which make much of what little is rounded off.

@@ -20,6 +20,7 @@ reranker.score(pairs)
 """Minutes of work, of which a second is done."""
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("backend", "package"), [("torch", "torch"), ("openvino", "openvino"), ("onnx", "onnxruntime")]
 )

@@ -131,6 +131,7 @@ print(reranker.score([("a red bird", "the sea")]))
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("backend", "once"),
     [("auto", "measuring what computes this model"), ("onnx", "exporting the model to")],

@@ -112,6 +112,7 @@ def test_the_usage_block_of_a_generated_model_card(name, original, tmp_path, mon
     same_ranking(ours["ranks"], theirs["ranks"])
 
 
+@pytest.mark.process
 def test_predicting_with_a_pool_of_processes(name):
     def use(cross_encoder):
         model = cross_encoder(name, device="cpu")

@@ -37,6 +37,7 @@ def one_by_one(directory, pairs=PAIRS, **options):
 # Tokenizers written in Python
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:emoji is not installed")
 def test_a_tokenizer_written_in_python_scores_as_in_sentence_transformers(slow_reranker):
     reranker = CrossEncoder(slow_reranker, device="cpu")
@@ -47,6 +48,7 @@ def test_a_tokenizer_written_in_python_scores_as_in_sentence_transformers(slow_r
     assert reranker.score_with_report(PAIRS).truncated.tolist()[1::2] == [False, True]
 
 
+@pytest.mark.slow
 def test_a_tokenizer_written_in_python_cuts_long_queries_as_in_sentence_transformers(
     slow_reranker,
 ):
@@ -55,6 +57,7 @@ def test_a_tokenizer_written_in_python_cuts_long_queries_as_in_sentence_transfor
     np.testing.assert_allclose(predicted, one_by_one(slow_reranker, pairs), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_threads_share_a_tokenizer_written_in_python(slow_reranker):
     reranker = CrossEncoderReranker(slow_reranker, device="cpu")
     expected = reranker.score(PAIRS)
@@ -63,6 +66,7 @@ def test_threads_share_a_tokenizer_written_in_python(slow_reranker):
             np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_windows_need_a_tokenizer_that_knows_where_tokens_stand(slow_reranker):
     reranker = CrossEncoderReranker(slow_reranker, device="cpu")
     with pytest.raises(InvalidInputError, match="does not say: use long_documents='truncate'"):

@@ -145,6 +145,7 @@ def test_filtering_is_exact_where_few_of_many_matches_are_allowed(tmp_path: Path
         assert set(found(index, "fish", 5, allowed)) <= allowed
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(texts_of_words, queries_of_words, st.integers(1, 5), st.randoms(use_true_random=False))
 def test_what_is_found_does_not_depend_on_the_order_of_insertion(

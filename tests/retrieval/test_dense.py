@@ -294,6 +294,7 @@ def test_a_graph_is_used_again_after_reopening(large: VectorIndex) -> None:
     assert found(reopened, "number 123", 3) == found(large, "number 123", 3)
 
 
+@pytest.mark.slow
 def test_a_graph_grows_with_the_index(tmp_path: Path) -> None:
     index = graph_index(tmp_path)
     index.update(1, numbered(6001), [])
@@ -410,6 +411,7 @@ def test_unknown_dtype_is_an_error(tmp_path: Path) -> None:
         VectorIndex(tmp_path, WordEncoder(), dtype="int8")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_progress_counts_passages_when_they_are_encoded_not_when_they_are_read(
     tmp_path: Path,
 ) -> None:

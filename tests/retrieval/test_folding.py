@@ -104,6 +104,7 @@ def test_english_text_has_the_terms_that_it_always_had(text: str) -> None:
     assert terms("english", text) == terms("english", text, 1)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60))
 def test_folding_twice_is_folding_once(text: str) -> None:
     assert folded(folded(text)) == folded(text)

@@ -99,6 +99,7 @@ def test_no_queries_and_empty_queries_have_empty_answers(tmp_path: Path) -> None
 WORDS = ["red", "fish", "tree"]
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(

@@ -46,6 +46,7 @@ def test_requests_are_batched_in_a_child_and_in_its_child(
     batching.close()
 
 
+@pytest.mark.process
 def test_an_app_that_the_parent_made_is_served_by_its_children(
     tmp_path: Path, tiny_encoder: Path, reranker: CrossEncoderReranker
 ):
@@ -78,6 +79,7 @@ def test_an_app_that_the_parent_made_is_served_by_its_children(
     service.close()
 
 
+@pytest.mark.process
 def test_a_client_is_used_by_parent_and_child_without_taking_answers_of_the_other(
     server: Any, in_child: InChild
 ):

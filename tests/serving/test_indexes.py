@@ -71,6 +71,7 @@ def test_ndjson_takes_the_good_lines_and_names_the_others(fresh):
     assert stored(fresh, "a").text == "a song"
 
 
+@pytest.mark.process
 def test_much_ndjson_is_stored_while_it_comes_in(fresh):
     lines = [{"id": f"n{i}", "text": "snow " * 400} for i in range(3_000)]
     lines.insert(2_500, "broken")
@@ -265,6 +266,7 @@ def test_a_write_through_the_server_keeps_no_other_writer_out(fresh):
     assert {"mine b", "mine c"} <= {hit["id"] for hit in found["results"][0]["hits"]}
 
 
+@pytest.mark.slow
 def test_many_writers_at_a_time_lose_nothing(fresh):
     def add(number):
         for i in range(5):
@@ -338,6 +340,7 @@ def test_errors_do_not_say_where_an_index_lies(fresh, caplog):
     assert str(fresh.home / "bad") in caplog.text  # the log has the whole
 
 
+@pytest.mark.slow
 def test_indexes_may_be_made_while_others_are_asked_for(fresh):
     stop = threading.Event()
     statuses = []

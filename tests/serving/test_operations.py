@@ -69,6 +69,7 @@ def test_the_event_loop_answers_while_the_model_computes(serve):
             thread.join()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("piece", [".", "?!", "…", "\u0301\u0316", "中"])
 def test_a_document_of_one_piece_keeps_nobody_waiting(fresh, piece):
     body = {"documents": [{"id": "long", "text": "word" + piece * (500_000 // len(piece))}]}
@@ -100,6 +101,7 @@ def test_a_text_without_a_space_is_reranked_beside_a_short_one(server, piece):
     assert time.process_time() - started < 20
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("path", "asked"), [("/v2/rerank", RERANK), ("/v1/search", {"query": "join two paths"})]
 )
@@ -266,6 +268,7 @@ def home(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("ending", "expected"),
     [
@@ -341,6 +344,7 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.process
 def test_strangers_are_not_served_without_keys(tmp_path):
     done = command("serve", "--host", "0.0.0.0", cwd=tmp_path)
     assert done.returncode == 2
@@ -348,6 +352,7 @@ def test_strangers_are_not_served_without_keys(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.process
 def test_an_address_that_is_taken_is_told_before_models_load(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -357,6 +362,7 @@ def test_an_address_that_is_taken_is_told_before_models_load(tmp_path):
     assert "choose another --port" in done.stderr
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -373,6 +379,7 @@ def test_what_cannot_be_served_is_told(tmp_path, arguments, message):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.process
 def test_two_of_one_name_are_not_served(tmp_path, tiny_reranker):
     for folder in ("a", "b"):
         Index.create(tmp_path / folder / "notes", encoder=None).close()
@@ -383,6 +390,7 @@ def test_two_of_one_name_are_not_served(tmp_path, tiny_reranker):
         assert "have one name" in done.stderr
 
 
+@pytest.mark.process
 def test_keys_are_made_listed_and_removed(tmp_path):
     made = command("key", "add", "app", "--file", "keys.json", "--write", cwd=tmp_path)
     assert re.fullmatch(r"rs_[\w-]{43}\n", made.stdout)

@@ -25,6 +25,8 @@ axe = pytest.importorskip(
     reason="needs axe-core: pip install axe-playwright-python",
 )
 
+pytestmark = pytest.mark.browser
+
 SECONDS = 300
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 HOSTILE = '<img src=x onerror="document.body.dataset.ran=1"><script>document.body.dataset.ran=1'

@@ -173,6 +173,7 @@ def test_an_index_that_was_rebuilt_is_opened_again(fresh, tiny_encoder):
     assert [hit["id"] for hit in search(fresh)["hits"]] == ["new"]
 
 
+@pytest.mark.slow
 def test_what_another_process_adds_is_found(fresh):
     import subprocess
     import sys

@@ -115,6 +115,7 @@ def collector():
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_server_sends_its_traces_where_the_environment_says(
     tmp_path, tiny_reranker, collector, serving
 ):
@@ -148,6 +149,7 @@ def test_a_server_sends_its_traces_where_the_environment_says(
     assert {line["trace_id"]} == ids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_a_collector_that_does_not_answer_holds_nobody_up(tmp_path, tiny_reranker, serving, ending):
     with socket.socket() as silent:

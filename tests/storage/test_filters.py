@@ -113,6 +113,7 @@ def found(store: DocumentStore, filter: Mapping[str, Any]) -> list[int]:
     return sorted(int(entry[0]) for entry in located if entry is not None)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=150,
     deadline=None,

@@ -107,6 +107,7 @@ def test_the_base_as_output_is_refused(pairs_recipe: Path, tiny_reranker: Path) 
         prepare(pairs_recipe, overrides={"output": str(tiny_reranker)})
 
 
+@pytest.mark.slow
 def test_a_model_that_a_run_learns_from_is_no_output(pairs_recipe: Path) -> None:
     trained = train(pairs_recipe, overrides={"max_steps": "1"})
     moved = trained.rename(trained.with_name("moved"))
@@ -126,6 +127,7 @@ def test_a_model_that_no_run_has_written_is_no_output(
     assert (other / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_link_as_output_stays_one(pairs_recipe: Path) -> None:
     folder = pairs_recipe.parent
     (folder / "disk").mkdir()

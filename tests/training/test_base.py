@@ -26,6 +26,7 @@ KINDS = {
 }
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_architectures_are_trained_too(
     kind: str, pairs_recipe: Path, tiny_reranker: Path, tmp_path: Path
@@ -58,6 +59,7 @@ def test_training_computes_with_the_threads_that_are_set(
         torch.set_num_threads(before)
 
 
+@pytest.mark.training
 def test_pairs_are_cut_to_what_the_base_reads(pairs_recipe: Path) -> None:
     path = pairs_recipe.parent / "train.csv"
     path.write_text(path.read_text() + f"{'river ' * 200},bread,0\n", encoding="utf-8")
@@ -66,6 +68,7 @@ def test_pairs_are_cut_to_what_the_base_reads(pairs_recipe: Path) -> None:
     assert CrossEncoder(str(directory)).max_seq_length == 64
 
 
+@pytest.mark.training
 def test_a_model_trained_on_long_pairs_reads_long_pairs(
     pairs_recipe: Path, tiny_reranker: Path, tmp_path: Path
 ) -> None:

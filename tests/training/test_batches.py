@@ -93,6 +93,7 @@ def test_an_epoch_has_its_own_batches_which_are_the_same_each_time(tokenizer: An
     assert list(first) != list(sampler(rows, tokenizer, seed=2))
 
 
+@pytest.mark.training
 def test_a_run_has_the_batches_that_its_recipe_says(pairs_recipe: Path) -> None:
     def weights(output: str, **options: str) -> dict[str, torch.Tensor]:
         overrides = {"output": output, "max_steps": "3", "eval_steps": "3", **options}

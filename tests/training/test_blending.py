@@ -26,6 +26,7 @@ def blended(recipe: Path, reranker: object, share: float) -> Path:
     return train(recipe, overrides={"epochs": "1"} | overrides)
 
 
+@pytest.mark.training
 def test_the_weights_are_the_average_of_the_trained_ones_and_anothers(
     pairs_recipe: Path, tiny_reranker: Path, tmp_path: Path
 ) -> None:

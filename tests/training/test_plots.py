@@ -52,6 +52,7 @@ def test_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
     assert training_plots([*overflowed, {"loss": 1.0, "step": 3}], tmp_path) == ["loss.svg"]
 
 
+@pytest.mark.training
 def test_the_same_run_gives_the_same_files(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     for folder in (first, second):

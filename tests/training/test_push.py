@@ -155,6 +155,7 @@ def program(hub: Hub, tmp_path: Path) -> Callable[..., subprocess.CompletedProce
     return invoke
 
 
+@pytest.mark.slow
 def test_a_model_arrives_whole_without_what_it_was_made_from(
     hub: Hub, model: Path, program: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
@@ -173,6 +174,7 @@ def test_a_model_arrives_whole_without_what_it_was_made_from(
     assert "cross_encoder_model_id" in (model / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_repository_that_exists_gets_the_new_files(
     hub: Hub, model: Path, program: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
@@ -186,6 +188,7 @@ def test_a_repository_that_exists_gets_the_new_files(
     assert hub.files["sea/rivers"]["config.json"] == (model / "config.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_nothing_goes_into_a_public_repository_if_private_was_asked_for(
     hub: Hub, model: Path, program: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
@@ -196,6 +199,7 @@ def test_nothing_goes_into_a_public_repository_if_private_was_asked_for(
     assert hub.files["ada/rivers"] == {}
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_is_one_line_that_says_what_to_do(
     hub: Hub, model: Path, program: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

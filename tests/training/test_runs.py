@@ -46,6 +46,7 @@ def measures(folder: Path, model: str = "tiny") -> dict[str, float]:
     return next(dict(each.values) for each in report_pairs(folder) if each.reranker == model)
 
 
+@pytest.mark.training
 def test_hundreds_of_pairs_become_a_better_model_with_a_card(pairs_recipe: Path) -> None:
     directory = train(pairs_recipe, overrides={"epochs": "8"})
     before, after = (
@@ -66,6 +67,7 @@ def test_hundreds_of_pairs_become_a_better_model_with_a_card(pairs_recipe: Path)
     assert {each.name for each in directory.glob("*.svg")} == {"loss.svg", "measures.svg"}
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("kilobytes", [300, 500, 700, 900])
 def test_a_disk_that_fills_up_anywhere_is_said_and_the_run_goes_on(
     kilobytes: int, pairs_recipe: Path, small_disk: Callable[[int], Path]
@@ -78,6 +80,7 @@ def test_a_disk_that_fills_up_anywhere_is_said_and_the_run_goes_on(
     assert (train(pairs_recipe, overrides=options) / "model.safetensors").is_file()
 
 
+@pytest.mark.training
 def test_every_source_counts_whatever_their_folders_are_called(pairs_recipe: Path) -> None:
     recipe = pairs_recipe.read_text(encoding="utf-8")
     sources = ""
@@ -92,6 +95,7 @@ def test_every_source_counts_whatever_their_folders_are_called(pairs_recipe: Pat
     assert state(pairs_recipe.parent)["global_step"] == (240 + 4 * 10) / 10
 
 
+@pytest.mark.training
 def test_the_report_names_the_model_where_it_lies(pairs_recipe: Path) -> None:
     directory = train(pairs_recipe, overrides={"max_steps": "2"})
     report = (pairs_recipe.parent / "model-evaluation" / "report.md").read_text(encoding="utf-8")
@@ -100,6 +104,7 @@ def test_the_report_names_the_model_where_it_lies(pairs_recipe: Path) -> None:
     assert not directory.with_name("model.old").exists()
 
 
+@pytest.mark.training
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is of Unix")
 def test_a_run_killed_at_any_moment_ends_with_the_same_measures(
     pairs_recipe: Path, tmp_path: Path
@@ -127,6 +132,7 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_measures(
     assert found == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.training
 def test_a_run_that_ended_early_is_not_trained_on_when_it_is_repeated(pairs_recipe: Path) -> None:
     options = {"lr": "0.0", "evaluation.patience": "2", "eval_steps": "1", "epochs": "3"}
     directory = train(pairs_recipe, overrides=options)
@@ -139,6 +145,7 @@ def test_a_run_that_ended_early_is_not_trained_on_when_it_is_repeated(pairs_reci
     assert (directory / "model.safetensors").is_file()
 
 
+@pytest.mark.training
 def test_a_repeated_run_gives_the_same_weights_and_the_time_of_the_training(
     pairs_recipe: Path,
 ) -> None:
@@ -153,6 +160,7 @@ def test_a_repeated_run_gives_the_same_weights_and_the_time_of_the_training(
     assert told in (directory / "README.md").read_text()
 
 
+@pytest.mark.training
 def test_a_run_goes_on_from_another_folder_and_after_a_move(
     pairs_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,6 +178,7 @@ def test_a_run_goes_on_from_another_folder_and_after_a_move(
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
+@pytest.mark.training
 def test_another_base_at_the_same_place_is_another_run(
     pairs_recipe: Path, tiny_reranker: Path
 ) -> None:
@@ -183,6 +192,7 @@ def test_another_base_at_the_same_place_is_another_run(
         train(pairs_recipe, overrides=overrides)
 
 
+@pytest.mark.training
 def test_other_data_to_be_measured_on_are_another_run(pairs_recipe: Path) -> None:
     train(pairs_recipe, overrides={"max_steps": "2"})
     dev = pairs_recipe.with_name("dev.csv")
@@ -192,6 +202,7 @@ def test_other_data_to_be_measured_on_are_another_run(pairs_recipe: Path) -> Non
         train(pairs_recipe, overrides={"max_steps": "2"})
 
 
+@pytest.mark.training
 def test_a_best_checkpoint_that_is_gone_is_said(pairs_recipe: Path) -> None:
     train(pairs_recipe)
     best = Path(str(state(pairs_recipe.parent)["best_model_checkpoint"]))
@@ -206,6 +217,7 @@ def test_a_best_checkpoint_that_is_gone_is_said(pairs_recipe: Path) -> None:
         train(pairs_recipe)
 
 
+@pytest.mark.training
 def test_two_runs_do_not_write_into_one_output(pairs_recipe: Path) -> None:
     checkpoints = pairs_recipe.parent / "model-checkpoints"
     checkpoints.mkdir()
@@ -217,6 +229,7 @@ def test_two_runs_do_not_write_into_one_output(pairs_recipe: Path) -> None:
     assert (train(pairs_recipe, overrides={"max_steps": "1"}) / "config.json").is_file()
 
 
+@pytest.mark.training
 def test_a_model_that_cannot_be_written_leaves_nothing_half_done(
     pairs_recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +244,7 @@ def test_a_model_that_cannot_be_written_leaves_nothing_half_done(
     assert (directory / "README.md").read_bytes() == kept
 
 
+@pytest.mark.training
 def test_two_processes_train_one_model(pairs_recipe: Path) -> None:
     """As on two GPUs, over the CPU's own way to exchange gradients."""
     launched = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--nproc-per-node=2"]

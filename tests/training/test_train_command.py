@@ -56,6 +56,7 @@ def train(recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trai
     return invoke
 
 
+@pytest.mark.training
 def test_a_dry_run_describes_the_data_and_writes_nothing(train: Train, tmp_path: Path) -> None:
     before = set(tmp_path.iterdir())
     result = train("--dry-run", "--set", "epochs=3")
@@ -67,6 +68,7 @@ def test_a_dry_run_describes_the_data_and_writes_nothing(train: Train, tmp_path:
     assert set(tmp_path.iterdir()) == before
 
 
+@pytest.mark.training
 def test_a_dry_run_as_json(train: Train) -> None:
     planned = json.loads(train("--dry-run", "--json").stdout)
     assert planned["sets"][0]["pairs"] == 4
@@ -74,6 +76,7 @@ def test_a_dry_run_as_json(train: Train) -> None:
     assert planned["time"]["seconds"] > 0
 
 
+@pytest.mark.training
 def test_a_run_says_where_the_model_is(train: Train, tmp_path: Path) -> None:
     result = train()
     assert result.exit_code == 0, result.output

@@ -77,6 +77,7 @@ def relevance(model: CrossEncoder) -> float:
     return float(scores[:4].mean() - scores[4:].mean())
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(("loss", "accumulated"), [("listwise", 1), ("bce", 1), ("listwise", 2)])
 def test_training_teaches_relevance(
     answers: Path, tiny_encoder: Path, tmp_path: Path, loss: str, accumulated: int
@@ -92,6 +93,7 @@ def test_training_teaches_relevance(
     assert relevance(CrossEncoder(str(directory))) > 0.5
 
 
+@pytest.mark.training
 def test_the_model_card_says_what_the_model_was_trained_on(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -100,6 +102,7 @@ def test_the_model_card_says_what_the_model_was_trained_on(
     assert "`learning_rate`: 0.002" in card
 
 
+@pytest.mark.training
 def test_a_student_is_smaller_and_learns(answers: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     shape = "[student]\nlayers = 1\nwidth = 16\n"
     path = measured(recipe(tmp_path, answers, tiny_encoder, loss="bce"), shape)
@@ -115,6 +118,7 @@ def test_a_student_is_smaller_and_learns(answers: Path, tiny_encoder: Path, tmp_
         assert tempfile.gettempdir() not in text
 
 
+@pytest.mark.training
 def test_a_pruned_student_learns(answers: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     path = measured(
         recipe(tmp_path, answers, tiny_encoder, loss="bce"), "[student]\nfeed_forward = 8\n"
@@ -133,6 +137,7 @@ def test_a_student_that_says_nothing_is_refused(
         train(path)
 
 
+@pytest.mark.training
 def test_float16_weights_load_as_float32(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -150,6 +155,7 @@ def weights(directory: Path) -> dict[str, torch.Tensor]:
 SAVING = {"arguments.save_steps": "2", "arguments.num_train_epochs": "3"}
 
 
+@pytest.mark.training
 def test_an_interrupted_run_goes_on_to_the_same_model(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -168,6 +174,7 @@ def test_an_interrupted_run_goes_on_to_the_same_model(
         torch.testing.assert_close(second[name], tensor)
 
 
+@pytest.mark.training
 def test_a_checkpoint_that_is_not_whole_is_removed(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -184,6 +191,7 @@ def test_a_checkpoint_that_is_not_whole_is_removed(
     assert (train(path, overrides=SAVING) / "model.safetensors").is_file()
 
 
+@pytest.mark.training
 def test_checkpoints_of_another_recipe_are_refused(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -204,6 +212,7 @@ def test_checkpoints_that_no_run_of_ours_has_written_are_left_alone(
     assert theirs.read_text() == "days of work"
 
 
+@pytest.mark.training
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is of Unix")
 def test_a_killed_run_goes_on_to_the_same_scores(
     collection: Path, tiny_encoder: Path, tmp_path: Path
@@ -234,6 +243,7 @@ def test_a_killed_run_goes_on_to_the_same_scores(
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
+@pytest.mark.training
 def test_scores_are_fused_and_calibrated_after_training(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -278,6 +288,7 @@ def measured(path: Path, tail: str) -> Path:
     return path
 
 
+@pytest.mark.training
 def test_the_best_checkpoint_by_a_measure_is_kept_and_reported(
     answers: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -314,6 +325,7 @@ def test_a_source_without_queries_is_refused_before_training(
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.training
 def test_a_run_without_a_gain_ends_early(answers: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     path = measured(
         recipe(tmp_path, answers, tiny_encoder, loss="bce", leaks="allow"),
@@ -333,6 +345,7 @@ sources = [{{ collection = {json.dumps(str(answers))} }}]
     assert newest.name == "checkpoint-3"
 
 
+@pytest.mark.training
 @pytest.mark.skipif(os.name == "nt", reason="limits of Unix")
 @pytest.mark.parametrize("space", [200, 20_000, 100_000])
 def test_a_full_disk_is_said_and_the_run_goes_on_with_space(
@@ -354,6 +367,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_with_space(
     assert (train(path, overrides=SAVING) / "model.safetensors").is_file()
 
 
+@pytest.mark.training
 def test_changed_data_are_not_taken_for_those_of_the_checkpoints(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -379,6 +393,7 @@ def test_an_output_that_is_not_a_model_is_left_alone(
     assert kept.read_text() == "years of work"
 
 
+@pytest.mark.training
 def test_a_run_that_diverges_writes_no_model(
     collection: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -389,6 +404,7 @@ def test_a_run_that_diverges_writes_no_model(
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.training
 def test_scores_that_are_not_finite_are_never_a_best_checkpoint(
     answers: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
@@ -410,6 +426,7 @@ sources = [{{ collection = {json.dumps(str(answers))} }}]
     assert not list((tmp_path / "model-checkpoints").glob("checkpoint-*"))
 
 
+@pytest.mark.training
 def test_tensorboard_gets_the_loss(collection: Path, tiny_encoder: Path, tmp_path: Path) -> None:
     events = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="needs the extra"
