@@ -81,7 +81,7 @@ bench-training: .venv/.development
 
 # Kills a writing process 200 times; the test suite does it 20 times.
 torture: .venv/.development
-	$(BIN)/python tests/torture.py 200
+	$(BIN)/python tests/index/torture.py 200
 
 # Starts 200 fresh processes whose first call uses several threads, and counts those that hang. An
 # hour; the test suite starts 6 for each backend.

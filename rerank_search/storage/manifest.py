@@ -48,7 +48,7 @@ class Bm25Settings(BaseModel):
         return self
 
 
-class EncoderIdentity(BaseModel):
+class EncoderRecord(BaseModel):
     """The encoder of the vectors. ``probe`` is its vector of a fixed sentence, to know it by.
 
     ``prompts`` are what was put before queries and documents. None is for an index of an earlier
@@ -83,7 +83,7 @@ class Manifest(BaseModel):
 
     format_version: int = FORMAT_VERSION
     created: datetime
-    encoder: EncoderIdentity | None
+    encoder: EncoderRecord | None
     analyzer: str
     bm25: Bm25Settings
     passages: Passages | None

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from rerank_search import engines
 from rerank_search.errors import (
     IndexCorruptedError,
     IndexLockedError,
@@ -19,6 +18,7 @@ from rerank_search.errors import (
     InvalidInputError,
 )
 from rerank_search.index import Index
+from rerank_search.index.swap import SwappedFolder
 from rerank_search.lock import ProcessLock
 from rerank_search.storage.manifest import Manifest
 from rerank_search.types import Document
@@ -248,7 +248,7 @@ def test_a_rebuild_elsewhere_is_seen_where_folders_cannot_be_told_apart(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A file system gives the number of a deleted folder to a new one.
-    monkeypatch.setattr(engines, "_identity", lambda path: 1)
+    monkeypatch.setattr(SwappedFolder, "inode", 1)
     path = tmp_path / "dense"
     with Index.create(path, encoder=str(tiny_encoder)) as first:
         first.add([Document("a", "bird"), Document("b", "river"), Document("c", "cheese bread")])

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rerank_search.arguments import real_number
-from rerank_search.engines import Engines
 from rerank_search.errors import IndexLockedError, IndexReadOnlyError
+from rerank_search.index.engines import Engines
 from rerank_search.lock import ProcessLock
 from rerank_search.processes import PerProcess
 from rerank_search.settings import LONGEST_WAIT, Settings

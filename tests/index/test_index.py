@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rerank_search import index as index_module
 from rerank_search.errors import (
     FilterWarning,
     IndexExistsError,
@@ -17,8 +16,9 @@ from rerank_search.errors import (
     SearchIndexError,
 )
 from rerank_search.index import Bm25Settings, Index, Passages
+from rerank_search.index import index as index_module
 from rerank_search.retrieval.encoder import Encoder
-from rerank_search.storage.manifest import EncoderIdentity
+from rerank_search.storage.manifest import EncoderRecord
 from rerank_search.types import Document, Hit
 
 SLOW_FIXTURES = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -336,14 +336,14 @@ def test_of_two_that_create_the_same_index_one_is_refused(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "index"
-    identity = index_module.identity
+    recorded = index_module.recorded
 
-    def slowly(encoder: Encoder) -> EncoderIdentity:
+    def slowly(encoder: Encoder) -> EncoderRecord:
         with Index.create(path, encoder=None) as faster:
             faster.add([Document("a", "a bird")])
-        return identity(encoder)
+        return recorded(encoder)
 
-    monkeypatch.setattr(index_module, "identity", slowly)
+    monkeypatch.setattr(index_module, "recorded", slowly)
     with pytest.raises(IndexExistsError):
         Index.create(path, encoder=str(tiny_encoder))
     with Index.open(path) as index:

@@ -15,8 +15,8 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Static
 
 from rerank_search import Document, Index, InvalidInputError
 from rerank_search.corpora.definition import IndexSettings
+from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.judged.corpus_index import content_key
-from rerank_search.query_vectors import QueryVectors
 from rerank_search.retrieval.encoder import Encoder
 from rerank_search.storage.manifest import Manifest
 from rerank_search.storage.passages import Passages

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import methodcaller
@@ -12,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from rerank_search.errors import IndexCorruptedError
-from rerank_search.files import fsync_directory
-from rerank_search.query_vectors import QueryVectors
+from rerank_search.index.query_vectors import QueryVectors
+from rerank_search.index.swap import SwappedFolder
 from rerank_search.retrieval.analysis import ANALYSIS
 from rerank_search.retrieval.base import Passage
 from rerank_search.storage.documents import DocumentStore
@@ -30,9 +28,6 @@ if TYPE_CHECKING:
 
 STEP = 20_000
 """Passages applied between two publications: what a crash during a long build costs at most."""
-
-RENAMING = 5.0
-"""Seconds that two renames may take; after that the process which made them was killed."""
 
 IMMUTABLE = {".term", ".store", ".fast", ".fieldnorm", ".idx", ".pos", ".del", ".npy", ".faiss"}
 """Endings of the files that engines never change once they are published."""
@@ -63,7 +58,8 @@ class Engines:
         self.names = ("bm25",) if encoder is None else ("bm25", "dense")
         self.damage: dict[str, IndexCorruptedError] = {}
         self._engines: dict[str, Engine] = {}
-        self._folders: dict[str, int | None] = {}
+        self._folders = {name: SwappedFolder(directory / name) for name in self.names}
+        self._inodes: dict[str, int | None] = {}
         self._reopening = threading.Lock()
         for name in self.names:
             try:
@@ -100,7 +96,7 @@ class Engines:
     def recover(self) -> None:
         """Make ready for writing what another writer may have left, which is no more."""
         for name in self.names:
-            self._put_back(name)
+            self._folders[name].put_back()
         self.refresh()
 
     @property
@@ -165,73 +161,61 @@ class Engines:
             engine.close()
 
     def _renew(self, name: str, tick: Tick | None, *, analysis: int = ANALYSIS) -> None:
-        path = self._directory / name
-        new, old = _aside(path)
-        with storage_errors(path):
-            for leftover in (new, old):
-                if leftover.exists():
-                    shutil.rmtree(leftover)
-            fresh = self._opened(name, new, analysis)
+        folder = self._folders[name]
+        with storage_errors(folder.path):
+            folder.clear()
+            fresh = self._opened(name, folder.new, analysis)
             self._apply(fresh, tick)
             fresh.close()
-            if path.exists():
-                path.rename(old)
-            new.rename(path)
-            fsync_directory(self._directory)
+            folder.swap()
             self._open(name)
             self.damage.pop(name, None)
-            shutil.rmtree(old, ignore_errors=True)  # readers may still have it open
+            folder.drop_old()
 
     def _sound(self) -> list[Engine]:
         return [self._engines[name] for name in self.names if name not in self.damage]
 
     def _refresh(self, name: str) -> bool:
-        path = self._directory / name
+        folder = self._folders[name]
         while True:
-            folder = _identity(path)
-            if folder is None and _renamed(path):
-                return False  # half-way through a rebuild: what is loaded is what it replaces
+            inode = folder.inode
+            if inode is None and folder.between_renames:
+                return False  # what is loaded is what the rebuild replaces
             try:
-                if folder in (None, self._folders[name]):
+                if inode in (None, self._inodes[name]):
                     return self._engines[name].refresh()
                 # A rebuild in another process has put a new folder in place of the old one.
                 with self._reopening:
                     self._open(name)
                 return True
             except IndexCorruptedError:
-                if _identity(path) == folder:
+                if folder.inode == inode:
                     raise
 
     def _open(self, name: str) -> None:
-        path = self._directory / name
-        folder = _identity(path)
-        engine = self._opened(name, path)
+        folder = self._folders[name]
+        inode = folder.inode
+        engine = self._opened(name, folder.path)
         if engine.seq > self._store.totals().seq:
             raise IndexCorruptedError(
-                f"{path} has change {engine.seq}, which documents.sqlite lacks: that is an older "
-                "copy. Restore the newest one, or keep it and run `rerank-search index rebuild`"
+                f"{folder.path} has change {engine.seq}, which documents.sqlite lacks: that is an "
+                "older copy. Restore the newest one, or keep it and run `rerank-search index "
+                "rebuild`"
             )
         self._engines[name] = engine
-        self._folders[name] = folder if folder is not None else _identity(path)
+        self._inodes[name] = inode if inode is not None else folder.inode
 
     def _find(self, name: str) -> None:
-        """Make sure that there is something to open; engines would make a new one."""
-        path = self._directory / name
-        if _settled(path) is None and not self._read_only:
-            self._put_back(name)
-        if not (path / "state.json").exists():
+        """Raise IndexCorruptedError for a missing engine, instead of making an empty one."""
+        folder = self._folders[name]
+        folder.settle()
+        if folder.inode is None and not self._read_only:
+            folder.put_back()
+        if not (folder.path / "state.json").exists():
             raise IndexCorruptedError(
-                f"{path} has no state.json: run `rerank-search index rebuild`, or "
+                f"{folder.path} has no state.json: run `rerank-search index rebuild`, or "
                 "Index.open(..., for_repair=True).rebuild(), to make it from the documents"
             )
-
-    def _put_back(self, name: str) -> None:
-        """Undo the first rename of a rebuild that was killed before the second."""
-        path = self._directory / name
-        _, old = _aside(path)
-        if _identity(path) is None and old.exists():
-            with storage_errors(path):
-                old.rename(path)
 
     def _opened(self, name: str, path: Path, analysis: int = ANALYSIS) -> Engine:
         return self._open_dense(path) if name == "dense" else self._open_bm25(path, analysis)
@@ -336,30 +320,3 @@ class _Documents:
         documents = sum(self._firsts.popleft() for _ in range(passages))
         if self._tick is not None and documents:
             self._tick(documents)
-
-
-def _aside(path: Path) -> tuple[Path, Path]:
-    """Where a rebuild makes the new structure, and where it puts the old one."""
-    return path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}.old")
-
-
-def _renamed(path: Path) -> bool:
-    """Whether a rebuild has moved a folder aside, and nothing in its place yet."""
-    new, _ = _aside(path)
-    return new.exists() and _identity(path) is None
-
-
-def _settled(path: Path) -> int | None:
-    """The identity of a folder, once a rebuild in another process is past its two renames."""
-    deadline = time.monotonic() + RENAMING
-    while _renamed(path) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return _identity(path)
-
-
-def _identity(path: Path) -> int | None:
-    """What tells a folder from another one of the same name; None where there is none."""
-    try:
-        return path.stat().st_ino
-    except FileNotFoundError:
-        return None

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.engines import Engines
+from rerank_search.index.engines import Engines
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.types import Hit, Span
 

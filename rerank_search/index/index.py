@@ -12,9 +12,8 @@ may read.
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,35 +24,35 @@ from pydantic import ValidationError
 
 from rerank_search import arguments
 from rerank_search.arguments import document_id, id_list, whole_number
-from rerank_search.engines import Engines, FirstStage
 from rerank_search.errors import (
     FilterWarning,
-    IndexExistsError,
     InvalidInputError,
 )
-from rerank_search.identity import (
+from rerank_search.index.creation import check_free, write_empty
+from rerank_search.index.encoder_record import (
     encoder_of,
     encoder_problems,
-    fitted,
-    identity,
     prompt_problems,
+    recorded,
     renewed,
 )
-from rerank_search.index_info import IndexInfo, index_info
+from rerank_search.index.engines import Engines, FirstStage
+from rerank_search.index.info import IndexInfo, index_info
+from rerank_search.index.passage_length import fitted, splitting
+from rerank_search.index.query_vectors import QueryVectors
+from rerank_search.index.stage_scores import completed
+from rerank_search.index.writer import Progress, Writer, seconds_to_wait
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import DEFAULT_ENCODER
-from rerank_search.query_vectors import QueryVectors
 from rerank_search.retrieval.base import Retriever
 from rerank_search.retrieval.encoder import Encoder
 from rerank_search.shown import shown
-from rerank_search.stage_scores import completed
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Bm25Settings, Manifest, checksum_problems
-from rerank_search.storage.passages import Passages, Split, Splitter, whole, words
+from rerank_search.storage.passages import Passages
 from rerank_search.storage.records import batches
 from rerank_search.types import Document, Filter, Hit
-from rerank_search.writer import Progress, Writer, seconds_to_wait
 
 if TYPE_CHECKING:
     from rerank_search.retrieval.hybrid import HybridFusion
@@ -97,7 +96,7 @@ class Index:
         self._writer = Writer(
             path, manifest, store, self._engines, read_only=read_only, lock_timeout=lock_timeout
         )
-        self._split = _split(manifest, encoder)
+        self._split = splitting(manifest, encoder)
 
     @classmethod
     def create(
@@ -124,13 +123,11 @@ class Index:
         lock_timeout = seconds_to_wait(lock_timeout)
         model = None if encoder is None else Encoder(encoder)
         hnsw_above = whole_number("hnsw_above", hnsw_above, least=0)
-        with storage_errors(directory):
-            if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-                raise _exists(directory)
+        check_free(directory)
         try:
             manifest = Manifest(
                 created=datetime.now(UTC),
-                encoder=None if model is None else identity(model),
+                encoder=None if model is None else recorded(model),
                 analyzer=analyzer,
                 bm25=bm25,
                 passages=fitted(passages, model),
@@ -142,24 +139,7 @@ class Index:
             raise InvalidInputError(
                 f"{problem['loc'][0]} is {shown(problem['input'])}: {problem['msg']}"
             ) from error
-        existed = directory.exists()
-        with storage_errors(directory):
-            directory.mkdir(parents=True, exist_ok=True)
-            try:
-                # Loading the model took seconds: another process may have been here meanwhile.
-                (directory / DOCUMENTS).touch(exist_ok=False)
-            except FileExistsError as error:
-                raise _exists(directory) from error
-            made = False
-            try:
-                store = DocumentStore.create(directory / DOCUMENTS)
-                queries = None if model is None else QueryVectors(model)
-                Engines(directory, manifest, store, queries, read_only=False, create=True).close()
-                manifest.write(directory)
-                made = True
-            finally:
-                if not made:
-                    _clear(directory, keep=existed)
+        store = write_empty(directory, manifest, None if model is None else QueryVectors(model))
         return cls(directory, manifest, store, model, read_only=False, lock_timeout=lock_timeout)
 
     @classmethod
@@ -372,7 +352,7 @@ class Index:
             self._engines.rebuild(progress)
             if self._encoder is not None:
                 self._manifest = renewed(Manifest.read(self.path), self._encoder)
-                self._split = _split(self._manifest, self._encoder)
+                self._split = splitting(self._manifest, self._encoder)
                 self._writer.describe(self._manifest)
             self._writer.record()
 
@@ -414,30 +394,3 @@ class Index:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _split(manifest: Manifest, encoder: Encoder | None) -> Callable[[str, str], Split]:
-    """How documents become passages."""
-    settings = manifest.passages
-    if settings is None or settings.tokens is None:
-        return whole
-    offsets = words if encoder is None else encoder.token_offsets
-    return Splitter(offsets, tokens=settings.tokens, overlap=settings.overlap).split
-
-
-def _exists(directory: Path) -> IndexExistsError:
-    return IndexExistsError(
-        f"{directory} exists and is not an empty directory: open it by Index.open, choose another "
-        "path, or delete it"
-    )
-
-
-def _clear(directory: Path, *, keep: bool) -> None:
-    """Undo a creation that has failed."""
-    for entry in directory.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-    if not keep:
-        directory.rmdir()

@@ -1,6 +1,6 @@
 """Kill a process that writes to an index, at random moments, and look at what is left.
 
-    python tests/torture.py 200 [--seed 1]
+    python tests/index/torture.py 200 [--seed 1]
 
 A child adds, replaces and deletes documents (and sometimes compacts or rebuilds), and says on a
 pipe what it is about to do and, once the call has returned, that it is done. It is killed by

@@ -1,4 +1,4 @@
-"""Which encoder an index was built with, and whether another name means the same one."""
+"""The encoder that an index was built with: its record, and whether another model is the same."""
 
 from __future__ import annotations
 
@@ -10,25 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.arguments import model_name
-from rerank_search.errors import IndexMismatchError, InvalidInputError, ModelNotFoundError
+from rerank_search.errors import IndexMismatchError, ModelNotFoundError
+from rerank_search.index.passage_length import passages_window
 from rerank_search.models.prompts import Prompts
 from rerank_search.retrieval.encoder import Encoder
-from rerank_search.shown import shown
-from rerank_search.storage.manifest import EncoderIdentity, Manifest
-from rerank_search.storage.passages import SHORTEST, Passages
+from rerank_search.storage.manifest import EncoderRecord, Manifest
 
 PROBE = "An index knows its encoder by the vector of this sentence."
 
 SAME = 0.999
 """Cosine of two probes of one model: half precision on another device stays well above it."""
 
-TOKENS_WITHOUT_WINDOW = 256
-"""Length of passages, where no encoder, or one that reads texts of any length, says it."""
-
 logger = logging.getLogger(__name__)
 
 
-def identity(encoder: Encoder) -> EncoderIdentity:
+def recorded(encoder: Encoder) -> EncoderRecord:
     """What the manifest keeps of an encoder (loads the model).
 
     Warns of prompts that are for neither queries nor documents, and so are not used.
@@ -42,7 +38,7 @@ def identity(encoder: Encoder) -> EncoderIdentity:
             ", ".join(map(repr, unused)),
         )
     probe = _probed(encoder, encoder.prompts)
-    return EncoderIdentity(
+    return EncoderRecord(
         name=encoder.name,
         revision=encoder.revision,
         dimension=len(probe),
@@ -82,7 +78,7 @@ def encoder_of(
     return encoder
 
 
-def encoder_problems(encoder: Encoder, built: EncoderIdentity) -> list[str]:
+def encoder_problems(encoder: Encoder, built: EncoderRecord) -> list[str]:
     """What is wrong with the encoder of an index, each in a sentence."""
     try:
         difference = mismatch(encoder, built)
@@ -96,7 +92,7 @@ def encoder_problems(encoder: Encoder, built: EncoderIdentity) -> list[str]:
     ]
 
 
-def mismatch(encoder: Encoder, built: EncoderIdentity) -> str | None:
+def mismatch(encoder: Encoder, built: EncoderRecord) -> str | None:
     """How the model differs from the one that an index was built with; None if it doesn't."""
     if encoder.dimension != built.dimension:
         return f"{encoder.dimension} dimensions instead of {built.dimension}"
@@ -107,7 +103,7 @@ def mismatch(encoder: Encoder, built: EncoderIdentity) -> str | None:
 def prompt_problems(encoder: Encoder, used: Prompts | None) -> list[str]:
     """What a rebuild would change, in a sentence, where texts are encoded otherwise today.
 
-    ``used`` are the prompts that vectors were made with; see ``EncoderIdentity.prompts``.
+    ``used`` are the prompts that vectors were made with; see ``EncoderRecord.prompts``.
     """
     try:
         prompts = encoder.prompts
@@ -132,7 +128,7 @@ def renewed(manifest: Manifest, encoder: Encoder) -> Manifest:
     built, passages = manifest.encoder, manifest.passages
     if built is None or built.prompts == encoder.prompts:
         return manifest
-    now = identity(encoder)
+    now = recorded(encoder)
     if passages is not None and passages.tokens is not None:
         window = passages_window(encoder)
         if window is not None:
@@ -149,39 +145,3 @@ def _probed(encoder: Encoder, prompts: Prompts | None) -> NDArray[np.float32]:
     else:
         vector = encoder.encode([PROBE], task="document", prompt=prompts.document)[0]
     return vector
-
-
-def fitted(passages: Passages | None, encoder: Encoder | None) -> Passages | None:
-    """The passages with their length in tokens. Raises InvalidInputError for too long ones."""
-    if passages is None:
-        return None
-    if not isinstance(passages, Passages):
-        raise InvalidInputError(
-            f"passages={shown(passages)} cannot be used: give Passages(tokens=...), or None to "
-            "leave documents whole"
-        )
-    if encoder is None:
-        return passages.model_copy(update={"tokens": passages.tokens or TOKENS_WITHOUT_WINDOW})
-    window = passages_window(encoder)
-    if window is not None and passages.tokens is not None and passages.tokens > window:
-        without = f" without its prompt {prompt!r}" if (prompt := encoder.prompts.document) else ""
-        raise InvalidInputError(
-            f"passages of {passages.tokens} tokens do not fit the window of {encoder.name!r}, "
-            f"which is {window}{without}: choose at most that"
-        )
-    tokens = passages.tokens or window or TOKENS_WITHOUT_WINDOW
-    return passages.model_copy(update={"tokens": tokens})
-
-
-def passages_window(encoder: Encoder) -> int | None:
-    """Tokens that the encoder reads of a passage: its window without the prompt before it."""
-    window, prompt = encoder.window, encoder.prompts.document
-    if window is None or not prompt:
-        return window
-    left = window - len(encoder.token_offsets(prompt))
-    if left < SHORTEST:
-        raise InvalidInputError(
-            f"the prompt {prompt[:80]!r} of the encoder {encoder.name!r} leaves {left} of its "
-            f"{window} tokens for a passage, and {SHORTEST} are needed: choose another encoder"
-        )
-    return left

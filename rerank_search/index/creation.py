@@ -1,0 +1,66 @@
+"""Creating an empty index: a new directory with its manifest, its documents and its engines."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rerank_search.errors import IndexExistsError
+from rerank_search.index.engines import Engines
+from rerank_search.index.query_vectors import QueryVectors
+from rerank_search.index_names import DOCUMENTS
+from rerank_search.storage.documents import DocumentStore
+from rerank_search.storage.files import storage_errors
+from rerank_search.storage.manifest import Manifest
+
+
+def check_free(directory: Path) -> None:
+    """Raise IndexExistsError unless the directory is missing or empty."""
+    with storage_errors(directory):
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise _exists(directory)
+
+
+def write_empty(directory: Path, manifest: Manifest, encoder: QueryVectors | None) -> DocumentStore:
+    """Write an empty index, or nothing at all if that fails. Raises IndexExistsError."""
+    with storage_errors(directory), _claimed(directory):
+        store = DocumentStore.create(directory / DOCUMENTS)
+        Engines(directory, manifest, store, encoder, read_only=False, create=True).close()
+        manifest.write(directory)
+    return store
+
+
+@contextmanager
+def _claimed(directory: Path) -> Iterator[None]:
+    """The directory, which nobody else may fill; what was written is deleted after an error."""
+    existed = directory.exists()
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        # Loading the model took seconds: another process may have been here meanwhile.
+        (directory / DOCUMENTS).touch(exist_ok=False)
+    except FileExistsError as error:
+        raise _exists(directory) from error
+    try:
+        yield
+    except BaseException:
+        _clear(directory, keep=existed)
+        raise
+
+
+def _exists(directory: Path) -> IndexExistsError:
+    return IndexExistsError(
+        f"{directory} exists and is not an empty directory: open it by Index.open, choose another "
+        "path, or delete it"
+    )
+
+
+def _clear(directory: Path, *, keep: bool) -> None:
+    for entry in directory.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    if not keep:
+        directory.rmdir()

@@ -1,0 +1,59 @@
+"""How many tokens the passages of an index have, so that they fit its encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.retrieval.encoder import Encoder
+from rerank_search.shown import shown
+from rerank_search.storage.manifest import Manifest
+from rerank_search.storage.passages import SHORTEST, Passages, Split, Splitter, whole, words
+
+TOKENS_WITHOUT_WINDOW = 256
+"""Tokens of a passage if the index has no encoder, or one that reads texts of any length."""
+
+
+def splitting(manifest: Manifest, encoder: Encoder | None) -> Callable[[str, str], Split]:
+    """The function that splits the documents of an index into passages."""
+    settings = manifest.passages
+    if settings is None or settings.tokens is None:
+        return whole
+    offsets = words if encoder is None else encoder.token_offsets
+    return Splitter(offsets, tokens=settings.tokens, overlap=settings.overlap).split
+
+
+def fitted(passages: Passages | None, encoder: Encoder | None) -> Passages | None:
+    """The passages with their length in tokens. Raises InvalidInputError for too long ones."""
+    if passages is None:
+        return None
+    if not isinstance(passages, Passages):
+        raise InvalidInputError(
+            f"passages={shown(passages)} cannot be used: give Passages(tokens=...), or None to "
+            "leave documents whole"
+        )
+    if encoder is None:
+        return passages.model_copy(update={"tokens": passages.tokens or TOKENS_WITHOUT_WINDOW})
+    window = passages_window(encoder)
+    if window is not None and passages.tokens is not None and passages.tokens > window:
+        without = f" without its prompt {prompt!r}" if (prompt := encoder.prompts.document) else ""
+        raise InvalidInputError(
+            f"passages of {passages.tokens} tokens do not fit the window of {encoder.name!r}, "
+            f"which is {window}{without}: choose at most that"
+        )
+    tokens = passages.tokens or window or TOKENS_WITHOUT_WINDOW
+    return passages.model_copy(update={"tokens": tokens})
+
+
+def passages_window(encoder: Encoder) -> int | None:
+    """Tokens that the encoder reads of a passage: its window without the prompt before it."""
+    window, prompt = encoder.window, encoder.prompts.document
+    if window is None or not prompt:
+        return window
+    left = window - len(encoder.token_offsets(prompt))
+    if left < SHORTEST:
+        raise InvalidInputError(
+            f"the prompt {prompt[:80]!r} of the encoder {encoder.name!r} leaves {left} of its "
+            f"{window} tokens for a passage, and {SHORTEST} are needed: choose another encoder"
+        )
+    return left
