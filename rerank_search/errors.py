@@ -31,6 +31,10 @@ class MissingDependencyError(RerankSearchError, ImportError):
     """An optional library is not installed; the message has the pip command."""
 
 
+class PluginError(RerankSearchError):
+    """A first stage or a reranker of an installed package cannot be imported or used."""
+
+
 class ModelNotFoundError(RerankSearchError):
     """A model name is neither a path nor bundled nor installed nor reachable on a hub."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob
@@ -18,6 +19,8 @@ from rerank_search.index import Index
 from rerank_search.index_names import is_file_of_index, is_index
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.progress import Progress, quiet
+from rerank_search.retrieval.registry import BUILT_IN_NAMES, is_engine
+from rerank_search.retrieval.stage_name import FirstStageName
 from rerank_search.storage.manifest import Bm25Settings, Manifest
 from rerank_search.storage.passages import Passages
 from rerank_search.types import Document
@@ -25,6 +28,8 @@ from rerank_search.types import Document
 
 class IndexSettings(BaseModel):
     """What an index is made with; the arguments of Index.create.
+
+    ``first_stages`` names further ones; bm25, dense and hybrid need not be named.
 
     TOML has no null: ``encoder = false`` is an index without a dense stage, ``passages = false``
     one whose documents are not split.
@@ -38,6 +43,14 @@ class IndexSettings(BaseModel):
     bm25: Bm25Settings = Bm25Settings()
     vector_dtype: Literal["float32", "float16"] = "float32"
     hnsw_above: int = Field(default=200_000, ge=0)
+    first_stages: list[FirstStageName] = Field(default=[], exclude_if=operator.not_)
+
+    def with_first_stages(self, names: Iterable[str]) -> IndexSettings:
+        """The same for an index that has these first stages too. Raises PluginError."""
+        more = [name for name in names if name not in BUILT_IN_NAMES and is_engine(name)]
+        return self.model_copy(
+            update={"first_stages": list(dict.fromkeys([*self.first_stages, *more]))}
+        )
 
     def create_index(self, path: Path, *, lock_timeout: float | None = None) -> Index:
         """Create an empty index. Raises what Index.create raises."""
@@ -49,6 +62,7 @@ class IndexSettings(BaseModel):
             bm25=self.bm25,
             vector_dtype=self.vector_dtype,
             hnsw_above=self.hnsw_above,
+            first_stages=self.first_stages,
             lock_timeout=lock_timeout,
         )
 
@@ -187,6 +201,7 @@ def _check_settings(definition: Definition, folder: Path) -> None:
         ("bm25", definition.bm25, manifest.bm25),
         ("vector_dtype", definition.vector_dtype, manifest.vector_dtype),
         ("hnsw_above", definition.hnsw_above, manifest.hnsw_above),
+        ("first_stages", definition.first_stages, list(manifest.first_stages)),
     ):
         if now != made:
             raise IndexMismatchError(

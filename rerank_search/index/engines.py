@@ -1,33 +1,28 @@
-"""What an index derives from its documents: BM25 postings and vectors, kept in step with them."""
+"""The engines of an index, such as BM25 postings and vectors, kept in step with its documents."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import methodcaller
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, cast
 
-from rerank_search.errors import IndexCorruptedError
+from rerank_search.errors import IndexCorruptedError, PluginError
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index.swap import SwappedFolder
-from rerank_search.retrieval.analysis import ANALYSIS
-from rerank_search.retrieval.base import Passage
+from rerank_search.models.prompts import Prompts
+from rerank_search.retrieval.base import Engine, EngineSource, Passage
+from rerank_search.retrieval.registry import engines_of, opened_engine
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest
-from rerank_search.types import Filter, Hit
 
 if TYPE_CHECKING:
-    from rerank_search.retrieval.bm25 import Bm25Index
-    from rerank_search.retrieval.bm25_static import Bm25StaticIndex
     from rerank_search.retrieval.dense import VectorIndex
 
-    Engine: TypeAlias = Bm25Index | Bm25StaticIndex | VectorIndex
-
 STEP = 20_000
-"""Passages applied between two publications: what a crash during a long build costs at most."""
+"""Passages applied between two publications: the most that a crash in a long build can cost."""
 
 IMMUTABLE = {".term", ".store", ".fast", ".fieldnorm", ".idx", ".pos", ".del", ".npy", ".faiss"}
 """Endings of the files that engines never change once they are published."""
@@ -36,7 +31,11 @@ Tick = Callable[[int], None]
 
 
 class Engines:
-    """The engines of one index. A damaged one is replaced by its error until it is rebuilt."""
+    """The engines of one index, by the names of their first stages.
+
+    An engine that cannot be opened is replaced by its error, until it is rebuilt: it is damaged,
+    or belongs to a package that is not installed.
+    """
 
     def __init__(
         self,
@@ -55,8 +54,8 @@ class Engines:
         self._store = store
         self._encoder = encoder
         self._read_only = read_only
-        self.names = ("bm25",) if encoder is None else ("bm25", "dense")
-        self.damage: dict[str, IndexCorruptedError] = {}
+        self.names = engines_of(manifest.first_stages, encoder=encoder is not None)
+        self.damage: dict[str, IndexCorruptedError | PluginError] = {}
         self._engines: dict[str, Engine] = {}
         self._folders = {name: SwappedFolder(directory / name) for name in self.names}
         self._inodes: dict[str, int | None] = {}
@@ -70,23 +69,27 @@ class Engines:
                 if not tolerant:
                     raise
                 self.damage[name] = error
+            except PluginError as error:
+                if create:
+                    raise
+                self.damage[name] = error
 
     def engine(self, name: str) -> Engine:
-        """The engine with what was published last. Raises IndexCorruptedError if damaged."""
+        """The engine with what was published last. Raises IndexCorruptedError, PluginError."""
         if name in self.damage:
             raise self.damage[name]
         self._refresh(name)
         return self._engines[name]
 
     def check(self) -> None:
-        """Raise the IndexCorruptedError of a damaged engine, if there is one."""
+        """Raise the error of the first engine that could not be opened, if there is one."""
         for error in self.damage.values():
             raise error
 
     @property
-    def dense(self) -> VectorIndex:
-        """The vectors. Raises IndexCorruptedError where they are damaged."""
-        return cast("VectorIndex", self.engine("dense"))
+    def prompts(self) -> Prompts | None:
+        """The prompts that the vectors were made with; see ``VectorIndex.prompts``."""
+        return cast("VectorIndex", self.engine("dense")).prompts
 
     def refresh(self) -> bool:
         """Load what another process has published; True where there was something."""
@@ -94,7 +97,7 @@ class Engines:
         return any(changed)
 
     def recover(self) -> None:
-        """Make ready for writing what another writer may have left, which is no more."""
+        """Finish what a crashed writer left half done, before this process writes."""
         for name in self.names:
             self._folders[name].put_back()
         self.refresh()
@@ -103,45 +106,46 @@ class Engines:
     def behind(self) -> bool:
         """Whether there are changes that an engine has not applied."""
         seq = self._store.totals().seq
-        return any(engine.seq < seq for engine in self._sound())
+        return any(self._engines[name].seq < seq for name in self._sound())
 
     def catch_up(self, tick: Tick | None = None) -> None:
-        """Apply all changes. ``tick`` is called with 1 for each document that is through."""
-        engines = self._sound()
-        for engine in engines:
-            self._apply(engine, tick if engine is engines[-1] else None)
+        """Apply all changes. ``tick`` is called with numbers of documents that are done."""
+        sound = self._sound()
+        for name in sound:
+            self._apply(name, self._engines[name], tick if name == sound[-1] else None)
 
     @property
     def incremental(self) -> bool:
-        """Whether a few more documents cost less than all of them."""
-        return self._manifest.bm25.engine == "tantivy"
+        """Whether adding a few documents costs less than building everything again."""
+        return all(self._engines[name].incremental for name in self._sound())
 
     def rebuild(self, tick: Tick | None = None) -> None:
-        """Derive the structures anew from the documents; readers see the old ones until then."""
+        """Build all engines again from the documents; until then readers see the old ones."""
         for name in self.names:
             self._renew(name, tick if name == self.names[-1] else None)
 
     def compact(self) -> None:
         """Drop what removed passages have left.
 
-        tantivy cannot merge at will: its postings are made anew, which takes seconds for 100,000
-        passages. bm25s has nothing to drop.
+        An engine that cannot is built again from the documents, as tantivy's: it does not merge
+        when it is asked to, and building takes seconds for 100,000 passages.
         """
-        if self.incremental and self._store.has_removed:
-            bm25 = cast("Bm25Index", self.engine("bm25"))
-            self._renew("bm25", None, analysis=bm25.analysis)
-        if "dense" in self.names:
-            with storage_errors(self._directory / "dense"):
-                self.dense.compact()
+        for name in self.names:
+            engine = self.engine(name)
+            with storage_errors(self._folders[name].path):
+                compacted = engine.compact()
+            if not compacted and self._store.has_removed:
+                self._renew(name, None, replaces=engine)
 
     def problems(self) -> list[str]:
         """What is wrong, each in a sentence; compares every passage with the documents."""
         found = [str(error) for error in self.damage.values()]
         expected, seq = self._store.passage_ids(), self._store.totals().seq
-        for engine in self._sound():
+        for name in self._sound():
+            engine = self._engines[name]
             if engine.seq < seq:
                 found.append(
-                    f"{engine.name} is as of change {engine.seq} and the documents as of {seq}: "
+                    f"{name} is as of change {engine.seq} and the documents as of {seq}: "
                     "close the program that writes, and open the index again"
                 )
             else:
@@ -149,7 +153,7 @@ class Engines:
         return found
 
     def immutable_files(self) -> Iterator[Path]:
-        """The published files that will not change."""
+        """The published files that never change."""
         for name in self.names:
             for path in sorted((self._directory / name).rglob("*")):
                 if path.suffix in IMMUTABLE:
@@ -157,23 +161,24 @@ class Engines:
 
     def close(self) -> None:
         """Release what the engines hold."""
-        for engine in self._sound():
-            engine.close()
+        for name in self._sound():
+            self._engines[name].close()
 
-    def _renew(self, name: str, tick: Tick | None, *, analysis: int = ANALYSIS) -> None:
+    def _renew(self, name: str, tick: Tick | None, *, replaces: Engine | None = None) -> None:
         folder = self._folders[name]
         with storage_errors(folder.path):
             folder.clear()
-            fresh = self._opened(name, folder.new, analysis)
-            self._apply(fresh, tick)
+            fresh = self._opened(name, folder.new, replaces)
+            self._apply(name, fresh, tick)
             fresh.close()
             folder.swap()
             self._open(name)
             self.damage.pop(name, None)
             folder.drop_old()
 
-    def _sound(self) -> list[Engine]:
-        return [self._engines[name] for name in self.names if name not in self.damage]
+    def _sound(self) -> list[str]:
+        """The names of the engines that are not damaged."""
+        return [name for name in self.names if name not in self.damage]
 
     def _refresh(self, name: str) -> bool:
         folder = self._folders[name]
@@ -217,15 +222,18 @@ class Engines:
                 "Index.open(..., for_repair=True).rebuild(), to make it from the documents"
             )
 
-    def _opened(self, name: str, path: Path, analysis: int = ANALYSIS) -> Engine:
-        return self._open_dense(path) if name == "dense" else self._open_bm25(path, analysis)
+    def _opened(self, name: str, path: Path, replaces: Engine | None = None) -> Engine:
+        source = EngineSource(
+            path, self._manifest, self._corpus, self._encoder, self._read_only, replaces
+        )
+        return opened_engine(name, source)
 
-    def _apply(self, engine: Engine, tick: Tick | None) -> None:
-        step = STEP if engine.name == "dense" or self.incremental else None
+    def _apply(self, name: str, engine: Engine, tick: Tick | None) -> None:
+        step = STEP if engine.incremental else None
         while engine.seq < self._store.totals().seq:
             with (
                 self._store.changes(engine.seq, most=step) as changes,
-                storage_errors(self._directory / engine.name),
+                storage_errors(self._folders[name].path),
             ):
                 documents = _Documents(tick)
                 engine.update(
@@ -235,71 +243,8 @@ class Engines:
                     progress=documents.through,
                 )
 
-    def _open_bm25(self, path: Path, analysis: int) -> Bm25Index | Bm25StaticIndex:
-        manifest, settings = self._manifest, self._manifest.bm25
-        if settings.engine == "tantivy":
-            from rerank_search.retrieval.bm25 import Bm25Index
-
-            return Bm25Index(
-                path,
-                analyzer=manifest.analyzer,
-                analysis=analysis,
-                read_only=self._read_only,
-            )
-        from rerank_search.retrieval.bm25_static import Bm25StaticIndex
-
-        return Bm25StaticIndex(
-            path,
-            self._corpus,
-            analyzer=manifest.analyzer,
-            analysis=analysis,
-            k1=settings.k1,
-            b=settings.b,
-            variant=settings.variant,
-            read_only=self._read_only,
-        )
-
-    def _open_dense(self, path: Path) -> VectorIndex:
-        from rerank_search.retrieval.dense import VectorIndex
-
-        if self._encoder is None:
-            raise IndexCorruptedError(f"{path} belongs to an index without an encoder")
-        is_new = not self._read_only and not (path / "state.json").exists()
-        return VectorIndex(
-            path,
-            self._encoder,
-            dtype=self._manifest.vector_dtype,
-            hnsw_above=self._manifest.hnsw_above,
-            read_only=self._read_only,
-            prompts=self._encoder.prompts if is_new else None,
-        )
-
     def _corpus(self) -> Iterator[Passage]:
         return (Passage(id, text) for id, text in self._store.corpus())
-
-
-class FirstStage:
-    """One engine as a retriever: as it is at each search, with what others have published."""
-
-    def __init__(self, name: str, engines: Engines, store: DocumentStore, index: object) -> None:
-        """``index`` is the one whose ``retriever`` made it: pickled with it, and asked again."""
-        self.name = name
-        self._engines = engines
-        self._store = store
-        self._index = index
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its index, which the other side opens for reading."""
-        return methodcaller("retriever", self.name), (self._index,)
-
-    def retrieve(
-        self, queries: Sequence[str], k: int, *, filter: Filter | None = None
-    ) -> list[list[Hit]]:
-        """The best k documents of each query that the filter allows, in the total order."""
-        from rerank_search.retrieval.stage import Stage
-
-        engine = self._engines.engine(self.name)
-        return Stage(self.name, engine, self._store).retrieve(queries, k, filter=filter)
 
 
 class _Documents:

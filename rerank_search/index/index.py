@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from rerank_search import arguments
-from rerank_search.arguments import document_id, id_list, whole_number
+from rerank_search.arguments import document_id, id_list, several, whole_number
 from rerank_search.errors import (
     FilterWarning,
     InvalidInputError,
@@ -36,7 +36,7 @@ from rerank_search.index.encoder_record import (
     recorded,
     renewed,
 )
-from rerank_search.index.engines import Engines, FirstStage
+from rerank_search.index.engines import Engines
 from rerank_search.index.info import IndexInfo, index_info
 from rerank_search.index.passage_length import fitted, splitting
 from rerank_search.index.query_vectors import QueryVectors
@@ -46,6 +46,13 @@ from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.retrieval.base import Retriever
 from rerank_search.retrieval.encoder import Encoder
+from rerank_search.retrieval.registry import (
+    combined_stage,
+    is_installed_combination,
+    kinds,
+    stages_of,
+)
+from rerank_search.retrieval.stage import Stage
 from rerank_search.shown import shown
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
@@ -109,20 +116,24 @@ class Index:
         bm25: Bm25Settings = TANTIVY,
         vector_dtype: Literal["float32", "float16"] = "float32",
         hnsw_above: int = 200_000,
+        first_stages: Sequence[str] = (),
         lock_timeout: float | None = None,
     ) -> Index:
         """Make an empty index in a new or empty directory.
 
         ``encoder=None`` leaves the vectors out, ``passages=None`` indexes every document whole.
         ``analyzer`` is "english" (stemmed) or "plain". From ``hnsw_above`` vectors on the dense
-        stage searches an HNSW graph instead of all of them. ``lock_timeout`` as in ``open``.
+        stage searches an HNSW graph instead of all of them. ``first_stages`` names those that
+        the index has beside bm25, dense and hybrid. ``lock_timeout`` as in ``open``.
 
-        Raises IndexExistsError, ModelNotFoundError, InvalidInputError, IndexReadOnlyError.
+        Raises IndexExistsError, ModelNotFoundError, InvalidInputError, IndexReadOnlyError,
+        PluginError.
         """
         directory = arguments.path("path", path)
         lock_timeout = seconds_to_wait(lock_timeout)
         model = None if encoder is None else Encoder(encoder)
         hnsw_above = whole_number("hnsw_above", hnsw_above, least=0)
+        further = kinds(list(several("first_stages", first_stages, one="names")))
         check_free(directory)
         try:
             manifest = Manifest(
@@ -133,6 +144,7 @@ class Index:
                 passages=fitted(passages, model),
                 vector_dtype=vector_dtype,
                 hnsw_above=hnsw_above,
+                first_stages=further,
             )
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
@@ -287,27 +299,24 @@ class Index:
     @property
     def first_stages(self) -> tuple[str, ...]:
         """The names that ``retriever`` takes, the best last."""
-        return ("bm25",) if self._encoder is None else ("bm25", "dense", "hybrid")
+        return stages_of(self._manifest.first_stages, encoder=self._encoder is not None)
 
     def retriever(self, name: str = "hybrid", *, fusion: HybridFusion | None = None) -> Retriever:
         """The first stage of that name, which sees what other processes publish.
 
-        ``fusion`` says how "hybrid" combines the other two (default: reciprocal rank fusion).
-        Raises InvalidInputError for a stage that the index hasn't.
+        A first stage of an installed package that combines others may be named too, if the index
+        was not created with it. ``fusion`` says how "hybrid" combines the other two (default:
+        reciprocal rank fusion). Raises InvalidInputError for a name that the index does not have,
+        PluginError.
         """
-        from rerank_search.retrieval.hybrid import Hybrid, ReciprocalRankFusion
-
-        if name not in self.first_stages:
-            raise InvalidInputError(
-                f"the index {self.path} has no first stage {shown(name)}: use one of "
-                f"{', '.join(self.first_stages)}"
-            )
-        if name != "hybrid":
-            return FirstStage(name, self._engines, self._store, self)
-        stages = [
-            FirstStage(each, self._engines, self._store, self) for each in self._engines.names
-        ]
-        return Hybrid(stages, fusion=ReciprocalRankFusion() if fusion is None else fusion)
+        if name in self._engines.names:
+            return Stage(name, partial(self._engines.engine, name), self._store, index=self)
+        if name in self.first_stages or is_installed_combination(name):
+            return combined_stage(name, self, fusion=fusion)
+        raise InvalidInputError(
+            f"the index {self.path} has no first stage {shown(name)}: use one of "
+            f"{', '.join(self.first_stages)}"
+        )
 
     def stage_scores(
         self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]
@@ -316,7 +325,7 @@ class Index:
 
         ``stage_scores`` then has "bm25" (0.0 where no word matches) and, with an encoder,
         "dense" (cosine). Scores that are there are kept. A hit without a span, of a document that
-        was split, gets that of its best passage.
+        was split, gets the span of its best passage.
         """
         return completed(queries, rankings, self._store, self._engines)
 
@@ -338,7 +347,7 @@ class Index:
         if self._encoder is not None and manifest.encoder is not None:
             problems += encoder_problems(self._encoder, manifest.encoder)
             if "dense" not in self._engines.damage:
-                problems += prompt_problems(self._encoder, self._engines.dense.prompts)
+                problems += prompt_problems(self._encoder, self._engines.prompts)
         return problems
 
     def rebuild(self, *, progress: Progress | None = None) -> None:

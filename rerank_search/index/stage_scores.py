@@ -1,4 +1,4 @@
-"""The scores of both first stages for documents that only one of them has found."""
+"""The scores of all first stages for documents that only some of them have found."""
 
 from __future__ import annotations
 
@@ -19,24 +19,18 @@ def completed(
     store: DocumentStore,
     engines: Engines,
 ) -> list[list[Hit]]:
-    """The rankings, with ``bm25`` and (given vectors) ``dense`` in every hit's stage scores.
+    """The rankings, with the score of every engine in each hit's stage scores.
 
-    A document's score is that of its best passage. A document that BM25 doesn't match has 0.0;
-    one that is gone since keeps the scores it has. A hit without a span whose document has
-    several passages gets that of the best, by the vectors where there are any.
+    A document's score is that of its best passage. A document that an engine does not find has
+    0.0; one that was deleted meanwhile keeps the scores it has. A hit without a span whose
+    document has several passages gets the span of the best one, by the last engine that adds a
+    score.
     """
     scored = [[dict(hit.stage_scores) for hit in hits] for hits in rankings]
     passages = [_passages(store, hits) for hits in rankings]
     best: dict[tuple[int, int], int] = {}
-    for place, (query, hits) in enumerate(zip(queries, rankings, strict=True)):
-        missing = _without("bm25", scored[place], hits, passages[place])
-        if missing:
-            owned = [passages[place][hits[i].id] for i in missing]
-            for i, (score, passage) in zip(missing, _bm25(engines, query, owned), strict=True):
-                scored[place][i]["bm25"] = score
-                best[place, i] = passage
-    if "dense" in engines.names:
-        best |= _complete_dense(queries, rankings, scored, passages, engines)
+    for name in engines.names:
+        best |= _complete(name, queries, rankings, scored, passages, engines)
     spans = _spans(store, rankings, passages, best)
     return [
         [
@@ -80,52 +74,41 @@ def _spans(
     }
 
 
-def _bm25(engines: Engines, query: str, documents: list[list[int]]) -> list[tuple[float, int]]:
-    """Score and passage of each document's best passage; of equal ones the first in the text."""
-    allowed = np.unique(np.concatenate([np.array(one, np.int64) for one in documents]))
-    [found] = engines.engine("bm25").search([query], len(allowed), allowed=allowed)
-    scores = dict(zip(found.ids.tolist(), found.scores.tolist(), strict=True))
-    return [
-        max(((scores.get(passage, 0.0), passage) for passage in passages), key=lambda one: one[0])
-        for passages in documents
-    ]
-
-
-def _complete_dense(
+def _complete(
+    name: str,
     queries: Sequence[str],
     rankings: Sequence[Sequence[Hit]],
     scored: list[list[dict[str, float]]],
     passages: list[dict[str, list[int]]],
     engines: Engines,
 ) -> dict[tuple[int, int], int]:
-    """Fill in the cosines, and return the best passage by the place of query and hit."""
+    """Fill in one engine's scores; returns the best passage by the place of query and hit."""
     wanted: list[tuple[int, list[int]]] = []
     for place, (hits, owned) in enumerate(zip(rankings, passages, strict=True)):
-        if missing := _without("dense", scored[place], hits, owned):
+        if missing := _without(name, scored[place], hits, owned):
             wanted.append((place, missing))
     best: dict[tuple[int, int], int] = {}
     if not wanted:
         return best
-    dense = engines.dense
-    vectors = dense.query_vectors([queries[place] for place, _ in wanted])
     groups = [
         [passages[place][rankings[place][i].id] for i in missing] for place, missing in wanted
     ]
     flat = [np.array([p for one in group for p in one], np.int64) for group in groups]
-    similarities = dense.similarities(vectors, flat)
-    for (place, missing), group, cosines in zip(wanted, groups, similarities, strict=True):
-        for i, (score, passage) in zip(missing, _best_of_each(group, cosines), strict=True):
-            scored[place][i]["dense"] = score
+    found = engines.engine(name).scores([queries[place] for place, _ in wanted], flat)
+    for (place, missing), group, scores in zip(wanted, groups, found, strict=True):
+        for i, (score, passage) in zip(missing, _best_of_each(group, scores), strict=True):
+            scored[place][i][name] = score
             best[place, i] = passage
     return best
 
 
 def _best_of_each(
-    group: list[list[int]], cosines: NDArray[np.float32]
+    group: list[list[int]], scores: NDArray[np.float32]
 ) -> Iterator[tuple[float, int]]:
+    """Score and passage of each document's best passage; of equal ones the first in the text."""
     start = 0
     for passages in group:
-        own = cosines[start : start + len(passages)]
+        own = scores[start : start + len(passages)]
         start += len(passages)
         place = int(own.argmax())
         yield float(own[place]), passages[place]

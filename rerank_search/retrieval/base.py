@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.models.prompts import Prompts, Task
+from rerank_search.storage.manifest import Manifest
 from rerank_search.types import Filter, Hit, Span
 
 
@@ -24,6 +27,14 @@ class Retriever(Protocol):
 
         Fewer than k only where fewer documents match. Raises InvalidInputError for k < 1.
         """
+        ...
+
+
+class Stages(Protocol):
+    """What has first stages by name, such as an index: others can be made of them."""
+
+    def retriever(self, name: str) -> Retriever:
+        """The first stage of that name. Raises InvalidInputError if there is none."""
         ...
 
 
@@ -51,37 +62,111 @@ class PassageScores:
     scores: NDArray[np.float32]
 
 
-class PassageIndex(Protocol):
-    """A structure derived from the stored documents: BM25 postings, or vectors.
+class TextEncoder(Protocol):
+    """What a first stage needs of ``rerank_search.retrieval.encoder.Encoder``."""
 
-    It remembers the change sequence that it has applied, and is published atomically: after a
-    crash it is as of its last ``update``, and applying the same changes again is harmless.
+    name: str
+
+    @property
+    def prompts(self) -> Prompts:
+        """What the model puts before queries and before documents."""
+        ...
+
+    def encode(
+        self, texts: Sequence[str], *, task: Task | None = None, prompt: str | None = None
+    ) -> NDArray[np.float32]:
+        """Vectors of length 1, shape (n, d), float32, each of a text with the prompt before it."""
+        ...
+
+
+class Engine(Protocol):
+    """A structure that an index derives from its passages, such as postings or vectors.
+
+    It lies in a folder of its own and remembers the last change that it has applied. An update
+    is published as a whole (see ``StateFile``): after a crash the engine is as it was after its
+    last ``update``, and applying the same changes again is harmless. Many threads may search
+    while one updates. A class of your own derives from this one and gets the methods that are
+    written out here.
     """
 
     name: str
+
+    incremental: bool = True
+    """Whether an update costs about as much as what it changes, and not as much as all."""
 
     @property
     def seq(self) -> int:
         """The last change that is applied and published."""
         ...
 
-    def update(self, seq: int, added: Iterable[Passage], removed: Iterable[int]) -> None:
-        """Apply all changes up to ``seq`` and publish them durably."""
+    def update(
+        self,
+        seq: int,
+        added: Iterable[Passage],
+        removed: Iterable[int],
+        *,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Apply all changes up to ``seq`` and publish them durably.
+
+        Passages may have been added before. A passage may be added and removed by one update.
+        ``progress`` may be called with numbers of passages that are done, which add up to all.
+        """
         ...
 
     def search(
         self, queries: Sequence[str], k: int, *, allowed: NDArray[np.int64] | None = None
     ) -> list[PassageScores]:
-        """The best k passages of each query among ``allowed`` (sorted ids; None: all)."""
+        """The best k passages of each query among ``allowed`` (sorted ids; None: all).
+
+        Of passages with the score of the last one, all are returned.
+        """
         ...
 
     def refresh(self) -> bool:
         """Load what another process has published since; True where there was something."""
         ...
 
+    def scores(
+        self, queries: Sequence[str], passages: Sequence[NDArray[np.int64]]
+    ) -> list[NDArray[np.float32]]:
+        """The scores of each query's passages; 0 for a passage that ``search`` does not find."""
+        found = []
+        for query, ids in zip(queries, passages, strict=True):
+            allowed = np.unique(ids)
+            [best] = self.search([query], len(allowed), allowed=allowed)
+            known = dict(zip(best.ids.tolist(), best.scores.tolist(), strict=True))
+            found.append(np.array([known.get(id, 0.0) for id in ids.tolist()], np.float32))
+        return found
+
+    def compact(self) -> bool:
+        """Drop what removed passages have left; False if that takes a new engine."""
+        return False
+
+    def problems(self, expected: NDArray[np.int64]) -> list[str]:
+        """What is wrong, given the sorted ids of the passages that should be here."""
+        return []
+
     def close(self) -> None:
         """Release what is open."""
-        ...
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSource:
+    """What an index opens an engine with.
+
+    ``folder`` is the engine's own; without a ``state.json`` in it the engine is new.
+    ``passages()`` gives all passages that are stored now. ``replaces`` is the engine whose
+    settings the new one keeps; None takes those of today.
+    """
+
+    folder: Path
+    manifest: Manifest
+    passages: Callable[[], Iterator[Passage]]
+    encoder: TextEncoder | None = None
+    read_only: bool = False
+    replaces: Engine | None = None
 
 
 class Catalogue(Protocol):
@@ -98,8 +183,4 @@ class Catalogue(Protocol):
 
     def locate(self, passages: NDArray[np.int64]) -> list[tuple[str, Span | None] | None]:
         """Document id and span (None: all of it) of each passage; None where it is gone."""
-        ...
-
-    def passages_of(self, documents: Sequence[str]) -> list[list[int]]:
-        """The passage ids of each document, ascending; an empty list for an unknown id."""
         ...

@@ -15,7 +15,7 @@ from rerank_search.errors import IndexReadOnlyError
 from rerank_search.files import disk_errors
 from rerank_search.queries import checked_k
 from rerank_search.retrieval.analysis import ANALYSIS, outdated, prepared, recorded_analysis, terms
-from rerank_search.retrieval.base import Passage, PassageScores
+from rerank_search.retrieval.base import Engine, EngineSource, Passage, PassageScores
 from rerank_search.retrieval.postings import Postings, tantivy_errors
 from rerank_search.retrieval.state import StateFile, differences
 from rerank_search.retrieval.ties import EMPTY, complete
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import tantivy
 
 
-class Bm25Index:
+class Bm25Index(Engine):
     """Postings of all passages, with k1 = 1.2 and b = 0.75 (fixed by tantivy).
 
     Scores are BM25 with Lucene's IDF, which is never negative; lengths are kept in one byte, as
@@ -188,6 +188,30 @@ class Bm25Index:
             raise IndexReadOnlyError(
                 f"{self._directory} was opened for reading: open the index without read_only."
             )
+
+
+def opened(source: EngineSource) -> Engine:
+    """The BM25 engine of an index, which is the one that its settings name."""
+    from rerank_search.retrieval.bm25_static import Bm25StaticIndex
+
+    settings = source.manifest.bm25
+    if settings.engine == "bm25s":
+        return Bm25StaticIndex(
+            source.folder,
+            source.passages,
+            analyzer=source.manifest.analyzer,
+            k1=settings.k1,
+            b=settings.b,
+            variant=settings.variant,
+            read_only=source.read_only,
+        )
+    kept = source.replaces
+    return Bm25Index(
+        source.folder,
+        analyzer=source.manifest.analyzer,
+        analysis=kept.analysis if isinstance(kept, Bm25Index) else ANALYSIS,
+        read_only=source.read_only,
+    )
 
 
 class _Search:

@@ -21,7 +21,7 @@ from rerank_search.errors import (
 from rerank_search.files import disk_errors, fsync_directory
 from rerank_search.queries import checked_k
 from rerank_search.retrieval.analysis import ANALYSIS, outdated, recorded_analysis, terms
-from rerank_search.retrieval.base import Passage, PassageScores
+from rerank_search.retrieval.base import Engine, Passage, PassageScores
 from rerank_search.retrieval.state import StateFile, damaged, differences, reading
 from rerank_search.retrieval.ties import EMPTY, complete
 
@@ -41,7 +41,7 @@ class _Content:
     scorer: Any
 
 
-class Bm25StaticIndex:
+class Bm25StaticIndex(Engine):
     """BM25 scores of all words in all passages, computed when the index is built.
 
     An update builds it anew from ``corpus()``, which must give the passages as of that update.
@@ -55,6 +55,7 @@ class Bm25StaticIndex:
     """
 
     name = "bm25"
+    incremental = False
 
     def __init__(
         self,
@@ -159,6 +160,10 @@ class Bm25StaticIndex:
             else EMPTY
             for query in queries
         ]
+
+    def compact(self) -> bool:
+        """Nothing is left of removed passages: each update makes everything anew."""
+        return True
 
     def refresh(self) -> bool:
         """Load what another process has published since; True where there was something."""

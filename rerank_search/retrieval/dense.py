@@ -8,16 +8,26 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from threading import RLock
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import IndexMismatchError, IndexReadOnlyError, InvalidInputError
+from rerank_search.errors import (
+    IndexCorruptedError,
+    IndexMismatchError,
+    IndexReadOnlyError,
+    InvalidInputError,
+)
 from rerank_search.files import disk_errors
 from rerank_search.models.prompts import Prompts, Task
 from rerank_search.queries import checked_k
-from rerank_search.retrieval.base import Passage, PassageScores
+from rerank_search.retrieval.base import (
+    Engine,
+    EngineSource,
+    Passage,
+    PassageScores,
+    TextEncoder,
+)
 from rerank_search.retrieval.state import damaged, differences
 from rerank_search.retrieval.ties import EMPTY
 from rerank_search.retrieval.vector_files import Dtype, Published, VectorFiles
@@ -37,19 +47,7 @@ FEWEST_COMPACTED = 1000
 """Fewer removed rows than this are never worth writing the others anew."""
 
 
-class TextEncoder(Protocol):
-    """What a vector index needs of ``rerank_search.retrieval.encoder.Encoder``."""
-
-    name: str
-
-    def encode(
-        self, texts: Sequence[str], *, task: Task | None = None, prompt: str | None = None
-    ) -> NDArray[np.float32]:
-        """Vectors of length 1, shape (n, d), float32, each of a text with the prompt before it."""
-        ...
-
-
-class VectorIndex:
+class VectorIndex(Engine):
     """Vectors of all passages. Exact up to ``hnsw_above`` vectors, and exact with a filter always.
 
     ``dtype="float16"`` halves memory and disk; sums are float32 either way. Scores are cosines.
@@ -130,12 +128,12 @@ class VectorIndex:
                 self.compact()
             self._extend_graph()
 
-    def compact(self) -> None:
+    def compact(self) -> bool:
         """Drop the rows of removed passages from memory and from disk."""
         self._check_writable()
         with self._lock:
             if not self._removed_rows():
-                return
+                return True
             published = self._snapshot.published
             removed = self._files.removed(published)
             kept = [
@@ -157,6 +155,7 @@ class VectorIndex:
                 )
             self._publish(compacted)
             self._extend_graph()
+        return True
 
     def search(
         self, queries: Sequence[str], k: int, *, allowed: NDArray[np.int64] | None = None
@@ -208,6 +207,12 @@ class VectorIndex:
         self._check_dimension(vectors.shape[1])
         pairs = zip(vectors, passages, strict=True)
         return [snapshot.similarities(vector, ids) for vector, ids in pairs]
+
+    def scores(
+        self, queries: Sequence[str], passages: Sequence[NDArray[np.int64]]
+    ) -> list[NDArray[np.float32]]:
+        """The cosines of each query and its passages; 0 for a passage that is not here."""
+        return self.similarities(self.query_vectors(queries), passages)
 
     def refresh(self) -> bool:
         """Load what another process has published since; True where there was something."""
@@ -310,6 +315,21 @@ class VectorIndex:
             raise IndexReadOnlyError(
                 f"{self._directory} was opened for reading: open the index without read_only."
             )
+
+
+def opened(source: EngineSource) -> VectorIndex:
+    """The vectors of an index. Raises IndexCorruptedError if the index has no encoder."""
+    if source.encoder is None:
+        raise IndexCorruptedError(f"{source.folder} belongs to an index without an encoder")
+    is_new = not source.read_only and not (source.folder / "state.json").exists()
+    return VectorIndex(
+        source.folder,
+        source.encoder,
+        dtype=source.manifest.vector_dtype,
+        hnsw_above=source.manifest.hnsw_above,
+        read_only=source.read_only,
+        prompts=source.encoder.prompts if is_new else None,
+    )
 
 
 def _batches(passages: Iterable[Passage], size: int) -> Iterator[list[Passage]]:

@@ -13,7 +13,7 @@ from rerank_search.arguments import real_number, several, whole_number
 from rerank_search.errors import InvalidInputError
 from rerank_search.queries import checked_k
 from rerank_search.ranking import ranked
-from rerank_search.retrieval.base import Retriever
+from rerank_search.retrieval.base import Retriever, Stages
 from rerank_search.shown import shown
 from rerank_search.types import Filter, Hit
 
@@ -163,3 +163,8 @@ class Hybrid:
             )
             for rank, (document, score, hit) in enumerate(order[:k], start=1)
         ]
+
+
+def opened(index: Stages, *, fusion: HybridFusion | None = None) -> Hybrid:
+    """BM25 and the vectors of an index, fused."""
+    return Hybrid([index.retriever("bm25"), index.retriever("dense")], fusion=fusion)

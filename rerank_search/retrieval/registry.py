@@ -1,22 +1,28 @@
 """First stages by name: the built-in ones, and those that installed packages add.
 
 A new built-in first stage is a module and a line in ``BUILT_IN``. A package adds one by an entry
-point in the group ``rerank_search.retrievers``; see ``docs/extending.md``.
+point in the group ``rerank_search.retrievers``. See ``docs/extending.md``.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from rerank_search.errors import InvalidInputError
+from rerank_search import entry_points
+from rerank_search.errors import InvalidInputError, PluginError
 from rerank_search.shown import shown
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from rerank_search.retrieval.base import Engine, EngineSource, Retriever, Stages
+    from rerank_search.retrieval.hybrid import HybridFusion
+
+StageKind: TypeAlias = Literal["engine", "combined"]
+"""An engine has a structure of its own in the index; the others combine first stages."""
 
 GROUP = "rerank_search.retrievers"
 """The group of the entry points that name first stages."""
@@ -26,34 +32,44 @@ GROUP = "rerank_search.retrievers"
 class FirstStage:
     """A first stage that an index can have.
 
-    ``made_of`` names the first stages whose rankings it combines; without any it is an engine,
-    which the index keeps in step with its documents. ``encodes`` says whether it needs the
-    vectors of the index's encoder.
+    ``made_by`` is "module:function". Without ``made_of`` the first stage is an engine, which the
+    index keeps in step with its documents, and the function gets an EngineSource. Otherwise it
+    combines the first stages that ``made_of`` names, and the function gets the index.
+    ``encodes`` says whether it needs the vectors of the index's encoder.
     """
 
     name: str
+    made_by: str
     made_of: tuple[str, ...] = ()
     encodes: bool = False
 
 
 BUILT_IN = (
-    FirstStage("bm25"),
-    FirstStage("dense", encodes=True),
-    FirstStage("hybrid", made_of=("bm25", "dense"), encodes=True),
+    FirstStage("bm25", "rerank_search.retrieval.bm25:opened"),
+    FirstStage("dense", "rerank_search.retrieval.dense:opened", encodes=True),
+    FirstStage(
+        "hybrid", "rerank_search.retrieval.hybrid:opened", made_of=("bm25", "dense"), encodes=True
+    ),
 )
 """The first stages of this package, the best last."""
 
+EVERY_INDEX = ("bm25", "dense")
+"""The engines that an index has without being asked for them, "dense" if it has an encoder."""
+
 BUILT_IN_NAMES = tuple(stage.name for stage in BUILT_IN)
+_BY_NAME = {stage.name: stage for stage in BUILT_IN}
+_COMBINED = {stage.name: stage.made_of for stage in BUILT_IN if stage.made_of}
 
 
 def names() -> tuple[str, ...]:
     """The names of all first stages: the built-in ones, then those of installed packages."""
-    return (*BUILT_IN_NAMES, *(name for name in sorted(_installed()) if name not in BUILT_IN_NAMES))
+    added = sorted(_installed().keys() - _BY_NAME.keys())
+    return (*BUILT_IN_NAMES, *added)
 
 
 def known_name(name: str) -> str:
     """``name``, if there is a first stage of that name. Raises InvalidInputError."""
-    if not isinstance(name, str) or (name not in BUILT_IN_NAMES and name not in _installed()):
+    if not isinstance(name, str) or (name not in _BY_NAME and name not in _installed()):
         raise InvalidInputError(
             f"there is no first stage {shown(name)}: use one of {', '.join(names())}"
         )
@@ -61,17 +77,112 @@ def known_name(name: str) -> str:
 
 
 def encodes(name: str) -> bool:
-    """Whether a first stage needs the vectors of the index's encoder."""
-    return any(stage.encodes for stage in BUILT_IN if stage.name == name)
+    """Whether a first stage needs the vectors of the index's encoder.
+
+    A package says so by an attribute ``encodes`` of its first stage. Raises PluginError.
+    """
+    if name in _BY_NAME:
+        return _BY_NAME[name].encodes
+    return bool(getattr(_maker(name), "encodes", False))
+
+
+def is_engine(name: str) -> bool:
+    """Whether a first stage is an engine. Raises PluginError."""
+    if name in _BY_NAME:
+        return not _BY_NAME[name].made_of
+    return _derives_from_engine(_maker(name))
+
+
+def is_installed_combination(name: str) -> bool:
+    """Whether a package adds a first stage of that name that combines others.
+
+    Raises PluginError.
+    """
+    added = isinstance(name, str) and name not in _BY_NAME and name in _installed()
+    return added and not is_engine(name)
+
+
+def kinds(further: Sequence[str]) -> dict[str, StageKind]:
+    """The kinds of first stages that an index is asked to have beside those of every index.
+
+    Raises InvalidInputError for an unknown name, or one that every index has; PluginError.
+    """
+    found: dict[str, StageKind] = {}
+    for name in further:
+        if known_name(name) in EVERY_INDEX or name in _COMBINED:
+            raise InvalidInputError(
+                f"first_stages has {name!r}, which an index has without being asked for it: "
+                "leave it out"
+            )
+        if not name.replace("-", "_").isidentifier():
+            raise PluginError(
+                f"the first stage {name!r} cannot be kept in an index, because its name is not "
+                "made of letters, digits, - and _: the package that adds it must rename it"
+            )
+        found[name] = "engine" if is_engine(name) else "combined"
+    return found
+
+
+def engines_of(further: Mapping[str, StageKind], *, encoder: bool) -> tuple[str, ...]:
+    """The engines of an index, given its further first stages and whether it has an encoder."""
+    own = (name for name in EVERY_INDEX if encoder or not encodes(name))
+    return (*(name for name, kind in further.items() if kind == "engine"), *own)
+
+
+def stages_of(further: Mapping[str, StageKind], *, encoder: bool) -> tuple[str, ...]:
+    """The first stages of an index, the best last; its further ones come first."""
+    engines = engines_of(further, encoder=encoder)
+    combined = [name for name, made_of in _COMBINED.items() if {*made_of} <= {*engines}]
+    return tuple(dict.fromkeys((*further, *engines, *combined)))
+
+
+def opened_engine(name: str, source: EngineSource) -> Engine:
+    """The engine of that name in an index. Raises PluginError, IndexCorruptedError."""
+    made: Engine = _maker(name)(source)
+    return made
+
+
+def combined_stage(name: str, index: Stages, *, fusion: HybridFusion | None) -> Retriever:
+    """The first stage of that name, which combines others. Raises PluginError.
+
+    ``fusion`` is for the built-in ones.
+    """
+    if name in _BY_NAME:
+        return cast("Retriever", _maker(name)(index, fusion=fusion))
+    made = _maker(name)(index)
+    if not callable(getattr(made, "retrieve", None)) or not hasattr(made, "name"):
+        raise _no_retriever(_installed()[name], f"gives {shown(made)}, which")
+    return cast("Retriever", made)
+
+
+def _maker(name: str) -> Callable[..., Any]:
+    if name in _BY_NAME:
+        return cast("Callable[..., Any]", resolve_name(_BY_NAME[name].made_by))
+    entry = _installed().get(name)
+    if entry is None:
+        raise PluginError(
+            f"no installed package has the first stage {shown(name)}: install the package that "
+            f"adds it (an entry point in the group {GROUP})"
+        )
+    found = entry_points.loaded(entry)
+    usable = callable(getattr(found, "retrieve", None)) or _derives_from_engine(found)
+    if not callable(found) or (isinstance(found, type) and not usable):
+        raise _no_retriever(entry, "")
+    return found
+
+
+def _derives_from_engine(found: object) -> bool:
+    from rerank_search.retrieval.base import Engine
+
+    return isinstance(found, type) and Engine in found.__mro__
+
+
+def _no_retriever(entry: EntryPoint, what: str) -> PluginError:
+    return PluginError(
+        f"{entry_points.described(entry)} {what} is no first stage".replace("  ", " ")
+        + ": it must name a class with the method retrieve, or one derived from Engine"
+    )
 
 
 def _installed() -> Mapping[str, EntryPoint]:
-    return _entry_points(tuple(sys.path))
-
-
-@lru_cache(maxsize=1)
-def _entry_points(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
-    """The entry points of the packages in ``path``, which are read once."""
-    from importlib.metadata import entry_points
-
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+    return entry_points.installed(GROUP)

@@ -1,15 +1,17 @@
-"""A first stage: the passages that an engine finds, as a ranking of documents."""
+"""An engine as a first stage: the passages that it finds, as a ranking of documents."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import methodcaller
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.queries import checked_k, query_list
 from rerank_search.ranking import ranked
-from rerank_search.retrieval.base import Catalogue, PassageIndex, PassageScores
+from rerank_search.retrieval.base import Catalogue, Engine, PassageScores
 from rerank_search.types import Filter, Hit, Span
 
 PASSAGES_PER_DOCUMENT = 3
@@ -19,14 +21,29 @@ PASSAGES_PER_DOCUMENT = 3
 class Stage:
     """An engine and the documents behind its passages; a ``Retriever``.
 
+    ``engine()`` is asked at each call for the engine with what was published last. ``index`` is
+    the index whose ``retriever`` gave this stage, and is pickled in its place.
+
     A document's score is its best passage's (MaxP: Dai and Callan, SIGIR 2019), whose place in
     the text is the hit's ``span``. Hits carry no document.
     """
 
-    def __init__(self, name: str, engine: PassageIndex, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        name: str,
+        engine: Callable[[], Engine],
+        catalogue: Catalogue,
+        *,
+        index: object = None,
+    ) -> None:
         self.name = name
         self._engine = engine
         self._catalogue = catalogue
+        self._index = index
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its index, which the other side opens for reading."""
+        return methodcaller("retriever", self.name), (self._index,)
 
     def retrieve(
         self, queries: Sequence[str], k: int, *, filter: Filter | None = None
@@ -42,10 +59,11 @@ class Stage:
         rankings: list[list[Hit]] = [[] for _ in queries]
         if allowed is not None and not len(allowed):
             return rankings  # without loading an encoder for the queries
+        engine = self._engine()
         unfinished = list(range(len(queries)))
         limit = PASSAGES_PER_DOCUMENT * k if self._catalogue.splits else k
         while unfinished:
-            found = self._engine.search([queries[i] for i in unfinished], limit, allowed=allowed)
+            found = engine.search([queries[i] for i in unfinished], limit, allowed=allowed)
             hits = self._documents(found, k)
             for place, ranking in zip(unfinished, hits, strict=True):
                 rankings[place] = ranking

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -77,7 +78,10 @@ class Published(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Identity and state of an index."""
+    """What an index is, and what was published last.
+
+    ``first_stages`` are those that it has beside the ones of every index, with their kinds.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -89,6 +93,9 @@ class Manifest(BaseModel):
     passages: Passages | None
     vector_dtype: Literal["float32", "float16"]
     hnsw_above: int = Field(ge=0)
+    first_stages: dict[str, Literal["engine", "combined"]] = Field(
+        default={}, exclude_if=operator.not_
+    )
     published: Published = Published()
 
     @classmethod

@@ -30,14 +30,13 @@ class Places:
     def locate(self, passages: NDArray[np.int64]) -> list[Place | None]:
         return [self._places.get(int(passage)) for passage in passages]
 
-    def passages_of(self, documents: Sequence[str]) -> list[list[int]]:
-        return [[id for id, (owner, _) in self._places.items() if owner == d] for d in documents]
-
 
 def stage(directory: Path, texts: Sequence[str], places: Sequence[Place | None]) -> Stage:
     engine = Bm25Index(directory)
     engine.update(1, [Passage(id, text) for id, text in enumerate(texts)], [])
-    return Stage("bm25", engine, Places({i: p for i, p in enumerate(places) if p is not None}))
+    return Stage(
+        "bm25", lambda: engine, Places({i: p for i, p in enumerate(places) if p is not None})
+    )
 
 
 def test_a_document_has_the_score_and_the_span_of_its_best_passage(tmp_path: Path) -> None:
