@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker
     from rerank_search.reranking.fusion import Fusion
     from rerank_search.reranking.sbert import CrossEncoder
+    from rerank_search.searchable import Searchable
     from rerank_search.searcher import Searcher
     from rerank_search.texts import rank_texts
 
@@ -78,6 +79,7 @@ __all__ = [
     "SearchIndexError",
     "SearchOptions",
     "SearchResponse",
+    "Searchable",
     "Searcher",
     "StorageFullError",
     "UnsupportedError",
@@ -98,6 +100,7 @@ _LAZY = {
     "Index": ("rerank_search.index", "Index"),
     "SearchArguments": ("rerank_search.options", "SearchArguments"),
     "SearchOptions": ("rerank_search.options", "SearchOptions"),
+    "Searchable": ("rerank_search.searchable", "Searchable"),
     "Searcher": ("rerank_search.searcher", "Searcher"),
     "rank_texts": ("rerank_search.texts", "rank_texts"),
 }

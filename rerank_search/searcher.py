@@ -6,29 +6,27 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, Unpack
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Literal, Unpack
 
 from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.models.registry import DEFAULT_RERANKER
 from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
 from rerank_search.queries import query_list
-from rerank_search.ranking import ranked
 from rerank_search.reranking.base import Reranker, Scores
 from rerank_search.reranking.calibration import Calibration, Calibrations
 from rerank_search.reranking.calls import scored, scored_in_time
-from rerank_search.reranking.fusion import RERANK, Fusion, Weights
+from rerank_search.reranking.final_score import FinalScore
+from rerank_search.reranking.fusion import RERANK, Fusion
 from rerank_search.reranking.given import reranker_of
 from rerank_search.reranking.loaded_later import load
+from rerank_search.reranking.traits import traits
 from rerank_search.retrieval.base import Retriever
+from rerank_search.searchable import Searchable, searchable, with_documents
 from rerank_search.shown import shown
+from rerank_search.stopwatch import Stopwatch
 from rerank_search.types import Hit, SearchResponse
-
-if TYPE_CHECKING:
-    from rerank_search.index import Index
 
 QUERIES_AT_ONCE = 32
 """Queries of a batch whose candidates are in memory together."""
@@ -51,6 +49,8 @@ class _Plan:
 class Searcher:
     """Searches an index in two stages. Threads may share one.
 
+    ``index`` is an Index, another Searchable, or a Retriever whose hits have documents. Of such a
+    retriever a fusion can weigh no score but its own; ``repr`` shows what the fusion weighs.
     ``reranker`` is any Reranker, a name or a path for CrossEncoderReranker, which is loaded now, a
     LoadedLater, which is loaded by the first search that finds something (``budget_ms`` does not
     count that), or None for the first stage alone. ``fusion`` "auto" takes the reranker's own (its
@@ -69,7 +69,7 @@ class Searcher:
 
     def __init__(
         self,
-        index: Index,
+        index: Searchable | Retriever,
         reranker: Reranker | str | PathLike[str] | None = DEFAULT_RERANKER,
         *,
         fusion: Fusion | Literal["auto"] | None = "auto",
@@ -82,19 +82,24 @@ class Searcher:
             )
         _check_choice("fusion", fusion, Fusion)
         _check_choice("calibration", calibration, Calibration, Calibrations)
-        _check_index(index)
-        self._index = index
+        self._searched = searchable(index)
         self._reranker = None if reranker is None else reranker_of(reranker)
-        self._fusion = getattr(self._reranker, "fusion", None) if fusion == "auto" else fusion
+        self._traits = traits(self._reranker)
+        self._fusion = self._traits.fusion if fusion == "auto" else fusion
         self._on_rerank_error = on_rerank_error
-        weights = self._weights()
-        self._signals = frozenset() if weights is None else weights.signals - {RERANK}
-        self._calibration = self._fitting(calibration, weights)
+        given = self._traits.calibration if calibration == "auto" else calibration
+        self._final = FinalScore(self._fusion, self._searched.first_stages, given)
+        if calibration not in ("auto", None) and self._final.calibration is None:
+            raise InvalidInputError(
+                "the calibration is not of the score that hits are sorted by here: give the "
+                "fusion it was made with (fusion=None for one of the logit) and an index with "
+                "the same first stages, or calibrate again"
+            )
 
     def __repr__(self) -> str:
         reranker = None if self._reranker is None else self._reranker.name
-        fused = "None" if self._fusion is None else "..."
-        return f"Searcher({self._index!r}, {shown(reranker)}, fusion={fused})"
+        fused = None if self._fusion is None else sorted({RERANK, *self._final.signals})
+        return f"Searcher({self._searched!r}, {shown(reranker)}, fusion={fused})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its index and its reranker, which the other side opens and loads.
@@ -104,33 +109,10 @@ class Searcher:
         searcher = partial(
             Searcher,
             fusion=self._fusion,
-            calibration=self._calibration,
+            calibration=self._final.calibration,
             on_rerank_error=self._on_rerank_error,
         )
-        return searcher, (self._index, self._reranker)
-
-    def _weights(self) -> Weights | None:
-        """What the fusion weighs the scores by that this index has."""
-        if self._fusion is None:
-            return None
-        return self._fusion.choose(frozenset({RERANK, *self._index.first_stages}))
-
-    def _fitting(
-        self,
-        calibration: Calibration | Calibrations | Literal["auto"] | None,
-        weights: Weights | None,
-    ) -> Calibration | None:
-        """The calibration of the score that these weights give; an "auto" one only if it fits."""
-        if isinstance(calibration, (Calibration, Calibrations)):
-            if (fitting := calibration.of(weights)) is not None:
-                return fitting
-            raise InvalidInputError(
-                "the calibration is not of the score that hits are sorted by here: give the "
-                "fusion it was made with (fusion=None for one of the logit) and an index with "
-                "the same first stages, or calibrate again"
-            )
-        own = getattr(self._reranker, "calibration", None) if calibration else None
-        return own.of(weights) if isinstance(own, (Calibration, Calibrations)) else None
+        return searcher, (self._searched, self._reranker)
 
     @shows_options
     def search(
@@ -186,7 +168,7 @@ class Searcher:
         reranker = self._reranker if options.rerank else None
         if self._reranker is None:
             options.check_without_reranker("reranker=None")
-        if options.budget_ms is not None and getattr(reranker, "listwise", False):
+        if options.budget_ms is not None and reranker is not None and self._traits.listwise:
             raise InvalidInputError(
                 f"budget_ms={options.budget_ms:g} scores a list in parts, and the scores of a "
                 "cascade depend on all of it: leave budget_ms out, or lower candidates"
@@ -195,13 +177,13 @@ class Searcher:
         return _Plan(
             options,
             options.top_k if reranker is None else options.depth,
-            self._index.retriever(options.first_stage or self._index.first_stages[-1]),
+            self._searched.retriever(options.first_stage or self._searched.first_stages[-1]),
             reranker,
-            () if options.filter is None else tuple(self._index.filter_warnings(options.filter)),
+            () if options.filter is None else tuple(self._searched.filter_warnings(options.filter)),
         )
 
     def _check_relevance(self, least: float | None) -> None:
-        if least is not None and self._calibration is None:
+        if least is not None and self._final.calibration is None:
             raise InvalidInputError(
                 f"min_relevance={least} needs a calibrated reranker, and this one has no "
                 "calibration of the score that hits are sorted by: calibrate it "
@@ -226,38 +208,24 @@ class Searcher:
         """The responses to queries that are not blank."""
         if not queries:
             return []
-        watch = _Stopwatch()
+        watch = Stopwatch()
         rankings = plan.retriever.retrieve(queries, plan.depth, filter=plan.options.filter)
         watch.lap("first_stage")
-        rankings = self._with_documents(rankings)
+        rankings = with_documents(self._searched, rankings)
         watch.lap("documents")
         if plan.reranker is not None and any(rankings):
             load(plan.reranker)
             watch.skip()
-        if plan.reranker is not None and self._lack_signals(rankings):
-            rankings = self._index.stage_scores(queries, rankings)
+        if plan.reranker is not None and self._final.lacks_signals(chain(*rankings)):
+            rankings = self._searched.stage_scores(queries, rankings)
             watch.lap("stage_scores")
         return [
             self._respond(query, hits, plan, watch.share(len(queries)))
             for query, hits in zip(queries, rankings, strict=True)
         ]
 
-    def _with_documents(self, rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
-        """The hits with their documents; without those that are deleted since."""
-        ids = list(dict.fromkeys(hit.id for hits in rankings for hit in hits))
-        documents = dict(zip(ids, self._index.documents(ids), strict=True))
-        return [
-            [replace(hit, document=document) for hit in hits if (document := documents[hit.id])]
-            for hits in rankings
-        ]
-
-    def _lack_signals(self, rankings: Sequence[Sequence[Hit]]) -> bool:
-        return any(
-            not self._signals <= hit.stage_scores.keys() for hits in rankings for hit in hits
-        )
-
     def _respond(
-        self, query: str, hits: Sequence[Hit], plan: _Plan, watch: _Stopwatch
+        self, query: str, hits: Sequence[Hit], plan: _Plan, watch: Stopwatch
     ) -> SearchResponse:
         scores, degraded = None, None
         if plan.reranker is not None and hits:
@@ -273,7 +241,7 @@ class Searcher:
                 f"no time was left to rerank within {plan.options.budget_ms:g} ms",
                 None,
             )
-        final = hits if scores is None else self._reordered(hits, scores.values)
+        final = hits if scores is None else self._final.ordered(hits, scores.values)
         if (least := plan.options.min_relevance) is not None:
             final = [hit for hit in final if hit.relevance is not None and hit.relevance >= least]
         final = [
@@ -292,35 +260,6 @@ class Searcher:
             warnings=plan.warnings,
         )
 
-    def _reordered(self, hits: Sequence[Hit], logits: NDArray[np.float32]) -> list[Hit]:
-        """The hits with logits by their final score, then the others in their own order."""
-        count = len(logits)
-        final: NDArray[np.float32] | NDArray[np.float64] = logits
-        parts = [{RERANK: logit} for logit in logits.tolist()]
-        if self._fusion is not None:
-            signals = {
-                name: np.array([hit.stage_scores.get(name, 0.0) for hit in hits[:count]])
-                for name in self._signals
-            }
-            final = self._fusion.score({RERANK: logits, **signals})
-            for part, log_odds in zip(parts, final.tolist(), strict=True):
-                part["fused"] = log_odds
-        relevance: list[float] | list[None] = [None] * count
-        if self._calibration is not None:
-            relevance = self._calibration.probability(final).tolist()
-        ordered = [
-            replace(hit, score=score, stage_scores={**hit.stage_scores, **part}, relevance=chance)
-            for _, score, (hit, part, chance) in ranked(
-                (hit.id, score, (hit, part, chance))
-                for hit, score, part, chance in zip(
-                    hits[:count], final.tolist(), parts, relevance, strict=True
-                )
-            )
-        ]
-        # One below the worst that was reranked, so that scores stay sorted over all hits.
-        offset = ordered[-1].score - 1 - (hits[count].score if count < len(hits) else 0.0)
-        return ordered + [replace(hit, score=hit.score + offset) for hit in hits[count:]]
-
 
 def _check_choice(name: str, given: object, *kinds: type) -> None:
     """Raise InvalidInputError for what is not "auto", an object of these classes, or None."""
@@ -330,19 +269,6 @@ def _check_choice(name: str, given: object, *kinds: type) -> None:
         named = ", ".join(f"a {kind.__name__}" for kind in kinds)
         raise InvalidInputError(
             f"{name}={shown(given)} is unknown; use 'auto', {named}, or None for none"
-        )
-
-
-def _check_index(index: object) -> None:
-    """Raise InvalidInputError for what cannot be searched."""
-    if isinstance(index, (str, bytes, PathLike)):
-        raise InvalidInputError(
-            f"index={shown(index)} is a path: open it first, Index.open({shown(index)})"
-        )
-    needed = ("first_stages", "retriever", "documents", "stage_scores", "filter_warnings")
-    if isinstance(index, type) or not all(hasattr(index, name) for name in needed):
-        raise InvalidInputError(
-            f"index={shown(index)} cannot be searched: give an Index, as Index.open returns it"
         )
 
 
@@ -359,39 +285,9 @@ def passage(hit: Hit) -> str:
 
 
 def _scores(
-    reranker: Reranker, query: str, hits: Sequence[Hit], budget_ms: float | None, watch: _Stopwatch
+    reranker: Reranker, query: str, hits: Sequence[Hit], budget_ms: float | None, watch: Stopwatch
 ) -> Scores:
     pairs = [(query, passage(hit)) for hit in hits]
     if budget_ms is None:
         return scored(reranker, pairs)
     return scored_in_time(reranker, pairs, budget_ms - watch.elapsed(), time.perf_counter)
-
-
-class _Stopwatch:
-    """Milliseconds per stage of one query."""
-
-    def __init__(self, laps: dict[str, float] | None = None) -> None:
-        self._laps = laps or {}
-        self._before = sum(self._laps.values())
-        self._started = self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self._laps[stage] = (now - self._last) * 1000
-        self._last = now
-
-    def skip(self) -> None:
-        """Leave out the time since the last lap."""
-        now = time.perf_counter()
-        self._started += now - self._last
-        self._last = now
-
-    def share(self, queries: int) -> _Stopwatch:
-        """A watch for one of the queries, which goes on from its part of the laps."""
-        return _Stopwatch({stage: spent / queries for stage, spent in self._laps.items()})
-
-    def elapsed(self) -> float:
-        return self._before + (time.perf_counter() - self._started) * 1000
-
-    def with_total(self) -> dict[str, float]:
-        return {**self._laps, "total": self.elapsed()}

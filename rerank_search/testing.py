@@ -1,4 +1,4 @@
-"""Conformance checks for retrievers and rerankers of your own, to be called from a test.
+"""Conformance checks for your own retrievers, rerankers and stores, to be called from a test.
 
     def test_my_reranker_conforms():
         check_reranker(MyReranker())
@@ -19,6 +19,7 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import Reranker
 from rerank_search.retrieval.base import Retriever
+from rerank_search.searchable import Searchable
 from rerank_search.types import Filter, Hit
 
 THREADS = 4
@@ -102,6 +103,71 @@ def check_retriever(
         _require(_refuses(retriever, given[:1], wrong), f"k={wrong} must raise InvalidInputError")
     if filter is not None and allows is not None:
         _check_filter(retriever, given, documents, filter, allows)
+
+
+def check_searchable(
+    searchable: Searchable,
+    queries: Sequence[str],
+    *,
+    documents: int,
+    filter: Filter | None = None,
+    allows: Callable[[str], bool] | None = None,
+) -> None:
+    """Every first stage conforms, and its hits get their documents and their stage scores.
+
+    Arguments as those of ``check_retriever``, which is called for each first stage.
+    """
+    stages = searchable.first_stages
+    _require(bool(stages), "first_stages must name at least one first stage")
+    try:
+        searchable.retriever("no such stage")
+    except InvalidInputError:
+        pass
+    else:
+        _require(False, "retriever() must raise InvalidInputError for an unknown name")
+    for name in stages:
+        retriever = searchable.retriever(name)
+        _require(retriever.name == name, f"retriever({name!r}) must have this name")
+        check_retriever(retriever, queries, documents=documents, filter=filter, allows=allows)
+        rankings = retriever.retrieve(queries, documents)
+        _check_documents(searchable, rankings)
+        _check_stage_scores(searchable, queries, rankings)
+    if filter is not None:
+        warnings = searchable.filter_warnings(filter)
+        _require(
+            all(isinstance(each, str) for each in warnings), "filter_warnings() must give sentences"
+        )
+
+
+def _check_documents(searchable: Searchable, rankings: Sequence[Sequence[Hit]]) -> None:
+    wanted = [hit.id for hits in rankings for hit in hits if hit.document is None]
+    found = searchable.documents(wanted)
+    _require(len(found) == len(wanted), "documents() must give one entry per id")
+    for id, document in zip(wanted, found, strict=True):
+        _require(document is not None, f"documents() must have {id!r}, which was just found")
+        _require(document is None or document.id == id, f"documents() must keep the order: {id!r}")
+    _require(searchable.documents([]) == [], "documents() must give nothing for no ids")
+
+
+def _check_stage_scores(
+    searchable: Searchable, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]
+) -> None:
+    completed = searchable.stage_scores(queries, rankings)
+    _require(
+        [[hit.id for hit in hits] for hits in completed]
+        == [[hit.id for hit in hits] for hits in rankings],
+        "stage_scores() must keep the hits and their order",
+    )
+    for hits, before in zip(completed, rankings, strict=True):
+        for hit, known in zip(hits, before, strict=True):
+            _require(
+                known.stage_scores.items() <= hit.stage_scores.items(),
+                f"stage_scores() must keep the scores that {hit.id!r} has",
+            )
+            _require(
+                all(math.isfinite(score) for score in hit.stage_scores.values()),
+                f"stage_scores() must be finite for {hit.id!r}",
+            )
 
 
 def _check_filter(

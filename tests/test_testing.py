@@ -8,7 +8,12 @@ import pytest
 from rerank_search import Document, Hit, Index, InvalidInputError
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.retrieval.memory import MemoryRetriever
-from rerank_search.testing import ConformanceError, check_reranker, check_retriever
+from rerank_search.testing import (
+    ConformanceError,
+    check_reranker,
+    check_retriever,
+    check_searchable,
+)
 
 WORDS = ["boat", "river", "bread", "oven", "snow", "train"]
 DOCUMENTS = [
@@ -40,6 +45,49 @@ def test_every_first_stage_conforms(index, name):
         filter={"even": True},
         allows=lambda id: int(id) % 2 == 0,
     )
+
+
+def test_an_index_conforms(index):
+    check_searchable(
+        index,
+        QUERIES,
+        documents=len(DOCUMENTS),
+        filter={"even": True},
+        allows=lambda id: int(id) % 2 == 0,
+    )
+
+
+class Forgetful:
+    """Passes an index on, and loses what one method should give."""
+
+    def __init__(self, index, **replaced):
+        self.first_stages = index.first_stages
+        self.retriever, self.documents = index.retriever, index.documents
+        self.stage_scores, self.filter_warnings = index.stage_scores, index.filter_warnings
+        vars(self).update(replaced)
+
+
+@pytest.mark.parametrize(
+    ("replaced", "rule"),
+    [
+        ({"first_stages": ()}, "at least one first stage"),
+        ({"documents": lambda ids: []}, "one entry per id"),
+        ({"documents": lambda ids: [None] * len(ids)}, "which was just found"),
+        ({"stage_scores": lambda queries, rankings: [[] for _ in rankings]}, "keep the hits"),
+    ],
+)
+def test_a_searchable_that_breaks_a_rule_is_told_which(index, replaced, rule):
+    with pytest.raises(ConformanceError, match=rule):
+        check_searchable(Forgetful(index, **replaced), QUERIES, documents=len(DOCUMENTS))
+
+
+def test_a_first_stage_under_another_name_breaks_a_rule(index):
+    with pytest.raises(ConformanceError, match="unknown name"):
+        check_searchable(
+            Forgetful(index, retriever=lambda name: index.retriever("bm25")),
+            QUERIES,
+            documents=len(DOCUMENTS),
+        )
 
 
 def test_the_retriever_in_memory_conforms():

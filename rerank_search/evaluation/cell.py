@@ -18,6 +18,7 @@ from rerank_search.judged.findings import Finding
 from rerank_search.judged.formats.runs import run_lines
 from rerank_search.judged.second_stages import SecondStage
 from rerank_search.progress import fractions
+from rerank_search.reranking.final_score import FinalScore
 from rerank_search.searcher import passage
 
 TOP = 10
@@ -51,11 +52,16 @@ def evaluate_cell(
         reranked=second is not None,
         with_scores=second is not None and second.fusion is not None,
     )
+    final_score = None
+    if second is not None:
+        # Without an index nothing is retrieved, and so nothing is fused.
+        fusion, stages = (None, ()) if index is None else (second.fusion, index.first_stages)
+        final_score = FinalScore(fusion, stages)
     figures = _Figures()
     with _run_files(runs, system) as write:
         for chunk in _chunks(source, list(collection.qrels)):
             logits = _logits(second, collection, chunk, progress)
-            rankings = _rankings(collection, chunk, second, logits)
+            rankings = _rankings(collection, chunk, final_score, logits)
             for protocol, of_query in rankings.items():
                 figures.add(protocol, scorer.score(_ids(of_query)))
                 write(protocol, of_query)
@@ -137,7 +143,7 @@ def _unknown(
 def _rankings(
     collection: JudgedCollection,
     chunk: Sequence[Candidates],
-    second: SecondStage | None,
+    final_score: FinalScore | None,
     logits: Sequence[Mapping[str, float]] | None,
 ) -> dict[Protocol, dict[str, Ranking]]:
     """Protocol to query to ranking."""
@@ -145,8 +151,8 @@ def _rankings(
     for place, candidates in enumerate(chunk):
         grades = collection.qrels[candidates.query]
         found = first_stage_rankings(candidates, grades)
-        if second is not None and logits is not None:
-            found |= reranked_rankings(candidates, logits[place], second.fusion)
+        if final_score is not None and logits is not None:
+            found |= reranked_rankings(candidates, logits[place], final_score)
         for protocol, ranking in found.items():
             rankings.setdefault(protocol, {})[candidates.query] = ranking
     return rankings

@@ -16,7 +16,7 @@ import numpy as np
 from rerank_search.evaluation.results import Protocol
 from rerank_search.judged.candidates import Candidates
 from rerank_search.ranking import ranked
-from rerank_search.reranking.fusion import RERANK, Fusion
+from rerank_search.reranking.final_score import FinalScore
 from rerank_search.types import Hit
 
 Ranking = Sequence[tuple[str, float]]
@@ -33,25 +33,22 @@ def first_stage_rankings(
 
 
 def reranked_rankings(
-    candidates: Candidates, logits: Mapping[str, float], fusion: Fusion | None
+    candidates: Candidates, logits: Mapping[str, float], final_score: FinalScore
 ) -> dict[Protocol, Ranking]:
     """The rankings by the second stage: by document id the logits of all candidates."""
     return {
-        "retrieved": reordered(candidates.retrieved, logits, fusion),
-        "all_positives": reordered([*candidates.retrieved, *candidates.missed], logits, fusion),
+        "retrieved": reordered(candidates.retrieved, logits, final_score),
+        "all_positives": reordered(
+            [*candidates.retrieved, *candidates.missed], logits, final_score
+        ),
     }
 
 
 def reordered(
-    hits: Sequence[Hit], logits: Mapping[str, float], fusion: Fusion | None
+    hits: Sequence[Hit], logits: Mapping[str, float], final_score: FinalScore
 ) -> list[tuple[str, float]]:
-    """The hits by fused log-odds, or by the logit where there is no fusion; as Searcher does."""
+    """The hits by their final score, as a Searcher sorts them."""
     values = np.array([logits[hit.id] for hit in hits], dtype=np.float32)
-    final = values.tolist()
-    if fusion is not None and hits:
-        stages = frozenset.intersection(*(frozenset(hit.stage_scores) for hit in hits))
-        needed = fusion.choose(stages | {RERANK}).signals - {RERANK}
-        signals = {name: np.array([hit.stage_scores[name] for hit in hits]) for name in needed}
-        final = fusion.score({RERANK: values, **signals}).tolist()
+    final = final_score.scores(hits, values).tolist()
     order = ranked((hit.id, score, None) for hit, score in zip(hits, final, strict=True))
     return [(id, score) for id, score, _ in order]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from rerank_search.index import Index
 from rerank_search.judged.collection import JudgedCollection
 from rerank_search.ranking import ranked
-from rerank_search.types import Document, Hit
+from rerank_search.searchable import with_documents
+from rerank_search.types import Hit
 
 QUERIES_AT_ONCE = 100
 """Queries whose candidates are in memory together."""
@@ -113,20 +114,13 @@ class CandidateSource:
         missed: Sequence[Sequence[Hit]],
     ) -> list[tuple[list[Hit], list[Hit]]]:
         """Both with the documents that are there; with stage scores and spans as needed."""
-        ids = list(dict.fromkeys(hit.id for hits in (*rankings, *missed) for hit in hits))
-        documents = dict(zip(ids, index.documents(ids), strict=True))
-        retrieved, added = (
-            [
-                [_with(document, hit) for hit in hits if (document := documents[hit.id])]
-                for hits in lists
-            ]
-            for lists in (rankings, missed)
-        )
+        both = with_documents(index, [*rankings, *missed])
+        retrieved, added = both[: len(rankings)], both[len(rankings) :]
         if not self._reranked:
             return list(zip(retrieved, added, strict=True))
         if self._with_scores:
-            both = [[*one, *other] for one, other in zip(retrieved, added, strict=True)]
-            both = index.stage_scores(texts, both)
+            joined = [[*one, *other] for one, other in zip(retrieved, added, strict=True)]
+            both = index.stage_scores(texts, joined)
             retrieved, added = (
                 [hits[: len(one)] for hits, one in zip(both, retrieved, strict=True)],
                 [hits[len(one) :] for hits, one in zip(both, retrieved, strict=True)],
@@ -136,8 +130,3 @@ class CandidateSource:
             retrieved = index.stage_scores(texts, retrieved) if self._run is not None else retrieved
             added = index.stage_scores(texts, added)
         return list(zip(retrieved, added, strict=True))
-
-
-def _with(document: Document, hit: Hit) -> Hit:
-    # dataclasses.replace takes five times as long, which counts for a hundred hits a query.
-    return Hit(hit.id, hit.score, hit.rank, document, hit.stage_scores, hit.span, hit.relevance)

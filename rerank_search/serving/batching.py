@@ -18,6 +18,7 @@ from rerank_search.errors import RerankError, RerankSearchError
 from rerank_search.processes import PerProcess
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores, joined
 from rerank_search.reranking.calls import scored
+from rerank_search.reranking.traits import traits
 from rerank_search.serving.errors import OverloadedError
 
 if TYPE_CHECKING:
@@ -107,10 +108,8 @@ class BatchingReranker:
         on_round: Callable[[RoundReport], None] = lambda _: None,
     ) -> None:
         self.name = reranker.name if name is None else name
-        # What a Searcher looks for on a reranker.
-        self.fusion = getattr(reranker, "fusion", None)
-        self.calibration = getattr(reranker, "calibration", None)
-        self.listwise = bool(getattr(reranker, "listwise", False))
+        own = traits(reranker)
+        self.fusion, self.calibration, self.listwise = own.fusion, own.calibration, own.listwise
         self._reranker = reranker
         # A list whose scores depend on each other is one piece.
         self._shared = shared and not self.listwise

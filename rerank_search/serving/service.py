@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rerank_search.errors import InvalidInputError, RerankSearchError
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores
+from rerank_search.reranking.traits import traits
 from rerank_search.searcher import Searcher
 from rerank_search.serving.batching import BatchingReranker
 from rerank_search.serving.errors import ApiError, api_error
@@ -117,7 +118,7 @@ class Service:
         """Scores in [0, 1] of the logits: calibrated ones where the model has them of its logit."""
         self.metrics.truncated(int(scores.truncated.sum()))
         reranker: Any = self._models[model]
-        calibrations = getattr(reranker, "calibration", None)
+        calibrations = traits(reranker).calibration
         calibration = None if calibrations is None else calibrations.of(None)
         if calibration is not None:
             return np.asarray(calibration.probability(scores.values), dtype=np.float32)

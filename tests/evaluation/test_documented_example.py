@@ -14,6 +14,7 @@ from rerank_search.evaluation.measures import Scorer
 from rerank_search.evaluation.protocols import first_stage_rankings, reranked_rankings
 from rerank_search.evaluation.sbert import sbert_values
 from rerank_search.judged.candidates import Candidates
+from rerank_search.reranking.final_score import FinalScore
 from rerank_search.types import Hit
 
 PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
@@ -110,7 +111,7 @@ def by_protocol(example, protocol, measure):
     missed = [Hit(id, 0.0, 0) for id in example.positives if id not in example.documents]
     candidates = Candidates("q", retrieved, missed, unknown=0)
     rankings = first_stage_rankings(candidates, grades)
-    rankings |= reranked_rankings(candidates, example.scores, None)
+    rankings |= reranked_rankings(candidates, example.scores, FinalScore(None, ()))
     ids = [id for id, _ in rankings[protocol]]
     return Scorer({"q": grades}, [measure]).score({"q": ids})["q"][measure]
 

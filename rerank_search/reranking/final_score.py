@@ -1,0 +1,81 @@
+"""The score that hits are sorted by once a reranker has scored them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.ranking import ranked
+from rerank_search.reranking.calibration import Calibration, Calibrations
+from rerank_search.reranking.fusion import RERANK, Fusion
+from rerank_search.types import Hit
+
+MISSING = 0.0
+"""Score of a stage that has none for a hit: BM25 of no common word, cosine of unrelated texts."""
+
+
+class FinalScore:
+    """Fuses logits with the scores of the first stages, and says how likely a hit is relevant.
+
+    ``stages`` are the first stages of what is searched: they decide once, for all queries, which
+    of the fusion's weights are used. Without a fusion the final score is the logit.
+    ``calibration`` is used if it is of this score. Searches and evaluations both rank by it.
+    Raises InvalidInputError for a fusion without weights for these stages.
+    """
+
+    def __init__(
+        self,
+        fusion: Fusion | None,
+        stages: Iterable[str],
+        calibration: Calibration | Calibrations | None = None,
+    ) -> None:
+        self._fusion = fusion
+        weights = None if fusion is None else fusion.choose(frozenset({RERANK, *stages}))
+        self.signals = frozenset() if weights is None else weights.signals - {RERANK}
+        """Stages, the reranker left out, whose scores are weighed."""
+        self.calibration = None if calibration is None else calibration.of(weights)
+
+    def lacks_signals(self, hits: Iterable[Hit]) -> bool:
+        """Whether any hit has no score of a stage that is weighed."""
+        return any(not self.signals <= hit.stage_scores.keys() for hit in hits)
+
+    def scores(
+        self, hits: Sequence[Hit], logits: NDArray[np.float32]
+    ) -> NDArray[np.float32] | NDArray[np.float64]:
+        """The final score of each hit of one query, shape (n,)."""
+        if self._fusion is None or not hits:
+            return logits
+        signals = {
+            name: np.array([hit.stage_scores.get(name, MISSING) for hit in hits])
+            for name in self.signals
+        }
+        return self._fusion.score({RERANK: logits, **signals})
+
+    def ordered(self, hits: Sequence[Hit], logits: NDArray[np.float32]) -> list[Hit]:
+        """The hits of one query by their final score; those without a logit follow as they are.
+
+        ``logits`` are of the first hits, of one at least. ``stage_scores`` gains the logit and the
+        fused score. The score of a hit without a logit goes on below the lowest by the first
+        stage's differences.
+        """
+        count = len(logits)
+        final = self.scores(hits[:count], logits)
+        parts = [{RERANK: logit} for logit in logits.tolist()]
+        if self._fusion is not None:
+            for part, log_odds in zip(parts, final.tolist(), strict=True):
+                part["fused"] = log_odds
+        relevance: list[float] | list[None] = [None] * count
+        if self.calibration is not None:
+            relevance = self.calibration.probability(final).tolist()
+        rows = zip(hits[:count], final.tolist(), parts, relevance, strict=True)
+        scored = [
+            replace(hit, score=score, stage_scores={**hit.stage_scores, **part}, relevance=chance)
+            for hit, score, part, chance in rows
+        ]
+        ordered = [hit for _, _, hit in ranked((hit.id, hit.score, hit) for hit in scored)]
+        # One below the worst that was reranked, so that scores stay sorted over all hits.
+        offset = ordered[-1].score - 1 - (hits[count].score if count < len(hits) else 0.0)
+        return ordered + [replace(hit, score=hit.score + offset) for hit in hits[count:]]

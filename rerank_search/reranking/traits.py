@@ -1,0 +1,41 @@
+"""What a reranker says of itself beside its scores, read in one place from any reranker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rerank_search.reranking.base import Reranker
+from rerank_search.reranking.calibration import Calibration, Calibrations
+from rerank_search.reranking.fusion import Fusion
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """Optional attributes of a reranker; the defaults are those of one that has none.
+
+    ``fusion`` combines its logit with the scores of the first stages. ``calibration`` makes
+    probabilities of its scores. ``listwise`` is True where the score of a pair depends on the
+    other pairs of the call, so that a list is never scored in parts. ``window`` is the number of
+    tokens that it reads of a pair; its attribute is ``max_length``.
+    """
+
+    fusion: Fusion | None = None
+    calibration: Calibration | Calibrations | None = None
+    listwise: bool = False
+    window: int | None = None
+
+
+def traits(reranker: Reranker | None) -> Traits:
+    """The traits of a reranker, or of none.
+
+    An attribute of another type is ignored: the reranker uses the name for something else.
+    """
+    fusion = getattr(reranker, "fusion", None)
+    calibration = getattr(reranker, "calibration", None)
+    window = getattr(reranker, "max_length", None)
+    return Traits(
+        fusion if isinstance(fusion, Fusion) else None,
+        calibration if isinstance(calibration, (Calibration, Calibrations)) else None,
+        bool(getattr(reranker, "listwise", False)),
+        window if isinstance(window, int) else None,
+    )

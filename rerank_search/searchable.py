@@ -1,0 +1,133 @@
+"""What a Searcher needs of the thing that it searches: an index, a store, or a single retriever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Protocol, runtime_checkable
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.retrieval.base import Retriever
+from rerank_search.shown import shown
+from rerank_search.types import Document, Filter, Hit
+
+
+@runtime_checkable
+class Searchable(Protocol):
+    """Anything that a Searcher can search; ``Index`` is one. Threads may share it.
+
+    ``rerank_search.testing.check_searchable`` checks an implementation.
+    """
+
+    @property
+    def first_stages(self) -> tuple[str, ...]:
+        """Names of the first stages, the best last."""
+        ...
+
+    def retriever(self, name: str) -> Retriever:
+        """A first stage by its name. Raises InvalidInputError for an unknown name."""
+        ...
+
+    def documents(self, ids: Sequence[str]) -> list[Document | None]:
+        """The documents with these ids, in their order; None for an id that is not there."""
+        ...
+
+    def stage_scores(
+        self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]
+    ) -> list[list[Hit]]:
+        """The same hits with the scores of all first stages, as far as they can be known."""
+        ...
+
+    def filter_warnings(self, filter: Filter) -> Sequence[str]:
+        """A sentence for each condition that no document can meet; empty where unknown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SingleRetriever:
+    """A retriever whose hits have documents, as a Searchable with one first stage.
+
+    A fusion weighs the retriever's own score, if it has weights for a stage of this name, and the
+    reranker's: nothing else can be known of a hit.
+    """
+
+    only: Retriever
+
+    def __repr__(self) -> str:
+        return shown(self.only)
+
+    @property
+    def first_stages(self) -> tuple[str, ...]:
+        """The retriever's name."""
+        return (self.only.name,)
+
+    def retriever(self, name: str) -> Retriever:
+        """The retriever. Raises InvalidInputError for another name."""
+        if name != self.only.name:
+            raise InvalidInputError(
+                f"there is no first stage {shown(name)}: the only one is {self.only.name!r}"
+            )
+        return self.only
+
+    def documents(self, ids: Sequence[str]) -> list[Document | None]:
+        """Nothing for no ids. Raises InvalidInputError for a hit without its document."""
+        if ids:
+            raise InvalidInputError(
+                f"the retriever {self.only.name!r} returned the hit {shown(ids[0])} without a "
+                "document: return Hit(..., document=Document(...)), or search an Index"
+            )
+        return []
+
+    def stage_scores(
+        self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]
+    ) -> list[list[Hit]]:
+        """The hits with their score under the retriever's name, unless they have it already."""
+        return [
+            [
+                replace(hit, stage_scores={self.only.name: hit.score, **hit.stage_scores})
+                for hit in hits
+            ]
+            for hits in rankings
+        ]
+
+    def filter_warnings(self, filter: Filter) -> Sequence[str]:
+        """None: a retriever does not say which metadata there is."""
+        return ()
+
+
+def searchable(given: object) -> Searchable:
+    """The Searchable that is given, or that a retriever becomes. Raises InvalidInputError."""
+    if isinstance(given, (str, bytes, PathLike)):
+        raise InvalidInputError(
+            f"index={shown(given)} is a path: open it first, Index.open({shown(given)})"
+        )
+    if not isinstance(given, type):
+        if isinstance(given, Searchable):
+            return given
+        if callable(getattr(given, "retrieve", None)) and isinstance(
+            getattr(given, "name", None), str
+        ):
+            return SingleRetriever(given)  # type: ignore[arg-type]
+    raise InvalidInputError(
+        f"index={shown(given)} cannot be searched: give an Index, as Index.open returns it, "
+        "another Searchable, or a Retriever whose hits have documents"
+    )
+
+
+def with_documents(source: Searchable, rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
+    """The hits with their documents; without those whose documents have been deleted since.
+
+    A hit that has its document already keeps it.
+    """
+    ids = list(dict.fromkeys(h.id for hits in rankings for h in hits if h.document is None))
+    found = dict(zip(ids, source.documents(ids), strict=True))
+    return [
+        [_with(document, hit) for hit in hits if (document := hit.document or found[hit.id])]
+        for hits in rankings
+    ]
+
+
+def _with(document: Document, hit: Hit) -> Hit:
+    # dataclasses.replace takes five times as long, which counts for a hundred hits a query.
+    return Hit(hit.id, hit.score, hit.rank, document, hit.stage_scores, hit.span, hit.relevance)
