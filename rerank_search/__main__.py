@@ -1,5 +1,22 @@
-"""`python -m rerank_search`: the command line."""
+"""The entry point of the command line: `rerank-search`, and `python -m rerank_search`."""
 
-from rerank_search.cli.main import main
+import sys
 
-main()
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the number of the signal."""
+
+
+def main() -> None:
+    """Run the command line and exit; Ctrl-C ends it with one line, also while it starts."""
+    try:
+        # Imported here, since this takes most of the time of a short command.
+        from rerank_search.cli.main import main as command_line
+
+        command_line()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

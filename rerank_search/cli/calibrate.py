@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from rerank_search.cli.first_stage_argument import FirstStageOption
 from rerank_search.cli.output import Json, note, print_json, progress
 from rerank_search.errors import InvalidInputError
 from rerank_search.files import check_writable
@@ -24,10 +25,7 @@ def calibrate(
         list[Path], typer.Argument(metavar="COLLECTION...", help="BEIR folders to fit on.")
     ],
     split: Annotated[str, typer.Option(help="The split of the collections.")] = "dev",
-    first_stage: Annotated[
-        Literal["bm25", "dense", "hybrid"] | None,
-        typer.Option(help="What fetches the candidates.  [default: hybrid, or what there is]"),
-    ] = None,
+    first_stage: FirstStageOption = None,
     candidates: Annotated[int, typer.Option(min=1, help="How many of each query are scored.")] = 50,
     method: Annotated[
         Literal["platt", "isotonic"], typer.Option(help="A logistic curve, or one of steps.")

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from rerank_search.__main__ import INTERRUPTED
 from rerank_search.cli import (
     backends,
     calibrate,
@@ -28,7 +29,6 @@ from rerank_search.shown import on_one_line
 
 FAILED = 1
 WRONG_USAGE = 2
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="rerank-search",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rerank_search.cli.filter_argument import parsed_filter
+from rerank_search.cli.first_stage_argument import FirstStageOption
 from rerank_search.cli.location import IndexArgument, existing_index
 from rerank_search.cli.output import Json, note, print_json, print_table, waiting
 from rerank_search.options import OPTIONS, SearchOptions
@@ -16,16 +17,11 @@ from rerank_search.options import OPTIONS, SearchOptions
 if TYPE_CHECKING:
     from rerank_search.types import ReturnedText, SearchResponse
 
-FirstStage = Literal["bm25", "dense", "hybrid"]
-
 
 def search(
     index: IndexArgument,
     query: Annotated[str, typer.Argument(help="What to look for, in plain words.")],
-    first_stage: Annotated[
-        FirstStage | None,
-        typer.Option(help=OPTIONS["first_stage"].help),
-    ] = None,
+    first_stage: FirstStageOption = None,
     candidates: Annotated[
         int | None,
         typer.Option(

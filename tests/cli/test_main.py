@@ -109,6 +109,36 @@ def test_an_interrupt_ends_with_130_and_a_word(notes: Path) -> None:
     assert stderr.decode().strip() == "interrupted"
 
 
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+from importlib.abc import MetaPathFinder
+from rerank_search.__main__ import main
+
+
+class Interrupted(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Interrupted())
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of Unix")
+def test_an_interrupt_while_the_command_line_is_imported_is_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IMPORT], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_the_entry_point_imports_nothing_heavy_before_it_can_be_interrupted() -> None:
+    assert not imported_by("import rerank_search.__main__").intersection((*HEAVY, "typer"))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals and pipes of Unix")
 def test_a_reader_that_goes_away_is_no_reason_for_a_message(notes: Path) -> None:
     command = "from rerank_search.cli.main import main; main()"

@@ -68,6 +68,13 @@ def test_a_stage_that_the_index_has_not_is_named(notes: Path, run: Run) -> None:
     assert "no first stage 'dense'" in str(result.exception)
 
 
+@pytest.mark.parametrize("command", [("search", "notes", "x"), ("calibrate", "tiny", "notes")])
+def test_a_first_stage_that_nothing_installs_is_wrong_usage(notes, run, command) -> None:
+    result = run(*command, "--first-stage", "bm26")
+    assert result.exit_code == 2
+    assert "there is no first stage 'bm26': use one of bm25, dense, hybrid" in result.stderr
+
+
 def test_people_see_rank_id_title_and_text(notes: Path, run: Run) -> None:
     output = run("search", "notes", "join two paths", "--no-rerank", "--top-k", "1").stdout
     assert "\n1 candidate by " in output
