@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from rerank_search.arguments import model_name, whole_number
 from rerank_search.errors import InvalidInputError, RerankError
+from rerank_search.models.batches import one_ahead
 from rerank_search.models.registry import DEFAULT_RERANKER, logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
-from rerank_search.reranking.batching import one_ahead
 from rerank_search.reranking.calibration import Calibrations
 from rerank_search.reranking.fusion import Fusion
 from rerank_search.reranking.loading import options_key

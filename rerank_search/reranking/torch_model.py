@@ -15,24 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.models.batches import (
+    BATCH_TOKENS,
+    cpu_batch_tokens,
+    each,
+    even_budget,
+    token_batches,
+)
 from rerank_search.models.bert_folder import read_classifier
 from rerank_search.models.loading import positions, require_device
 from rerank_search.models.registry import fingerprint
 from rerank_search.models.threads import limit_threads
 from rerank_search.reranking.base import Backend, Dtype
-from rerank_search.reranking.batching import (
-    each,
-    even_budget,
-    halving,
-    out_of_memory,
-    token_batches,
-)
 from rerank_search.reranking.loading import (
     INPUTS,
     input_names,
     load_classifier,
     options_key,
 )
+from rerank_search.reranking.memory import halving, out_of_memory
 from rerank_search.reranking.padding import padding_of, pads_without_effect
 from rerank_search.reranking.pairs import EncodedPair
 from rerank_search.settings import Settings
@@ -45,17 +46,6 @@ if TYPE_CHECKING:
     from rerank_search.reranking.backends.installed import Loaded
 
 logger = logging.getLogger(__name__)
-
-BATCH_TOKENS = 16_384
-
-CPU_BATCH_TOKENS = 2_048
-"""On a CPU larger batches fall out of its caches; of half the width, four times as many fit."""
-
-THREAD_BATCH_TOKENS = 1_024
-"""Of a batch that one thread computes while others compute their own."""
-
-_NARROW = 384
-"""Numbers for each token, below which a model is narrow."""
 
 _EXAMPLE_TOKENS = 128
 """Of a pair that int8 is fitted to."""
@@ -126,7 +116,7 @@ class TorchCrossEncoder:
             keep_last_layer_exact(name, self._network, self.num_labels)
         self._installed = install(loaded, option.backend, option.dtype, cache)
         self._batch_tokens = batch_tokens or (
-            _cpu_batch_tokens(self._network, self._installed.at_once)
+            cpu_batch_tokens(self._network, self._installed.at_once)
             if self.device.type == "cpu"
             else BATCH_TOKENS
         )
@@ -310,12 +300,6 @@ def keep_last_layer_exact(name: str, network: Any, labels: int) -> None:
             return forward(features.float())
 
     last.forward = exact  # type: ignore[assignment,method-assign]
-
-
-def _cpu_batch_tokens(network: Any, at_once: int) -> int:
-    width = getattr(network.config, "hidden_size", _NARROW)
-    usual = CPU_BATCH_TOKENS if at_once == 1 else THREAD_BATCH_TOKENS
-    return min(usual * max(_NARROW // width, 1) ** 2, BATCH_TOKENS // at_once)
 
 
 def _window(tokenizer: Any, network: Any, max_length: int | None) -> int:

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.reranking.batching import halving
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+from rerank_search.reranking.memory import halving
 from rerank_search.training.model import best_precision
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from rerank_search.reranking.batching import one_ahead
+from rerank_search.models.batches import one_ahead
 from rerank_search.reranking.remembered import Remembered, key_of
 
 

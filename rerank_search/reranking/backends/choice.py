@@ -27,12 +27,12 @@ from rerank_search.errors import (
     StorageFullError,
 )
 from rerank_search.files import atomic_write_json, disk_errors
+from rerank_search.models.batches import each
 from rerank_search.models.loading import positions
 from rerank_search.reranking.backends.deadline import Deadline, OutOfTimeError, one_process
 from rerank_search.reranking.backends.installed import PAIRS, Loaded, example, install
 from rerank_search.reranking.backends.runtimes import DTYPES, missing
 from rerank_search.reranking.base import Backend, Dtype
-from rerank_search.reranking.batching import each
 
 logger = logging.getLogger(__name__)
 

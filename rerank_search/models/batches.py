@@ -1,34 +1,31 @@
-"""Batches of similar length under a budget of tokens, and what to do when memory runs out."""
+"""Batches of similar length under a budget of tokens, computed by several threads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import RerankError
+BATCH_TOKENS = 16_384
+"""Tokens of a batch on a GPU, padding included."""
 
-if TYPE_CHECKING:
-    import torch
+CPU_BATCH_TOKENS = 2_048
+"""Tokens of a batch on a CPU, whose caches hold no more activations."""
+
+THREAD_BATCH_TOKENS = 1_024
+"""Tokens of a batch that one thread computes while others compute theirs."""
+
+_NARROW = 384
+"""Width below which activations are so small that larger batches pay."""
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 _PADDING, _SMALL = 0.05, 0.25
 """The share of a batch that may be padding, and that of the budget up to which it may be more."""
-
-# torch has no own type for an allocation that fails outside CUDA, and other runtimes have none.
-_ALLOCATION_FAILURES = (
-    "not enough memory",
-    "DefaultCPUAllocator",
-    "out of memory",
-    "Failed to allocate",
-    "can't alloc",
-    "bad_alloc",
-)
 
 
 def token_batches(
@@ -91,36 +88,8 @@ def even_budget(lengths: NDArray[np.int64], max_tokens: int, at_once: int) -> in
     return -(-everything // (max(rounds, 1) * at_once))
 
 
-def halving(
-    forward: Callable[[Sequence[Item]], torch.Tensor], batch: Sequence[Item]
-) -> torch.Tensor:
-    """``forward(batch)``, in halves for as long as memory runs out; any other error is raised.
-
-    Raises RerankError where even one item does not fit.
-    """
-    import torch
-
-    try:
-        return forward(batch)
-    # ONNX Runtime's errors have no class in common with others.
-    except Exception as error:
-        if not out_of_memory(error):
-            raise
-        if len(batch) == 1:
-            raise RerankError(
-                "one pair alone does not fit into memory; use a smaller max_length, or device='cpu'"
-            ) from error
-    # Outside the handler, so that the traceback no longer holds the failed batch's tensors.
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    middle = len(batch) // 2
-    return torch.cat([halving(forward, batch[:middle]), halving(forward, batch[middle:])])
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether the error says that an allocation failed."""
-    import torch
-
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return any(sign in str(error) for sign in _ALLOCATION_FAILURES)
+def cpu_batch_tokens(network: Any, at_once: int) -> int:
+    """Tokens of a batch on a CPU, where so many batches are computed at once."""
+    width = getattr(network.config, "hidden_size", _NARROW)
+    usual = CPU_BATCH_TOKENS if at_once == 1 else THREAD_BATCH_TOKENS
+    return min(usual * max(_NARROW // width, 1) ** 2, BATCH_TOKENS // at_once)
