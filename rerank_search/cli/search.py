@@ -68,6 +68,7 @@ def search(
     """Search an index in two stages."""
     from rerank_search.index import Index
     from rerank_search.models.registry import DEFAULT_RERANKER
+    from rerank_search.reranking.installed import installed_reranker
     from rerank_search.reranking.loaded_later import LoadedLater
     from rerank_search.searcher import Searcher
 
@@ -94,10 +95,11 @@ def search(
         budget_ms=budget_ms,
         min_relevance=min_relevance,
     )
+    model = reranker or DEFAULT_RERANKER
     with Index.open(existing_index(index)) as opened:
         searcher = Searcher(
             opened,
-            reranker=None if no_rerank else LoadedLater(reranker or DEFAULT_RERANKER),
+            reranker=None if no_rerank else installed_reranker(model) or LoadedLater(model),
             fusion=None if no_fusion else "auto",
         )
         # The first time on a machine, what computes a reranker is exported and measured.

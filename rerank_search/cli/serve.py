@@ -70,9 +70,9 @@ def serve(
     served = Indexes(home_folder(), named, all_of_home=not indexes)
     with Server(host, port) as server:
         with waiting("loading the models"):
-            from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+            from rerank_search.reranking.given import reranker_of
 
-            rerankers = [CrossEncoderReranker(each) for each in reranker or [DEFAULT_RERANKER]]
+            rerankers = [reranker_of(each) for each in reranker or [DEFAULT_RERANKER]]
             served.warm()
         names = ", ".join(served.names()) or "no index yet"
         typer.echo(f"Serving {names} at {server.url} (stop with Ctrl-C)", err=True)

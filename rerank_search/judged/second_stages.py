@@ -18,6 +18,7 @@ from rerank_search.models.registry import logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import Reranker
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
+from rerank_search.reranking.installed import installed_reranker, is_installed, package_of
 from rerank_search.settings import Settings
 
 Activation: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -43,13 +44,13 @@ class SecondStages:
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
-        self._loaded: dict[RerankerSettings, tuple[CrossEncoderReranker, ScoreCache]] = {}
+        self._loaded: dict[RerankerSettings, tuple[Reranker, ScoreCache]] = {}
 
     def get(self, settings: RerankerSettings) -> SecondStage:
         """The second stage, loaded now unless it was before. Raises ModelNotFoundError."""
         model = settings.model_copy(update={"name": None, "fusion": True})
         if model not in self._loaded:
-            reranker = CrossEncoderReranker(
+            reranker = installed_reranker(settings.model) or CrossEncoderReranker(
                 settings.model,
                 device=settings.device,
                 max_length=settings.max_length,
@@ -58,7 +59,8 @@ class SecondStages:
             )
             self._loaded[model] = reranker, ScoreCache(self._cache, reranker)
         reranker, cache = self._loaded[model]
-        return SecondStage(reranker, reranker.fusion if settings.fusion else None, cache)
+        fusion = getattr(reranker, "fusion", None) if settings.fusion else None
+        return SecondStage(reranker, fusion, cache)
 
     def close(self) -> None:
         """Close the files of scores."""
@@ -68,6 +70,8 @@ class SecondStages:
 
 def identity(settings: RerankerSettings) -> list[str | None]:
     """What a second stage's rankings follow from; known without loading the model."""
+    if is_installed(settings.model):
+        return [package_of(settings.model), None]
     directory = Path(resolve_reranker(settings.model))
     fusion = directory / FUSION_FILE
     return [
@@ -78,6 +82,8 @@ def identity(settings: RerankerSettings) -> list[str | None]:
 
 def declared_fusion(settings: RerankerSettings) -> Fusion | None:
     """The fusion that a second stage has the last word by; known without loading the model."""
+    if is_installed(settings.model):
+        return None
     directory = Path(resolve_reranker(settings.model))
     has_fusion = settings.fusion and (directory / FUSION_FILE).is_file()
     return Fusion.load(directory) if has_fusion else None

@@ -11,14 +11,16 @@ from rerank_search.shown import shown
 
 
 def reranker_of(given: Reranker | str | os.PathLike[str]) -> Reranker:
-    """The reranker itself; a name or a path is loaded as a CrossEncoderReranker.
+    """The reranker itself; a name or a path is loaded, as a CrossEncoderReranker or by a package.
 
-    Raises InvalidInputError for what is none of these, and what loading raises.
+    Raises InvalidInputError for what is none of these, PluginError, and what loading raises.
     """
     if isinstance(given, (str, bytes, os.PathLike)):
         from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+        from rerank_search.reranking.installed import installed_reranker
 
-        return CrossEncoderReranker(model_name("reranker", given))
+        name = model_name("reranker", given)
+        return installed_reranker(name) or CrossEncoderReranker(name)
     check_reranker(given)
     return given
 

@@ -25,6 +25,10 @@ def create(
     no_passages: Annotated[
         bool, typer.Option("--no-passages", help="Do not split long documents.")
     ] = False,
+    first_stage: Annotated[
+        list[str],
+        typer.Option(help="A first stage beside bm25, dense and hybrid. Repeated: several."),
+    ] = [],  # noqa: B006 (typer copies it)
     as_json: Json = False,
 ) -> None:
     """Create an empty index.
@@ -38,6 +42,8 @@ def create(
     chosen: dict[str, object] = {"analyzer": analyzer}
     if encoder is not None or no_encoder:
         chosen["encoder"] = False if no_encoder else encoder
+    if first_stage:
+        chosen["first_stages"] = first_stage
     if no_passages:
         chosen["passages"] = False
     path = new_index(index)

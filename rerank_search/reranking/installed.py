@@ -1,0 +1,49 @@
+"""Rerankers that installed packages add, by their names.
+
+A package names one by an entry point in the group ``rerank_search.rerankers``: a class, or a
+function without arguments, that makes it. See ``docs/extending.md``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rerank_search import entry_points
+from rerank_search.errors import InvalidInputError, PluginError
+from rerank_search.models.registry import BUNDLED_RERANKERS
+from rerank_search.reranking.base import Reranker
+from rerank_search.reranking.given import check_reranker
+
+GROUP = "rerank_search.rerankers"
+"""The group of the entry points that name rerankers."""
+
+
+def is_installed(name: str) -> bool:
+    """Whether a package adds this name, and no folder and no bundled reranker has it."""
+    taken = name in BUNDLED_RERANKERS or Path(name).expanduser().is_dir()
+    return not taken and name in entry_points.installed(GROUP)
+
+
+def installed_reranker(name: str) -> Reranker | None:
+    """The reranker that a package adds by this name; None if none does. Raises PluginError."""
+    if not is_installed(name):
+        return None
+    entry = entry_points.installed(GROUP)[name]
+    make = entry_points.loaded(entry)
+    try:
+        if not callable(make):
+            raise InvalidInputError("it must name a class, or a function without arguments")
+        made: Reranker = make()
+        check_reranker(made)
+    except InvalidInputError as error:
+        raise PluginError(
+            f"{entry_points.described(entry)} does not give a reranker: {error}"
+        ) from error
+    return made
+
+
+def package_of(name: str) -> str:
+    """What tells an installed reranker from another version of it: its package and version."""
+    entry = entry_points.installed(GROUP)[name]
+    package = "" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
+    return f"{package} {entry.value}"

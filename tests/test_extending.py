@@ -1,0 +1,173 @@
+"""The package of docs/extending.md, installed as the page says, and packages that are broken."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rerank_search import Document, Index, PluginError, Searcher
+from rerank_search.errors import InvalidInputError
+from rerank_search.retrieval.registry import names
+
+PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
+BLOCKS = re.findall(r"```(?:python|toml)\n(.*?)```", PAGE, re.DOTALL)
+SUBSTRING, OVERLAP, PYPROJECT, USE, CHECK, RECENT, _ = BLOCKS
+RECENT_LINE = re.search(r"`(recent = .*?)`", PAGE)[1]
+
+
+def install(project: Path, site: Path, pyproject: str) -> None:
+    """As ``pip install`` does it, into ``site``."""
+    (project / "pyproject.toml").write_text(pyproject)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    subprocess.run(
+        [*command, "--no-build-isolation", "--target", str(site), str(project)], check=True
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the page's package is installed in."""
+    project, site = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("site")
+    (project / "my_search").mkdir()
+    for name, text in (("substring", SUBSTRING), ("overlap", OVERLAP), ("recent", RECENT)):
+        (project / "my_search" / f"{name}.py").write_text(text)
+    (project / "my_search" / "__init__.py").touch()
+    (project / "my_search" / "broken.py").write_text("import a_module_that_nobody_has")
+    entries = [RECENT_LINE, 'broken = "my_search.broken:Anything"', 'number = "math:pi"']
+    first, second = '"my_search.substring:Substring"', '"my_search.overlap:Overlap"'
+    more = [*entries[1:], 'nothing = "types:SimpleNamespace"']
+    pyproject = PYPROJECT.replace(first, "\n".join([first, *entries])).replace(
+        second, "\n".join([second, *more])
+    )
+    install(project, site, pyproject)
+    return site
+
+
+@pytest.fixture
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(site))
+    yield
+    for name in [name for name in sys.modules if name.split(".")[0] == "my_search"]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def index(installed: None, tmp_path: Path) -> Iterator[Index]:
+    with Index.create(tmp_path / "notes", encoder=None, first_stages=["substring"]) as index:
+        index.add(
+            [
+                Document("a", "Join two paths.", metadata={"year": 2001}),
+                Document("b", "Two paths join in the wood.", metadata={"year": 2024}),
+            ]
+        )
+        yield index
+
+
+def run(site: Path, folder: Path, *arguments: str) -> str:
+    environment = {"PYTHONPATH": f"{site}:{Path(__file__).parents[1]}"}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.process
+def test_the_page_runs_as_it_stands(site: Path, tmp_path: Path) -> None:
+    printed = re.search(r"\n    (\['b'\] substring)\n", PAGE)[1]
+    assert run(site, tmp_path, "-c", USE).strip() == printed
+    run(site, tmp_path, "-c", CHECK)
+    command = re.search(r"    rerank-search (search notes .*)", PAGE)[1]
+    words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command)]
+    assert "wood" in run(site, tmp_path, "-m", "rerank_search", *words, "--json")
+
+
+def test_its_names_are_known_after_the_built_in_ones(installed: None) -> None:
+    assert names() == ("bm25", "dense", "hybrid", "broken", "number", "recent", "substring")
+
+
+def test_an_index_lists_its_first_stages_and_keeps_its_default(index: Index) -> None:
+    assert index.first_stages == ("substring", "bm25")
+    response = Searcher(index, reranker=None).search("paths join")
+    assert response.first_stage == "bm25"
+
+
+def test_an_engine_follows_every_change(index: Index) -> None:
+    def found(query: str) -> list[str]:
+        return [hit.id for hit in index.retriever("substring").retrieve([query], 5)[0]]
+
+    assert found("paths") == ["a", "b"]
+    index.delete(["a"])
+    assert found("paths") == ["b"]
+    index.compact()
+    index.rebuild()
+    assert (found("paths"), index.verify()) == (["b"], [])
+
+
+def test_a_reader_sees_what_a_writer_publishes(index: Index) -> None:
+    with Index.open(index.path, read_only=True) as reader:
+        index.add([Document("c", "paths join")])
+        [hits] = reader.retriever("substring").retrieve(["paths join"], 5)
+        assert [hit.id for hit in hits] == ["c", "b"]
+
+
+def test_stage_scores_have_those_of_the_engine(index: Index) -> None:
+    rankings = index.retriever("bm25").retrieve(["paths join"], 5)
+    [hits] = index.stage_scores(["paths join"], rankings)
+    assert {hit.id: hit.stage_scores["substring"] > 0 for hit in hits} == {"a": False, "b": True}
+
+
+def test_a_first_stage_made_of_others_works_in_any_index(installed: None, tmp_path: Path) -> None:
+    with Index.create(tmp_path / "plain", encoder=None) as index:
+        index.add([Document("a", "paths", metadata={"year": 1}), Document("b", "two paths")])
+        [hits] = index.retriever("recent").retrieve(["paths"], 5)
+        assert [(hit.id, hit.score) for hit in hits] == [("a", 1.0), ("b", 0.0)]
+        assert index.first_stages == ("bm25",)
+
+
+def test_an_engine_that_the_index_was_not_made_with_is_refused(
+    installed: None, tmp_path: Path
+) -> None:
+    with (
+        Index.create(tmp_path / "plain", encoder=None) as index,
+        pytest.raises(InvalidInputError, match=r"has no first stage 'substring'"),
+    ):
+        index.retriever("substring")
+
+
+@pytest.mark.parametrize("name", ["broken", "number"])
+def test_an_unusable_first_stage_is_an_error_that_names_the_package_when_used(
+    index: Index, name: str
+) -> None:
+    assert name in names()
+    with pytest.raises(PluginError, match="my-search"):
+        index.retriever(name)
+
+
+@pytest.mark.parametrize("name", ["broken", "number", "nothing"])
+def test_an_unusable_reranker_is_an_error_that_names_the_package(index: Index, name: str) -> None:
+    with pytest.raises(PluginError, match="my-search"):
+        Searcher(index, reranker=name)
+
+
+def test_without_its_package_an_index_is_searched_by_its_other_stages(
+    index: Index, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(site)])
+    with Index.open(index.path) as opened:
+        [hits] = opened.retriever("bm25").retrieve(["wood"], 5)
+        assert [hit.id for hit in hits] == ["b"]
+        with pytest.raises(PluginError, match="'substring'"):
+            opened.retriever("substring").retrieve(["wood"], 5)
+        with pytest.raises(PluginError, match="'substring'"):
+            opened.add([Document("c", "text")])
+
+
+def test_a_first_stage_that_every_index_has_is_not_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="first_stages has 'bm25'"):
+        Index.create(tmp_path / "index", encoder=None, first_stages=["bm25"])
+    assert list(tmp_path.iterdir()) == []
