@@ -121,6 +121,12 @@ def path(name: str, value: object) -> Path:
     return Path(given)
 
 
+def check_function(name: str, value: object) -> None:
+    """Raise InvalidInputError for a value that cannot be called."""
+    if not callable(value):
+        raise InvalidInputError(f"{name}={shown(value)} cannot be called: give a function")
+
+
 def model_name(name: str, value: object) -> str:
     """``value`` as what a model is loaded by: a name, or a path. Raises InvalidInputError."""
     if isinstance(value, (bytes, os.PathLike)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import multiprocessing
 import pickle
 from pathlib import Path
@@ -158,10 +159,16 @@ def test_a_retriever_finds_the_same(name: str, index: Index):
 
 def test_a_hybrid_keeps_its_fusion_and_opens_its_index_once(index: Index):
     retriever = index.retriever("hybrid", fusion=WeightedSum([0.2, 0.8]))
-    found = again(retriever)
-    assert found.retrieve(["join paths"], 3) == retriever.retrieve(["join paths"], 3)
-    one, other = found._stages
-    assert one._engines is other._engines
+    assert again(retriever).retrieve(["join paths"], 3) == retriever.retrieve(["join paths"], 3)
+    opened = []
+
+    class Counting(pickle.Pickler):
+        def reducer_override(self, value: Any) -> Any:
+            opened.extend([value] if isinstance(value, Index) else [])
+            return NotImplemented
+
+    Counting(io.BytesIO()).dump(retriever)
+    assert opened == [index]
 
 
 @pytest.mark.process

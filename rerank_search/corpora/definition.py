@@ -11,8 +11,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rerank_search.arguments import check_function
 from rerank_search.corpora.python_docs import python_docs
 from rerank_search.corpora.readers import SkippedLines, count_documents, read_documents
+from rerank_search.corpora.repeated import RepeatedIds
 from rerank_search.declared import read_toml, validated
 from rerank_search.errors import IndexMismatchError, InvalidInputError
 from rerank_search.index import Index
@@ -89,13 +91,14 @@ class Built:
     """An index that is as its definition says, and what that took.
 
     ``written`` counts documents that were new or had changed, ``deleted`` those that the source
-    no longer has.
+    no longer has, ``replaced`` those that a later document of the source with the same id replaced.
     """
 
     index: Path
     documents: int
     written: int
     deleted: int
+    replaced: int = 0
 
 
 def load_definition(path: Path) -> Definition:
@@ -135,19 +138,14 @@ def build_index(
     Index.open. Raises InvalidDocumentError (see ``read_documents``), IndexMismatchError where the
     index was made with other settings, and what Index raises.
     """
+    check_function("progress", progress)
     with _opened(definition, folder, lock_timeout) as index:
-        seen: set[str] = set()
+        repeated = RepeatedIds()
         source, total = _counted(definition, skipped)
-
-        def documents() -> Iterator[Document]:
-            for document in source:
-                seen.add(document.id)
-                yield document
-
         with progress(f"indexing {folder.name}", total) as tick:
-            written = index.add(documents(), progress=tick)
-        deleted = index.delete([id for id in index.ids() if id not in seen])
-        return Built(folder, len(index), written, deleted)
+            written = index.add(repeated.watched(source), progress=tick)
+        deleted = index.delete([id for id in index.ids() if id not in repeated.seen])
+        return Built(folder, len(index), written, deleted, repeated.count)
 
 
 def _counted(

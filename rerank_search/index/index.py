@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from rerank_search import arguments
-from rerank_search.arguments import document_id, id_list, several, whole_number
+from rerank_search.arguments import check_function, document_id, id_list, several, whole_number
 from rerank_search.errors import (
     FilterWarning,
     InvalidInputError,
@@ -225,6 +225,8 @@ class Index:
         IndexLockedError, IndexReadOnlyError, StorageFullError.
         """
         batch_size = whole_number("batch_size", batch_size)
+        if progress is not None:
+            check_function("progress", progress)
         written = waiting = 0
         with self._writer.session():
             try:
@@ -356,6 +358,8 @@ class Index:
         Vectors are made with the prompts that the encoder has now. Until it is done searches see
         the old ones. ``progress`` is called with numbers of documents that are through.
         """
+        if progress is not None:
+            check_function("progress", progress)
         with self._writer.session(repairing=True):
             self._writer.forget()
             self._engines.rebuild(progress)

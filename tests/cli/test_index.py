@@ -121,7 +121,28 @@ def test_add_says_what_was_written(notes: Path, answer: Answer, folder: Path) ->
     more = folder / "more.jsonl"
     more.write_text('{"id": "new", "text": "x"}\n{"id": "split", "text": "another text"}\n')
     found = answer("index", "add", "notes", str(more))
-    assert found == {"written": 2, "skipped": 0, "documents": 4}
+    assert found == {"written": 2, "skipped": 0, "replaced": 0, "documents": 4}
+
+
+def test_add_and_build_say_how_many_documents_a_later_one_replaced(
+    notes: Path, answer: Answer, run: Run, folder: Path
+) -> None:
+    twice = folder / "twice.jsonl"
+    twice.write_text('{"id": "new", "text": "x"}\n{"id": "new", "text": "y"}\n')
+    assert answer("index", "add", "notes", str(twice))["replaced"] == 1
+    printed = run("index", "add", "notes", str(twice)).stdout
+    assert "; 1 document replaced by a later one with the same id" in printed
+    (folder / "again.toml").write_text('files = ["twice.jsonl"]\nencoder = false\n')
+    assert answer("index", "build", "again.toml")["replaced"] == 1
+
+
+def test_create_makes_an_index_with_a_further_first_stage_or_says_why_not(
+    folder: Path, run: Run
+) -> None:
+    result = run("index", "create", "n", "--no-encoder", "--first-stage", "unknown")
+    assert result.exit_code != 0
+    assert "there is no first stage 'unknown'" in str(result.exception)
+    assert not isinstance(result.exception, SystemExit)
 
 
 def test_a_malformed_line_stops_and_what_was_there_stays(
@@ -139,7 +160,7 @@ def test_a_malformed_line_stops_and_what_was_there_stays(
 def test_skip_invalid_counts_the_lines_and_goes_on(notes: Path, run: Run, folder: Path) -> None:
     (folder / "bad.jsonl").write_text('nonsense\n{"id": "new", "text": "x"}\n')
     result = run("index", "add", "notes", "bad.jsonl", "--skip-invalid", "--json")
-    assert json.loads(result.stdout) == {"written": 1, "skipped": 1, "documents": 4}
+    assert json.loads(result.stdout) == {"written": 1, "skipped": 1, "replaced": 0, "documents": 4}
     assert "bad.jsonl, line 1: not JSON" in result.stderr
     assert "1 malformed lines skipped" in result.stderr
 
@@ -200,7 +221,13 @@ def definition(folder: Path) -> Path:
 def test_build_makes_the_index_beside_its_definition(definition: Path, answer: Answer) -> None:
     built = answer("index", "build", str(definition))
     folder = definition.with_suffix("")
-    assert built == {"index": str(folder), "documents": 3, "written": 3, "deleted": 0}
+    assert built == {
+        "index": str(folder),
+        "documents": 3,
+        "written": 3,
+        "deleted": 0,
+        "replaced": 0,
+    }
 
 
 def test_an_index_whose_name_its_documents_have_is_built_beside_them(
@@ -232,6 +259,7 @@ def test_an_index_of_an_earlier_version_is_brought_up_to_date_where_it_lies(
         "documents": 4,
         "written": 1,
         "deleted": 0,
+        "replaced": 0,
     }
 
 

@@ -351,6 +351,17 @@ def test_of_two_that_create_the_same_index_one_is_refused(
         assert index.verify() == []
 
 
+@pytest.mark.parametrize("progress", [5, "yes"])
+def test_progress_that_cannot_be_called_is_refused_before_anything_is_written(
+    words: Index, progress: Any
+) -> None:
+    with pytest.raises(InvalidInputError, match=r"progress=.* cannot be called"):
+        words.add([Document("a", "bird")], progress=progress)
+    with pytest.raises(InvalidInputError, match=r"progress=.* cannot be called"):
+        words.rebuild(progress=progress)
+    assert len(words) == 0
+
+
 @pytest.mark.parametrize("setting", [{"vector_dtype": "int4"}, {"hnsw_above": -1}])
 def test_an_unusable_setting_is_refused_by_name(tmp_path: Path, setting: dict[str, Any]) -> None:
     [name] = setting

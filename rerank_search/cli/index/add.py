@@ -9,6 +9,7 @@ import typer
 from rerank_search.cli.index.lock_timeout import LockTimeout
 from rerank_search.cli.location import IndexArgument, existing_index
 from rerank_search.cli.output import Json, note, print_json, progress
+from rerank_search.shown import counted
 
 if TYPE_CHECKING:
     from rerank_search.corpora.readers import SkippedLines
@@ -37,8 +38,10 @@ def add(
         count_documents,
         read_documents,
     )
+    from rerank_search.corpora.repeated import RepeatedIds
     from rerank_search.index import Index
 
+    repeated = RepeatedIds()
     skipped = SkippedLines() if skip_invalid else None
     path = existing_index(index)
     sizes = [] if STDIN in files else [count_documents(file, format=format) for file in files]
@@ -51,19 +54,34 @@ def add(
             for file in files
             for document in read_documents(file, format=format, skipped=skipped)
         )
-        written = opened.add(documents, progress=count)
+        written = opened.add(repeated.watched(documents), progress=count)
         total = len(opened)
     report_skipped(skipped)
     if as_json:
         print_json(
-            {"written": written, "skipped": skipped.count if skipped else 0, "documents": total}
+            {
+                "written": written,
+                "skipped": skipped.count if skipped else 0,
+                "replaced": repeated.count,
+                "documents": total,
+            }
         )
     else:
-        typer.echo(f"wrote {written:,} new or changed documents; the index has {total:,}")
+        typer.echo(
+            f"wrote {written:,} new or changed documents; the index has {total:,}"
+            f"{shown_replaced(repeated.count)}"
+        )
+
+
+def shown_replaced(count: int) -> str:
+    """The end of a line about documents, if some were replaced by later ones of the same files."""
+    if not count:
+        return ""
+    return f"; {counted(count, 'document')} replaced by a later one with the same id"
 
 
 def report_skipped(skipped: SkippedLines | None) -> None:
-    """Name the first lines that were left out, and count them all, on the standard error."""
+    """Report skipped lines on the standard error: the first ones with reasons, and how many."""
     if skipped is None or not skipped.count:
         return
     for reason in skipped.reasons:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rerank_search.cli.index.add import report_skipped
+from rerank_search.cli.index.add import report_skipped, shown_replaced
 from rerank_search.cli.index.lock_timeout import LockTimeout
 from rerank_search.cli.output import Json, print_json, progress
 from rerank_search.shown import counted
@@ -25,9 +25,9 @@ def build(
 ) -> None:
     """Make the index of a definition, or bring it up to date.
 
-    indexes/NAME.toml becomes indexes/NAME, or indexes/NAME.index where the documents lie in
-    indexes/NAME. In an index that is there, only documents that have
-    changed are written, and those that the source no longer has are deleted.
+    indexes/NAME.toml becomes indexes/NAME, or indexes/NAME.index if indexes/NAME holds the
+    documents. In an existing index only new and changed documents are written, and those that
+    the source no longer has are deleted.
     """
     from rerank_search.corpora.definition import build_index, load_definition
     from rerank_search.corpora.readers import SkippedLines
@@ -50,4 +50,5 @@ def build(
         typer.echo(
             f"{built.index}: {counted(built.documents, 'document')} "
             f"({built.written:,} written, {built.deleted:,} deleted)"
+            f"{shown_replaced(built.replaced)}"
         )

@@ -36,6 +36,7 @@ def create(
     For everything else that can be chosen write a definition, and use `index build`.
     """
     from rerank_search.corpora.definition import IndexSettings
+    from rerank_search.retrieval.registry import known_name
 
     if encoder is not None and no_encoder:
         raise typer.BadParameter("--encoder and --no-encoder exclude each other.")
@@ -43,7 +44,7 @@ def create(
     if encoder is not None or no_encoder:
         chosen["encoder"] = False if no_encoder else encoder
     if first_stage:
-        chosen["first_stages"] = first_stage
+        chosen["first_stages"] = [known_name(each) for each in first_stage]
     if no_passages:
         chosen["passages"] = False
     path = new_index(index)
