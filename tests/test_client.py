@@ -414,7 +414,7 @@ def test_before_a_document_that_cannot_be_stored_whole_batches_are_written(notes
         (lambda c: c.rank_texts(QUERY, ["text", None]), InvalidInputError, "text 1"),
         (lambda c: c.rank_texts(QUERY, ["text"], model="big"), ModelNotFoundError, "big"),
         (lambda c: c.create_index("docs", encoder=None), IndexExistsError, "docs"),
-        (lambda c: c.create_index(".hidden", encoder=None), InvalidInputError, "no name"),
+        (lambda c: c.create_index(".hidden", encoder=None), InvalidInputError, "not a name"),
         (lambda c: c.create_index("new", encoder="no/model"), InvalidInputError, "no/model"),
         (lambda c: c.delete("join"), InvalidInputError, "one string"),
         (lambda c: c.delete_matching({}), InvalidInputError, "empty filter"),

@@ -25,7 +25,7 @@ from rerank_search.reranking.remembered import key_of
 from rerank_search.retrieval.analysis import terms
 from rerank_search.retrieval.folding import folded, nfkc
 from rerank_search.serving.errors import ApiError
-from rerank_search.serving.json import strict_json
+from rerank_search.serving.strict_json import strict_json
 from rerank_search.storage import passages
 from rerank_search.storage.passages import Splitter, words
 from rerank_search.training import mining

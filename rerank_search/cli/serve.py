@@ -66,7 +66,7 @@ def serve(
     named = {index_name(path): path for path in paths}
     if len(named) < len(paths):
         there = ", ".join(sorted(map(str, paths)))
-        raise InvalidInputError(f"two indexes have one name ({there}): rename a folder")
+        raise InvalidInputError(f"two indexes have the same name ({there}): rename a folder")
     served = Indexes(home_folder(), named, all_of_home=not indexes)
     with Server(host, port) as server:
         with waiting("loading the models"):

@@ -1,4 +1,4 @@
-"""What goes wrong in a request, as a status and a stable type, in the shape of the API called."""
+"""Errors of requests: a status and a stable type, in the shape of the API that was called."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from rerank_search.errors import (
 )
 
 Shape: TypeAlias = Literal["native", "rerank", "tei"]
-"""Whose errors to look like: ours, those of Cohere, Jina and vLLM (one object has what each of
-their clients reads), or those of text-embeddings-inference."""
+"""The shapes of an error: our own, that of Cohere, Jina and vLLM (one object with what each of
+their clients reads), and that of text-embeddings-inference."""
 
+_RERANK_PATHS = frozenset({"/rerank", "/v1/rerank", "/v2/rerank", "/score"})
 
 COME_AGAIN = 5
-"""Seconds to wait before a repetition, after the server has waited for a writer itself."""
+"""Seconds until a client should try again, after the server itself has waited for a writer."""
 
 
 class ApiError(RerankSearchError):
-    """A request that is answered by an error: an HTTP status, and a type that stays the same."""
+    """A request that is answered with an error: an HTTP status, and a type that stays the same."""
 
     def __init__(
         self, status: int, type: str, message: str, headers: Mapping[str, str] | None = None
@@ -40,17 +41,17 @@ class ApiError(RerankSearchError):
         self.headers = dict(headers or {})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), str(self), self.__dict__)
+        return _restored, (type(self), str(self), self.__dict__)
 
 
-def _again(kind: type[ApiError], message: str, state: dict[str, Any]) -> ApiError:
+def _restored(kind: type[ApiError], message: str, state: dict[str, Any]) -> ApiError:
     error = kind.__new__(kind, message)
     error.__dict__.update(state)
     return error
 
 
 class OverloadedError(ApiError):
-    """More waits than can be answered soon; ``retry_after`` are seconds."""
+    """Too many requests wait; ``retry_after`` is the number of seconds until a new attempt."""
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         seconds = max(1, round(retry_after))
@@ -62,13 +63,13 @@ class _Kind:
     status: int
     type: str
     said: str | None = None
-    """In place of the error's own message."""
+    """The message, if it is not the error's own."""
 
 
 _KINDS: Mapping[type[RerankSearchError], _Kind] = {
     IndexNotFoundError: _Kind(404, "not_found"),
     IndexExistsError: _Kind(409, "exists"),
-    # Who is writing is for the log: process, host and command are no stranger's business.
+    # The log says who is writing: callers must not see process, host and command.
     IndexLockedError: _Kind(503, "locked", "another process is writing to the index: try again"),
     IndexReadOnlyError: _Kind(403, "read_only"),
     StorageFullError: _Kind(507, "storage_full"),
@@ -77,13 +78,16 @@ _KINDS: Mapping[type[RerankSearchError], _Kind] = {
     RerankError: _Kind(500, "reranker_failed"),
     InvalidInputError: _Kind(400, "invalid_request"),
 }
-"""By class; of several that fit, the first. 503 is only for what clears by itself."""
+"""Status and type of each class of errors; the first that fits counts.
+
+503 is only for conditions that clear by themselves.
+"""
 
 _TEI_TYPES = {400: "validation", 413: "validation", 422: "validation", 429: "overloaded"}
 
 
 def api_error(error: RerankSearchError) -> ApiError:
-    """The error as a request is answered with it."""
+    """The error with which a request is answered."""
     if isinstance(error, ApiError):
         return error
     for kind, known in _KINDS.items():
@@ -95,8 +99,13 @@ def api_error(error: RerankSearchError) -> ApiError:
 
 
 def internal_error() -> ApiError:
-    """What is not known: the message says nothing that a stranger should not read."""
-    return ApiError(500, "internal", "this request failed inside the service; its log has more")
+    """An unexpected error, with a message that reveals nothing to callers."""
+    return ApiError(500, "internal", "the request failed inside the server; see its log")
+
+
+def shape_of(path: str) -> Shape:
+    """The shape of errors at a path; ``/rerank`` gets another one for some bodies."""
+    return "rerank" if path in _RERANK_PATHS else "native"
 
 
 def body(error: ApiError, shape: Shape, request_id: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, kept as hashes."""
+"""API keys: shown once, when they are made, and stored as hashes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 Scope: TypeAlias = Literal["read", "write"]
-"""What a key is for: searching and reranking, or that and changing indexes."""
+"""What a key allows: searching and reranking ("read"), or changing indexes too ("write")."""
 
 _PREFIX = "rs_"
 _BYTES = 32
 
 
 class Key(BaseModel):
-    """A key as it is kept. Its 256 bits are random, so that a plain hash cannot be guessed back."""
+    """A key as it is stored. Its 256 bits are random, so that a plain hash is safe."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,9 +43,9 @@ class Key(BaseModel):
 
 
 class KeyFile:
-    """The keys of a file; several may be valid at a time, so that one can replace another.
+    """The valid keys, which a file holds.
 
-    A file that has changed is read again, so that keys come and go without a restart. Raises
+    A changed file is read again, so that keys can be added and removed without a restart. Raises
     InvalidInputError for a file that ``add_key`` has not written.
     """
 
@@ -55,7 +55,10 @@ class KeyFile:
         self._keys = read_keys(path)
 
     def find(self, secret: str) -> Key | None:
-        """The key whose secret it is. All are compared, each in constant time."""
+        """The key with this secret. Compares every key in constant time.
+
+        Raises InvalidInputError for a file that cannot be read.
+        """
         seen = _stamp(self.path)
         if seen != self._seen:
             self._keys = read_keys(self.path)
@@ -75,32 +78,34 @@ def read_keys(path: Path) -> list[Key]:
         return [Key.model_validate(entry) for entry in entries["keys"]]
     except OSError as error:
         raise InvalidInputError(
-            f"{path} cannot be read ({error.strerror}): make a key by "
+            f"{path} cannot be read ({error.strerror}): make a key with "
             f"`rerank-search key add NAME --file {path}`"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInputError(
-            f"{path} is no file of keys: make one by `rerank-search key add NAME --file ...`"
+            f"{path} is not a file of keys: make one with `rerank-search key add NAME --file ...`"
         ) from error
 
 
 def add_key(path: Path, name: str, scope: Scope) -> str:
-    """Add a key to the file, made if need be, and return its secret, which is kept nowhere.
+    """Add a key to the file, which is made if it is missing; returns the secret.
 
-    Raises InvalidInputError for a name that is there.
+    The secret is stored nowhere. Raises InvalidInputError for a name that exists already.
     """
     secret = _PREFIX + secrets.token_urlsafe(_BYTES)
     made = Key(name=name, scope=scope, sha256=_digest(secret), created=datetime.now(UTC))
     with _changing(path):
         keys = read_keys(path) if path.exists() else []
         if any(key.name == name for key in keys):
-            raise InvalidInputError(f"{path} has a key {name!r}: choose another name, or remove it")
+            raise InvalidInputError(
+                f"{path} has a key {name!r} already: choose another name, or remove that key"
+            )
         _write(path, [*keys, made])
     return secret
 
 
 def remove_key(path: Path, name: str) -> None:
-    """Remove a key from the file. Raises InvalidInputError where there is none of that name."""
+    """Remove a key from the file. Raises InvalidInputError if there is none of that name."""
     with _changing(path):
         keys = read_keys(path)
         left = [key for key in keys if key.name != name]
@@ -112,12 +117,12 @@ def remove_key(path: Path, name: str) -> None:
 
 @contextmanager
 def _changing(path: Path) -> Iterator[None]:
-    """One at a time, so that no key is lost to another that is added at the same moment.
+    """Lock the file's folder, so that two changes at the same time do not lose a key.
 
-    The folder is locked, which leaves no file behind; Windows cannot lock one.
+    A lock on the folder leaves no file behind. Windows cannot lock a folder.
     """
     if not path.parent.is_dir():
-        raise InvalidInputError(f"{path.parent} is no folder: make it, or choose another file")
+        raise InvalidInputError(f"{path.parent} is not a folder: make it, or choose another file")
     if fcntl is None:
         yield
         return
@@ -130,7 +135,7 @@ def _changing(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, keys: list[Key]) -> None:
-    """Keep the file's owner and mode: a server that may read it must go on to."""
+    """Write the file with its owner and mode, so that a server can still read it."""
     before = path.stat() if path.exists() else None
     atomic_write_json(path, {"keys": [key.model_dump(mode="json") for key in keys]})
     path.chmod(0o600 if before is None else stat.S_IMODE(before.st_mode))

@@ -1,4 +1,4 @@
-"""The log of a server: a line of JSON for each record."""
+"""The log of a server, with a line of JSON for each record."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 FIELDS = "fields"
-"""The attribute of a record that has more to say than a message."""
+"""The attribute of a log record whose values go into its line, in place of the message."""
 
 
 class JsonFormatter(logging.Formatter):
     """Time, level and logger, then the record's own fields, or its message and exception."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """The line of JSON for a record."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -29,7 +29,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_to(stream: TextIO) -> None:
-    """Send the warnings of all libraries there, what ends threads, and the requests of the API."""
+    """Log requests, warnings of all libraries, and exceptions that end threads to a stream."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()

@@ -1,4 +1,4 @@
-"""What is counted and timed, in Prometheus' format; each app counts for itself."""
+"""Counts and times in Prometheus' format; each app has its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from rerank_search.serving.batching import RoundReport
+from rerank_search.serving.shared_reranker import RoundReport
 from rerank_search.types import SearchResponse
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -27,26 +27,26 @@ class Metrics:
         )
         self._stages = Histogram(
             "rerank_search_stage_seconds",
-            "Time of each stage of a search, of one query.",
+            "Time of each stage of a search, for one query.",
             ["stage"],
             buckets=_SECONDS,
             registry=self._registry,
         )
         self._rounds = Histogram(
             "rerank_search_round_pairs",
-            "Pairs that were scored at once.",
+            "Pairs that were scored in one round.",
             buckets=_PAIRS,
             registry=self._registry,
         )
         self._round_requests = Histogram(
             "rerank_search_round_requests",
-            "Requests that shared what was scored at once.",
+            "Requests that shared one round.",
             buckets=_PAIRS,
             registry=self._registry,
         )
         self._model_seconds = Counter(
             "rerank_search_model_seconds",
-            "Time that rerankers have computed.",
+            "Time that rerankers have computed for.",
             registry=self._registry,
         )
         self._pairs = Counter(
@@ -70,11 +70,11 @@ class Metrics:
         )
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """An answered request; ``route`` is the path with its parameters' names."""
+        """Count an answered request; ``route`` is the path with the names of its parameters."""
         self._requests.labels(method, route, str(status)).observe(seconds)
 
     def search(self, response: SearchResponse) -> None:
-        """A query that was searched for."""
+        """Count an answered query."""
         for stage, milliseconds in response.timings.items():
             self._stages.labels(stage).observe(milliseconds / 1000)
         self.truncated(response.truncated)
@@ -82,20 +82,20 @@ class Metrics:
             self._degraded.inc()
 
     def truncated(self, count: int) -> None:
-        """Texts that were cut."""
+        """Count texts that were cut."""
         self._truncated.inc(count)
 
     def round(self, report: RoundReport) -> None:
-        """What a reranker has scored at once."""
+        """Count what a reranker has scored in one round."""
         self._rounds.observe(report.pairs)
         self._round_requests.observe(report.requests)
         self._pairs.inc(report.pairs)
         self._model_seconds.inc(report.seconds)
 
     def watch(self, model: str, waiting: Callable[[], int]) -> None:
-        """Ask for the length of a reranker's queue whenever somebody wants to know."""
+        """Report the number of pairs that wait for a reranker, which ``waiting`` returns."""
         self._waiting.labels(model).set_function(waiting)
 
     def text(self) -> bytes:
-        """All of it, in Prometheus' text format."""
+        """All measurements, in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""The description of the API: what FastAPI makes of the routes, with the errors that they have."""
+"""The OpenAPI document: what FastAPI makes of the routes, and the errors of each."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from rerank_search.serving.middleware import shape_of
-from rerank_search.serving.schemas import ErrorAnswer, RerankErrorAnswer, TeiErrorAnswer
+from rerank_search.serving.errors import shape_of
+from rerank_search.serving.schemas.errors import ErrorAnswer, RerankErrorAnswer, TeiErrorAnswer
 
 _STATUSES = {
-    "400": "The request is wrong; the message says where.",
+    "400": "The request is invalid; the message says where.",
     "401": "A key is needed.",
-    "403": "The key is for reading, or the index is.",
+    "403": "The key is only for reading, or the index is read-only.",
     "404": "There is no such index or model.",
-    "409": "The index is there already.",
-    "413": "The request is larger than it may be.",
-    "415": "The body is of another kind.",
-    "429": "Too many requests; Retry-After says when to come again.",
-    "500": "Something failed; the log has more under the request's id.",
-    "503": "Not now, as while another process writes to the index; try again.",
+    "409": "The index exists already.",
+    "413": "The request is above a limit.",
+    "415": "The media type or the encoding of the body is not supported.",
+    "429": "Too many requests; Retry-After says when to try again.",
+    "500": "The request failed inside the server; the log says why, under the request's id.",
+    "503": "Not possible now, for example while another process writes to the index; try again.",
     "507": "The disk is full.",
 }
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, made once."""
+    """The OpenAPI document, which is made once."""
     if app.openapi_schema is None:
         made = get_openapi(
             title=app.title,
@@ -37,7 +37,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         )
         _add_errors(made)
         made["components"]["securitySchemes"] = {
-            "key": {"type": "http", "scheme": "bearer", "description": "Where there are keys."},
+            "key": {"type": "http", "scheme": "bearer", "description": "If the server has keys."},
             "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }
         made["security"] = [{}, {"key": []}, {"header": []}]
@@ -46,7 +46,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 
 def _add_errors(made: dict[str, Any]) -> None:
-    """Our errors instead of FastAPI's, which it answers with 422."""
+    """Describe our errors instead of FastAPI's own, which would have the status 422."""
     models = (ErrorAnswer, RerankErrorAnswer, TeiErrorAnswer)
     _, schemas = models_json_schema(
         [(model, "serialization") for model in models],

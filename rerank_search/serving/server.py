@@ -1,4 +1,4 @@
-"""A server process: its socket, its log, and its end."""
+"""The server process: its address, its log, and its end."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from rerank_search.serving.service import Service
 from rerank_search.serving.traces import Traces
 
 GRACE_SECONDS = 30
-"""What requests that are being answered get when the process is told to end."""
-
+"""Time that unfinished requests get when the process is told to end."""
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""The names of this machine for itself."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the address is reached from this machine only."""
+    """Whether only this machine can reach the address."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -36,14 +36,14 @@ def is_loopback(host: str) -> bool:
 
 
 class Server:
-    """Holds its address from the start, so that one that is taken is told before models load.
+    """A server, which takes its address before models are loaded.
 
-    Raises InvalidInputError for an address that cannot be had.
+    Raises InvalidInputError for an address that is in use or not this machine's.
     """
 
     def __init__(self, host: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        # asyncio sends small answers at once only on sockets that say that they are TCP.
+        # asyncio sends small answers without delay only if the socket names TCP.
         self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -51,8 +51,8 @@ class Server:
         except OSError as error:
             self._socket.close()
             raise InvalidInputError(
-                f"{host}:{port} cannot be listened at ({error.strerror or error}): choose another "
-                "--port or --host"
+                f"the server cannot listen at {host}:{port} ({error.strerror or error}): "
+                "choose another --port or --host"
             ) from error
         self._host = shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
@@ -78,13 +78,13 @@ class Server:
         share_batches: bool = True,
         traces: Traces | None = None,
     ) -> None:
-        """Answer requests until SIGTERM or SIGINT; those that have begun are finished.
+        """Answer requests until SIGTERM or SIGINT; unfinished ones are finished first.
 
         The log of the whole process goes to the standard error, as lines of JSON.
         """
         log_to(sys.stderr)
         service = Service(indexes, rerankers, limits, share_batches=share_batches, traces=traces)
-        # Where nobody needs a key, nobody but this machine may ask.
+        # Without keys only this machine may send requests.
         open_to_all = keys is not None or not is_loopback(self._host.strip("[]"))
         hosts = None if open_to_all else frozenset({*LOOPBACK, self._host})
         app = create_app(service, keys=keys, hosts=hosts)
@@ -93,7 +93,7 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # by which anybody here could be any address
+            proxy_headers=False,  # headers with which a caller could claim any address
             timeout_graceful_shutdown=GRACE_SECONDS,
             h11_max_incomplete_event_size=65_536,
         )

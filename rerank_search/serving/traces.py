@@ -1,4 +1,4 @@
-"""OpenTelemetry spans: FastAPI makes one for each request, and here are those below it."""
+"""OpenTelemetry spans of searches and rerankings, below those that FastAPI makes of requests."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-"""Environment variables that say where spans go; the SDK reads them."""
+"""Environment variables with the address that spans are sent to; the SDK reads them."""
 
 _GRACE_SECONDS = 3
 
 
 def from_environment() -> TracerProvider | None:
-    """What sends spans to the endpoint that the environment names; None where it names none.
+    """The provider that sends spans to the endpoint in the environment; None if there is none.
 
     Raises MissingDependencyError without the extra "telemetry".
     """
@@ -36,21 +36,23 @@ def from_environment() -> TracerProvider | None:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
         raise MissingDependencyError(
-            f"{' or '.join(ENDPOINTS)} is set, and what sends traces is not installed: "
+            f"{' or '.join(ENDPOINTS)} is set, but the exporter of traces is not installed: "
             "pip install 'rerank-search[telemetry]'"
         ) from error
     resource = Resource.create()
     if str(resource.attributes["service.name"]).startswith("unknown_service"):
         resource = resource.merge(Resource({"service.name": "rerank-search"}))
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # Traces.close does it
+    provider = TracerProvider(
+        resource=resource, shutdown_on_exit=False
+    )  # Traces.close shuts it down
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
 
 
 class Traces:
-    """The spans of one app, made by ``provider``, or by the process's own where that is None.
+    """The spans of one app, made by ``provider``, or if that is None by the process's own.
 
-    The given one is shut down at the end; the process's own is not.
+    A given provider is shut down at the end; the process's own is not.
     """
 
     def __init__(self, provider: TracerProvider | None = None) -> None:
@@ -59,9 +61,9 @@ class Traces:
 
     @contextmanager
     def span(self, name: str, **attributes: str | int) -> Iterator[None]:
-        """What happens inside, as a span below the current one.
+        """A span below the current one, for what happens inside the ``with`` block.
 
-        No texts are in it: of an exception it has the class alone, since messages quote.
+        Of an exception it records only the class, since messages may quote texts.
         """
         with self._tracer.start_as_current_span(
             name,
@@ -77,7 +79,7 @@ class Traces:
                 raise
 
     def stages(self, responses: Sequence[SearchResponse], began: int) -> None:
-        """A span for each stage of each response, one after the other from ``began`` (ns)."""
+        """Make a span for each stage of each response, one after the other from ``began`` (ns)."""
         if not trace.get_current_span().is_recording():
             return
         for response in responses:
@@ -96,7 +98,7 @@ class Traces:
                 span.end(began)
 
     def close(self) -> None:
-        """Send what was not sent yet; a collector that does not answer is not waited for long."""
+        """Send the last spans; wait a few seconds at most for a collector that does not answer."""
         if self.provider is not None:
             sending = threading.Thread(target=self.provider.shutdown, daemon=True)
             sending.start()
@@ -104,7 +106,7 @@ class Traces:
 
 
 def trace_id() -> str | None:
-    """Of the request that is being answered, for its line in the log."""
+    """The id of the current request's trace, for its line in the log; None if it has none."""
     context = trace.get_current_span().get_span_context()
     return trace.format_trace_id(context.trace_id) if context.is_valid else None
 

@@ -1,83 +1,45 @@
-"""Documents that come in: a JSON object with all of them, or NDJSON, one a line, streamed."""
+"""Uploads of documents: as one JSON object, or as NDJSON, which is stored while it comes in."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncIterator
 
 from fastapi import Request
 from pydantic import ValidationError
 
 from rerank_search.corpora.readers import json_lines
+from rerank_search.serving.body import BYTE_ORDER_MARK, STREAMED, media_type
 from rerank_search.serving.errors import ApiError
-from rerank_search.serving.json import strict_json
 from rerank_search.serving.limits import Limits, too_large
-from rerank_search.serving.middleware import STREAMED, media_type
-from rerank_search.serving.schemas import DocumentBody, LineError, Upsert, UpsertAnswer
+from rerank_search.serving.schemas.indexes import LineError, Upsert, UpsertAnswer
 from rerank_search.serving.service import Service
+from rerank_search.serving.strict_json import strict_json
+from rerank_search.serving.threads import Threads
 from rerank_search.serving.validation import invalid
 from rerank_search.types import Document
 
-Result = TypeVar("Result")
-
 ERRORS_SHOWN = 100
-"""Of the lines that were not taken; the others are counted."""
+"""Largest number of invalid lines that an answer describes; it counts all of them."""
 
 BATCH_BYTES = 4 * 2**20
-"""Of lines that are stored at once, while the next ones come in."""
-
-OPENAPI: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {
-                    "type": "object",
-                    "required": ["documents"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "documents": {"type": "array", "items": DocumentBody.model_json_schema()}
-                    },
-                },
-                "example": {"documents": [{"id": "a", "text": "Bread is baked from flour."}]},
-            },
-            "application/x-ndjson": {
-                "schema": {
-                    "type": "string",
-                    "description": "A document a line, as in `documents`; `_id` may name the id, "
-                    "and other keys are metadata.",
-                },
-            },
-        },
-    }
-}
+"""Size of the lines that are stored together, while the next ones come in."""
 
 
-class InThread(Protocol):
-    """Runs something in a thread."""
-
-    def __call__(self, work: Callable[[], Result], /) -> Awaitable[Result]:
-        """What it gives."""
-        ...
-
-
-async def upsert(
-    request: Request, service: Service, name: str, in_thread: InThread
-) -> UpsertAnswer:
-    """Store the documents of a request's body. Raises ApiError and what Index.add raises."""
+async def upsert(request: Request, service: Service, name: str, threads: Threads) -> UpsertAnswer:
+    """Store the documents in a request's body. Raises ApiError, and what Index.add raises."""
     kind = media_type(request.headers)
     if kind in STREAMED:
-        return await _lines(request, service, name, in_thread)
+        return await _lines(request, service, name, threads)
     if kind != "application/json":
         raise ApiError(
-            415, "unsupported_media", "send application/json, or application/x-ndjson line by line"
+            415,
+            "unsupported_media",
+            "send application/json, or application/x-ndjson with a document a line",
         )
-    return await _whole(request, service, name, in_thread)
+    return await _whole(request, service, name, threads)
 
 
-async def _whole(
-    request: Request, service: Service, name: str, in_thread: InThread
-) -> UpsertAnswer:
+async def _whole(request: Request, service: Service, name: str, threads: Threads) -> UpsertAnswer:
     content = await request.body()
 
     def store() -> UpsertAnswer:
@@ -85,7 +47,7 @@ async def _whole(
         with service.indexes.use(name) as index:
             return UpsertAnswer(written=index.add(documents))
 
-    return await in_thread(store)
+    return await threads.write(store)
 
 
 def _documents(content: bytes, limits: Limits) -> list[Document]:
@@ -97,16 +59,16 @@ def _documents(content: bytes, limits: Limits) -> list[Document]:
     return [Document(each.id, each.text, each.title, each.metadata) for each in asked.documents]
 
 
-async def _lines(
-    request: Request, service: Service, name: str, in_thread: InThread
-) -> UpsertAnswer:
+async def _lines(request: Request, service: Service, name: str, threads: Threads) -> UpsertAnswer:
     most = service.limits.document_characters
-    longest = 8 * most  # bytes that such a text may take, and as many of title and metadata
+    longest = 8 * most  # bytes of such a text, and as many again for title and metadata
     written = failed = done = 0
     errors: list[LineError] = []
     service.indexes.check(name)
     async for lines in _batches(request.stream(), longest):
         first = done + 1
+        if first == 1:
+            lines[0] = lines[0].removeprefix(BYTE_ORDER_MARK)
 
         def store(lines: list[bytes] = lines, first: int = first) -> tuple[int, list[LineError]]:
             documents, wrong = [], []
@@ -121,16 +83,16 @@ async def _lines(
             with service.indexes.use(name) as index:
                 return index.add(documents), wrong
 
-        more, wrong = await in_thread(store)
+        more, wrong = await threads.write(store)
         written, failed, done = written + more, failed + len(wrong), done + len(lines)
         errors += wrong[: ERRORS_SHOWN - len(errors)]
     return UpsertAnswer(written=written, failed=failed, errors=errors)
 
 
 async def _batches(parts: AsyncIterator[bytes], longest: int) -> AsyncIterator[list[bytes]]:
-    """Whole lines, some MB at a time. Raises ApiError 413 for one above ``longest`` bytes."""
+    """Whole lines, some MB at a time. Raises ApiError 413 for a line above ``longest`` bytes."""
     lines: list[bytes] = []
-    begun: list[bytes] = []  # parts of a line that has not ended, joined once it has
+    begun: list[bytes] = []  # parts of a line that has not ended
     length = size = 0
     async for part in parts:
         size += len(part)
@@ -144,7 +106,10 @@ async def _batches(parts: AsyncIterator[bytes], longest: int) -> AsyncIterator[l
         if max(length, *map(len, whole), 0) > longest:
             if lines:
                 yield lines
-            raise too_large(f"a line is above {longest:,} bytes; those well before it are stored")
+            raise too_large(
+                f"a line is longer than {longest:,} bytes: split its document. Lines well before "
+                "it are stored"
+            )
         lines += whole
         if size >= BATCH_BYTES and lines:
             yield lines

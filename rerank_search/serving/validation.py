@@ -1,4 +1,4 @@
-"""What is wrong with a request, in a sentence: where, and what."""
+"""What is wrong with an invalid request, in a sentence: where, and what."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 from rerank_search.serving.errors import ApiError
 
 _APIS = ("rerank", "tei")
-"""What pydantic puts first in a place where one of several bodies may be sent."""
+"""The tags that pydantic puts before a field where a body is one of several models."""
 
 _NOT_AN_OBJECT = ("model_type", "model_attributes_type", "dict_type")
 
 
 def invalid(problem: Mapping[str, Any]) -> ApiError:
-    """The error for the first of pydantic's problems."""
+    """The error for a problem that pydantic found."""
     path = [str(part) for part in problem["loc"]]
     no_object = problem["type"] in _NOT_AN_OBJECT
     if path[:1] == ["body"]:
         path = path[1:]
-    # A search has a field named rerank too, whose place ends there.
+    # A search has a field that is called rerank too; its path ends there.
     if path and path[0] in _APIS and (len(path) > 1 or no_object or path[0] == "tei"):
         path = path[1:]
     where = ".".join(path)

@@ -16,10 +16,10 @@ import uvicorn
 
 from rerank_search import AsyncClient, Client, CrossEncoderReranker, Document, Index
 from rerank_search.serving.app import create_app
-from rerank_search.serving.batching import BatchingReranker
 from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.service import Service
+from rerank_search.serving.shared_reranker import SharedReranker
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
@@ -34,16 +34,16 @@ PAIRS = [("join paths", "join two paths"), ("join paths", "bread and cheese")]
 def test_requests_are_batched_in_a_child_and_in_its_child(
     reranker: CrossEncoderReranker, in_child: InChild
 ):
-    batching = BatchingReranker(reranker)
-    expected = batching.score(PAIRS).tolist()
+    shared = SharedReranker(reranker)
+    expected = shared.score(PAIRS).tolist()
 
     def child() -> bool:
-        return batching.score(PAIRS).tolist() == expected and batching.waiting == 0
+        return shared.score(PAIRS).tolist() == expected and shared.waiting == 0
 
     assert in_child(lambda: child() and in_child(child))
-    assert in_child(lambda: batching.close() is None)
+    assert in_child(lambda: shared.close() is None)
     assert child()
-    batching.close()
+    shared.close()
 
 
 @pytest.mark.process

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import threading
 import pytest
 
 from rerank_search import Document, Index
+from rerank_search.errors import SearchIndexError
 from rerank_search.lock import ProcessLock
 
 
@@ -183,7 +185,7 @@ def test_any_other_id_is_refused_with_its_value(fresh, id):
 def test_no_other_encoder_is_looked_for(fresh, encoder):
     answer = fresh.client.put("/v1/indexes/more", json={"encoder": encoder})
     assert answer.status_code == 400
-    assert "is no encoder that indexes here have" in answer.json()["error"]["message"]
+    assert "is not one that the indexes here have" in answer.json()["error"]["message"]
 
 
 def test_a_new_index_may_have_the_encoder_of_another(fresh, tiny_encoder):
@@ -202,6 +204,29 @@ def test_a_line_may_come_in_many_parts(fresh):
     )
     assert answer.json() == {"written": 1, "failed": 0, "errors": []}
     assert stored(fresh, "parts").text == "snow " * 50
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+def test_a_byte_order_mark_before_documents_is_skipped(fresh, kind):
+    line = json.dumps({"id": "marked", "text": "a song"})
+    content = f'{{"documents": [{line}]}}' if kind == "application/json" else line
+    answer = fresh.client.post(
+        "/v1/indexes/notes/documents",
+        content=b"\xef\xbb\xbf" + content.encode(),
+        headers={"content-type": kind},
+    )
+    assert answer.json() == {"written": 1, "failed": 0, "errors": []}
+    assert stored(fresh, "marked").text == "a song"
+
+
+def test_a_compressed_upload_is_refused_and_nothing_is_stored(fresh):
+    line = json.dumps({"id": "packed", "text": "a song"}).encode()
+    sent = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
+    answer = fresh.client.post(
+        "/v1/indexes/notes/documents", content=gzip.compress(line), headers=sent
+    )
+    assert answer.status_code == 415
+    assert stored(fresh, "packed") is None
 
 
 def test_lines_for_no_index_are_not_found(fresh):
@@ -365,11 +390,12 @@ def test_indexes_may_be_made_while_others_are_asked_for(fresh):
 
 def test_what_was_opened_of_a_removed_index_is_closed(fresh):
     fresh.client.put("/v1/indexes/more", json={"encoder": None})
-    fresh.post("/v1/search", {"index": "more", "query": "song"})
-    assert "more" in fresh.service.indexes._open
+    with fresh.service.indexes.use("more") as index:
+        assert len(index) == 0
     shutil.rmtree(fresh.home / "more")
     fresh.client.get("/v1/indexes")
-    assert "more" not in fresh.service.indexes._open
+    with pytest.raises(SearchIndexError, match="is closed"):
+        index.get("a")
 
 
 def test_an_index_without_its_encoder_is_the_servers_fault(fresh, tiny_encoder, tmp_path, caplog):

@@ -59,7 +59,7 @@ def test_the_event_loop_answers_while_the_model_computes(serve):
         ]
         for thread in threads:
             thread.start()
-        until(lambda: slow.calls and server.service._batching["gated"].waiting > 0)
+        until(lambda: slow.calls and server.service.rerankers.shared("gated").waiting > 0)
         assert server.client.get("/health/live", timeout=10).status_code == 200
         assert b"rerank_search_waiting_pairs" in server.client.get("/metrics", timeout=10).content
         asked = {"query": "join", "rerank": False}
@@ -111,7 +111,7 @@ def test_who_has_gone_is_not_computed_for(serve, path, asked):
         busy = threading.Thread(target=server.post, args=("/v2/rerank", RERANK))
         busy.start()
         until(lambda: slow.calls)
-        waiting = server.service._batching["gated"]
+        waiting = server.service.rerankers.shared("gated")
         with httpx2.Client(base_url=server.url) as impatient:
             leaving = threading.Thread(target=_ask_and_leave, args=(impatient, path, asked))
             leaving.start()
@@ -139,7 +139,7 @@ def test_a_full_queue_is_told_as_such(serve):
         threads[0].start()
         until(lambda: slow.calls)
         threads[1].start()
-        until(lambda: server.service._batching["gated"].waiting == 3)
+        until(lambda: server.service.rerankers.shared("gated").waiting == 3)
         for path, body in (("/v2/rerank", asked), ("/v1/search", {"query": "join two paths"})):
             answer = server.post(path, body)
             assert answer.status_code == 429
@@ -369,7 +369,7 @@ def test_an_address_that_is_taken_is_told_before_models_load(tmp_path):
         (["nothing"], "no index"),
         (["--keys", "no.json"], "rerank-search key add"),
         (["--reranker", "no-such-model"], "no-such-model"),
-        (["--host", "999.1.1.1", "--without-keys"], "cannot be listened at"),
+        (["--host", "999.1.1.1", "--without-keys"], "cannot listen at"),
     ],
 )
 def test_what_cannot_be_served_is_told(tmp_path, arguments, message):
@@ -387,7 +387,7 @@ def test_two_of_one_name_are_not_served(tmp_path, tiny_reranker):
     for arguments in (["a/notes", "b/notes"], ["--reranker", "a/model", "--reranker", "b/model"]):
         done = command("serve", "--port", "0", *arguments, cwd=tmp_path)
         assert done.returncode == 2
-        assert "have one name" in done.stderr
+        assert "have the same name" in done.stderr
 
 
 @pytest.mark.process

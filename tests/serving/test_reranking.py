@@ -142,6 +142,41 @@ def test_texts_beside_documents_are_refused(server):
     assert server.post("/rerank", {**asked, "documents": None}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "asked", "field"),
+    [
+        ("/rerank", {"documents": ["a"], "rank_fields": ["title"]}, "'rank_fields' is not"),
+        ("/v1/rerank", {"documents": ["a"], "max_chunks_per_doc": 3}, "'max_chunks_per_doc' is"),
+        ("/v2/rerank", {"documents": ["a"], "max_tokens_per_doc": 63}, "max_tokens_per_doc=63 is"),
+        ("/rerank", {"texts": ["a"], "truncation_direction": "Left"}, "truncation_direction"),
+        ("/rerank", {"texts": ["a"], "top_n": 1}, "'top_n' is not supported"),
+        ("/rerank", {"texts": ["a"], "model": "other"}, "no reranker 'other'"),
+        ("/score", {"documents": ["a"], "truncate_prompt_tokens": 9}, "'truncate_prompt_tokens'"),
+    ],
+)
+def test_a_field_that_would_change_the_answer_is_never_dropped(server, path, asked, field):
+    query = "queries" if path == "/score" else "query"
+    answer = server.post(path, {query: QUERY, **asked})
+    assert answer.status_code in (400, 404)
+    assert field in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/rerank", {"documents": TEXTS, "rank_fields": None, "user": "me"}),
+        ("/v2/rerank", {"documents": TEXTS, "max_tokens_per_doc": 4096, "priority": 0}),
+        ("/rerank", {"documents": TEXTS, "texts": None}),
+        ("/v1/rerank", {"documents": TEXTS, "texts": None}),
+        ("/rerank", {"texts": TEXTS, "documents": None, "truncation_direction": "Right"}),
+    ],
+)
+def test_null_and_fields_without_effect_change_nothing(server, expected, path, asked):
+    answer = server.post(path, {"query": QUERY, **asked}).json()
+    results = answer if isinstance(answer, list) else answer["results"]
+    assert [each["index"] for each in results] == expected
+
+
 def test_an_unknown_model_names_those_that_are_there(server, reranker):
     answer = server.post("/v2/rerank", {"model": "other", "query": "a", "documents": ["b"]})
     assert answer.status_code == 404

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -9,17 +10,13 @@ from pydantic import ValidationError
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.serving.errors import ApiError
-from rerank_search.serving.json import strict_json
 from rerank_search.serving.keys import KeyFile, add_key, read_keys, remove_key
-from rerank_search.serving.limits import Limits, RateLimiter
-from rerank_search.serving.schemas import (
-    DeleteRequest,
-    RerankRequest,
-    ScoreRequest,
-    SearchRequest,
-    TeiRequest,
-    Upsert,
-)
+from rerank_search.serving.limits import Limits
+from rerank_search.serving.rate import RateLimiter
+from rerank_search.serving.schemas.indexes import DeleteRequest, Upsert
+from rerank_search.serving.schemas.rerank import RerankRequest, ScoreRequest, TeiRequest
+from rerank_search.serving.schemas.search import SearchRequest
+from rerank_search.serving.strict_json import strict_json
 
 RERANK = {"query": "a file", "documents": ["read a file"]}
 
@@ -62,7 +59,7 @@ def test_keys_that_are_added_at_a_time_are_all_there(tmp_path):
 
 
 def test_a_file_of_keys_has_a_folder(tmp_path):
-    with pytest.raises(InvalidInputError, match="is no folder"):
+    with pytest.raises(InvalidInputError, match="is not a folder"):
         add_key(tmp_path / "no" / "keys.json", "app", "read")
     assert list(tmp_path.iterdir()) == []
 
@@ -86,7 +83,7 @@ def test_what_locks_keys_leaves_nothing_behind(tmp_path):
 def test_a_damaged_file_of_keys_is_no_file_of_keys(tmp_path, content):
     path = tmp_path / "keys.json"
     path.write_text(content)
-    with pytest.raises(InvalidInputError, match="no file of keys"):
+    with pytest.raises(InvalidInputError, match="not a file of keys"):
         KeyFile(path)
     with pytest.raises(InvalidInputError, match="cannot be read"):
         KeyFile(tmp_path / "other.json")
@@ -216,7 +213,7 @@ def test_a_body_that_is_no_use_is_the_callers_fault(small, content):
 
 def test_a_string_without_an_end_is_read_once():
     # Tried again from each of its quotes it would take days.
-    with pytest.raises(ApiError, match="no JSON"):
+    with pytest.raises(ApiError, match="not valid JSON"):
         strict_json(b"[" + b"[]," * 100 + b'"' + b'\\"' * 500_000, 64)
 
 
@@ -249,6 +246,37 @@ def test_a_body_of_another_kind_is_told_which_is_wanted(small):
         answer = small.client.post("/v2/rerank", content="{}", headers={"content-type": kind})
         assert answer.status_code == 415
         assert "application/json" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [("/v2/rerank", RERANK), ("/v1/search", {"query": "a"}), ("/score", {"text_1": "a"})],
+)
+def test_a_compressed_body_is_refused_and_its_encoding_is_named(small, path, asked):
+    sent = {"content-type": "application/json", "content-encoding": "gzip"}
+    content = gzip.compress(json.dumps(asked).encode())
+    answer = small.client.post(path, content=content, headers=sent)
+    assert answer.status_code == 415
+    error = answer.json()["error"]
+    assert error["type"] == "unsupported_media"
+    assert "Content-Encoding 'gzip'" in error["message"]
+    assert "send the body uncompressed" in error["message"]
+
+
+def test_an_encoding_that_is_none_is_accepted(small):
+    sent = {"content-encoding": "identity"}
+    assert small.post("/v2/rerank", RERANK, **sent).status_code == 200
+    # Without a body there is nothing to decode.
+    assert small.client.get("/v1/models", headers={"content-encoding": "gzip"}).is_success
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"), [("/v2/rerank", RERANK), ("/v1/search", {"query": "join two paths"})]
+)
+def test_a_byte_order_mark_before_json_is_skipped(small, path, asked):
+    content = b"\xef\xbb\xbf" + json.dumps(asked).encode()
+    sent = {"content-type": "application/json"}
+    assert small.client.post(path, content=content, headers=sent).status_code == 200
 
 
 def test_every_answer_has_an_id_and_headers_that_keep_browsers_strict(server):

@@ -1,4 +1,4 @@
-"""JSON of strangers: strict, and bounded in depth."""
+"""JSON from callers: strict, and bounded in depth and number of values."""
 
 from __future__ import annotations
 
@@ -12,25 +12,28 @@ from fastapi.routing import APIRoute
 from pydantic_core import from_json
 from starlette.exceptions import HTTPException
 
+from rerank_search.serving.body import BYTE_ORDER_MARK
+from rerank_search.serving.dependencies import service_of
 from rerank_search.serving.errors import ApiError
 from rerank_search.serving.limits import Limits, too_large
 
 _MARKS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
-"""Brackets, and strings, which may have brackets in them.
+"""A bracket, or a whole string, since strings may contain brackets.
 
-Possessive, so that no character is tried twice: a string that does not end goes to the end, once.
+The quantifiers are possessive, so that a string without an end is read only once.
 """
 
 _PARSED_AT_ONCE = 65_536
-"""Bytes of a body that are parsed without a thread."""
+"""Largest body, in bytes, that is parsed in the event loop instead of a thread."""
 
 
 def strict_json(content: bytes, levels: int) -> Any:
-    """What the JSON says.
+    """The value of the JSON, which may begin with a byte order mark.
 
-    Raises ApiError 400: also for NaN and for half a surrogate, and above ``levels`` of nesting.
+    Raises ApiError 400, also for NaN, for half a surrogate and above ``levels`` of nesting.
     """
-    # Counting is cheap, and most bodies have fewer brackets than levels are allowed.
+    content = content.removeprefix(BYTE_ORDER_MARK)
+    # Counting is cheap, and most bodies have fewer brackets than the allowed levels.
     if content.count(b"[") + content.count(b"{") > levels:
         depth = 0
         for found in _MARKS.finditer(content):
@@ -41,11 +44,14 @@ def strict_json(content: bytes, levels: int) -> Any:
     try:
         return from_json(content, allow_inf_nan=False)
     except ValueError as error:
-        raise _invalid(f"the body is no JSON ({error})") from None
+        raise _invalid(f"the body is not valid JSON ({error})") from None
 
 
-def _bounded(content: bytes, limits: Limits) -> Any:
-    """The same, with few enough values to be checked by the event loop. Raises ApiError 413 too."""
+def _few_values(content: bytes, limits: Limits) -> Any:
+    """The value of the JSON. Raises ApiError as ``strict_json``, and 413 for too many values.
+
+    The event loop can check that many.
+    """
     found = strict_json(content, limits.json_levels)
     count, waiting = 0, [found]
     while waiting:
@@ -63,24 +69,24 @@ def _invalid(message: str) -> ApiError:
 
 
 class _JsonRequest(Request):
-    """A request whose JSON is strict, bounded in depth, and parsed beside the event loop."""
+    """A request whose JSON is strict and bounded; a long one is parsed in a thread."""
 
     async def json(self) -> Any:
         content = await self.body()
-        limits = self.app.state.service.limits
+        limits = (await service_of(self)).limits
         try:
             if len(content) <= _PARSED_AT_ONCE:
-                return _bounded(content, limits)
-            return await anyio.to_thread.run_sync(_bounded, content, limits)
-        except ApiError as error:  # FastAPI passes on its own exception only
+                return _few_values(content, limits)
+            return await anyio.to_thread.run_sync(_few_values, content, limits)
+        except ApiError as error:  # FastAPI turns any other exception into a 400
             raise HTTPException(error.status, str(error)) from None
 
 
 class StrictJsonRoute(APIRoute):
-    """A route whose requests are read so."""
+    """A route that reads its JSON bodies strictly."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """What FastAPI calls, once, for what it calls for each request."""
+        """The handler of requests, which FastAPI asks for once."""
         handle = super().get_route_handler()
 
         async def with_strict_json(request: Request) -> Response:

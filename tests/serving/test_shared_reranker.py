@@ -11,8 +11,9 @@ import pytest
 from rerank_search import CrossEncoderReranker, RerankError
 from rerank_search.reranking.base import Scores
 from rerank_search.reranking.cascade import Cascade
-from rerank_search.serving.batching import ROUND_COST, BatchingReranker
 from rerank_search.serving.errors import OverloadedError
+from rerank_search.serving.rounds import ROUND_COST
+from rerank_search.serving.shared_reranker import SharedReranker
 
 PAIRS = [(f"find file {i}", f"read a line of file {i % 7} with bread") for i in range(60)]
 
@@ -36,23 +37,23 @@ class Slow:
         return np.array([len(text) for _, text in pairs], dtype=np.float32)
 
 
-def blocked(slow: Slow, **options) -> BatchingReranker:
+def blocked(slow: Slow, **options) -> SharedReranker:
     """A worker that is busy with one pair, so that what is submitted next waits."""
-    batching = BatchingReranker(slow, **options)
-    batching.submit([("q", "first")])
+    shared = SharedReranker(slow, **options)
+    shared.submit([("q", "first")])
     while not slow.calls:
         time.sleep(0.001)
-    return batching
+    return shared
 
 
 def test_scores_are_those_of_the_reranker(reranker: CrossEncoderReranker):
-    batching = BatchingReranker(reranker, round_cost=1_000)
+    shared = SharedReranker(reranker, round_cost=1_000)
     try:
         with ThreadPoolExecutor(8) as pool:
             parts = [PAIRS[i : i + 7] for i in range(0, len(PAIRS), 7)]
-            found = list(pool.map(batching.score_with_report, parts))
+            found = list(pool.map(shared.score_with_report, parts))
     finally:
-        batching.close()
+        shared.close()
     alone = reranker.score_with_report(PAIRS)
     assert np.concatenate([part.values for part in found]) == pytest.approx(alone.values, abs=1e-5)
     truncated = np.concatenate([part.truncated for part in found])
@@ -61,30 +62,30 @@ def test_scores_are_those_of_the_reranker(reranker: CrossEncoderReranker):
 
 def test_requests_that_wait_share_what_is_scored_at_once():
     slow = Slow()
-    batching = blocked(slow)
-    waiting = [batching.submit([("q", "x" * n)]) for n in (3, 4, 5)]
+    shared = blocked(slow)
+    waiting = [shared.submit([("q", "x" * n)]) for n in (3, 4, 5)]
     slow.gate.set()
     assert [future.result(30).values.tolist() for future in waiting] == [[3], [4], [5]]
     assert [len(call) for call in slow.calls] == [1, 3]
-    batching.close()
+    shared.close()
 
 
 def test_without_sharing_each_request_is_scored_by_itself():
     slow = Slow()
-    batching = blocked(slow, shared=False)
-    waiting = [batching.submit([("q", "x" * n)]) for n in (3, 4, 5)]
+    shared = blocked(slow, shared=False)
+    waiting = [shared.submit([("q", "x" * n)]) for n in (3, 4, 5)]
     slow.gate.set()
     assert [future.result(30).values.tolist() for future in waiting] == [[3], [4], [5]]
     assert [len(call) for call in slow.calls] == [1, 1, 1, 1]
-    batching.close()
+    shared.close()
 
 
 def test_a_short_request_does_not_wait_for_the_end_of_a_long_one():
     slow = Slow()
-    batching = blocked(slow)
+    shared = blocked(slow)
     ended: list[str] = []
-    long = batching.submit([("q", "x" * 2000)] * 200)
-    short = batching.submit([("q", "short")])
+    long = shared.submit([("q", "x" * 2000)] * 200)
+    short = shared.submit([("q", "short")])
     long.add_done_callback(lambda _: ended.append("long"))
     short.add_done_callback(lambda _: ended.append("short"))
     slow.gate.set()
@@ -93,122 +94,122 @@ def test_a_short_request_does_not_wait_for_the_end_of_a_long_one():
     assert ended == ["short", "long"]
     # The first round after the one that was running already has the short one.
     assert ("q", "short") in slow.calls[1]
-    batching.close()
+    shared.close()
 
 
 def test_no_round_is_much_larger_than_it_may_be():
     slow = Slow()
-    batching = blocked(slow)
-    future = batching.submit([("q", "x" * 1999)] * 200)
+    shared = blocked(slow)
+    future = shared.submit([("q", "x" * 1999)] * 200)
     slow.gate.set()
     future.result(30)
     assert max(len(call) for call in slow.calls) <= ROUND_COST / 2000 + 1
     assert sum(len(call) for call in slow.calls[1:]) == 200
-    batching.close()
+    shared.close()
 
 
 def test_what_is_cancelled_is_not_scored():
     slow = Slow()
-    batching = blocked(slow)
-    gone = batching.submit([("q", "gone")])
-    stays = batching.submit([("q", "stays")])
-    assert batching.waiting == 2
+    shared = blocked(slow)
+    gone = shared.submit([("q", "gone")])
+    stays = shared.submit([("q", "stays")])
+    assert shared.waiting == 2
     assert gone.cancel()
-    assert batching.waiting == 1
+    assert shared.waiting == 1
     slow.gate.set()
     stays.result(30)
     assert [text for call in slow.calls for _, text in call] == ["first", "stays"]
     with pytest.raises(CancelledError):
         gone.result()
-    batching.close()
+    shared.close()
 
 
 def test_the_rest_of_a_long_request_is_not_scored_once_it_is_cancelled():
     slow = Slow()
-    batching = blocked(slow)
-    long = batching.submit([("q", "x" * 2000)] * 500)
+    shared = blocked(slow)
+    long = shared.submit([("q", "x" * 2000)] * 500)
     slow.leave.release()
     while len(slow.calls) < 2:
         time.sleep(0.001)
     long.cancel()
     slow.gate.set()
-    batching.close()
+    shared.close()
     assert len(slow.calls) == 2
     assert len(slow.calls[1]) < 100
 
 
 def test_a_request_that_fails_does_not_take_others_with_it():
     slow = Slow()
-    batching = blocked(slow)
-    bad = batching.submit([("q", "bad")])
-    good = batching.submit([("q", "good")])
+    shared = blocked(slow)
+    bad = shared.submit([("q", "bad")])
+    good = shared.submit([("q", "good")])
     slow.gate.set()
     assert good.result(30).values.tolist() == [4]
     with pytest.raises(RerankError, match=r"failed \(OSError\)"):
         bad.result(30)
-    assert batching.score([("q", "next")]).tolist() == [4]
-    batching.close()
+    assert shared.score([("q", "next")]).tolist() == [4]
+    shared.close()
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_again():
     slow = Slow()
-    batching = blocked(slow, max_waiting=10)
-    batching.submit([("q", "a")] * 9)
+    shared = blocked(slow, max_waiting=10)
+    shared.submit([("q", "a")] * 9)
     with pytest.raises(OverloadedError, match="9 pairs wait") as caught:
-        batching.submit([("q", "b")] * 2)
+        shared.submit([("q", "b")] * 2)
     assert int(caught.value.headers["Retry-After"]) >= 1
-    batching.check_room(1)
+    shared.check_room(1)
     with pytest.raises(OverloadedError):
-        batching.check_room(2)
+        shared.check_room(2)
     slow.gate.set()
-    batching.close()
+    shared.close()
 
 
 def test_one_request_above_the_limit_is_taken_where_nothing_waits():
     slow = Slow()
     slow.gate.set()
-    batching = BatchingReranker(slow, max_waiting=10)
-    assert len(batching.score([("q", "a")] * 50)) == 50
-    batching.close()
+    shared = SharedReranker(slow, max_waiting=10)
+    assert len(shared.score([("q", "a")] * 50)) == 50
+    shared.close()
 
 
 def test_closing_finishes_what_waits_and_refuses_what_comes():
     slow = Slow()
-    batching = blocked(slow)
-    waiting = batching.submit([("q", "waits")])
-    closing = threading.Thread(target=batching.close)
+    shared = blocked(slow)
+    waiting = shared.submit([("q", "waits")])
+    closing = threading.Thread(target=shared.close)
     closing.start()
     slow.gate.set()
     closing.join(30)
     assert waiting.result(0).values.tolist() == [5]
     with pytest.raises(OverloadedError, match="closing"):
-        batching.submit([("q", "late")])
+        shared.submit([("q", "late")])
 
 
 def test_no_pairs_need_no_turn():
     slow = Slow()
-    batching = blocked(slow)
-    assert len(batching.submit([]).result(0).values) == 0
+    shared = blocked(slow)
+    assert len(shared.submit([]).result(0).values) == 0
     slow.gate.set()
-    batching.close()
+    shared.close()
 
 
 def test_a_cascade_sees_the_whole_list_of_a_request(reranker: CrossEncoderReranker):
     cascade = Cascade([reranker, reranker], keep=[5])
     pairs = [("find file", text) for _, text in PAIRS]
-    batching = BatchingReranker(cascade, round_cost=500)
-    assert batching.score(pairs) == pytest.approx(cascade.score(pairs), abs=1e-5)
-    batching.close()
+    shared = SharedReranker(cascade, round_cost=500)
+    assert shared.score(pairs) == pytest.approx(cascade.score(pairs), abs=1e-5)
+    shared.close()
 
 
 def test_windows_and_cuts_are_not_mixed_in_a_round(reranker: CrossEncoderReranker):
     text = "bread " * 200
-    batching = BatchingReranker(reranker)
-    cut = batching.submit([("q", text)])
-    read = batching.submit([("q", text)], long_documents="max_passage")
+    shared = SharedReranker(reranker)
+    cut = shared.submit([("q", text)])
+    read = shared.submit([("q", text)], long_documents="max_passage")
     assert cut.result(30).spans == [None]
     assert read.result(30).spans != [None]
-    batching.close()
+    shared.close()
 
 
 def test_the_thread_outlives_whatever_a_reranker_does():
@@ -220,11 +221,11 @@ def test_the_thread_outlives_whatever_a_reranker_does():
 
     wild = Wild()
     wild.gate.set()
-    batching = BatchingReranker(wild)
+    shared = SharedReranker(wild)
     with pytest.raises(RerankError, match=r"failed \(SystemExit\)"):
-        batching.score([("q", "exit")])
-    assert batching.score([("q", "next")]).tolist() == [4]
-    batching.close()
+        shared.score([("q", "exit")])
+    assert shared.score([("q", "next")]).tolist() == [4]
+    shared.close()
 
 
 def test_texts_that_are_read_whole_take_their_turns():
@@ -232,9 +233,9 @@ def test_texts_that_are_read_whole_take_their_turns():
     slow.score_with_report = lambda pairs, *, long_documents: Scores(  # type: ignore[attr-defined]
         slow.score(pairs), np.zeros(len(pairs), bool), [None] * len(pairs)
     )
-    batching = blocked(slow)
-    whole = batching.submit([("q", "x" * 50_000)] * 6, long_documents="max_passage")
+    shared = blocked(slow)
+    whole = shared.submit([("q", "x" * 50_000)] * 6, long_documents="max_passage")
     slow.gate.set()
     assert len(whole.result(30).values) == 6
     assert [len(call) for call in slow.calls] == [1, 2, 2, 2]
-    batching.close()
+    shared.close()

@@ -1,0 +1,89 @@
+"""Errors as responses: of our own, of FastAPI's validation, and of HTTP itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute
+
+from rerank_search.errors import RerankError, RerankSearchError
+from rerank_search.serving.errors import ApiError, api_error, body
+from rerank_search.serving.schemas.rerank import is_tei
+from rerank_search.serving.validation import invalid
+
+logger = logging.getLogger("rerank_search.serving")
+
+_TYPES = {
+    404: "no_such_path",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media",
+}
+"""The ``type`` of the errors that Starlette raises, by their status."""
+
+
+def add_error_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Have the app answer every error in the shape of the API that was called.
+
+    ``routes`` are those of the API, whose methods are listed if a request has another one.
+    """
+
+    @app.exception_handler(RerankSearchError)
+    async def own(request: Request, error: RerankSearchError) -> Response:
+        return _answered(error, request.scope["state"])
+
+    @app.exception_handler(RequestValidationError)
+    async def validation(request: Request, error: RequestValidationError) -> Response:
+        if request.url.path == "/rerank" and is_tei(error.body):
+            request.state.shape = "tei"
+        return error_response(_of_validation(error), request.scope["state"])
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        return error_response(_of_http(routes, request, error), request.scope["state"])
+
+
+def error_response(error: ApiError, state: Mapping[str, Any]) -> JSONResponse:
+    """An error in the shape of the API that was called."""
+    content = body(error, state["shape"], state["request_id"])
+    return JSONResponse(content, status_code=error.status, headers=error.headers)
+
+
+def _answered(error: RerankSearchError, state: Mapping[str, Any]) -> JSONResponse:
+    """An error of ours as a response; one that is not the caller's fault is logged."""
+    known = api_error(error)
+    if known.status >= 500:
+        # The message of a reranker's error may quote texts.
+        said = type(error).__name__ if isinstance(error, RerankError) else error.__cause__ or error
+        logger.error("request %s failed: %s", state["request_id"], said)
+    return error_response(known, state)
+
+
+def _of_validation(error: RequestValidationError) -> ApiError:
+    if isinstance(error.body, bytes):
+        return ApiError(
+            415, "unsupported_media", "send JSON, with the header Content-Type: application/json"
+        )
+    return invalid(error.errors()[0])
+
+
+def _of_http(routes: Sequence[BaseRoute], request: Request, error: HTTPException) -> ApiError:
+    status, message, headers = error.status_code, str(error.detail), dict(error.headers or {})
+    if status == 404:
+        message = "there is nothing at this path"
+    elif status == 405:
+        # Starlette names the methods of the first route with this path only.
+        known = [route for route in routes if isinstance(route, APIRoute)]
+        matching = [route for route in known if route.path_regex.match(request.url.path)]
+        headers["Allow"] = ", ".join(
+            sorted({name for each in matching for name in each.methods or ()})
+        )
+        message = f"this path allows {headers['Allow']}"
+    return ApiError(status, _TYPES.get(status, "invalid_request"), message, headers)

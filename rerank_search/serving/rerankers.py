@@ -1,0 +1,107 @@
+"""The rerankers that are served, by name; requests share each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.reranking.base import LongDocuments, Reranker, Scores
+from rerank_search.reranking.traits import traits
+from rerank_search.serving.errors import ApiError
+from rerank_search.serving.limits import Limits
+from rerank_search.serving.metrics import Metrics
+from rerank_search.serving.names import public_name
+from rerank_search.serving.schemas.rerank import ModelAnswer
+from rerank_search.serving.shared_reranker import SharedReranker
+from rerank_search.shown import shown
+
+
+class Rerankers:
+    """Loaded rerankers by name; requests that name none get the first. Threads may share one.
+
+    Raises InvalidInputError if two have the same name.
+    """
+
+    def __init__(
+        self, rerankers: Sequence[Reranker], limits: Limits, metrics: Metrics, *, share: bool
+    ) -> None:
+        self._metrics = metrics
+        self._models = {public_name(each.name): each for each in rerankers}
+        if len(self._models) < len(rerankers):
+            names = ", ".join(public_name(each.name) for each in rerankers)
+            raise InvalidInputError(f"two rerankers have the same name ({names}): rename a folder")
+        self._shared = {
+            name: SharedReranker(
+                each,
+                name=name,
+                max_waiting=limits.waiting_pairs,
+                shared=share,
+                on_round=metrics.round,
+            )
+            for name, each in self._models.items()
+        }
+        for name, each in self._shared.items():
+            metrics.watch(name, lambda each=each: each.waiting)  # type: ignore[misc]
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    def name(self, asked: str | None) -> str:
+        """The name of the requested reranker. Raises ApiError 404 for an unknown one."""
+        if asked is None and self._models:
+            return next(iter(self._models))
+        if asked is None or asked not in self._models:
+            known = ", ".join(self._models) or "none"
+            what = "no reranker" if asked is None else f"no reranker {shown(asked)}"
+            raise ApiError(404, "model_not_found", f"{what} is served; there are: {known}")
+        return asked
+
+    def shared(self, name: str) -> SharedReranker:
+        """The reranker of that name."""
+        return self._shared[name]
+
+    def listed(self) -> list[ModelAnswer]:
+        """The rerankers, as ``GET /v1/models`` lists them."""
+        return [
+            ModelAnswer(
+                id=name,
+                max_length=self.window(name),
+                backend=getattr(each, "backend", None),
+                dtype=getattr(each, "dtype", None),
+            )
+            for name, each in self._models.items()
+        ]
+
+    def window(self, name: str) -> int | None:
+        """Number of tokens of a pair that the reranker reads; None if it does not say."""
+        found: int | None = getattr(self._models[name], "max_length", None)
+        return found
+
+    def submit(
+        self, name: str, pairs: Sequence[tuple[str, str]], long_documents: LongDocuments
+    ) -> Future[Scores]:
+        """Have pairs scored together with those of other requests."""
+        return self._shared[name].submit(pairs, long_documents=long_documents)
+
+    def probabilities(self, name: str, scores: Scores) -> NDArray[np.float32]:
+        """Scores in [0, 1] for the logits: calibrated if the model has a calibration of them."""
+        self._metrics.truncated(int(scores.truncated.sum()))
+        reranker: Any = self._models[name]
+        calibrations = traits(reranker).calibration
+        calibration = None if calibrations is None else calibrations.of(None)
+        if calibration is not None:
+            return np.asarray(calibration.probability(scores.values), dtype=np.float32)
+        if hasattr(reranker, "activated"):
+            return np.clip(np.asarray(reranker.activated(scores.values), np.float32), 0.0, 1.0)
+        # The sigmoid, in a form that never overflows.
+        return np.exp(-np.logaddexp(0.0, -scores.values)).astype(np.float32)
+
+    def close(self) -> None:
+        """Score the pairs that wait, then end the threads."""
+        for each in self._shared.values():
+            each.close()

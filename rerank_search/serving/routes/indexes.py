@@ -1,0 +1,125 @@
+"""The routes of indexes and their documents."""
+
+from __future__ import annotations
+
+import functools
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from fastapi import Path as PathParameter
+
+from rerank_search.errors import RerankSearchError
+from rerank_search.serving.dependencies import ServiceGiven, ThreadsGiven
+from rerank_search.serving.errors import api_error
+from rerank_search.serving.indexes import NAME, Indexes
+from rerank_search.serving.names import public_name
+from rerank_search.serving.schemas.indexes import (
+    UPLOAD_BODY,
+    DeleteAnswer,
+    DeleteRequest,
+    IndexAnswer,
+    IndexList,
+    NewIndex,
+    UpsertAnswer,
+)
+from rerank_search.serving.service import Service
+from rerank_search.serving.strict_json import StrictJsonRoute
+from rerank_search.serving.threads import Threads
+from rerank_search.serving.uploads import upsert
+
+router = APIRouter(tags=["indexes"], route_class=StrictJsonRoute)
+
+_NewName = Annotated[str, PathParameter(json_schema_extra={"pattern": f"^{NAME}$"})]
+
+
+@router.get("/v1/indexes", response_model_exclude_none=True)
+async def indexes(request: Request, service: ServiceGiven, threads: ThreadsGiven) -> IndexList:
+    """The indexes that are served."""
+    return await threads.read(request, functools.partial(_listed, service.indexes))
+
+
+@router.get("/v1/indexes/{name}", response_model_exclude_none=True)
+async def index(
+    request: Request, name: str, service: ServiceGiven, threads: ThreadsGiven
+) -> IndexAnswer:
+    """What an index holds."""
+    return await threads.read(request, functools.partial(_described, service.indexes, name))
+
+
+@router.put("/v1/indexes/{name}", status_code=201, response_model_exclude_none=True)
+async def create(
+    name: _NewName, service: ServiceGiven, threads: ThreadsGiven, asked: NewIndex | None = None
+) -> IndexAnswer:
+    """Make an empty index."""
+    wanted = asked or NewIndex()
+
+    def make() -> IndexAnswer:
+        service.indexes.create(name, encoder=wanted.encoder, analyzer=wanted.analyzer)
+        return _described(service.indexes, name)
+
+    return await threads.write(make)
+
+
+@router.post(
+    "/v1/indexes/{name}/documents", response_model_exclude_none=True, openapi_extra=UPLOAD_BODY
+)
+async def add(
+    request: Request, name: str, service: ServiceGiven, threads: ThreadsGiven
+) -> UpsertAnswer:
+    """Insert documents, or replace those with the same ids; they are durable when it returns."""
+    return await upsert(request, service, name, threads)
+
+
+@router.delete("/v1/indexes/{name}/documents/{id:path}", response_model_exclude_none=True)
+async def delete_one(
+    name: str, id: str, service: ServiceGiven, threads: ThreadsGiven
+) -> DeleteAnswer:
+    """Delete a document; an unknown id deletes none."""
+    return await _deleted(service, threads, name, DeleteRequest(ids=[id]))
+
+
+@router.post("/v1/indexes/{name}/delete", response_model_exclude_none=True)
+async def delete_many(
+    name: str, asked: DeleteRequest, service: ServiceGiven, threads: ThreadsGiven
+) -> DeleteAnswer:
+    """Delete documents by their ids, or all that a filter allows."""
+    return await _deleted(service, threads, name, asked)
+
+
+def _described(indexes: Indexes, name: str) -> IndexAnswer:
+    with indexes.use(name) as index:
+        info = index.info()
+        return IndexAnswer(
+            name=name,
+            documents=info.documents,
+            passages=info.passages,
+            first_stages=list(index.first_stages),
+            encoder=None if info.encoder is None else public_name(info.encoder),
+            analyzer=info.analyzer,
+            created=info.created.isoformat(),
+        )
+
+
+def _listed(indexes: Indexes) -> IndexList:
+    """What each index holds; one that cannot be opened does not hide the others."""
+    found, unavailable = [], {}
+    for name in indexes.names():
+        try:
+            found.append(_described(indexes, name))
+        except RerankSearchError as error:
+            unavailable[name] = str(api_error(error))
+    return IndexList(indexes=found, unavailable=unavailable or None)
+
+
+async def _deleted(
+    service: Service, threads: Threads, name: str, asked: DeleteRequest
+) -> DeleteAnswer:
+    def delete() -> DeleteAnswer:
+        with service.indexes.use(name) as index:
+            if asked.filter is None:
+                return DeleteAnswer(deleted=index.delete(asked.ids or []))
+            warnings = index.filter_warnings(asked.filter)
+            deleted = index.delete_matching(asked.filter, warn=False)
+            return DeleteAnswer(deleted=deleted, warnings=warnings or None)
+
+    return await threads.write(delete)

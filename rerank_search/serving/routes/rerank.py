@@ -1,0 +1,206 @@
+"""The routes of the rerank APIs: Cohere's, Jina's, vLLM's and text-embeddings-inference's."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Request
+
+from rerank_search.reranking.base import LongDocuments, Scores
+from rerank_search.serving.dependencies import ServiceGiven
+from rerank_search.serving.errors import ApiError
+from rerank_search.serving.schemas.rerank import (
+    AnyRerankRequest,
+    ModelList,
+    RerankAnswer,
+    RerankedDocument,
+    RerankRequest,
+    RerankResult,
+    ScoreAnswer,
+    ScoreRequest,
+    ScoreResult,
+    TeiRequest,
+    TeiResult,
+    TextBody,
+)
+from rerank_search.serving.service import Service
+from rerank_search.serving.strict_json import StrictJsonRoute
+from rerank_search.serving.threads import unless_gone
+from rerank_search.shown import counted
+
+router = APIRouter(tags=["reranking"], route_class=StrictJsonRoute)
+
+
+@router.post("/rerank", response_model_exclude_none=True)
+async def rerank_any(
+    request: Request, asked: Annotated[AnyRerankRequest, Body()], service: ServiceGiven
+) -> RerankAnswer | list[TeiResult]:
+    """Rerank as Jina, vLLM and text-embeddings-inference do."""
+    if isinstance(asked, TeiRequest):
+        request.state.shape = "tei"
+        return await _rerank_tei(request, service, asked)
+    return await _rerank(request, service, asked)
+
+
+@router.post("/v1/rerank", response_model_exclude_none=True)
+async def rerank_v1(request: Request, asked: RerankRequest, service: ServiceGiven) -> RerankAnswer:
+    """Rerank as Jina and vLLM do."""
+    return await _rerank(request, service, asked)
+
+
+@router.post("/v2/rerank", response_model_exclude_none=True)
+async def rerank_v2(request: Request, asked: RerankRequest, service: ServiceGiven) -> RerankAnswer:
+    """Rerank as Cohere does."""
+    return await _rerank(request, service, asked)
+
+
+@router.post("/score", response_model_exclude_none=True)
+async def score(request: Request, asked: ScoreRequest, service: ServiceGiven) -> ScoreAnswer:
+    """Score pairs as vLLM does."""
+    limits = service.limits
+    model = service.rerankers.name(asked.model)
+    pairs = _pairs(asked)
+    limits.check_texts("documents", [text for _, text in pairs], limits.documents)
+    for query, _ in pairs:
+        limits.check_query(query)
+    scores = await _scored(request, service, model, pairs, "truncate")
+    values = service.rerankers.probabilities(model, scores).tolist()
+    return ScoreAnswer(
+        id=f"score-{request.state.request_id}",
+        created=int(time.time()),
+        model=model,
+        data=[ScoreResult(index=i, score=value) for i, value in enumerate(values)],
+        usage=_usage(scores),
+    )
+
+
+@router.get("/v1/models", response_model_exclude_none=True)
+async def models(service: ServiceGiven) -> ModelList:
+    """The rerankers that are served."""
+    return ModelList(data=service.rerankers.listed())
+
+
+async def _rerank(request: Request, service: Service, asked: RerankRequest) -> RerankAnswer:
+    model = service.rerankers.name(asked.model)
+    _check_window(service, model, asked.max_tokens_per_doc)
+    texts = [each.text if isinstance(each, TextBody) else each for each in asked.documents]
+    scores = await _of_list(request, service, model, asked.query, texts, asked.long_documents)
+    values = service.rerankers.probabilities(model, scores).tolist()
+    results = [
+        RerankResult(
+            index=place,
+            relevance_score=values[place],
+            document=RerankedDocument(text=texts[place]) if asked.return_documents else None,
+        )
+        for place in _order(scores)[: asked.top_n or None]
+    ]
+    return RerankAnswer(
+        id=str(uuid.uuid4()),
+        model=model,
+        results=results,
+        meta={"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
+        usage=_usage(scores),
+    )
+
+
+async def _rerank_tei(request: Request, service: Service, asked: TeiRequest) -> list[TeiResult]:
+    model = service.rerankers.name(asked.model)
+    scores = await _of_list(request, service, model, asked.query, asked.texts, "truncate")
+    if asked.truncate is False and scores.truncated.any():
+        place = int(scores.truncated.argmax())
+        raise ApiError(
+            413,
+            "too_large",
+            f"texts[{place}] does not fit the model's window, and truncate is false: shorten it",
+        )
+    values = service.rerankers.probabilities(model, scores)
+    chosen = (scores.values if asked.raw_scores else values).tolist()
+    return [
+        TeiResult(
+            index=place,
+            score=chosen[place],
+            text=asked.texts[place] if asked.return_text else None,
+        )
+        for place in _order(scores)
+    ]
+
+
+def _check_window(service: Service, model: str, tokens: int | None) -> None:
+    """Raise ApiError 400 for a number of tokens at which no text would be cut as asked."""
+    window = service.rerankers.window(model)
+    if tokens is not None and (window is None or tokens < window):
+        raise ApiError(
+            400,
+            "invalid_request",
+            f"max_tokens_per_doc={tokens} is not supported: this model cuts texts at its window"
+            f"{'' if window is None else f' of {window} tokens'}. Leave max_tokens_per_doc out",
+        )
+
+
+async def _of_list(
+    request: Request,
+    service: Service,
+    model: str,
+    query: str,
+    texts: list[str],
+    long_documents: LongDocuments,
+) -> Scores:
+    """The scores of a query's texts. Raises ApiError 413 above a limit, 400 for a blank query."""
+    limits = service.limits
+    limits.check_query(query)
+    limits.check_texts("documents", texts, limits.documents)
+    if not query.strip():
+        raise ApiError(400, "invalid_request", "the query is blank: say what to look for")
+    pairs = [(query, text) for text in texts]
+    return await _scored(request, service, model, pairs, long_documents)
+
+
+async def _scored(
+    request: Request,
+    service: Service,
+    model: str,
+    pairs: list[tuple[str, str]],
+    long_documents: LongDocuments,
+) -> Scores:
+    """The scores of the pairs; they are cancelled if the client disconnects."""
+    with service.traces.span("rerank", model=model, count=len(pairs)):
+        future = service.rerankers.submit(model, pairs, long_documents)
+        return await unless_gone(request, asyncio.wrap_future(future), future.cancel)
+
+
+def _pairs(asked: ScoreRequest) -> list[tuple[str, str]]:
+    one, other = asked.text_1, asked.text_2
+    if one is None or other is None:
+        one, other = asked.queries, asked.documents
+    first, second = _listed(one), _listed(other)
+    if len(first) == 1:
+        first = first * len(second)
+    if len(first) != len(second):
+        raise ApiError(
+            400,
+            "invalid_request",
+            f"{counted(len(first), 'text')} cannot be paired with {len(second)}: give one text, "
+            "or as many as in the other list",
+        )
+    return list(zip(first, second, strict=True))
+
+
+def _listed(given: str | list[str] | None) -> list[str]:
+    return [given] if isinstance(given, str) else given or []
+
+
+def _order(scores: Scores) -> list[int]:
+    """Places in the request, the best logit first; equal logits keep their order."""
+    logits = scores.values.tolist()
+    return sorted(range(len(logits)), key=lambda place: (-logits[place], place))
+
+
+def _usage(scores: Scores) -> dict[str, int]:
+    counts = {"truncated": int(scores.truncated.sum())}
+    if scores.tokens is not None:
+        tokens = int(scores.tokens.sum())
+        counts = {"prompt_tokens": tokens, "total_tokens": tokens, **counts}
+    return counts

@@ -1,0 +1,108 @@
+"""The kinds of bodies, and the types of fields that several of them have."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    WithJsonSchema,
+    model_validator,
+)
+
+from rerank_search.arguments import document_id
+from rerank_search.declared import did_you_mean
+
+Item = TypeVar("Item")
+
+
+class OwnRequest(BaseModel):
+    """A request of our own API. An unknown field is an error; only the first one is named."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_field(cls, data: Any) -> Any:
+        known = cls.model_fields
+        unknown = (name for name in data if name not in known) if isinstance(data, dict) else ()
+        if (name := next(iter(unknown), None)) is not None:
+            raise ValueError(f"{name!r:.100} is unknown{did_you_mean(str(name), list(known))}")
+        return data
+
+
+class ForeignRequest(BaseModel):
+    """A request of an API that others define.
+
+    Clients of these APIs send fields that this server does not have. A field that would change
+    the answer is an error; null is the same as no field.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+
+    without_effect: ClassVar[frozenset[str]] = frozenset({"user", "priority", "request_id"})
+    """Fields that are accepted and not used: they never change an answer."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unsupported_field(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        known = cls.model_fields.keys() | cls.without_effect
+        for name, value in data.items():
+            if value is not None and name not in known:
+                raise ValueError(f"{name!r:.100} is not supported: leave it out")
+        return data
+
+
+class Answer(BaseModel):
+    """The body of an answer."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+class _FirstInvalidItem(FailFast):
+    """FailFast with a hash, which Python needs for a part of a union."""
+
+    __hash__ = object.__hash__
+
+
+Listed = Annotated[list[Item], _FirstInvalidItem()]
+"""A list whose validation stops at the first invalid item."""
+
+Id = Annotated[
+    str,
+    BeforeValidator(document_id),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer"}]}),
+]
+"""The id of a document; an integer becomes its digits, as in files."""
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("Input should be a number, not true or false")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_not_bool)]
+Number = Annotated[float, BeforeValidator(_not_bool)]
+
+
+def one_of(*choices: tuple[str, ...]) -> dict[str, Any]:
+    """JSON schema in which exactly one of these sets of fields is given; the others may be null."""
+    every = {name for choice in choices for name in choice}
+    return {
+        "oneOf": [
+            {
+                "required": list(choice),
+                "properties": {
+                    name: {"not": {"type": "null"}} if name in choice else {"type": "null"}
+                    for name in sorted(every)
+                },
+            }
+            for choice in choices
+        ]
+    }

@@ -1,0 +1,37 @@
+"""The bodies of errors, in the shape of each API."""
+
+from __future__ import annotations
+
+from rerank_search.serving.schemas.base import Answer
+
+
+class ErrorFacts(Answer):
+    """What went wrong: ``type`` stays the same, ``message`` says what to do."""
+
+    type: str
+    message: str
+    request_id: str | None = None
+    param: str | None = None
+    code: int | None = None
+
+
+class ErrorAnswer(Answer):
+    """An error of our own API."""
+
+    error: ErrorFacts
+
+
+class RerankErrorAnswer(Answer):
+    """An error as the clients of Cohere (``message``) and of vLLM (``error``) read it."""
+
+    message: str
+    error: ErrorFacts
+    request_id: str
+
+
+class TeiErrorAnswer(Answer):
+    """An error as the clients of text-embeddings-inference read it."""
+
+    error: str
+    error_type: str
+    request_id: str

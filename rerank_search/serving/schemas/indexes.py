@@ -1,0 +1,128 @@
+"""The bodies of requests and answers about indexes and their documents."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from rerank_search.models.registry import DEFAULT_ENCODER
+from rerank_search.serving.schemas.base import Answer, Id, Listed, OwnRequest, one_of
+from rerank_search.types import JsonValue
+
+
+class NewIndex(OwnRequest):
+    """How an index is made; see ``rerank_search.Index.create``."""
+
+    encoder: str | None = DEFAULT_ENCODER
+    """The model for the vectors; null makes an index without vectors."""
+    analyzer: Literal["english", "plain"] = "english"
+
+
+class IndexAnswer(Answer):
+    """What an index holds."""
+
+    name: str
+    documents: int
+    passages: int
+    first_stages: list[str]
+    encoder: str | None = None
+    analyzer: str
+    created: str
+
+
+class IndexList(Answer):
+    """All indexes that are served, and why some of them cannot be opened."""
+
+    indexes: list[IndexAnswer]
+    unavailable: dict[str, str] | None = None
+
+
+class DocumentBody(OwnRequest):
+    """A document; see ``rerank_search.Document``."""
+
+    id: Id
+    text: str
+    title: str = ""
+    metadata: dict[str, JsonValue] = Field(default={})
+
+
+class Upsert(OwnRequest):
+    """Documents to insert, or to replace those with the same id."""
+
+    documents: Listed[DocumentBody]
+
+
+class LineError(Answer):
+    """An invalid line of NDJSON, which was skipped."""
+
+    line: int
+    error: str
+
+
+class UpsertAnswer(Answer):
+    """How many documents are new or changed.
+
+    Of NDJSON, ``failed`` counts the invalid lines; the first of them are in ``errors``.
+    """
+
+    written: int
+    failed: int = 0
+    errors: list[LineError] = Field(default=[])
+
+
+class DeleteRequest(OwnRequest):
+    """Which documents to delete: those with these ids, or all that a filter allows."""
+
+    model_config = ConfigDict(json_schema_extra=one_of(("ids",), ("filter",)))
+
+    ids: Listed[Id] | None = None
+    filter: dict[str, JsonValue] | None = Field(
+        default=None, json_schema_extra={"minProperties": 1}
+    )
+
+    @model_validator(mode="after")
+    def _either_ids_or_a_filter(self) -> DeleteRequest:
+        if (self.ids is None) == (self.filter is None):
+            raise ValueError("give one of ids and filter")
+        if self.filter is not None and not self.filter:
+            raise ValueError(
+                "an empty filter would delete every document: give the ids if you want that"
+            )
+        return self
+
+
+class DeleteAnswer(Answer):
+    """How many documents were deleted."""
+
+    deleted: int
+    warnings: list[str] | None = None
+    """What the filter names and no document has, such as a misspelled key."""
+
+
+UPLOAD_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["documents"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "documents": {"type": "array", "items": DocumentBody.model_json_schema()}
+                    },
+                },
+                "example": {"documents": [{"id": "a", "text": "Bread is baked from flour."}]},
+            },
+            "application/x-ndjson": {
+                "schema": {
+                    "type": "string",
+                    "description": "One document a line, as in `documents`. The id may also be "
+                    "called `_id`, and other keys are metadata.",
+                },
+            },
+        },
+    }
+}
+"""The OpenAPI description of an upload, whose body the route reads itself."""

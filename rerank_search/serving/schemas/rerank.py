@@ -1,0 +1,196 @@
+"""The bodies of the rerank APIs: those of Cohere, Jina, vLLM and text-embeddings-inference."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from rerank_search.serving.schemas.base import Answer, Count, ForeignRequest, Listed, one_of
+
+_NOT_BLANK: dict[str, Any] = {"pattern": r"\S"}
+"""JSON schema of a query; the route itself refuses a blank one, with its own message."""
+
+
+class ModelAnswer(Answer):
+    """A reranker that is served."""
+
+    id: str
+    object: Literal["model"] = "model"
+    owned_by: Literal["rerank-search"] = "rerank-search"
+    max_length: int | None = None
+    backend: str | None = None
+    dtype: str | None = None
+
+
+class ModelList(Answer):
+    """All rerankers that are served."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelAnswer]
+
+
+class TextBody(BaseModel):
+    """A document as an object, as Jina's clients send it; only its text is ranked."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    text: str
+
+
+Text = Annotated[str | TextBody, Field(union_mode="smart")]
+
+
+class _ListRequest(ForeignRequest):
+    """A request with one list; some clients call it ``documents``, others ``texts``."""
+
+    # The other name is not just unsupported: it deserves the message below.
+    without_effect: ClassVar = ForeignRequest.without_effect | {"documents", "texts"}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_one_list(cls, data: Any) -> Any:
+        names = ("documents", "texts")
+        if isinstance(data, dict) and all(data.get(name) is not None for name in names):
+            raise ValueError("give one of documents and texts")
+        return data
+
+
+class RerankRequest(_ListRequest):
+    """What the clients of Cohere, Jina and vLLM send."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "query": "how is bread made",
+                    "documents": ["Flour and water, baked.", "A film about trains."],
+                    "top_n": 1,
+                }
+            ]
+        }
+    )
+
+    model: str | None = None
+    query: str = Field(json_schema_extra=_NOT_BLANK)
+    documents: Listed[Text]
+    top_n: Count | None = Field(default=None, ge=0)
+    """Number of results; null and 0 return all."""
+    return_documents: StrictBool = False
+    long_documents: Literal["truncate", "max_passage"] = "truncate"
+    """Ours: cut texts above the model's window, or read all of them window by window."""
+    max_tokens_per_doc: SkipJsonSchema[Count | None] = None
+    """Cohere's: accepted from the model's window upwards, since texts are cut there anyway."""
+
+
+class TeiRequest(_ListRequest):
+    """What the clients of text-embeddings-inference send."""
+
+    query: str = Field(json_schema_extra=_NOT_BLANK)
+    texts: Listed[str]
+    truncate: StrictBool | None = None
+    """Whether texts may be cut; false makes a text above the model's window an error."""
+    raw_scores: StrictBool = False
+    return_text: StrictBool = False
+    model: SkipJsonSchema[str | None] = None
+    truncation_direction: SkipJsonSchema[Literal["Right", "right"] | None] = None
+    """Where texts are cut: only their ends can be."""
+
+
+def _kind_of(body: Any) -> str:
+    """Which API a body of ``/rerank`` is for: "tei" if its list is called ``texts``."""
+    if not isinstance(body, dict) or "texts" not in body:
+        return "rerank"
+    return "rerank" if body["texts"] is None and body.get("documents") is not None else "tei"
+
+
+def is_tei(body: Any) -> bool:
+    """Whether the body of ``/rerank`` is a request of text-embeddings-inference."""
+    return _kind_of(body) == "tei"
+
+
+AnyRerankRequest = Annotated[
+    Annotated[RerankRequest, Tag("rerank")] | Annotated[TeiRequest, Tag("tei")],
+    Discriminator(_kind_of),
+]
+"""A body of ``/rerank``, which serves both APIs."""
+
+
+class ScoreRequest(ForeignRequest):
+    """What vLLM's clients send: one text with one or many, or two lists of the same length."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            **one_of(("text_1", "text_2"), ("queries", "documents")),
+            "examples": [
+                {"text_1": "how is bread made", "text_2": ["Flour and water, baked.", "Trains."]}
+            ],
+        }
+    )
+
+    model: str | None = None
+    text_1: str | Listed[str] | None = None
+    text_2: str | Listed[str] | None = None
+    queries: str | Listed[str] | None = None
+    documents: str | Listed[str] | None = None
+
+    @model_validator(mode="after")
+    def _one_pair_of_fields(self) -> ScoreRequest:
+        one_with_many = [self.text_1 is not None, self.text_2 is not None]
+        many_with_many = [self.queries is not None, self.documents is not None]
+        given = sorted([one_with_many, many_with_many])
+        if given != [[False, False], [True, True]]:
+            raise ValueError("give text_1 and text_2, or queries and documents")
+        return self
+
+
+class RerankedDocument(Answer):
+    """The text of a result."""
+
+    text: str
+
+
+class RerankResult(Answer):
+    """A document by its place in the request; the score is in [0, 1]."""
+
+    index: int
+    relevance_score: float
+    document: RerankedDocument | None = None
+
+
+class RerankAnswer(Answer):
+    """Results by score, as Cohere's, Jina's and vLLM's clients read them."""
+
+    id: str
+    model: str
+    results: list[RerankResult]
+    meta: dict[str, Any]
+    usage: dict[str, int]
+
+
+class TeiResult(Answer):
+    """A text by its place in the request."""
+
+    index: int
+    score: float
+    text: str | None = None
+
+
+class ScoreResult(Answer):
+    """The score of a pair by its place."""
+
+    index: int
+    object: Literal["score"] = "score"
+    score: float
+
+
+class ScoreAnswer(Answer):
+    """Scores in the order of the pairs."""
+
+    id: str
+    object: Literal["list"] = "list"
+    created: int
+    model: str
+    data: list[ScoreResult]
+    usage: dict[str, int]

@@ -1,0 +1,161 @@
+"""The bodies of a search and its answer."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
+
+from rerank_search.options import OPTIONS, SearchOptions
+from rerank_search.retrieval.registry import known_name, names
+from rerank_search.serving.schemas.base import Answer, Count, Listed, Number, OwnRequest, one_of
+from rerank_search.types import Filter, JsonValue, ReturnedText
+
+Model = TypeVar("Model", bound=BaseModel)
+
+FirstStage = Annotated[
+    str, AfterValidator(known_name), WithJsonSchema({"type": "string", "enum": list(names())})
+]
+
+_JSON_TYPES: dict[Any, Any] = {
+    int: Count,
+    bool: StrictBool,
+    str | None: str | None,
+    float | None: Number | None,
+    Filter | None: dict[str, JsonValue] | None,
+}
+"""The type in a request for each type that a search option has."""
+
+
+def with_search_options(model: type[Model]) -> type[Model]:
+    """The model with a field for each search option, with its default, help and bounds."""
+    types = get_type_hints(SearchOptions)
+    added: dict[str, Any] = {}
+    for each in fields(SearchOptions):
+        option = OPTIONS[each.name]
+        bounds = {name: getattr(option, name) for name in ("ge", "gt", "le")}
+        given = {name: bound for name, bound in bounds.items() if bound is not None}
+        kind = FirstStage | None if each.name == "first_stage" else _JSON_TYPES[types[each.name]]
+        added[each.name] = (kind, Field(each.default, description=option.help, **given))
+    return create_model(
+        model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, **added
+    )
+
+
+@with_search_options
+class SearchRequest(OwnRequest):
+    """One query or many, in one index."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            **one_of(("query",), ("queries",)),
+            "examples": [
+                {"index": "python-docs", "query": "how do I join two paths", "top_k": 3},
+                {
+                    "index": "python-docs",
+                    "queries": ["read a file", "copy a folder"],
+                    "filter": {"module": {"$in": ["os", "shutil"]}},
+                },
+            ],
+        }
+    )
+
+    index: str | None = None
+    """The name of the index; not needed if only one index is served."""
+    query: str | None = None
+    queries: Listed[str] | None = Field(default=None, min_length=1)
+    model: str | None = None
+    """One of the rerankers of ``GET /v1/models``; by default the first."""
+    return_documents: StrictBool = True
+    text: ReturnedText = "full"
+    """What is returned of each document's text: all of it, the best passage, or nothing."""
+    explain: StrictBool = False
+    """Whether to return the first stage's ranking too, and each hit's rank in it."""
+
+    @property
+    def options(self) -> SearchOptions:
+        """The search options. Raises InvalidInputError for ones that exclude each other."""
+        return SearchOptions(**{name: getattr(self, name) for name in OPTIONS})
+
+    @property
+    def every_query(self) -> list[str]:
+        """The queries, or the one query."""
+        return self.queries or [] if self.query is None else [self.query]
+
+    @model_validator(mode="after")
+    def _either_one_query_or_many(self) -> SearchRequest:
+        if (self.query is None) == (self.queries is None):
+            raise ValueError("give one of query and queries")
+        return self
+
+    @model_validator(mode="after")
+    def _reranking_options_only_with_reranking(self) -> SearchRequest:
+        given = {name: getattr(self, name) for name in OPTIONS}
+        if not given.pop("rerank"):
+            SearchOptions(**given).check_without_reranker("rerank=false", model=self.model)
+        return self
+
+
+class FoundDocument(Answer):
+    """The document of a hit; its text is the best passage if the request asks for that."""
+
+    text: str | None = None
+    title: str = ""
+    metadata: dict[str, JsonValue] = Field(default={})
+
+
+class FoundHit(Answer):
+    """A hit; see ``rerank_search.Hit``."""
+
+    id: str
+    rank: int
+    score: float
+    relevance: float | None = None
+    stage_scores: dict[str, float]
+    span: tuple[int, int] | None = None
+    first_stage_rank: int | None = None
+    document: FoundDocument | None = None
+
+
+class FirstStageHit(Answer):
+    """A hit in the first stage's ranking."""
+
+    id: str
+    rank: int
+    score: float
+    title: str = ""
+
+
+class SearchResult(Answer):
+    """The ranking for one query; see ``rerank_search.SearchResponse``."""
+
+    query: str
+    hits: list[FoundHit]
+    first_stage: str
+    candidates: int
+    reranked: bool
+    reranked_count: int
+    truncated: int
+    timings: dict[str, float]
+    degraded: str | None = None
+    first_stage_hits: list[FirstStageHit] | None = None
+
+
+class SearchAnswer(Answer):
+    """A result for each query, in the order of the queries."""
+
+    index: str
+    model: str | None = None
+    results: list[SearchResult]
+    warnings: list[str] | None = None
+    """What the filter names and no document has, such as a misspelled key."""
