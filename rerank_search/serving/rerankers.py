@@ -79,8 +79,7 @@ class Rerankers:
 
     def window(self, name: str) -> int | None:
         """Number of tokens of a pair that the reranker reads; None if it does not say."""
-        found: int | None = getattr(self._models[name], "max_length", None)
-        return found
+        return traits(self._models[name]).window
 
     def submit(
         self, name: str, pairs: Sequence[tuple[str, str]], long_documents: LongDocuments

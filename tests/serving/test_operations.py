@@ -155,7 +155,7 @@ def test_a_full_queue_is_told_as_such(serve):
 def test_a_fault_of_ours_says_nothing_of_itself(serve, caplog):
     class Wrong:
         name = "wrong"
-        calibration = "not a calibration"
+        activated = "not a function"
 
         def score(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
             return np.zeros(len(pairs), dtype=np.float32)
@@ -164,9 +164,9 @@ def test_a_fault_of_ours_says_nothing_of_itself(serve, caplog):
         answer = server.post("/v2/rerank", RERANK)
     assert answer.status_code == 500
     assert answer.json()["error"]["type"] == "internal"
-    assert "calibration" not in answer.text
+    assert "function" not in answer.text
     assert answer.headers["x-request-id"] == answer.json()["request_id"]
-    assert any("AttributeError" in (record.exc_text or "") for record in caplog.records)
+    assert any("TypeError" in (record.exc_text or "") for record in caplog.records)
 
 
 def test_others_exceptions_and_paths_are_not_told(serve, tiny_reranker, tmp_path, caplog):

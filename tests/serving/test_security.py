@@ -271,7 +271,8 @@ def test_an_encoding_that_is_none_is_accepted(small):
 
 
 @pytest.mark.parametrize(
-    ("path", "asked"), [("/v2/rerank", RERANK), ("/v1/search", {"query": "join two paths"})]
+    ("path", "asked"),
+    [("/v2/rerank", RERANK), ("/v1/search", {"query": "join two paths", "candidates": 3})],
 )
 def test_a_byte_order_mark_before_json_is_skipped(small, path, asked):
     content = b"\xef\xbb\xbf" + json.dumps(asked).encode()
