@@ -30,7 +30,6 @@ from rerank_search.models.fused_bert import fuse
 from rerank_search.models.registry import resolve_reranker
 from rerank_search.reranking.backends.choice import has_bfloat16
 
-
 EAGER, OURS = "transformers", "ours"
 COMPILED = {"torch.compile": False, "torch.compile, weights frozen": True}
 """Whether weights are constants, which it lays out for its kernels."""

@@ -95,7 +95,7 @@ def test_a_filter_is_kept_to(server):
         ({"query": "a", "budget_ms": 0}, "budget_ms"),
         ({"query": "a", "min_relevance": 0.5}, "calibrat"),
         ({"query": "a", "rerank": False, "model": "b"}, "rerank=false and model='b' exclude"),
-        ({"query": "a", "rerank": False, "budget_ms": 5}, "rerank=false and budget_ms=5 exclude"),
+        ({"query": "a", "rerank": False, "budget_ms": 5}, "rerank=false and budget_ms=5.0 exclude"),
         ({"query": "a", "rerank": False, "min_relevance": 0.5}, "and min_relevance=0.5 exclude"),
         ({"query": "half a surrogate \ud800"}, ""),
     ],
