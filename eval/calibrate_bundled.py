@@ -26,9 +26,9 @@ from rerank_search.judged.settings import CollectionSettings
 from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_reranker
 from rerank_search.reranking.calibration import Calibration, Calibrations
 from rerank_search.reranking.fusion import Fusion
-from rerank_search.training.calibration import PLOT_FILE, calibrate
-from rerank_search.training.judged_candidates import judged_candidates, labels_of, scores_of
-from rerank_search.training.reliability import Bin, reliability, reliability_plot
+from rerank_search.training.publish.calibration import PLOT_FILE, calibrate
+from rerank_search.training.publish.judged_candidates import judged_candidates, labels_of, scores_of
+from rerank_search.training.publish.reliability import Bin, reliability, reliability_plot
 
 DECLARATION = Path(__file__).with_name("calibration.toml")
 THRESHOLDS = (0.1, 0.5)

@@ -21,7 +21,7 @@ from publish import portable
 from rerank_search.evaluation.report.schema import Report, SystemReport, read_report
 from rerank_search.evaluation.report.tables import p_value
 from rerank_search.files import atomic_write_bytes
-from rerank_search.training.publishing import UNTUNED
+from rerank_search.training.publish.report import UNTUNED
 
 RUNS = Path(__file__).parent.parent / "runs"
 

@@ -28,8 +28,8 @@ from rerank_search.serving.errors import ApiError
 from rerank_search.serving.strict_json import strict_json
 from rerank_search.storage import passages
 from rerank_search.storage.passages import Splitter, words
-from rerank_search.training import mining
-from rerank_search.training.data import letters_and_digits
+from rerank_search.training.data.made_up import SENTENCE_END
+from rerank_search.training.data.texts import letters_and_digits
 
 SIZE, MEGABYTE = 200_000, 1_000_000
 
@@ -101,7 +101,7 @@ def json_of(text: str) -> None:
 READERS: dict[str, Callable[[str], object]] = {
     "passages": passage_spans,
     "passages by letters": passage_spans_by_letters,
-    "made-up queries": mining._SENTENCE.split,
+    "made-up queries": SENTENCE_END.split,
     "folding": folded,
     "NFKC": nfkc,
     "terms": lambda text: terms("english", text),

@@ -31,11 +31,12 @@ from rerank_search.evaluation.classification import classification_values
 from rerank_search.judged.formats.pairs import load_pairs
 from rerank_search.judged.loading import by_hash
 from rerank_search.settings import Settings
-from rerank_search.training.base import base_directory
-from rerank_search.training.data import rows
-from rerank_search.training.memory import keep_freed_memory
-from rerank_search.training.recipe import load_recipe
-from rerank_search.training.trainer import Prepared, fit, prepare
+from rerank_search.training.data.rows import rows
+from rerank_search.training.model.base import base_directory
+from rerank_search.training.recipe.loading import load_recipe
+from rerank_search.training.run.memory import keep_freed_memory
+from rerank_search.training.run.prepare import Prepared, prepare
+from rerank_search.training.train import fit
 
 RECIPE = Path(__file__).with_name("training.toml")
 RUNS = Path(__file__).parents[2] / "runs" / "throughput"

@@ -69,7 +69,7 @@ def calibrate(
     check_writable(folder)
 
     from rerank_search.judged.settings import CollectionSettings
-    from rerank_search.training.calibration import calibrate as fit
+    from rerank_search.training.publish.calibration import calibrate as fit
 
     found = fit(
         model,

@@ -29,7 +29,7 @@ def push(
 
     The token is that of HF_TOKEN or of `hf auth login`; HF_ENDPOINT names another hub.
     """
-    from rerank_search.training.push import push as upload
+    from rerank_search.training.publish.push import push as upload
 
     with waiting("uploading"):
         pushed = upload(model, repository, private=private, message=message)

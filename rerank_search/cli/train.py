@@ -14,7 +14,7 @@ import typer
 from rerank_search.cli.output import Json, note, print_json, progress
 
 if TYPE_CHECKING:
-    from rerank_search.training.plan import Plan
+    from rerank_search.training.run.plan import Plan
 
 
 def train(
@@ -39,15 +39,16 @@ def train(
 
     A run that was interrupted goes on from its last checkpoint when it is repeated.
     """
-    from rerank_search.training.memory import keep_freed_memory
-    from rerank_search.training.trainer import fit, prepare
+    from rerank_search.training.run.memory import keep_freed_memory
+    from rerank_search.training.run.prepare import prepare
+    from rerank_search.training.train import fit
 
     keep_freed_memory()
     prepared = prepare(recipe, overrides=_overrides(override), progress=progress)
     for found in prepared.notes if prepared.leads else ():
         note(found)
     if dry_run:
-        from rerank_search.training.plan import plan
+        from rerank_search.training.run.plan import plan
 
         planned = plan(prepared)
         if as_json:
@@ -104,7 +105,7 @@ def _overrides(pairs: list[str]) -> dict[str, str]:
 def _print(planned: Plan) -> None:
     import tomli_w
 
-    from rerank_search.training.description import as_text
+    from rerank_search.training.data.description import as_text
 
     typer.echo(tomli_w.dumps(_stated(planned.recipe)))
     typer.echo(f"{as_text(planned.sets, planned.time)} in {planned.precision}")

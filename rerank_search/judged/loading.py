@@ -138,3 +138,14 @@ def _check_use(settings: CollectionSettings, path: Path, kind: Kind) -> None:
             raise InvalidInputError(
                 f"{path} has {kind}, on which {key} has no effect: leave {key} out"
             )
+
+
+def load_searched(settings: CollectionSettings) -> JudgedCollection:
+    """A collection that a search finds documents in; InvalidInputError for any other."""
+    loaded = load_collection(settings)
+    if not isinstance(loaded, JudgedCollection) or loaded.samples is not None:
+        raise InvalidInputError(
+            f"{settings.path or settings.qrels} is not searched, and scores are calibrated "
+            "on what a search finds: give a BEIR folder"
+        )
+    return loaded

@@ -11,7 +11,7 @@ import torch
 from rerank_search.errors import InvalidInputError
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.memory import halving
-from rerank_search.training.model import best_precision
+from rerank_search.training.model.precision import best_precision
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 

@@ -1,0 +1,1 @@
+"""Training data: what the recipe's sources give, checked and made into rows."""

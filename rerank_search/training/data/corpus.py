@@ -1,0 +1,107 @@
+"""The documents of a source in their index."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from rerank_search.corpora.definition import IndexSettings
+from rerank_search.errors import InvalidInputError
+from rerank_search.index import Index
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.consistency import queries_in_corpus
+from rerank_search.judged.corpus_index import content_key, open_corpus_index
+from rerank_search.progress import Progress
+from rerank_search.types import Document, Hit
+
+SPARE = 4
+"""Random documents drawn beyond those that are wanted, in place of unusable ones."""
+
+_DOCUMENTS_AT_ONCE = 500
+
+
+class Corpus:
+    """The documents of a collection in its index, which retrieves as a search does."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self.ids = list(index.ids())
+
+    def own(self, collection: JudgedCollection) -> set[str]:
+        """The judged queries that are documents themselves: these have their ids."""
+        shared = queries_in_corpus(collection, self._index)
+        return {query for query, same in shared.items() if same or collection.ignore_identical_ids}
+
+    def retrieved(self, stage: str, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """The best k documents of each query in a first stage."""
+        return self._index.retriever(stage).retrieve(queries, k)
+
+    def scored(self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
+        """The rankings, each hit with the scores of both first stages and its best passage."""
+        return self._index.stage_scores(queries, rankings)
+
+    def with_documents(self, rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
+        """The rankings, each hit with its document."""
+        ids = list(dict.fromkeys(hit.id for hits in rankings for hit in hits))
+        documents = dict(zip(ids, self._index.documents(ids), strict=True))
+        return [[replace(hit, document=documents[hit.id]) for hit in hits] for hits in rankings]
+
+    def drawn(self, count: int, without: Set[str], rng: random.Random) -> list[Hit]:
+        """``count`` documents at random, none of ``without``; fewer where there are no more."""
+        places = rng.sample(range(len(self.ids)), min(len(self.ids), count + len(without)))
+        ids = [id for id in map(self.ids.__getitem__, places) if id not in without]
+        return [unranked(id) for id in ids[:count]]
+
+    def shuffled(self, rng: random.Random) -> Iterator[Document]:
+        """All documents in random order, streamed."""
+        order = rng.sample(self.ids, len(self.ids))
+        for start in range(0, len(order), _DOCUMENTS_AT_ONCE):
+            found = self._index.documents(order[start : start + _DOCUMENTS_AT_ONCE])
+            yield from (document for document in found if document is not None)
+
+
+@contextmanager
+def opened_corpus(
+    collection: JudgedCollection, encoder: str, cache: Path, progress: Progress
+) -> Iterator[Corpus]:
+    """The corpus in the index that an evaluation with this encoder uses too.
+
+    Built below ``cache`` unless it is there. Raises what ``open_corpus_index`` raises.
+    """
+    index, _ = open_corpus_index(
+        collection.name, _documents(collection), _settings(encoder), cache / "indexes", progress
+    )
+    with index:
+        yield Corpus(index)
+
+
+def fingerprint(collection: JudgedCollection, encoder: str) -> dict[str, str]:
+    """Digests of the documents with the encoder, and of the judged queries. Reads the documents."""
+    judged = [
+        [query, collection.queries.get(query), list(grades.items())]
+        for query, grades in collection.qrels.items()
+    ]
+    return {
+        "corpus": content_key(_documents(collection)(), _settings(encoder)),
+        "judgements": hashlib.sha256(json.dumps(judged).encode()).hexdigest()[:32],
+    }
+
+
+def unranked(id: str) -> Hit:
+    """A document that no first stage has found."""
+    return Hit(id, 0.0, 0)
+
+
+def _documents(collection: JudgedCollection) -> Callable[[], Iterator[Document]]:
+    if collection.documents is None:
+        raise InvalidInputError(f"{collection.name} has no documents: give a BEIR folder")
+    return collection.documents
+
+
+def _settings(encoder: str) -> IndexSettings:
+    return IndexSettings(encoder=encoder)

@@ -1,0 +1,140 @@
+"""Groups for training out of a collection: relevant documents, hard negatives, teachers' labels."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from rerank_search import __version__
+from rerank_search.errors import InvalidInputError
+from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.findings import Tally, findings
+from rerank_search.progress import Progress, quiet
+from rerank_search.training.data.corpus import fingerprint, opened_corpus
+from rerank_search.training.data.groups import TrainingSet
+from rerank_search.training.data.made_up import made_up_questions
+from rerank_search.training.data.mined_file import (
+    MinedGroups,
+    MinedSettings,
+    read_mined,
+    write_mined,
+)
+from rerank_search.training.data.negatives import Miner
+from rerank_search.training.data.questions import judged_questions
+from rerank_search.training.data.searched_sources import collection_of_folder, collection_of_pairs
+from rerank_search.training.data.soft_labels import Rerankers
+from rerank_search.training.recipe.sources import Negatives, SoftLabels, Source
+
+
+def mined_set(
+    source: Source,
+    negatives: Negatives,
+    soft_labels: SoftLabels | None,
+    *,
+    seed: int,
+    file: Path,
+    cache: Path,
+    device: str | None = None,
+    progress: Progress = quiet,
+) -> TrainingSet:
+    """A group for each query of a collection: its relevant documents, then their negatives.
+
+    Mined pairs are such a collection too. Candidates are what the first stages of the collection's
+    index find, as a search finds them, and texts are what a search gives to a reranker: the title
+    and the best passage. No negative is judged relevant for the query (or one with the same text),
+    or differs from such a document, or from the query, only in case and punctuation. Margins and
+    false negatives go by the relevant documents that are in the group. Made-up queries come last.
+
+    The groups are in ``file``: read if it was written for the same data and settings, otherwise
+    mined and written. The same seed gives the same file. The index and rerankers' scores are kept
+    in ``cache``, so that an interrupted run goes on. ``device`` is that of the rerankers.
+
+    Raises InvalidInputError for a collection that cannot be read or gives no group,
+    ModelNotFoundError before anything is computed, StorageFullError, and what indexes and
+    rerankers raise.
+    """
+    named = [] if negatives.false_negatives is None else [negatives.false_negatives.reranker]
+    named += [] if soft_labels is None else [each.reranker for each in soft_labels.rerankers]
+    with closing(Rerankers(named, device, cache)) as rerankers:
+        collection = (
+            collection_of_pairs(source)
+            if source.mined
+            else collection_of_folder(source, source.split)
+        )
+        made_with = _made_with(collection, source, negatives, soft_labels, seed)
+        made_with["rerankers"] = rerankers.fingerprints
+        mined = read_mined(file, made_with)
+        if mined is None:
+            with opened_corpus(collection, negatives.encoder, cache, progress) as corpus:
+                seeded = f"{seed} {collection.name}"
+                miner = Miner(corpus, negatives, soft_labels, rerankers, seeded)
+                mined = _mined(collection, source, miner, made_with, progress)
+            write_mined(file, mined)
+    return TrainingSet(
+        name=source.name,
+        split=collection.split,
+        licence=source.licence,
+        groups=[line.group() for line in mined.lines],
+        # A BEIR folder's own are about more than what is trained on.
+        findings=[*(collection.findings if source.mined else ()), *mined.settings.findings],
+        made_up=mined.settings.made_up,
+    )
+
+
+def _made_with(
+    collection: JudgedCollection,
+    source: Source,
+    negatives: Negatives,
+    soft_labels: SoftLabels | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Everything but the rerankers that the groups follow from; of models, the weights."""
+    mining = negatives.model_dump(
+        mode="json", exclude={"encoder": True, "false_negatives": {"reranker"}}
+    )
+    labels = soft_labels and soft_labels.model_dump(
+        mode="json", exclude={"rerankers": {"__all__": {"reranker"}}}
+    )
+    return {
+        "version": __version__,
+        "name": collection.name,
+        "seed": seed,
+        **source.model_dump(mode="json", include={"split", "queries", "made_up"}),
+        **fingerprint(collection, negatives.encoder),
+        "negatives": mining,
+        "soft_labels": labels,
+        # Only where it is set, so that what was mined before it was there is taken as it is.
+        **({"ignore_identical_ids": True} if source.ignore_identical_ids else {}),
+    }
+
+
+def _mined(
+    collection: JudgedCollection,
+    source: Source,
+    miner: Miner,
+    made_with: dict[str, Any],
+    progress: Progress,
+) -> MinedGroups:
+    judged, tallies = judged_questions(
+        collection, miner.corpus, source.queries, miner.rng("queries")
+    )
+    made_up = made_up_questions(miner.corpus, source.made_up, miner.rng("made up"))
+    if len(made_up) < source.made_up:
+        few = f"queries could be made up, and {source.made_up:,} were asked for"
+        tallies.append(Tally(few, len(made_up), "too few documents have sentences of fit length"))
+    with progress(f"mining {collection.name}", len(judged) + len(made_up)) as tick:
+        lines = miner.lines(judged, tick)
+        from_made_up = miner.lines(made_up, tick)
+    found = findings([*tallies, *miner.tallies])
+    lines += from_made_up
+    if not lines:
+        raise InvalidInputError(
+            f"{source.path} gives nothing to train on in the split {collection.split!r}: "
+            f"{'; '.join(map(str, found)) or 'no query was drawn'}; fix the data, or change "
+            f"{'queries' if source.mined else 'queries, made_up'} or [negatives]"
+        )
+    settings = MinedSettings(
+        made_with=made_with, groups=len(lines), made_up=len(from_made_up), findings=found
+    )
+    return MinedGroups(settings, lines)

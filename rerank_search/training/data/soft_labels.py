@@ -1,0 +1,78 @@
+"""Rerankers that say what is relevant: teachers of soft labels, and filters of negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.judged.second_stages import SecondStages, identity
+from rerank_search.judged.settings import RerankerSettings
+from rerank_search.training.data.groups import TrainingSet
+from rerank_search.training.recipe.sources import SoftLabels, Teacher
+
+DECIMALS = 4
+"""Of soft labels, so that the same settings give the same file."""
+
+
+class Rerankers:
+    """Rerankers by name, loaded when they are needed; their scores are kept in a cache."""
+
+    def __init__(self, names: Sequence[str], device: str | None, cache: Path) -> None:
+        """Raises ModelNotFoundError for one that is missing."""
+        self._declared = {
+            name: RerankerSettings(model=name, name="reranker", fusion=False, device=device)
+            for name in names
+        }
+        self.fingerprints = [identity(self._declared[name])[0] for name in names]
+        self._stages = SecondStages(cache)
+
+    def logits(self, name: str, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """Raw logits of (query, text) pairs."""
+        scores = self._stages.get(self._declared[name]).cache.scored(pairs)
+        return [float(value) for value in scores.values]
+
+    def close(self) -> None:
+        """Close the files of scores."""
+        self._stages.close()
+
+
+def with_logits(
+    labels: Sequence[Sequence[float]],
+    pairs: Sequence[Sequence[tuple[str, str]]],
+    teachers: Sequence[Teacher],
+    rerankers: Rerankers,
+) -> list[list[float]]:
+    """The labels of each group's pairs, with the teachers' weighted logits added."""
+    flat = [pair for of_group in pairs for pair in of_group]
+    sums = [list(of_group) for of_group in labels]
+    for teacher in teachers:
+        logits = iter(rerankers.logits(teacher.reranker, flat))
+        sums = [[label + teacher.weight * next(logits) for label in one] for one in sums]
+    return [[round(label, DECIMALS) for label in one] for one in sums]
+
+
+def soft_labelled(
+    training_set: TrainingSet, settings: SoftLabels, device: str | None, cache: Path
+) -> TrainingSet:
+    """Pairs or samples with the sum of ``gold`` times their label and the teachers' logits.
+
+    Raises InvalidInputError for a sum with the cosine or BM25, which only documents of an index
+    have, and ModelNotFoundError.
+    """
+    if settings.cosine or settings.bm25:
+        raise InvalidInputError(
+            f"soft_labels has cosine = {settings.cosine:g} and bm25 = {settings.bm25:g}, which "
+            f"the texts of {training_set} have none of: set both to 0, or give a collection "
+            "or mined pairs"
+        )
+    groups = training_set.groups
+    pairs = [[(group.query, document) for document in group.documents] for group in groups]
+    gold = [[settings.gold * label for label in group.labels] for group in groups]
+    named = [each.reranker for each in settings.rerankers]
+    with closing(Rerankers(named, device, cache)) as rerankers:
+        labels = with_logits(gold, pairs, settings.rerankers, rerankers)
+    softened = [replace(group, labels=own) for group, own in zip(groups, labels, strict=True)]
+    return replace(training_set, groups=softened, as_in_file=False)

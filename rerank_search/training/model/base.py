@@ -1,0 +1,142 @@
+"""The model that a recipe begins with: where it lies, what it can read, and how it is loaded."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rerank_search.errors import InvalidInputError, ModelNotFoundError
+from rerank_search.models.loading import positions, quietly, require_device, require_tokenizer
+from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_encoder, resolve_reranker
+from rerank_search.models.threads import limit_threads
+from rerank_search.reranking.torch_model import keep_last_layer_exact
+from rerank_search.settings import Settings
+from rerank_search.training.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
+
+WINDOW = 512
+"""Tokens of a pair that a finished model reads at least, whatever it was trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The model to be trained, and the tokens of a pair that it can read (None: any number).
+
+    ``directory`` is where the recipe's base lies, which a student is not loaded from.
+    """
+
+    directory: str
+    model: CrossEncoder
+    positions: int | None
+
+    def reads(self, tokens: int) -> int:
+        """So many tokens, or as many as there are positions."""
+        return tokens if self.positions is None else min(tokens, self.positions)
+
+
+def load_base(recipe: Recipe) -> Base:
+    """The model to be trained, on the device of the settings.
+
+    It reads ``recipe.max_length`` tokens, or as many as it can where the recipe doesn't say.
+    Raises ModelNotFoundError, and InvalidInputError for a classifier with several labels, a
+    ``max_length`` above the model's positions, or a model that cannot be loaded.
+    """
+    import torch
+    from sentence_transformers.cross_encoder.model_card import CrossEncoderModelCardData
+
+    from rerank_search.training.model.bert_attention import can_simplify, simplify_attention
+    from rerank_search.training.model.cross_encoder import LengthSortedCrossEncoder
+    from rerank_search.training.model.dropout import use_blockwise_dropout
+    from rerank_search.training.model.student import make_student
+
+    limit_threads()
+    require_device(Settings().device)
+    own = directory = base_directory(recipe.base)
+    # Weights that are still mapped cannot be removed on Windows.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, quietly():
+        if recipe.student is not None:
+            directory = make_student(own, recipe.student, recipe.seed, Path(folder))
+        torch.manual_seed(recipe.seed)
+        model: CrossEncoder = LengthSortedCrossEncoder(
+            directory,
+            num_labels=1,
+            device=Settings().device,
+            local_files_only=True,
+            model_card_data=CrossEncoderModelCardData(local_files_only=True),
+            config_kwargs=dict.fromkeys(_dropouts(directory), recipe.dropout),
+        )
+    require_tokenizer(model.tokenizer, recipe.base, own)
+    model.float()
+    network: Any = model.model
+    base = Base(own, model, positions(network))
+    model.max_seq_length = _length(recipe, base)
+    if can_simplify(network):
+        simplify_attention(network)
+    use_blockwise_dropout(network)
+    keep_last_layer_exact(recipe.base, network, 1)
+    if not recipe.train_embeddings:
+        network.get_input_embeddings().requires_grad_(False)
+    return base
+
+
+def base_directory(base: str) -> str:
+    """Where the base lies: a reranker, or an encoder that will get a new head.
+
+    Raises ModelNotFoundError where it isn't there, InvalidInputError for several labels.
+    """
+    resolve = resolve_reranker if base in BUNDLED_RERANKERS else resolve_encoder
+    directory = resolve(base)
+    if not (Path(directory) / "config.json").is_file():
+        raise ModelNotFoundError(f"the base {base!r} has no config.json in {directory}")
+    config = read_configuration(directory)
+    labels = len(config.get("id2label", [0]))
+    if is_reranker(config) and labels != 1:
+        raise InvalidInputError(
+            f"the base {base!r} is a classifier with {labels} labels, and a reranker has one: "
+            "name a cross-encoder with one label, or an encoder"
+        )
+    return directory
+
+
+def is_reranker(config: Mapping[str, Any]) -> bool:
+    """Whether a model's configuration is that of a model that scores pairs already."""
+    architectures = config.get("architectures") or [""]
+    return str(architectures[0]).endswith("ForSequenceClassification")
+
+
+def read_configuration(directory: str) -> dict[str, Any]:
+    """A model's ``config.json``. Raises InvalidInputError for a damaged one."""
+    path = Path(directory) / "config.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidInputError(f"{path} is damaged ({error}): fetch the model again") from None
+    return found
+
+
+def _dropouts(directory: str) -> list[str]:
+    """What this architecture calls its dropouts; layers that are left out whole are none."""
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(directory, local_files_only=True).to_dict()
+    return [
+        name
+        for name, value in config.items()
+        if "drop" in name and "layerdrop" not in name and type(value) in (int, float)
+    ]
+
+
+def _length(recipe: Recipe, base: Base) -> int:
+    length = base.reads(recipe.max_length)
+    if length < recipe.max_length and "max_length" in recipe.model_fields_set:
+        raise InvalidInputError(
+            f"max_length is {recipe.max_length:,}, and the base {recipe.base!r} has positions for "
+            f"{base.positions:,} tokens: set max_length to that or less, or take another base"
+        )
+    return length

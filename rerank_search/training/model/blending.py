@@ -1,0 +1,52 @@
+"""Averages of a trained model's weights and another's.
+
+A model that is fine-tuned on a narrow domain forgets of others, and of what it was before; the
+average with the model that it came from has much of both (WiSE-FT: Wortsman et al., CVPR 2022).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from sentence_transformers import CrossEncoder
+from torch import Tensor
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.models.loading import quietly
+from rerank_search.training.model.base import base_directory, is_reranker, read_configuration
+from rerank_search.training.recipe.recipe import Blend
+
+
+def weights_for(network: Any, blend: Blend) -> dict[str, Tensor]:
+    """The other model's weights by name, float32.
+
+    Raises ModelNotFoundError, and InvalidInputError for one of another shape than ``network``, or
+    that is no reranker.
+    """
+    directory = base_directory(blend.reranker)
+    if not is_reranker(read_configuration(directory)):
+        raise InvalidInputError(
+            f"blend.reranker {blend.reranker!r} is no cross-encoder: its last layer would be random"
+        )
+    with quietly():
+        other = CrossEncoder(directory, device="cpu", local_files_only=True)
+    theirs: dict[str, Tensor] = {
+        name: weights.float() for name, weights in other.model.state_dict().items()
+    }
+    shapes = {name: weights.shape for name, weights in theirs.items()}
+    if shapes != {name: weights.shape for name, weights in network.state_dict().items()}:
+        raise InvalidInputError(
+            f"blend.reranker {blend.reranker!r} has weights of other names or shapes than the "
+            "model that is trained: name the reranker that it came from, or remove [blend]"
+        )
+    return theirs
+
+
+@torch.no_grad()
+def blend_weights(network: Any, blend: Blend) -> None:
+    """Replace the weights by the average: ``blend.share`` of the other model's."""
+    theirs = weights_for(network, blend)
+    for name, weights in network.state_dict().items():
+        if weights.is_floating_point():
+            weights.lerp_(theirs[name].to(weights), blend.share)

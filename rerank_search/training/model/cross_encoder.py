@@ -1,0 +1,65 @@
+"""The cross-encoder while it is trained: batches cut by length, precision by hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from sentence_transformers import CrossEncoder
+from torch import Tensor
+
+TOKENS_ON_CPU = 2048
+"""Activations of more fall out of the caches."""
+
+TOKENS_ON_GPU = 65_536
+
+
+class LengthSortedCrossEncoder(CrossEncoder):
+    """A CrossEncoder that trains on a batch in parts of similar length.
+
+    However many pairs a loss puts into one call, they are sorted by length and go through the
+    model in parts of at most ``tokens_at_once`` tokens, padding included, so that short pairs are
+    not padded to the longest of the batch. The scores are those of the whole batch, in its order.
+    """
+
+    tokens_at_once = 0
+    """Tokens of one part; 0 takes what suits the device."""
+
+    def forward(self, input: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """As CrossEncoder's: ``input`` with the tensor "scores" of shape (pairs, labels)."""
+        mask = input.get("attention_mask")
+        if (
+            not self.training
+            or mask is None
+            or getattr(self.tokenizer, "padding_side", "") != "right"
+        ):
+            return super().forward(input, **kwargs)
+        on_cpu = self.device.type == "cpu"
+        tokens = self.tokens_at_once or (TOKENS_ON_CPU if on_cpu else TOKENS_ON_GPU)
+        lengths = mask.sum(dim=1)
+        order = lengths.argsort(descending=True, stable=True)
+        scores = [
+            super(LengthSortedCrossEncoder, self).forward(_rows(input, rows, longest), **kwargs)[
+                "scores"
+            ]
+            for rows, longest in _parts(order, lengths[order].tolist(), tokens)
+        ]
+        return input | {"scores": torch.cat(scores)[order.argsort()]}
+
+
+def _parts(order: Tensor, lengths: list[int], tokens: int) -> Iterator[tuple[Tensor, int]]:
+    """Places of the batch, longest first, with the length that each part is padded to."""
+    start = 0
+    while start < len(lengths):
+        count = max(1, tokens // lengths[start])
+        yield order[start : start + count], lengths[start]
+        start += count
+
+
+def _rows(input: dict[str, Any], rows: Tensor, longest: int) -> dict[str, Any]:
+    shape = input["attention_mask"].shape
+    return {
+        key: value[rows, :longest] if isinstance(value, Tensor) and value.shape == shape else value
+        for key, value in input.items()
+    }

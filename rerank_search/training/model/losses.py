@@ -1,0 +1,55 @@
+"""The loss of a recipe, as an instance of sentence-transformers' class for it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from rerank_search.declared import did_you_mean
+from rerank_search.errors import InvalidInputError
+from rerank_search.training.recipe.losses import Loss
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
+    from torch import nn
+
+
+def build_loss(settings: Loss, model: CrossEncoder, labels: Sequence[float]) -> nn.Module:
+    """The loss over ``model``; ``labels`` are those of all pairs, which "balanced" counts.
+
+    Listwise losses get all pairs of a batch in one call, which the model cuts by length. Raises
+    InvalidInputError for an option that the class doesn't have.
+    """
+    from sentence_transformers.cross_encoder import losses
+
+    options = dict(settings.options)
+    name = settings.traits.class_name
+    kind = getattr(losses, name)
+    known = [key for key in inspect.signature(kind).parameters if key not in ("model", "kwargs")]
+    for key in options:
+        if key not in known:
+            raise InvalidInputError(
+                f"loss.options: {name} has no option {key!r}, it has {', '.join(known)}"
+                f"{did_you_mean(key, known)}"
+            )
+    if settings.traits.is_listwise:
+        options.setdefault("mini_batch_size", -1)
+    if settings.pos_weight is not None:
+        weight = balance(labels) if settings.pos_weight == "balanced" else settings.pos_weight
+        options["pos_weight"] = torch.tensor(weight, device=model.device)
+    try:
+        loss: nn.Module = kind(model, **options)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise InvalidInputError(
+            f"loss.options cannot be used: {name} with {options}: {error}"
+        ) from None
+    return loss
+
+
+def balance(labels: Sequence[float]) -> float:
+    """Negatives for each positive; labels between 0 and 1 count in parts."""
+    positive = sum(labels)
+    return (len(labels) - positive) / positive if positive else 1.0

@@ -1,0 +1,1 @@
+"""The recipe: a training run, declared once."""

@@ -1,0 +1,85 @@
+"""The losses that a recipe may name: one entry of ``LOSSES`` says everything about a loss."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from rerank_search.training.recipe.table import Table
+
+Layout: TypeAlias = Literal["pairs", "lists", "shares", "positives", "margins"]
+"""The rows that a loss is computed on; ``data.rows`` makes and describes them."""
+
+_ANY = (-math.inf, math.inf)
+_SHARES = (0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LossTraits:
+    """A loss: sentence-transformers' class for it, its rows, and the range of its labels."""
+
+    class_name: str
+    layout: Layout
+    labels: tuple[float, float]
+
+    @property
+    def is_listwise(self) -> bool:
+        """Whether a row has all documents of a query."""
+        return self.layout in ("lists", "shares")
+
+    @property
+    def is_row_by_row(self) -> bool:
+        """Whether the loss of a row is independent of the other rows, and rows have no lists."""
+        return self.layout in ("pairs", "margins")
+
+    @property
+    def takes_logits(self) -> bool:
+        """Whether labels may lie outside [0, 1], such as a teacher's logits."""
+        return self.labels != _SHARES
+
+
+LOSSES = {
+    "bce": LossTraits("BinaryCrossEntropyLoss", "pairs", _SHARES),
+    "mse": LossTraits("MSELoss", "pairs", _ANY),
+    "listwise": LossTraits("ListNetLoss", "lists", _ANY),
+    # Its gains are powers of two, and single precision ends at 2 to the 127.
+    "lambda": LossTraits("LambdaLoss", "lists", (-math.inf, 100.0)),
+    "ranknet": LossTraits("RankNetLoss", "lists", _ANY),
+    "list-mle": LossTraits("ListMLELoss", "lists", _ANY),
+    "cross-entropy": LossTraits("ListNetLoss", "shares", _SHARES),
+    "multiple-negatives": LossTraits("MultipleNegativesRankingLoss", "positives", _SHARES),
+    "margin-mse": LossTraits("MarginMSELoss", "margins", _ANY),
+}
+
+UNBOUNDED = tuple(sorted(name for name, traits in LOSSES.items() if traits.takes_logits))
+"""Losses whose labels may lie outside [0, 1], such as a teacher's logits."""
+
+if TYPE_CHECKING:
+    LossName: TypeAlias = str
+else:
+    LossName = Literal[tuple(LOSSES)]
+
+
+class Loss(Table):
+    """What is minimised. ``options`` are passed to sentence-transformers' class for it."""
+
+    name: LossName = "listwise"
+    pos_weight: float | Literal["balanced"] | None = None
+    """Weight of positive pairs in ``bce``; "balanced" is negatives / positives."""
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def traits(self) -> LossTraits:
+        """What is known of the loss."""
+        return LOSSES[self.name]
+
+    @model_validator(mode="after")
+    def _weighs_what_it_can(self) -> Loss:
+        if self.pos_weight is not None and self.name != "bce":
+            raise ValueError(f"pos_weight goes with bce, not with {self.name}")
+        if isinstance(self.pos_weight, float) and self.pos_weight <= 0:
+            raise ValueError("pos_weight must be more than 0")
+        return self

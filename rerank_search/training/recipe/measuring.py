@@ -1,0 +1,98 @@
+"""What a model is measured and calibrated on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from rerank_search.judged.names import Name
+from rerank_search.judged.settings import CollectionSettings, FirstStage
+from rerank_search.training.recipe.sources import ENCODER, Source
+from rerank_search.training.recipe.table import Table
+
+
+class EvaluationSet(Table):
+    """What the model is measured on: pairs or samples, or samples made of collections.
+
+    ``sources`` are collections; each judged query gets ``candidates`` documents, drawn at
+    ``random`` or found by a first stage.
+    """
+
+    name: Name
+    pairs: Path | None = None
+    samples: Path | None = None
+    split: str = "dev"
+    sources: list[Source] = Field(default_factory=list)
+    candidates: int = Field(default=30, ge=1)
+    candidates_from: Literal["random"] | FirstStage = "bm25"
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> EvaluationSet:
+        if [self.pairs is not None, self.samples is not None, bool(self.sources)].count(True) != 1:
+            raise ValueError("give one of pairs, samples and sources")
+        if any(source.collection is None for source in self.sources):
+            raise ValueError("the sources of an evaluation are collections")
+        if any(source.made_up for source in self.sources):
+            raise ValueError("made_up queries are for training, not for an evaluation")
+        return self
+
+
+class Evaluation(Table):
+    """How a run is watched, and which checkpoint is the best.
+
+    ``measure`` of the first set decides: one of the evaluation's measures in the ``protocol``, or
+    for pairs "average_precision", "f1" or "accuracy". ``queries`` of each set (drawn by hash; for
+    pairs ten times as many pairs) are scored each time while the model trains, all of them at the
+    end. ``patience`` ends the run after so many evaluations without a gain.
+    """
+
+    sets: list[EvaluationSet] = Field(min_length=1)
+    measure: str = "nDCG@10"
+    protocol: Literal["retrieved", "all_positives"] = "all_positives"
+    queries: int = Field(default=200, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    encoder: str = ENCODER
+
+    @field_validator("sets")
+    @classmethod
+    def _has_no_doubles(cls, sets: list[EvaluationSet]) -> list[EvaluationSet]:
+        names = [each.name for each in sets]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two sets have one name: {', '.join(names)}")
+        return sets
+
+
+class CalibrationQueries(Table):
+    """Development queries on which scores are fused and made probabilities, after training.
+
+    As ``rerank-search calibrate`` does, on the candidates of a hybrid first stage.
+    """
+
+    sources: list[Source] = Field(min_length=1)
+    encoder: str = ENCODER
+    candidates: int = Field(default=50, ge=2)
+    method: Literal["platt", "isotonic"] = "platt"
+    fusion: bool = True
+
+    @property
+    def collections(self) -> list[CollectionSettings]:
+        """The sources as the evaluation's settings."""
+        return [
+            CollectionSettings(
+                path=source.collection,
+                split=source.split,
+                queries=source.queries,
+                ignore_identical_ids=source.ignore_identical_ids,
+            )
+            for source in self.sources
+        ]
+
+    @model_validator(mode="after")
+    def _is_of_collections(self) -> CalibrationQueries:
+        if any(source.collection is None for source in self.sources):
+            raise ValueError("the sources of a calibration are collections")
+        if any(source.made_up for source in self.sources):
+            raise ValueError("made_up queries are for training, not for a calibration")
+        return self

@@ -1,0 +1,120 @@
+"""A training run, declared once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from pydantic import Field, field_validator, model_validator
+
+from rerank_search.judged.names import Name
+from rerank_search.training.recipe.losses import UNBOUNDED, Loss
+from rerank_search.training.recipe.measuring import CalibrationQueries, Evaluation
+from rerank_search.training.recipe.sources import ENCODER, Negatives, SoftLabels, Source
+from rerank_search.training.recipe.table import Table
+
+Leaks: TypeAlias = Literal["refuse", "remove", "allow"]
+
+
+class Student(Table):
+    """The shape of a model that is smaller than its base; what is None stays as it is there."""
+
+    layers: int | None = Field(default=None, ge=1)
+    width: int | None = Field(default=None, ge=2)
+    """Numbers of each token."""
+    heads: int | None = Field(default=None, ge=1)
+    """Of each layer's attention."""
+    feed_forward: int | None = Field(default=None, ge=1)
+    """Units of each layer's feed-forward part; where None, four times the width at most."""
+
+    @model_validator(mode="after")
+    def _is_smaller(self) -> Student:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError("say what of a student is smaller: layers, width, heads, feed_forward")
+        return self
+
+
+class Blend(Table):
+    """Another reranker, whose weights the trained ones are averaged with in the end.
+
+    As a rule that which the base came from: the average keeps what training forgets.
+    """
+
+    reranker: str
+    share: float = Field(default=0.5, gt=0, lt=1)
+    """Of its weights in the average."""
+
+
+class Recipe(Table):
+    """Everything that decides what comes out of a training run."""
+
+    name: Name
+    base: str = ENCODER
+    """A cross-encoder to go on from, or an encoder that gets a new classification head."""
+    student: Student | None = None
+    """Train a smaller model instead, which begins as the base's first layers, narrowed."""
+    output: Path
+    seed: int = Field(default=42, ge=0, lt=2**32, strict=True)
+    max_length: int = Field(default=512, ge=8, le=8192)
+    """Tokens of a pair, while training; as many as the base reads where that is fewer."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the activations; "auto" is bfloat16 where the hardware has units for it."""
+    weights: Literal["float32", "float16"] = "float32"
+    """How the weights are stored; they are float32 again when they are loaded."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    train_embeddings: bool = False
+    batches: Literal["auto", "by_length", "random"] = "auto"
+    """Of rows of about the same length, which are padded less, or of any; "auto" is by_length for
+    losses that take each row by itself."""
+    loss: Loss = Loss()
+    sources: list[Source] = Field(min_length=1)
+    negatives: Negatives = Negatives()
+    soft_labels: SoftLabels | None = None
+    blend: Blend | None = None
+    evaluation: Evaluation | None = None
+    calibration: CalibrationQueries | None = None
+    leaks: Leaks = "refuse"
+    """What to do with training data that the evaluation or the calibration has too."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Passed to sentence_transformers' CrossEncoderTrainingArguments."""
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _plain_name(cls, data: Any) -> Any:
+        """A bare name stands for the loss with its defaults."""
+        return {"name": data} if isinstance(data, str) else data
+
+    def beside(self, what: Literal["data", "checkpoints", "evaluation"]) -> Path:
+        """The folder of the run's data, checkpoints or evaluation, next to the model's."""
+        return self.output.with_name(f"{self.output.name}-{what}")
+
+    @property
+    def by_length(self) -> bool:
+        """Whether the rows of a batch have about the same length."""
+        if self.batches == "auto":
+            return self.loss.traits.is_row_by_row and "batch_sampler" not in self.arguments
+        return self.batches == "by_length"
+
+    @model_validator(mode="after")
+    def _batches_are_made_once(self) -> Recipe:
+        if self.batches == "by_length" and "batch_sampler" in self.arguments:
+            raise ValueError(
+                'batches = "by_length" makes the batches, and so does arguments.batch_sampler: '
+                "remove one of the two"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _blends_what_is_alike(self) -> Recipe:
+        if self.blend is not None and self.student is not None:
+            raise ValueError("a student has another shape than any [blend]: remove one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_fit_the_loss(self) -> Recipe:
+        if self.soft_labels is not None and not self.loss.traits.takes_logits:
+            raise ValueError(
+                f"{self.loss.name} needs labels in [0, 1] and soft_labels are logits; set loss to "
+                f"one of {', '.join(UNBOUNDED)}, or remove [soft_labels]"
+            )
+        return self

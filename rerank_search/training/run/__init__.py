@@ -1,0 +1,1 @@
+"""A training run: prepared, then trained from checkpoint to checkpoint."""

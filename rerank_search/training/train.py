@@ -1,0 +1,39 @@
+"""Trains a model by a recipe: prepared, trained, measured, and written as a directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rerank_search.progress import Progress, quiet
+from rerank_search.training.run.prepare import Prepared, prepare
+
+
+def train(
+    path: Path, *, overrides: Mapping[str, str] | None = None, progress: Progress = quiet
+) -> Path:
+    """Run a recipe to the end and return the model's directory.
+
+    sentence-transformers' CrossEncoder loads the directory too. An interrupted run is resumed from
+    its last checkpoint, and a finished one is measured and written again. Raises what ``prepare``
+    and ``fit`` raise.
+    """
+    return fit(prepare(path, overrides=overrides, progress=progress), progress=progress)
+
+
+def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:
+    """Train what was prepared, measure it, write the model's directory, and return it.
+
+    This trains the model of ``prepared`` itself: prepare again for a second run. Of several
+    processes (see accelerate) all train, and the first one writes. Raises RunLockedError where
+    another process trains into the same output, and StorageFullError where a checkpoint or the
+    model cannot be written.
+    """
+    # Imported late: transformers' trainer needs the packages that ``prepare`` has checked for.
+    from rerank_search.training.publish.model_directory import publish
+    from rerank_search.training.run.trainer import trained
+
+    with trained(prepared, progress) as trainer:
+        if prepared.leads:
+            publish(prepared, trainer, progress)
+    return prepared.recipe.output
