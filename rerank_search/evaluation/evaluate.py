@@ -45,6 +45,7 @@ from rerank_search.judged.loading import by_hash
 from rerank_search.judged.second_stages import SecondStages, declared_fusion, device, identity
 from rerank_search.judged.settings import RerankerSettings
 from rerank_search.progress import Progress, quiet
+from rerank_search.retrieval.registry import BUILT_IN, encodes
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -187,12 +188,13 @@ class _Run:
         """Those of the experiment, without an encoder where nothing asks for vectors."""
         experiment = self._experiment
         if collection.samples is None:
-            encoded = experiment.first_stages != ["bm25"]
+            encoded = not experiment.first_stages or any(map(encodes, experiment.first_stages))
         else:
             encoded = any(map(_takes_cosine, experiment.rerankers))
         # What was given is what is reranked: whole, as sentence-transformers does.
         whole = {} if collection.samples is None else {"passages": False}
-        return experiment.index.model_copy(update=whole | ({} if encoded else {"encoder": False}))
+        update = whole | ({} if encoded else {"encoder": False})
+        return experiment.index.model_copy(update=update).with_first_stages(experiment.first_stages)
 
     def _indexed(
         self, collection: JudgedCollection, existing: Path | None, settings: IndexSettings
@@ -332,7 +334,9 @@ def _name(collection: JudgedCollection | LabelledPairs) -> str:
 
 def _takes_cosine(reranker: RerankerSettings | None) -> bool:
     fusion = None if reranker is None else declared_fusion(reranker)
-    return fusion is not None and "dense" in fusion.signals
+    return fusion is not None and any(
+        stage.encodes and stage.name in fusion.signals for stage in BUILT_IN
+    )
 
 
 def _declaration(reranker: RerankerSettings) -> RerankerDeclaration:

@@ -19,7 +19,9 @@ from rerank_search.declared import read_toml, validated
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.results import StatisticsSettings
 from rerank_search.judged.names import checked_name
-from rerank_search.judged.settings import CollectionSettings, FirstStage, RerankerSettings
+from rerank_search.judged.settings import CollectionSettings, RerankerSettings
+from rerank_search.retrieval.registry import encodes
+from rerank_search.retrieval.stage_name import FirstStageName
 
 MEASURES = ("nDCG@10", "MAP", "MRR@10", "R@100", "P@10", "Success@1", "Judged@10")
 
@@ -50,7 +52,7 @@ class Experiment(_Table):
 
     name: _Title = "evaluation"
     collections: list[CollectionSettings] = Field(min_length=1)
-    first_stages: list[FirstStage] = []
+    first_stages: list[FirstStageName] = []
     candidates: list[_Depth] = Field(default=[100], min_length=1)
     rerankers: list[RerankerSettings] = []
     measures: list[str] = Field(default=list(MEASURES), min_length=1)
@@ -76,8 +78,14 @@ class Experiment(_Table):
 
     @model_validator(mode="after")
     def _has_its_first_stages(self) -> Experiment:
-        if self.index.encoder is False and {*self.first_stages} - {"bm25"}:
-            raise ValueError("without an encoder there is no other first stage than bm25")
+        needing = (
+            [] if self.index.encoder else [name for name in self.first_stages if encodes(name)]
+        )
+        if needing:
+            raise ValueError(
+                f"the first stage {needing[0]} needs an encoder: set index.encoder, or leave "
+                f"{needing[0]} out"
+            )
         return self
 
     @model_validator(mode="after")

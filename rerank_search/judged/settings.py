@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.judged.names import Name, checked_name, name_of
 from rerank_search.reranking.base import Dtype
-
-FirstStage: TypeAlias = Literal["bm25", "dense", "hybrid"]
+from rerank_search.retrieval.registry import names
 
 _HIGHEST_GRADE = 999_999_999
 """The highest grade that files of judgements can have."""
@@ -59,7 +57,7 @@ class CollectionSettings(_Table):
             raise ValueError("documents are searched for topics: give these too")
         if self.qrels and not self.documents and not self.index and not self.runs:
             raise ValueError("qrels alone measure nothing: give runs, or topics and documents")
-        if taken := self.runs.keys() & set(get_args(FirstStage)):
+        if taken := self.runs.keys() & set(names()):
             raise ValueError(f"a run cannot be called {min(taken)!r}, as a stage of the index is")
         return self
 

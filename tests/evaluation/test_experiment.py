@@ -134,10 +134,13 @@ def test_an_experiment_comes_back_from_json_as_it_was():
         ('collections = ["a"]\ncandidates = [0]', "candidates.0: .* greater than or equal to 1"),
         ('collections = ["a"]\nfirst_stages = ["bm25", "bm25"]', "stands twice"),
         ('collections = ["a"]\nrerankers = ["b", "b"]', "stands twice"),
-        ('collections = ["a"]\nfirst_stages = ["bm52"]', "first_stages.0: .*'bm25', 'dense' or"),
+        (
+            'collections = ["a"]\nfirst_stages = ["bm52"]',
+            "first_stages.0: there is no first stage 'bm52': use one of bm25, dense, hybrid",
+        ),
         (
             'collections = ["a"]\nfirst_stages = ["dense"]\nindex = { encoder = false }',
-            "without an encoder there is no other first stage than bm25",
+            "the first stage dense needs an encoder: set index.encoder, or leave dense out",
         ),
         ('collections = ["a"]\nrerankers = [{ model = "b", name = "../c" }]', "'../c' has a slash"),
         ('[[collections]]\npath = "a"\nruns = { bm25 = "b" }', "a run cannot be called 'bm25'"),

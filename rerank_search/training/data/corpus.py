@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -67,27 +67,37 @@ class Corpus:
 
 @contextmanager
 def opened_corpus(
-    collection: JudgedCollection, encoder: str, cache: Path, progress: Progress
+    collection: JudgedCollection,
+    encoder: str,
+    cache: Path,
+    progress: Progress,
+    first_stages: Iterable[str] = (),
 ) -> Iterator[Corpus]:
     """The corpus in the index that an evaluation with this encoder uses too.
 
     Built below ``cache`` unless it is there. Raises what ``open_corpus_index`` raises.
     """
     index, _ = open_corpus_index(
-        collection.name, _documents(collection), _settings(encoder), cache / "indexes", progress
+        collection.name,
+        _documents(collection),
+        _settings(encoder, first_stages),
+        cache / "indexes",
+        progress,
     )
     with index:
         yield Corpus(index)
 
 
-def fingerprint(collection: JudgedCollection, encoder: str) -> dict[str, str]:
+def fingerprint(
+    collection: JudgedCollection, encoder: str, first_stages: Iterable[str] = ()
+) -> dict[str, str]:
     """Digests of the documents with the encoder, and of the judged queries. Reads the documents."""
     judged = [
         [query, collection.queries.get(query), list(grades.items())]
         for query, grades in collection.qrels.items()
     ]
     return {
-        "corpus": content_key(_documents(collection)(), _settings(encoder)),
+        "corpus": content_key(_documents(collection)(), _settings(encoder, first_stages)),
         "judgements": hashlib.sha256(json.dumps(judged).encode()).hexdigest()[:32],
     }
 
@@ -103,5 +113,5 @@ def _documents(collection: JudgedCollection) -> Callable[[], Iterator[Document]]
     return collection.documents
 
 
-def _settings(encoder: str) -> IndexSettings:
-    return IndexSettings(encoder=encoder)
+def _settings(encoder: str, first_stages: Iterable[str]) -> IndexSettings:
+    return IndexSettings(encoder=encoder).with_first_stages(first_stages)

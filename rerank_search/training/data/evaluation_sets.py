@@ -74,6 +74,8 @@ def made_samples(
         collection_of_folder(source, _split(source, evaluation_set))
         for source in evaluation_set.sources
     ]
+    stage = evaluation_set.candidates_from
+    stages = [] if stage == "random" else [stage]
     made_with = {
         "version": __version__,
         "seed": seed,
@@ -86,7 +88,7 @@ def made_samples(
                 "queries": source.queries,
                 # Only where it is set, so that samples made before it was there are taken.
                 **({"ignore_identical_ids": True} if source.ignore_identical_ids else {}),
-                **fingerprint(collection, encoder),
+                **fingerprint(collection, encoder, stages),
             }
             for collection, source in zip(collections, evaluation_set.sources, strict=True)
         ],
@@ -101,7 +103,7 @@ def made_samples(
     with atomic_file(file) as temporary, temporary.open("w", encoding="utf-8") as lines:
         for collection, source in zip(collections, evaluation_set.sources, strict=True):
             rng = random.Random(f"{seed} {collection.name}")
-            with opened_corpus(collection, encoder, cache, progress) as corpus:
+            with opened_corpus(collection, encoder, cache, progress, stages) as corpus:
                 questions, _ = judged_questions(collection, corpus, source.queries, rng)
                 if not questions:
                     raise InvalidInputError(

@@ -66,7 +66,8 @@ def mined_set(
         made_with["rerankers"] = rerankers.fingerprints
         mined = read_mined(file, made_with)
         if mined is None:
-            with opened_corpus(collection, negatives.encoder, cache, progress) as corpus:
+            stages = negatives.first_stages
+            with opened_corpus(collection, negatives.encoder, cache, progress, stages) as corpus:
                 seeded = f"{seed} {collection.name}"
                 miner = Miner(corpus, negatives, soft_labels, rerankers, seeded)
                 mined = _mined(collection, source, miner, made_with, progress)
@@ -101,7 +102,7 @@ def _made_with(
         "name": collection.name,
         "seed": seed,
         **source.model_dump(mode="json", include={"split", "queries", "made_up"}),
-        **fingerprint(collection, negatives.encoder),
+        **fingerprint(collection, negatives.encoder, negatives.first_stages),
         "negatives": mining,
         "soft_labels": labels,
         # Only where it is set, so that what was mined before it was there is taken as it is.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rerank_search.judged.findings import Finding
+from rerank_search.retrieval.registry import encodes
 from rerank_search.training.publish.card_facts import CardFacts, MeasuredBy, Result
 from rerank_search.training.publish.licences import unquotable
 from rerank_search.training.recipe.recipe import Blend, Recipe
@@ -142,7 +143,7 @@ def _negatives(negatives: Negatives) -> str:
         f"Mined negatives: {negatives.per_query} for each relevant document, {drawn} from "
         f"ranks {first} to {last} of {stages}"
     )
-    if set(negatives.first_stages) & {"dense", "hybrid"}:
+    if any(map(encodes, negatives.first_stages)):
         text += f" (encoder `{_named(negatives.encoder)}`)"
     if negatives.random:
         text += f", {negatives.random} of them at random from the whole collection"

@@ -22,6 +22,7 @@ from rerank_search.judged.second_stages import SecondStage, SecondStages
 from rerank_search.judged.settings import CollectionSettings, RerankerSettings
 from rerank_search.progress import Progress, fractions, quiet
 from rerank_search.reranking.fusion import RERANK, Fusion, Signals
+from rerank_search.retrieval.registry import encodes, is_engine
 from rerank_search.searcher import passage
 from rerank_search.settings import Settings
 
@@ -73,8 +74,9 @@ def judged_candidates(
         raise InvalidInputError(f"candidates={candidates} must be at least 1")
     settings = RerankerSettings(model=model) if isinstance(model, str) else model
     if index is None:
-        nothing_encoded = first_stage == "bm25" and not with_stages
-        index = IndexSettings(encoder=False) if nothing_encoded else IndexSettings()
+        encoded = first_stage is None or encodes(first_stage) or with_stages
+        index = IndexSettings() if encoded else IndexSettings(encoder=False)
+    index = index.with_first_stages([] if first_stage is None else [first_stage])
     loaded = [load_searched(each) for each in collections]
     _check_distinct(collections)
     queries: list[JudgedQuery] = []
@@ -88,7 +90,7 @@ def judged_candidates(
             with _opened(collection, given.index, index, progress) as opened:
                 stage = first_stage or opened.first_stages[-1]
                 warnings += identical_ids(collection, opened)
-                engines = tuple(name for name in opened.first_stages if name != "hybrid")
+                engines = tuple(name for name in opened.first_stages if is_engine(name))
                 stages.add((stage, engines))
                 source = CandidateSource(
                     collection, opened, stage, candidates, reranked=True, with_scores=with_stages

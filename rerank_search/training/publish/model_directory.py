@@ -97,7 +97,6 @@ def _calibrated(
     return calibrate(
         RerankerSettings(model=str(directory), name=recipe.name, dtype=precision),
         settings.collections,
-        first_stage="hybrid",
         candidates=settings.candidates,
         method=settings.method,
         fusion=settings.fusion,

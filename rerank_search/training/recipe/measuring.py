@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from rerank_search.judged.names import Name
-from rerank_search.judged.settings import CollectionSettings, FirstStage
+from rerank_search.judged.settings import CollectionSettings
+from rerank_search.retrieval.registry import known_name
 from rerank_search.training.recipe.sources import ENCODER, Source
 from rerank_search.training.recipe.table import Table
+
+
+def _random_or_known(name: str) -> str:
+    return name if name == "random" else known_name(name)
 
 
 class EvaluationSet(Table):
@@ -26,7 +31,7 @@ class EvaluationSet(Table):
     split: str = "dev"
     sources: list[Source] = Field(default_factory=list)
     candidates: int = Field(default=30, ge=1)
-    candidates_from: Literal["random"] | FirstStage = "bm25"
+    candidates_from: Annotated[str, AfterValidator(_random_or_known)] = "bm25"
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> EvaluationSet:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rerank_search.judged.settings import FirstStage
+from rerank_search.retrieval.stage_name import FirstStageName
 from rerank_search.training.recipe.table import Table
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -92,7 +92,7 @@ class FalseNegatives(Table):
 class Negatives(Table):
     """Where the negatives of a collection's queries come from."""
 
-    first_stages: list[FirstStage] = Field(default=["bm25", "dense"], min_length=1)
+    first_stages: list[FirstStageName] = Field(default=["bm25", "dense"], min_length=1)
     """Negatives are drawn from the union of what these find."""
     encoder: str = ENCODER
     ranks: tuple[int, int] = (1, 50)
