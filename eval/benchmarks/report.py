@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rerank_search.evaluation.report.markdown_table import markdown_table
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -42,9 +44,8 @@ def _processor() -> str:
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table; numbers are shown with three significant digits."""
-    lines = ["| " + " | ".join(headers) + " |", "|" + " --- |" * len(headers)]
-    lines += ["| " + " | ".join(_shown(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
+    shown = [[_shown(cell) for cell in row] for row in rows]
+    return markdown_table(headers, shown, words=len(headers))
 
 
 def _shown(cell: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rerank_search.evaluation.report import notes
+from rerank_search.evaluation.report.markdown_table import markdown_table
 from rerank_search.evaluation.report.schema import Report, SystemReport
 from rerank_search.evaluation.report.tables import (
     Table,
@@ -82,19 +83,14 @@ def _warnings(report: Report) -> Iterator[str]:
 
 
 def _table(table: Table) -> Iterator[str]:
-    alignment = ["---"] * table.names + ["---:"] * (len(table.header) - table.names)
     yield f"{table.caption}:"
     yield ""
-    yield _row([_escaped(name) for name in table.header])
-    yield _row(alignment)
-    for row in table.rows:
-        names, figures = row[: table.names], row[table.names :]
-        yield _row([*(_escaped(str(entry)) for entry in names), *map(str, figures)])
+    rows = [
+        [*(_escaped(str(entry)) for entry in row[: table.names]), *map(str, row[table.names :])]
+        for row in table.rows
+    ]
+    yield markdown_table([_escaped(name) for name in table.header], rows, words=table.names)
     yield ""
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _escaped(text: str) -> str:

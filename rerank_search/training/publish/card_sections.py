@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rerank_search.evaluation.report.markdown_table import markdown_table
 from rerank_search.judged.findings import Finding
 from rerank_search.retrieval.registry import encodes
 from rerank_search.training.publish.card_facts import CardFacts, MeasuredBy, Result
@@ -55,7 +56,7 @@ def _results(card: CardFacts) -> str:
     ]
     return (
         f"Measured after training with the evaluation of rerank-search.\n\n{_list(meanings)}\n\n"
-        f"{_table([*columns, f'{card.confidence:.0%} interval'], rows, left=3)}\n\n"
+        f"{_table([*columns, f'{card.confidence:.0%} interval'], rows)}\n\n"
         f"Intervals are bootstrapped over {_of_what(card.results)}."
     )
 
@@ -119,7 +120,7 @@ def _data(card: CardFacts) -> str:
     findings = [f"{each.name}: {_counted(one)}" for each in card.sets for one in each.findings]
     findings += [f"all data: {_counted(one)}" for one in card.findings]
     recipe = card.recipe
-    parts = [_table(columns, rows, left=3)]
+    parts = [_table(columns, rows)]
     if any(source.is_searched for source in recipe.sources):
         parts.append(_negatives(recipe.negatives))
     if recipe.soft_labels is not None:
@@ -255,8 +256,7 @@ def _list(entries: Sequence[str]) -> str:
     return "\n".join(f"- {entry}" for entry in entries)
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
-    """A table in Markdown whose first ``left`` columns are words, and the others figures."""
-    rule = ["---" if number < left else "---:" for number in range(len(columns))]
-    lines = [columns, rule, *([cell.replace("|", r"\|") for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first three columns are words."""
+    escaped = [[cell.replace("|", r"\|") for cell in row] for row in rows]
+    return markdown_table(columns, escaped, words=3)
