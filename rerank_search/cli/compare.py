@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from rerank_search.evaluation.compare import Change, PairChange, ReportComparison
+    from rerank_search.evaluation.comparison import Change, PairChange, ReportComparison
 
 LOSS = 1
 

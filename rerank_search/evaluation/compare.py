@@ -2,125 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.comparison import Change, PairChange, ReportComparison, Verdict
 from rerank_search.evaluation.measures import canonical
-from rerank_search.evaluation.report import per_query
-from rerank_search.evaluation.report.build import ranking_name
-from rerank_search.evaluation.report.per_query import PerQuery, read_per_query
 from rerank_search.evaluation.report.schema import (
     PairReport,
     Report,
     read_report,
-    report_path,
     significant,
 )
-from rerank_search.evaluation.results import HONEST, Protocol, StatisticsSettings, System
+from rerank_search.evaluation.report_values import QueryValues, RankingKey, ranking_values
+from rerank_search.evaluation.results import StatisticsSettings
 from rerank_search.evaluation.statistics import holm, p_value, tally
-from rerank_search.shown import counted
-
-Verdict: TypeAlias = Literal["gain", "loss", "no significant change"]
-
-_SAME_MEAN = 1e-9
-"""How far the mean of per_query.csv may be from that of its report.json."""
-
-_Ranking: TypeAlias = tuple[str, str, str, Protocol]
-"""Collection, split, name of the ranking, protocol."""
 
 _Key: TypeAlias = tuple[str, str, str, str]
 """A ranking, or a classifier of pairs: collection, split, reranker, "pairs"."""
-
-_Values: TypeAlias = Mapping[str, Mapping[str, float]]
-"""Measure to query id to value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One ranking in both reports, by one measure, over the ``queries`` that both have.
-
-    ``left_out`` counts the queries that only one of them has, and ``missing`` those of them that
-    the later report lacks. ``difference`` is after - before;
-    ``wins``, ``ties`` and ``losses`` count queries. ``p`` is that of the paired test, ``p_holm``
-    the same corrected for all rankings compared by this measure that changed on any query; the
-    verdict goes by ``p_holm``.
-    """
-
-    collection: str
-    split: str
-    system: str
-    protocol: Protocol
-    measure: str
-    queries: int
-    left_out: int
-    missing: int
-    before: float
-    after: float
-    difference: float
-    wins: int
-    ties: int
-    losses: int
-    p: float
-    p_holm: float
-    verdict: Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class PairChange:
-    """One reranker on the same labelled pairs in both reports, by one figure.
-
-    Reports have no values of each pair, so that no test can tell a change from chance.
-    """
-
-    collection: str
-    split: str
-    reranker: str
-    measure: str
-    before: float
-    after: float
-    difference: float
-
-
-@dataclass(frozen=True, slots=True)
-class ReportComparison:
-    """Every ranking and classifier that both reports have, and the names of those only one has.
-
-    ``primary`` is the measure that decides. ``notes`` say what else differs, and may be the reason
-    for a change: from which grade on a document is relevant, whether a query's own document is left
-    out, how a reranker was run, how many pairs there are.
-    """
-
-    primary: str
-    changes: Sequence[Change]
-    pairs: Sequence[PairChange]
-    notes: Sequence[str]
-    only_before: Sequence[str]
-    only_after: Sequence[str]
-
-    def by(self, measure: str) -> list[Change]:
-        """The changes in one measure."""
-        return [change for change in self.changes if change.measure == measure]
-
-    @property
-    def losses(self) -> list[Change]:
-        """The significant losses in the primary measure."""
-        return [change for change in self.by(self.primary) if change.verdict == "loss"]
-
-    @property
-    def missing_queries(self) -> dict[str, int]:
-        """How many queries the later report lacks, by collection and split that lacks any."""
-        found: dict[str, int] = {}
-        for change in self.by(self.primary):
-            if change.missing:
-                key = f"{change.collection}/{change.split}"
-                found[key] = max(change.missing, found.get(key, 0))
-        return found
 
 
 def compare_reports(
@@ -154,7 +57,7 @@ def compare_reports(
             f"{primary} is not a measure of both reports; those of both are "
             f"{', '.join(measures) or 'none'}: choose one of them, or evaluate again"
         )
-    ours, theirs = _rankings(new, after), _rankings(old, before)
+    ours, theirs = ranking_values(new, after), ranking_values(old, before)
     our_pairs, their_pairs = _classifiers(new), _classifiers(old)
     common = [key for key in ours if key in theirs]
     common_pairs = [key for key in our_pairs if key in their_pairs]
@@ -186,44 +89,12 @@ def compare_reports(
     )
 
 
-def _rankings(report: Report, path: Path) -> dict[_Ranking, _Values]:
-    """The values of each ranking of a report, from the file beside it."""
-    path = report_path(path)
-    beside = path.with_name(per_query.NAME)
-    return dict(_named_values(report, path, read_per_query(beside), beside))
-
-
-def _named_values(
-    report: Report, path: Path, found: PerQuery, beside: Path
-) -> Iterator[tuple[_Ranking, _Values]]:
-    for system in report.systems:
-        identity = System(system.first_stage, system.candidates, system.reranker)
-        for protocol in HONEST:
-            if protocol not in system.protocols:
-                continue
-            values = found.get((system.collection, system.split, system.name, protocol), {})
-            for measure in report.measures:
-                of_queries = list(values.get(measure, {}).values())
-                about = f"{measure} for {system.name} on {system.key} ({protocol})"
-                if len(of_queries) != system.n_queries:
-                    raise InvalidInputError(
-                        f"{beside} has {len(of_queries):,} values of {about}, and {path} has "
-                        f"{counted(system.n_queries, 'query', 'queries')}: "
-                        "keep files of the same run together"
-                    )
-                mean = float(np.mean(of_queries))
-                reported = system.protocols[protocol].get(measure, math.nan)
-                if not math.isclose(mean, reported, rel_tol=0, abs_tol=_SAME_MEAN):
-                    raise InvalidInputError(
-                        f"the values in {beside} of {about} have the mean {mean}, and {path} has "
-                        f"{reported}: keep files of the same run together"
-                    )
-            name = ranking_name(identity, protocol)
-            yield (system.collection, system.split, name, protocol), values
-
-
 def _change(
-    key: _Ranking, measure: str, before: _Values, after: _Values, settings: StatisticsSettings
+    key: RankingKey,
+    measure: str,
+    before: QueryValues,
+    after: QueryValues,
+    settings: StatisticsSettings,
 ) -> Change:
     collection, split, system, protocol = key
     theirs, ours = before[measure], after[measure]

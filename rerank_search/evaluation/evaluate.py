@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import astuple, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING
 
 from rerank_search import __version__
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.cell import evaluate_cell, run_files
+from rerank_search.evaluation.cell import evaluate_cell
 from rerank_search.evaluation.classification import (
     classification_intervals,
     classification_values,
@@ -26,7 +21,12 @@ from rerank_search.evaluation.classification import (
 from rerank_search.evaluation.cost import measure_cost
 from rerank_search.evaluation.environment import environment
 from rerank_search.evaluation.experiment import Experiment
-from rerank_search.evaluation.loading import load_collections
+from rerank_search.evaluation.loading import (
+    check_names,
+    check_rerankers,
+    load_collections,
+    qualified_name,
+)
 from rerank_search.evaluation.measures import Scorer, canonical, cut_too_deep
 from rerank_search.evaluation.report.schema import Report
 from rerank_search.evaluation.report.write import write_report
@@ -37,7 +37,7 @@ from rerank_search.evaluation.results import (
     RerankerDeclaration,
     System,
 )
-from rerank_search.files import atomic_write_bytes, disk_errors
+from rerank_search.evaluation.stored_cells import digest, is_whole, prepare_output, stored
 from rerank_search.judged.collection import JudgedCollection, LabelledPairs, Qrels
 from rerank_search.judged.consistency import dangling, identical_ids, inexpressible
 from rerank_search.judged.corpus_index import open_corpus_index, open_existing_index
@@ -50,8 +50,6 @@ from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
     from rerank_search.index import Index
-
-Result = TypeVar("Result", Cell, PairCell)
 
 PRIMARY = "nDCG@10"
 
@@ -73,9 +71,9 @@ def evaluate(experiment: Experiment, output: Path, *, progress: Progress = quiet
     with ExitStack() as stack:
         run = _Run(experiment, output, progress, stack)
         loaded = load_collections(experiment)
-        _check_names(loaded)
-        _check_rerankers(loaded, experiment)
-        _prepare(output)
+        check_names(loaded)
+        check_rerankers(loaded, experiment)
+        prepare_output(output)
         cells: list[Cell] = []
         pair_cells: list[PairCell] = []
         for collection, settings in zip(loaded, experiment.collections, strict=True):
@@ -113,7 +111,7 @@ class _Run:
         experiment = self._experiment
         settings = self._index_settings(collection)
         index, content = self._indexed(collection, existing, settings)
-        name = _name(collection)
+        name = qualified_name(collection)
         self._qrels[name] = collection.qrels
         self._queries[name] = {
             query: text for query, text in collection.queries.items() if query in collection.qrels
@@ -137,11 +135,12 @@ class _Run:
             for stage in (*collection.runs, *own):
                 for depth in experiment.candidates:
                     system = System(stage, depth, None if reranker is None else reranker.label)
-                    cell = self._stored(
+                    cell = stored(
+                        self._output,
                         self._key(content, collection, system, reranker),
                         Cell,
                         partial(self._cell, collection, index, system, reranker, runs, encoder),
-                        partial(_is_whole, collection=collection, runs=runs),
+                        partial(is_whole, collection=collection, runs=runs),
                     )
                     about = [*findings, *cell.warnings, *warnings, *fused]
                     about += cut_too_deep(self._measures, depth)
@@ -150,16 +149,16 @@ class _Run:
     def classified(self, pairs: LabelledPairs) -> Iterator[PairCell]:
         """The cells of labelled pairs."""
         findings = [str(finding) for finding in pairs.findings]
-        content = _digest(_name(pairs), pairs.pairs, pairs.labels)
+        content = digest(qualified_name(pairs), pairs.pairs, pairs.labels)
         for reranker in self._experiment.rerankers:
-            key = _digest(
+            key = digest(
                 __version__,
                 content,
                 reranker.label,
                 self._identity(reranker),
                 self._experiment.statistics.model_dump(mode="json"),
             )
-            cell = self._stored(key, PairCell, partial(self._pair_cell, pairs, reranker))
+            cell = stored(self._output, key, PairCell, partial(self._pair_cell, pairs, reranker))
             yield replace(cell, warnings=findings)
 
     def finished(self, cells: Sequence[Cell], pair_cells: Sequence[PairCell]) -> FinishedRun:
@@ -201,7 +200,7 @@ class _Run:
     ) -> tuple[Index | None, str]:
         if existing is not None:
             index, key = open_existing_index(existing)
-            self._indexes[_name(collection)] = self._stack.enter_context(index)
+            self._indexes[qualified_name(collection)] = self._stack.enter_context(index)
             return index, key
         if collection.documents is None:
             return None, ""
@@ -212,7 +211,7 @@ class _Run:
             self._cache / "indexes",
             self._progress,
         )
-        self._indexes[_name(collection)] = self._stack.enter_context(index)
+        self._indexes[qualified_name(collection)] = self._stack.enter_context(index)
         return index, key
 
     def _stages(self, index: Index) -> Sequence[str]:
@@ -227,7 +226,7 @@ class _Run:
         reranker: RerankerSettings | None,
     ) -> str:
         experiment = self._experiment
-        return _digest(
+        return digest(
             __version__,
             content,
             collection.runs.get(system.first_stage),
@@ -244,24 +243,6 @@ class _Run:
         if reranker not in self._identities:
             self._identities[reranker] = identity(reranker)
         return self._identities[reranker]
-
-    def _stored(
-        self,
-        key: str,
-        kind: type[Result],
-        compute: Callable[[], Result],
-        whole: Callable[[Result], bool] = lambda _: True,
-    ) -> Result:
-        """The result in the file of that key, or computed now and kept there."""
-        adapter = TypeAdapter(kind)
-        path = self._output / "cells" / f"{key}.json"
-        with disk_errors(path), suppress(ValidationError):
-            # What another version has written, or is damaged, is computed again.
-            if path.exists() and whole(stored := adapter.validate_json(path.read_bytes())):
-                return stored
-        result = compute()
-        atomic_write_bytes(path, adapter.dump_json(result))
-        return result
 
     def _cell(
         self,
@@ -328,10 +309,6 @@ class _Run:
         ]
 
 
-def _name(collection: JudgedCollection | LabelledPairs) -> str:
-    return f"{collection.name}/{collection.split}"
-
-
 def _takes_cosine(reranker: RerankerSettings | None) -> bool:
     fusion = None if reranker is None else declared_fusion(reranker)
     return fusion is not None and any(
@@ -342,60 +319,6 @@ def _takes_cosine(reranker: RerankerSettings | None) -> bool:
 def _declaration(reranker: RerankerSettings) -> RerankerDeclaration:
     return RerankerDeclaration(
         Path(reranker.model).name, reranker.dtype, reranker.max_length, reranker.fusion
-    )
-
-
-def _check_names(collections: Sequence[JudgedCollection | LabelledPairs]) -> None:
-    names = [_name(collection) for collection in collections]
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidInputError(
-                f"two collections are called {name}: give one of them another name"
-            )
-
-
-def _check_rerankers(
-    collections: Sequence[JudgedCollection | LabelledPairs], experiment: Experiment
-) -> None:
-    for collection in collections:
-        if isinstance(collection, LabelledPairs) and not experiment.rerankers:
-            raise InvalidInputError(
-                f"{collection.name} has labelled pairs, which only a reranker can classify: "
-                "name one"
-            )
-
-
-def _prepare(output: Path) -> None:
-    """Make the folder, without what processes that were killed have left in it."""
-    cells, runs = output / "cells", output / "runs"
-    with disk_errors(output):
-        cells.mkdir(parents=True, exist_ok=True)
-        for unpublished in (*cells.glob(".*.tmp"), *runs.glob("*/*/.*.tmp")):
-            process = unpublished.name.split(".")[-2]
-            if process.isdecimal() and not _is_running(int(process)):
-                unpublished.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    if os.name == "nt":
-        return True  # asking would end it
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # it is another user's
-    return True
-
-
-def _is_whole(cell: Cell, collection: JudgedCollection, runs: Path | None) -> bool:
-    """Whether a stored cell has a figure of each query, and its run files are those there."""
-    n = len(collection.qrels)
-    lists = [values for of_protocol in cell.values.values() for values in of_protocol.values()]
-    return bool(
-        list(cell.queries) == list(collection.qrels)
-        and all(len(values) == n for values in (*lists, *cell.top.values()))
-        and (runs is None or (cell.run_files and cell.run_files == run_files(runs, cell.system)))
     )
 
 
@@ -413,8 +336,8 @@ def _primary(experiment: Experiment, measures: Sequence[str]) -> str:
 def _content(collection: JudgedCollection) -> str:
     """What is asked and judged, beside the documents."""
     samples = collection.samples
-    return _digest(
-        _name(collection),
+    return digest(
+        qualified_name(collection),
         None if samples is None else [astuple(sample) for sample in samples()],
         collection.queries,
         collection.qrels,
@@ -422,7 +345,3 @@ def _content(collection: JudgedCollection) -> str:
         {query: sorted(documents) for query, documents in collection.excluded.items()},
         *(["ignore_identical_ids"] if collection.ignore_identical_ids else []),
     )
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.experiment import Experiment
 from rerank_search.judged.collection import JudgedCollection, LabelledPairs
@@ -32,3 +34,30 @@ def load_collections(experiment: Experiment) -> list[JudgedCollection | Labelled
                 f"{key}: labelled pairs are classified, and nothing is ranked: leave {key} out"
             )
     return loaded
+
+
+def qualified_name(collection: JudgedCollection | LabelledPairs) -> str:
+    """NAME/SPLIT."""
+    return f"{collection.name}/{collection.split}"
+
+
+def check_names(collections: Sequence[JudgedCollection | LabelledPairs]) -> None:
+    """Raise InvalidInputError for two collections of one name."""
+    names = [qualified_name(collection) for collection in collections]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidInputError(
+                f"two collections are called {name}: give one of them another name"
+            )
+
+
+def check_rerankers(
+    collections: Sequence[JudgedCollection | LabelledPairs], experiment: Experiment
+) -> None:
+    """Raise InvalidInputError for labelled pairs where there is no reranker."""
+    for collection in collections:
+        if isinstance(collection, LabelledPairs) and not experiment.rerankers:
+            raise InvalidInputError(
+                f"{collection.name} has labelled pairs, which only a reranker can classify: "
+                "name one"
+            )

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.compare import Change, PairChange, compare_reports
+from rerank_search.evaluation.compare import compare_reports
+from rerank_search.evaluation.comparison import Change, PairChange
 from rerank_search.evaluation.report.build import build_report
 from rerank_search.evaluation.report.per_query import write_per_query
 from rerank_search.evaluation.results import (
