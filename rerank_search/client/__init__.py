@@ -1,9 +1,11 @@
-"""Searching and reranking by a server (``rerank-search serve``), as if its indexes were here."""
+"""Clients of a server (``rerank-search serve``), with the methods of ``Searcher``."""
 
 from __future__ import annotations
 
-from rerank_search.client.calls import ServedIndex, ServedModel
-from rerank_search.client.clients import AsyncClient, Client
+from rerank_search.client.async_client import AsyncClient
+from rerank_search.client.client import Client
 from rerank_search.client.errors import ServerError
+from rerank_search.client.indexes import ServedIndex
+from rerank_search.client.rerankers import ServedModel
 
 __all__ = ["AsyncClient", "Client", "ServedIndex", "ServedModel", "ServerError"]

@@ -1,4 +1,4 @@
-"""What a server's answers mean where they are no results, and what it means where there is none."""
+"""The errors for answers of a server that are not results, and for missing answers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from rerank_search.errors import (
 
 
 class ServerError(RerankSearchError):
-    """A server cannot be reached, or answers with what is neither a result nor an error of ours.
+    """A server cannot be reached, or its answer is not a result and not an error of the library.
 
-    ``type`` is the API's own (``unauthorized``, ``rate_limited``, ``overloaded``, ``internal``
-    ...), ``connection`` or ``timeout`` where no answer came, or ``unexpected`` for an answer that
-    cannot be read. ``status`` and ``request_id`` are None where there are none.
+    ``type`` is the type that the API gives (``unauthorized``, ``rate_limited``, ``overloaded``,
+    ``internal`` ...), ``connection`` or ``timeout`` if there was no answer, or ``unexpected`` for
+    an answer that cannot be read. ``status`` and ``request_id`` are None if there are none.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ _KINDS: Mapping[str, type[RerankSearchError]] = {
     "reranker_failed": RerankError,
 }
 
-_MENDS: Mapping[str, str] = {
+_FIXES: Mapping[str, str] = {
     "unauthorized": " (api_key=... of the client)",
     "rate_limited": ", or give the client more retries",
     "overloaded": ", or give the client more retries",
@@ -65,7 +65,7 @@ _MENDS: Mapping[str, str] = {
 
 
 def refused(where: str, answer: httpx2.Response) -> RerankSearchError:
-    """The error of an answer that is not a success; ``where`` is what was asked, and at what."""
+    """The error of an answer that is not a success; ``where`` is the method and the URL."""
     try:
         described = answer.json()["error"]
         kind, message = str(described["type"]), str(described["message"])
@@ -78,7 +78,7 @@ def refused(where: str, answer: httpx2.Response) -> RerankSearchError:
         return error
     return ServerError(
         f"{where}: {answer.status_code} {kind}, request {request_id}: "
-        f"{message}{_MENDS.get(kind, '')}",
+        f"{message}{_FIXES.get(kind, '')}",
         status=answer.status_code,
         type=kind,
         request_id=request_id,
@@ -86,17 +86,18 @@ def refused(where: str, answer: httpx2.Response) -> RerankSearchError:
 
 
 def unreadable(where: str, answer: httpx2.Response) -> ServerError:
-    """The error of an answer that no server of ours has given."""
+    """The error of an answer that does not come from a rerank-search server."""
     return ServerError(
-        f"{where}: the answer ({answer.status_code}) is none of a rerank-search server: check the "
-        "client's base_url, any proxy before the server, and that both are of one version",
+        f"{where}: the answer ({answer.status_code}) does not come from a rerank-search server: "
+        "check the client's base_url, any proxy before the server, and that both have the same "
+        "version",
         status=answer.status_code,
         request_id=answer.headers.get("x-request-id"),
     )
 
 
 def unanswered(where: str, error: httpx2.RequestError, timeout: float) -> ServerError:
-    """The error of a request that got no answer."""
+    """The error of a request without an answer."""
     if isinstance(error, httpx2.TimeoutException):
         return ServerError(
             f"{where}: no answer within {timeout:g} s: raise the client's timeout, or ask for less "
@@ -105,7 +106,7 @@ def unanswered(where: str, error: httpx2.RequestError, timeout: float) -> Server
         )
     reason = str(error) or type(error).__name__
     return ServerError(
-        f"{where}: there is no connection ({reason}): check the client's base_url, and that "
+        f"{where}: the connection failed ({reason}): check the client's base_url, and that "
         "`rerank-search serve` runs there",
         type="connection",
     )

@@ -37,6 +37,7 @@ from rerank_search import (
     rank_texts,
 )
 from rerank_search.client import AsyncClient, Client, ServerError
+from rerank_search.options import SearchOptions
 from rerank_search.reranking.fusion import Weights
 from rerank_search.serving.app import create_app
 from rerank_search.serving.errors import api_error
@@ -164,6 +165,14 @@ def test_a_client_finds_what_a_searcher_finds(client, url, searcher, arguments):
     expected = searcher.search(QUERY, **arguments)
     same(client.search(QUERY, **arguments), expected)
     same(asyncio.run(search()), expected)
+
+
+def test_options_may_be_an_object_of_which_some_are_replaced(client, searcher):
+    options = SearchOptions(top_k=2, first_stage="bm25", rerank=False)
+    same(client.search(QUERY, options), searcher.search(QUERY, options))
+    same(client.search(QUERY, options, top_k=1), searcher.search(QUERY, options, top_k=1))
+    with pytest.raises(TypeError, match="did you mean 'top_k'"):
+        client.search(QUERY, topk=1)
 
 
 def test_documents_spans_and_relevance_are_those_of_the_library(client):
@@ -507,7 +516,7 @@ def test_what_the_rate_limit_asks_for_is_waited(home):
     [
         ({"base_url": "localhost:8000"}, "http://HOST:PORT"),
         ({"base_url": "ftp://localhost"}, "http://HOST:PORT"),
-        ({"base_url": "http://localhost:port"}, "no URL"),
+        ({"base_url": "http://localhost:port"}, "not a valid URL"),
         ({"base_url": "http://localhost/?index=a"}, "http://HOST:PORT"),
         ({"base_url": "http://me:secret@localhost"}, "api_key"),
         ({"api_key": ""}, "key add"),

@@ -1,0 +1,162 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import warnings
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar, Unpack
+
+import httpx2
+
+from rerank_search.client.base import BaseClient
+from rerank_search.client.call import Call
+from rerank_search.client.documents import deletion, deletions, uploads_async, written_with
+from rerank_search.client.exchange import Exchange, Outcome
+from rerank_search.client.indexes import ServedIndex, creation, indexes
+from rerank_search.client.rerankers import ServedModel, models, ranking
+from rerank_search.client.searches import searches
+from rerank_search.errors import FilterWarning
+from rerank_search.models.registry import DEFAULT_ENCODER
+from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
+from rerank_search.processes import PerProcess
+from rerank_search.types import Document, Filter, Hit, ReturnedText, SearchResponse
+
+if TYPE_CHECKING:
+    from rerank_search.reranking.base import LongDocuments
+
+Result = TypeVar("Result")
+
+
+class AsyncClient(BaseClient):
+    """``Client`` for asyncio: the same methods, to be awaited. Coroutines of a loop may share one.
+
+    >>> async with AsyncClient("http://127.0.0.1:8000", "docs") as client:
+    ...     response = await client.search("how do I join two paths", top_k=3)
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        index: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        retries: int = 3,
+        _sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        _random: Callable[[], float] = random.random,
+    ) -> None:
+        super().__init__(
+            base_url, index, api_key=api_key, timeout=timeout, retries=retries, random=_random
+        )
+        self._sleep = _sleep
+        self._http = PerProcess(
+            lambda: httpx2.AsyncClient(
+                headers=self._endpoint.headers, timeout=self._endpoint.timeout
+            )
+        )
+
+    @shows_options
+    async def search(
+        self,
+        query: str,
+        options: SearchOptions | None = None,
+        *,
+        model: str | None = None,
+        text: ReturnedText = "full",
+        **arguments: Unpack[SearchArguments],
+    ) -> SearchResponse:
+        """See ``Client.search``, also for what it raises."""
+        [response] = await self.search_batch([query], options, model=model, text=text, **arguments)
+        return response
+
+    @shows_options
+    async def search_batch(
+        self,
+        queries: Iterable[str],
+        options: SearchOptions | None = None,
+        *,
+        model: str | None = None,
+        text: ReturnedText = "full",
+        **arguments: Unpack[SearchArguments],
+    ) -> list[SearchResponse]:
+        """See ``Client.search_batch``, also for what it raises."""
+        asked = searches(self._index, queries, merged(options, arguments), model=model, text=text)
+        return [response for call in asked for response in await self._ask(call)]
+
+    async def rank_texts(
+        self,
+        query: str,
+        texts: Iterable[str],
+        *,
+        top_k: int = 10,
+        long_documents: LongDocuments = "truncate",
+        model: str | None = None,
+    ) -> list[Hit]:
+        """See ``Client.rank_texts``, also for what it raises."""
+        call = ranking(query, texts, top_k=top_k, long_documents=long_documents, model=model)
+        return [] if call is None else await self._ask(call)
+
+    async def add(self, documents: Iterable[Document] | AsyncIterable[Document]) -> int:
+        """See ``Client.add``, also for what it raises; takes asynchronous generators too."""
+        written = 0
+        async for call in uploads_async(self._index, documents):
+            written = written_with(written, await self._ask(call))
+        return written
+
+    async def delete(self, ids: Iterable[str | int] | AsyncIterable[str | int]) -> int:
+        """See ``Client.delete``, also for what it raises; takes asynchronous generators too."""
+        given = [id async for id in ids] if isinstance(ids, AsyncIterable) else ids
+        return sum([await self._ask(call) for call in deletions(self._index, given)])
+
+    async def delete_matching(self, filter: Filter) -> int:
+        """See ``Client.delete_matching``, also for what it raises."""
+        done = await self._ask(deletion(self._index, filter))
+        for message in done.warnings:
+            warnings.warn(message, FilterWarning, stacklevel=2)
+        return done.deleted
+
+    async def create_index(
+        self, name: str, *, encoder: str | None = DEFAULT_ENCODER, analyzer: str = "english"
+    ) -> ServedIndex:
+        """See ``Client.create_index``, also for what it raises."""
+        return await self._ask(creation(name, encoder=encoder, analyzer=analyzer))
+
+    async def indexes(self) -> list[ServedIndex]:
+        """See ``Client.indexes``, also for what it raises."""
+        return await self._ask(indexes())
+
+    async def models(self) -> list[ServedModel]:
+        """See ``Client.models``, also for what it raises."""
+        return await self._ask(models())
+
+    async def close(self) -> None:
+        """Close the connections; a second call does nothing."""
+        await self._http.get().aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _ask(self, call: Call[Result]) -> Result:
+        exchange = Exchange(self._endpoint, call)
+        while True:
+            outcome: Outcome
+            try:
+                outcome = await self._http.get().request(
+                    call.method, exchange.url, content=call.content, headers=call.headers
+                )
+            except httpx2.RequestError as error:
+                outcome = error
+            if (seconds := exchange.wait(outcome)) is None:
+                return exchange.result(outcome)
+            await self._sleep(seconds)

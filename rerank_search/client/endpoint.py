@@ -1,0 +1,76 @@
+"""The server that a client calls, and how long the client tries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+
+from rerank_search.arguments import real_number, whole_number
+from rerank_search.errors import InvalidInputError
+from rerank_search.shown import shown
+
+
+class Endpoint:
+    """The address of a server, the key for it, and the limits of waiting.
+
+    Raises InvalidInputError for invalid arguments.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        api_key: str | None,
+        timeout: float,
+        retries: int,
+        random: Callable[[], float],
+    ) -> None:
+        self.url = _checked_url(base_url)
+        self.headers = {} if api_key is None else {"Authorization": f"Bearer {_checked(api_key)}"}
+        self.timeout = real_number("timeout", timeout, above=0)
+        self.retries = whole_number("retries", retries, least=0)
+        self.random = random
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments with which a client for the same server is made elsewhere.
+
+        Raises InvalidInputError if there is a key, which must not be stored in a pickle.
+        """
+        if self.headers:
+            raise InvalidInputError(
+                "a client with an api_key cannot be pickled or copied, since the key would be in "
+                "the pickle: make the client where it is used, with the key from there"
+            )
+        return {"timeout": self.timeout, "retries": self.retries}
+
+
+def _checked_url(base_url: str) -> str:
+    try:
+        url = httpx2.URL(base_url)
+    except (httpx2.InvalidURL, TypeError) as error:
+        raise InvalidInputError(
+            f"base_url is not a valid URL ({error}): use http://HOST:PORT"
+        ) from None
+    if url.userinfo:  # not shown, since it may be a password
+        raise InvalidInputError("base_url contains a user name: give a key as api_key")
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
+        raise InvalidInputError(
+            f"base_url={shown(base_url)} is not the address of a server: use http://HOST:PORT"
+        )
+    return str(url).rstrip("/")
+
+
+def _checked(api_key: str) -> str:
+    if (
+        not isinstance(api_key, str)
+        or not api_key
+        or not api_key.isascii()
+        or not api_key.isprintable()
+    ):
+        raise InvalidInputError(
+            "api_key is not valid: use the one printed by `rerank-search key add`"
+        )
+    return api_key

@@ -1,0 +1,46 @@
+"""Calls about indexes: list them, make one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rerank_search.client.call import Call, as_json, path_of_index
+
+
+@dataclass(frozen=True, slots=True)
+class ServedIndex:
+    """An index of a server, and what it holds."""
+
+    name: str
+    documents: int
+    passages: int
+    first_stages: tuple[str, ...]
+    encoder: str | None
+    analyzer: str
+    created: datetime
+
+
+def indexes() -> Call[list[ServedIndex]]:
+    """List the indexes."""
+    return Call("GET", "/v1/indexes", lambda answer: [_index(each) for each in answer["indexes"]])
+
+
+def creation(name: str, *, encoder: str | None, analyzer: str) -> Call[ServedIndex]:
+    """Make an index. Raises InvalidInputError."""
+    body = as_json({"encoder": encoder, "analyzer": analyzer})
+    # If the answer were lost, a second request would be answered with IndexExistsError.
+    return Call("PUT", path_of_index(name), _index, body, repeatable=False)
+
+
+def _index(answer: Any) -> ServedIndex:
+    return ServedIndex(
+        name=answer["name"],
+        documents=answer["documents"],
+        passages=answer["passages"],
+        first_stages=tuple(answer["first_stages"]),
+        encoder=answer.get("encoder"),
+        analyzer=answer["analyzer"],
+        created=datetime.fromisoformat(answer["created"]),
+    )

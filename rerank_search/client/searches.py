@@ -1,0 +1,83 @@
+"""Calls that search, and their answers as SearchResponses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
+
+from rerank_search.client.call import Call, check_filter, in_parts, post
+from rerank_search.errors import InvalidInputError
+from rerank_search.options import OPTIONS, SearchOptions
+from rerank_search.queries import query_list
+from rerank_search.shown import shown
+from rerank_search.types import Document, Hit, JsonValue, ReturnedText, SearchResponse
+
+QUERIES_AT_ONCE = 32
+"""Largest number of queries in a request."""
+
+CANDIDATES_AT_ONCE = 20_000
+"""Largest number of candidates of all queries in a request, which is the server's limit."""
+
+
+def searches(
+    index: str | None,
+    queries: Iterable[str],
+    options: SearchOptions,
+    *,
+    model: str | None,
+    text: ReturnedText,
+) -> Iterator[Call[list[SearchResponse]]]:
+    """Search for the queries, some in each call. Raises InvalidInputError."""
+    queries = query_list(queries)
+    if not options.rerank:
+        options.check_without_reranker("rerank=False", model=model)
+    if text not in get_args(ReturnedText):
+        raise InvalidInputError(
+            f"text={shown(text)} is unknown: use {', '.join(map(repr, get_args(ReturnedText)))}"
+        )
+    body: dict[str, JsonValue] = {name: getattr(options, name) for name in OPTIONS}
+    body |= {
+        "index": index,
+        "model": model,
+        "filter": None if options.filter is None else check_filter(options.filter),
+    }
+    if text != "full":  # which older servers do not know by that name
+        body["text"] = text
+    most = CANDIDATES_AT_ONCE // options.depth
+    for part in in_parts(queries, max(1, min(QUERIES_AT_ONCE, most))):
+        yield post("/v1/search", {**body, "queries": list(part)}, _responses)
+
+
+def _responses(answer: Any) -> list[SearchResponse]:
+    return [
+        SearchResponse(
+            query=each["query"],
+            hits=[_hit(hit) for hit in each["hits"]],
+            first_stage=each["first_stage"],
+            candidates=each["candidates"],
+            reranked=each["reranked"],
+            reranked_count=each["reranked_count"],
+            truncated=each["truncated"],
+            timings=each["timings"],
+            degraded=each.get("degraded"),
+            warnings=tuple(answer.get("warnings") or ()),
+        )
+        for each in answer["results"]
+    ]
+
+
+def _hit(found: Any) -> Hit:
+    document, span = found.get("document"), found.get("span")
+    return Hit(
+        id=found["id"],
+        score=found["score"],
+        rank=found["rank"],
+        document=None
+        if document is None
+        else Document(
+            found["id"], document.get("text", ""), document["title"], document["metadata"]
+        ),
+        stage_scores=found["stage_scores"],
+        span=None if span is None else (span[0], span[1]),
+        relevance=found.get("relevance"),
+    )
