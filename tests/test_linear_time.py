@@ -21,7 +21,7 @@ from rerank_search.cli.filter_argument import parsed_filter
 from rerank_search.corpora.lines import typed_value
 from rerank_search.errors import InvalidInputError
 from rerank_search.judged.formats.trec import read_topics
-from rerank_search.reranking.remembered import key_of
+from rerank_search.remembered import key_of
 from rerank_search.retrieval.analysis import terms
 from rerank_search.retrieval.folding import folded, nfkc
 from rerank_search.serving.errors import ApiError

@@ -28,7 +28,7 @@ from torch._inductor import config as inductor
 from rerank_search.models.batches import CPU_BATCH_TOKENS, token_batches
 from rerank_search.models.fused_bert import fuse
 from rerank_search.models.registry import resolve_reranker
-from rerank_search.reranking.backends.choice import has_bfloat16
+from rerank_search.reranking.backends.options import has_bfloat16
 
 EAGER, OURS = "transformers", "ours"
 COMPILED = {"torch.compile": False, "torch.compile, weights frozen": True}

@@ -42,7 +42,7 @@ from rerank_search.judged.loading import load_collection
 from rerank_search.judged.settings import CollectionSettings
 from rerank_search.models.registry import resolve_reranker
 from rerank_search.reranking.backends import imports
-from rerank_search.reranking.backends.choice import has_bfloat16
+from rerank_search.reranking.backends.options import has_bfloat16
 from rerank_search.searcher import passage
 from rerank_search.settings import Settings
 

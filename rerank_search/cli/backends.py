@@ -30,12 +30,12 @@ def backends(
     from rerank_search.models.loading import best_device
     from rerank_search.models.registry import DEFAULT_RERANKER, resolve_reranker
     from rerank_search.reranking.backends.choice import ASKED_FOR, is_asked_for
-    from rerank_search.reranking.torch_model import backends as compared
+    from rerank_search.reranking.compared_backends import compared_backends
     from rerank_search.settings import Settings
 
     name = model or DEFAULT_RERANKER
     with waiting("exporting and measuring what is new"):
-        found = compared(name, resolve_reranker(name))
+        found = compared_backends(name, resolve_reranker(name))
     if as_json:
         print_json([asdict(option) for option in found])
         return

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.models.prompts import Prompts, Task
+from rerank_search.remembered import Remembered
 from rerank_search.retrieval.encoder import Encoder
 
 _Key = tuple[str, Task | None, str | None]
@@ -24,8 +23,7 @@ class QueryVectors:
     def __init__(self, encoder: Encoder) -> None:
         self.name = encoder.name
         self._encoder = encoder
-        self._vectors: OrderedDict[_Key, NDArray[np.float32]] = OrderedDict()
-        self._lock = Lock()
+        self._vectors: Remembered[_Key, NDArray[np.float32]] = Remembered(REMEMBERED)
 
     @property
     def prompts(self) -> Prompts:
@@ -39,16 +37,11 @@ class QueryVectors:
         if task == "document" or not 0 < len(texts) < REMEMBERED:
             return self._encoder.encode(texts, task=task, prompt=prompt)
         keys: dict[str, _Key] = {text: (text, task, prompt) for text in texts}
-        with self._lock:
-            known = {text: self._vectors[key] for text, key in keys.items() if key in self._vectors}
+        remembered = self._vectors.known(keys.values())
+        known = {text: remembered[key] for text, key in keys.items() if key in remembered}
         new = [text for text in keys if text not in known]
         if new:
             vectors = self._encoder.encode(new, task=task, prompt=prompt)
             known.update(zip(new, vectors, strict=True))
-        with self._lock:
-            for text, key in keys.items():
-                self._vectors[key] = known[text]
-                self._vectors.move_to_end(key)
-            while len(self._vectors) > REMEMBERED:
-                self._vectors.popitem(last=False)
+        self._vectors.remember({key: known[text] for text, key in keys.items()})
         return np.stack([known[text] for text in texts])

@@ -9,6 +9,8 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.errors import InvalidInputError
+from rerank_search.shown import shown
 from rerank_search.types import Span
 
 Backend: TypeAlias = Literal["torch", "openvino", "onnx"]
@@ -93,3 +95,25 @@ class ReportingReranker(Protocol):
     ) -> Scores:
         """Raw logits with what was cut, and with the best windows for ``max_passage``."""
         ...
+
+
+def check_reranker(given: object) -> None:
+    """Raise InvalidInputError for what has no ``name`` and no method ``score``."""
+    if isinstance(given, type):
+        raise InvalidInputError(
+            f"reranker={given.__name__} is a class: make an object of it, {given.__name__}(...)"
+        )
+    if not callable(getattr(given, "score", None)):
+        wrapped = (
+            " (of a sentence-transformers CrossEncoder give the name or the folder)"
+            if callable(getattr(given, "predict", None))
+            else ""
+        )
+        raise InvalidInputError(
+            f"reranker={shown(given)} has no method score(pairs): give the name or the folder of "
+            f"a cross-encoder, or an object with name and score{wrapped}"
+        )
+    if not isinstance(getattr(given, "name", None), str):
+        raise InvalidInputError(
+            f"reranker={shown(given)} has no name: give it an attribute name, a string"
+        )

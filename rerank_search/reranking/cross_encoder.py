@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from rerank_search.models.batches import one_ahead
 from rerank_search.models.registry import DEFAULT_RERANKER, logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
 from rerank_search.reranking.calibration import Calibrations
+from rerank_search.reranking.classifier import SequenceClassifier
 from rerank_search.reranking.fusion import Fusion
 from rerank_search.reranking.loading import options_key
 from rerank_search.reranking.pairs import (
@@ -25,8 +26,7 @@ from rerank_search.reranking.pairs import (
     distinct_pairs,
 )
 from rerank_search.reranking.predictions import Predictions
-from rerank_search.reranking.remembered import Remembered, key_of
-from rerank_search.reranking.torch_model import TorchCrossEncoder
+from rerank_search.reranking.remembered_scores import Read, RememberedScores
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,15 +34,7 @@ if TYPE_CHECKING:
 
 
 PAIRS_AT_ONCE = 4_096
-"""That are tokenised at once, and sorted by length."""
-
-
-class _Read(NamedTuple):
-    """What came of n pairs: logits, which were cut, and how many tokens each has."""
-
-    logits: NDArray[np.float32]
-    truncated: NDArray[np.bool_]
-    tokens: NDArray[np.int64]
+"""Pairs tokenised together, then sorted by length."""
 
 
 class CrossEncoderReranker(Predictions):
@@ -80,8 +72,8 @@ class CrossEncoderReranker(Predictions):
     >>> scores.shape
     (1,)
 
-    Raises ModelNotFoundError for a model that is not there or cannot be read, InvalidInputError
-    for one that is no sequence-classification model, and for one that ranks otherwise in int8.
+    Raises ModelNotFoundError for a missing or unreadable model, InvalidInputError for a model that
+    is not a sequence classifier, and for an int8 model whose rankings differ too much from float32.
     """
 
     def __init__(
@@ -99,9 +91,7 @@ class CrossEncoderReranker(Predictions):
         loading: Mapping[str, Any] | None = None,
     ) -> None:
         cache_size = whole_number("cache_size", cache_size, least=0)
-        self._known: Remembered[bytes, tuple[float, bool, int]] | None = (
-            Remembered(cache_size) if cache_size else None
-        )
+        self._scores = RememberedScores(cache_size, self._read)
         for name, given in (("batch_tokens", batch_tokens), ("max_length", max_length)):
             if given is not None:
                 whole_number(name, given)
@@ -123,7 +113,7 @@ class CrossEncoderReranker(Predictions):
         self.fusion = Fusion.beside(self._directory)
         self.calibration = Calibrations.beside(self._directory)
         settings = Settings()
-        self._torch = TorchCrossEncoder(
+        self._classifier = SequenceClassifier(
             self.name,
             directory,
             device=device or settings.device,
@@ -133,7 +123,7 @@ class CrossEncoderReranker(Predictions):
             dtype=dtype or settings.dtype,
             loading=self._settings["loading"],
         )
-        self._pairs = PairTokenizer(self._torch.tokenizer, self._torch.max_length)
+        self._pairs = PairTokenizer(self._classifier.tokenizer, self._classifier.max_length)
         if self.dtype == "int8" and self.num_labels == 1:
             self._check_rankings(settings.cache)
 
@@ -160,12 +150,12 @@ class CrossEncoderReranker(Predictions):
     @property
     def device(self) -> torch.device:
         """Where the model is computed."""
-        return self._torch.device
+        return self._classifier.device
 
     @property
     def max_length(self) -> int:
         """The window: tokens of a pair, special tokens included."""
-        return self._torch.max_length
+        return self._classifier.max_length
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -175,7 +165,7 @@ class CrossEncoderReranker(Predictions):
         """
         from rerank_search.reranking.backends.onnx_file import LAYOUT
 
-        backend, dtype = self._torch.backend, self._torch.dtype
+        backend, dtype = self._classifier.backend, self._classifier.dtype
         exact = backend == "torch" or dtype == "float32"
         computed = dtype if exact else f"{backend} {dtype} {LAYOUT}"
         computed += options_key(self._settings["loading"])
@@ -184,17 +174,17 @@ class CrossEncoderReranker(Predictions):
     @property
     def backend(self) -> Backend:
         """What computes the logits."""
-        return self._torch.backend
+        return self._classifier.backend
 
     @property
     def dtype(self) -> Dtype:
         """The precision that they are computed in."""
-        return self._torch.dtype
+        return self._classifier.dtype
 
     @property
     def num_labels(self) -> int:
         """1 for a reranker; a classifier has more, and only ``predict`` works for it."""
-        return self._torch.num_labels
+        return self._classifier.num_labels
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Raw logits of the pairs, shape (n,), float32; higher is better.
@@ -213,7 +203,7 @@ class CrossEncoderReranker(Predictions):
         keeps the best (the first of equals). Errors as in ``score``.
         """
         self._require_one_label("score()")
-        if self._torch.prompted:
+        if self._classifier.prompted:
             raise InvalidInputError(
                 f"{self.name!r} puts a prompt before every text, which score() and searches do "
                 "not: use predict() or rank(), or save the model without default_prompt_name"
@@ -221,7 +211,7 @@ class CrossEncoderReranker(Predictions):
         checked = checked_pairs(pairs)
         if long_documents == "truncate":
             distinct, positions = distinct_pairs(checked)
-            found = self._remembered(distinct)
+            found = self._scores.of(distinct)
             return Scores(
                 found.logits[positions],
                 found.truncated[positions],
@@ -239,9 +229,9 @@ class CrossEncoderReranker(Predictions):
         self._pairs.share_texts(other._pairs)
 
     def _check_rankings(self, cache: Path) -> None:
-        """Raise InvalidInputError where int8 ranks otherwise than float32."""
-        from rerank_search.reranking.backends.choice import machine
+        """Raise InvalidInputError if int8 rankings differ too much from float32."""
         from rerank_search.reranking.backends.gate import check
+        from rerank_search.reranking.backends.measuring import machine
 
         exact = functools.partial(
             CrossEncoderReranker,
@@ -254,28 +244,9 @@ class CrossEncoderReranker(Predictions):
         )
         check(self.name, self, exact, f"{self.fingerprint} {machine()}", cache)
 
-    def _remembered(self, pairs: Sequence[tuple[str, str]]) -> _Read:
-        """Computed for those that are not remembered."""
-        if self._known is None:
-            return self._read(pairs)
-        keys = [key_of(*pair) for pair in pairs]
-        found = self._known.known(keys)
-        new = [i for i, key in enumerate(keys) if key not in found]
-        computed = self._read([pairs[i] for i in new])
-        values = zip(*(column.tolist() for column in computed), strict=True)
-        fresh = {keys[i]: value for i, value in zip(new, values, strict=True)}
-        self._known.remember(fresh)
-        known = found | fresh
-        rows = [known[key] for key in keys]
-        return _Read(
-            np.array([logit for logit, _, _ in rows], dtype=np.float32),
-            np.array([was_cut for _, was_cut, _ in rows], dtype=np.bool_),
-            np.array([tokens for _, _, tokens in rows], dtype=np.int64),
-        )
-
-    def _read(self, pairs: Sequence[tuple[str, str]]) -> _Read:
+    def _read(self, pairs: Sequence[tuple[str, str]]) -> Read:
         logits, truncated, tokens = self._computed(pairs)
-        return _Read(logits.numpy()[:, 0], truncated, tokens)
+        return Read(logits.numpy()[:, 0], truncated, tokens)
 
     def _computed(
         self,
@@ -297,7 +268,7 @@ class CrossEncoderReranker(Predictions):
         logits = [torch.empty((0, self.num_labels))]
         read: list[tuple[bool, int]] = []
         for chunk, encoded in zip(chunks, one_ahead(encode, chunks), strict=True):
-            logits.append(self._torch.logits(encoded, batch_size, show_progress_bar))
+            logits.append(self._classifier.logits(encoded, batch_size, show_progress_bar))
             self._require_finite(logits[-1].numpy(), chunk)
             read += [(pair.truncated, len(pair.ids)) for pair in encoded]
         truncated = np.array([was_cut for was_cut, _ in read], dtype=np.bool_)
@@ -318,7 +289,9 @@ class CrossEncoderReranker(Predictions):
     def _best_windows(self, pairs: Sequence[tuple[str, str]]) -> Scores:
         distinct, positions = distinct_pairs(pairs)
         windows = self._pairs.windows(distinct)
-        logits = self._torch.logits([window for pair in windows for window in pair]).numpy()[:, 0]
+        logits = self._classifier.logits([window for pair in windows for window in pair]).numpy()[
+            :, 0
+        ]
         owners = [pair for pair, own in zip(distinct, windows, strict=True) for _ in own]
         self._require_finite(logits, owners)
         values = np.empty(len(distinct), dtype=np.float32)

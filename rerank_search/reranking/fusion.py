@@ -113,17 +113,6 @@ class Fusion:
         log_odds: Float64 = terms @ np.array(list(model.weights.values())) + model.intercept
         return log_odds
 
-    def explain(self, signals: Signals) -> list[dict[str, float]]:
-        """What each term adds to each candidate's log-odds; the parts sum to ``score``."""
-        model = self.choose(list(signals))
-        terms = _terms(signals, list(model.weights))
-        parts = terms * np.array(list(model.weights.values()))
-        names = list(model.weights)
-        return [
-            {"intercept": model.intercept, **dict(zip(names, row, strict=True))}
-            for row in parts.tolist()
-        ]
-
     @staticmethod
     def probability(log_odds: Float64) -> Float64:
         """P(relevant), for display; never sort on it."""

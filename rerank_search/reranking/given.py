@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 
 from rerank_search.arguments import model_name
-from rerank_search.errors import InvalidInputError
-from rerank_search.reranking.base import Reranker
-from rerank_search.shown import shown
+from rerank_search.reranking.base import Reranker, check_reranker
 
 
 def reranker_of(given: Reranker | str | os.PathLike[str]) -> Reranker:
@@ -23,25 +21,3 @@ def reranker_of(given: Reranker | str | os.PathLike[str]) -> Reranker:
         return installed_reranker(name) or CrossEncoderReranker(name)
     check_reranker(given)
     return given
-
-
-def check_reranker(given: object) -> None:
-    """Raise InvalidInputError for what has no ``name`` and no method ``score``."""
-    if isinstance(given, type):
-        raise InvalidInputError(
-            f"reranker={given.__name__} is a class: make an object of it, {given.__name__}(...)"
-        )
-    if not callable(getattr(given, "score", None)):
-        wrapped = (
-            " (of a sentence-transformers CrossEncoder give the name or the folder)"
-            if callable(getattr(given, "predict", None))
-            else ""
-        )
-        raise InvalidInputError(
-            f"reranker={shown(given)} has no method score(pairs): give the name or the folder of "
-            f"a cross-encoder, or an object with name and score{wrapped}"
-        )
-    if not isinstance(getattr(given, "name", None), str):
-        raise InvalidInputError(
-            f"reranker={shown(given)} has no name: give it an attribute name, a string"
-        )

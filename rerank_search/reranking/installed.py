@@ -11,8 +11,7 @@ from pathlib import Path
 from rerank_search import entry_points
 from rerank_search.errors import InvalidInputError, PluginError
 from rerank_search.models.registry import BUNDLED_RERANKERS
-from rerank_search.reranking.base import Reranker
-from rerank_search.reranking.given import check_reranker
+from rerank_search.reranking.base import Reranker, check_reranker
 
 GROUP = "rerank_search.rerankers"
 """The group of the entry points that name rerankers."""

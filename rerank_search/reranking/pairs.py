@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rerank_search.arguments import several
 from rerank_search.errors import InvalidInputError
-from rerank_search.reranking.remembered import Remembered, key_of
+from rerank_search.remembered import Remembered, key_of
 from rerank_search.reranking.tokens import Sample, Text, Tokens, text_tokenizer
 from rerank_search.types import Span
 

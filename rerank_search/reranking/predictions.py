@@ -19,7 +19,7 @@ from rerank_search.shown import shown
 if TYPE_CHECKING:
     import torch
 
-    from rerank_search.reranking.torch_model import TorchCrossEncoder
+    from rerank_search.reranking.classifier import SequenceClassifier
 
 
 RENAMED = {"sentences": "inputs", "activation_fct": "activation_fn"}
@@ -34,7 +34,7 @@ class Predictions(ABC):
 
     name: str
     _settings: dict[str, Any]
-    _torch: TorchCrossEncoder
+    _classifier: SequenceClassifier
 
     @abstractmethod
     def _computed(
@@ -50,7 +50,7 @@ class Predictions(ABC):
     @property
     def _activation_fn(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """What is made of logits unless a call says otherwise."""
-        return self._settings["loading"].get("activation_fn") or self._torch.activation_fn
+        return self._settings["loading"].get("activation_fn") or self._classifier.activation_fn
 
     @abstractmethod
     def _require_one_label(self, method: str) -> None:
@@ -58,7 +58,7 @@ class Predictions(ABC):
 
     def _delegated(self, inputs: Any, **options: Any) -> Any:
         """What sentence-transformers itself makes of the inputs."""
-        return self._torch.predict(inputs, **options)
+        return self._classifier.predict(inputs, **options)
 
     def _by_original(self, inputs: Any, **options: Any) -> Any:
         """``_delegated``, whose errors are about the arguments: an unknown prompt_name, ..."""
@@ -69,7 +69,7 @@ class Predictions(ABC):
 
     def _must_delegate(self) -> bool:
         """Whether sentence-transformers computes all scores of this model."""
-        return self._torch.prompted
+        return self._classifier.prompted
 
     @renamed_arguments(RENAMED, without_effect=["num_workers"])
     def predict(
@@ -111,7 +111,7 @@ class Predictions(ABC):
             raise InvalidInputError(f"predict() has no argument {unknown[0]!r}: leave it out")
         if device is not None and not isinstance(device, list):
             require_device(str(device))
-            device = None if torch.device(device) == self._torch.device else device
+            device = None if torch.device(device) == self._classifier.device else device
         delegated = {"prompt_name": prompt_name, "prompt": prompt, "device": device, "pool": pool}
         if self._must_delegate() or kwargs or any(delegated.values()):
             return self._by_original(
@@ -132,11 +132,11 @@ class Predictions(ABC):
         scores = self._activated(logits, activation_fn, apply_softmax)[positions]
         result: Any
         if convert_to_tensor:
-            result = scores.to(self._torch.device)
+            result = scores.to(self._classifier.device)
         elif convert_to_numpy:
             result = scores.numpy() if len(scores) else np.array([])
         else:
-            result = list(scores.to(self._torch.device))
+            result = list(scores.to(self._classifier.device))
         return result[0] if single else result
 
     def activated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -205,7 +205,7 @@ class Predictions(ABC):
         apply_softmax: bool | None,
     ) -> torch.Tensor:
         scores = (activation_fn or self._activation_fn)(logits)
-        if self._torch.num_labels == 1:
+        if self._classifier.num_labels == 1:
             return scores.squeeze(-1)
         return scores.softmax(dim=1) if apply_softmax else scores
 

@@ -7,11 +7,11 @@ import itertools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from rerank_search.arguments import model_name, whole_number
 from rerank_search.errors import InvalidInputError, UnsupportedError
-from rerank_search.models.registry import BUNDLED_RERANKERS, DEFAULT_RERANKER
+from rerank_search.models.registry import DEFAULT_RERANKER
 from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
 from rerank_search.reranking.calibration import CALIBRATION_FILE
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
@@ -19,34 +19,22 @@ from rerank_search.reranking.fusion import FUSION_FILE
 from rerank_search.reranking.loading import load_original
 from rerank_search.reranking.predictions import require_callable
 from rerank_search.reranking.renamed import renamed_arguments
-from rerank_search.reranking.sbert_arguments import check_types, only_value
+from rerank_search.reranking.sbert_arguments import (
+    POSITIONAL,
+    RENAMED,
+    check_types,
+    named_dtype,
+    only_value,
+    split_off,
+    with_organisation,
+)
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import CrossEncoder as Original
 
-RENAMED = {
-    "model": "model_name_or_path",
-    "model_name": "model_name_or_path",
-    "automodel_args": "model_kwargs",
-    "tokenizer_args": "processor_kwargs",
-    "tokenizer_kwargs": "processor_kwargs",
-    "config_args": "config_kwargs",
-    "cache_dir": "cache_folder",
-    "default_activation_function": "activation_fn",
-}
-"""Other names of the constructor's arguments: of earlier versions, and of CrossEncoderReranker."""
-
-POSITIONAL = ("num_labels", "max_length", "activation_fn", "device")
-"""Arguments that earlier versions took by position, after the model's name."""
-
 _STORED = ("prompts", "default_prompt_name", "model_card_data", "trust_remote_code")
 """Attributes of the original that its class does not show."""
-
-NOT_FOR_PARTS = frozenset(
-    {"device_map", "export", "file_name", "provider", "quantization_config", "subfolder"}
-)
-"""Arguments of ``model_kwargs`` that decide what this class decides itself."""
 
 _TO = frozenset({"device", "dtype", "non_blocking", "copy", "memory_format", "tensor"})
 """Keyword arguments of torch's ``Module.to``."""
@@ -131,9 +119,9 @@ class CrossEncoder(CrossEncoderReranker):
             "local_files_only": local_files_only,
             "trust_remote_code": trust_remote_code,
         }
-        model_kwargs = _own(model_kwargs, "model_kwargs", fetching)
-        config_kwargs = _own(config_kwargs, "config_kwargs", fetching)
-        processor_kwargs = _own(processor_kwargs, "processor_kwargs", fetching)
+        model_kwargs = split_off(model_kwargs, "model_kwargs", fetching)
+        config_kwargs = split_off(config_kwargs, "config_kwargs", fetching)
+        processor_kwargs = split_off(processor_kwargs, "processor_kwargs", fetching)
         given = {"cache_folder" if key == "cache_dir" else key: v for key, v in fetching.items()}
         check_types({**given, "prompts": prompts, "default_prompt_name": default_prompt_name})
         if fetching.pop("trust_remote_code"):
@@ -162,13 +150,13 @@ class CrossEncoder(CrossEncoderReranker):
             "activation_fn": activation_fn,
         }
         super().__init__(
-            _with_organisation(name),
+            with_organisation(name),
             device=None if device is None else str(device),
             max_length=max_length,
             revision=fetching.pop("revision"),
             batch_tokens=batch_tokens,
             backend=backend,
-            dtype=only_value(("dtype", dtype), ("the dtype of model_kwargs", _dtype(stored))),
+            dtype=only_value(("dtype", dtype), ("the dtype of model_kwargs", named_dtype(stored))),
             cache_size=cache_size,
             fetching=fetching,
             loading={name: value for name, value in loading.items() if value},
@@ -266,7 +254,7 @@ class CrossEncoder(CrossEncoderReranker):
         changes: dict[str, Any] = {}
         for given in (*args, *kwargs.values()):
             if isinstance(given, torch.dtype):
-                changes["dtype"] = _dtype(given)
+                changes["dtype"] = named_dtype(given)
             elif isinstance(given, (str, int, torch.device)) and not isinstance(given, bool):
                 changes["device"] = f"cuda:{given}" if isinstance(given, int) else str(given)
             elif given is not None and not isinstance(given, bool):
@@ -358,41 +346,6 @@ class CrossEncoder(CrossEncoderReranker):
             CrossEncoderReranker.__init__(again, **{**self._settings, **changes})
             self.__dict__ = again.__dict__
         return self
-
-
-def _own(given: Mapping[str, Any] | None, name: str, fetching: dict[str, Any]) -> dict[str, Any]:
-    """A copy, whose arguments about where a model comes from are moved to ``fetching``."""
-    if not isinstance(given, Mapping | None):
-        raise InvalidInputError(f"{name}={given!r} must be a mapping of argument names to values")
-    own = dict(given or {})
-    for each in fetching.keys() & own.keys():
-        fetching[each] = own.pop(each) or fetching[each]
-    if own.pop("use_safetensors", True) is False:
-        raise UnsupportedError(f"{name}: use_safetensors=False is left out: no pickle is read")
-    if unusable := sorted(own.keys() & NOT_FOR_PARTS):
-        raise UnsupportedError(
-            f"{name}: {unusable[0]}={own[unusable[0]]!r} is left out: use device=, backend= and "
-            "dtype= of CrossEncoder itself, or sentence_transformers.CrossEncoder"
-        )
-    return own
-
-
-def _with_organisation(name: str) -> str:
-    """Models that are named without an organisation are those of "cross-encoder" on the hub."""
-    if "/" in name or name in BUNDLED_RERANKERS or Path(name).expanduser().is_dir():
-        return name
-    return f"cross-encoder/{name}" if name else name
-
-
-def _dtype(stored: Any) -> Dtype | Literal["auto"] | None:
-    """A dtype of torch by the name that it has here; None for none, or for the file's own."""
-    name = str(stored).removeprefix("torch.")
-    if stored is None or name == "auto":
-        return None
-    for known in get_args(Dtype):
-        if name == known:
-            return cast(Dtype, known)
-    raise InvalidInputError(f"dtype={name}: use one of {', '.join(get_args(Dtype))}")
 
 
 def _state(original: Original) -> list[Any]:

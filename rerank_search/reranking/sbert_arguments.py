@@ -1,13 +1,36 @@
-"""Whether the arguments of ``CrossEncoder`` that others read have a usable type."""
+"""The arguments of ``CrossEncoder``: their other names, their types, and their forms."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
 
-from rerank_search.errors import InvalidInputError
+from rerank_search.errors import InvalidInputError, UnsupportedError
+from rerank_search.models.registry import BUNDLED_RERANKERS
+from rerank_search.reranking.base import Dtype
 from rerank_search.shown import shown
+
+RENAMED = {
+    "model": "model_name_or_path",
+    "model_name": "model_name_or_path",
+    "automodel_args": "model_kwargs",
+    "tokenizer_args": "processor_kwargs",
+    "tokenizer_kwargs": "processor_kwargs",
+    "config_args": "config_kwargs",
+    "cache_dir": "cache_folder",
+    "default_activation_function": "activation_fn",
+}
+"""Other names of the constructor's arguments: of earlier versions, and of CrossEncoderReranker."""
+
+POSITIONAL = ("num_labels", "max_length", "activation_fn", "device")
+"""Arguments that earlier versions took by position, after the model's name."""
+
+NOT_FOR_PARTS = frozenset(
+    {"device_map", "export", "file_name", "provider", "quantization_config", "subfolder"}
+)
+"""Arguments of ``model_kwargs`` that decide what this class decides itself."""
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "token": ((bool, str), "a string, or True for the stored token"),
@@ -47,3 +70,40 @@ def only_value(first: tuple[str, Any], second: tuple[str, Any]) -> Any:
             f"{name}={shown(value)} and {other}={shown(again)} differ: give one of them"
         )
     return again if value is None else value
+
+
+def split_off(
+    given: Mapping[str, Any] | None, name: str, fetching: dict[str, Any]
+) -> dict[str, Any]:
+    """A copy without the arguments about where a model comes from; these go to ``fetching``."""
+    if not isinstance(given, Mapping | None):
+        raise InvalidInputError(f"{name}={given!r} must be a mapping of argument names to values")
+    own = dict(given or {})
+    for each in fetching.keys() & own.keys():
+        fetching[each] = own.pop(each) or fetching[each]
+    if own.pop("use_safetensors", True) is False:
+        raise UnsupportedError(f"{name}: use_safetensors=False is left out: no pickle is read")
+    if unusable := sorted(own.keys() & NOT_FOR_PARTS):
+        raise UnsupportedError(
+            f"{name}: {unusable[0]}={own[unusable[0]]!r} is left out: use device=, backend= and "
+            "dtype= of CrossEncoder itself, or sentence_transformers.CrossEncoder"
+        )
+    return own
+
+
+def with_organisation(name: str) -> str:
+    """The name of a model on the hub; without an organisation it is one of "cross-encoder"."""
+    if "/" in name or name in BUNDLED_RERANKERS or Path(name).expanduser().is_dir():
+        return name
+    return f"cross-encoder/{name}" if name else name
+
+
+def named_dtype(stored: Any) -> Dtype | Literal["auto"] | None:
+    """This package's name of a torch dtype; None for no dtype, or for that of the file."""
+    name = str(stored).removeprefix("torch.")
+    if stored is None or name == "auto":
+        return None
+    for known in get_args(Dtype):
+        if name == known:
+            return cast(Dtype, known)
+    raise InvalidInputError(f"dtype={name}: use one of {', '.join(get_args(Dtype))}")

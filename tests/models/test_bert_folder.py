@@ -110,7 +110,7 @@ def by_dtype(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[A
     def load(dtype: str) -> list[Any]:
         options: Any = {"device": "cpu", "backend": "torch", "dtype": dtype}
         found = [CrossEncoderReranker(each, **options) for each in (directory, whole)]
-        assert [each._torch._plain is not None for each in found] == [True, False]
+        assert [each._classifier._plain is not None for each in found] == [True, False]
         return found
 
     return load
@@ -141,8 +141,8 @@ def test_int8_is_fitted_to_the_same_tokens(by_dtype: Callable[[str], list[Any]])
     plain, whole = by_dtype("float32")
     texts = ["a river and the sea " * 40, "", "İstanbul"]
     options: Any = {"truncation": True, "max_length": 20, "padding": True}
-    found = plain._torch.tokenizer(["how to join", "a", "b"], texts, **options)
-    expected = whole._torch.tokenizer(["how to join", "a", "b"], texts, **options)
+    found = plain._classifier.tokenizer(["how to join", "a", "b"], texts, **options)
+    expected = whole._classifier.tokenizer(["how to join", "a", "b"], texts, **options)
     assert dict(found) == dict(expected)
 
 
@@ -236,7 +236,7 @@ def test_weights_are_rounded_as_transformers_rounds_them(
     config.pop("dtype", None)
     (directory / "config.json").write_text(json.dumps(config | ({"dtype": named} if named else {})))
     plain = CrossEncoderReranker(directory, device="cpu")
-    assert plain._torch._plain is not None
+    assert plain._classifier._plain is not None
     other = CrossEncoderReranker(
         left_to_sentence_transformers(directory, tmp_path / "whole"), device="cpu"
     )
@@ -365,7 +365,7 @@ def test_what_sentence_transformers_is_asked_for_is_computed_alike(
         CrossEncoderReranker(each, device="cpu", max_length=20) for each in (tiny_reranker, whole)
     )
     pairs = [("the red bird", "a boat on the river " * 9), ("a", "")]
-    assert plain._torch._whole is None
+    assert plain._classifier._whole is None
     options: Any = {"prompt": "find: ", "show_progress_bar": False}
     assert plain.predict(pairs, **options).tolist() == other.predict(pairs, **options).tolist()
-    assert plain._torch._whole is not None
+    assert plain._classifier._whole is not None

@@ -74,7 +74,7 @@ def test_batches_that_are_computed_at_once_keep_their_places(
         options = {"backend": backend, "dtype": "float32", "batch_tokens": 70}
         reranker = CrossEncoderReranker(tiny_reranker, **options)
         can = backend != "torch" or one_thread() is not None
-        assert reranker._torch._installed.at_once == (threads if can else 1)
+        assert reranker._classifier._installed.at_once == (threads if can else 1)
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(lambda _: reranker.score(PAIRS), range(20)))
     finally:
@@ -87,10 +87,10 @@ WITH_LITTLE_MEMORY = """
 import resource, sys
 import numpy as np
 from rerank_search import CrossEncoderReranker
-from rerank_search.reranking import torch_model
+from rerank_search.reranking import classifier
 
-halved, halving = [], torch_model.halving
-torch_model.halving = lambda *given: halved.append(given) or halving(*given)
+halved, halving = [], classifier.halving
+classifier.halving = lambda *given: halved.append(given) or halving(*given)
 options = {"device": "cpu", "backend": sys.argv[1], "dtype": "float32"}
 pairs = [(f"the year {i}", "a word and another " * 20) for i in range(2_000)]
 expected = CrossEncoderReranker("rerank-search-tiny", **options).score(pairs)

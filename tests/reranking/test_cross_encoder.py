@@ -16,8 +16,8 @@ from rerank_search.errors import InvalidInputError, ModelNotFoundError, RerankEr
 from rerank_search.models.registry import fingerprint
 from rerank_search.reranking.base import ReportingReranker
 from rerank_search.reranking.cross_encoder import PAIRS_AT_ONCE, CrossEncoderReranker
+from rerank_search.reranking.exact_logits import keep_last_layer_exact
 from rerank_search.reranking.fusion import Fusion, Weights
-from rerank_search.reranking.torch_model import keep_last_layer_exact
 
 QUERY = "how to join the paths"
 TEXTS = [
@@ -374,7 +374,7 @@ def test_a_remembered_score_is_not_computed_again(tiny_reranker):
     remembering = CrossEncoderReranker(tiny_reranker, device="cpu", cache_size=10)
     first = remembering.score(PAIRS)
     with torch.no_grad():  # whatever is computed from now on comes out as NaN
-        for weights in remembering._torch._network.classifier.parameters():
+        for weights in remembering._classifier._network.classifier.parameters():
             weights.fill_(float("nan"))
     np.testing.assert_array_equal(remembering.score(PAIRS), first)
     with pytest.raises(RerankError, match="NaN"):

@@ -56,17 +56,6 @@ def test_the_weights_with_the_most_signals_at_hand_are_used():
         fusion.choose(["dense"])
 
 
-def test_explanations_sum_to_the_score():
-    queries, labels = _queries()
-    fusion = Fusion.fit(queries, labels)
-    parts = fusion.explain(queries[0])
-
-    assert set(parts[0]) == {"intercept", "rerank", "dense:z", "bm25:z"}
-    np.testing.assert_allclose(
-        [sum(part.values()) for part in parts], fusion.score(queries[0]), atol=1e-12
-    )
-
-
 def test_fit_finds_what_is_informative_and_serves_every_subset():
     queries, labels = _queries()
     fusion = Fusion.fit(queries, labels)

@@ -19,17 +19,18 @@ from filelock import FileLock
 
 from rerank_search.errors import StorageFullError
 from rerank_search.models.bert_folder import read_classifier
-from rerank_search.reranking.backends.choice import TRIES, Option, measured
 from rerank_search.reranking.backends.deadline import Deadline, OutOfTimeError
 from rerank_search.reranking.backends.installed import Loaded, install
+from rerank_search.reranking.backends.measuring import TRIES, measured
+from rerank_search.reranking.backends.options import BackendOption
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
-from rerank_search.reranking.torch_model import _loaded
+from rerank_search.reranking.loaded_network import loaded_network
 
 pytestmark = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))), reason="needs the extra onnx"
 )
 
-OPTIONS = [Option("torch", "float32"), Option("onnx", "float32")]
+OPTIONS = [BackendOption("torch", "float32"), BackendOption("onnx", "float32")]
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def loaded(tiny_reranker: Path) -> Loaded:
     plain = read_classifier(str(tiny_reranker), "cpu", "float32")
     assert plain is not None
-    return _loaded(plain.network, plain.tokenizer, str(tiny_reranker))
+    return loaded_network(plain.network, plain.tokenizer, str(tiny_reranker))
 
 
 def kept(cache: Path) -> dict[str, float]:
@@ -51,7 +52,7 @@ def kept(cache: Path) -> dict[str, float]:
     return found
 
 
-def names(found: list[Option]) -> list[str]:
+def names(found: list[BackendOption]) -> list[str]:
     return [each.backend for each in found]
 
 

@@ -71,7 +71,7 @@ def test_a_text_that_may_not_be_cut_is_refused_in_teis_words(server):
 
 def test_tokens_are_counted(server, reranker):
     usage = server.post("/v1/rerank", {"query": QUERY, "documents": TEXTS}).json()["usage"]
-    tokenizer = reranker._torch.tokenizer
+    tokenizer = reranker._classifier.tokenizer
     expected = sum(len(tokenizer(QUERY, text)["input_ids"]) for text in TEXTS)
     assert (usage["total_tokens"], usage["prompt_tokens"]) == (expected, expected)
 

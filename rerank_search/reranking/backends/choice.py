@@ -1,96 +1,20 @@
-"""Which backend and precision a model is computed with on this machine.
-
-What is fastest is measured, once on a machine and within a time; most of that is a runtime's
-export. Both are kept in the cache: measurements by model, processor, threads and versions.
-"""
+"""Which backend and precision a model is computed with on this machine."""
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
-import logging
-import math
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 
-from rerank_search.errors import (
-    IndexReadOnlyError,
-    InvalidInputError,
-    RerankSearchError,
-    StorageFullError,
-)
-from rerank_search.files import atomic_write_json, disk_errors
-from rerank_search.models.batches import each
-from rerank_search.models.loading import positions
-from rerank_search.reranking.backends.deadline import Deadline, OutOfTimeError, one_process
-from rerank_search.reranking.backends.installed import PAIRS, Loaded, example, install
-from rerank_search.reranking.backends.runtimes import DTYPES, missing
+from rerank_search.errors import InvalidInputError
+from rerank_search.reranking.backends.installed import Loaded
+from rerank_search.reranking.backends.measuring import measured
+from rerank_search.reranking.backends.options import BackendOption, has_bfloat16, options
 from rerank_search.reranking.base import Backend, Dtype
 
-logger = logging.getLogger(__name__)
-
-TOKENS = 128
-"""Of each pair that is measured."""
-
-LIMIT = 30.0
-"""Seconds for exporting and measuring in all, and for waiting for a process that does.
-
-Then torch is taken. An export that would not fit is not begun, nor any step after that; a step that
-has begun ends."""
-
-TRIES = 3
-"""Times that what did not fit is tried, each by a process that loads the model later."""
-
-_EXPORT_TAKES = 6
-"""Times what measuring torch takes, on the safe side."""
-
-METHOD = 3
-"""Raised when speeds come of other measurements: older ones are not used."""
-
-_RUNS = 3
-
 ASKED_FOR: frozenset[Dtype] = frozenset({"int8"})
-"""What "auto" leaves out, since it moves rankings."""
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """A backend in a precision.
-
-    ``pairs_per_second`` are those of 128 tokens; None where it was not measured, for example
-    because time ran out. ``missing`` says what it lacks on this machine, and is empty for one that
-    can be used.
-    """
-
-    backend: Backend
-    dtype: Dtype
-    pairs_per_second: float | None = None
-    missing: str = ""
-
-
-def options() -> list[Option]:
-    """What a machine's CPU may compute with, measured or not; what is missing is there too."""
-    units = "" if has_bfloat16() else "this CPU has no units for bfloat16"
-    found = [Option("torch", "float32"), Option("torch", "bfloat16", missing=units)]
-    for runtime, dtypes in DTYPES.items():
-        package = f"pip install 'rerank-search[{runtime}]'" if missing(runtime) else ""
-        for dtype in sorted(dtypes, reverse=True):
-            lacks = package or (units if dtype == "bfloat16" else "")
-            found.append(Option(runtime, cast(Dtype, dtype), missing=lacks))
-    return found
-
-
-def has_bfloat16() -> bool:
-    """Whether this CPU multiplies in bfloat16 (AVX512-BF16 or AMX)."""
-    flags = torch.cpu.get_capabilities()
-    return bool(flags.get("avx512_bf16") or flags.get("amx_bf16"))
+"""Precisions that "auto" leaves out, because they change rankings."""
 
 
 def choose(
@@ -98,7 +22,7 @@ def choose(
     backend: Backend | Literal["auto"],
     dtype: Dtype | Literal["auto"],
     cache: Path,
-) -> Option:
+) -> BackendOption:
     """What to compute with; of what is "auto", what is fastest by measurements in ``cache``.
 
     Raises InvalidInputError where nothing can compute as asked.
@@ -115,10 +39,10 @@ def choose(
             "dtype='float32'"
         )
     if backend != "auto" and dtype != "auto":
-        return Option(backend, dtype)
+        return BackendOption(backend, dtype)
     if device != "cpu" or dtype == "float16":
         found = dtype if dtype != "auto" else _precision_of(device)
-        return Option("torch" if backend == "auto" else backend, found)
+        return BackendOption("torch" if backend == "auto" else backend, found)
     wanted = [option for option in options() if is_asked_for(option, backend, dtype)]
     usable = [option for option in wanted if not option.missing]
     if not usable:
@@ -128,7 +52,7 @@ def choose(
 
 
 def is_asked_for(
-    option: Option, backend: Backend | Literal["auto"], dtype: Dtype | Literal["auto"]
+    option: BackendOption, backend: Backend | Literal["auto"], dtype: Dtype | Literal["auto"]
 ) -> bool:
     """Whether these settings may take it, if nothing else is faster."""
     return backend in ("auto", option.backend) and (
@@ -140,151 +64,3 @@ def _precision_of(device: str) -> Dtype:
     if device != "cuda":
         return "float32"
     return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
-
-
-def measured(
-    loaded: Loaded, usable: Sequence[Option], cache: Path, seconds: float = LIMIT
-) -> list[Option]:
-    """The options with their speed, fastest first; 0 is that of one that failed.
-
-    Measures what is not known, in ``seconds``: one process on a machine does, others wait for it.
-    Where time runs out, what is not known comes last, in its order. Without a limit, what was given
-    up is tried again.
-    """
-    path = cache / "backends" / f"{_key(loaded)}.json"
-    tries = TRIES if seconds < math.inf else math.inf
-    names = {f"{option.backend} {option.dtype}": option for option in usable}
-    known = _known(path)
-    if _new(names, known, tries):
-        deadline = Deadline(time.monotonic() + seconds)
-        try:
-            with one_process(path, "measuring this model", deadline.left):
-                known |= _known(path)  # by the process that was waited for
-                if new := _new(names, known, tries):
-                    tried = _tried(loaded, {name: names[name] for name in new}, cache, deadline)
-                    known |= {
-                        name: speed if speed >= 0 else min(known.get(name, 0.0), 0.0) - 1
-                        for name, speed in tried.items()
-                    }
-                    _keep(path, known)
-        except OutOfTimeError:
-            known |= _known(path)
-            logger.warning(
-                "another process has been measuring this model for %.0f s: torch computes it here",
-                seconds,
-            )
-    speeds = {name: speed for name, speed in known.items() if speed >= 0}
-    found = [replace(option, pairs_per_second=speeds.get(name)) for name, option in names.items()]
-    return sorted(found, key=lambda each: -(each.pairs_per_second or 0))
-
-
-def _new(names: Iterable[str], known: Mapping[str, float], tries: float) -> list[str]:
-    """Those that are to be tried: not known, or given up less often than ``tries``."""
-    return [name for name in names if name not in known or -tries < known[name] < 0]
-
-
-def _tried(
-    loaded: Loaded, options: Mapping[str, Option], cache: Path, deadline: Deadline
-) -> dict[str, float]:
-    """The speed of each; -1 for one that time ran out for."""
-    within = f", in {deadline.left:.0f} s at most" if deadline.moment < math.inf else ""
-    logger.info("measuring what computes this model fastest here, once%s", within)
-    started = time.monotonic()
-    speeds: dict[str, float | None] = {}
-    for name, option in options.items():
-        try:
-            deadline.check()
-            speeds[name] = _speed(loaded, option, cache, deadline)
-        except OutOfTimeError:
-            speeds[name] = -1.0
-        if option.backend == "torch" and not deadline.export:
-            expected = _EXPORT_TAKES * (time.monotonic() - started)
-            deadline = replace(deadline, export=expected)
-    if given_up := [name for name, speed in speeds.items() if speed == -1]:
-        logger.warning(
-            "too little time to try %s: `rerank-search backends` tries without a limit",
-            ", ".join(given_up),
-        )
-    logger.info("measured in %.0f s", time.monotonic() - started)
-    return {name: speed for name, speed in speeds.items() if speed is not None}
-
-
-def _speed(loaded: Loaded, option: Option, cache: Path, deadline: Deadline) -> float | None:
-    """None where the disk is at fault, which it may not be the next time."""
-    try:
-        return _measured(loaded, option, cache, deadline)
-    except OutOfTimeError:
-        raise
-    except (OSError, IndexReadOnlyError, StorageFullError) as error:
-        logger.warning("%s in %s was not tried: %s", option.backend, option.dtype, error)
-        return None
-    # Runtimes raise what they like, and there is always another way to compute.
-    except Exception as error:
-        logger.warning("%s in %s cannot compute it: %s", option.backend, option.dtype, error)
-        return 0.0
-
-
-def _measured(loaded: Loaded, option: Option, cache: Path, deadline: Deadline) -> float:
-    """Pairs per second of the best of some runs, of as many batches as may be computed at once."""
-    trial = replace(loaded, network=copy.deepcopy(loaded.network))
-    installed = install(trial, option.backend, option.dtype, cache, deadline)
-    length = min(TOKENS, positions(trial.network) or TOKENS)
-    inputs = example(trial.network, length)
-
-    def compute(_: int) -> None:
-        with torch.inference_mode(), installed.context():
-            installed.features({name: inputs[name] for name in loaded.names})
-
-    batches = range(installed.at_once)
-    seconds = []
-    for _ in range(_RUNS + 1):
-        started = time.perf_counter()
-        list(each(compute, batches, installed.at_once))
-        seconds.append(time.perf_counter() - started)
-    return len(batches) * PAIRS / min(seconds[1:])
-
-
-def _key(loaded: Loaded) -> str:
-    """32 hex digits of what the speeds follow from."""
-    basis = json.dumps([METHOD, loaded.weights, torch.get_num_threads(), machine()])
-    return hashlib.sha256(basis.encode()).hexdigest()[:32]
-
-
-def machine() -> str:
-    """The processor's units and the versions of what computes, on which figures depend."""
-    flags = sorted(name for name, there in torch.cpu.get_capabilities().items() if there is True)
-    versions = [_version(name) for name in ("rerank-search", "torch", "openvino", "onnxruntime")]
-    return json.dumps([flags, versions])
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-_here: dict[Path, dict[str, float]] = {}
-"""What this process has measured and could not keep."""
-
-
-def _keep(path: Path, speeds: Mapping[str, float]) -> None:
-    """Numbers below 0 say how often an option was given up."""
-    try:
-        with disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write_json(path, dict(speeds))
-    except (RerankSearchError, OSError) as error:
-        _here[path] = dict(speeds)
-        logger.warning(
-            "what was measured is not kept, and the next process measures it again: %s", error
-        )
-
-
-def _known(path: Path) -> dict[str, float]:
-    here = _here.get(path, {})
-    try:
-        found = json.loads(path.read_bytes())
-        return here | {str(name): float(speed) for name, speed in found.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return dict(here)

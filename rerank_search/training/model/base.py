@@ -13,7 +13,7 @@ from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.models.loading import positions, quietly, require_device, require_tokenizer
 from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_encoder, resolve_reranker
 from rerank_search.models.threads import limit_threads
-from rerank_search.reranking.torch_model import keep_last_layer_exact
+from rerank_search.reranking.exact_logits import keep_last_layer_exact
 from rerank_search.settings import Settings
 from rerank_search.training.recipe.recipe import Recipe
 

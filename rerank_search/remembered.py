@@ -1,4 +1,4 @@
-"""What was computed lately, up to a number of entries; threads may share it."""
+"""A memory of recent results with a bounded number of entries; threads may share it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 
 
 class Remembered(Generic[Key, Value]):
-    """At most ``most`` values; the ones that were not asked for the longest are forgotten."""
+    """At most ``most`` values; the least recently used ones are forgotten first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -21,7 +21,7 @@ class Remembered(Generic[Key, Value]):
         self._lock = threading.Lock()
 
     def known(self, keys: Iterable[Key]) -> dict[Key, Value]:
-        """Those of the keys that there are values for."""
+        """The values of those keys that are remembered."""
         found = {}
         with self._lock:
             for key in keys:
@@ -31,7 +31,7 @@ class Remembered(Generic[Key, Value]):
         return found
 
     def remember(self, values: Mapping[Key, Value]) -> None:
-        """Keep these, the last ones if they are too many."""
+        """Add values; if they are too many, only the last ones are kept."""
         with self._lock:
             for key, value in values.items():
                 self._values[key] = value
@@ -41,7 +41,7 @@ class Remembered(Generic[Key, Value]):
 
 
 def key_of(*texts: str) -> bytes:
-    """16 bytes that stand for some texts."""
+    """A hash of some texts, 16 bytes."""
     digest = hashlib.blake2b(digest_size=16)
     for text in texts:
         encoded = text.encode()

@@ -3,7 +3,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from rerank_search.models.batches import one_ahead
-from rerank_search.reranking.remembered import Remembered, key_of
+from rerank_search.remembered import Remembered, key_of
 
 
 def test_what_was_not_asked_for_the_longest_is_forgotten():

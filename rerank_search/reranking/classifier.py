@@ -1,14 +1,11 @@
-"""A cross-encoder that is loaded: its tokenizer and window, and its logits for encoded pairs."""
+"""A sequence classifier in memory: its tokenizer, its window, and its logits of encoded pairs."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import math
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -23,16 +20,11 @@ from rerank_search.models.batches import (
     token_batches,
 )
 from rerank_search.models.bert_folder import read_classifier
-from rerank_search.models.loading import positions, require_device
-from rerank_search.models.registry import fingerprint
+from rerank_search.models.loading import require_device
 from rerank_search.models.threads import limit_threads
 from rerank_search.reranking.base import Backend, Dtype
-from rerank_search.reranking.loading import (
-    INPUTS,
-    input_names,
-    load_classifier,
-    options_key,
-)
+from rerank_search.reranking.exact_logits import keep_last_layer_exact
+from rerank_search.reranking.loading import INPUTS, load_classifier, options_key
 from rerank_search.reranking.memory import halving, out_of_memory
 from rerank_search.reranking.padding import padding_of, pads_without_effect
 from rerank_search.reranking.pairs import EncodedPair
@@ -42,19 +34,14 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import CrossEncoder
 
-    from rerank_search.reranking.backends.choice import Option
-    from rerank_search.reranking.backends.installed import Loaded
-
 logger = logging.getLogger(__name__)
 
-_EXAMPLE_TOKENS = 128
-"""Of a pair that int8 is fitted to."""
 
 _BESIDE = ("activation_fn", "model_card_data")
-"""Options that nothing of the model itself follows from."""
+"""Options of loading that the network does not depend on."""
 
 
-class TorchCrossEncoder:
+class SequenceClassifier:
     """A sequence-classification model with float32 weights.
 
     On a CPU a batch is computed in each thread; by torch one in all, where the model is not fused.
@@ -82,6 +69,7 @@ class TorchCrossEncoder:
                 raise InvalidInputError(f"{argument}={given!r}: use one of {', '.join(known)}")
         from rerank_search.reranking.backends.choice import choose
         from rerank_search.reranking.backends.installed import install
+        from rerank_search.reranking.loaded_network import loaded_network, window_of
 
         self._name, self._directory = name, directory
         limit_threads()
@@ -93,14 +81,14 @@ class TorchCrossEncoder:
         self._delegating = threading.RLock()  # to a tokenizer that only one thread may use
         self._network: Any = plain.network if plain else self.whole.transformers_model
         self.tokenizer: Any = plain.tokenizer if plain else self.whole.tokenizer
-        self.max_length = _window(self.tokenizer, self._network, max_length)
+        self.max_length = window_of(self.tokenizer, self._network, max_length)
         if max_length and max_length > self.max_length:
             logger.warning(
                 "max_length=%d is more than %r reads: it is %d", max_length, name, self.max_length
             )
         # What is delegated to sentence-transformers is cut at the same length.
         self.tokenizer.model_max_length = self.max_length
-        loaded = _loaded(self._network, self.tokenizer, directory, options_key(options))
+        loaded = loaded_network(self._network, self.tokenizer, directory, options_key(options))
         self._names = loaded.names
         self._pad_token: int = self.tokenizer.pad_token_id
         self._alone = False
@@ -227,44 +215,6 @@ class TorchCrossEncoder:
             return self._installed.features(inputs).float().cpu()
 
 
-def backends(name: str, directory: str) -> list[Option]:
-    """Everything that might compute the model on this machine's CPU, the fastest first.
-
-    What is missing comes last. Measures what was not measured before. Raises ModelNotFoundError
-    and InvalidInputError for a model that cannot be loaded.
-    """
-    from rerank_search.reranking.backends.choice import measured, options
-
-    limit_threads()
-    plain = read_classifier(directory, "cpu", "float32")
-    model: Any = plain or load_classifier(name, directory, "cpu")
-    network = plain.network if plain else model.transformers_model
-    loaded = _loaded(network, model.tokenizer, directory)
-    found = options()
-    usable = [option for option in found if not option.missing]
-    missing = [option for option in found if option.missing]
-    return [*measured(loaded, usable, Settings().cache, math.inf), *missing]
-
-
-def _loaded(network: Any, tokenizer: Any, directory: str, options: str = "") -> Loaded:
-    from rerank_search.reranking.backends.installed import Loaded
-
-    names = input_names(network, tokenizer)
-
-    def examples() -> Mapping[str, NDArray[np.int64]]:
-        from rerank_search.reranking.backends.gate import example_pairs
-
-        longest = min(_EXAMPLE_TOKENS, _window(tokenizer, network, None))
-        columns = map(list, zip(*example_pairs(), strict=True))
-        encoded = tokenizer(*columns, truncation=True, max_length=longest, padding=True)
-        return {name: np.array(encoded[name], dtype=np.int64) for name in names}
-
-    weights = fingerprint(Path(directory))
-    if options:  # which is part of a file's name
-        weights = hashlib.sha256((weights + options).encode()).hexdigest()[:32]
-    return Loaded(network, names, weights, examples)
-
-
 def _for_single_pairs(
     name: str,
     backend: Backend | Literal["auto"],
@@ -279,29 +229,3 @@ def _for_single_pairs(
         )
     # Batches are what is measured.
     return "torch", "float32" if dtype == "auto" and device == "cpu" else dtype
-
-
-def keep_last_layer_exact(name: str, network: Any, labels: int) -> None:
-    """Have logits computed in float32: in half precision near ones would come out equal."""
-    import torch
-
-    linear = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear)]
-    ending = [layer for layer in linear if layer.out_features == labels]
-    if not ending:
-        raise InvalidInputError(
-            f"the model {name!r} has no linear layer that ends in its logits, which half precision "
-            "needs: use dtype='float32'"
-        )
-    last = ending[-1]
-    forward = last.forward
-
-    def exact(features: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(features.device.type, enabled=False):
-            return forward(features.float())
-
-    last.forward = exact  # type: ignore[assignment,method-assign]
-
-
-def _window(tokenizer: Any, network: Any, max_length: int | None) -> int:
-    limits: list[int | None] = [tokenizer.model_max_length, positions(network), max_length]
-    return min(limit for limit in limits if limit is not None)

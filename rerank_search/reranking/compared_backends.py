@@ -1,0 +1,31 @@
+"""The speed of everything that can compute a model on this machine's CPU."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rerank_search.models.bert_folder import read_classifier
+from rerank_search.models.threads import limit_threads
+from rerank_search.reranking.backends.measuring import measured
+from rerank_search.reranking.backends.options import BackendOption, options
+from rerank_search.reranking.loaded_network import loaded_network
+from rerank_search.reranking.loading import load_classifier
+from rerank_search.settings import Settings
+
+
+def compared_backends(name: str, directory: str) -> list[BackendOption]:
+    """All options for the model, the fastest first; those that are not installed come last.
+
+    Measures what was not measured before. Raises ModelNotFoundError and InvalidInputError for a
+    model that cannot be loaded.
+    """
+    limit_threads()
+    plain = read_classifier(directory, "cpu", "float32")
+    model: Any = plain or load_classifier(name, directory, "cpu")
+    network = plain.network if plain else model.transformers_model
+    loaded = loaded_network(network, model.tokenizer, directory)
+    found = options()
+    usable = [option for option in found if not option.missing]
+    missing = [option for option in found if option.missing]
+    return [*measured(loaded, usable, Settings().cache, math.inf), *missing]

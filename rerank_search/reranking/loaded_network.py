@@ -1,0 +1,45 @@
+"""A network that is loaded, with what a backend needs to compute it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.models.loading import positions
+from rerank_search.models.registry import fingerprint
+from rerank_search.reranking.backends.gate import example_pairs
+from rerank_search.reranking.backends.installed import Loaded
+from rerank_search.reranking.loading import input_names
+
+_EXAMPLE_TOKENS = 128
+"""Tokens of the pairs that int8 is fitted to."""
+
+
+def loaded_network(network: Any, tokenizer: Any, directory: str, options: str = "") -> Loaded:
+    """The network with its inputs, the fingerprint of its files, and example inputs.
+
+    ``options`` is a text that differs for other options which logits depend on.
+    """
+    names = input_names(network, tokenizer)
+
+    def examples() -> Mapping[str, NDArray[np.int64]]:
+        longest = min(_EXAMPLE_TOKENS, window_of(tokenizer, network, None))
+        columns = map(list, zip(*example_pairs(), strict=True))
+        encoded = tokenizer(*columns, truncation=True, max_length=longest, padding=True)
+        return {name: np.array(encoded[name], dtype=np.int64) for name in names}
+
+    weights = fingerprint(Path(directory))
+    if options:  # the fingerprint is part of a file's name
+        weights = hashlib.sha256((weights + options).encode()).hexdigest()[:32]
+    return Loaded(network, names, weights, examples)
+
+
+def window_of(tokenizer: Any, network: Any, max_length: int | None) -> int:
+    """Tokens that the network reads of a pair, special tokens included."""
+    limits: list[int | None] = [tokenizer.model_max_length, positions(network), max_length]
+    return min(limit for limit in limits if limit is not None)

@@ -1,0 +1,48 @@
+"""The scores of pairs that were computed before, for rerankers with a ``cache_size``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.remembered import Remembered, key_of
+
+
+class Read(NamedTuple):
+    """What a model makes of n pairs: logits, which were cut, and how many tokens each has."""
+
+    logits: NDArray[np.float32]
+    truncated: NDArray[np.bool_]
+    tokens: NDArray[np.int64]
+
+
+class RememberedScores:
+    """Computes each pair once, as long as it is among the last ``most``. Threads may share it."""
+
+    def __init__(self, most: int, compute: Callable[[Sequence[tuple[str, str]]], Read]) -> None:
+        self._compute = compute
+        self._known: Remembered[bytes, tuple[float, bool, int]] | None = (
+            Remembered(most) if most else None
+        )
+
+    def of(self, pairs: Sequence[tuple[str, str]]) -> Read:
+        """The scores of distinct pairs, in their order."""
+        if self._known is None:
+            return self._compute(pairs)
+        keys = [key_of(*pair) for pair in pairs]
+        found = self._known.known(keys)
+        new = [i for i, key in enumerate(keys) if key not in found]
+        computed = self._compute([pairs[i] for i in new])
+        values = zip(*(column.tolist() for column in computed), strict=True)
+        fresh = {keys[i]: value for i, value in zip(new, values, strict=True)}
+        self._known.remember(fresh)
+        known = found | fresh
+        rows = [known[key] for key in keys]
+        return Read(
+            np.array([logit for logit, _, _ in rows], dtype=np.float32),
+            np.array([was_cut for _, was_cut, _ in rows], dtype=np.bool_),
+            np.array([tokens for _, _, tokens in rows], dtype=np.int64),
+        )
