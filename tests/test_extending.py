@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 
 from rerank_search import Document, Index, PluginError, Searcher
 from rerank_search.errors import InvalidInputError
+from rerank_search.evaluation.evaluate import evaluate
+from rerank_search.evaluation.experiment import experiment_of
 from rerank_search.retrieval.registry import names
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
@@ -165,6 +168,28 @@ def test_without_its_package_an_index_is_searched_by_its_other_stages(
             opened.retriever("substring").retrieve(["wood"], 5)
         with pytest.raises(PluginError, match="'substring'"):
             opened.add([Document("c", "text")])
+
+
+def test_an_experiment_takes_both_by_their_names(installed: None, tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    (folder / "qrels").mkdir(parents=True)
+    texts = {"a": "Join two paths.", "b": "Two paths join in the wood."}
+    lines = [json.dumps({"_id": id, "text": text}) for id, text in texts.items()]
+    (folder / "corpus.jsonl").write_text("\n".join(lines))
+    (folder / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "paths join"}))
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tb\t1\n")
+    experiment = experiment_of(
+        {
+            "name": "notes",
+            "collections": [str(folder)],
+            "first_stages": ["substring"],
+            "rerankers": ["overlap"],
+            "index": {"encoder": False},
+        }
+    )
+    report = evaluate(experiment, tmp_path / "results")
+    assert {system.first_stage for system in report.systems} == {"substring"}
+    assert "overlap" in {system.reranker for system in report.systems}
 
 
 def test_a_first_stage_that_every_index_has_is_not_asked_for(tmp_path: Path) -> None:
