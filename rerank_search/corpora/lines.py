@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import NoReturn
 
 from rerank_search.arguments import document_id
+from rerank_search.corpora.json_objects import json_kind, json_object
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
 from rerank_search.shown import counted, shown
 from rerank_search.types import Document, JsonValue
@@ -21,19 +21,10 @@ _NAMED = ("_id", "id", "text", "title", "metadata")
 def document_of_json(line: bytes) -> Document:
     """The document of one line of JSONL. Raises InvalidDocumentError with the bare reason."""
     try:
-        record = json.loads(line.decode("utf-8").rstrip("\r\n"), parse_constant=_no_constant)
+        text = line.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise InvalidDocumentError(f"not UTF-8 (byte {error.start + 1})") from error
-    except json.JSONDecodeError as error:
-        raise InvalidDocumentError(
-            f"not JSON ({error.msg}, column {error.colno}); each line is an object of its own"
-        ) from error
-    except ValueError as error:
-        raise InvalidDocumentError(f"not usable JSON ({error})") from error
-    except RecursionError as error:
-        raise InvalidDocumentError("not usable JSON (nested too deeply)") from error
-    if not isinstance(record, dict):
-        raise InvalidDocumentError(f"not a JSON object but {_kind(record)}")
+    record = json_object(text, parse_constant=_no_constant)
     if "text" not in record:
         raise InvalidDocumentError("no 'text'")
     return Document(
@@ -97,7 +88,7 @@ def _text(record: dict[str, JsonValue], key: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise InvalidDocumentError(f"{key!r} is {_kind(value)}, not a string")
+        raise InvalidDocumentError(f"{key!r} is {json_kind(value)}, not a string")
     return value
 
 
@@ -106,7 +97,7 @@ def _metadata(record: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if metadata is None:
         metadata = {}
     if not isinstance(metadata, dict):
-        raise InvalidDocumentError(f"'metadata' is {_kind(metadata)}, not an object")
+        raise InvalidDocumentError(f"'metadata' is {json_kind(metadata)}, not an object")
     further = {key: value for key, value in record.items() if key not in _NAMED}
     if both := sorted(metadata.keys() & further.keys()):
         raise InvalidDocumentError(f"{shown(both[0])} stands both beside and inside 'metadata'")
@@ -115,8 +106,3 @@ def _metadata(record: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 def _no_constant(name: str) -> NoReturn:
     raise InvalidDocumentError(f"{name} is not a JSON number")
-
-
-def _kind(value: JsonValue) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
-    return "null" if value is None else names.get(type(value), "a number")

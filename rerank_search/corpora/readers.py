@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
-import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar, cast, get_args
+from typing import BinaryIO, Literal, TypeVar, get_args
 
 from rerank_search.corpora.lines import document_of_json, document_of_row
 from rerank_search.corpora.separated import (
@@ -20,16 +15,15 @@ from rerank_search.corpora.separated import (
     quoting_hint,
     separated_rows,
 )
+from rerank_search.corpora.streams import STDIN, content_lines, opened, source_name
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
 from rerank_search.storage.records import checked
 from rerank_search.types import Document
 
 Format = Literal["jsonl", "csv", "tsv"]
+
 Content = TypeVar("Content")
 
-STDIN = "-"
-_GZIP_MAGIC = b"\x1f\x8b"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _FORMATS: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -75,11 +69,11 @@ def read_documents(
         if isinstance(record, Document):
             yield record
         elif skipped is not None:
-            skipped.add(f"{_name(source)}, line {line}: {record}")
+            skipped.add(f"{source_name(source)}, line {line}: {record}")
         else:
             raise InvalidDocumentError(
-                f"{_name(source)}, line {line}: {record}. Fix the line, or leave such lines out "
-                "(--skip-invalid; in Python skipped=SkippedLines())."
+                f"{source_name(source)}, line {line}: {record}. Fix the line, or leave such "
+                "lines out (--skip-invalid; in Python skipped=SkippedLines())."
             )
 
 
@@ -97,7 +91,7 @@ def numbered_documents(
         if chosen == "jsonl":
             yield from json_lines(stream)
         else:
-            yield from _rows(stream, chosen, _name(source))
+            yield from _rows(stream, chosen, source_name(source))
 
 
 def count_documents(source: str | Path, *, format: Format | None = None) -> int:
@@ -128,31 +122,6 @@ def _csv_rows(stream: BinaryIO) -> int:
     return max(0, rows - 1)
 
 
-@contextmanager
-def opened(source: str | Path) -> Iterator[BinaryIO]:
-    """The bytes of a file, or of the standard input (``-``), decompressed if they are gzip.
-
-    Raises InvalidInputError for a file that cannot be read, and InvalidDocumentError for one
-    that ends within its gzip or is UTF-16.
-    """
-    with _raw(source) as raw:
-        try:
-            stream = _decompressed(raw)
-            if _is_utf16(stream.peek(2)[:2]):
-                raise InvalidDocumentError(
-                    f"{_name(source)} is not UTF-8 and looks like UTF-16: save it as UTF-8."
-                )
-            yield cast(BinaryIO, stream)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InvalidDocumentError(
-                f"{_name(source)} is not a whole gzip file ({error}): fetch or compress it again."
-            ) from error
-
-
-def _name(source: str | Path) -> str:
-    return "standard input" if str(source) == STDIN else str(source)
-
-
 def _format_of(source: str | Path) -> Format:
     if str(source) == STDIN:
         return "jsonl"
@@ -167,35 +136,9 @@ def _format_of(source: str | Path) -> Format:
     return known
 
 
-def _raw(source: str | Path) -> BufferedReader:
-    if str(source) == STDIN:
-        # A second file object on the same descriptor, so that closing it leaves sys.stdin alone.
-        return open(sys.stdin.fileno(), "rb", closefd=False)
-    try:
-        return Path(source).open("rb")
-    except OSError as error:
-        raise InvalidInputError(
-            f"{source} cannot be read ({error.strerror}): check the path."
-        ) from error
-
-
-def _decompressed(raw: BufferedReader) -> BufferedReader | gzip.GzipFile:
-    if raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC):
-        return gzip.GzipFile(fileobj=raw)
-    return raw
-
-
-def _is_utf16(start: bytes) -> bool:
-    """Whether the file looks like UTF-16: it has a byte order mark, or NULs as ASCII text has."""
-    return start in _UTF16_MARKS or (len(start) == 2 and (start[0] == 0) != (start[1] == 0))
-
-
 def json_lines(lines: Iterable[bytes], *, first: int = 1) -> Iterator[tuple[int, Document | str]]:
     """Lines of JSONL, counted from ``first``: the document of each, or why it has none."""
-    for number, line in enumerate(lines, start=first):
-        content = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        if not content.strip():
-            continue
+    for number, content in content_lines(lines, first=first):
         yield number, _document_or_reason(document_of_json, content, number)
 
 

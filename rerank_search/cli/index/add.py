@@ -32,13 +32,9 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add the documents of files; one whose id is there already is replaced."""
-    from rerank_search.corpora.readers import (
-        STDIN,
-        SkippedLines,
-        count_documents,
-        read_documents,
-    )
+    from rerank_search.corpora.readers import SkippedLines, count_documents, read_documents
     from rerank_search.corpora.repeated import RepeatedIds
+    from rerank_search.corpora.streams import STDIN
     from rerank_search.index import Index
 
     repeated = RepeatedIds()

@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rerank_search.corpora.readers import opened
+from rerank_search.corpora.streams import content_lines, opened
 from rerank_search.errors import InvalidInputError
 from rerank_search.shown import shown
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 """Characters that no id may have: pytrec_eval ends an id at \\0, so that two ids become one."""
@@ -23,8 +21,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     InvalidInputError for a file that cannot be read, and for bytes that are not UTF-8.
     """
     with opened(path) as stream:
-        for number, line in enumerate(stream, start=1):
-            content = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
+        for number, content in content_lines(stream):
             try:
                 text = content.decode("utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:

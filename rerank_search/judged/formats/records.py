@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from rerank_search.errors import InvalidInputError
+from rerank_search.corpora.json_objects import json_object
+from rerank_search.errors import InvalidDocumentError, InvalidInputError
 from rerank_search.judged.formats.lines import numbered_lines
 from rerank_search.queries import check_text
 from rerank_search.types import JsonValue
@@ -18,18 +18,13 @@ Record: TypeAlias = Mapping[str, JsonValue]
 def json_records(path: Path) -> Iterator[tuple[int, Record]]:
     """The objects of a JSONL file, plain or gzipped, with the numbers of their lines; streamed.
 
-    Raises InvalidInputError with file, line and reason for a line that is no JSON object.
+    Raises InvalidInputError with file, line and reason for a line that is not a JSON object.
     """
     for number, line in numbered_lines(path):
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InvalidInputError(
-                f"{path}, line {number}: not JSON ({error}); each line is an object of its own"
-            ) from error
-        if not isinstance(record, dict):
-            raise InvalidInputError(f"{path}, line {number}: not a JSON object: {line:.60}")
-        yield number, record
+            yield number, json_object(line)
+        except InvalidDocumentError as error:
+            raise InvalidInputError(f"{path}, line {number}: {error}") from error
 
 
 def text_in(record: Record, field: str, where: str) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rerank_search.corpora.readers import opened
 from rerank_search.corpora.separated import (
     Separated,
     UnclosedQuoteError,
     quoting_hint,
     separated_rows,
 )
+from rerank_search.corpora.streams import opened
 from rerank_search.errors import InvalidInputError, MissingDependencyError
 from rerank_search.judged.formats.records import json_records
 from rerank_search.shown import counted
