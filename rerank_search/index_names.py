@@ -46,6 +46,11 @@ def index_of(definition: Path) -> Path:
 def is_file_of_index(path: Path) -> bool:
     """Whether a file is part of an index, rather than of its documents."""
     return any(
-        is_index(folder) and path.relative_to(folder).parts[0].startswith(_OWN)
+        is_index(folder) and _is_own(folder, path.relative_to(folder).parts[0])
         for folder in path.parents
     )
+
+
+def _is_own(folder: Path, name: str) -> bool:
+    """Whether a name in the folder of an index is the index's, such as the folder of an engine."""
+    return name.startswith(_OWN) or (folder / name / "state.json").is_file()

@@ -46,3 +46,11 @@ def test_what_an_index_is_made_of_is_told_from_what_lies_beside_it(tmp_path: Pat
     assert files.keys() > {"manifest.json", "meta.json", "state.json"}
     assert [name for name, own in files.items() if not own] == ["corpus.jsonl"]
     assert not is_file_of_index(tmp_path / "manifest.json")
+
+
+def test_the_folder_of_any_engine_is_part_of_the_index(tmp_path: Path) -> None:
+    for file in ("manifest.json", "substring/state.json", "substring/more.jsonl", "own/a.jsonl"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    assert is_file_of_index(tmp_path / "substring" / "more.jsonl")
+    assert not is_file_of_index(tmp_path / "own" / "a.jsonl")

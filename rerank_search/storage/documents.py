@@ -19,44 +19,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import InvalidFilterError, InvalidInputError
-from rerank_search.shown import shown
+from rerank_search.errors import InvalidFilterError
 from rerank_search.storage.batch import Batch
 from rerank_search.storage.connections import Connections
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.filter_warnings import filter_warnings
 from rerank_search.storage.filters import Condition, compile_filter
+from rerank_search.storage.lookup import chunks, keys_of, places, records_of
 from rerank_search.storage.passages import Split, passage_text
 from rerank_search.storage.records import Record
+from rerank_search.storage.schema import SCHEMA
 from rerank_search.types import Document, Filter, Span
 
-_SCHEMA = """
-CREATE TABLE state (
-    seq INTEGER NOT NULL, documents INTEGER NOT NULL, passages INTEGER NOT NULL,
-    last_document INTEGER NOT NULL, last_passage INTEGER NOT NULL
-);
-INSERT INTO state VALUES (0, 0, 0, 0, 0);
-CREATE TABLE documents (
-    pk INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, seq INTEGER NOT NULL, head INTEGER NOT NULL,
-    title TEXT NOT NULL, metadata TEXT NOT NULL, text TEXT NOT NULL
-);
-CREATE TABLE passages (
-    id INTEGER PRIMARY KEY, document INTEGER NOT NULL REFERENCES documents (pk),
-    seq INTEGER NOT NULL, start INTEGER, "end" INTEGER
-);
-CREATE INDEX passages_by_document ON passages (document);
-CREATE INDEX passages_by_seq ON passages (seq);
-CREATE INDEX passages_of_split ON passages (document) WHERE start IS NOT NULL;
-CREATE TABLE removed (passage INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
-CREATE INDEX removed_by_seq ON removed (seq);
-CREATE TABLE attributes (
-    key TEXT NOT NULL, kind TEXT NOT NULL, value NOT NULL, document INTEGER NOT NULL,
-    member INTEGER NOT NULL, PRIMARY KEY (key, kind, value, document)
-) WITHOUT ROWID;
-CREATE INDEX attributes_by_document ON attributes (document);
-"""
-
-_CHUNK = 500
 _FILTERS_REMEMBERED = 8
 
 # SQLite's words for a query above one of its limits.
@@ -88,7 +62,7 @@ class DocumentStore:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open an existing store. Raises IndexCorruptedError where the file is none."""
+        """Open an existing store. Raises IndexCorruptedError for a file that is not one."""
         self.path = path
         self._connections = Connections(path, read_only=read_only)
         # Both stages of one search, and often the next search, ask for the same filter.
@@ -101,7 +75,7 @@ class DocumentStore:
         with storage_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as new:
             new.execute("PRAGMA journal_mode=WAL")
             new.execute("PRAGMA synchronous=FULL")
-            new.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+            new.executescript(f"BEGIN; {SCHEMA} COMMIT;")
         return cls(path)
 
     def put(self, records: Sequence[Record], split: Callable[[str, str], Split]) -> int:
@@ -111,7 +85,7 @@ class DocumentStore:
         passages. Returns how many documents are new or changed.
         """
         latest = {record.id: record for record in records}
-        known = self._known(list(latest))
+        known = self._records(list(latest))
         unchanged = {id for id, (_, record) in known.items() if record == latest[id]}
         changed = [record for id, record in latest.items() if id not in unchanged]
         relabelled, rewritten = [], []
@@ -127,16 +101,16 @@ class DocumentStore:
         return len(changed)
 
     def delete(self, ids: Iterable[str]) -> int:
-        """Delete documents in one durable commit; unknown ids are passed over. Returns how many."""
+        """Delete documents in one durable commit; unknown ids are skipped. Returns how many."""
         with self._connections.writing() as connection:
-            known = list(_keys(connection, list(dict.fromkeys(ids))).values())
+            known = list(keys_of(connection, list(dict.fromkeys(ids))).values())
             if known:
                 Batch(connection).delete(known)
         return len(known)
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
         """The documents, in the order of ``ids``; None for an unknown id."""
-        found = {id: record.document() for id, (_, record) in self._known(ids).items()}
+        found = {id: record.document() for id, (_, record) in self._records(ids).items()}
         return [found.get(id) for id in ids]
 
     def ids(self) -> Iterator[str]:
@@ -195,7 +169,7 @@ class DocumentStore:
             return bool(connection.execute(query).fetchone()[0])
 
     def allowed(self, filter: Filter) -> NDArray[np.int64]:
-        """Sorted ids of the passages whose document the filter allows; not to be changed.
+        """Sorted ids of the passages whose document the filter allows; do not change the array.
 
         Raises InvalidFilterError; see rerank_search.storage.filters for what filters mean.
         """
@@ -242,10 +216,10 @@ class DocumentStore:
         """The passage ids of each document, ascending; an empty list for an unknown id."""
         found: dict[str, list[int]] = {}
         with self._connections.reading() as connection:
-            for chunk in _chunks(documents):
+            for chunk in chunks(documents):
                 for id, passage in connection.execute(
                     "SELECT d.id, p.id FROM documents d JOIN passages p ON p.document = d.pk "
-                    f"WHERE d.id IN ({_places(chunk)}) ORDER BY p.id",
+                    f"WHERE d.id IN ({places(chunk)}) ORDER BY p.id",
                     chunk,
                 ):
                     found.setdefault(id, []).append(passage)
@@ -278,7 +252,7 @@ class DocumentStore:
     def vacuum(self) -> None:
         """Give the space of deleted documents back to the disk, and forget their passages.
 
-        Everything derived must have applied all changes: the removals are not told again.
+        Every engine must have applied all changes, because removals are not kept any longer.
         """
         with self._connections.writing() as connection:
             connection.execute("DELETE FROM removed")
@@ -288,25 +262,9 @@ class DocumentStore:
         """Close all connections; harmless to repeat."""
         self._connections.close()
 
-    def _known(self, ids: Sequence[str]) -> dict[str, tuple[int, Record]]:
-        known: dict[str, tuple[int, Record]] = {}
+    def _records(self, ids: Sequence[str]) -> dict[str, tuple[int, Record]]:
         with self._connections.reading() as connection:
-            for chunk in _chunks(ids):
-                for pk, id, title, text, metadata in connection.execute(
-                    "SELECT pk, id, title, text, metadata FROM documents "
-                    f"WHERE id IN ({_places(chunk)})",
-                    chunk,
-                ):
-                    known[id] = (pk, Record(id, title, text, metadata))
-        return known
-
-
-def _keys(connection: sqlite3.Connection, ids: list[str]) -> dict[str, int]:
-    keys: dict[str, int] = {}
-    for chunk in _chunks(ids):
-        query = f"SELECT id, pk FROM documents WHERE id IN ({_places(chunk)})"
-        keys.update(connection.execute(query, chunk))
-    return keys
+            return records_of(connection, ids)
 
 
 def _passages(
@@ -347,24 +305,3 @@ def _allowed(connection: sqlite3.Connection, condition: Condition) -> NDArray[np
 
 def _ids(rows: Iterable[tuple[int]]) -> NDArray[np.int64]:
     return np.fromiter((id for (id,) in rows), np.int64)
-
-
-def _chunks(ids: Sequence[str]) -> Iterator[list[str]]:
-    """The ids in portions below SQLite's limit of parameters, less those that none can have."""
-    storable = [id for id in ids if _encodable(id)]
-    for start in range(0, len(storable), _CHUNK):
-        yield storable[start : start + _CHUNK]
-
-
-def _encodable(id: object) -> bool:
-    if not isinstance(id, str):
-        raise InvalidInputError(f"a document id is a string, not {shown(id)}: convert it")
-    try:
-        id.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _places(values: Sequence[str]) -> str:
-    return ", ".join("?" * len(values))
