@@ -32,7 +32,7 @@ QUERIES_AT_ONCE = 32
 """Queries of a batch whose candidates are in memory together."""
 
 TITLE_CHARACTERS = 300
-"""Of the title before a passage, so that a long one doesn't push the passage out of the window."""
+"""Characters of the title kept before a passage; more could push it out of the window."""
 
 OnRerankError = Literal["raise", "first_stage"]
 

@@ -23,7 +23,7 @@ ReturnedText: TypeAlias = Literal["full", "passage", "none"]
 """What is returned of a hit's text: all of it, its best passage, or nothing."""
 
 HITS_SHOWN = 10
-"""Of a response, by its repr."""
+"""Hits that the repr of a response shows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,26 +93,17 @@ class Isotonic(_Part):
 
     @classmethod
     def fit(cls, scores: Values, labels: Labels) -> Isotonic:
-        """The nearest curve that doesn't fall, by pooling adjacent violators.
+        """The nearest curve that never falls, by scikit-learn's IsotonicRegression.
 
         Labels and errors as in ``Platt.fit``.
         """
+        from sklearn.isotonic import IsotonicRegression
+
         x, y = _checked(scores, labels)
-        values, place = np.unique(x, return_inverse=True)
-        counts = np.bincount(place).tolist()
-        relevant = np.bincount(place, weights=y).tolist()
-        blocks: list[tuple[int, int, float]] = []  # the last of its values, documents, relevant
-        for last, (n, hits) in enumerate(zip(counts, relevant, strict=True)):
-            while blocks and blocks[-1][2] * n >= hits * blocks[-1][1]:
-                _, n_before, hits_before = blocks.pop()
-                n, hits = n + n_before, hits + hits_before
-            blocks.append((last, n, hits))
-        curve: dict[float, float] = {}
-        first = 0
-        for last, n, hits in blocks:
-            curve[float(values[first])] = curve[float(values[last])] = hits / n
-            first = last + 1
-        return cls(scores=list(curve), probabilities=list(curve.values()))
+        fitted = IsotonicRegression(y_min=0, y_max=1).fit(x, y)
+        return cls(
+            scores=fitted.X_thresholds_.tolist(), probabilities=fitted.y_thresholds_.tolist()
+        )
 
 
 Curve: TypeAlias = Annotated[Platt | Isotonic, Field(discriminator="method")]
@@ -244,7 +235,7 @@ class Calibrations(_Part):
             ) from None
         except ValidationError as error:
             raise InvalidInputError(
-                f"{path} is no valid calibration file; delete it, and calibrate again if you "
+                f"{path} is not a valid calibration file: delete it, and calibrate again if you "
                 f"want probabilities: {error}"
             ) from error
         return found if isinstance(found, Calibrations) else cls(calibrations=[found])

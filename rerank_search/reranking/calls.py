@@ -1,4 +1,4 @@
-"""Calling any reranker: its errors become RerankError, its scores are checked, its time is kept."""
+"""Calls of any reranker: errors become RerankError, scores are checked, a time limit is kept."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rerank_search.reranking.base import LongDocuments, ReportingReranker, Reran
 from rerank_search.shown import counted
 
 FIRST_CHUNK = 4
-"""Pairs that are scored before anything is known of the reranker's speed."""
+"""Pairs scored first, while the speed of the reranker is unknown."""
 
 BUDGET_SHARE = 0.5
 """Share of the time left that the next chunk may be expected to take."""
 
-# A text above the window costs no more than the window, and a short one not nothing.
+# A text longer than the window costs as much as the window, and a short one still costs something.
 _MOST_CHARACTERS, _LEAST_CHARACTERS = 2_000, 100
 
 Pairs = Sequence[tuple[str, str]]

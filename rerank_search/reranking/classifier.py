@@ -108,12 +108,12 @@ class SequenceClassifier:
             if self.device.type == "cpu"
             else BATCH_TOKENS
         )
-        # More batches at a time would only take the cores and the memory from each other.
+        # More batches at once would only compete for cores and memory.
         self._turns = threading.BoundedSemaphore(self._installed.at_once)
 
     @property
     def whole(self) -> CrossEncoder:
-        """The model as sentence-transformers has it, loaded at its first use; it computes alike."""
+        """The model as sentence-transformers loads it, at its first use; it computes the same."""
         with self._delegating:
             if self._whole is None:
                 from rerank_search.reranking.backends.installed import delegate
@@ -139,7 +139,7 @@ class SequenceClassifier:
 
     @property
     def activation_fn(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """What the model's configuration applies to logits; a sigmoid as a rule."""
+        """The activation that the model's configuration applies to logits; usually a sigmoid."""
         if self._plain is not None:
             return self._plain.activation
         return self.whole.activation_fn or self.whole.get_default_activation_fn()
@@ -150,7 +150,7 @@ class SequenceClassifier:
         return self._plain is None and self.whole.default_prompt_name is not None
 
     def predict(self, inputs: Any, **options: Any) -> Any:
-        """What sentence-transformers itself makes of the inputs."""
+        """The result of sentence-transformers' own ``predict``."""
         with self._delegating, self._turns, self._installed.context():
             return self.whole.predict(inputs, **options)
 
@@ -188,14 +188,14 @@ class SequenceClassifier:
             computed = tqdm(computed, desc="Batches", total=len(batches))
         logits = torch.empty((len(encoded), self.num_labels), dtype=torch.float32)
         too_large = []
-        # An interrupted call begins no other batch: closed late, the pool would compute them all.
+        # After an interrupt no further batch starts: a pool closed late would compute all of them.
         with closing(results), torch.inference_mode():
             for batch, features in zip(batches, computed, strict=True):
                 if features is None:
                     too_large.append(batch)
                 else:
                     logits[batch] = self._installed.logits(features)
-            for batch in too_large:  # once no other takes memory
+            for batch in too_large:  # now that no other batch takes memory
                 found = halving(self._features, [encoded[i] for i in batch])
                 logits[batch] = self._installed.logits(found)
         return logits
@@ -224,8 +224,8 @@ def _for_single_pairs(
     """What computes a model whose pairs cannot be padded: torch alone."""
     if backend not in ("auto", "torch"):
         raise InvalidInputError(
-            f"the model {name!r} has other scores when its input is padded, so that it reads one "
-            f"pair at a time, which backend={backend!r} does not: use backend='torch'"
+            f"the model {name!r} gives other scores when its input is padded, so it reads one "
+            f"pair at a time, and backend={backend!r} cannot do that: use backend='torch'"
         )
-    # Batches are what is measured.
+    # Measurements are of batches, and this model has none.
     return "torch", "float32" if dtype == "auto" and device == "cpu" else dtype

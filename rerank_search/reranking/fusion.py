@@ -88,7 +88,7 @@ class Fusion:
 
     @property
     def signals(self) -> frozenset[str]:
-        """Every stage whose scores are of use."""
+        """All stages whose scores have a weight."""
         return frozenset().union(*(model.signals for model in self.models))
 
     def choose(self, available: Sequence[str] | frozenset[str]) -> Weights:
@@ -175,7 +175,7 @@ class Fusion:
             content = _FusionFile.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise InvalidInputError(
-                f"{path} is no valid fusion file; fit it again, or delete it to search without "
+                f"{path} is not a valid fusion file: fit it again, or delete it to search without "
                 f"fusion: {error}"
             ) from error
         return cls([Weights(model.intercept, model.weights) for model in content.models])

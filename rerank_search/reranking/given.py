@@ -1,4 +1,4 @@
-"""The rerankers that arguments give: a name, a path, or an object of one's own."""
+"""The reranker that an argument means: a name, a path, or an object."""
 
 from __future__ import annotations
 

@@ -17,13 +17,13 @@ from rerank_search.reranking.tokens import Sample, Text, Tokens, text_tokenizer
 from rerank_search.types import Span
 
 EVERYTHING = sys.maxsize
-"""More tokens than any text has."""
+"""A number of tokens larger than that of any text."""
 
 TEXTS_REMEMBERED = 20_000
-"""Whose tokens are kept: some 10 MB of usual passages."""
+"""Texts whose tokens are kept in memory: about 10 MB for usual passages."""
 
 QUERY_SHARE = 0.75
-"""A query keeps all its tokens up to this share of the window; beyond it, what the text leaves."""
+"""Share of the window that a query always gets; a longer one also gets what the text leaves."""
 
 WINDOW_OVERLAP = 0.25
 """Share of a window that the next one repeats."""
@@ -111,7 +111,7 @@ class PairTokenizer:
         return windows
 
     def _remembered(self, texts: Sequence[str]) -> dict[str, Tokens]:
-        """Tokens of the distinct texts, which of an index's documents come again and again."""
+        """Tokens of the distinct texts, which are kept: documents of an index come repeatedly."""
         keys = {text: key_of(text) for text in dict.fromkeys(texts)}
         known = self._known.known(keys.values())
         new = self._kept([text for text, key in keys.items() if key not in known])
@@ -123,7 +123,7 @@ class PairTokenizer:
     def _kept(self, texts: Sequence[str]) -> dict[str, Tokens]:
         """Tokens of the distinct texts, as many as may be read.
 
-        One token above the room tells that a text is cut; more would only take memory.
+        One token more than fits shows that a text is cut; more tokens would only take memory.
         """
         distinct = list(dict.fromkeys(texts))
         wanted = self.room + 1

@@ -26,11 +26,11 @@ RENAMED = {"sentences": "inputs", "activation_fct": "activation_fn"}
 """Earlier names of arguments of ``predict`` and ``rank``."""
 
 PASSED_ON = frozenset({"processing_kwargs", "task", "max_length"})
-"""More arguments of ``predict``, which only sentence-transformers knows how to use."""
+"""Further arguments of ``predict``, which are passed on to sentence-transformers."""
 
 
 class Predictions(ABC):
-    """The methods that a cross-encoder has in sentence-transformers, made of its logits."""
+    """The methods of sentence-transformers' CrossEncoder, computed from a model's logits."""
 
     name: str
     _settings: dict[str, Any]
@@ -49,7 +49,7 @@ class Predictions(ABC):
 
     @property
     def _activation_fn(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """What is made of logits unless a call says otherwise."""
+        """The activation applied to logits, unless a call gives another."""
         return self._settings["loading"].get("activation_fn") or self._classifier.activation_fn
 
     @abstractmethod
@@ -57,11 +57,11 @@ class Predictions(ABC):
         """Raise InvalidInputError for a classifier."""
 
     def _delegated(self, inputs: Any, **options: Any) -> Any:
-        """What sentence-transformers itself makes of the inputs."""
+        """The result of sentence-transformers' own method."""
         return self._classifier.predict(inputs, **options)
 
     def _by_original(self, inputs: Any, **options: Any) -> Any:
-        """``_delegated``, whose errors are about the arguments: an unknown prompt_name, ..."""
+        """Like ``_delegated``; an error of its arguments becomes InvalidInputError."""
         try:
             return self._delegated(inputs, **options)
         except (TypeError, ValueError) as error:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder as Original
 
 _STORED = ("prompts", "default_prompt_name", "model_card_data", "trust_remote_code")
-"""Attributes of the original that its class does not show."""
+"""Attributes that only instances of the original class have."""
 
 _TO = frozenset({"device", "dtype", "non_blocking", "copy", "memory_format", "tensor"})
 """Keyword arguments of torch's ``Module.to``."""
@@ -47,7 +47,7 @@ LEFT_OUT = {
     "compile": "what is fastest computes the model already (see backend= and dtype=)",
     "set_keep_in_fp32_modules": "logits are computed in float32 in any case",
 }
-"""What the original has and this class has not, and what to do instead."""
+"""Methods that the original has and this class does not, and what to do instead."""
 
 
 class CrossEncoder(CrossEncoderReranker):
@@ -314,7 +314,7 @@ class CrossEncoder(CrossEncoderReranker):
         return evaluator(self, output_path)
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else that sentence-transformers' class has."""
+        """All other attributes of sentence-transformers' class."""
         if name in LEFT_OUT:
             raise UnsupportedError(f"{name}() is left out: {LEFT_OUT[name]}")
         if not name.startswith("_"):
@@ -337,7 +337,7 @@ class CrossEncoder(CrossEncoderReranker):
             )
 
     def _load_again(self, **changes: Any) -> CrossEncoder:
-        """Have everything loaded anew with other settings, where they are others."""
+        """Load everything again if any of the settings differ."""
         self._require_unchanged()
         if "device" in changes and changes["device"] == str(self.device):
             del changes["device"]
@@ -349,7 +349,7 @@ class CrossEncoder(CrossEncoderReranker):
 
 
 def _state(original: Original) -> list[Any]:
-    """What scores follow from; not the values of weights, but whether they were written to."""
+    """What scores depend on. Weights are compared by address and version, not by value."""
     weights = itertools.chain(original.parameters(), original.buffers())
     tokenizer = original.tokenizer
     sides = [getattr(tokenizer, name) for name in ("truncation_side", "padding_side")]

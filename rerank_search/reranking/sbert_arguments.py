@@ -30,7 +30,7 @@ POSITIONAL = ("num_labels", "max_length", "activation_fn", "device")
 NOT_FOR_PARTS = frozenset(
     {"device_map", "export", "file_name", "provider", "quantization_config", "subfolder"}
 )
-"""Arguments of ``model_kwargs`` that decide what this class decides itself."""
+"""Arguments of ``model_kwargs`` for things that this class decides itself."""
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "token": ((bool, str), "a string, or True for the stored token"),

@@ -183,7 +183,7 @@ def test_a_file_that_is_not_as_it_should_be_is_refused(tmp_path, change):
     calibration(Platt(slope=1.0, intercept=0.0)).save(tmp_path)
     path = tmp_path / CALIBRATION_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(InvalidInputError, match="no valid calibration file; delete it"):
+    with pytest.raises(InvalidInputError, match="not a valid calibration file: delete it"):
         Calibration.load(tmp_path)
 
 
@@ -193,7 +193,7 @@ def test_a_file_cut_short_is_refused_and_a_missing_one_is_named(tmp_path):
     calibration(Platt(slope=1.0, intercept=0.0)).save(tmp_path)
     path = tmp_path / CALIBRATION_FILE
     path.write_text(path.read_text()[:40])
-    with pytest.raises(InvalidInputError, match="no valid calibration file"):
+    with pytest.raises(InvalidInputError, match="not a valid calibration file"):
         Calibration.load(tmp_path)
 
 
