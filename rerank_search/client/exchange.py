@@ -46,7 +46,7 @@ class Exchange(Generic[Result]):
         return self._endpoint.url + self._call.path
 
     def wait(self, outcome: Outcome) -> float | None:
-        """Seconds until the next attempt, or None where this one was the last."""
+        """Seconds until the next attempt, or None if this one was the last."""
         self._attempts += 1
         if self._attempts > self._endpoint.retries or not self._may_be_repeated(outcome):
             return None

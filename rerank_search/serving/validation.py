@@ -8,7 +8,7 @@ from typing import Any
 from rerank_search.serving.errors import ApiError
 
 _APIS = ("rerank", "tei")
-"""The tags that pydantic puts before a field where a body is one of several models."""
+"""The tags that pydantic puts before a field of a body that is one of several models."""
 
 _NOT_AN_OBJECT = ("model_type", "model_attributes_type", "dict_type")
 

@@ -230,9 +230,9 @@ def test_without_reranking_there_is_one_list(visitor):
 
 def test_an_index_has_its_own_first_stages(visitor):
     stages = visitor.page.get_by_label("First stage").locator("option")
-    assert stages.all_inner_texts() == ["best there is", "bm25", "dense", "hybrid"]
+    assert stages.all_inner_texts() == ["best available", "bm25", "dense", "hybrid"]
     visitor.page.get_by_label("Index", exact=True).select_option("plain")
-    assert stages.all_inner_texts() == ["best there is", "bm25"]
+    assert stages.all_inner_texts() == ["best available", "bm25"]
     visitor.search(QUERY)
     assert visitor.page.locator(".before h2").inner_text() == "First stage bm25"
 
@@ -299,7 +299,7 @@ def test_an_answer_that_could_not_be_reranked_says_so(visit, serve):
         assert "Not reranked: RerankError: it has burnt down" in visitor.page.inner_text(".note")
         assert visitor.titles()
         assert visitor.page.locator(".before").count() == 0
-        assert "of the first stage" in visitor.page.get_by_role("status").inner_text()
+        assert "from the first stage" in visitor.page.get_by_role("status").inner_text()
 
 
 class Calibrated:

@@ -1,8 +1,8 @@
-// The two calls of the HTTP API that the page needs.
+// The two requests that the page sends to the HTTP API.
 
 const KEY = "rerank-search-key";
 
-/** An answer that is an error; `status` is 0 where there was no answer. */
+/** An error from the server; `status` is 0 if there was no answer. */
 export class ApiError extends Error {
   constructor(status, message) {
     super(message);
@@ -10,7 +10,7 @@ export class ApiError extends Error {
   }
 }
 
-/** Keep the key for this tab only: it must not be in the URL, which is shared. */
+/** Store the key for this tab only, and never in the URL, which people share. */
 export function useKey(key) {
   sessionStorage.setItem(KEY, key.trim());
 }
@@ -38,12 +38,12 @@ async function reached(request) {
     return await request;
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "The server cannot be reached.");
+    throw new ApiError(0, "The server cannot be reached. Check that it is running, then search again.");
   }
 }
 
 async function errorOf(response) {
-  // What stands between the server and the page (a proxy) answers in shapes of its own.
+  // A proxy between the page and the server has error bodies of its own.
   const { error } = await response.json().catch(() => ({}));
   if (!error) return new ApiError(response.status, `The server answered ${response.status}.`);
   const request = response.status >= 500 ? ` (request ${error.request_id})` : "";

@@ -1,11 +1,11 @@
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An element of HTML. Children that are strings become text, never HTML. */
+/** Make an HTML element. Strings among the children become text, never HTML. */
 export function element(name, attributes = {}, ...children) {
   return filled(document.createElement(name), attributes, children);
 }
 
-/** An element of SVG. */
+/** Make an SVG element. */
 export function drawn(name, attributes = {}, ...children) {
   return filled(document.createElementNS(SVG, name), attributes, children);
 }

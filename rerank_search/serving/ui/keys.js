@@ -1,8 +1,8 @@
-// The keyboard: from the query box to the results, through them, and back.
+// Keyboard shortcuts, to move between the query field and the results.
 
 const STEPS = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1 };
 
-/** Keys of one letter can be switched off: who speaks to a computer may press them unawares. */
+/** Single-letter keys can be switched off, since speech input may press them by accident. */
 export function listenToKeys(query, results, letters) {
   letters.checked = localStorage.getItem("letters") !== "off";
   letters.addEventListener("change", () => {
@@ -18,10 +18,10 @@ export function listenToKeys(query, results, letters) {
 function handled({ key, target }, query, results) {
   if (key === "Escape") return leave(target, query, results);
   if (target === query) return key === "ArrowDown" && move(1, query, results);
-  if (target.closest("input, select")) return false; // these keys are theirs
+  if (target.closest("input, select")) return false; // these elements use the keys themselves
   if (key === "/") return focusQuery(query);
   if (key === "Enter" && target.matches("article")) return toggle(target);
-  // Away from the results the arrows scroll.
+  // Outside the results, arrow keys scroll the page.
   const free = results.contains(target) || !key.startsWith("Arrow");
   return key in STEPS && free && move(STEPS[key], query, results);
 }

@@ -4,7 +4,7 @@ import { drawn } from "./dom.js";
 
 const STUB = 44;
 
-/** An SVG beside the two lists, drawn again whenever they change their size. */
+/** An SVG with the lines between the two lists; it is drawn again when their size changes. */
 export function movementLines(lists, before, after) {
   const svg = drawn("svg", { class: "lines", "aria-hidden": "true" });
   const draw = () => svg.replaceChildren(...lines(svg, before, after));
@@ -16,7 +16,7 @@ export function movementLines(lists, before, after) {
 
 function lines(svg, before, after) {
   const { top, width } = svg.getBoundingClientRect();
-  if (!width) return []; // the lists are below each other, and words say what moved
+  if (!width) return []; // the lists are below each other, and text says what moved
   const from = places(before, top);
   const to = places(after, top);
   const arrived = [...to].map(([id, place]) =>
@@ -26,7 +26,7 @@ function lines(svg, before, after) {
   return [...gone.map(([id, place]) => leaving(id, width, place.y)), ...arrived];
 }
 
-/** The rank of each document in a list, and its height on the screen. */
+/** The rank of each document in a list, and its vertical position on the screen. */
 function places(items, top) {
   const measured = items.map((item, rank) => {
     const box = item.querySelector(".place").getBoundingClientRect();
@@ -42,13 +42,13 @@ function line(id, width, from, to) {
   return group(id, kind, path, [0, from.y], [width, to.y]);
 }
 
-/** From below what the first list shows. */
+/** A line for a document that is not in the visible part of the first list. */
 function arriving(id, width, y) {
   const path = `M${width / 2} ${y + STUB}Q${width / 2} ${y} ${width} ${y}`;
   return group(id, "up stub", path, [width, y]);
 }
 
-/** To below what the second list shows. */
+/** A line for a document that is not in the visible part of the second list. */
 function leaving(id, width, y) {
   const path = `M0 ${y}Q${width / 2} ${y} ${width / 2} ${y + STUB}`;
   return group(id, "down stub", path, [0, y]);
@@ -59,7 +59,7 @@ function group(id, kind, path, ...ends) {
   return drawn("g", { class: kind, "data-id": id }, drawn("path", { d: path }), ...dots);
 }
 
-// The document under the pointer or with the focus stands out in both lists.
+// Highlight the document under the pointer or with the focus in both lists.
 
 function trace({ currentTarget: lists, target }) {
   const id = target.closest("[data-id]")?.dataset.id;

@@ -1,4 +1,4 @@
-// The search page: what is asked for is in the URL, so that it can be shared and gone back to.
+// The search page. The URL holds the search, so that people can share it and go back to it.
 
 import { listIndexes, search, useKey } from "./api.js";
 import { element } from "./dom.js";
@@ -36,13 +36,13 @@ async function restore() {
   await run(state);
 }
 
-/** As the link would, but without a step in the history, which is for searches. */
+/** Move the focus as the link would, without an entry in the history. */
 function skip(event) {
   event.preventDefault();
   results.focus();
 }
 
-/** Show the answer, unless another search has begun by then. */
+/** Run a search and show its answer, unless another search has begun meanwhile. */
 async function run(state) {
   running.abort();
   running = new AbortController();
@@ -83,9 +83,9 @@ function report(problem, status) {
   find("status").textContent = status;
 }
 
-// The selectors
+// The select fields
 
-/** Have the selectors show this search; where it names no index it is in the first. */
+/** Show this search in the select fields; a search without an index uses the first one. */
 async function select(state) {
   if (!indexes.length) await loadIndexes();
   const index = state.index || (indexes[0]?.name ?? "");
@@ -106,7 +106,7 @@ function fillFirstStages() {
   const chosen = select.value;
   const index = indexes.find(({ name }) => name === form.elements.index.value);
   const stages = index?.first_stages ?? [];
-  select.replaceChildren(option("", "best there is"), ...stages.map((name) => option(name)));
+  select.replaceChildren(option("", "best available"), ...stages.map((name) => option(name)));
   select.value = stages.includes(chosen) ? chosen : "";
 }
 

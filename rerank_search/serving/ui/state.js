@@ -1,4 +1,4 @@
-// A search as the URL has it, as the form shows it, and as the API is asked for it.
+// A search in three forms: the URL, the form on the page, and the body of the request.
 
 import { parseFilter } from "./filter.js";
 
@@ -22,7 +22,7 @@ export function fromUrl(query) {
   return state;
 }
 
-/** What is as ever is left out, so that a URL shows what is special about a search. */
+/** Values equal to the defaults are left out, which keeps URLs short. */
 export function toUrl(state) {
   const special = Object.entries(state).filter(([name, value]) => value !== DEFAULTS[name]);
   return `?${new URLSearchParams(special)}`;
@@ -44,7 +44,7 @@ export function toForm(state, { elements }) {
   }
 }
 
-/** The body of POST /v1/search. Throws an Error for a filter that cannot be read. */
+/** The body of POST /v1/search. Throws an Error for an invalid filter. */
 export function toRequest(state) {
   return {
     index: state.index || null,

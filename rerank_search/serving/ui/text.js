@@ -1,4 +1,4 @@
-// What is shown of a document's text, and which of its words the query has.
+// The part of a document's text that is shown, with the words of the query marked.
 
 import { element } from "./dom.js";
 import { stem, wordsIn } from "./words.js";
@@ -13,14 +13,14 @@ const FAR = 130;
 const CONTEXT = 60;
 const LONGEST = 20_000;
 
-/** The words of a query that are worth marking, without their endings. */
+/** The words of a query to mark, without their endings; common words only if there are no others. */
 export function wordsOf(query) {
   const all = [...wordsIn(query)].map(({ word }) => word);
   const telling = all.filter((word) => !COMMON.has(word));
   return new Set((telling.length ? telling : all).map(stem));
 }
 
-/** The text as nodes, in which the words are marked. Text never becomes HTML. */
+/** The text as nodes, with the words marked. Text never becomes HTML. */
 export function marked(text, words) {
   const nodes = [];
   let end = 0;
@@ -31,20 +31,20 @@ export function marked(text, words) {
   return [...nodes, text.slice(end)];
 }
 
-/** The beginning of the best passage, or what surrounds its first word of the query. */
+/** The beginning of the best passage, or the part around the first word of the query. */
 export function excerpt({ text }, span, words) {
   const passage = passageOf(text, span).replace(/\s+/g, " ").trim();
   const first = matches(passage, words).next().value?.index ?? 0;
   const start = first < FAR ? 0 : passage.lastIndexOf(" ", first - CONTEXT) + 1;
   const rest = passage.slice(start);
-  // With the flag u it is characters that are counted, none of which is cut in two.
+  // The flag u counts whole characters, so that none is cut in two.
   const [shown] = rest.match(/^.{1,260}(?!\S)/su) ?? rest.match(/^.{0,260}/su);
   return (start ? "… " : "") + shown + (shown.length < rest.length ? " …" : "");
 }
 
 function passageOf(text, span) {
   if (!span) return text.slice(0, LONGEST);
-  // The API counts characters; a string of JavaScript has two units for some of them.
+  // The API counts characters; JavaScript counts some of them as two units.
   return Array.from(text).slice(...span).join("");
 }
 

@@ -1,4 +1,4 @@
-// The answer to a search, as elements.
+// Shows the answer to a search.
 
 import { element } from "./dom.js";
 import { movementLines } from "./movement.js";
@@ -12,7 +12,7 @@ const score = new Intl.NumberFormat("en", {
 const tenths = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
-/** One list, or where there was a second stage both and what moved between them. */
+/** The ranking; after reranking, also the first stage's ranking and what moved. */
 export function resultElements(result, model, warnings = []) {
   const parts = [...warnings.map((warning) => note(`Warning: ${warning}`)), summary(result)];
   if (result.degraded) parts.unshift(note(`Not reranked: ${result.degraded}`));
@@ -20,14 +20,14 @@ export function resultElements(result, model, warnings = []) {
   return parts;
 }
 
-/** What a screen reader is told of the answer. */
+/** The sentence about the answer that a screen reader reads out. */
 export function statusText(result) {
   const count = result.hits.length;
-  if (!count) return "Nothing was found.";
+  if (!count) return "No results.";
   const shown = count === 1 ? "1 result" : `${count} results`;
   return result.reranked
     ? `${shown}, the best of ${result.reranked_count} that were reranked`
-    : `${shown} of the first stage`;
+    : `${shown} from the first stage`;
 }
 
 function note(text) {
@@ -49,8 +49,8 @@ function summary(result) {
   return element(
     "div",
     { class: "summary" },
-    facts("What was searched", Object.entries(counts)),
-    facts("How long it took", times),
+    facts("Counts", Object.entries(counts)),
+    facts("Times", times),
   );
 }
 
@@ -74,7 +74,7 @@ function lists(result, model) {
   const before = result.first_stage_hits.map((hit) =>
     firstStageItem(hit, places.get(hit.id), result),
   );
-  // The reranked list comes first to whoever reads rather than sees; the grid puts it right.
+  // Screen readers read the reranked list first; on the screen, the grid puts it second.
   const both = element(
     "div",
     { class: "lists compared" },
@@ -152,7 +152,7 @@ function wholeDocument({ id, document, rank }, words) {
   );
 }
 
-// Movement, in words: lines alone would say it to some, and colours to fewer.
+// Movement as text, for people who do not see the lines or their colours.
 
 function cameFrom({ rank, first_stage_rank: before }) {
   if (before === rank) return moved("same", "same place");

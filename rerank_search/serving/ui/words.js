@@ -1,23 +1,23 @@
-// Words as the server compares them (rerank_search/retrieval/folding.py), to mark them in a text.
+// Finds words as the server does (rerank_search/retrieval/folding.py), to mark them in a text.
 
-// Letters that are written like apostrophes, and the marks by which Thai, Lao, Burmese and Khmer are
-// cut, are not part of a word.
+// Letters that look like apostrophes, and the marks at which Thai, Lao, Burmese and Khmer are cut,
+// are not part of a word.
 const WORD =
   /(?:(?![\u02b9\u02bb-\u02bf\ua78b\ua78c\u0e47-\u0e4c\u0e4e\u0eba\u0ec8-\u0ecc\u0ece\u1037\u1039\u103a\u17c9-\u17d3\u17dd])[\p{L}\p{N}\p{M}\p{Default_Ignorable_Code_Point}])+/gu;
 const ASCII = /^\w+$/;
 const INVISIBLE = /\p{Default_Ignorable_Code_Point}+/gu;
 // Sorting the marks of one letter takes quadratic time.
 const LONG_RUN = /([\p{M}\uff9e\uff9f]{30})[\p{M}\uff9e\uff9f]+/gu;
-// Marks that writers leave out: accents and stress, the points of Hebrew and Arabic, tatweel.
+// Marks that people often do not type: accents and stress, the points of Hebrew and Arabic, tatweel.
 const ACCENT =
   /[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed\u0951-\u0954\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+/gu;
-// Letters of their own, though Unicode takes them for accented ones.
+// Separate letters, which Unicode treats as accented ones.
 const WITHOUT_LETTERS = /[^йїўѓќЙЇЎЃЌؤئ]+/gu;
-// Letters that the server writes in ASCII, though they are not accented ones.
+// Letters without an accent that the server writes in ASCII.
 const IN_ASCII = { ß: "ss", æ: "ae", œ: "oe", ø: "o", ł: "l", đ: "d", ð: "d", þ: "th", ı: "i" };
 const ENDING = /(?:ing|ed|es|e|(?<!s)s)$/;
 
-/** Every word of a text: where it is, as it is shown there, and as it is compared. */
+/** Every word of a text: its place, its spelling there, and its form for comparisons. */
 export function* wordsIn(text) {
   for (const { index, 0: shown } of text.matchAll(WORD)) {
     const word = folded(shown);
