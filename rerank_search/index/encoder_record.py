@@ -19,7 +19,7 @@ from rerank_search.storage.manifest import EncoderRecord, Manifest
 PROBE = "An index knows its encoder by the vector of this sentence."
 
 SAME = 0.999
-"""Cosine of two probes of one model: half precision on another device stays well above it."""
+"""Least cosine of two probes of one model; half precision on another device stays above it."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +51,9 @@ def recorded(encoder: Encoder) -> EncoderRecord:
 def encoder_of(
     directory: Path, manifest: Manifest, given: Encoder | str | PathLike[str] | None
 ) -> Encoder | None:
-    """The encoder of an index, or the given one, or the one of the name that is given.
+    """The encoder that an index is opened with: the given one, or the one it was built with.
 
-    Raises IndexMismatchError where that is another model than the index was built with.
+    Raises IndexMismatchError for another model than the index was built with.
     """
     built = manifest.encoder
     name = None
@@ -87,8 +87,8 @@ def encoder_problems(encoder: Encoder, built: EncoderRecord) -> list[str]:
     if difference is None:
         return []
     return [
-        f"the encoder {encoder.name!r} is another than the index was built with ({difference}): "
-        "restore the model, or create the index anew"
+        f"the encoder {encoder.name!r} is not the one that the index was built with "
+        f"({difference}): restore that model, or create the index again"
     ]
 
 
@@ -101,7 +101,7 @@ def mismatch(encoder: Encoder, built: EncoderRecord) -> str | None:
 
 
 def prompt_problems(encoder: Encoder, used: Prompts | None) -> list[str]:
-    """What a rebuild would change, in a sentence, where texts are encoded otherwise today.
+    """What a rebuild would change, in a sentence, if the encoder has other prompts today.
 
     ``used`` are the prompts that vectors were made with; see ``EncoderRecord.prompts``.
     """

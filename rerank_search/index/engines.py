@@ -92,7 +92,7 @@ class Engines:
         return cast("VectorIndex", self.engine("dense")).prompts
 
     def refresh(self) -> bool:
-        """Load what another process has published; True where there was something."""
+        """Load what other processes have published; returns whether there was anything."""
         changed = [self._refresh(name) for name in self.names if name not in self.damage]
         return any(changed)
 

@@ -164,7 +164,7 @@ class Index:
         for_repair: bool = False,
         lock_timeout: float | None = None,
     ) -> Index:
-        """Open an index, and apply what a crash has left undone unless another process writes.
+        """Open an index, and finish what a crash has left undone, unless another process writes.
 
         ``encoder`` names the same model elsewhere, such as a folder that was moved, or is the
         loaded model, which several indexes may share; None takes the name of the manifest. A
@@ -216,10 +216,10 @@ class Index:
         """Insert documents, or replace those whose id is there; returns how many were written.
 
         Streams: ``documents`` may be a generator of more than fits in memory. Each batch is
-        checked as a whole, then committed, and is durable whatever happens after. Of equal ids
+        checked as a whole, then committed, and is durable whatever happens next. Of equal ids
         the last wins; a document that is stored already, unchanged, is not written. Afterwards
         all of them can be found. ``progress`` is called with numbers of documents that are
-        through, which add up to all.
+        done, which add up to all.
 
         Raises InvalidDocumentError (nothing of that batch is written, those before it are),
         IndexLockedError, IndexReadOnlyError, StorageFullError.
@@ -353,10 +353,10 @@ class Index:
         return problems
 
     def rebuild(self, *, progress: Progress | None = None) -> None:
-        """Derive all structures anew from the documents; also repairs damaged ones.
+        """Build all engines again from the documents; also repairs damaged ones.
 
         Vectors are made with the prompts that the encoder has now. Until it is done searches see
-        the old ones. ``progress`` is called with numbers of documents that are through.
+        the old ones. ``progress`` is called with numbers of documents that are done.
         """
         if progress is not None:
             check_function("progress", progress)
@@ -378,7 +378,7 @@ class Index:
             self._writer.record()
 
     def refresh(self) -> bool:
-        """Load what another process has published; True where there was something. Cheap."""
+        """Load what other processes have published; returns whether there was anything. Cheap."""
         return self._engines.refresh()
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ class SwappedFolder:
 
     @property
     def inode(self) -> int | None:
-        """The inode, which tells the folder from one that replaces it; None if it is missing."""
+        """The inode, which differs for a folder that replaces this one; None if it is missing."""
         try:
             return self.path.stat().st_ino
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Writing to an index: the lock of the one writer, and the publication of what it wrote."""
+"""Writing to an index: the lock that one writer holds, and the publication of what it wrote."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Progress = Callable[[int], None]
 
 @dataclass(slots=True)
 class _Own:
-    """The lock as one process sees it: a child that was forked in a session is not in it."""
+    """The lock as one process sees it. A child that is forked during a session is not in it."""
 
     lock: ProcessLock
     mutex: Any = field(default_factory=threading.RLock)
@@ -106,7 +106,7 @@ class Writer:
                 return False
         self._own.get().writing = True
         try:
-            # Whoever had the lock before may have written, or may have been killed.
+            # The process that held the lock before may have written, or may have been killed.
             self._manifest = Manifest.read(self._path)
             self._engines.recover()
         except BaseException:
@@ -131,7 +131,7 @@ class Writer:
         )
 
     def recover(self) -> None:
-        """Apply what a crash has left undone, unless another process is just doing it."""
+        """Finish what a crash has left undone, unless another process is doing so."""
         with self._own.get().mutex:
             if not self._engines.behind:
                 return
@@ -160,7 +160,7 @@ class Writer:
             self.record()
 
     def describe(self, manifest: Manifest) -> None:
-        """Take what the index is from ``manifest``, to be written by the next ``record``."""
+        """Use this manifest; the next ``record`` writes it."""
         self._manifest = manifest.model_copy(update={"published": self._manifest.published})
 
     def record(self) -> None:
@@ -176,7 +176,7 @@ class Writer:
         )
 
     def forget(self) -> None:
-        """Take the checksums out of the manifest, before files of the same names are made."""
+        """Remove the checksums from the manifest before new files with the same names exist."""
         self._write(Published())
 
     def close(self) -> None:

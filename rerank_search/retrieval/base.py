@@ -124,7 +124,7 @@ class Engine(Protocol):
         ...
 
     def refresh(self) -> bool:
-        """Load what another process has published since; True where there was something."""
+        """Load what another process has published since; returns whether there was anything."""
         ...
 
     def scores(

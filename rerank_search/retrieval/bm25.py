@@ -121,7 +121,7 @@ class Bm25Index(Engine):
             return [search.best(terms(self._analyzer, query, self.analysis)) for query in queries]
 
     def refresh(self) -> bool:
-        """Load what another process has published since; True where there was something."""
+        """Load what another process has published since; returns whether there was anything."""
         if not self._state.changed():
             return False
         with self._lock:

@@ -44,7 +44,7 @@ class _Content:
 class Bm25StaticIndex(Engine):
     """BM25 scores of all words in all passages, computed when the index is built.
 
-    An update builds it anew from ``corpus()``, which must give the passages as of that update.
+    An update builds it again from ``corpus()``, which must give the passages as of that update.
     Each version is a directory of ``.npy`` and JSON files; ``state.json`` names the current one.
     ``analysis`` is the version of a new index; one that is there keeps its own.
     A passage whose words all have an IDF of 0 (variants ``robertson`` and ``atire``) is not found.
@@ -115,7 +115,7 @@ class Bm25StaticIndex(Engine):
         *,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Build the index anew from ``corpus()`` and publish it as of ``seq``.
+        """Build the index again from ``corpus()`` and publish it as of ``seq``.
 
         ``progress`` is not called: passages are not added one by one.
         """
@@ -162,11 +162,11 @@ class Bm25StaticIndex(Engine):
         ]
 
     def compact(self) -> bool:
-        """Nothing is left of removed passages: each update makes everything anew."""
+        """Nothing is left of removed passages: each update builds everything again."""
         return True
 
     def refresh(self) -> bool:
-        """Load what another process has published since; True where there was something."""
+        """Load what another process has published since; returns whether there was anything."""
         if not self._state.changed():
             return False
         self._content = self._load()

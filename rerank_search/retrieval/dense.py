@@ -41,10 +41,10 @@ ENCODED_AT_ONCE = 8192
 """Passages whose vectors are held in memory before they are written."""
 
 TOLD_AFTER = 128
-"""Passages after which progress is reported: a few seconds of encoding on a CPU."""
+"""Passages between two reports of progress: a few seconds of encoding on a CPU."""
 
 FEWEST_COMPACTED = 1000
-"""Fewer removed rows than this are never worth writing the others anew."""
+"""Least removed rows for which the other rows are written again."""
 
 
 class VectorIndex(Engine):
@@ -180,7 +180,7 @@ class VectorIndex(Engine):
 
     @property
     def prompts(self) -> Prompts | None:
-        """What is put before queries and passages; None where they are not told apart."""
+        """What is put before queries and passages; None if both are encoded alike."""
         return self._snapshot.published.prompts
 
     def search_vectors(
@@ -215,7 +215,7 @@ class VectorIndex(Engine):
         return self.similarities(self.query_vectors(queries), passages)
 
     def refresh(self) -> bool:
-        """Load what another process has published since; True where there was something."""
+        """Load what another process has published since; returns whether there was anything."""
         if not self._files.state.changed():
             return False
         with self._lock:

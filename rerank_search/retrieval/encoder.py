@@ -28,7 +28,7 @@ CPU_BATCH_TOKENS, BATCH_TOKENS = 4_096, 32_768
 caches, and the allocator gives their memory back to the system each time."""
 
 CHARACTERS_PER_TOKEN = 3
-"""Fewer than in nearly all texts, so that a batch is rather too small than too large."""
+"""Least characters of a token in nearly all texts; batches come out too small, not too large."""
 
 
 class Encoder:

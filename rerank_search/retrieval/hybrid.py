@@ -18,7 +18,7 @@ from rerank_search.shown import shown
 from rerank_search.types import Filter, Hit
 
 LEAST_DEPTH = 100
-"""Hits asked of each stage, unless more are wanted."""
+"""Hits that each stage is asked for, at least."""
 
 
 class HybridFusion(Protocol):

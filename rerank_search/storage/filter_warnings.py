@@ -30,7 +30,7 @@ _KINDS = {
     "string": ("a string", "strings"),
     "nested": ("a list or a mapping", "lists or mappings"),
 }
-"""Of a value, and of several."""
+"""Names of a kind of value, in the singular and in the plural."""
 
 _KEYS = """
 WITH RECURSIVE keys(key) AS (

@@ -28,7 +28,7 @@ class Bm25Settings(BaseModel):
     """The engine of BM25 and its parameters.
 
     ``tantivy`` takes adds and deletes as they come and has fixed parameters; ``bm25s`` is for
-    fixed collections, since each update builds it anew.
+    fixed collections, because each update builds everything again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

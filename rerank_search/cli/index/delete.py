@@ -21,7 +21,7 @@ def delete(
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
 ) -> None:
-    """Delete documents by id; ids that are not there are no error."""
+    """Delete documents by id; unknown ids are skipped."""
     from rerank_search.index import Index
 
     named = [line.rstrip("\r\n") for line in sys.stdin] if ids == ["-"] else ids

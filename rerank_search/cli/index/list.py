@@ -14,7 +14,7 @@ from rerank_search.index_names import index_name
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An index, as its manifest has it; ``problem`` says why it has none that can be read."""
+    """An index by its manifest; ``problem`` says why the manifest cannot be read."""
 
     name: str
     index: Path
@@ -30,7 +30,9 @@ def list_indexes(as_json: Json = False) -> None:
         print_json(found)
         return
     if not found:
-        note("There is none yet: `rerank-search index create` or `index build` makes one.")
+        note(
+            "There are no indexes yet: make one with `rerank-search index create` or `index build`."
+        )
     width = max((len(one.name) for one in found), default=0)
     for one in found:
         documents = "?" if one.documents is None else f"{one.documents:,}"
