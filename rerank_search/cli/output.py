@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from rich.progress import ProgressColumn, Task
     from rich.table import Table
 
-A_LINE_EVERY = 5.0
-"""Seconds between two lines on how far something is, where a bar can't be shown."""
+A_LINE_EVERY = 2.0
+"""Seconds between two lines of progress where a bar can't be shown; later, 1/20 of the time so far.
+
+A minute has some 30 lines then, and an hour some 110."""
 
 _COUNTS = 45
 """Columns that a bar leaves for its figures."""
@@ -177,11 +179,11 @@ def _shows_bars() -> bool:
 
 @contextmanager
 def _lines(line: Callable[[], str]) -> Iterator[None]:
-    """Prints the line every few seconds, by a clock: work that hangs is to be seen in a log too."""
-    over = threading.Event()
+    """Prints the line again and again, by a clock: work that hangs is to be seen in a log too."""
+    over, started = threading.Event(), time.monotonic()
 
     def tell() -> None:
-        while not over.wait(A_LINE_EVERY):
+        while not over.wait(max(A_LINE_EVERY, (time.monotonic() - started) / 20)):
             note(line())
 
     telling = threading.Thread(target=tell, name="progress", daemon=True)

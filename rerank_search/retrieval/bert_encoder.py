@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from typing import ClassVar
 
 import numpy as np
@@ -10,12 +11,17 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from rerank_search.models.batches import cpu_batch_tokens, each, even_budget, token_batches
 from rerank_search.models.bert_folder import EncoderFolder
 from rerank_search.models.fused_bert import fuse
+from rerank_search.models.threads import one_thread
 
 
 class BertEncoder:
-    """Called as a SentenceTransformer without prompts, as far as this package does."""
+    """Tokenises and encodes texts on the CPU, in float32; a batch is computed in each thread.
+
+    ``prompts`` and ``default_prompt_name`` are those of a SentenceTransformer that has none.
+    """
 
     prompts: ClassVar[dict[str, str | None]] = {}
     default_prompt_name = None
@@ -24,51 +30,59 @@ class BertEncoder:
         fuse(folder.network, "float32")
         self._folder = folder
         self.tokenizer = folder.tokenizer
-        self.device = torch.device("cpu")
         self.max_seq_length = folder.tokenizer.model_max_length
+        alone = one_thread()
+        self._context = alone or nullcontext
+        self._at_once = torch.get_num_threads() if alone else 1
+        self._batch_tokens = cpu_batch_tokens(folder.network, self._at_once)
 
     def get_embedding_dimension(self) -> int:
         """Length of a vector."""
         return self._folder.network.config.hidden_size
 
-    def encode(
-        self,
-        texts: Sequence[str],
-        *,
-        batch_size: int,
-        normalize_embeddings: bool,
-        show_progress_bar: bool,
-        prompt: str | None = None,
-        task: str | None = None,
-    ) -> NDArray[np.float32]:
-        """Vectors of the texts, shape (n, dimension), float32, of length 1 if normalised.
+    def tokenized(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, cut to the window. Threads must take turns."""
+        ids: list[list[int]] = self.tokenizer(texts, truncation=True)["input_ids"]
+        return ids
 
-        ``prompt`` is put before each text. ``show_progress_bar`` is not read, since no bar is ever
-        shown, nor ``task``, since all texts go through the same network.
+    def vectors(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Vectors of tokenised texts, shape (n, dimension), float32, length 1.
+
+        Several threads may call it at a time.
         """
-        texts = [f"{prompt or ''}{text}" for text in texts]
-        # Sorted by the same call as in sentence-transformers: the last digits may depend on where
-        # in a batch a text is.
-        order = np.argsort([-len(text) for text in texts])
-        found = np.empty((len(texts), self.get_embedding_dimension()), dtype=np.float32)
-        for start in range(0, len(texts), batch_size):
-            batch = order[start : start + batch_size]
-            vectors = self._vectors([texts[i] for i in batch])
-            if normalize_embeddings:
-                vectors = functional.normalize(vectors, p=2, dim=1)
-            found[batch] = vectors.numpy()
+        lengths = np.array([len(ids) for ids in tokens], dtype=np.int64)
+        budget = self._batch_tokens
+        if self._at_once > 1:
+            budget = even_budget(lengths, budget, self._at_once)
+        batches = list(token_batches(lengths, budget))
+        found = np.empty((len(tokens), self.get_embedding_dimension()), dtype=np.float32)
+        results = each(
+            lambda batch: self._vectors([tokens[i] for i in batch]), batches, self._at_once
+        )
+        # An interrupted call begins no other batch: closed late, the pool would compute them all.
+        with closing(results):
+            for batch, vectors in zip(batches, results, strict=True):
+                found[batch] = vectors
         return found
 
     @torch.inference_mode()
-    def _vectors(self, texts: Sequence[str]) -> torch.Tensor:
-        encoded = self.tokenizer(texts, truncation=True, padding=True)
-        inputs = {name: torch.tensor(values) for name, values in encoded.items()}
-        outputs: torch.Tensor = self._folder.network(**inputs)
-        if self._folder.pooling == "cls":
-            vectors = outputs[:, 0]
-        else:
-            read = inputs["attention_mask"].unsqueeze(-1).to(outputs.dtype)
-            vectors = (outputs * read).sum(dim=1) / torch.clamp(read.sum(dim=1), min=1e-9)
-        for _ in range(self._folder.normalised):
-            vectors = functional.normalize(vectors, p=2, dim=-1)
-        return vectors
+    def _vectors(self, batch: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        ids = np.full((len(batch), max(map(len, batch))), self.tokenizer.pad_token_id)
+        mask = np.zeros_like(ids)
+        for row, tokens in enumerate(batch):
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        arrays = {"input_ids": ids, "token_type_ids": np.zeros_like(ids), "attention_mask": mask}
+        names = self.tokenizer.model_input_names
+        with self._context():
+            inputs = {name: torch.from_numpy(arrays[name]) for name in names}
+            outputs: torch.Tensor = self._folder.network(**inputs)
+            if self._folder.pooling == "cls":
+                vectors = outputs[:, 0]
+            else:
+                read = torch.from_numpy(mask).unsqueeze(-1).to(outputs.dtype)
+                vectors = (outputs * read).sum(dim=1) / torch.clamp(read.sum(dim=1), min=1e-9)
+            for _ in range(self._folder.normalised + 1):
+                vectors = functional.normalize(vectors, p=2, dim=-1)
+        found: NDArray[np.float32] = vectors.numpy()
+        return found

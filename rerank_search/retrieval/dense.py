@@ -40,8 +40,8 @@ HNSW_ABOVE = 200_000
 ENCODED_AT_ONCE = 8192
 """Passages whose vectors are held in memory before they are written."""
 
-TOLD_AFTER = 128
-"""Passages between two reports of progress: a few seconds of encoding on a CPU."""
+TOLD_AFTER = 64
+"""Passages between two reports of progress: a second or two of encoding on a CPU."""
 
 FEWEST_COMPACTED = 1000
 """Least removed rows for which the other rows are written again."""

@@ -113,10 +113,31 @@ class Encoder:
         """
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
+        found = self._encoded(texts, task, prompt)
+        finite = np.isfinite(found).all(axis=1)
+        if not finite.all():
+            raise InvalidInputError(
+                f"The encoder {self.name!r} returned NaN or infinity for the text "
+                f"{texts[int(np.argmin(finite))][:80]!r}: choose another encoder."
+            )
+        return found
+
+    def _encoded(
+        self, texts: Sequence[str], task: Task | None, prompt: str | None
+    ) -> NDArray[np.float32]:
+        from rerank_search.retrieval.bert_encoder import BertEncoder
+
+        model = self._model
+        if isinstance(model, BertEncoder):
+            with self._lock:
+                tokens = model.tokenized(
+                    [f"{prompt or ''}{self._beginning(text)}" for text in texts]
+                )
+            return model.vectors(tokens)
         found = np.empty((len(texts), self.dimension), dtype=np.float32)
-        for batch in self._batches(texts, len(prompt or "")):
+        for batch in self._batches(texts, len(prompt or ""), model.device.type):
             with self._lock:  # of one batch, so that a query need not wait for all of a corpus
-                found[batch] = self._model.encode(
+                found[batch] = model.encode(
                     [self._beginning(texts[i]) for i in batch],
                     prompt=prompt,
                     batch_size=len(batch),
@@ -124,12 +145,6 @@ class Encoder:
                     show_progress_bar=False,
                     task=task,
                 )
-        finite = np.isfinite(found).all(axis=1)
-        if not finite.all():
-            raise InvalidInputError(
-                f"The encoder {self.name!r} returned NaN or infinity for the text "
-                f"{texts[int(np.argmin(finite))][:80]!r}: choose another encoder."
-            )
         return found
 
     def _beginning(self, text: str) -> str:
@@ -145,9 +160,9 @@ class Encoder:
             return text
         return completed(text, head, read(head), window, read)[0]
 
-    def _batches(self, texts: Sequence[str], added: int) -> Iterator[list[int]]:
+    def _batches(self, texts: Sequence[str], added: int, device: str) -> Iterator[list[int]]:
         """Positions of texts of similar length, longest first; each has ``added`` characters."""
-        budget = CPU_BATCH_TOKENS if self._model.device.type == "cpu" else BATCH_TOKENS
+        budget = CPU_BATCH_TOKENS if device == "cpu" else BATCH_TOKENS
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
         window = self.window
         start = 0

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.retrieval.base import Passage
@@ -40,6 +41,20 @@ def test_offsets_do_not_change_what_is_encoded(encoder: Encoder) -> None:
     before = encoder.encode([long])
     encoder.token_offsets(long)
     assert encoder.encode([long]) == pytest.approx(before)
+
+
+def test_each_text_has_its_own_vector_when_batches_are_computed_at_once(
+    encoder: Encoder, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RERANK_SEARCH_THREADS", "3")
+    texts = [f"{'the red bird ' * (i % 17)} {i}" for i in range(100)]
+    before = torch.get_num_threads()
+    try:
+        found = Encoder(str(tiny_encoder), device="cpu").encode(texts)
+    finally:
+        torch.set_num_threads(before)
+    for text, vector in zip(texts, found, strict=True):
+        np.testing.assert_allclose(vector, encoder.encode([text])[0], atol=1e-5)
 
 
 def test_threads_share_an_encoder(tiny_encoder: Path) -> None:
