@@ -2,8 +2,7 @@
 
 import sys
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it: 128 and the number of the signal."""
+from rerank_search.cli.exit_codes import INTERRUPTED
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from rerank_search.__main__ import INTERRUPTED
 from rerank_search.cli import (
     backends,
     calibrate,
@@ -22,13 +21,11 @@ from rerank_search.cli import (
     serve,
     train,
 )
+from rerank_search.cli.exit_codes import FAILED, INTERRUPTED, WRONG_USAGE
 from rerank_search.cli.index import app as index_app
 from rerank_search.cli.key import app as key_app
 from rerank_search.errors import InvalidDocumentError, InvalidInputError, RerankSearchError
 from rerank_search.shown import on_one_line
-
-FAILED = 1
-WRONG_USAGE = 2
 
 app = typer.Typer(
     name="rerank-search",

@@ -1,0 +1,6 @@
+"""The exit codes of the command line; 0 is success."""
+
+FAILED = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the number of the signal."""
