@@ -133,7 +133,7 @@ def test_a_student_that_says_nothing_is_refused(
     answers: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     path = measured(recipe(tmp_path, answers, tiny_encoder), "[student]\n")
-    with pytest.raises(InvalidInputError, match="say what of a student is smaller"):
+    with pytest.raises(InvalidInputError, match="a student needs at least one of layers"):
         train(path)
 
 
