@@ -168,7 +168,7 @@ def _logits(
     chunk: Sequence[Candidates],
     progress: Callable[[float], None],
 ) -> list[dict[str, float]] | None:
-    """By document id, the logits of each query's candidates; None without a reranker."""
+    """The logits of each query's candidates by document id; None without a reranker."""
     if second is None:
         progress(len(chunk))
         return None

@@ -187,7 +187,7 @@ def _notes(old: Report, new: Report) -> Iterator[str]:
 
 
 def _relevant_from(report: Report) -> dict[str, int]:
-    """By collection; without those of a report that does not say it (version 1)."""
+    """Lowest relevant grade by collection; version 1 of reports does not have it."""
     return {
         system.key: system.relevant_from
         for system in report.systems

@@ -133,7 +133,7 @@ def compare_all(
 
 
 def _matrix(columns: Sequence[Sequence[float]]) -> NDArray[np.float64]:
-    """Of shape [queries, columns]."""
+    """Values of shape [queries, columns]."""
     lengths = sorted({len(column) for column in columns})
     if len(lengths) > 1:
         raise InvalidInputError(

@@ -20,7 +20,7 @@ class Candidates:
     """One query's candidates, in the total order, with their documents if they are reranked.
 
     ``retrieved`` is the first stage's ranking, ``missed`` the judged positives that are not in
-    it, with the scores of both first stages. ``unknown`` are retrieved ids that the corpus has not.
+    it, with the scores of both first stages. ``unknown`` are retrieved ids missing from the corpus.
     """
 
     query: str

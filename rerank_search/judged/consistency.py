@@ -1,4 +1,4 @@
-"""What of a collection does not fit its index."""
+"""Warnings about a collection and its index that do not fit together."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rerank_search.types import Document
 
 _IDS_AT_ONCE = 500
 _LONG = 40
-"""Letters and digits of a text that is not in another one by chance."""
+"""Letters and digits from which a text is not part of another one by chance."""
 
 
 def dangling(collection: JudgedCollection, index: Index) -> list[str]:
-    """The judgements of documents that the corpus has not, as at most one warning."""
+    """Judgements of documents that are missing from the corpus, as at most one warning."""
     judged = [(query, id) for query, grades in collection.qrels.items() for id in grades]
     missing = list(_missing(judged, index))
     if not missing:
@@ -59,7 +59,7 @@ def _letters(text: str) -> str:
 
 
 def identical_ids(collection: JudgedCollection, index: Index | None) -> list[str]:
-    """What is to be said of queries that are documents, and of ``ignore_identical_ids``."""
+    """Warnings about queries that are documents too, and about ``ignore_identical_ids``."""
     if collection.samples is not None:
         return []
     if index is None:

@@ -1,4 +1,4 @@
-"""The index of a collection's documents: built once, and found again by what it holds."""
+"""The index of a collection's documents: built once, and found again by its content."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 def content_key(documents: Iterator[Document], settings: IndexSettings) -> str:
-    """32 hex digits of everything that the rankings of an index follow from."""
+    """32 hex digits of everything that decides the rankings of an index."""
     made_with: list[JsonValue] = [settings.model_dump(mode="json", exclude={"encoder"})]
     if settings.encoder is False:
         made_with.append(None)

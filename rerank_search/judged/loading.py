@@ -1,4 +1,4 @@
-"""From the declaration of a collection to the collection."""
+"""Reads the collection that settings declare."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ Activation: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class SecondStage:
-    """A reranker with the scores that are known of it, and the fusion that has the last word."""
+    """A reranker with its cached scores, and the fusion that candidates are sorted by."""
 
     reranker: Reranker
     fusion: Fusion | None
@@ -34,7 +34,7 @@ class SecondStage:
 
     @property
     def activation(self) -> Activation:
-        """What makes the model's ``predict`` of its logits."""
+        """The function that turns logits into what the model's ``predict`` returns."""
         activated: Activation | None = getattr(self.reranker, "activated", None)
         return activated if activated is not None else lambda logits: logits
 
@@ -69,7 +69,7 @@ class SecondStages:
 
 
 def identity(settings: RerankerSettings) -> list[str | None]:
-    """What a second stage's rankings follow from; known without loading the model."""
+    """Everything that decides the rankings of a second stage, without loading the model."""
     if is_installed(settings.model):
         return [package_of(settings.model), None]
     directory = Path(resolve_reranker(settings.model))
@@ -81,7 +81,7 @@ def identity(settings: RerankerSettings) -> list[str | None]:
 
 
 def declared_fusion(settings: RerankerSettings) -> Fusion | None:
-    """The fusion that a second stage has the last word by; known without loading the model."""
+    """The fusion that a second stage sorts by, without loading the model."""
     if is_installed(settings.model):
         return None
     directory = Path(resolve_reranker(settings.model))
@@ -90,5 +90,5 @@ def declared_fusion(settings: RerankerSettings) -> Fusion | None:
 
 
 def device(settings: RerankerSettings) -> str:
-    """Where a reranker is computed; known without loading the model."""
+    """The device of a reranker, without loading the model."""
     return settings.device or Settings().device or best_device()

@@ -1,4 +1,4 @@
-"""From the values of each query to the figures of a report."""
+"""Computes the figures of a report from the values of each query."""
 
 from __future__ import annotations
 

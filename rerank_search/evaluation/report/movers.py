@@ -55,7 +55,7 @@ def movers(run: FinishedRun, cell: Cell) -> tuple[list[Mover], list[Mover]]:
 
 
 def deepest(cells: Sequence[Cell]) -> list[Cell]:
-    """Of each first stage and reranker the cell with the most candidates, to look at closely."""
+    """The cell with the most candidates of each first stage and reranker."""
     found: dict[tuple[str, str], Cell] = {}
     for cell in sorted(cells, key=lambda cell: cell.system.candidates):
         if cell.system.reranker is not None:

@@ -1,4 +1,4 @@
-"""A collection put together from its files, and what in them does not fit together."""
+"""A collection put together from its files, with findings where they do not fit together."""
 
 from __future__ import annotations
 

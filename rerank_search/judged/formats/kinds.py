@@ -1,4 +1,4 @@
-"""What a path holds: found out by looking, so that nobody has to say."""
+"""The format of a collection, detected from its path."""
 
 from __future__ import annotations
 

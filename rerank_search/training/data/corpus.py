@@ -20,7 +20,7 @@ from rerank_search.progress import Progress
 from rerank_search.types import Document, Hit
 
 SPARE = 4
-"""Random documents drawn beyond those that are wanted, in place of unusable ones."""
+"""Random documents drawn in addition, to replace unusable ones."""
 
 _DOCUMENTS_AT_ONCE = 500
 

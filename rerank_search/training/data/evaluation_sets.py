@@ -120,7 +120,7 @@ def made_samples(
 
 
 def _split(source: Source, evaluation_set: EvaluationSet) -> str:
-    """That of the source where it is given, since its default is that of training data."""
+    """The split of the source if it names one: its default is meant for training data."""
     return source.split if "split" in source.model_fields_set else evaluation_set.split
 
 

@@ -49,7 +49,7 @@ class TrainingSet:
 
 
 def drawn(groups: Sequence[Group], queries: int | None, seed: str) -> list[Group]:
-    """So many of the groups, drawn at random by ``seed``, in their own order; None takes all."""
+    """``queries`` of the groups (None: all), drawn at random by ``seed``, in their own order."""
     if queries is None or queries >= len(groups):
         return list(groups)
     return [groups[i] for i in sorted(random.Random(seed).sample(range(len(groups)), queries))]

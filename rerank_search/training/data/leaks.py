@@ -14,7 +14,7 @@ from rerank_search.training.data.texts import letters_and_digits
 from rerank_search.training.recipe.recipe import Leaks
 
 _LONG = 100
-"""Letters and digits, from which a text that is in another is no coincidence."""
+"""Letters and digits from which it is no coincidence that one text contains another."""
 
 
 def without_leaks(

@@ -14,7 +14,7 @@ from rerank_search.training.data.groups import TrainingSet
 from rerank_search.training.recipe.sources import SoftLabels, Teacher
 
 DECIMALS = 4
-"""Of soft labels, so that the same settings give the same file."""
+"""Decimals of soft labels, so that the same settings give the same file."""
 
 
 class Rerankers:

@@ -17,7 +17,7 @@ def letters_and_digits(text: str) -> str:
 
 
 class _Kept(dict[int, int | None]):
-    """For ``str.translate``: keeps letters, digits and the marks that are parts of letters."""
+    """A table for ``str.translate`` that keeps letters, digits and the marks of letters."""
 
     def __missing__(self, code: int) -> int | None:
         kept = unicodedata.category(chr(code))[0] in "LNM"

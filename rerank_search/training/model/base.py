@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
 WINDOW = 512
-"""Tokens of a pair that a finished model reads at least, whatever it was trained on."""
+"""The fewest tokens of a pair that a finished model reads, however long its training pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Base:
     positions: int | None
 
     def reads(self, tokens: int) -> int:
-        """So many tokens, or as many as there are positions."""
+        """``tokens``, or the number of positions where that is smaller."""
         return tokens if self.positions is None else min(tokens, self.positions)
 
 

@@ -27,7 +27,7 @@ class LengthSortedCrossEncoder(CrossEncoder):
     """Tokens of one part; 0 takes what suits the device."""
 
     def forward(self, input: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """As CrossEncoder's: ``input`` with the tensor "scores" of shape (pairs, labels)."""
+        """``input`` with the tensor "scores" of shape (pairs, labels), as of CrossEncoder."""
         mask = input.get("attention_mask")
         if (
             not self.training

@@ -16,7 +16,7 @@ _VALUES = 2**16
 
 
 class BlockwiseDropout(torch.nn.Dropout):
-    """As torch's: zeroes a share ``p`` of the values in training, and scales the others up.
+    """Zeroes a share ``p`` of the values in training and scales the others up, as torch does.
 
     Its seeds are drawn from torch's own generator, whose state checkpoints keep.
     """

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
 States: TypeAlias = dict[str, Tensor]
-"""By place, what each token has there: ``NAME`` comes out of a layer, and ``NAME.in`` goes in."""
+"""The states of each token by place: ``NAME`` is the output of a layer, ``NAME.in`` its input."""
 
 _KEYS = {
     "layers": "num_hidden_layers",

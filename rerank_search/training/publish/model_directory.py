@@ -1,4 +1,4 @@
-"""From a finished run to the model's directory: weights, calibration, report, card, plots."""
+"""Writes the directory of a trained model: weights, calibration, report, card, plots."""
 
 from __future__ import annotations
 

@@ -23,14 +23,16 @@ class Student(Table):
     width: int | None = Field(default=None, ge=2)
     """Numbers of each token."""
     heads: int | None = Field(default=None, ge=1)
-    """Of each layer's attention."""
+    """Attention heads of each layer."""
     feed_forward: int | None = Field(default=None, ge=1)
     """Units of each layer's feed-forward part; where None, four times the width at most."""
 
     @model_validator(mode="after")
     def _is_smaller(self) -> Student:
         if not self.model_dump(exclude_none=True):
-            raise ValueError("say what of a student is smaller: layers, width, heads, feed_forward")
+            raise ValueError(
+                "a student needs at least one of layers, width, heads and feed_forward"
+            )
         return self
 
 
@@ -42,7 +44,7 @@ class Blend(Table):
 
     reranker: str
     share: float = Field(default=0.5, gt=0, lt=1)
-    """Of its weights in the average."""
+    """Share of the other reranker's weights in the average."""
 
 
 class Recipe(Table):
@@ -58,14 +60,14 @@ class Recipe(Table):
     max_length: int = Field(default=512, ge=8, le=8192)
     """Tokens of a pair, while training; as many as the base reads where that is fewer."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Of the activations; "auto" is bfloat16 where the hardware has units for it."""
+    """Precision of the activations; "auto" is bfloat16 where the hardware has units for it."""
     weights: Literal["float32", "float16"] = "float32"
     """How the weights are stored; they are float32 again when they are loaded."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     train_embeddings: bool = False
     batches: Literal["auto", "by_length", "random"] = "auto"
-    """Of rows of about the same length, which are padded less, or of any; "auto" is by_length for
-    losses that take each row by itself."""
+    """Batches of rows of about the same length, which need less padding, or of random rows; "auto"
+    is by_length for losses that take each row by itself."""
     loss: Loss = Loss()
     sources: list[Source] = Field(min_length=1)
     negatives: Negatives = Negatives()

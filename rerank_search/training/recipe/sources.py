@@ -35,7 +35,7 @@ class Source(Table):
     label_map: dict[str, float] = Field(default_factory=dict)
     """Label in the file to label in training, such as {-1 = 0.0, 0 = 0.5, 1 = 1.0}."""
     licence: str = ""
-    """For the model card."""
+    """Licence of the data, for the model card."""
 
     @field_validator("label_map", mode="before")
     @classmethod

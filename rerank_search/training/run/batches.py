@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sentence_transformers.base.sampler import DefaultBatchSampler
 
 POOL = 32
-"""Batches that are cut out of rows sorted together: of more, those of a batch are less random."""
+"""Batches whose rows are sorted together; more of them would make batches less random."""
 
 _AT_ONCE = 1000
 
@@ -41,7 +41,7 @@ class ByLengthBatchSampler(DefaultBatchSampler):
 
 
 def _tokens(dataset: Any, tokenizer: Any) -> NDArray[np.int64]:
-    """Of all texts of each row."""
+    """The tokens of each row, all its texts together."""
     tokens = np.zeros(len(dataset), dtype=np.int64)
     for start in range(0, len(dataset), _AT_ONCE):
         columns = dataset[start : start + _AT_ONCE]

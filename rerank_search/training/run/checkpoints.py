@@ -1,4 +1,4 @@
-"""Checkpoints that are whole: a run can be killed at any moment and goes on from the last one."""
+"""Complete checkpoints: a run may be killed at any moment and resumes from the last one."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _LOCK = "lock"
 
 
 class CheckpointedTrainer(CrossEncoderTrainer):
-    """A CrossEncoderTrainer that says of each checkpoint that it is whole.
+    """A CrossEncoderTrainer that marks each checkpoint once it is complete.
 
     Only then are older ones removed, so that there is always one to go on from. ``by_length`` has
     it make batches of rows of about the same length.
     """
 
     _seconds = 0.0
-    """Of training until ``_since``."""
+    """Seconds of training before ``_since``."""
     _since: float | None = None
 
     def __init__(self, *, by_length: bool, **options: Any) -> None:
@@ -47,7 +47,7 @@ class CheckpointedTrainer(CrossEncoderTrainer):
         self._by_length = by_length
 
     def get_batch_sampler(self, dataset: Any, *args: Any, **options: Any) -> Any:
-        """As CrossEncoderTrainer's."""
+        """A sampler of batches by length, or the one of CrossEncoderTrainer."""
         if self._by_length:
             tokenizer = self.model.tokenizer
             return ByLengthBatchSampler(dataset, *args, tokenizer=tokenizer, **options)
@@ -107,7 +107,7 @@ class CheckpointedTrainer(CrossEncoderTrainer):
 
 @contextmanager
 def saving(path: Path) -> Iterator[None]:
-    """``disk_errors``, for what other libraries say in errors of their own too."""
+    """``disk_errors`` that also understands the errors of other libraries."""
     with disk_errors(path):
         try:
             yield
@@ -120,7 +120,7 @@ def saving(path: Path) -> Iterator[None]:
 
 
 def _number(error: Exception) -> int | None:
-    """The operating system's number of an error that another library tells of in words."""
+    """The operating system's number of an error that another library reports in words."""
     if number := re.search(r"os error (\d+)", str(error)):  # safetensors and tokenizers
         return int(number[1])
     if "file write failed" in str(error) or "unexpected pos" in str(error):  # torch

@@ -1,4 +1,4 @@
-"""Has the C library keep what a training step has freed: the next one wants it again."""
+"""Makes the C library keep memory that a training step freed, for the next step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import platform
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 
 _LARGEST_BLOCK = 32 * 2**20
-"""Of those that come from the heap: the most that glibc allows."""
+"""Bytes of the largest block that comes from the heap; glibc allows no more."""
 
 
 def keep_freed_memory() -> None:

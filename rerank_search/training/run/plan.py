@@ -18,7 +18,7 @@ from rerank_search.training.run.batches import POOL
 from rerank_search.training.run.prepare import Prepared
 
 SECONDS = 2.0
-"""How long steps are taken for the estimate."""
+"""Seconds of training steps that the estimate is made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def _time_of_a_token(prepared: Prepared, batch: int) -> float:
 def _batch(
     pairs: Sequence[tuple[str, str]], count: int, prepared: Prepared, rng: random.Random
 ) -> list[tuple[str, str]]:
-    """So many of the pairs, as the run puts them together."""
+    """``count`` of the pairs, put together as the run does."""
     if not prepared.recipe.by_length:
         return rng.sample(pairs, min(count, len(pairs)))
     pool = rng.sample(pairs, min(count * POOL, len(pairs)))

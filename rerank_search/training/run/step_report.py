@@ -1,4 +1,4 @@
-"""Says how far a training run is: a bar for who is looking, and a line for each log."""
+"""Shows the progress of a training run: a bar, and a line for each log."""
 
 from __future__ import annotations
 
