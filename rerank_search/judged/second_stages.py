@@ -19,6 +19,7 @@ from rerank_search.reranking.base import Reranker
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
 from rerank_search.reranking.installed import installed_reranker, is_installed, package_of
+from rerank_search.reranking.traits import traits
 from rerank_search.settings import Settings
 
 Activation: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -59,7 +60,7 @@ class SecondStages:
             )
             self._loaded[model] = reranker, ScoreCache(self._cache, reranker)
         reranker, cache = self._loaded[model]
-        fusion = getattr(reranker, "fusion", None) if settings.fusion else None
+        fusion = traits(reranker).fusion if settings.fusion else None
         return SecondStage(reranker, fusion, cache)
 
     def close(self) -> None:

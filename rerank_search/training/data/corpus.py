@@ -7,7 +7,6 @@ import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from rerank_search.corpora.definition import IndexSettings
@@ -17,6 +16,7 @@ from rerank_search.judged.collection import JudgedCollection
 from rerank_search.judged.consistency import queries_in_corpus
 from rerank_search.judged.corpus_index import content_key, open_corpus_index
 from rerank_search.progress import Progress
+from rerank_search.searchable import with_documents
 from rerank_search.types import Document, Hit
 
 SPARE = 4
@@ -47,9 +47,7 @@ class Corpus:
 
     def with_documents(self, rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
         """The rankings, each hit with its document."""
-        ids = list(dict.fromkeys(hit.id for hits in rankings for hit in hits))
-        documents = dict(zip(ids, self._index.documents(ids), strict=True))
-        return [[replace(hit, document=documents[hit.id]) for hit in hits] for hits in rankings]
+        return with_documents(self._index, rankings)
 
     def drawn(self, count: int, without: Set[str], rng: random.Random) -> list[Hit]:
         """``count`` documents at random, none of ``without``; fewer where there are no more."""
