@@ -1,4 +1,4 @@
-"""The worked example of docs/evaluation.md: every figure that the page prints is computed here."""
+"""The worked example of docs/measures.md: every figure that the page prints is computed here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rerank_search.judged.candidates import Candidates
 from rerank_search.reranking.final_score import FinalScore
 from rerank_search.types import Hit
 
-PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
+PAGE = Path(__file__).parents[2] / "docs" / "measures.md"
 
 
 @dataclass(frozen=True)

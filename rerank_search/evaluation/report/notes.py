@@ -21,7 +21,7 @@ SBERT = (
     "the evaluator leaves the positives that were not retrieved out of the denominator, while its "
     "own base ranking (base_*) counts them, so that a reranker which changes nothing appears to "
     "gain; base_* is 0 where no positive was retrieved. The other tables divide by all judged "
-    "positives. docs/evaluation.md works through an example."
+    "positives. docs/measures.md works through an example."
 )
 
 HOLM = (

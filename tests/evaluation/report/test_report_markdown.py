@@ -44,7 +44,7 @@ def test_there_is_a_table_of_each_kind(finished: FinishedRun) -> None:
     assert "| bm25@10+tiny | 0.8000 | 0.5000 |" in text
     assert "| 10.0 / 20.0 / 30.0 | 12.0 / 24.0 / 36.0 | 1,000 | 12.5% | 5.0 MB | – | 20 |" in text
     assert "| items/test | tiny | 4 (2 positive) | 0.7500 | 0.8750 |" in text
-    assert "docs/evaluation.md" in text
+    assert "docs/measures.md" in text
     assert "- python: 3.11" in text
 
 
