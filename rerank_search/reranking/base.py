@@ -17,17 +17,17 @@ Backend: TypeAlias = Literal["torch", "openvino", "onnx"]
 """What computes a cross-encoder's logits."""
 
 Dtype: TypeAlias = Literal["float32", "bfloat16", "float16", "int8"]
-"""What its matrix products are computed in; logits are float32 in any case."""
+"""The precision of a cross-encoder's matrix products; its logits are always float32."""
 
 LongDocuments: TypeAlias = Literal["truncate", "max_passage"]
-"""A text above the window: cut it, or score overlapping windows and keep the best."""
+"""What to do with a text above the window: cut it, or keep its best overlapping window."""
 
 
 class Reranker(Protocol):
     """Anything that scores (query, text) pairs.
 
-    One whose score of a pair depends on the other pairs of the call says so by an attribute
-    ``listwise`` that is true: a list is then never scored in parts.
+    If the score of a pair depends on the other pairs of the call, set an attribute ``listwise`` to
+    True: a list is then never scored in parts.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Reranker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What a reranker says of n pairs, and what it has read of them.
+    """The scores of n pairs, and how much of each pair the reranker read.
 
     ``values`` are raw logits, float32 of shape (n,). ``truncated``, bool of shape (n,), says which
     pairs were cut to fit the window. ``spans`` are the best windows, in characters of each pair's
-    text, and None where the text was not split. ``tokens``, int64 of shape (n,), are those that the
-    model has read for each pair; None where a reranker does not say.
+    text, and None where the text was not split. ``tokens``, int64 of shape (n,), counts the tokens
+    that the model read for each pair; None if the reranker does not report them.
     """
 
     values: NDArray[np.float32]
@@ -53,14 +53,14 @@ class Scores:
     tokens: NDArray[np.int64] | None = None
 
     def __repr__(self) -> str:
-        """How many there are, and the first few."""
+        """The number of pairs, and the first few scores."""
         values = ", ".join(f"{value:.3f}" for value in self.values[:5].tolist())
         dots = ", ..." if len(self.values) > 5 else ""
         cut = int(self.truncated.sum())
         return f"Scores({len(self.values):,} pairs, {cut:,} cut, values=[{values}{dots}])"
 
     def part(self, start: int, end: int) -> Scores:
-        """Those of some pairs in a row."""
+        """The scores of the pairs from ``start`` to ``end``, without ``end``."""
         return Scores(
             self.values[start:end],
             self.truncated[start:end],
@@ -70,7 +70,7 @@ class Scores:
 
 
 def joined(parts: Sequence[Scores]) -> Scores:
-    """The scores of parts of a list, as those of the list."""
+    """Join the scores of a list's parts into the scores of the list."""
     tokens = [part.tokens for part in parts if part.tokens is not None]
     return Scores(
         np.concatenate([np.zeros(0, np.float32), *(part.values for part in parts)]),
@@ -82,7 +82,7 @@ def joined(parts: Sequence[Scores]) -> Scores:
 
 @runtime_checkable
 class ReportingReranker(Protocol):
-    """A reranker that also says what it has cut, and can read long texts window by window."""
+    """A reranker that also reports which pairs it cut, and can read long texts in windows."""
 
     name: str
 
@@ -93,12 +93,12 @@ class ReportingReranker(Protocol):
     def score_with_report(
         self, pairs: Sequence[tuple[str, str]], *, long_documents: LongDocuments = "truncate"
     ) -> Scores:
-        """Raw logits with what was cut, and with the best windows for ``max_passage``."""
+        """Raw logits, which pairs were cut, and the best windows for ``max_passage``."""
         ...
 
 
 def check_reranker(given: object) -> None:
-    """Raise InvalidInputError for what has no ``name`` and no method ``score``."""
+    """Raise InvalidInputError for an object without a ``name`` or a method ``score``."""
     if isinstance(given, type):
         raise InvalidInputError(
             f"reranker={given.__name__} is a class: make an object of it, {given.__name__}(...)"

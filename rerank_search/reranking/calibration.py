@@ -1,7 +1,8 @@
 """From a score to a probability of relevance, for display and for thresholds.
 
-A calibration is fitted on judged queries, and never falls where the score rises: Platt scaling, a
-logistic curve (Platt 1999), or isotonic regression, a curve of steps (Zadrozny and Elkan 2002).
+A calibration is fitted on judged queries, and a higher score never has a lower probability. The
+curve is logistic (Platt scaling, Platt 1999) or has steps (isotonic regression, Zadrozny and Elkan
+2002).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Platt(_Part):
 
     @classmethod
     def fit(cls, scores: Values, labels: Labels) -> Platt:
-        """The likeliest curve for Platt's smoothed targets, which keep it off 0 and 1.
+        """Fit the most likely curve to Platt's smoothed targets, which keep it off 0 and 1.
 
         The slope is 0 where relevant documents score no higher than others. Label 1 is relevant,
         0 is not. Raises InvalidInputError for labels that are not 0 and 1, or all equal, and for
@@ -56,8 +57,8 @@ class Platt(_Part):
         positives = y.sum()
         negatives = len(y) - positives
         target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-        # Differences of the size of float32's rounding say nothing; otherwise, where the product is
-        # not above 0, the likelihood falls from slope 0 on.
+        # Differences of the size of float32's rounding mean nothing. For larger ones, a product of
+        # 0 or less means that any positive slope is less likely than 0.
         equal = np.ptp(x) <= 1e-6 * max(1.0, float(np.abs(x).max()))
         if equal or (x - x.mean()) @ target <= 0:
             rate = target.mean()
@@ -67,7 +68,7 @@ class Platt(_Part):
 
 
 class Isotonic(_Part):
-    """P(relevant) between neighbouring scores on a line, and beyond the last ones as there."""
+    """P(relevant) on a line between neighbouring scores, and constant beyond the outer ones."""
 
     method: Literal["isotonic"] = "isotonic"
     scores: list[float] = Field(min_length=1)
@@ -88,12 +89,12 @@ class Isotonic(_Part):
 
     def probability(self, scores: Float64) -> Float64:
         """P(relevant) of each score, of the same shape."""
-        # A line between two numbers may miss them by its rounding.
+        # Rounding may push an interpolated value slightly past its two neighbours.
         return np.clip(np.interp(scores, self.scores, self.probabilities), 0.0, 1.0)
 
     @classmethod
     def fit(cls, scores: Values, labels: Labels) -> Isotonic:
-        """The nearest curve that never falls, by scikit-learn's IsotonicRegression.
+        """Fit the nearest curve that never falls, with scikit-learn's IsotonicRegression.
 
         Labels and errors as in ``Platt.fit``.
         """
@@ -120,11 +121,11 @@ class FittedOn(_Part):
     queries: int
     documents: int
     relevant: _Probability
-    """Share of the documents that are judged relevant."""
+    """Share of the documents judged relevant."""
 
 
 class Quality(_Part):
-    """How far probabilities are from what was judged; 0 is best.
+    """How far probabilities are from the judgements; 0 is best.
 
     ``ece`` is the expected calibration error, ``brier`` the mean squared error.
     """
@@ -136,7 +137,7 @@ class Quality(_Part):
 class HeldOut(_Part):
     """Quality on queries that were left out of the fit, in ``folds`` turns.
 
-    ``before`` is that of the sigmoid of the score, ``after`` that of the calibration.
+    ``before`` is the quality of the sigmoid of the score, ``after`` that of the calibration.
     """
 
     folds: int
@@ -145,9 +146,9 @@ class HeldOut(_Part):
 
 
 class Calibration(_Part):
-    """Which score is calibrated, by which curve, and what is known of it.
+    """The curve for one kind of score, with what it was fitted on and its quality.
 
-    ``fusion`` are the weights that the score is fused by, or None for the reranker's logit.
+    ``fusion`` holds the weights that the score is fused with, or None for the reranker's logit.
     """
 
     format: Literal["rerank-search-calibration"] = "rerank-search-calibration"
@@ -158,7 +159,7 @@ class Calibration(_Part):
     held_out: HeldOut
 
     def of(self, fusion: Weights | None) -> Calibration | None:
-        """Itself, if it is of the score by these weights (None: of the logit)."""
+        """This calibration if it fits the score with these weights (None: the logit), else None."""
         return self if self.fusion == fusion else None
 
     def probability(self, scores: Values) -> Float64:
@@ -177,8 +178,8 @@ class Calibration(_Part):
     def load(cls, directory: str | Path) -> Calibration:
         """Read ``calibration.json``.
 
-        Raises InvalidInputError for a file that is not there, or is invalid, or has several
-        calibrations, which ``Calibrations.load`` reads.
+        Raises InvalidInputError for a file that is missing, is invalid, or has several
+        calibrations (``Calibrations.load`` reads those).
         """
         [found, *more] = Calibrations.load(directory).calibrations
         if more:
@@ -190,10 +191,10 @@ class Calibration(_Part):
 
 
 class Calibrations(_Part):
-    """Calibrations of a reranker's scores, one for each score that it has in one index or other.
+    """Calibrations of a reranker, one for each kind of score that it can have.
 
-    The fusion weighs BM25 and vectors where an index has both, and BM25 alone where there are no
-    vectors; without a fusion the score is the logit.
+    Which score it has depends on the index: the fusion weighs BM25 and vectors if an index has
+    both, and BM25 alone if there are no vectors; without a fusion the score is the logit.
     """
 
     format: Literal["rerank-search-calibration"] = "rerank-search-calibration"
@@ -208,7 +209,7 @@ class Calibrations(_Part):
         return self
 
     def of(self, fusion: Weights | None) -> Calibration | None:
-        """The one of the score by these weights (None: of the logit); None if there is none."""
+        """The calibration of the score with these weights (None: of the logit), or None."""
         return next((each for each in self.calibrations if each.fusion == fusion), None)
 
     def save(self, directory: Path) -> None:
@@ -217,14 +218,14 @@ class Calibrations(_Part):
 
     @classmethod
     def beside(cls, directory: Path) -> Calibrations | None:
-        """Those in a model's folder, where there are any. Raises what ``load`` raises."""
+        """Read those in a model's folder; None if there are none. Raises what ``load`` raises."""
         return cls.load(directory) if (directory / CALIBRATION_FILE).is_file() else None
 
     @classmethod
     def load(cls, directory: str | Path) -> Calibrations:
-        """Read ``calibration.json``, of one calibration or of several.
+        """Read ``calibration.json``, with one calibration or several.
 
-        Raises InvalidInputError for a file that is not there, or is invalid.
+        Raises InvalidInputError for a file that is missing or invalid.
         """
         path = Path(directory) / CALIBRATION_FILE
         try:
@@ -247,7 +248,7 @@ _FILE: TypeAdapter[Calibration | Calibrations] = TypeAdapter(
 
 
 def fit_curve(method: Method, scores: Values, labels: Labels) -> Platt | Isotonic:
-    """The curve of that method. Labels and errors as in ``Platt.fit``."""
+    """Fit a curve by this method. Labels and errors as in ``Platt.fit``."""
     return Platt.fit(scores, labels) if method == "platt" else Isotonic.fit(scores, labels)
 
 

@@ -1,4 +1,4 @@
-"""Calls of any reranker: errors become RerankError, scores are checked, a time limit is kept."""
+"""Calls of any reranker, with errors as RerankError, checked scores and a time limit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ FIRST_CHUNK = 4
 """Pairs scored first, while the speed of the reranker is unknown."""
 
 BUDGET_SHARE = 0.5
-"""Share of the time left that the next chunk may be expected to take."""
+"""Share of the remaining time that the next chunk is planned to take."""
 
-# A text longer than the window costs as much as the window, and a short one still costs something.
+# A text longer than the window costs no more than the window, and even a short one costs something.
 _MOST_CHARACTERS, _LEAST_CHARACTERS = 2_000, 100
 
 Pairs = Sequence[tuple[str, str]]
@@ -28,9 +28,9 @@ def scored(
 ) -> Scores:
     """The reranker's scores of the pairs.
 
-    A plain Reranker reports nothing cut. Raises RerankError from whatever the reranker raises,
-    and for scores that are not n finite numbers; InvalidInputError where ``max_passage`` is asked
-    of a reranker that cannot do it, or something unknown of any.
+    A plain Reranker reports no cut pairs. Raises RerankError for any error of the reranker and for
+    scores that are not n finite numbers. Raises InvalidInputError for ``max_passage`` with a
+    reranker that does not support it, and for an unknown value.
     """
     if long_documents not in get_args(LongDocuments):
         raise InvalidInputError(
@@ -50,10 +50,10 @@ def scored(
             result = Scores(values, np.zeros(len(pairs), dtype=np.bool_), [None] * len(pairs))
     except RerankError:
         raise
-    except RerankSearchError as error:  # which says what to do
+    except RerankSearchError as error:  # its message already says what to do
         raise RerankError(f"the reranker {reranker.name!r} failed: {error}") from error
-    # A reranker may be anyone's code, down to a client of a remote service: whatever it raises
-    # is what the failure policy is for.
+    # A reranker may be third-party code, such as a client of a remote service: the failure policy
+    # has to cover every exception.
     except Exception as error:
         raise RerankError(
             f"the reranker {reranker.name!r} failed ({type(error).__name__}: {error}); fix it, "
@@ -76,10 +76,10 @@ def scored_in_time(
 ) -> Scores:
     """Scores of the first pairs, as many as fit; ``clock`` counts seconds.
 
-    The first chunk is small and scored whenever any time is left, however little. Each later one
-    is as large as is expected to take half of the time left, by the speed of those before it. So
-    the budget is overrun only where the first chunk alone overruns it, or where a later pair
-    takes more than twice the expected time.
+    The first chunk is small, and is scored if any time is left at all. Each later chunk is planned
+    to take half of the remaining time, by the speed of those before it. So the budget is overrun
+    only if the first chunk alone overruns it, or a later pair takes more than twice the expected
+    time.
     """
     costs = np.array([len(query) + len(text) for query, text in pairs])
     costs = np.cumsum(np.clip(costs, _LEAST_CHARACTERS, _MOST_CHARACTERS))

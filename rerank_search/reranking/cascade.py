@@ -1,4 +1,4 @@
-"""Rerankers in a row: a fast one scores everything, a slow one the best of that."""
+"""Rerankers in a row: a fast one scores every text, a slow one only the best of them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from rerank_search.shown import shown
 
 
 class Cascade:
-    """Scores with the first reranker, and what is best for each query with the next ones.
+    """Scores every text with the first reranker, and each query's best with the next ones.
 
-    ``keep[i]`` texts of each query go from ``rerankers[i]`` to the next. The scores of the last
-    one are its own. Texts that it has not seen follow below its lowest, in the order and with the
-    differences of the reranker that has seen them last, so that a list is sorted by one number;
-    that number depends on the list, and must not be kept for a pair. Equal scores are kept in the
-    order of the list. What a stage has cut is not reported. Threads may share one. Rerankers that
-    tokenise alike keep tokens of texts together from now on, those of the first.
+    The best ``keep[i]`` texts of each query go from ``rerankers[i]`` to the next. Texts that reach
+    the last reranker get its scores. The others follow below its lowest score, in the order and
+    with the differences of the last reranker that scored them, so that a list is sorted by one
+    number. That number depends on the list, so do not cache it for a pair. Equal scores are kept
+    in the order of the list. Cut texts are not reported. Threads may share one instance. Rerankers
+    with equal tokenizers share the first one's memory of tokenised texts from now on.
 
     >>> cascade = Cascade(["rerank-search-tiny", "rerank-search-base"], keep=[30])
 
-    Raises InvalidInputError unless there is a number to keep, at least 1, between each two.
+    Raises InvalidInputError unless ``keep`` has one number, at least 1, between each two rerankers.
     """
 
     listwise = True
@@ -56,7 +56,7 @@ class Cascade:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """With its rerankers, as these are pickled."""
+        """Pickle the cascade with its rerankers, each in its own way."""
         return Cascade, (self._rerankers, self._keep)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
@@ -89,7 +89,7 @@ def _put_above(
     places: NDArray[np.int64],
     seen: NDArray[np.int64],
 ) -> None:
-    """Give the texts that were seen their logits, and move the others of the list below them."""
+    """Give the scored texts their logits, and move the rest of the list below them."""
     others = np.setdiff1d(places, seen)
     if len(others):
         lowest = logits[seen].min()

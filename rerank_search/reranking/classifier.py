@@ -1,4 +1,4 @@
-"""A sequence classifier in memory: its tokenizer, its window, and its logits of encoded pairs."""
+"""A loaded sequence classifier: its tokenizer, its window, and its logits of encoded pairs."""
 
 from __future__ import annotations
 
@@ -38,14 +38,15 @@ logger = logging.getLogger(__name__)
 
 
 _BESIDE = ("activation_fn", "model_card_data")
-"""Options of loading that the network does not depend on."""
+"""Loading options that do not affect the network."""
 
 
 class SequenceClassifier:
     """A sequence-classification model with float32 weights.
 
-    On a CPU a batch is computed in each thread; by torch one in all, where the model is not fused.
-    A plain BERT is read without sentence-transformers, which is loaded once something needs it.
+    On a CPU each thread computes a batch of its own; torch uses all threads for one batch if the
+    model is not fused. A plain BERT is read without sentence-transformers, which is imported only
+    when something needs it.
 
     Raises ModelNotFoundError for a directory that cannot be read, InvalidInputError for a device
     or dtype that cannot be used or a model of another kind.
@@ -78,7 +79,7 @@ class SequenceClassifier:
         options = {name: given for name, given in (loading or {}).items() if name not in _BESIDE}
         self._plain = plain = None if options else read_classifier(directory, device, half)
         self._whole = None if plain else load_classifier(name, directory, device, options)
-        self._delegating = threading.RLock()  # to a tokenizer that only one thread may use
+        self._delegating = threading.RLock()  # its tokenizer is not thread-safe
         self._network: Any = plain.network if plain else self.whole.transformers_model
         self.tokenizer: Any = plain.tokenizer if plain else self.whole.tokenizer
         self.max_length = window_of(self.tokenizer, self._network, max_length)
@@ -86,7 +87,7 @@ class SequenceClassifier:
             logger.warning(
                 "max_length=%d is more than %r reads: it is %d", max_length, name, self.max_length
             )
-        # What is delegated to sentence-transformers is cut at the same length.
+        # Pairs delegated to sentence-transformers must be cut at the same length.
         self.tokenizer.model_max_length = self.max_length
         loaded = loaded_network(self._network, self.tokenizer, directory, options_key(options))
         self._names = loaded.names
@@ -108,12 +109,12 @@ class SequenceClassifier:
             if self.device.type == "cpu"
             else BATCH_TOKENS
         )
-        # More batches at once would only compete for cores and memory.
+        # More batches at a time would only compete for cores and memory.
         self._turns = threading.BoundedSemaphore(self._installed.at_once)
 
     @property
     def whole(self) -> CrossEncoder:
-        """The model as sentence-transformers loads it, at its first use; it computes the same."""
+        """The model as sentence-transformers loads it, on first use; its logits are the same."""
         with self._delegating:
             if self._whole is None:
                 from rerank_search.reranking.backends.installed import delegate
@@ -122,18 +123,18 @@ class SequenceClassifier:
                 self._whole.max_seq_length = self.max_length
                 network: Any = self._whole.transformers_model
                 delegate(network, self._installed, self._names)
-                network.base_model.encoder.layer = None  # its weights are there already
+                network.base_model.encoder.layer = None  # these weights are in memory already
             return self._whole
 
     @property
     def device(self) -> torch.device:
-        """Where the model is computed."""
+        """The device that the model is computed on."""
         device: torch.device = self._network.device
         return device
 
     @property
     def num_labels(self) -> int:
-        """The width of the logits."""
+        """The number of labels: the width of the logits."""
         labels: int = self._network.config.num_labels
         return labels
 
@@ -146,7 +147,7 @@ class SequenceClassifier:
 
     @property
     def prompted(self) -> bool:
-        """Whether the model puts a prompt of its own before every text."""
+        """Whether the model puts its own prompt before every text."""
         return self._plain is None and self.whole.default_prompt_name is not None
 
     def predict(self, inputs: Any, **options: Any) -> Any:
@@ -174,7 +175,7 @@ class SequenceClassifier:
         def compute(batch: NDArray[np.int64]) -> torch.Tensor | None:
             try:
                 return self._features([encoded[i] for i in batch])
-            # ONNX Runtime's errors have no class in common with others.
+            # ONNX Runtime's errors share no class with those of other runtimes.
             except Exception as error:
                 if not out_of_memory(error):
                     raise
@@ -188,14 +189,14 @@ class SequenceClassifier:
             computed = tqdm(computed, desc="Batches", total=len(batches))
         logits = torch.empty((len(encoded), self.num_labels), dtype=torch.float32)
         too_large = []
-        # After an interrupt no further batch starts: a pool closed late would compute all of them.
+        # No batch starts after an interrupt: otherwise closing the pool would compute all of them.
         with closing(results), torch.inference_mode():
             for batch, features in zip(batches, computed, strict=True):
                 if features is None:
                     too_large.append(batch)
                 else:
                     logits[batch] = self._installed.logits(features)
-            for batch in too_large:  # now that no other batch takes memory
+            for batch in too_large:  # no other batch takes memory now
                 found = halving(self._features, [encoded[i] for i in batch])
                 logits[batch] = self._installed.logits(found)
         return logits
@@ -221,11 +222,11 @@ def _for_single_pairs(
     dtype: Dtype | Literal["auto"],
     device: str,
 ) -> tuple[Backend, Dtype | Literal["auto"]]:
-    """What computes a model whose pairs cannot be padded: torch alone."""
+    """The backend for a model whose pairs cannot be padded: only torch can compute it."""
     if backend not in ("auto", "torch"):
         raise InvalidInputError(
             f"the model {name!r} gives other scores when its input is padded, so it reads one "
             f"pair at a time, and backend={backend!r} cannot do that: use backend='torch'"
         )
-    # Measurements are of batches, and this model has none.
+    # Speeds are measured on batches, which this model cannot compute.
     return "torch", "float32" if dtype == "auto" and device == "cpu" else dtype

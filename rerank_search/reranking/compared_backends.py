@@ -1,4 +1,4 @@
-"""The speed of everything that can compute a model on this machine's CPU."""
+"""The speed of every backend that can compute a model on this machine's CPU."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rerank_search.settings import Settings
 
 
 def compared_backends(name: str, directory: str) -> list[BackendOption]:
-    """All options for the model, the fastest first; those that are not installed come last.
+    """All options for the model, fastest first; those that are not installed come last.
 
-    Measures what was not measured before. Raises ModelNotFoundError and InvalidInputError for a
-    model that cannot be loaded.
+    Measures options whose speed is not known yet. Raises ModelNotFoundError and InvalidInputError
+    for a model that cannot be loaded.
     """
     limit_threads()
     plain = read_classifier(directory, "cpu", "float32")

@@ -42,30 +42,30 @@ class CrossEncoderReranker(Predictions):
 
     ``model`` is a bundled name, a directory or a hub id (``revision`` pins it). ``device`` None
     picks cuda, then mps, then cpu, unless ``RERANK_SEARCH_DEVICE`` says otherwise. ``max_length``
-    (tokens of a pair, special tokens included) can only lower the model's own, and a larger one is
-    warned of. ``batch_tokens`` bounds a batch, padding included (None: 2,048 on a CPU, or 1,024 for
-    each of its threads where each computes its own, four times as many for a narrow model, else
-    16,384); a batch that does not fit into memory is halved.
+    (tokens of a pair, special tokens included) can only lower the model's own limit; a larger value
+    gives a warning. ``batch_tokens`` is the most tokens of a batch, padding included; None means
+    2,048 on a CPU (1,024 for each thread if each computes its own batch, four times as many for a
+    narrow model) and 16,384 elsewhere. A batch that does not fit into memory is halved.
 
     ``backend`` "torch", "openvino" or "onnx" computes the logits, in ``dtype`` "float32",
     "bfloat16" or "float16" (which changes them by some hundredths; logits themselves are float32).
-    "int8" is for OpenVINO on a CPU, and only where asked for: rankings move a little, and a model
-    whose rankings move too far is refused.
-    "auto" takes what is fastest on this machine: measured once on a CPU, among the backends that
-    are installed and the precisions that the CPU has units for; half precision on CUDA. None is
-    what ``RERANK_SEARCH_BACKEND`` and ``RERANK_SEARCH_DTYPE`` say, and "auto" without them.
+    "int8" works with OpenVINO on a CPU, and only on request: it changes rankings a little, and a
+    model whose rankings change too much is refused.
+    "auto" takes the fastest option on this machine. On a CPU the installed backends are measured
+    once, in the precisions that the CPU has units for; on CUDA it is half precision. None takes
+    ``RERANK_SEARCH_BACKEND`` and ``RERANK_SEARCH_DTYPE``, or "auto" if they are not set.
 
-    Identical pairs of a call are computed once; ``cache_size`` remembers the scores of so many
-    pairs for later calls of ``score``. Pairs above the window lose the end of their text; a query
-    is cut only above three quarters of the window, and then only as far as the text needs.
-    One instance may be shared by any number of threads. ``fusion`` is what ``fusion.json`` beside
-    the weights says, or None; ``calibration`` likewise, of ``calibration.json``.
+    Identical pairs of a call are computed once; ``cache_size`` is the number of pairs whose scores
+    are kept for later calls of ``score``. Pairs above the window lose the end of their text; a
+    query is cut only above three quarters of the window, and then only as far as the text needs.
+    Any number of threads may share one instance. ``fusion`` and ``calibration`` are read from
+    ``fusion.json`` and ``calibration.json`` beside the weights; None if there is no such file.
 
-    ``fetching`` are more arguments of huggingface_hub's ``snapshot_download`` (token, cache_dir,
-    local_files_only), ``loading`` more of those that sentence-transformers loads a model with
-    (prompts, model_kwargs, processor_kwargs, config_kwargs, activation_fn).
+    ``fetching`` holds further arguments of huggingface_hub's ``snapshot_download`` (token,
+    cache_dir, local_files_only), ``loading`` further arguments for loading the model with
+    sentence-transformers (prompts, model_kwargs, processor_kwargs, config_kwargs, activation_fn).
 
-    ``predict`` and ``rank`` are those of ``sentence_transformers.CrossEncoder``:
+    ``predict`` and ``rank`` work as in ``sentence_transformers.CrossEncoder``:
 
     >>> model = CrossEncoderReranker("rerank-search-base")
     >>> scores = model.predict([("how to join paths", "os.path.join joins path components")])
@@ -128,10 +128,10 @@ class CrossEncoderReranker(Predictions):
             self._check_rankings(settings.cache)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By name and settings: whoever unpickles or copies it loads the model again.
+        """Pickle the name and the settings: unpickling or copying loads the model again.
 
-        Raises InvalidInputError for a token of a hub, and for an ``activation_fn`` that has no
-        name of its own.
+        Raises InvalidInputError for a hub token, and for an ``activation_fn`` that cannot be
+        imported by name.
         """
         if isinstance(self._settings["fetching"].get("token"), str):
             raise InvalidInputError(
@@ -139,7 +139,7 @@ class CrossEncoderReranker(Predictions):
                 "HF_TOKEN on both sides instead"
             )
         activation = self._settings["loading"].get("activation_fn")
-        if "<" in getattr(activation, "__qualname__", ""):  # a lambda, or a function's own
+        if "<" in getattr(activation, "__qualname__", ""):  # a lambda or a nested function
             raise InvalidInputError(
                 f"{self.name!r} cannot be pickled with activation_fn={activation.__qualname__}: "
                 "give a function that a module defines, or torch.nn.Identity()"
@@ -149,7 +149,7 @@ class CrossEncoderReranker(Predictions):
 
     @property
     def device(self) -> torch.device:
-        """Where the model is computed."""
+        """The device that the model is computed on."""
         return self._classifier.device
 
     @property
@@ -159,9 +159,9 @@ class CrossEncoderReranker(Predictions):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """What the logits follow from (files of the model, window, dtype), as 32 hex digits.
+        """A hash of all that logits depend on (model files, window, dtype), as 32 hex digits.
 
-        In float32 backends differ by rounding only, and share one.
+        All backends share it in float32, where they differ by rounding only.
         """
         from rerank_search.reranking.backends.onnx_file import LAYOUT
 
@@ -173,12 +173,12 @@ class CrossEncoderReranker(Predictions):
 
     @property
     def backend(self) -> Backend:
-        """What computes the logits."""
+        """The backend that computes the logits."""
         return self._classifier.backend
 
     @property
     def dtype(self) -> Dtype:
-        """The precision that they are computed in."""
+        """The precision that the logits are computed in."""
         return self._classifier.dtype
 
     @property
@@ -189,18 +189,18 @@ class CrossEncoderReranker(Predictions):
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """Raw logits of the pairs, shape (n,), float32; higher is better.
 
-        Raises InvalidInputError for anything but pairs of strings that UTF-8 can express, and
-        RerankError where the model returns NaN or a single pair does not fit into memory.
+        Raises InvalidInputError for anything but pairs of strings that can be encoded as UTF-8, and
+        RerankError if the model returns NaN or a single pair does not fit into memory.
         """
         return self.score_with_report(pairs).values
 
     def score_with_report(
         self, pairs: Sequence[tuple[str, str]], *, long_documents: LongDocuments = "truncate"
     ) -> Scores:
-        """Raw logits, with which pairs were cut and which window was the best.
+        """Raw logits, which pairs were cut, and the best window of each pair.
 
-        ``max_passage`` reads a text above the window as windows that overlap by a quarter, and
-        keeps the best (the first of equals). Errors as in ``score``.
+        ``max_passage`` reads a text above the window in windows that overlap by a quarter, and
+        keeps the best one (the first of equals). Errors as in ``score``.
         """
         self._require_one_label("score()")
         if self._classifier.prompted:
@@ -225,7 +225,7 @@ class CrossEncoderReranker(Predictions):
         )
 
     def share_texts(self, other: CrossEncoderReranker) -> None:
-        """Tokenise no text again that ``other`` has, where both have one tokenizer and window."""
+        """Share tokenised texts with ``other`` if both have the same tokenizer and window."""
         self._pairs.share_texts(other._pairs)
 
     def _check_rankings(self, cache: Path) -> None:
@@ -258,7 +258,7 @@ class CrossEncoderReranker(Predictions):
     ) -> tuple[torch.Tensor, NDArray[np.bool_], NDArray[np.int64]]:
         """Logits of shape (n, labels), which pairs were cut, and how many tokens each has.
 
-        Of many pairs some thousands are tokenised at once, while the model computes those before.
+        Some thousand pairs are tokenised together, while the model computes the previous ones.
         """
         import torch
 

@@ -1,4 +1,4 @@
-"""Logits in float32 from a network that computes in half precision."""
+"""Logits in float32 from a network computed in half precision."""
 
 from __future__ import annotations
 

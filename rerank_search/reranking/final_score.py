@@ -1,4 +1,4 @@
-"""The score that hits are sorted by once a reranker has scored them."""
+"""The score that hits are sorted by after reranking."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rerank_search.reranking.fusion import RERANK, Fusion
 from rerank_search.types import Hit
 
 MISSING = 0.0
-"""Score of a stage that has none for a hit: BM25 of no common word, cosine of unrelated texts."""
+"""Score of a stage without one for a hit: BM25 of no common word, cosine of unrelated texts."""
 
 
 class FinalScore:
     """Fuses logits with the scores of the first stages, and says how likely a hit is relevant.
 
-    ``stages`` are the first stages of what is searched: they decide once, for all queries, which
-    of the fusion's weights are used. Without a fusion the final score is the logit.
-    ``calibration`` is used if it is of this score. Searches and evaluations both rank by it.
+    ``stages`` are the first stages of the searched index: they decide once, for all queries, which
+    weights of the fusion are used. Without a fusion the final score is the logit. ``calibration``
+    is used if it was fitted for this score. Searches and evaluations both rank by the final score.
     Raises InvalidInputError for a fusion without weights for these stages.
     """
 
@@ -35,11 +35,11 @@ class FinalScore:
         self._fusion = fusion
         weights = None if fusion is None else fusion.choose(frozenset({RERANK, *stages}))
         self.signals = frozenset() if weights is None else weights.signals - {RERANK}
-        """Stages, the reranker left out, whose scores are weighed."""
+        """The stages whose scores are weighed, without the reranker."""
         self.calibration = None if calibration is None else calibration.of(weights)
 
     def lacks_signals(self, hits: Iterable[Hit]) -> bool:
-        """Whether any hit has no score of a stage that is weighed."""
+        """Whether any hit lacks the score of a weighed stage."""
         return any(not self.signals <= hit.stage_scores.keys() for hit in hits)
 
     def scores(
@@ -55,11 +55,11 @@ class FinalScore:
         return self._fusion.score({RERANK: logits, **signals})
 
     def ordered(self, hits: Sequence[Hit], logits: NDArray[np.float32]) -> list[Hit]:
-        """The hits of one query by their final score; those without a logit follow as they are.
+        """The hits of one query by final score; hits without a logit follow in their old order.
 
-        ``logits`` are of the first hits, of one at least. ``stage_scores`` gains the logit and the
-        fused score. The score of a hit without a logit goes on below the lowest by the first
-        stage's differences.
+        ``logits`` belong to the first hits, at least one. ``stage_scores`` gains the logit and the
+        fused score. Hits without a logit get scores below the lowest final score, spaced by the
+        first stage's differences.
         """
         count = len(logits)
         final = self.scores(hits[:count], logits)
@@ -76,6 +76,6 @@ class FinalScore:
             for hit, score, part, chance in rows
         ]
         ordered = [hit for _, _, hit in ranked((hit.id, hit.score, hit) for hit in scored)]
-        # One below the worst that was reranked, so that scores stay sorted over all hits.
+        # One below the worst reranked hit, so that scores stay sorted over all hits.
         offset = ordered[-1].score - 1 - (hits[count].score if count < len(hits) else 0.0)
         return ordered + [replace(hit, score=hit.score + offset) for hit in hits[count:]]

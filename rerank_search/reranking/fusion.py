@@ -58,15 +58,15 @@ class Weights:
 
     @property
     def signals(self) -> frozenset[str]:
-        """The stages whose scores it needs."""
+        """The stages whose scores are needed."""
         return frozenset(term.removesuffix(Z_SUFFIX) for term in self.weights)
 
 
 class Fusion:
-    """Logistic regressions, one for each set of stage scores that may be at hand.
+    """Logistic regressions, one for each set of stage scores that may be available.
 
-    ``score`` uses the one with the most signals among those whose signals are all there, so that
-    an index without vectors is served by weights that were fitted without them.
+    ``score`` uses the one with the most signals among those whose signals are all available, so
+    that an index without vectors gets weights that were fitted without them.
     """
 
     def __init__(self, models: Sequence[Weights]) -> None:
@@ -78,7 +78,7 @@ class Fusion:
                 )
         if not models:
             raise InvalidInputError("a fusion needs at least one set of weights; use fusion=None")
-        # A total order, so that the choice below never depends on the order in a file.
+        # A total order, so that ``choose`` never depends on the order in a file.
         self.models = sorted(models, key=lambda m: (-len(m.signals), sorted(m.weights)))
         if len({model.signals for model in self.models}) < len(self.models):
             raise InvalidInputError("a fusion has two sets of weights for the same signals")
@@ -115,7 +115,7 @@ class Fusion:
 
     @staticmethod
     def probability(log_odds: Float64) -> Float64:
-        """P(relevant), for display; never sort on it."""
+        """P(relevant), for display; never sort by it."""
         return sigmoid(np.asarray(log_odds, dtype=np.float64))
 
     @classmethod
@@ -130,8 +130,9 @@ class Fusion:
         """Fit on development queries; label 1 is relevant, 0 is not.
 
         Fits every set of signals among ``terms`` that contains the reranker's. ``l2`` penalises
-        the squared weights of terms scaled to unit variance, so it means the same for all; the
-        intercept is free. Raises InvalidInputError for labels that are not 0 and 1, or all equal.
+        the squared weights of terms scaled to unit variance, so it has the same effect on every
+        term; the intercept is not penalised. Raises InvalidInputError for labels that are not 0 and
+        1, or all equal.
         """
         l2 = real_number("l2", l2, least=0)
         target = np.concatenate([np.asarray(own, dtype=np.float64) for own in labels])
@@ -164,12 +165,12 @@ class Fusion:
 
     @classmethod
     def beside(cls, directory: Path) -> Fusion | None:
-        """The fusion in a model's folder, where there is one. Raises what ``load`` raises."""
+        """Read the fusion in a model's folder, None without one. Raises what ``load`` raises."""
         return cls.load(directory) if (directory / FUSION_FILE).is_file() else None
 
     @classmethod
     def load(cls, directory: Path) -> Fusion:
-        """Read ``fusion.json``. Raises InvalidInputError for a file that is not as it should be."""
+        """Read ``fusion.json``. Raises InvalidInputError for an invalid file."""
         path = directory / FUSION_FILE
         try:
             content = _FusionFile.model_validate_json(path.read_bytes())
@@ -203,7 +204,7 @@ def _standardised(column: Float64) -> Float64:
     if len(column) == 0:
         return column
     deviation = column.std()
-    # Differences of the size of float32's rounding are noise, which a z-score would blow up.
+    # Differences of the size of float32's rounding are noise, which a z-score would amplify.
     if deviation <= 1e-6 * max(1.0, np.abs(column).max()):
         return np.zeros_like(column)
     standardised: Float64 = (column - column.mean()) / deviation

@@ -1,4 +1,4 @@
-"""The reranker that an argument means: a name, a path, or an object."""
+"""The reranker for an argument that is a name, a path or an object."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rerank_search.reranking.base import Reranker, check_reranker
 def reranker_of(given: Reranker | str | os.PathLike[str]) -> Reranker:
     """The reranker itself; a name or a path is loaded, as a CrossEncoderReranker or by a package.
 
-    Raises InvalidInputError for what is none of these, PluginError, and what loading raises.
+    Raises InvalidInputError for anything else, PluginError, and what loading raises.
     """
     if isinstance(given, (str, bytes, os.PathLike)):
         from rerank_search.reranking.cross_encoder import CrossEncoderReranker

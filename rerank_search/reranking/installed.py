@@ -1,7 +1,7 @@
 """Rerankers that installed packages add, by their names.
 
-A package names one by an entry point in the group ``rerank_search.rerankers``: a class, or a
-function without arguments, that makes it. See ``docs/extending.md``.
+A package adds one with an entry point in the group ``rerank_search.rerankers``, which names a class
+or a function that makes the reranker without arguments. See ``docs/extending.md``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GROUP = "rerank_search.rerankers"
 
 
 def is_installed(name: str) -> bool:
-    """Whether a package adds this name, and no folder and no bundled reranker has it."""
+    """Whether a package adds this name, and neither a folder nor a bundled reranker has it."""
     taken = name in BUNDLED_RERANKERS or Path(name).expanduser().is_dir()
     return not taken and name in entry_points.installed(GROUP)
 
@@ -42,7 +42,7 @@ def installed_reranker(name: str) -> Reranker | None:
 
 
 def package_of(name: str) -> str:
-    """What tells an installed reranker from another version of it: its package and version."""
+    """The package and version of an installed reranker, which tell its versions apart."""
     entry = entry_points.installed(GROUP)[name]
     package = "" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
     return f"{package} {entry.value}"

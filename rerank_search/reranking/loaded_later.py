@@ -1,4 +1,4 @@
-"""A cross-encoder whose weights are read once there is something to score."""
+"""A cross-encoder whose weights are read when there is something to score."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from rerank_search.reranking.fusion import Fusion
 class LoadedLater:
     """A ``CrossEncoderReranker`` by name, for a search that may find nothing to rerank.
 
-    ``fusion`` and ``calibration`` are read at once. Raises ModelNotFoundError at once for a model
-    that is not there; ``load`` raises whatever else is wrong with it.
+    ``fusion`` and ``calibration`` are read at once, and ModelNotFoundError is raised at once for a
+    missing model. ``load`` raises all other errors of the model.
     """
 
     def __init__(self, model: str) -> None:
@@ -53,9 +53,9 @@ class LoadedLater:
 
 
 def load(reranker: Reranker) -> None:
-    """Read the weights of a reranker that has put it off.
+    """Read the weights of a reranker that has not read them yet.
 
-    Before it is asked for scores: what is wrong with a model is no failure of its scoring.
+    Call it before scoring: an invalid model must not count as a failure of scoring.
     """
     if isinstance(reranker, LoadedLater):
         reranker.load()

@@ -1,4 +1,4 @@
-"""A network that is loaded, with what a backend needs to compute it."""
+"""A loaded network, with what a backend needs to compute it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from rerank_search.reranking.backends.installed import Loaded
 from rerank_search.reranking.loading import input_names
 
 _EXAMPLE_TOKENS = 128
-"""Tokens of the pairs that int8 is fitted to."""
+"""Tokens of the example pairs that int8 is fitted to."""
 
 
 def loaded_network(network: Any, tokenizer: Any, directory: str, options: str = "") -> Loaded:
     """The network with its inputs, the fingerprint of its files, and example inputs.
 
-    ``options`` is a text that differs for other options which logits depend on.
+    ``options`` is a text that differs if other options that logits depend on differ.
     """
     names = input_names(network, tokenizer)
 
@@ -34,12 +34,12 @@ def loaded_network(network: Any, tokenizer: Any, directory: str, options: str = 
         return {name: np.array(encoded[name], dtype=np.int64) for name in names}
 
     weights = fingerprint(Path(directory))
-    if options:  # the fingerprint is part of a file's name
+    if options:  # hashed again, because the fingerprint is part of a file's name
         weights = hashlib.sha256((weights + options).encode()).hexdigest()[:32]
     return Loaded(network, names, weights, examples)
 
 
 def window_of(tokenizer: Any, network: Any, max_length: int | None) -> int:
-    """Tokens that the network reads of a pair, special tokens included."""
+    """The window: tokens that the network reads of a pair, special tokens included."""
     limits: list[int | None] = [tokenizer.model_max_length, positions(network), max_length]
     return min(limit for limit in limits if limit is not None)

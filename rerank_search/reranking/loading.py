@@ -1,4 +1,4 @@
-"""A cross-encoder as sentence-transformers loads it, with what its logits follow from."""
+"""A cross-encoder as sentence-transformers loads it, and the options that its logits depend on."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-"""Of a model, as far as its tokenizer knows them."""
+"""Inputs that a model may take; its tokenizer may not make all of them."""
 
 
 _COMPUTING_OPTIONS = ("config_kwargs", "model_kwargs", "processor_kwargs")
-"""Options of a model that its logits follow from."""
+"""Loading options that logits depend on."""
 
 
 def options_key(loading: Mapping[str, Any]) -> str:
-    """A text that differs for other options which logits follow from; empty without any."""
+    """A text that differs if the options that logits depend on differ; empty without options."""
     parts = {name: loading[name] for name in _COMPUTING_OPTIONS if loading.get(name)}
     return " " + json.dumps(parts, sort_keys=True, default=repr) if parts else ""
 
 
 def input_names(network: Any, tokenizer: Any) -> list[str]:
-    """What the tokenizer makes and the network takes."""
+    """The inputs that the tokenizer makes and the network takes."""
     taken = inspect.signature(network.forward).parameters
     anything = any(each.kind is each.VAR_KEYWORD for each in taken.values())
     made = [name for name in INPUTS if name in tokenizer.model_input_names]
@@ -38,7 +38,7 @@ def input_names(network: Any, tokenizer: Any) -> list[str]:
 def load_original(
     name: str, directory: str, device: str | None, loading: Mapping[str, Any]
 ) -> CrossEncoder:
-    """The model as sentence-transformers loads it, with more arguments of its class.
+    """The model as sentence-transformers loads it, with further arguments of its class.
 
     Raises ModelNotFoundError for a directory that cannot be read, InvalidInputError for arguments
     that cannot be used.
@@ -47,7 +47,7 @@ def load_original(
     from safetensors import SafetensorError
     from sentence_transformers import CrossEncoder
 
-    # It writes to the dictionaries that it is given.
+    # sentence-transformers changes the dictionaries that it is given.
     own = {key: dict(value) if isinstance(value, dict) else value for key, value in loading.items()}
     try:
         with quietly():
@@ -73,9 +73,9 @@ def load_original(
 def load_classifier(
     name: str, directory: str, device: str | None, loading: Mapping[str, Any] | None = None
 ) -> CrossEncoder:
-    """Likewise, in float32, to be computed. InvalidInputError for any other kind of model too."""
+    """Load a model to compute, in float32; also InvalidInputError for any other kind of model."""
     model = load_original(name, directory, device, loading or {})
-    # Of a bi-encoder transformers makes a classifier too, whose last layer is random.
+    # transformers also turns a bi-encoder into a classifier, with a random last layer.
     stored = getattr(model.config, "architectures", None) or ()
     for architecture in (*stored, type(model.transformers_model).__name__):
         if not architecture.endswith("ForSequenceClassification"):
@@ -83,7 +83,7 @@ def load_classifier(
                 f"the model {name!r} is a {architecture}; name a sequence-classification "
                 "cross-encoder"
             )
-    # Weights may be stored in half precision; computing in it is slow or coarse on most CPUs.
+    # Weights may be stored in half precision, which is slow or inexact on most CPUs.
     model.float()
     model.eval()
     return model

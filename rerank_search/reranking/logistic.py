@@ -1,4 +1,4 @@
-"""Logistic regression by Newton steps, for the fusion of the stages and for calibration.
+"""Logistic regression by Newton steps, for fusion and calibration.
 
 Iteratively reweighted least squares (Hastie, Tibshirani and Friedman 2009, section 4.4), with an
 L2 penalty on the weights of standardised columns.
@@ -20,10 +20,10 @@ def sigmoid(values: Float64) -> Float64:
 def logistic_regression(
     matrix: Float64, target: Float64, *, l2: float = 0.0
 ) -> tuple[Float64, float]:
-    """The likeliest weights, shape (columns,), and the intercept of the log-odds.
+    """The most likely weights, shape (columns,), and the intercept of the log-odds.
 
     ``matrix`` is (n, columns); ``target``, shape (n,), has numbers from 0 to 1, not all of them 0
-    and not all of them 1. A column of one value has the weight 0 where ``l2`` is above 0.
+    and not all of them 1. A constant column has the weight 0 if ``l2`` is above 0.
     """
     mean, scale = matrix.mean(axis=0), matrix.std(axis=0)
     scale[scale == 0] = 1.0
@@ -43,7 +43,7 @@ def logistic_regression(
         gradient = design.T @ (target - probability) - penalty @ beta
         variance = np.maximum(probability * (1 - probability), 1e-9)
         step = np.linalg.solve((design * variance[:, None]).T @ design + penalty, gradient)
-        # Newton overshoots far from the optimum, and then diverges: halve until the loss falls.
+        # Far from the optimum Newton overshoots and diverges: halve the step until the loss falls.
         before = loss(beta)
         while loss(beta + step) > before and np.abs(step).max() > 1e-10:
             step /= 2

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-# torch has no own type for an allocation that fails outside CUDA, and other runtimes have none.
+# Outside CUDA torch has no error class for a failed allocation, and other runtimes have none.
 _ALLOCATION_FAILURES = (
     "not enough memory",
     "DefaultCPUAllocator",
@@ -26,15 +26,15 @@ _ALLOCATION_FAILURES = (
 def halving(
     forward: Callable[[Sequence[Item]], torch.Tensor], batch: Sequence[Item]
 ) -> torch.Tensor:
-    """``forward(batch)``, in halves for as long as memory runs out; any other error is raised.
+    """``forward(batch)``, halving the batch until it fits into memory; other errors are raised.
 
-    Raises RerankError where even one item does not fit.
+    Raises RerankError if even one item does not fit.
     """
     import torch
 
     try:
         return forward(batch)
-    # ONNX Runtime's errors have no class in common with others.
+    # ONNX Runtime's errors share no class with those of other runtimes.
     except Exception as error:
         if not out_of_memory(error):
             raise

@@ -1,4 +1,4 @@
-"""Whether pairs of different lengths can share a batch, and what fills it up."""
+"""Whether pairs of different lengths can share a batch, and the token that pads them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 SHORT, LONG = 5, 12
-"""Tokens of the two pairs that are tried."""
+"""Lengths of the two pairs that are tried, in tokens."""
 
 _ROUNDING = 1e-3
-"""How far logits may differ, as a share of the largest or in all."""
+"""Largest accepted difference of logits, relative to the largest logit or absolute."""
 
 
 def padding_of(network: Any, tokenizer: Any) -> int:
-    """The token that fills rows up.
+    """The token that pads rows.
 
-    A decoder reads its score at the last token that is not its configuration's padding, whatever
-    the tokenizer says.
+    The configuration's padding token comes before the tokenizer's, because a decoder reads its
+    score at the last token that differs from it.
     """
     config = network.config.get_text_config()
     known = (getattr(config, "pad_token_id", None), tokenizer.pad_token_id)
@@ -26,17 +26,17 @@ def padding_of(network: Any, tokenizer: Any) -> int:
 
 
 def pads_without_effect(network: Any, names: Sequence[str], pad_token: int) -> bool:
-    """Whether a pair has the same logits alone and in a batch with a longer one, by trying it.
+    """Try whether a pair has the same logits alone and in a batch with a longer pair.
 
-    Decoders without a token for padding refuse such batches. Others read their score at the last
-    position (XLNet), know no mask (FNet), or mix neighbouring tokens whatever it says (CANINE).
+    Decoders without a padding token refuse such batches. Other models read their score at the last
+    position (XLNet), take no mask (FNet), or mix neighbouring tokens despite the mask (CANINE).
     """
     import torch
 
     from rerank_search.models.fused_bert import CLASSIFIERS
 
     known = type(network).__name__ in CLASSIFIERS
-    # On short texts block-sparse attention takes another way, and then never leaves it.
+    # Block-sparse attention switches to full attention on short texts, and never switches back.
     if known or getattr(network.config, "attention_type", None) == "block_sparse":
         return True
     ids = torch.arange(LONG).remainder(7) + 1
@@ -56,7 +56,7 @@ def pads_without_effect(network: Any, names: Sequence[str], pad_token: int) -> b
         try:
             together = logits(slice(None), slice(None))
             alone = torch.cat([logits(slice(1), slice(SHORT)), logits(slice(1, 2), slice(None))])
-        # Each architecture has its own class of error for what it does not take.
+        # Each architecture raises another class of error for a batch that it refuses.
         except (ValueError, RuntimeError, IndexError, AssertionError):
             return False
     scale = max(1.0, float(alone.abs().max()))

@@ -1,4 +1,4 @@
-"""(query, text) pairs as tokens that fit a model's window; only the text is cut, and counted."""
+"""(query, text) pairs as tokens that fit a model's window."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from rerank_search.reranking.tokens import Sample, Text, Tokens, text_tokenizer
 from rerank_search.types import Span
 
 EVERYTHING = sys.maxsize
-"""A number of tokens larger than that of any text."""
+"""A number of tokens that no text exceeds."""
 
 TEXTS_REMEMBERED = 20_000
-"""Texts whose tokens are kept in memory: about 10 MB for usual passages."""
+"""Number of texts whose tokens are kept in memory: about 10 MB for usual passages."""
 
 QUERY_SHARE = 0.75
-"""Share of the window that a query always gets; a longer one also gets what the text leaves."""
+"""Share of the window that a query may always fill; a longer one also gets what the text leaves."""
 
 WINDOW_OVERLAP = 0.25
-"""Share of a window that the next one repeats."""
+"""Share of a window that the next window repeats."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPair:
-    """One input of the model. ``span`` are the text's characters in it, None for a whole text."""
+    """One input of the model. ``span`` is its range of the text's characters, None for all."""
 
     ids: Tokens
     types: Tokens
@@ -42,7 +42,7 @@ class EncodedPair:
 class PairTokenizer:
     """Tokenises each distinct text once, and lays pairs out as the model's tokenizer would.
 
-    What is above the window is cut at the side where the tokenizer cuts. Threads may share one.
+    Pairs above the window are cut at the side where the tokenizer cuts. Threads may share one.
     """
 
     def __init__(self, tokenizer: Any, window: int) -> None:
@@ -59,7 +59,7 @@ class PairTokenizer:
             )
 
     def share_texts(self, other: PairTokenizer) -> None:
-        """Keep tokens of texts together with ``other``, where both make the same of every text."""
+        """Share remembered tokens with ``other`` if both tokenise every text in the same way."""
         mine = (self._tokenizer.identity, self._cuts_left, self.room)
         if mine == (other._tokenizer.identity, other._cuts_left, other.room):
             self._known = other._known
@@ -67,10 +67,10 @@ class PairTokenizer:
     def encode(
         self, pairs: Sequence[tuple[str, str]], *, longest_first: bool = False
     ) -> list[EncodedPair]:
-        """Each pair, its text cut to what the query leaves of the window.
+        """Each pair, with its text cut to the room that the query leaves in the window.
 
-        ``longest_first`` cuts whichever of both is longer, as transformers does unless told
-        otherwise, and sentence-transformers always.
+        ``longest_first`` cuts the longer of the two instead, as transformers does by default and
+        sentence-transformers always does.
         """
         queries = self._kept([query for query, _ in pairs])
         texts = self._remembered([text for _, text in pairs])
@@ -78,7 +78,7 @@ class PairTokenizer:
         for query, text in pairs:
             left, right = queries[query], texts[text]
             sizes = len(left), len(right)
-            if longest_first and min(sizes) > self.room:  # then it counts which one is longer
+            if longest_first and min(sizes) > self.room:  # cutting then depends on which is longer
                 both = self._tokenizer.beginnings((query, text), EVERYTHING)
                 sizes = len(both[0]), len(both[1])
             kept, rest = (self._shares if longest_first else self._query_first)(*sizes)
@@ -87,7 +87,7 @@ class PairTokenizer:
         return encoded
 
     def windows(self, pairs: Sequence[tuple[str, str]]) -> list[list[EncodedPair]]:
-        """Each pair as overlapping windows over its text; one, without a span, if it fits."""
+        """Each pair as overlapping windows over its text; one window without a span if it fits."""
         queries = self._kept([query for query, _ in pairs])
         distinct = list(dict.fromkeys(text for _, text in pairs))
         texts = dict(zip(distinct, self._tokenizer.texts(distinct), strict=True))
@@ -111,7 +111,7 @@ class PairTokenizer:
         return windows
 
     def _remembered(self, texts: Sequence[str]) -> dict[str, Tokens]:
-        """Tokens of the distinct texts, which are kept: documents of an index come repeatedly."""
+        """Tokens of the distinct texts, kept because the same documents come back often."""
         keys = {text: key_of(text) for text in dict.fromkeys(texts)}
         known = self._known.known(keys.values())
         new = self._kept([text for text, key in keys.items() if key not in known])
@@ -121,9 +121,9 @@ class PairTokenizer:
         return {text: known[key] if key in known else new[text] for text, key in keys.items()}
 
     def _kept(self, texts: Sequence[str]) -> dict[str, Tokens]:
-        """Tokens of the distinct texts, as many as may be read.
+        """Tokens of the distinct texts, as many as the model may read and one more.
 
-        One token more than fits shows that a text is cut; more tokens would only take memory.
+        The one more shows that a text is cut; further tokens would only take memory.
         """
         distinct = list(dict.fromkeys(texts))
         wanted = self.room + 1
@@ -137,25 +137,25 @@ class PairTokenizer:
         return ids[max(len(ids) - size, 0) :] if self._cuts_left else ids[:size]
 
     def _query_first(self, query: int, text: int) -> tuple[int, int]:
-        """How many tokens of a query and of a text are read; of the text, those that are left."""
+        """How many tokens of a query and of a text are read; the text gets the rest."""
         kept = min(query, max(int(self.room * QUERY_SHARE), self.room - text))
         return kept, self.room - kept
 
     def _shares(self, query: int, text: int) -> tuple[int, int]:
-        """Likewise, cutting the longer one until both are equally long, and then both."""
+        """How many tokens are read if the longer one is cut until both are equally long."""
         if query + text <= self.room:
             return query, text
         half = self.room // 2
         odd = self.room - half
         if min(query, text) <= half:
             return (query, self.room - query) if query <= text else (self.room - text, text)
-        # Of an odd number of tokens, the two kinds of tokenizers give one more to different sides.
+        # The two kinds of tokenizers give an odd token to different sides.
         query_is_longer = query > text if self._fast else True
         return (odd, half) if query_is_longer else (half, odd)
 
 
 class _Layout:
-    """Where a tokenizer puts its special tokens and types around the two sides of a pair."""
+    """The special tokens and types that a tokenizer puts around the two sides of a pair."""
 
     def __init__(self, sample: Sample) -> None:
         ids, types, sides = sample

@@ -26,7 +26,7 @@ RENAMED = {"sentences": "inputs", "activation_fct": "activation_fn"}
 """Earlier names of arguments of ``predict`` and ``rank``."""
 
 PASSED_ON = frozenset({"processing_kwargs", "task", "max_length"})
-"""Further arguments of ``predict``, which are passed on to sentence-transformers."""
+"""Further arguments of ``predict`` that are passed on to sentence-transformers."""
 
 
 class Predictions(ABC):
@@ -61,7 +61,7 @@ class Predictions(ABC):
         return self._classifier.predict(inputs, **options)
 
     def _by_original(self, inputs: Any, **options: Any) -> Any:
-        """Like ``_delegated``; an error of its arguments becomes InvalidInputError."""
+        """Like ``_delegated``, with InvalidInputError for arguments that it does not accept."""
         try:
             return self._delegated(inputs, **options)
         except (TypeError, ValueError) as error:
@@ -140,7 +140,7 @@ class Predictions(ABC):
         return result[0] if single else result
 
     def activated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What ``predict`` makes of raw logits, shape (n,): the model's activation of them."""
+        """The model's activation of raw logits, shape (n,), as ``predict`` returns it."""
         import torch
 
         scores: NDArray[np.float32] = self._activated(
@@ -170,8 +170,8 @@ class Predictions(ABC):
         """The documents by score, as ``sentence_transformers.CrossEncoder.rank``.
 
         Returns ``[{"corpus_id": 2, "score": 0.98}, ...]``, with ``"text"`` for
-        ``return_documents``. Scores that a sigmoid has saturated into ties are in the order of
-        their logits; equal logits in the order of ``documents``.
+        ``return_documents``. Scores that tie because a sigmoid saturates are in the order of their
+        logits; equal logits are in the order of ``documents``.
         """
         self._require_one_label("rank()")
         documents = list(several("documents", documents, one="documents"))
@@ -215,7 +215,7 @@ def _identity(logits: torch.Tensor) -> torch.Tensor:
 
 
 def _listed(inputs: Any) -> tuple[list[Any], bool]:
-    """The pairs as a list, and whether ``inputs`` was one pair alone."""
+    """The pairs as a list, and whether ``inputs`` was a single pair."""
     if isinstance(inputs, np.ndarray):
         single = inputs.ndim == 0 or (inputs.ndim == 1 and inputs.size > 0)
         inputs = inputs.tolist()
@@ -229,6 +229,6 @@ def _listed(inputs: Any) -> tuple[list[Any], bool]:
 
 
 def require_callable(name: str, value: object) -> None:
-    """Raise InvalidInputError for what cannot be called."""
+    """Raise InvalidInputError for a value that cannot be called."""
     if not callable(value):
         raise InvalidInputError(f"{name}={value!r} cannot be called: give torch.nn.Sigmoid(), ...")

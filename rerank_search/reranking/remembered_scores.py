@@ -1,4 +1,4 @@
-"""The scores of pairs that were computed before, for rerankers with a ``cache_size``."""
+"""A memory of computed scores, for rerankers with a ``cache_size``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rerank_search.remembered import Remembered, key_of
 
 
 class Read(NamedTuple):
-    """What a model makes of n pairs: logits, which were cut, and how many tokens each has."""
+    """A model's result for n pairs: logits, which were cut, and how many tokens each has."""
 
     logits: NDArray[np.float32]
     truncated: NDArray[np.bool_]
@@ -20,7 +20,7 @@ class Read(NamedTuple):
 
 
 class RememberedScores:
-    """Computes each pair once, as long as it is among the last ``most``. Threads may share it."""
+    """Computes no pair again that is among the last ``most``. Threads may share one."""
 
     def __init__(self, most: int, compute: Callable[[Sequence[tuple[str, str]]], Read]) -> None:
         self._compute = compute

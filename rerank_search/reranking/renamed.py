@@ -15,10 +15,10 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 def renamed_arguments(
     names: Mapping[str, str], *, positional: Sequence[str] = (), without_effect: Sequence[str] = ()
 ) -> Callable[[Method], Method]:
-    """A decorator of methods that take arguments by their earlier names as well.
+    """A decorator for methods that also accept arguments by their earlier names.
 
-    ``names`` maps the earlier names to today's. ``positional`` are those that followed the first
-    one and are keywords today. ``without_effect`` are taken and do nothing, as in
+    ``names`` maps earlier names to today's. ``positional`` are arguments that used to follow the
+    first one and are keywords today. ``without_effect`` are accepted and ignored, as in
     sentence-transformers. Raises InvalidInputError for an argument that is given twice, and
     TypeError, as Python does, for one that is missing or unknown.
     """
@@ -35,7 +35,7 @@ def renamed_arguments(
                         f"{len(following) + 1} positional arguments are too many: name those "
                         f"after {', '.join(positional)}"
                     )
-                # Only positions can be given twice here: Python refuses a keyword twice.
+                # Only positional arguments can be repeated: Python refuses a keyword twice.
                 for name, value in zip(positional, following, strict=False):
                     _give(given, name, value, f"argument {positional.index(name) + 2}")
             for name in without_effect:
@@ -44,7 +44,7 @@ def renamed_arguments(
                 _give(given, names[earlier], given.pop(earlier), earlier)
             try:
                 signature.bind(self, *args, **given)
-            except TypeError as error:  # Python would name the class that has the method
+            except TypeError as error:  # Python's message would name the base class
                 name = f"{type(self).__name__}.{method.__name__}()"
                 raise TypeError(f"{name}: {error}") from None
             return method(self, *args, **given)

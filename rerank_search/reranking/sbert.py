@@ -1,4 +1,4 @@
-"""``CrossEncoder``: a reranker that is used like sentence-transformers' class of that name."""
+"""``CrossEncoder``: a reranker with the interface of sentence-transformers' ``CrossEncoder``."""
 
 from __future__ import annotations
 
@@ -47,28 +47,28 @@ LEFT_OUT = {
     "compile": "what is fastest computes the model already (see backend= and dtype=)",
     "set_keep_in_fp32_modules": "logits are computed in float32 in any case",
 }
-"""Methods that the original has and this class does not, and what to do instead."""
+"""Methods that only the original class has, and what to do instead."""
 
 
 class CrossEncoder(CrossEncoderReranker):
     """A CrossEncoderReranker with the arguments, methods and attributes of sentence-transformers.
 
-    Code that was written for ``sentence_transformers.CrossEncoder`` runs with another import:
+    Code written for ``sentence_transformers.CrossEncoder`` runs after changing the import:
 
     >>> model = CrossEncoder("rerank-search-base", max_length=256)
     >>> scores = model.predict([("how to join paths", "os.path.join joins path components")])
     >>> scores.shape
     (1,)
 
-    Arguments by their names there, today's and earlier ones. ``batch_tokens``, ``dtype`` and
-    ``cache_size`` are those of CrossEncoderReranker, and so is ``backend``, which is what is
-    fastest unless it is given.
+    Arguments have the names that they have there, today's and earlier ones. ``batch_tokens``,
+    ``dtype``, ``cache_size`` and ``backend`` are those of CrossEncoderReranker; without ``backend``
+    the fastest one is used.
 
-    ``model``, ``tokenizer``, ``config`` and whatever else sentence-transformers' class has are
-    those of the same model, loaded by sentence-transformers at their first use. Weights that are
-    changed there count: ``predict`` and ``rank`` are then computed by sentence-transformers.
+    ``model``, ``tokenizer``, ``config`` and all other attributes of sentence-transformers' class
+    belong to the same model, loaded by sentence-transformers on first use. Changed weights take
+    effect: ``predict`` and ``rank`` are then computed by sentence-transformers.
 
-    Left out, each with an error that says so: code from the hub (``trust_remote_code=True``),
+    Not supported, each with an error that says so: code from the hub (``trust_remote_code=True``),
     ``modules``, ``device_map``, training. Errors as in CrossEncoderReranker.
     """
 
@@ -131,7 +131,7 @@ class CrossEncoder(CrossEncoderReranker):
             )
         if classifier_dropout is not None:
             config_kwargs["classifier_dropout"] = classifier_dropout
-        # As in the original, these count where the arguments themselves are not given.
+        # As in the original, these are used if the arguments themselves are not given.
         labels = config_kwargs.pop("num_labels", None)
         num_labels = labels if num_labels is None else num_labels
         window = processor_kwargs.pop("model_max_length", None)
@@ -178,14 +178,14 @@ class CrossEncoder(CrossEncoderReranker):
         return original
 
     def _changed(self) -> bool:
-        """Whether somebody changed the weights or the tokenizer of the original."""
+        """Whether the weights or the tokenizer of the original were changed."""
         return "_original" in self.__dict__ and _state(self._original) != self._as_loaded
 
     def _must_delegate(self) -> bool:
         return self._changed() or super()._must_delegate()
 
     def _delegated(self, inputs: Any, **options: Any) -> Any:
-        # The network that computes scores may have left its weights to another runtime.
+        # The network that computes scores may have handed its weights over to another runtime.
         elsewhere = options.get("pool") or options.get("device")
         if elsewhere or self._changed():
             return self._original.predict(inputs, **options)
@@ -204,12 +204,12 @@ class CrossEncoder(CrossEncoderReranker):
 
     @property
     def model(self) -> Any:
-        """The network, of transformers."""
+        """The transformers network."""
         return self._original.model
 
     @property
     def tokenizer(self) -> Any:
-        """The tokenizer, of transformers."""
+        """The transformers tokenizer."""
         return self._original.tokenizer
 
     @property
@@ -219,7 +219,7 @@ class CrossEncoder(CrossEncoderReranker):
 
     @property
     def activation_fn(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        """What ``predict`` and ``rank`` make of logits unless they are told otherwise."""
+        """The activation that ``predict`` and ``rank`` apply to logits by default."""
         return self._activation_fn
 
     @activation_fn.setter
@@ -243,9 +243,9 @@ class CrossEncoder(CrossEncoderReranker):
     max_seq_length = max_length
 
     def to(self, *args: Any, **kwargs: Any) -> CrossEncoder:
-        """Move the model to a device, or compute in another precision; the model itself.
+        """Move the model to a device or change its precision, and return the model itself.
 
-        It is loaded again from its files. Raises InvalidInputError for what torch cannot use.
+        It is loaded again from its files. Raises InvalidInputError for a value that torch refuses.
         """
         import torch
 
@@ -266,11 +266,11 @@ class CrossEncoder(CrossEncoderReranker):
         return self
 
     def cpu(self) -> CrossEncoder:
-        """``to("cpu")``."""
+        """Move the model to the CPU, as ``to("cpu")`` does."""
         return self.to("cpu")
 
     def cuda(self, device: int | None = None) -> CrossEncoder:
-        """``to("cuda")``, or to the GPU with this number."""
+        """Move the model to CUDA, or to the GPU with this number."""
         return self.to("cuda" if device is None else f"cuda:{device}")
 
     def half(self) -> CrossEncoder:
@@ -298,7 +298,7 @@ class CrossEncoder(CrossEncoderReranker):
     def save_pretrained(self, path: str | Path, *args: Any, **kwargs: Any) -> None:
         """Save the model as sentence-transformers does, with its fusion and calibration.
 
-        More arguments are those of sentence-transformers' method.
+        Further arguments are those of sentence-transformers' method.
         """
         self._original.save_pretrained(str(path), *args, **kwargs)
         for name in (FUSION_FILE, CALIBRATION_FILE):
@@ -308,7 +308,7 @@ class CrossEncoder(CrossEncoderReranker):
     save = save_pretrained
 
     def evaluate(self, evaluator: Any, output_path: str | None = None) -> Any:
-        """What an evaluator of sentence-transformers says of the model."""
+        """The result of an evaluator of sentence-transformers for the model."""
         if output_path is not None:
             Path(output_path).mkdir(parents=True, exist_ok=True)
         return evaluator(self, output_path)
@@ -349,7 +349,7 @@ class CrossEncoder(CrossEncoderReranker):
 
 
 def _state(original: Original) -> list[Any]:
-    """What scores depend on. Weights are compared by address and version, not by value."""
+    """All that scores depend on. Weights are compared by address and version, not by value."""
     weights = itertools.chain(original.parameters(), original.buffers())
     tokenizer = original.tokenizer
     sides = [getattr(tokenizer, name) for name in ("truncation_side", "padding_side")]

@@ -25,12 +25,12 @@ RENAMED = {
 """Other names of the constructor's arguments: of earlier versions, and of CrossEncoderReranker."""
 
 POSITIONAL = ("num_labels", "max_length", "activation_fn", "device")
-"""Arguments that earlier versions took by position, after the model's name."""
+"""Arguments that earlier versions accepted by position, after the model's name."""
 
 NOT_FOR_PARTS = frozenset(
     {"device_map", "export", "file_name", "provider", "quantization_config", "subfolder"}
 )
-"""Arguments of ``model_kwargs`` for things that this class decides itself."""
+"""Keys of ``model_kwargs`` that this class sets itself."""
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "token": ((bool, str), "a string, or True for the stored token"),
@@ -44,9 +44,9 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
 
 
 def check_types(arguments: Mapping[str, Any]) -> None:
-    """Raise InvalidInputError for the first argument of a type that cannot be used.
+    """Raise InvalidInputError for the first argument of an invalid type.
 
-    A bundled model or a folder needs no token and no revision, and would hide a wrong one.
+    A bundled model or a folder ignores token and revision, so a wrong one would go unnoticed.
     """
     for name, given in arguments.items():
         kinds, wanted = _KINDS[name]
@@ -62,7 +62,7 @@ def check_types(arguments: Mapping[str, Any]) -> None:
 def only_value(first: tuple[str, Any], second: tuple[str, Any]) -> Any:
     """The value of one argument that has two names; None if neither is given.
 
-    Raises InvalidInputError where both are given and differ.
+    Raises InvalidInputError if both are given and differ.
     """
     (name, value), (other, again) = first, second
     if value is not None and again is not None and value != again:
@@ -75,7 +75,7 @@ def only_value(first: tuple[str, Any], second: tuple[str, Any]) -> Any:
 def split_off(
     given: Mapping[str, Any] | None, name: str, fetching: dict[str, Any]
 ) -> dict[str, Any]:
-    """A copy without the arguments about where a model comes from; these go to ``fetching``."""
+    """A copy without the arguments for downloading a model, which move to ``fetching``."""
     if not isinstance(given, Mapping | None):
         raise InvalidInputError(f"{name}={given!r} must be a mapping of argument names to values")
     own = dict(given or {})
@@ -92,7 +92,7 @@ def split_off(
 
 
 def with_organisation(name: str) -> str:
-    """The name of a model on the hub; without an organisation it is one of "cross-encoder"."""
+    """The name of a model on the hub, under "cross-encoder" if it has no organisation."""
     if "/" in name or name in BUNDLED_RERANKERS or Path(name).expanduser().is_dir():
         return name
     return f"cross-encoder/{name}" if name else name

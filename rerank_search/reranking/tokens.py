@@ -1,4 +1,4 @@
-"""One text as tokens, by a tokenizer of either kind: the tokenizers library's, or Python's."""
+"""One text as tokens, by a tokenizer of the tokenizers library or one written in Python."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Tokens: TypeAlias = NDArray[np.integer[Any]]
 
 
 class Text(NamedTuple):
-    """A text's tokens, and which characters each stands for."""
+    """A text's tokens, and the characters that each stands for."""
 
     ids: Tokens
     offsets: Sequence[Span]
 
 
 class Sample(NamedTuple):
-    """A pair of two short texts: its tokens, their types, and whose they are.
+    """A pair of two short texts: its tokens, their types, and the side of each.
 
     ``sides`` has 0 for the query, 1 for the text, -1 for special tokens.
     """
@@ -38,24 +38,24 @@ class Sample(NamedTuple):
 
 
 class TextTokenizer(Protocol):
-    """Makes tokens of single texts, without special tokens. Threads may share one."""
+    """Tokenises single texts, without special tokens. Threads may share one."""
 
     @property
     def identity(self) -> object:
-        """Equal for two of them only if they make the same of every text."""
+        """A value that is equal only for tokenizers with the same tokens for every text."""
         ...
 
     @property
     def size(self) -> int:
-        """How many different tokens there are."""
+        """The number of different tokens."""
         ...
 
     def sample(self) -> Sample:
-        """A pair as it is laid out."""
+        """A sample pair, which shows the layout."""
         ...
 
     def beginnings(self, texts: Sequence[str], wanted: int) -> list[Tokens]:
-        """At least the first ``wanted`` tokens of each text, where it has so many."""
+        """At least the first ``wanted`` tokens of each text, or all if it has fewer."""
         ...
 
     def texts(self, texts: Sequence[str]) -> list[Text]:
@@ -64,14 +64,14 @@ class TextTokenizer(Protocol):
 
 
 def text_tokenizer(tokenizer: Any) -> TextTokenizer:
-    """What makes tokens as a tokenizer of transformers does."""
+    """A TextTokenizer with the tokens of a transformers tokenizer."""
     return _Fast(tokenizer) if tokenizer.is_fast else _Slow(tokenizer)
 
 
 class _Fast:
-    """Works on a copy of the tokenizer that nothing ever changes.
+    """Tokenises with a copy of the tokenizer that nothing ever changes.
 
-    A tokenizer whose truncation is set anew per call fails with "Already borrowed" in threads.
+    A tokenizer whose truncation is set in each call fails with "Already borrowed" in threads.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -97,7 +97,7 @@ class _Fast:
 
     def beginnings(self, texts: Sequence[str], wanted: int) -> list[Tokens]:
         heads = [first_characters(text, wanted) for text in texts]
-        # The fast one leaves out where each token is.
+        # The fast method leaves out the offsets of tokens.
         encodings = self._tokenizer.encode_batch_fast(heads, add_special_tokens=False)
         found = [
             completed(text, head, encoding, wanted, self._encoding, self._longest_word)[1]
@@ -117,11 +117,11 @@ class _Fast:
 
 
 class _Slow:
-    """By a tokenizer written in Python, which says of no token where it stands in the text."""
+    """Tokenises with a tokenizer written in Python, which has no offsets of tokens."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._lock = threading.Lock()  # what these call (MeCab, ...) may not be for threads
+        self._lock = threading.Lock()  # their libraries (MeCab, ...) may not be thread-safe
         self.identity = object()
 
     @property
@@ -129,7 +129,7 @@ class _Slow:
         return len(self._tokenizer)
 
     def sample(self) -> Sample:
-        query, text = [-1], [-2]  # no tokenizer has such tokens
+        query, text = [-1], [-2]  # no tokenizer has negative tokens
         ids = np.array(self._tokenizer.build_inputs_with_special_tokens(query, text))
         types = np.array(self._tokenizer.create_token_type_ids_from_sequences(query, text))
         sides = np.where(ids == query[0], 0, np.where(ids == text[0], 1, -1))

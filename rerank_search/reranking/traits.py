@@ -1,4 +1,4 @@
-"""What a reranker says of itself beside its scores, read in one place from any reranker."""
+"""The optional attributes of any reranker, read in one place."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rerank_search.reranking.fusion import Fusion
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """Optional attributes of a reranker; the defaults are those of one that has none.
+    """Optional attributes of a reranker; the defaults stand for a reranker without them.
 
-    ``fusion`` combines its logit with the scores of the first stages. ``calibration`` makes
-    probabilities of its scores. ``listwise`` is True where the score of a pair depends on the
-    other pairs of the call, so that a list is never scored in parts. ``window`` is the number of
-    tokens that it reads of a pair; its attribute is ``max_length``.
+    ``fusion`` combines its logit with the scores of the first stages. ``calibration`` turns its
+    scores into probabilities. ``listwise`` is True if the score of a pair depends on the other
+    pairs of the call, so that a list is never scored in parts. ``window`` is the number of tokens
+    that it reads of a pair, taken from the attribute ``max_length``.
     """
 
     fusion: Fusion | None = None

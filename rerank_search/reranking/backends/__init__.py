@@ -1,1 +1,1 @@
-"""Where a cross-encoder is computed: torch, or a runtime that reads what torch has exported."""
+"""What computes a cross-encoder: torch, or a runtime that reads torch's export."""

@@ -1,4 +1,4 @@
-"""Which backend and precision a model is computed with on this machine."""
+"""The backend and the precision that compute a model on this machine."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def choose(
     dtype: Dtype | Literal["auto"],
     cache: Path,
 ) -> BackendOption:
-    """What to compute with; of what is "auto", what is fastest by measurements in ``cache``.
+    """The option to compute with: "auto" means the fastest, by measurements in ``cache``.
 
-    Raises InvalidInputError where nothing can compute as asked.
+    Raises InvalidInputError if no option fits the arguments.
     """
     device = loaded.network.device.type
     if dtype == "int8" and (backend == "torch" or device != "cpu"):
@@ -54,7 +54,7 @@ def choose(
 def is_asked_for(
     option: BackendOption, backend: Backend | Literal["auto"], dtype: Dtype | Literal["auto"]
 ) -> bool:
-    """Whether these settings may take it, if nothing else is faster."""
+    """Whether these settings allow the option."""
     return backend in ("auto", option.backend) and (
         dtype == option.dtype or (dtype == "auto" and option.dtype not in ASKED_FOR)
     )

@@ -1,4 +1,4 @@
-"""A time by which work has to end, and a lock by which one process of a machine does it."""
+"""A deadline for work, and a lock so that one process of a machine does the work."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from filelock import FileLock, Timeout
 logger = logging.getLogger(__name__)
 
 MOMENT = 0.5
-"""Seconds that another process may take before it is said that it is waited for."""
+"""Seconds of waiting for another process before the user is told about it."""
 
 WAIT = 120.0
-"""Seconds that work without a deadline waits for another process that does the same; then it is
-done here too, since a process that is stopped keeps its lock."""
+"""Seconds that work without a deadline waits for another process that does the same.
+
+After that this process does it too, because a suspended process keeps its lock."""
 
 
 class OutOfTimeError(Exception):
-    """The deadline has passed, or what comes next would pass it."""
+    """The deadline has passed, or the next step would pass it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A moment of the monotonic clock, which no change of the time of day moves.
+    """A time on the monotonic clock, which ignores changes of the time of day.
 
-    ``export`` are the seconds that an export is expected to take.
+    ``export`` is the expected duration of an export in seconds.
     """
 
     moment: float = math.inf
@@ -38,11 +39,11 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until then, at least 0."""
+        """Seconds until the deadline, at least 0."""
         return max(0.0, self.moment - time.monotonic())
 
     def check(self, ahead: float = 0.0) -> None:
-        """Raise OutOfTimeError unless so many seconds are left."""
+        """Raise OutOfTimeError unless ``ahead`` seconds are left."""
         if self.left <= ahead and self.moment < math.inf:
             raise OutOfTimeError
 
@@ -52,10 +53,11 @@ NEVER = Deadline()
 
 @contextmanager
 def one_process(path: Path, what: str, seconds: float) -> Iterator[bool]:
-    """Hold the machine's lock beside ``path`` while it is made; the system frees that of the dead.
+    """Hold the machine's lock beside ``path`` while that file is made.
 
-    Yields whether it is held. It is not where no lock can be made: then each process does the work.
-    Raises OutOfTimeError where another process holds it for so many seconds.
+    The system frees the lock of a process that died. Yields whether the lock is held: if no lock
+    can be made, each process does the work. Raises OutOfTimeError if another process holds it for
+    ``seconds``.
     """
     lock = FileLock(f"{path}.lock")
     try:
@@ -67,7 +69,7 @@ def one_process(path: Path, what: str, seconds: float) -> Iterator[bool]:
             lock.acquire(timeout=-1 if seconds == math.inf else max(0.0, seconds - MOMENT))
     except Timeout as error:
         raise OutOfTimeError from error
-    except (OSError, NotImplementedError):  # a folder, or a file system, that takes no lock
+    except (OSError, NotImplementedError):  # a folder or a file system without locks
         yield False
         return
     try:

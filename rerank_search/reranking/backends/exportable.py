@@ -1,4 +1,4 @@
-"""A model in the form that other runtimes take: one graph for all shapes of its inputs."""
+"""A model in the form that other runtimes read: one graph for all shapes of its inputs."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from torch.nn import functional
 from rerank_search.models.fused_bert import CLASSIFIERS, attend_first, is_plain, projections
 
 MASKED = -10_000.0
-"""Added to the scores of padding: beyond that, the softmax of any real score is 0."""
+"""Number added to the attention scores of padding, low enough that their softmax is 0."""
 
 
 def exportable(network: Any, names: Sequence[str]) -> Exportable:
     """A module whose ``forward`` takes the inputs ``names`` in order."""
     known = type(network).__name__ in CLASSIFIERS and is_plain(network)
-    decodes = getattr(network.config, "is_decoder", False)  # where tokens see those before only
+    decodes = getattr(network.config, "is_decoder", False)  # tokens see only earlier ones
     return (_Bert if known and not decodes else Exportable)(network, names)
 
 
 class Exportable(torch.nn.Module):
-    """Inputs to features of shape (pairs, width), of which ``logits`` are made in torch.
+    """Turns inputs into features of shape (pairs, width), and features into logits in torch.
 
-    So logits are computed in float32, whatever a runtime computes in: in half precision near ones
-    would come out equal. Of a model that is not known the features are its logits.
+    So logits are computed in float32, whatever the precision of the runtime: in half precision
+    similar logits would become equal. For an unknown kind of model the features are its logits.
     """
 
     def __init__(self, network: Any, names: Sequence[str]) -> None:
         super().__init__()
         self.network = network
         self.names = list(names)
-        self.eval()  # exporting leaves a module, and with it the network, in the mode it was in
+        self.eval()  # an export keeps the mode that the module and its network are in
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """The features, for inputs in the order of ``names``."""
@@ -41,7 +41,7 @@ class Exportable(torch.nn.Module):
         return found
 
     def logits(self, features: Tensor) -> Tensor:
-        """Of shape (pairs, labels)."""
+        """The logits of features, shape (pairs, labels)."""
         return features
 
     def drop(self) -> None:
@@ -51,9 +51,9 @@ class Exportable(torch.nn.Module):
 
 
 class _Bert(Exportable):
-    """The sums of BertForSequenceClassification, in a plain graph that runtimes fuse well.
+    """BertForSequenceClassification as a plain graph that runtimes fuse well.
 
-    In the last layer only the first token's output is computed, as the head reads no other.
+    The last layer computes only the first token's output, because the head reads no other.
     """
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class _Bert(Exportable):
 
 
 def _attend(layer: Any, hidden: Tensor, added: Tensor) -> Tensor:
-    """What all tokens attend to: (n, tokens, width), as ``hidden``."""
+    """The attention output of all tokens, shape (n, tokens, width), as ``hidden``."""
     count, tokens, _ = hidden.shape
     size = layer.attention.self.attention_head_size
     query, key, value = (
@@ -92,7 +92,7 @@ def _attend(layer: Any, hidden: Tensor, added: Tensor) -> Tensor:
 
 
 def _attend_first(layer: Any, hidden: Tensor, added: Tensor) -> Tensor:
-    """What the first tokens attend to, (n, width)."""
+    """The attention output of the first tokens, shape (n, width)."""
     query, (key, _), (value, bias) = projections(layer)
     size, width = layer.attention.self.attention_head_size, hidden.shape[-1]
     key, value = (weight.view(-1, size, width) for weight in (key, value))
@@ -101,7 +101,7 @@ def _attend_first(layer: Any, hidden: Tensor, added: Tensor) -> Tensor:
 
 
 def _through(layer: Any, hidden: Tensor, context: Tensor) -> Tensor:
-    """The rest of the layer, for the tokens that attended to ``context``."""
+    """The rest of the layer, for tokens with the attention output ``context``."""
     attended = layer.attention.output(context, hidden)
     output: Tensor = layer.output(layer.intermediate(attended), attended)
     return output

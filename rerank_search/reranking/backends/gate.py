@@ -1,6 +1,6 @@
-"""Whether a reranker in int8 still ranks as it does in float32; it is refused where it does not.
+"""A check that a reranker ranks in int8 nearly as it does in float32; else it is refused.
 
-It is tried on questions on the standard library, whose docstrings lie on every machine.
+It ranks docstrings of the standard library, which every machine has, for questions about it.
 """
 
 from __future__ import annotations
@@ -25,28 +25,29 @@ from rerank_search.reranking.backends.deadline import WAIT, OutOfTimeError, one_
 logger = logging.getLogger(__name__)
 
 QUESTIONS = Path(__file__).with_name("gate.json")
-"""Question to names of the standard library, with grades; eval/int8_gate.py chose them."""
+"""Questions with graded names of the standard library, chosen by eval/int8_gate.py."""
 
 LEAST_TAU = 0.98
 LARGEST_LOSS = 0.005
 
 _CHARACTERS = 800
-"""Of a docstring: longer ones would take most of the time."""
+"""Characters kept of a docstring: long ones would take most of the time."""
 
 _LEAST_TEXTS = 600
-"""Of 1,276: another Python lacks a few names, and one without docstrings two thirds."""
+"""Fewest texts to compare rankings on, of 1,276: another Python lacks a few names, and a Python
+without docstrings lacks two thirds."""
 
 
 class Scorer(Protocol):
-    """What a reranker has for this."""
+    """The part of a reranker that the check uses."""
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        """Raw logits."""
+        """Raw logits of the pairs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Means over the questions: Kendall's tau to the ranking in float32, and nDCG@10 of both."""
+    """Means over the questions: Kendall's tau to the float32 ranking, and nDCG@10 of both."""
 
     tau: float
     exact: float
@@ -54,7 +55,7 @@ class Figures:
 
     @property
     def passed(self) -> bool:
-        """Whether the rankings are near enough."""
+        """Whether the rankings are similar enough."""
         return self.tau >= LEAST_TAU and self.exact - self.rounded <= LARGEST_LOSS
 
     def __str__(self) -> str:
@@ -65,10 +66,11 @@ class Figures:
 
 
 def check(name: str, rounded: Scorer, exact: Callable[[], Scorer], basis: str, cache: Path) -> None:
-    """Compare two rerankers' rankings, once for each ``basis``, which the figures follow from.
+    """Compare the rankings in int8 and in float32, once for each ``basis``.
 
-    ``exact`` makes the other one. Raises InvalidInputError with the figures where the rankings
-    differ too much, and where there is nothing to compare them on.
+    ``basis`` names all that the figures depend on; ``exact`` makes the float32 reranker. Raises
+    InvalidInputError with the figures if the rankings differ too much, and if there are no texts to
+    compare them on.
     """
     path = cache / "gates" / f"{hashlib.sha256(basis.encode()).hexdigest()[:32]}.json"
     figures = _known(path)
@@ -97,7 +99,7 @@ def _compared(name: str, rounded: Scorer, exact: Callable[[], Scorer], path: Pat
 
 
 def compare(rounded: Scorer, exact: Scorer) -> Figures:
-    """The figures of two rerankers, on the same pairs."""
+    """The figures of two rerankers on the same pairs."""
     from scipy.stats import kendalltau
 
     judged = questions()
@@ -119,7 +121,7 @@ def example_pairs() -> list[tuple[str, str]]:
 
 
 def text_of(name: str) -> str:
-    """A name of the standard library with the start of its docstring, or nothing."""
+    """A name of the standard library with the start of its docstring; empty without docstring."""
     try:
         found = inspect.getdoc(pkgutil.resolve_name(name))
     except (ImportError, AttributeError, ValueError):
@@ -128,9 +130,9 @@ def text_of(name: str) -> str:
 
 
 def questions() -> list[tuple[str, list[tuple[str, int]]]]:
-    """Each question with its texts and their grades, of those that have a relevant one here.
+    """Each question that has a relevant text on this machine, with its texts and their grades.
 
-    Raises InvalidInputError where docstrings are missing.
+    Raises InvalidInputError if docstrings are missing.
     """
     found = []
     for query, names in json.loads(QUESTIONS.read_text(encoding="utf-8")).items():

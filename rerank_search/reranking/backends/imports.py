@@ -1,4 +1,4 @@
-"""Imports of the runtimes, without the reports that they send to their makers."""
+"""Imports of the runtimes without their telemetry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def openvino() -> Any:
     """The package openvino.
 
     Its import would send an event to Google Analytics, from a forked process, and keep an id in the
-    home folder. It does neither where it cannot import openvino_telemetry.
+    home folder. It does neither if it cannot import openvino_telemetry.
     """
     with _IMPORTING.get(), _hidden("openvino_telemetry"):
         import openvino
@@ -30,7 +30,7 @@ def onnxruntime() -> Any:
     """The package onnxruntime.
 
     Since version 1.29 its import would start a thread that reports sessions and models to
-    Microsoft. Set ``ORT_DISABLE_TELEMETRY=0`` to have that.
+    Microsoft. Set ``ORT_DISABLE_TELEMETRY=0`` to allow that.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -40,7 +40,7 @@ def onnxruntime() -> Any:
 
 @contextmanager
 def _hidden(package: str) -> Iterator[None]:
-    """Let imports of a package fail that has not been imported yet."""
+    """Make imports of a package fail, unless it has been imported before."""
     if package in sys.modules:
         yield
         return

@@ -1,4 +1,4 @@
-"""A network as a backend computes it: by torch, or exported to a runtime."""
+"""A network that a backend computes: torch, or a runtime that it is exported to."""
 
 from __future__ import annotations
 
@@ -26,18 +26,20 @@ from rerank_search.reranking.base import Backend, Dtype
 Context: TypeAlias = Callable[[], AbstractContextManager[Any]]
 
 PAIRS = 4
-"""Of the batch that is measured."""
+"""Number of pairs in a measured batch."""
 
 _LONG = 1_024
 _ROUNDING = 1e-2
-"""Of a new export: the longest pairs that it is tried on, and how far its logits may differ."""
+"""Largest accepted difference between a new export's logits and the network's.
+
+It is tried on pairs of up to ``_LONG`` tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A network in float32, the names of its inputs, and its files' fingerprint.
 
-    ``examples`` makes inputs of real texts.
+    ``examples`` makes inputs from real texts.
     """
 
     network: Any
@@ -47,10 +49,10 @@ class Loaded:
 
 
 class Installed(NamedTuple):
-    """How a network is computed: its features of a batch first, and logits of these.
+    """How a network is computed: first the features of a batch, then their logits.
 
-    ``features`` in ``context``, by ``at_once`` threads at most; ``logits`` by one of them, since
-    torch, which computes them, would start as many threads again for each.
+    At most ``at_once`` threads compute ``features``, in ``context``. One of them computes
+    ``logits``, because torch would start as many threads again for each.
     """
 
     features: Callable[[Mapping[str, Tensor]], Tensor]
@@ -62,9 +64,9 @@ class Installed(NamedTuple):
 def install(
     loaded: Loaded, backend: Backend, dtype: Dtype, cache: Path, deadline: Deadline = NEVER
 ) -> Installed:
-    """Have the network compute by a backend in a precision.
+    """Prepare the network to be computed by a backend in a precision.
 
-    Its weights may be dropped. Raises OutOfTimeError at the deadline, and what exporting and
+    The network may lose its weights. Raises OutOfTimeError at the deadline, and what exporting and
     opening a runtime raise.
     """
     network = loaded.network
@@ -114,7 +116,7 @@ def install(
 
 
 def delegate(network: Any, installed: Installed, names: Sequence[str]) -> None:
-    """Have what sentence-transformers asks of a network of transformers computed as installed."""
+    """Make sentence-transformers' calls of a transformers network use the installed backend."""
     from transformers.modeling_outputs import SequenceClassifierOutput
 
     def forward(**inputs: Any) -> SequenceClassifierOutput:
@@ -132,7 +134,7 @@ def _cases(loaded: Loaded) -> list[tuple[Mapping[str, Tensor], Tensor]]:
     """Inputs of long and of short pairs, some of them padded, and the network's logits."""
     network = loaded.network
     cases: list[tuple[Mapping[str, Tensor], Tensor]] = []
-    # The long ones first: of short ones some networks take a way that they then never leave.
+    # Long ones first: some networks switch to another algorithm on short ones and never back.
     for length in (min(positions(network) or _LONG, _LONG), 9):
         batch = {name: values[:2] for name, values in example(network, length).items()}
         batch["attention_mask"][1, length // 2 :] = 0
@@ -143,9 +145,9 @@ def _cases(loaded: Loaded) -> list[tuple[Mapping[str, Tensor], Tensor]]:
 
 
 def _check_same(found: Tensor, expected: Tensor, kind: str) -> None:
-    """Raise InvalidInputError where an export has other logits than the network.
+    """Raise InvalidInputError if the logits of an export differ from the network's.
 
-    Exporting keeps the ways that a short example took, and others may be for long texts.
+    An export keeps only the branches that its short example took, and long texts may need others.
     """
     difference = float((found - expected).abs().max())
     if not difference <= _ROUNDING * max(1.0, float(expected.abs().max())):
@@ -156,7 +158,7 @@ def _check_same(found: Tensor, expected: Tensor, kind: str) -> None:
 
 
 def example(network: Any, length: int) -> dict[str, Tensor]:
-    """Inputs of a batch that is measured."""
+    """The inputs of a measured batch."""
     ids = torch.arange(PAIRS * length).view(PAIRS, length) % 97 + 3
     return {
         "input_ids": ids % network.config.vocab_size,

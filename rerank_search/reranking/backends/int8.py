@@ -1,4 +1,4 @@
-"""A model's matrix products in int8, for OpenVINO: weights now, what they multiply as it comes."""
+"""A model's matrix products in int8, for OpenVINO: weights ahead, their inputs at run time."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from numpy.typing import NDArray
 from rerank_search.reranking.backends import imports
 
 GROUP = 32
-"""Numbers that share a scale, of weights and of what they are multiplied with. With one scale for
-64, or for a row, the bundled reranker's rankings moved further."""
+"""How many neighbouring numbers share a scale, in weights and in their inputs.
+
+With one scale for 64, or for a row, the bundled reranker's rankings changed more."""
 
 _SMALLEST = 1e-5
 
 _AT_ONCE = 4
-"""Examples that are observed at a time: all inputs of all products are in memory then."""
+"""Examples observed together: all inputs of all their products are in memory at that time."""
 
 
 def quantise(model: Any, examples: Mapping[str, NDArray[np.int64]]) -> None:
     """Replace the weights of an openvino.Model's matrix products by int8 with scales.
 
-    A few inputs of a product are far larger than the others, and would leave these few of the 256
-    steps. Each is divided by a factor, and its weights multiplied by it, so that both are about
-    equally large (SmoothQuant, Xiao et al. 2023, equation 4 with alpha = 0.5); ``examples`` are
-    inputs of the model, on which the largest values are observed. Products whose inner size is no
-    multiple of ``GROUP`` stay as they are.
+    A few inputs of a product are far larger than the others, and would leave the others few of the
+    256 steps. So each input is divided by a factor, and its weights are multiplied by it, which
+    makes both about equally large (SmoothQuant, Xiao et al. 2023, equation 4 with alpha = 0.5).
+    ``examples`` are inputs of the model, on which the largest values are observed. Products whose
+    inner size is not a multiple of ``GROUP`` are left unchanged.
     """
     opset = imports.openvino().opset13
     products = [each for each in model.get_ops() if _is_fit(each)]
@@ -48,8 +49,8 @@ def quantise(model: Any, examples: Mapping[str, NDArray[np.int64]]) -> None:
 def grouped(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """A matrix (outputs, inputs) as int8 of (outputs, groups, GROUP), and each group's scale.
 
-    The scales have the shape (outputs, groups, 1); their products with the int8 are the weights,
-    to half a scale.
+    The scales have the shape (outputs, groups, 1). Scale times int8 is the weight, to within half a
+    scale.
     """
     parts = weight.reshape(len(weight), -1, GROUP)
     scales = np.abs(parts).max(axis=2, keepdims=True) / 127
@@ -67,7 +68,7 @@ def _is_fit(node: Any) -> bool:
 
 
 def _weight(product: Any) -> NDArray[np.float32]:
-    """Of shape (outputs, inputs)."""
+    """The weights of a product, shape (outputs, inputs)."""
     weight = np.asarray(product.input_value(1).get_node().data, dtype=np.float32)
     return weight if product.get_attributes()["transpose_b"] else weight.T
 

@@ -1,4 +1,4 @@
-"""How fast the options compute a model on this machine: measured once, and kept in the cache.
+"""The speed of each option for a model on this machine, measured once and kept in the cache.
 
 Most of the time goes into a runtime's export. Measurements are kept by model, processor, threads
 and versions.
@@ -30,21 +30,22 @@ from rerank_search.reranking.backends.options import BackendOption
 logger = logging.getLogger(__name__)
 
 TOKENS = 128
-"""Tokens of each pair that is measured."""
+"""Tokens of each measured pair."""
 
 LIMIT = 30.0
-"""Seconds for exporting and measuring in all, and for waiting for a process that does.
+"""Seconds for all exports and measurements, or for waiting for a process that makes them.
 
-After that torch is used. An export that would take longer is not started; a started step ends."""
+After that torch is used. An export that would take longer is not started; a started step is
+finished."""
 
 TRIES = 3
-"""Times that an option is tried for which time ran out, each by a later load of the model."""
+"""Number of times an option is tried if time runs out, each time at a later load of the model."""
 
 _EXPORT_TAKES = 6
-"""Estimated time of an export, in multiples of the time of measuring torch; a safe estimate."""
+"""Cautious estimate of an export's time, in multiples of the time of measuring torch."""
 
 METHOD = 3
-"""Version of the way speeds are measured; speeds of other versions are not used."""
+"""Version of the measuring method; speeds of other versions are not used."""
 
 _RUNS = 3
 
@@ -56,7 +57,7 @@ def measured(
 
     Measures the options without a known speed, for ``seconds`` at most; one process of a machine
     measures, and others wait for it. If time runs out, options without a speed come last, in the
-    order given. Without a limit, options are tried again for which time ran out before.
+    given order. Without a limit, options that ran out of time before are tried again.
     """
     path = cache / "backends" / f"{_key(loaded)}.json"
     tries = TRIES if seconds < math.inf else math.inf
@@ -66,7 +67,7 @@ def measured(
         deadline = Deadline(time.monotonic() + seconds)
         try:
             with one_process(path, "measuring this model", deadline.left):
-                known |= _known(path)  # by the process that was waited for
+                known |= _known(path)  # measured by the other process
                 if new := _new(names, known, tries):
                     tried = _tried(loaded, {name: names[name] for name in new}, cache, deadline)
                     known |= {
@@ -86,14 +87,14 @@ def measured(
 
 
 def _new(names: Iterable[str], known: Mapping[str, float], tries: float) -> list[str]:
-    """Those that are to be tried: not known, or given up less often than ``tries``."""
+    """The options to try: of unknown speed, or given up less often than ``tries``."""
     return [name for name in names if name not in known or -tries < known[name] < 0]
 
 
 def _tried(
     loaded: Loaded, options: Mapping[str, BackendOption], cache: Path, deadline: Deadline
 ) -> dict[str, float]:
-    """The speed of each; -1 for one that time ran out for."""
+    """The speed of each option; -1 for one that ran out of time."""
     within = f", in {deadline.left:.0f} s at most" if deadline.moment < math.inf else ""
     logger.info("measuring what computes this model fastest here, once%s", within)
     started = time.monotonic()
@@ -117,7 +118,7 @@ def _tried(
 
 
 def _speed(loaded: Loaded, option: BackendOption, cache: Path, deadline: Deadline) -> float | None:
-    """None where the disk is at fault, which it may not be the next time."""
+    """The speed of an option, 0 if it fails; None for disk errors, which may not come again."""
     try:
         return _measured(loaded, option, cache, deadline)
     except OutOfTimeError:
@@ -125,14 +126,14 @@ def _speed(loaded: Loaded, option: BackendOption, cache: Path, deadline: Deadlin
     except (OSError, IndexReadOnlyError, StorageFullError) as error:
         logger.warning("%s in %s was not tried: %s", option.backend, option.dtype, error)
         return None
-    # Runtimes raise what they like, and there is always another way to compute.
+    # Runtimes may raise anything, and there is always another option.
     except Exception as error:
         logger.warning("%s in %s cannot compute it: %s", option.backend, option.dtype, error)
         return 0.0
 
 
 def _measured(loaded: Loaded, option: BackendOption, cache: Path, deadline: Deadline) -> float:
-    """Pairs per second of the best of some runs, of as many batches as may be computed at once."""
+    """Pairs per second in the best of some runs, with as many parallel batches as allowed."""
     trial = replace(loaded, network=copy.deepcopy(loaded.network))
     installed = install(trial, option.backend, option.dtype, cache, deadline)
     length = min(TOKENS, positions(trial.network) or TOKENS)
@@ -152,13 +153,13 @@ def _measured(loaded: Loaded, option: BackendOption, cache: Path, deadline: Dead
 
 
 def _key(loaded: Loaded) -> str:
-    """32 hex digits of what the speeds follow from."""
+    """A hash of all that speeds depend on, as 32 hex digits."""
     basis = json.dumps([METHOD, loaded.weights, torch.get_num_threads(), machine()])
     return hashlib.sha256(basis.encode()).hexdigest()[:32]
 
 
 def machine() -> str:
-    """The processor's units and the versions of what computes, on which figures depend."""
+    """The processor's units and the versions of the runtimes, on which figures depend."""
     flags = sorted(name for name, there in torch.cpu.get_capabilities().items() if there is True)
     versions = [_version(name) for name in ("rerank-search", "torch", "openvino", "onnxruntime")]
     return json.dumps([flags, versions])
@@ -172,11 +173,11 @@ def _version(package: str) -> str | None:
 
 
 _here: dict[Path, dict[str, float]] = {}
-"""What this process has measured and could not keep."""
+"""Speeds that this process measured and could not store."""
 
 
 def _keep(path: Path, speeds: Mapping[str, float]) -> None:
-    """Numbers below 0 say how often an option was given up."""
+    """Store the speeds; a number below 0 counts how often an option was given up."""
     try:
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)

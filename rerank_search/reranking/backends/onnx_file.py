@@ -35,11 +35,11 @@ from rerank_search.reranking.backends.exportable import Exportable
 logger = logging.getLogger(__name__)
 
 LAYOUT = 3
-"""Raised when Exportable makes another graph or it is tried otherwise: older files are not used."""
+"""Version of Exportable's graph and of the checks of an export; older files are not used."""
 
 _OPSET = 17
 _MOST_BYTES = 2**31 - 2**24
-"""Of weights; some of the 2 GiB are for the graph."""
+"""Most bytes of weights in a file; the graph takes some of the format's 2 GiB."""
 
 
 def onnx_file(
@@ -49,15 +49,15 @@ def onnx_file(
     checking: Callable[[], Callable[[Path], None]],
     deadline: Deadline = NEVER,
 ) -> Path:
-    """The file in ``cache`` that was made of the model; made now if need be.
+    """The model's file in ``cache``, exported now if it is not there yet.
 
-    ``weights`` is the fingerprint of what the model was loaded from. A file that is not the one
-    that was written, such as a damaged one or one of other weights, is made again. ``checking`` is
-    called before the model is exported, which may change it, and what it returns is called with the
-    new file, which is not kept if that raises. Processes that need it at a time wait for one. A bar
-    shows how far it is, where the standard error is a terminal.
+    ``weights`` is the fingerprint of the files that the model was loaded from. A damaged file, or
+    one with other weights, is made again. ``checking`` is called before the export, which may
+    change the model; the function that it returns is called with the new file, which is not kept if
+    that raises. Processes that need the same file wait for the one that makes it. A bar shows the
+    progress if the standard error is a terminal.
     Raises InvalidInputError for a model above 2 GiB, StorageFullError and such, and OutOfTimeError
-    where the deadline is too near.
+    if the deadline is too near.
     """
     path = cache / "exports" / f"{weights}-{LAYOUT}.onnx"
     if _is_whole(path, weights):
@@ -93,11 +93,11 @@ def _make(
 ) -> None:
     check_writable(path.parent)
     with disk_errors(path):
-        if shutil.disk_usage(path.parent).free < size:  # known before the work of an export
+        if shutil.disk_usage(path.parent).free < size:  # before the work of an export
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     logger.info("exporting the model to %s", path)
-    if alone:  # else it may be another's that is being written
-        for left in path.parent.glob(f".{path.name}.*.tmp"):  # by a process that was killed
+    if alone:  # else another process may be writing one of these
+        for left in path.parent.glob(f".{path.name}.*.tmp"):  # left by a killed process
             left.unlink(missing_ok=True)
     with _steps(4) as step:
         check = checking()
@@ -115,7 +115,7 @@ def _make(
 
 @contextmanager
 def _steps(count: int) -> Iterator[Callable[[], Any]]:
-    """Counts the steps of an export in a bar on the standard error, if that is a terminal."""
+    """Count the steps of an export in a bar on the standard error, if that is a terminal."""
     from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
     with tqdm(
@@ -129,7 +129,7 @@ def _note(path: Path) -> Path:
 
 
 def _is_whole(path: Path, weights: str) -> bool:
-    """Whether the file is there, as it was written, and of these weights."""
+    """Whether the file exists, is undamaged, and has these weights."""
     try:
         noted = json.loads(_note(path).read_bytes())
         return bool(noted == {"weights": weights, "sha256": sha256(path)})
@@ -138,12 +138,12 @@ def _is_whole(path: Path, weights: str) -> bool:
 
 
 def _export(model: Exportable, path: Path) -> None:
-    # More than one of each, and nothing equal: what is 1 or repeated may be taken for a constant.
+    # All sizes above 1 and different: an export may take a size of 1 or a repeated one as constant.
     example = torch.arange(2 * 7).view(2, 7) % 5 + 1
     inputs = {"input_ids": example, "token_type_ids": torch.zeros_like(example)}
     inputs["attention_mask"] = torch.ones_like(example)
     with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that tracing keeps what does not depend on the input
+        warnings.simplefilter("ignore")  # about values that tracing keeps as constants
         torch.onnx.export(
             model,
             tuple(inputs[name] for name in model.names),
@@ -152,5 +152,5 @@ def _export(model: Exportable, path: Path) -> None:
             output_names=["features"],
             dynamic_axes={name: {0: "pairs", 1: "tokens"} for name in model.names},
             opset_version=_OPSET,
-            dynamo=False,  # the other exporter needs onnxscript, and gains nothing here
+            dynamo=False,  # the new exporter needs onnxscript, and has no advantage here
         )

@@ -1,4 +1,4 @@
-"""What may compute a model on a machine: each backend in each of its precisions."""
+"""The options for computing a model on a machine: each backend in each of its precisions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from rerank_search.reranking.base import Backend, Dtype
 class BackendOption:
     """A backend in a precision.
 
-    ``pairs_per_second`` are those of 128 tokens; None where it was not measured, for example
-    because time ran out. ``missing`` says what it lacks on this machine, and is empty for one that
+    ``pairs_per_second`` counts pairs of 128 tokens; None if it was not measured, for example
+    because time ran out. ``missing`` says what the option lacks on this machine, and is empty if it
     can be used.
     """
 
@@ -27,7 +27,7 @@ class BackendOption:
 
 
 def options() -> list[BackendOption]:
-    """What a machine's CPU may compute with, measured or not; what is missing is there too."""
+    """All options for this machine's CPU, without speeds, including those that lack something."""
     units = "" if has_bfloat16() else "this CPU has no units for bfloat16"
     found = [BackendOption("torch", "float32"), BackendOption("torch", "bfloat16", missing=units)]
     for runtime, dtypes in DTYPES.items():

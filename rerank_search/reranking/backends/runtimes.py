@@ -1,4 +1,4 @@
-"""The runtimes that compute an exported model, and how each is asked for."""
+"""The runtimes that compute an exported model, and how each opens it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from rerank_search.reranking.backends.int8 import GROUP, quantise
 Runtime: TypeAlias = Literal["openvino", "onnx"]
 
 Compute: TypeAlias = Callable[[Mapping[str, NDArray[np.int64]]], NDArray[np.float32]]
-"""Inputs by name, each of shape (pairs, tokens), to features of shape (pairs, width).
+"""Function from inputs by name, each of shape (pairs, tokens), to features of (pairs, width).
 
-As many threads may call it at a time as it was opened with; each call is computed by one.
+As many threads may call it at a time as it was opened for; each call is computed by one thread.
 """
 
 Examples: TypeAlias = Callable[[], Mapping[str, NDArray[np.int64]]]
-"""Makes inputs of the model, as ``Compute`` takes them."""
+"""Function that makes inputs of the model, as ``Compute`` takes them."""
 
 _OPENING = PerProcess(threading.Lock)
-"""Held while OpenVINO opens a model, and until that has computed once.
+"""Lock held while OpenVINO opens a model, and until that model has computed once.
 
-Its bindings set things up at their first use, in C++, where a second thread waits for the first
-without giving up the interpreter's lock, which the first one may need. So one thread at a time goes
-through everything that has not been used before.
+On first use its C++ bindings set things up: a second thread then waits for the first without
+releasing the interpreter's lock, which the first one may need. So only one thread at a time goes
+through code that has not been used before.
 """
 
 PACKAGES: Mapping[Runtime, str] = {"openvino": "openvino", "onnx": "onnxruntime"}
@@ -45,7 +45,7 @@ DTYPES: Mapping[Runtime, frozenset[str]] = {
 
 
 def missing(runtime: Runtime) -> list[str]:
-    """Packages that are not installed, of those that the runtime needs."""
+    """The packages that the runtime needs and that are not installed."""
     return [name for name in (PACKAGES[runtime], "onnx") if not importlib.util.find_spec(name)]
 
 
@@ -65,12 +65,12 @@ def require(runtime: Runtime, dtype: str) -> None:
 def open_runtime(
     runtime: Runtime, path: Path, dtype: str, threads: int, examples: Examples
 ) -> Compute:
-    """Load an ONNX file into a runtime, which computes in ``dtype``, so many batches at a time.
+    """Load an ONNX file into a runtime that computes several batches at a time in ``dtype``.
 
-    One batch in all threads is slower than one in each: they wait for each other after every
-    operator, and for whatever else one of the cores has to do.
+    One batch in all threads is slower than one in each: the threads would wait for each other after
+    every operator, and for any other work of one of the cores.
 
-    ``examples`` gives inputs of the model, which int8 is fitted to.
+    ``examples`` makes inputs of the model, which int8 is fitted to.
     """
     return _OPENERS[runtime](path, dtype, threads, examples)
 
@@ -81,7 +81,7 @@ def _openvino(path: Path, dtype: str, threads: int, examples: Examples) -> Compu
         "INFERENCE_PRECISION_HINT": "bf16" if dtype == "bfloat16" else "f32",
         "NUM_STREAMS": threads,
         "INFERENCE_NUM_THREADS": threads,
-        "ENABLE_CPU_PINNING": False,  # to cores that another process has been pinned to as well
+        "ENABLE_CPU_PINNING": False,  # other processes may be pinned to the same cores
     }
     with _OPENING.get():
         model = openvino.Core().read_model(str(path))
@@ -91,7 +91,7 @@ def _openvino(path: Path, dtype: str, threads: int, examples: Examples) -> Compu
         smallest = {each.get_any_name(): np.zeros((1, 2), np.int64) for each in model.inputs}
 
     def unopened() -> queue.LifoQueue[Any]:
-        # The last one first: it has the memory that a batch takes. None is one to be made.
+        # The last one first: it already holds memory for a batch. None stands for one to be made.
         requests: queue.LifoQueue[Any] = queue.LifoQueue()
         for _ in range(threads):
             requests.put(None)
@@ -101,7 +101,7 @@ def _openvino(path: Path, dtype: str, threads: int, examples: Examples) -> Compu
         with _OPENING.get():
             made = [requests.get() for _ in range(threads)]
             try:
-                if None not in made:  # another thread has opened it meanwhile
+                if None not in made:  # another thread has made it meanwhile
                     return
                 made = [None] * threads
                 compiled = openvino.Core().compile_model(model, "CPU", options)
@@ -122,8 +122,8 @@ def _openvino(path: Path, dtype: str, threads: int, examples: Examples) -> Compu
         try:
             return _computed(request, inputs)
         except BaseException:
-            # Where memory ran out it keeps what it got, and where somebody interrupts it goes on:
-            # it is of no use for another batch.
+            # After running out of memory it keeps what it allocated, and after an interrupt it
+            # still runs: do not use it for another batch.
             request = None
             raise
         finally:
@@ -134,17 +134,17 @@ def _openvino(path: Path, dtype: str, threads: int, examples: Examples) -> Compu
 
 
 def _computed(request: Any, inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
-    # infer() would return the last output again where memory ran out, and say nothing.
+    # If memory runs out, infer() would return the previous output without an error.
     request.start_async(dict(inputs))
     request.wait()
-    # The output's memory is the request's, which the next call writes to.
+    # The output's memory belongs to the request, and the next call overwrites it.
     return np.array(request.get_output_tensor(0).data)
 
 
 def _onnx(path: Path, _dtype: str, _threads: int, _examples: Examples) -> Compute:
     onnxruntime = imports.onnxruntime()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # the caller's own
+    options.intra_op_num_threads = 1  # the calling thread
 
     def opened() -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
