@@ -1,1 +1,1 @@
-"""The bundled models, and where the others come from."""
+"""Models: the bundled ones, and how the others are found and computed."""

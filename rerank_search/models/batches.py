@@ -13,19 +13,19 @@ BATCH_TOKENS = 16_384
 """Tokens of a batch on a GPU, padding included."""
 
 CPU_BATCH_TOKENS = 2_048
-"""Tokens of a batch on a CPU, whose caches hold no more activations."""
+"""Tokens of a batch on a CPU, where larger batches outgrow the caches."""
 
 THREAD_BATCH_TOKENS = 1_024
-"""Tokens of a batch that one thread computes while others compute theirs."""
+"""Tokens of a batch if each thread computes one of its own."""
 
 _NARROW = 384
-"""Width below which activations are so small that larger batches pay."""
+"""Model width below which activations are so small that larger batches are faster."""
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 _PADDING, _SMALL = 0.05, 0.25
-"""The share of a batch that may be padding, and that of the budget up to which it may be more."""
+"""Most padding as a share of a batch, and the share of the budget up to which more is allowed."""
 
 
 def token_batches(
@@ -47,7 +47,7 @@ def token_batches(
             most = min(most, max_items)
         filled = np.cumsum(sizes[start : start + most])
         padded = longest * np.arange(1, len(filled) + 1)
-        # Both hold up to some item, and for none after it.
+        # Each condition holds for the first items up to some item, and for none after it.
         small, full = padded <= max_tokens * _SMALL, filled > padded * (1 - _PADDING)
         end = start + int(np.count_nonzero(small | full))
         yield order[start:end]
@@ -55,7 +55,7 @@ def token_batches(
 
 
 def one_ahead(function: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[Made]:
-    """What ``function`` makes of each, of the next one while the caller is busy with one."""
+    """Map ``function`` over the items, computing the next while the caller uses the current."""
     if len(items) < 2:
         yield from map(function, items)
         return
@@ -70,9 +70,9 @@ def one_ahead(function: Callable[[Item], Made], items: Sequence[Item]) -> Iterat
 def each(
     function: Callable[[Item], Made], items: Sequence[Item], at_once: int
 ) -> Generator[Made, None, None]:
-    """What ``function`` makes of each, in their order; so many threads compute it.
+    """Map ``function`` over the items in several threads, keeping their order.
 
-    What one of them raises is raised, and no other is begun then.
+    The first error is raised, and no further item is started after it.
     """
     if min(at_once, len(items)) < 2:
         yield from map(function, items)
@@ -82,14 +82,14 @@ def each(
 
 
 def even_budget(lengths: NDArray[np.int64], max_tokens: int, at_once: int) -> int:
-    """A budget of at most ``max_tokens`` with which each of the threads has as many batches."""
+    """A budget of at most ``max_tokens`` that gives each of ``at_once`` threads as many batches."""
     everything = int(lengths.sum())
     rounds = -(-everything // (max_tokens * at_once))
     return -(-everything // (max(rounds, 1) * at_once))
 
 
 def cpu_batch_tokens(network: Any, at_once: int) -> int:
-    """Tokens of a batch on a CPU, where so many batches are computed at once."""
+    """Tokens of a batch on a CPU that computes ``at_once`` batches at a time."""
     width = getattr(network.config, "hidden_size", _NARROW)
     usual = CPU_BATCH_TOKENS if at_once == 1 else THREAD_BATCH_TOKENS
     return min(usual * max(_NARROW // width, 1) ** 2, BATCH_TOKENS // at_once)

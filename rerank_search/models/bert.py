@@ -1,7 +1,7 @@
-"""A BERT made of weights alone, without transformers, whose import takes seconds.
+"""A BERT built from its weights without transformers, whose import takes seconds.
 
-Modules have the names that weights have in files, and the attributes by which ``fused_bert`` and
-the exports read a BERT of transformers.
+Modules are named as their weights in files, and have the attributes that ``fused_bert`` and the
+exports read from a BERT of transformers.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch.nn import Embedding, LayerNorm, Linear, Module, ModuleList, Parameter
 
 
 class Logits(NamedTuple):
-    """What a classifier returns."""
+    """The output of a classifier."""
 
     logits: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class BertConfig:
-    """The sizes of a BERT, and what others ask about a model's configuration."""
+    """The sizes of a BERT, and the other settings that are read from a model's configuration."""
 
     hidden_size: int
     num_hidden_layers: int
@@ -70,7 +70,7 @@ def _norm_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
 
 
 class _Network(Module):
-    """What both kinds of networks say of themselves."""
+    """The attributes that encoders and classifiers share."""
 
     config: BertConfig
     device = torch.device("cpu")
@@ -83,7 +83,7 @@ class _Network(Module):
 
 
 class Bert(_Network):
-    """Token ids to outputs of shape (n, tokens, width). A pooler of its file is left out."""
+    """Turns token ids into outputs of shape (n, tokens, width). A pooler in its file is ignored."""
 
     def __init__(self, config: BertConfig, weights: Mapping[str, Tensor], prefix: str = "") -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class Bert(_Network):
         attention_mask: Tensor,
         token_type_ids: Tensor | None = None,
     ) -> Tensor:
-        """``attention_mask`` is 0 for padding."""
+        """Outputs of shape (n, tokens, width); ``attention_mask`` is 0 for padding."""
         hidden: Tensor = self.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
         mask = (attention_mask != 0)[:, None, None, :]
         layers: Any = self.encoder.layer
@@ -112,7 +112,7 @@ class Bert(_Network):
 
 
 class BertClassifier(_Network):
-    """Token ids to logits of shape (n, labels)."""
+    """Turns token ids into logits of shape (n, labels)."""
 
     def __init__(self, config: BertConfig, weights: Mapping[str, Tensor]) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class BertClassifier(_Network):
         return self.bert
 
     def forward(self, **inputs: Tensor) -> Logits:
-        """Inputs as those of ``Bert``."""
+        """Logits of shape (n, labels), from the inputs of ``Bert``."""
         pooler: Any = self.bert.pooler
         return Logits(self.classifier(pooler(self.bert(**inputs))))
 
@@ -146,7 +146,7 @@ class _Embeddings(Module):
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
         places = torch.arange(input_ids.shape[1])[None]
-        # In the order of transformers, on which the last digits depend.
+        # Added in the same order as in transformers, because the last digits depend on it.
         embedded = self.word_embeddings(input_ids) + self.token_type_embeddings(token_type_ids)
         normed: Tensor = self.LayerNorm(embedded + self.position_embeddings(places))
         return normed
@@ -222,7 +222,7 @@ def _embedding(weight: Tensor) -> Embedding:
 
 
 def _linear(weights: Mapping[str, Tensor], name: str) -> Linear:
-    # Made small: filling a layer with random numbers takes longer than reading its weights, and
+    # Created small: filling a layer with random numbers takes longer than reading its weights, and
     # torch's "meta" device, which fills nothing, imports hundreds of modules.
     layer = Linear(1, 1)
     layer.weight = _fixed(weights[f"{name}.weight"])

@@ -1,8 +1,8 @@
 """A BERT in a folder, read without transformers and sentence-transformers.
 
-Importing these two takes several seconds, most of what a first search takes. Here a folder is read
-only where everything in it is understood and would be read there to the same bits; of any other
-the answer is None, and sentence-transformers loads it, or says what is wrong with it.
+Importing these two takes several seconds, most of the time of a first search. A folder is read here
+only if everything in it is understood and gives the same bits as those libraries. For any other
+folder the result is None, and sentence-transformers loads it or says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DEFAULTS: Mapping[str, Any] = {
     "type_vocab_size": 2,
     "vocab_size": 30522,
 }
-"""Sizes of a BERT whose config.json leaves them out."""
+"""Default sizes of a BERT, used if config.json leaves them out."""
 
 FIXED: Mapping[str, tuple[Any, ...]] = {
     "add_cross_attention": (False,),
@@ -48,7 +48,7 @@ FIXED: Mapping[str, tuple[Any, ...]] = {
     "position_embedding_type": ("absolute", None),
     "tie_word_embeddings": (True, False),
 }
-"""Settings of config.json that may have these values only."""
+"""Settings of config.json with the only values that are accepted."""
 
 WITHOUT_EFFECT = {
     "_name_or_path",
@@ -78,7 +78,7 @@ WITHOUT_EFFECT = {
     "transformers_version",
     "use_cache",
 }
-"""Settings of config.json that don't change an output."""
+"""Settings of config.json that do not change an output."""
 
 READ = {
     *DEFAULTS,
@@ -99,7 +99,7 @@ EXACT_WITHIN_FLOAT32 = ("float32", "float16", "bfloat16")
 
 @dataclass(frozen=True, slots=True)
 class ClassifierFolder:
-    """A cross-encoder: its network in float32, its tokenizer, what is applied to its logits."""
+    """A cross-encoder: its network in float32, its tokenizer, and its activation of logits."""
 
     network: BertClassifier
     tokenizer: BertTokenizer
@@ -108,7 +108,7 @@ class ClassifierFolder:
 
 @dataclass(frozen=True, slots=True)
 class EncoderFolder:
-    """A bi-encoder: ``pooling`` is "mean" or "cls", and vectors are normalised so many times."""
+    """A bi-encoder: ``pooling`` is "mean" or "cls", ``normalised`` how often to normalise."""
 
     network: Bert
     tokenizer: BertTokenizer
@@ -136,7 +136,7 @@ def _read(
         return None
     try:
         folder = read(Path(directory))
-    # Damaged files too: what is wrong with them is for sentence-transformers to tell.
+    # Damaged files too: sentence-transformers reports what is wrong with them.
     except Exception as error:
         logger.debug("%s is left to sentence-transformers: %s", directory, error)
         return None
@@ -201,7 +201,7 @@ def _encoder(folder: Path) -> EncoderFolder:
     from rerank_search.models.bert import Bert, linear_shapes, shapes
 
     pooler = linear_shapes("pooler.dense", model.hidden_size, model.hidden_size)
-    # Other precisions are computed as they are, which a fused pass does not do.
+    # transformers computes other precisions without conversion, and a fused pass does not.
     weights = _weights(folder, config, shapes(model, ""), optional=pooler, dtypes=("float32",))
     return EncoderFolder(Bert(model, weights), tokenizer, mode, len(rest))
 
@@ -234,7 +234,7 @@ def _weights(
     optional: Mapping[str, tuple[int, ...]] = {},
     dtypes: tuple[str, ...] = EXACT_WITHIN_FLOAT32,
 ) -> dict[str, torch.Tensor]:
-    """The weights in float32, exactly those of the names and shapes that are expected."""
+    """The weights in float32, with exactly the expected names and shapes."""
     import torch
     from safetensors import safe_open
 
@@ -250,7 +250,7 @@ def _weights(
     require(set(expected) <= set(found), "weights that are missing")
     kinds = {str(weight.dtype).removeprefix("torch.") for weight in found.values()}
     require(len(kinds) == 1, "weights of several precisions")
-    # transformers rounds to the precision that the configuration names.
+    # transformers rounds weights to the precision that the configuration names.
     loaded_as = config.get("dtype") or config.get("torch_dtype") or next(iter(kinds))
     require(loaded_as in dtypes and kinds <= set(EXACT_WITHIN_FLOAT32), "their precision")
     half = getattr(torch, loaded_as)

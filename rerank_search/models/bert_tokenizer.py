@@ -19,7 +19,7 @@ SPECIAL = {
     "cls_token": "[CLS]",
     "mask_token": "[MASK]",
 }
-"""What transformers' BertTokenizer calls its special tokens unless told otherwise."""
+"""Default special tokens of transformers' BertTokenizer."""
 
 INPUT_NAMES = ("input_ids", "token_type_ids", "attention_mask")
 
@@ -35,7 +35,7 @@ FIXED: Mapping[str, tuple[Any, ...]] = {
     "split_special_tokens": (False,),
     "truncation_side": ("right",),
 }
-"""Settings that may have these values only."""
+"""Settings with the only values that are accepted."""
 
 WITHOUT_EFFECT = {
     "backend",
@@ -51,7 +51,7 @@ WITHOUT_EFFECT = {
     "truncation_strategy",
     "use_fast",
 }
-"""Settings that don't change how a text is tokenised."""
+"""Settings that do not change how a text is tokenised."""
 
 READ = {
     "added_tokens_decoder",
@@ -65,14 +65,14 @@ READ = {
 }
 
 AS_IT_IS = {"TokenizersBackend", "PreTrainedTokenizerFast"}
-"""Classes of transformers that take tokenizer.json as it is; BertTokenizer makes it anew."""
+"""Classes of transformers that use tokenizer.json unchanged; BertTokenizer rebuilds it."""
 
 MOST_TOKENS = 100_000
-"""A larger vocabulary may be one that transformers corrects."""
+"""Largest accepted vocabulary; transformers may correct a larger one."""
 
 
 class BertTokenizer:
-    """A tokenizer that is called as one of transformers, as far as this package does.
+    """A tokenizer with the part of transformers' interface that this package uses.
 
     ``model_max_length`` is the window that ``__call__`` cuts to.
     """
@@ -101,9 +101,9 @@ class BertTokenizer:
         return_offsets_mapping: bool = False,
         verbose: bool = True,
     ) -> dict[str, Any]:
-        """Ids, types and masks of one text or of many; with ``padding``, as long as the longest.
+        """Ids, types and masks of one text or many; ``padding`` makes all as long as the longest.
 
-        One thread at a time: the length of the cut is kept in the tokenizer.
+        One thread at a time: the tokenizer stores the length that it cuts to.
         """
         backend = self.backend_tokenizer
         backend.no_padding()
@@ -131,7 +131,7 @@ class BertTokenizer:
         return columns
 
     def tokenize(self, text: str) -> list[str]:
-        """All tokens of a text, without special ones. One thread at a time."""
+        """All tokens of a text, without special tokens. One thread at a time."""
         self.backend_tokenizer.no_truncation()
         self.backend_tokenizer.no_padding()
         return self.backend_tokenizer.encode(text, add_special_tokens=False).tokens
@@ -140,10 +140,10 @@ class BertTokenizer:
 def read_tokenizer(
     folder: Path, config: Mapping[str, Any], *, window: int | None, positions: int
 ) -> BertTokenizer:
-    """The tokenizer as transformers would load it. Raises NotPlainError where that isn't certain.
+    """The tokenizer as transformers would load it. Raises NotPlainError if that is not certain.
 
-    ``config`` is that of the model. ``window`` is what sentence-transformers' settings say, and
-    None where they say nothing.
+    ``config`` is the model's configuration. ``window`` is the window in sentence-transformers'
+    settings, None if they have none.
     """
     settings = read_json(folder / "tokenizer_config.json")
     require(set(settings) <= {*FIXED, *WITHOUT_EFFECT, *READ}, "settings of the tokenizer")
@@ -164,7 +164,7 @@ def read_tokenizer(
 
     from tokenizers import Tokenizer
 
-    # Any error of its own is one of what was read, which transformers shall tell.
+    # Any error here comes from the files that were read: transformers reports it better.
     tokenizer = Tokenizer.from_str(json.dumps(file))
     require(tokenizer.post_processor is not None, "a tokenizer without special tokens")
     size = tokenizer.get_vocab_size()
@@ -203,7 +203,7 @@ def _check_added(
     *,
     rebuilt: bool,
 ) -> None:
-    """Only the special tokens are added to the vocabulary, in it, and alike everywhere."""
+    """Require plain special tokens; a rebuilt tokenizer may have no other added token."""
     added = {token["content"]: token for token in file["added_tokens"]}
     require(set(special.values()) <= set(added), "special tokens that are not in tokenizer.json")
     for content, token in added.items():
@@ -228,7 +228,7 @@ def _check_directions(file: Mapping[str, Any]) -> None:
 def _check_as_rebuilt(
     file: Mapping[str, Any], settings: Mapping[str, Any], special: Mapping[str, str]
 ) -> None:
-    """BertTokenizer reads the vocabulary, and makes the rest of its own settings."""
+    """Require tokenizer.json to match what BertTokenizer rebuilds from vocabulary and settings."""
     vocabulary = file["model"]["vocab"]
     cls, sep, unknown = (special[name] for name in ("cls_token", "sep_token", "unk_token"))
     model = {name: value for name, value in file["model"].items() if name != "vocab"}

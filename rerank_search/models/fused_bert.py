@@ -1,19 +1,18 @@
 """A BERT's forward pass on a CPU, in fewer and faster steps than its own.
 
-Of a BERT of transformers, or of ours (``models/bert.py``).
-The same sums as transformers' BertModel and BertForSequenceClassification, to the last digits of
-float32:
+It works for a BERT of transformers and for ours (``models/bert.py``), and computes the same as
+transformers' BertModel and BertForSequenceClassification, to the last digits of float32:
 
-- Linear layers run in oneDNN, with weights that are laid out once for its kernels, and bias and
-  GELU in the same call (with AVX2 alone, GELU apart: oneDNN's is slower than torch's there).
-  Query, key and value are one product of three times the width, with the attention's scale in the
-  query's weights.
-- Of a classifier's last layer only the first token's output is computed, which is all that its
-  head reads, without keys and values of the other tokens (``attend_first``).
+- Linear layers run in oneDNN, with weights that are laid out once for its kernels, and with bias
+  and GELU in the same call (with AVX2 alone GELU is separate: oneDNN's is slower than torch's
+  there). Query, key and value are one product of three times the width, with the attention's scale
+  in the query's weights.
+- The last layer of a classifier computes only the first token's output, because its head reads no
+  other, and needs no keys and values of the other tokens (``attend_first``).
 - The attention is torch's fused kernel. Batched products are no slower in bfloat16, but oneDNN
-  makes and keeps a kernel of them for every shape, which hardly another batch has.
-- Batches get some rows of zeros, so that sizes recur: buffers of ever new sizes left holes that
-  no other fitted, and a process grew by hundreds of MiB.
+  makes and keeps a kernel of them for every shape, and hardly any other batch has that shape.
+- Batches are padded with rows of zeros, so that sizes recur: buffers of ever new sizes left gaps
+  that no other buffer fitted, and a process grew by hundreds of MiB.
 """
 
 from __future__ import annotations
@@ -38,16 +37,16 @@ CLASSIFIERS = frozenset(
         "XLMRobertaForSequenceClassification",
     }
 )
-"""Cross-encoders that are known, by class: their layers have the same names and do the same."""
+"""Supported classes of cross-encoders: their layers have the same names and compute the same."""
 
 ENCODERS = frozenset({"Bert", "BertModel", "RobertaModel", "XLMRobertaModel"})
-"""And the models below them, of bi-encoders."""
+"""Supported classes of bi-encoders, and of the models below the cross-encoders' heads."""
 
 DTYPES = frozenset({"float32", "bfloat16"})
 
 
 def can_fuse(network: Any, dtype: str) -> bool:
-    """Whether ``fuse`` knows the model, and this machine's torch has what it needs."""
+    """Whether ``fuse`` supports the model, and this machine's torch has what it needs."""
     config = network.config
     return (
         type(network).__name__ in CLASSIFIERS | ENCODERS
@@ -56,7 +55,7 @@ def can_fuse(network: Any, dtype: str) -> bool:
         and network.dtype == torch.float32
         and config.hidden_act == "gelu"
         and not getattr(config, "is_decoder", False)
-        # Whoever asks for what is inside, or for the pooled output, gets it from the model itself.
+        # Only the model itself can return hidden states, attentions or the pooled output.
         and not config.output_hidden_states
         and not config.output_attentions
         and getattr(config, "position_embedding_type", "absolute") in (None, "absolute")
@@ -68,16 +67,17 @@ def can_fuse(network: Any, dtype: str) -> bool:
 
 
 def is_plain(network: Any) -> bool:
-    """Whether a BERT's layers are what their weights say: an adapter's are not."""
+    """Whether a BERT's layers compute only what their weights say; an adapter adds to that."""
     layers = network.base_model.encoder.layer.modules()
     return all(type(each) is torch.nn.Linear for each in layers if hasattr(each, "in_features"))
 
 
 def fuse(network: Any, dtype: str) -> None:
-    """Replace the forward pass of ``network``, whose layers are dropped from it for their weights.
+    """Replace the forward pass of ``network``, and drop its layers to free their weights.
 
-    Sums of the residual stream, norms, the head and what first tokens attend to in a classifier's
-    last layer stay in float32; with "bfloat16", the other products and the attention do not.
+    Sums of the residual stream, norms, the head and the attention of the first tokens in a
+    classifier's last layer stay in float32. All other products and the attention are computed in
+    bfloat16 if ``dtype`` is "bfloat16".
     """
     model = network.base_model
     classifies = type(network).__name__ in CLASSIFIERS
@@ -110,9 +110,9 @@ def fuse(network: Any, dtype: str) -> None:
 
 
 class _Fused:
-    """Embeddings and layers, to outputs of shape (n, tokens, width) in float32.
+    """Embeddings and layers, with outputs of shape (n, tokens, width) in float32.
 
-    With ``first_only`` those of the first tokens, (n, 1, width).
+    ``first_only`` gives only the outputs of the first tokens, shape (n, 1, width).
     """
 
     def __init__(self, model: Any, dtype: torch.dtype, *, first_only: bool) -> None:
@@ -131,7 +131,7 @@ class _Fused:
         token_type_ids: Tensor | None = None,
         **others: Any,
     ) -> Tensor:
-        """``attention_mask`` is 0 for padding. Raises TypeError for other inputs of a BERT."""
+        """The outputs; ``attention_mask`` is 0 for padding. TypeError for a BERT's other inputs."""
         for name in ("position_ids", "inputs_embeds"):
             if others.get(name) is not None:
                 raise TypeError(f"{name} cannot be given to a model with fused layers")
@@ -144,19 +144,19 @@ class _Fused:
         return hidden[: count * tokens].view(count, -1, width)
 
     def _added(self, attention_mask: Tensor | None) -> Tensor | None:
-        """What is added to scores, of shape (n, 1, 1, tokens); None where nothing is padding."""
+        """Numbers to add to scores, shape (n, 1, 1, tokens); None if there is no padding."""
         if attention_mask is None:
             return None
         padding = attention_mask == 0
         if not padding.any():
             return None
         added = torch.zeros(padding.shape, dtype=self._dtype)
-        # No infinity, of which the softmax of nothing but padding would be NaN.
+        # Not infinity: the softmax of a row of nothing but padding would be NaN.
         return added.masked_fill_(padding, torch.finfo(self._dtype).min)[:, None, None, :]
 
 
 class _Block:
-    """What both kinds of layers have: all but the projections of the attention."""
+    """The part that both kinds of layers share: all but the projections of the attention."""
 
     def __init__(self, layer: Any, dtype: torch.dtype) -> None:
         self._heads = layer.attention.self.num_attention_heads
@@ -180,7 +180,7 @@ class _Layer(_Block):
         self._projection = _Packed(projections(layer), dtype)
 
     def __call__(self, hidden: Tensor, shape: tuple[int, int], mask: Tensor | None) -> Tensor:
-        """``hidden`` is (rows, width), its first rows n sequences of tokens: ``shape``."""
+        """The layer's output; ``hidden`` is (rows, width), and ``shape`` (sequences, tokens)."""
         projected = self._projection(hidden.to(self._dtype))[: math.prod(shape)]
         parts = projected.view(*shape, 3, self._heads, -1)
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
@@ -188,7 +188,7 @@ class _Layer(_Block):
 
 
 class _LastLayer(_Block):
-    """Gives the outputs of the first tokens only; what these attend to is computed in float32."""
+    """A last layer with outputs of first tokens only, whose attention is computed in float32."""
 
     def __init__(self, layer: Any, dtype: torch.dtype) -> None:
         super().__init__(layer, dtype)
@@ -209,7 +209,7 @@ class _LastLayer(_Block):
 def attend_first(
     query: Tensor, key: Tensor, value: Tensor, hidden: Tensor, mask: Tensor | None
 ) -> Tensor:
-    """What one token of each sequence attends to, without the keys and values of all tokens.
+    """The attention output of one token of each sequence, without keys and values of all tokens.
 
     The score q . (K h) is (K'q) . h, and the sum of p (V h) is V times the sum of p h: heads *
     width products for a token instead of width * width, twice. A bias of keys would add the same to
@@ -241,7 +241,7 @@ def _weights(layer: Linear) -> tuple[Tensor, Tensor]:
 
 
 class _Packed:
-    """Linear layers over the same input, as one, in the layout of oneDNN's kernels."""
+    """Linear layers over the same input, joined into one in the layout of oneDNN's kernels."""
 
     def __init__(self, layers: list[tuple[Tensor, Tensor]], dtype: torch.dtype) -> None:
         weight = torch.cat([weight for weight, _ in layers]).to(dtype)
@@ -249,9 +249,9 @@ class _Packed:
         self._bias = torch.cat([bias for _, bias in layers]).to(dtype)
 
     def __call__(self, inputs: Tensor, *, gelu: bool = False) -> Tensor:
-        """Of shape (tokens, outputs)."""
+        """The outputs of all layers side by side, shape (tokens, outputs)."""
         apart = torch.backends.cpu.get_cpu_capability() == "AVX2"
-        # The last argument, "none", has oneDNN compute GELU exactly.
+        # The last argument, "none", makes oneDNN compute GELU exactly.
         outputs: Tensor = torch.ops.mkldnn._linear_pointwise(
             inputs, self._weight, self._bias, "gelu" if gelu and not apart else "none", [], "none"
         )
@@ -259,13 +259,16 @@ class _Packed:
 
 
 def _filled_up(tokens: Tensor) -> Tensor:
-    """With rows of zeros at the end, 2% as a rule: up to a multiple of a power of two."""
+    """The rows, with zeros added up to a multiple of a power of two, usually 2% more."""
     size = 1 << max((len(tokens) // 16).bit_length() - 1, 0)
     return functional.pad(tokens, (0, 0, 0, -len(tokens) % size))
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, rows: int) -> Tensor:
-    """(n, heads, tokens, size) each, the query scaled already, to (rows, width), zeros below."""
+    """The attention output, shape (rows, width), with rows of zeros at the end.
+
+    The inputs are (n, heads, tokens, size), and the query is scaled already.
+    """
     context = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
     count, heads, tokens, size = context.shape
     result = context.new_empty((rows, heads * size))

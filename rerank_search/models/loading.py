@@ -1,4 +1,4 @@
-"""Models of transformers: loaded without progress bars, which would end up in pipes; windows."""
+"""Loading of transformers models: devices, windows, and no progress bars in pipes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rerank_search.errors import InvalidInputError, ModelNotFoundError
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Switch transformers' progress bars off, and as they were afterwards."""
+    """Switch transformers' progress bars off for the duration of a block."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
@@ -25,14 +25,14 @@ def quietly() -> Iterator[None]:
 
 
 def require_device(device: str | None) -> None:
-    """Raise InvalidInputError unless torch computes on the device here; None is the best one."""
+    """Raise InvalidInputError unless torch can use the device here; None is the best one."""
     import torch
 
     if device is None:
         return
     try:
-        torch.zeros(1, device=device).cpu()  # of "meta", tensors are made but have no values
-    # Torch raises something else for each kind of device that it was not built for.
+        torch.zeros(1, device=device).cpu()  # tensors on "meta" can be made but have no values
+    # Torch raises another error for each kind of device that it was not built for.
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InvalidInputError(
@@ -42,7 +42,7 @@ def require_device(device: str | None) -> None:
 
 
 def best_device() -> str:
-    """The device that sentence-transformers would take by itself, such as "cuda:0"."""
+    """The device that sentence-transformers takes by default, such as "cuda:0"."""
     if without_accelerator():
         return "cpu"
     from sentence_transformers.util import get_device_name
@@ -52,7 +52,7 @@ def best_device() -> str:
 
 
 def without_accelerator() -> bool:
-    """Whether there is nothing but the CPU to compute with."""
+    """Whether the CPU is the only device."""
     import torch
 
     others = ("torch_npu", "habana_frameworks")
@@ -60,7 +60,7 @@ def without_accelerator() -> bool:
 
 
 def require_tokenizer(tokenizer: Any, name: str, directory: str) -> None:
-    """Raise ModelNotFoundError where transformers made up a tokenizer that knows no word."""
+    """Raise ModelNotFoundError if transformers made up a tokenizer of special tokens alone."""
     if set(tokenizer.get_vocab().values()) <= set(tokenizer.all_special_ids):
         raise ModelNotFoundError(
             f"the model {name!r} in {directory} has no tokenizer: put its tokenizer.json and "
@@ -69,9 +69,9 @@ def require_tokenizer(tokenizer: Any, name: str, directory: str) -> None:
 
 
 def positions(network: Any) -> int | None:
-    """How many tokens of a text have a place in a model of transformers; None where any number.
+    """The number of tokens that a transformers model has positions for; None if any number.
 
-    RoBERTa's places begin after that of the padding.
+    RoBERTa's positions begin after that of the padding.
     """
     found = getattr(network.config, "max_position_embeddings", None)
     if found is None or found <= 0:

@@ -1,4 +1,4 @@
-"""Reading a model's files only where nothing in them is unusual."""
+"""Reading of model files that have nothing unusual in them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 
 class NotPlainError(Exception):
-    """Something in a model's files is for sentence-transformers to read, or to refuse."""
+    """A model's files have something that only sentence-transformers can read, or refuse."""
 
 
 def require(plain: bool, what: str) -> None:
-    """Raise NotPlainError, which names what is unusual, unless it is plain."""
+    """Raise NotPlainError, which names what is unusual, unless ``plain`` is true."""
     if not plain:
         raise NotPlainError(what)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a file."""
+    """The JSON object in a file."""
     found = json.loads(path.read_text(encoding="utf-8"))
     require(isinstance(found, dict), f"{path.name} is not an object")
     return dict(found)

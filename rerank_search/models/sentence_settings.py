@@ -1,6 +1,6 @@
-"""What sentence-transformers' own files beside a model say, where they say nothing unusual.
+"""Settings in sentence-transformers' own files beside a model, if they are not unusual.
 
-Each function raises NotPlainError for what only sentence-transformers itself may read.
+Each function raises NotPlainError for settings that only sentence-transformers itself can read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TEXT_TO = {
     "sequence-classification": ("logits", "scores"),
     "feature-extraction": ("last_hidden_state", "token_embeddings"),
 }
-"""What sentence-transformers reads of a model's output for each task, and what it calls that."""
+"""Output of the model that sentence-transformers reads for each task, and its name for it."""
 
 TRANSFORMER = (
     "sentence_transformers.models.Transformer",
@@ -46,7 +46,7 @@ NORMALIZE = (
 
 
 def modules(folder: Path) -> list[dict[str, str]]:
-    """The modules of sentence-transformers, of which the first is the transformer."""
+    """The modules of sentence-transformers; the first is the transformer."""
     modules: list[dict[str, str]] = json.loads((folder / "modules.json").read_text("utf-8"))
     for module in modules:
         require(set(module) == {"idx", "name", "path", "type"}, "settings in modules.json")
@@ -57,7 +57,7 @@ def modules(folder: Path) -> list[dict[str, str]]:
 
 
 def check_settings(settings: Mapping[str, Any], known: set[str]) -> None:
-    """No setting of config_sentence_transformers.json is unknown."""
+    """Require all settings of config_sentence_transformers.json to be known."""
     require(settings.get("default_prompt_name") is None, "its default_prompt_name")
     require(
         set(settings) <= {"__version__", "default_prompt_name", "model_type", *known}, "settings"
@@ -65,7 +65,7 @@ def check_settings(settings: Mapping[str, Any], known: set[str]) -> None:
 
 
 def window(folder: Path, task: str) -> int | None:
-    """The window in the settings of the transformer; None where they have none."""
+    """The window in the settings of the transformer; None if they have none."""
     path = folder / "sentence_bert_config.json"
     others = [each for each in folder.glob("sentence_*_config.json") if each != path]
     require(not others, "settings of another transformer")
@@ -79,7 +79,7 @@ def window(folder: Path, task: str) -> int | None:
     }
     require(set(settings) <= {"max_seq_length", *fixed}, "settings of the transformer")
     require(all(settings.get(name, value) == value for name, value in fixed.items()), "its task")
-    # Without a task it would be that of a bi-encoder.
+    # Without this setting the task is that of a bi-encoder.
     require(task == "feature-extraction" or "transformer_task" in settings, "its task")
     window: int | None = settings.get("max_seq_length")
     require(window is None or (type(window) is int and window > 0), "its max_seq_length")
@@ -89,7 +89,7 @@ def window(folder: Path, task: str) -> int | None:
 def activation(
     config: Mapping[str, Any], settings: Mapping[str, Any], labels: int
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What sentence-transformers applies to logits."""
+    """The activation that sentence-transformers applies to logits."""
     import torch
 
     older = config.get("sentence_transformers") or {}
@@ -107,7 +107,7 @@ def activation(
 
 
 def pooling_mode(settings: Mapping[str, Any], width: int) -> str:
-    """Either "mean" or "cls"."""
+    """The pooling of token outputs, "mean" or "cls"."""
     widths = {"word_embedding_dimension", "embedding_dimension"} & set(settings)
     require([settings[name] for name in widths] == [width], "the width of its pooling")
     require(settings.get("include_prompt", True) is True, "its include_prompt")

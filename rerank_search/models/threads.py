@@ -1,4 +1,4 @@
-"""How many threads models compute with: no more than this process has cores to itself."""
+"""The number of threads that models compute with, at most the cores of this process."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 from rerank_search.settings import Settings
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Of a container on Linux: microseconds of each period, or "max"."""
+"""The CPU quota of a container on Linux: microseconds of each period, or "max"."""
 
 
 def limit_threads() -> None:
-    """Have torch compute with ``RERANK_SEARCH_THREADS`` threads.
+    """Make torch compute with ``RERANK_SEARCH_THREADS`` threads.
 
-    Without it, with as many as it takes by itself, but no more than ``available_cores``: more
-    would only wait for each other. It is the whole process's number, as torch has one. In a process
-    that was forked off one with torch in it, it is 1.
+    Without that variable torch keeps its own number, but no more than ``available_cores``: more
+    threads would only wait for each other. Torch has one number for the whole process. In a process
+    forked from one that had loaded torch, it is 1.
     """
     import torch
 
@@ -33,13 +33,13 @@ def limit_threads() -> None:
 
 
 _inherited = False
-"""Whether torch was there when this process was forked off another."""
+"""Whether torch was loaded when this process was forked."""
 
 
 def _alone_in_child() -> None:
-    """Have OpenMP start no threads in a forked process.
+    """Make OpenMP start no threads in a forked process.
 
-    At the first product that it shares out, it would wait for the threads of the parent.
+    It would wait for the parent's threads at the first product that it divides among threads.
     """
     global _inherited
     if torch := sys.modules.get("torch"):
@@ -54,9 +54,9 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 
 
 def one_thread() -> Callable[[], AbstractContextManager[None]] | None:
-    """Makes contexts in which torch takes no thread but the one that enters it.
+    """A maker of contexts in which torch uses only the thread that enters them.
 
-    None where torch cannot be held to that: it has to compute with OpenMP and MKL.
+    None if torch cannot be limited so: it has to compute with OpenMP and MKL.
     """
     import torch
     from threadpoolctl import ThreadpoolController
@@ -68,7 +68,7 @@ def one_thread() -> Callable[[], AbstractContextManager[None]] | None:
 
     @contextmanager
     def alone() -> Iterator[None]:
-        torch.get_num_threads()  # in a thread that is new to torch, it sets both numbers
+        torch.get_num_threads()  # the first call in a thread sets both numbers
         before = 0
         try:
             before = set_mkl(1)
@@ -82,10 +82,10 @@ def one_thread() -> Callable[[], AbstractContextManager[None]] | None:
 
 
 def _set_mkl() -> Callable[[int], int] | None:
-    """``mkl_set_num_threads_local`` of the MKL in torch, which no other library knows of.
+    """``mkl_set_num_threads_local`` of the MKL inside torch, which other libraries do not use.
 
-    It sets the calling thread's number, and returns the one before; 0 is that of the process. None
-    where there is no such function.
+    It sets the calling thread's number and returns the previous one; 0 means the number of the
+    process. None if there is no such function.
     """
     import torch
 
@@ -98,7 +98,7 @@ def _set_mkl() -> Callable[[int], int] | None:
 
 
 def available_cores(quota: Path = _QUOTA) -> int:
-    """Cores that this process may run on: by its affinity, and by its container's quota."""
+    """Cores that this process may use, by its affinity and its container's quota."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:  # macOS and Windows
