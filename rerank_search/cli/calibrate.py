@@ -107,7 +107,7 @@ def calibrate(
 
 
 def _own_fusion(model: str) -> Fusion:
-    """The fusion that a model has."""
+    """The model's own fusion."""
     from rerank_search.models.registry import resolve_reranker
     from rerank_search.reranking.fusion import FUSION_FILE, Fusion
 
@@ -120,7 +120,7 @@ def _own_fusion(model: str) -> Fusion:
 
 
 def _own_folder(model: str) -> Path:
-    """The folder of a model that was given as one, and may be written to."""
+    """The folder of a model given by its path, which may be written to."""
     import rerank_search
 
     folder = Path(model).expanduser()

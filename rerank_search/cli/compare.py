@@ -62,7 +62,7 @@ def compare(
 
 
 def _missing(found: ReportComparison) -> Iterator[str]:
-    """What only the earlier report has, in words."""
+    """Descriptions of what only the earlier report has."""
     if found.only_before:
         yield f"rankings or classifiers: {len(found.only_before):,}"
     for key, count in found.missing_queries.items():

@@ -3,4 +3,4 @@
 FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it: 128 and the number of the signal."""
+"""Exit code after Ctrl-C, as in shells: 128 plus the number of the signal."""

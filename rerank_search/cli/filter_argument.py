@@ -1,4 +1,4 @@
-"""``--filter`` as it is typed on a command line, made into a filter."""
+"""``--filter`` on the command line, parsed into a filter."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _OPERATORS = {"=": "$eq", "!=": "$ne", ">": "$gt", ">=": "$gte", "<": "$lt", "<=
 
 
 def parsed_filter(arguments: Sequence[str]) -> Filter | None:
-    """All conditions joined by "and"; None where there is none.
+    """All conditions joined by "and"; None if there are none.
 
-    ``key=value`` with ``=``, ``!=``, ``<``, ``<=``, ``>`` or ``>=``; a value that reads as a number
-    is one, in double quotes it is text. Or the JSON form, ``{"year": {"$gte": 2020}}``. Raises
-    typer.BadParameter for anything else.
+    A condition is ``key=value`` with ``=``, ``!=``, ``<``, ``<=``, ``>`` or ``>=``, or JSON such as
+    ``{"year": {"$gte": 2020}}``. A value that looks like a number is a number, unless it is in
+    double quotes. Raises typer.BadParameter for anything else.
     """
     conditions = [_condition(argument) for argument in arguments]
     if len(conditions) < 2:

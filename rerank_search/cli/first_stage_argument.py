@@ -1,4 +1,4 @@
-"""``--first-stage``: the name of a first stage that is installed."""
+"""``--first-stage``: the name of an installed first stage."""
 
 from __future__ import annotations
 

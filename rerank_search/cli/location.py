@@ -1,4 +1,4 @@
-"""Where an INDEX argument leads: a path, or a name below ./indexes or $RERANK_SEARCH_HOME."""
+"""The folder of an INDEX argument: a path, or a name below ./indexes or $RERANK_SEARCH_HOME."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IndexArgument = Annotated[
 
 
 def existing_index(name: str) -> Path:
-    """The folder of an index. Raises IndexNotFoundError, which names the folders looked at."""
+    """The folder of an index. Raises IndexNotFoundError, which names the searched folders."""
     _check(name)
     path = Path(name)
     candidates = [named_index(path.parent, path.name)]
@@ -41,18 +41,18 @@ def existing_index(name: str) -> Path:
 
 
 def new_index(name: str) -> Path:
-    """Where an index of that name is created: a path as it is, a name below the first folder."""
+    """The folder for a new index: a path is used unchanged, a name goes below ``home_folder``."""
     _check(name)
     return Path(name) if _is_path(name) else _folders()[0] / name
 
 
 def home_folder() -> Path:
-    """The folder below which a plain name is looked for first, and made."""
+    """The folder where a plain name is looked up first, and created."""
     return _folders()[0]
 
 
 def known_indexes() -> list[Path]:
-    """The folders of all indexes that a plain name leads to; of equal names the first is meant."""
+    """The folders of all indexes that plain names stand for; the first of equal names wins."""
     return [
         entry
         for folder in dict.fromkeys(_folders())

@@ -1,4 +1,4 @@
-"""The command line: its commands, and what its errors look like."""
+"""The command line: its commands, and how it shows errors."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line and exit: 0 fine, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Run the command line and exit: 0 success, 1 failure, 2 wrong usage, 130 interrupted."""
     _quiet_models()
     _prepare_streams()
     sys.exit(_run())
@@ -85,7 +85,7 @@ def _run() -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
-        # A reader that has gone (`| head`) is nothing to tell, and nobody to tell it to.
+        # A reader that closed the pipe (`| head`) is no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = FAILED if isinstance(error, BrokenPipeError) else _failed(error)
     return status
@@ -95,7 +95,7 @@ def _failed(error: RerankSearchError | OSError) -> int:
     if _debugging():
         raise error
     typer.echo(f"error: {on_one_line(str(error))}", err=True)
-    # A malformed document is a fault of a file, the other unusable values are arguments.
+    # A malformed document comes from a file; the other invalid values are arguments.
     of_usage = isinstance(error, InvalidInputError) and not isinstance(error, InvalidDocumentError)
     return WRONG_USAGE if of_usage else FAILED
 
@@ -105,13 +105,13 @@ def _debugging() -> bool:
 
     try:
         return Settings().debug
-    except InvalidInputError:  # a variable that cannot be used: most likely the error to be told
+    except InvalidInputError:  # an invalid variable: most likely the error to show
         return False
 
 
 def _prepare_streams() -> None:
-    # A stream that the caller has closed is an empty one; left closed, the next file that is
-    # opened, such as the documents, would get its number, and what libraries print on it.
+    # Replace a stream that the caller closed by an empty one. Otherwise the next opened file, such
+    # as the documents, would get its number, and with it everything that libraries print.
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
@@ -119,7 +119,7 @@ def _prepare_streams() -> None:
         sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A terminal that cannot show a character of a document is no reason to fail.
+            # Do not fail because a terminal cannot show a character of a document.
             stream.reconfigure(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""What the commands print: JSON for programs, text for people, and how far long work is."""
+"""The output of commands: JSON for programs, text for people, and the progress of long work."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 A_LINE_EVERY = 2.0
-"""Seconds between two lines of progress where a bar can't be shown; later, 1/20 of the time so far.
+"""Seconds between two lines of progress without a bar; later, 1/20 of the time so far.
 
-A minute has some 30 lines then, and an hour some 110."""
+So a minute has about 30 lines, and an hour about 110."""
 
 _COUNTS = 45
-"""Columns that a bar leaves for its figures."""
+"""Columns reserved for the figures beside a bar."""
 
 _RATE_OVER = 60.0
 """Seconds over which the rate is averaged."""
@@ -38,7 +38,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def print_json(value: Any) -> None:
-    """Print a value of dataclasses, mappings and sequences; field names become keys."""
+    """Print dataclasses, mappings and sequences as JSON; field names become keys."""
     # Outside UTF-8 (some pipes on Windows) escapes keep the output valid JSON.
     plain_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
     typer.echo(json.dumps(_plain(value), ensure_ascii=plain_ascii, indent=2))
@@ -58,9 +58,9 @@ def _plain(value: Any) -> Any:
 
 
 def console() -> Console:
-    """Where tables go: standard output, as wide as COLUMNS or the terminal says (a pipe: 100).
+    """The console for tables: standard output, as wide as COLUMNS or the terminal (a pipe: 100).
 
-    Texts are printed as they are: no brackets or colons in them are markup.
+    Texts are printed unchanged: brackets and colons in them are not markup.
     """
     from rich.console import Console
 
@@ -74,8 +74,8 @@ def console() -> Console:
 def print_table(table: Table) -> None:
     """Print a table on the standard output.
 
-    On a terminal words that are too long are broken. Elsewhere no word is. Where its columns do not
-    fit, the table gets wider than the screen: Rich would leave columns out.
+    Words that are too long are broken on a terminal, and nowhere else. If its columns do not fit,
+    the table gets wider than the screen, because Rich would leave columns out.
     """
     from rich.measure import Measurement
 
@@ -96,15 +96,15 @@ def print_table(table: Table) -> None:
 
 
 def note(message: str) -> None:
-    """Say something that is not the result, on the standard error."""
+    """Print a message that is not part of the result on the standard error."""
     typer.echo(message, err=True)
 
 
 @contextmanager
 def progress(description: str, total: float = 0) -> Iterator[Callable[[float], None]]:
-    """Counts ``total`` steps (0: unknown) on the standard error.
+    """Count ``total`` steps (0: unknown) on the standard error.
 
-    A bar on a terminal; elsewhere a line every few seconds, so that what is quick is not mentioned.
+    A terminal shows a bar; elsewhere a line is printed every few seconds, and none for quick work.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
@@ -126,7 +126,7 @@ def progress(description: str, total: float = 0) -> Iterator[Callable[[float], N
     task = counted.add_task(name.plain, total=total or None)
 
     def line() -> str:
-        counted.advance(task, 0)  # for the clock: a rate falls while nothing is counted
+        counted.advance(task, 0)  # update the rate, which falls while nothing is counted
         return f"{description}: {_counts(counted.tasks[0])}"
 
     with counted if shown else _lines(line):
@@ -135,9 +135,9 @@ def progress(description: str, total: float = 0) -> Iterator[Callable[[float], N
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Says on the standard error what is being done, as ``progress`` without anything to count.
+    """Say on the standard error what is being done, like ``progress`` without a count.
 
-    With it, what is logged of measuring and exporting models, which takes a while once.
+    Log lines about measuring and exporting models are shown too, since both take a while once.
     """
     if _shows_bars():
         from rich.console import Console
@@ -179,7 +179,7 @@ def _shows_bars() -> bool:
 
 @contextmanager
 def _lines(line: Callable[[], str]) -> Iterator[None]:
-    """Prints the line again and again, by a clock: work that hangs is to be seen in a log too."""
+    """Print the line again and again by a clock, so that a log also shows work that hangs."""
     over, started = threading.Event(), time.monotonic()
 
     def tell() -> None:
@@ -200,7 +200,7 @@ def _counts(task: Task) -> str:
     of = f" of {task.total:,.0f}" if task.total else ""
     said = [f"{task.completed:,.0f}{of}"]
     elapsed = task.elapsed or 0.0
-    # Rich knows a rate only from the second step on.
+    # Rich has a rate only from the second step on.
     if speed := task.speed or (task.completed / elapsed if elapsed else 0.0):
         said.append(f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s")
     if not task.total:

@@ -33,13 +33,13 @@ def results_table(response: SearchResponse, top_k: int) -> Table:
 
 
 def first_stage_ranks(response: SearchResponse) -> Mapping[str, int]:
-    """Where each hit stood before it was reranked, counted from 1."""
+    """The rank of each hit in the first stage, counted from 1."""
     scored = ((hit.id, hit.stage_scores[response.first_stage], None) for hit in response.hits)
     return {id: rank for rank, (id, _, _) in enumerate(ranked(scored), start=1)}
 
 
 def movement(hit: Hit, before: Mapping[str, int]) -> Text:
-    """How many ranks the second stage moved a hit: up, down, or not at all."""
+    """The number of ranks that the second stage moved a hit up or down, as text."""
     rise = before[hit.id] - hit.rank
     if rise == 0:
         return Text("=", style="dim")
@@ -47,7 +47,7 @@ def movement(hit: Hit, before: Mapping[str, int]) -> Text:
 
 
 def summary(response: SearchResponse) -> str:
-    """One line: what was done, and how long it took."""
+    """One line about what was done and how long it took."""
     if not response.hits:
         return "nothing found"
     done = f"{counted(response.candidates, 'candidate')} by {response.first_stage}"

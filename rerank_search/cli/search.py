@@ -102,9 +102,9 @@ def search(
             reranker=None if no_rerank else installed_reranker(model) or LoadedLater(model),
             fusion=None if no_fusion else "auto",
         )
-        # The first time on a machine, what computes a reranker is exported and measured.
+        # On first use on a machine, a reranker's backends are exported and measured.
         with waiting("loading the models and searching"):
-            # People also see where a hit stood after the first stage, which takes them all.
+            # People also see the rank of a hit after the first stage, which needs all candidates.
             shown = top_k if as_json or no_rerank else options.depth
             response = searcher.search(query, options, top_k=shown)
     for warning in response.warnings:
@@ -128,7 +128,7 @@ def _check_first_stage_alone(given: Mapping[str, bool]) -> None:
 
 
 def _json(response: SearchResponse, *, passages: bool, no_text: bool) -> dict[str, Any]:
-    """The fields of the response, with as much of each text as is wanted."""
+    """The fields of the response, with the wanted part of each text."""
     which: ReturnedText = "none" if no_text else "passage" if passages else "full"
     hits = [hit.with_text(which) for hit in response.hits]
     answer = dataclasses.asdict(dataclasses.replace(response, hits=hits))

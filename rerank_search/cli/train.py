@@ -68,14 +68,14 @@ def train(
 
 
 def _without_detours(path: Path) -> Path:
-    """A path as a person would write it: without "..", from here if it lies below."""
+    """A path as a person would write it: without "..", and relative if it lies below here."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 (resolve() would follow links)
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Shows what training logs on the standard error."""
+    """Show the log lines of training on the standard error."""
     logger = logging.getLogger("rerank_search.training")
     handler, level = _Notes(), logger.level
     logger.addHandler(handler)
@@ -112,7 +112,7 @@ def _print(planned: Plan) -> None:
 
 
 def _stated(table: Any) -> Any:
-    """The table without what is None, which TOML has no word for."""
+    """The table without None values, which TOML cannot express."""
     if isinstance(table, dict):
         return {key: _stated(value) for key, value in table.items() if value is not None}
     return [_stated(value) for value in table] if isinstance(table, list) else table

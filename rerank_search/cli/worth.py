@@ -1,4 +1,4 @@
-"""What each stage is worth: the table that ``evaluate`` prints, for 80 columns."""
+"""The gain of each stage: the table that ``evaluate`` prints, for 80 columns."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from rerank_search.evaluation.results import Protocol
 
 MEASURES = ("MAP", "MRR@10", "nDCG@10")
-"""Those that are shown of what was measured, with the primary one; the rest is in the report."""
+"""Measures shown beside the primary one; the report has all of them."""
 
 
 _SHORTEST_NAME = 12
-"""Columns that names have in a narrow terminal."""
+"""Fewest columns for names, in a narrow terminal."""
 
 
 def print_worth(report: Report) -> None:
-    """A table for each collection: every first stage, alone and with each reranker."""
+    """Print a table for each collection: every first stage, alone and with each reranker."""
     measures = [name for name in MEASURES if name in report.measures]
     if report.primary not in measures:
         measures.append(report.primary)
@@ -59,7 +59,7 @@ def _table(systems: Sequence[SystemReport], measures: Sequence[str]) -> Table:
 
 
 def _by_first_stage(systems: Sequence[SystemReport]) -> Iterator[SystemReport]:
-    """Each first stage at each depth, followed by what reranks it."""
+    """Each first stage at each depth, followed by its rerankers."""
     for name in dict.fromkeys(system.first_stage_name for system in systems):
         yield from (system for system in systems if system.first_stage_name == name)
 

@@ -1,4 +1,4 @@
-"""The option of all commands that write to an index."""
+"""The option shared by all commands that write to an index."""
 
 from __future__ import annotations
 
