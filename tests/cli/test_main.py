@@ -106,7 +106,9 @@ def test_an_interrupt_ends_with_130_and_a_word(notes: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130
-    assert stderr.decode().strip() == "interrupted"
+    # On a busy machine it may have said by then how far it is.
+    said = [line for line in stderr.decode().splitlines() if not line.startswith("adding to")]
+    assert said == ["interrupted"]
 
 
 INTERRUPTED_IMPORT = """

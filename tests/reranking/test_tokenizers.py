@@ -129,7 +129,7 @@ def test_a_model_that_reads_pair_by_pair_is_computed_by_torch(make_decoder, monk
     reranker = CrossEncoderReranker(directory, device="cpu")
     assert (reranker.backend, reranker.dtype) == ("torch", "float32")
     assert not caplog.records
-    with pytest.raises(InvalidInputError, match="one pair at a time, which backend='onnx' does"):
+    with pytest.raises(InvalidInputError, match="one pair at a time, and backend='onnx'"):
         CrossEncoderReranker(directory, device="cpu", backend="onnx")
 
 
