@@ -1,1 +1,1 @@
-"""First-stage retrieval: passages of stored documents by words and by meaning."""
+"""First-stage retrieval: finding passages of stored documents by words and by meaning."""

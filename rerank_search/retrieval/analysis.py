@@ -1,4 +1,4 @@
-"""Words for BM25: one definition of an analyzer for documents and for queries."""
+"""Words for BM25: the analyzers, which are the same for documents and queries."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ if TYPE_CHECKING:
     import tantivy
 
 ANALYZERS = ("english", "plain")
-"""``plain``: runs of letters and digits, lower case, without accents; ``english``: stemmed too."""
+"""Names of analyzers. ``plain``: runs of letters and digits, in lower case, without accents;
+``english``: the same, stemmed."""
 
 ANALYSIS = 2
-"""The version of that definition which a new index has, and records.
+"""Version of the analyzers that a new index uses and records.
 
-1 cut words at every mark and kept the accents that tantivy doesn't know; 2 is ``folding``.
+Version 1 cut words at every mark and kept accents that tantivy does not know; 2 is ``folding``.
 """
 
 LONGEST_TERM = 255
-"""Longer runs (base64, hashes joined together) are left out; in bytes of UTF-8."""
+"""Most bytes of a term in UTF-8; longer runs (base64, joined hashes) are not indexed."""
 
 
 @cache
 def analyzer(name: str, version: int = ANALYSIS) -> tantivy.TextAnalyzer:
-    """The analyzer called ``name``, for ``prepared`` texts.
+    """The analyzer called ``name``, for texts from ``prepared``.
 
     Raises InvalidInputError for an unknown name.
     """
@@ -51,7 +52,7 @@ def analyzer(name: str, version: int = ANALYSIS) -> tantivy.TextAnalyzer:
 
 
 def prepared(text: str, version: int = ANALYSIS) -> str:
-    """``text`` as the analyzer takes it, so that all spellings of a word are one."""
+    """``text`` prepared for the analyzer, so that all spellings of a word become one."""
     return nfkc(text) if version == 1 else folded(text)
 
 
@@ -63,7 +64,7 @@ def terms(name: str, text: str, version: int = ANALYSIS) -> list[str]:
 def recorded_analysis(directory: Path) -> int:
     """The version that the postings in ``directory`` were made with.
 
-    Raises IndexFormatError for one of a newer version of this package, IndexCorruptedError.
+    Raises IndexFormatError for postings of a newer version of this package, IndexCorruptedError.
     """
     version = StateFile(directory).read().get("analysis", 1)
     if not isinstance(version, int) or not 1 <= version <= ANALYSIS:
@@ -76,7 +77,7 @@ def recorded_analysis(directory: Path) -> int:
 
 
 def outdated(version: int) -> list[str]:
-    """What ``verify`` says of postings that a rebuild would make differently."""
+    """Problems for ``verify`` to report if a rebuild would make other postings."""
     if version == ANALYSIS:
         return []
     return [

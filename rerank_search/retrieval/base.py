@@ -25,13 +25,13 @@ class Retriever(Protocol):
     ) -> list[list[Hit]]:
         """The best k documents of each query that the filter allows, in the total order.
 
-        Fewer than k only where fewer documents match. Raises InvalidInputError for k < 1.
+        Fewer than k only if fewer documents match. Raises InvalidInputError for k < 1.
         """
         ...
 
 
 class Stages(Protocol):
-    """What has first stages by name, such as an index: others can be made of them."""
+    """Anything that has first stages by name, such as an index; others can combine them."""
 
     def retriever(self, name: str) -> Retriever:
         """The first stage of that name. Raises InvalidInputError if there is none."""
@@ -40,7 +40,7 @@ class Stages(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What an engine indexes: a stretch of a document that fits the encoder's window.
+    """A part of a document that fits the encoder's window: the unit that engines index.
 
     ``id`` is an int64 that is never used again, not even for a new version of the document.
     ``text`` is the document's title, a newline and the passage's own characters (no title: the
@@ -53,7 +53,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class PassageScores:
-    """The best passages of one query, in no promised order among equal scores.
+    """The best passages of one query; the order of equal scores is not defined.
 
     ``ids`` is int64, ``scores`` float32, both of shape (n,).
     """
@@ -63,40 +63,39 @@ class PassageScores:
 
 
 class TextEncoder(Protocol):
-    """What a first stage needs of ``rerank_search.retrieval.encoder.Encoder``."""
+    """The part of ``rerank_search.retrieval.encoder.Encoder`` that a first stage uses."""
 
     name: str
 
     @property
     def prompts(self) -> Prompts:
-        """What the model puts before queries and before documents."""
+        """The prompts that the model puts before queries and before documents."""
         ...
 
     def encode(
         self, texts: Sequence[str], *, task: Task | None = None, prompt: str | None = None
     ) -> NDArray[np.float32]:
-        """Vectors of length 1, shape (n, d), float32, each of a text with the prompt before it."""
+        """Vectors of length 1, shape (n, d), float32, of the texts with the prompt before each."""
         ...
 
 
 class Engine(Protocol):
     """A structure that an index derives from its passages, such as postings or vectors.
 
-    It lies in a folder of its own and remembers the last change that it has applied. An update
-    is published as a whole (see ``StateFile``): after a crash the engine is as it was after its
-    last ``update``, and applying the same changes again is harmless. Many threads may search
-    while one updates. A class of your own derives from this one and gets the methods that are
-    written out here.
+    It has a folder of its own and records the last change that it has applied. An update is
+    published as a whole (see ``StateFile``): after a crash the engine is in the state of its last
+    ``update``, and applying the same changes again is harmless. Many threads may search while one
+    updates. Derive your own class from this one to inherit the methods that are implemented here.
     """
 
     name: str
 
     incremental: bool = True
-    """Whether an update costs about as much as what it changes, and not as much as all."""
+    """Whether the cost of an update depends on the size of the change, not of the index."""
 
     @property
     def seq(self) -> int:
-        """The last change that is applied and published."""
+        """The number of the last change that is applied and published."""
         ...
 
     def update(
@@ -109,8 +108,8 @@ class Engine(Protocol):
     ) -> None:
         """Apply all changes up to ``seq`` and publish them durably.
 
-        Passages may have been added before. A passage may be added and removed by one update.
-        ``progress`` may be called with numbers of passages that are done, which add up to all.
+        Passages may have been added before. One update may add and remove the same passage.
+        ``progress`` may be called with numbers of finished passages, which add up to all.
         """
         ...
 
@@ -119,12 +118,12 @@ class Engine(Protocol):
     ) -> list[PassageScores]:
         """The best k passages of each query among ``allowed`` (sorted ids; None: all).
 
-        Of passages with the score of the last one, all are returned.
+        All passages with the same score as the last one are returned.
         """
         ...
 
     def refresh(self) -> bool:
-        """Load what another process has published since; returns whether there was anything."""
+        """Load what another process has published since; return whether there was anything."""
         ...
 
     def scores(
@@ -140,25 +139,25 @@ class Engine(Protocol):
         return found
 
     def compact(self) -> bool:
-        """Drop what removed passages have left; False if that takes a new engine."""
+        """Drop the remains of removed passages; False if that needs a rebuild."""
         return False
 
     def problems(self, expected: NDArray[np.int64]) -> list[str]:
-        """What is wrong, given the sorted ids of the passages that should be here."""
+        """Problems of the engine, given the sorted ids of the passages that it should have."""
         return []
 
     def close(self) -> None:
-        """Release what is open."""
+        """Release open files and connections."""
         return
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSource:
-    """What an index opens an engine with.
+    """The arguments with which an index opens an engine.
 
     ``folder`` is the engine's own; without a ``state.json`` in it the engine is new.
     ``passages()`` gives all passages that are stored now. ``replaces`` is the engine whose
-    settings the new one keeps; None takes those of today.
+    settings the new one keeps; None takes today's settings.
     """
 
     folder: Path
@@ -170,7 +169,7 @@ class EngineSource:
 
 
 class Catalogue(Protocol):
-    """What a first stage needs to know of the stored documents."""
+    """The facts about stored documents that a first stage needs."""
 
     @property
     def splits(self) -> bool:
@@ -182,5 +181,5 @@ class Catalogue(Protocol):
         ...
 
     def locate(self, passages: NDArray[np.int64]) -> list[tuple[str, Span | None] | None]:
-        """Document id and span (None: all of it) of each passage; None where it is gone."""
+        """Document id and span (None: all of it) of each passage; None if it was deleted."""
         ...

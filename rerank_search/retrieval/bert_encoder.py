@@ -1,4 +1,4 @@
-"""A bi-encoder of a plain BERT, which computes without sentence-transformers what that would."""
+"""A bi-encoder of a plain BERT: the vectors of sentence-transformers without importing it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from rerank_search.models.threads import one_thread
 
 
 class BertEncoder:
-    """Tokenises and encodes texts on the CPU, in float32; a batch is computed in each thread.
+    """Tokenises and encodes texts on the CPU in float32; each thread computes a batch of its own.
 
-    ``prompts`` and ``default_prompt_name`` are those of a SentenceTransformer that has none.
+    ``prompts`` and ``default_prompt_name`` have the values of a SentenceTransformer without
+    prompts.
     """
 
     prompts: ClassVar[dict[str, str | None]] = {}
@@ -37,7 +38,7 @@ class BertEncoder:
         self._batch_tokens = cpu_batch_tokens(folder.network, self._at_once)
 
     def get_embedding_dimension(self) -> int:
-        """Length of a vector."""
+        """The length of a vector."""
         return self._folder.network.config.hidden_size
 
     def tokenized(self, texts: Sequence[str]) -> list[list[int]]:
@@ -59,7 +60,7 @@ class BertEncoder:
         results = each(
             lambda batch: self._vectors([tokens[i] for i in batch]), batches, self._at_once
         )
-        # An interrupted call begins no other batch: closed late, the pool would compute them all.
+        # No batch starts after an interrupt: otherwise closing the pool would compute all of them.
         with closing(results):
             for batch, vectors in zip(batches, results, strict=True):
                 found[batch] = vectors

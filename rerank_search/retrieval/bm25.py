@@ -1,4 +1,4 @@
-"""BM25 on tantivy: for an index that lives (adds, deletes, filters)."""
+"""BM25 on tantivy, for an index that changes (adds, deletes, filters)."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 class Bm25Index(Engine):
     """Postings of all passages, with k1 = 1.2 and b = 0.75 (fixed by tantivy).
 
-    Scores are BM25 with Lucene's IDF, which is never negative; lengths are kept in one byte, as
+    Scores are BM25 with Lucene's IDF, which is never negative; lengths are stored in one byte, as
     in Lucene. The statistics count removed passages until tantivy merges their segment, or the
-    index is compacted. ``analysis`` is the version that new postings are made with; those that
-    are there keep theirs.
+    index is compacted. ``analysis`` is the version for new postings; existing postings keep
+    theirs.
 
     Raises IndexCorruptedError for damaged files, IndexReadOnlyError for an update of an index
     that was opened for reading.
@@ -62,12 +62,12 @@ class Bm25Index(Engine):
 
     @property
     def seq(self) -> int:
-        """The last change that is applied and published."""
+        """The number of the last change that is applied and published."""
         return self._seq
 
     @property
     def count(self) -> int:
-        """Passages that can be found."""
+        """The number of passages that can be found."""
         return self._postings.searcher().num_docs
 
     def update(
@@ -80,7 +80,7 @@ class Bm25Index(Engine):
     ) -> None:
         """Apply all changes up to ``seq`` and publish them durably.
 
-        ``progress`` is called with numbers of passages that are added.
+        ``progress`` is called with numbers of added passages.
         Raises IndexLockedError while another process writes, StorageFullError.
         """
         self._check_writable()
@@ -108,8 +108,8 @@ class Bm25Index(Engine):
     ) -> list[PassageScores]:
         """The best k passages of each query among ``allowed``, with all ties of the last.
 
-        Every word is a plain word: there is no query syntax. A repeated word counts as often as
-        it is there. A query without words finds nothing.
+        Every word is a plain word: there is no query syntax. A repeated word counts as often as it
+        appears. A query without words finds nothing.
         """
         k = checked_k(k)
         searcher = self._postings.searcher()
@@ -121,7 +121,7 @@ class Bm25Index(Engine):
             return [search.best(terms(self._analyzer, query, self.analysis)) for query in queries]
 
     def refresh(self) -> bool:
-        """Load what another process has published since; returns whether there was anything."""
+        """Load what another process has published since; return whether there was anything."""
         if not self._state.changed():
             return False
         with self._lock:
@@ -130,7 +130,7 @@ class Bm25Index(Engine):
         return True
 
     def problems(self, expected: NDArray[np.int64]) -> list[str]:
-        """What is wrong, given the sorted ids of the passages that should be here."""
+        """Problems of the engine, given the sorted ids of the passages that it should have."""
         import tantivy
 
         searcher = self._postings.searcher()
@@ -139,7 +139,7 @@ class Bm25Index(Engine):
         return differences(self.name, ids, expected) + outdated(self.analysis)
 
     def close(self) -> None:
-        """Release what was opened."""
+        """Release the opened files."""
         self._postings.close()
 
     def _add(
@@ -149,14 +149,14 @@ class Bm25Index(Engine):
         known: int,
         progress: Callable[[int], None],
     ) -> int:
-        """The highest id that was ever added, given that of before."""
+        """The highest id that was ever added, given the previous highest."""
         import tantivy
 
         highest = known
         for some in _batches(added, 1000):
             with tantivy_errors(self._directory):
                 for passage in some:
-                    if passage.id <= known:  # perhaps applied before a crash: never twice
+                    if passage.id <= known:  # perhaps added before a crash: do not add it twice
                         writer.delete_documents_by_term("id", passage.id)
                     document = tantivy.Document()
                     document.add_integer("id", passage.id)
@@ -174,9 +174,9 @@ class Bm25Index(Engine):
         highest, commit = state.get("highest_id"), state.get("commit")
         if isinstance(highest, int) and commit == self._postings.commit():
             return highest
-        # An earlier version has written the state, or something came between commit and state (a
-        # crash, Ctrl-C, a full disk), in this process perhaps, which has not loaded that commit:
-        # every passage is looked at.
+        # The state is from an earlier version, or something came between commit and state (a crash,
+        # Ctrl-C, a full disk), perhaps in this process, which has not loaded that commit: look at
+        # every passage.
         self._postings.reload()
         best = self._postings.searcher().search(
             tantivy.Query.all_query(), 1, count=False, order_by_field="id"
@@ -191,7 +191,7 @@ class Bm25Index(Engine):
 
 
 def opened(source: EngineSource) -> Engine:
-    """The BM25 engine of an index, which is the one that its settings name."""
+    """The BM25 engine that the settings of an index name."""
     from rerank_search.retrieval.bm25_static import Bm25StaticIndex
 
     settings = source.manifest.bm25
@@ -215,7 +215,7 @@ def opened(source: EngineSource) -> Engine:
 
 
 class _Search:
-    """What the queries of one call have in common."""
+    """The data shared by the queries of one call."""
 
     def __init__(
         self,
@@ -256,7 +256,7 @@ class _Search:
     def _among(
         self, matching: tantivy.Query, allowed: NDArray[np.int64], limit: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], bool]:
-        # A match fetched and an id handed to tantivy cost about the same (1 µs): do the fewer.
+        # Fetching a match and passing an id to tantivy cost the same (1 µs): do whichever is fewer.
         if limit > len(allowed):
             return self._filtered(matching, allowed, limit)
         ids, scores, exhausted = self._all(matching, limit)

@@ -1,4 +1,4 @@
-"""BM25 on bm25s: for a fixed collection where k1, b or the variant matter."""
+"""BM25 on bm25s, for a fixed collection where k1, b or the variant matter."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ from rerank_search.retrieval.state import StateFile, damaged, differences, readi
 from rerank_search.retrieval.ties import EMPTY, complete
 
 VARIANTS = ("lucene", "robertson", "atire", "bm25l", "bm25+")
-"""Kamphuis et al., "Which BM25 do you mean?", ECIR 2020."""
+"""Variants of BM25 (Kamphuis et al., "Which BM25 do you mean?", ECIR 2020)."""
 
 IDS_FILE = "ids.npy"
 
 
 @dataclass(frozen=True)
 class _Content:
-    """What one version directory holds. ``scorer`` is a ``bm25s.BM25``, None where no passage has
-    a word; its columns are in the order of ``ids``."""
+    """The content of one version directory.
+
+    ``scorer`` is a ``bm25s.BM25``, or None if no passage has a word; its columns are in the order
+    of ``ids``."""
 
     seq: int
     ids: NDArray[np.int64]
@@ -46,7 +48,7 @@ class Bm25StaticIndex(Engine):
 
     An update builds it again from ``corpus()``, which must give the passages as of that update.
     Each version is a directory of ``.npy`` and JSON files; ``state.json`` names the current one.
-    ``analysis`` is the version of a new index; one that is there keeps its own.
+    ``analysis`` is the version for a new index; an existing one keeps its own.
     A passage whose words all have an IDF of 0 (variants ``robertson`` and ``atire``) is not found.
 
     Raises MissingDependencyError without bm25s, InvalidInputError for an unknown variant,
@@ -99,12 +101,12 @@ class Bm25StaticIndex(Engine):
 
     @property
     def seq(self) -> int:
-        """The last change that is applied and published."""
+        """The number of the last change that is applied and published."""
         return self._content.seq
 
     @property
     def count(self) -> int:
-        """Passages that can be found."""
+        """The number of passages that can be found."""
         return len(self._content.ids)
 
     def update(
@@ -149,7 +151,7 @@ class Bm25StaticIndex(Engine):
     ) -> list[PassageScores]:
         """The best k passages of each query among ``allowed``, with all ties of the last.
 
-        Every word is a plain word; a repeated one counts as often as it is there.
+        Every word is a plain word; a repeated one counts as often as it appears.
         """
         k = checked_k(k)
         content = self._content
@@ -162,22 +164,22 @@ class Bm25StaticIndex(Engine):
         ]
 
     def compact(self) -> bool:
-        """Nothing is left of removed passages: each update builds everything again."""
+        """True, with nothing to do: each update builds everything again."""
         return True
 
     def refresh(self) -> bool:
-        """Load what another process has published since; returns whether there was anything."""
+        """Load what another process has published since; return whether there was anything."""
         if not self._state.changed():
             return False
         self._content = self._load()
         return True
 
     def problems(self, expected: NDArray[np.int64]) -> list[str]:
-        """What is wrong, given the sorted ids of the passages that should be here."""
+        """Problems of the engine, given the sorted ids of the passages that it should have."""
         return differences(self.name, self._content.ids, expected) + outdated(self.analysis)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing, since nothing is kept open."""
 
     def _scorer(self, words: list[list[str]]) -> Any:
         if not any(words):
@@ -247,7 +249,7 @@ def _best(
     if not known:
         return EMPTY
     scores = content.scorer.get_scores_from_ids(known)
-    # bm25l and bm25+ give every passage the score of having none of the words.
+    # bm25l and bm25+ also give a score to passages that have none of the words.
     nothing = content.scorer.nonoccurrence_array
     floor = 0.0 if nothing is None else float(nothing[np.array(known)].sum())
     matching = scores > floor + 1e-6

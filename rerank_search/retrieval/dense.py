@@ -35,26 +35,26 @@ from rerank_search.retrieval.vector_graph import build_graph, graph_is_due
 from rerank_search.retrieval.vector_snapshot import VectorSnapshot, load_snapshot
 
 HNSW_ABOVE = 200_000
-"""Vectors above which an index searches a graph; below, all vectors are read (10 ms)."""
+"""Number of vectors above which an index searches a graph; up to it, it reads all (10 ms)."""
 
 ENCODED_AT_ONCE = 8192
-"""Passages whose vectors are held in memory before they are written."""
+"""Passages whose vectors are in memory together before they are written."""
 
 TOLD_AFTER = 64
-"""Passages between two reports of progress: a second or two of encoding on a CPU."""
+"""Number of passages between two reports of progress: a second or two of encoding on a CPU."""
 
 FEWEST_COMPACTED = 1000
-"""Least removed rows for which the other rows are written again."""
+"""Fewest removed rows for which the other rows are written again."""
 
 
 class VectorIndex(Engine):
-    """Vectors of all passages. Exact up to ``hnsw_above`` vectors, and exact with a filter always.
+    """Vectors of all passages. Exact up to ``hnsw_above`` vectors, and always exact with a filter.
 
     ``dtype="float16"`` halves memory and disk; sums are float32 either way. Scores are cosines.
-    A new index puts ``prompts`` before texts; one that is there keeps its own, since vectors of
-    queries and of documents have to fit.
-    Adding a few passages writes only these. Removed rows are passed over, and dropped when they
-    are more than half of all (or by ``compact``).
+    A new index puts ``prompts`` before texts; an existing one keeps its own, since vectors of
+    queries and of documents have to match.
+    Adding a few passages writes only these. Removed rows are skipped, and dropped when they are
+    more than half of all (or by ``compact``).
 
     Raises IndexCorruptedError naming a damaged file, IndexMismatchError for vectors of another
     length than those stored, IndexReadOnlyError for an update of an index opened for reading.
@@ -83,7 +83,7 @@ class VectorIndex(Engine):
         if not read_only and not self._files.state.exists():
             with disk_errors(directory):
                 directory.mkdir(parents=True, exist_ok=True)
-            # Random, so that a reader takes no rows of this for those of one that it replaces.
+            # Random, so that a reader never mixes up rows of this index and of one it replaces.
             self._files.publish(
                 Published(0, dtype, generation=secrets.randbits(32), prompts=prompts)
             )
@@ -91,12 +91,12 @@ class VectorIndex(Engine):
 
     @property
     def seq(self) -> int:
-        """The last change that is applied and published."""
+        """The number of the last change that is applied and published."""
         return self._snapshot.published.seq
 
     @property
     def count(self) -> int:
-        """Passages that can be found."""
+        """The number of passages that can be found."""
         return self._snapshot.count
 
     def update(
@@ -109,10 +109,10 @@ class VectorIndex(Engine):
     ) -> None:
         """Apply all changes up to ``seq`` and publish them durably.
 
-        ``progress`` is called with numbers of passages that are encoded, or were before.
-        An update that brings the index above ``hnsw_above`` builds the graph (about a minute
-        for 200,000 vectors), and so does each that leaves a quarter of the vectors outside it;
-        the passages can be found and are safe before that.
+        ``progress`` is called with numbers of passages that are encoded, now or before.
+        An update that brings the index above ``hnsw_above`` builds the graph (about a minute for
+        200,000 vectors), and an update after which more than a quarter as many vectors are outside
+        the graph as in it extends it. The passages are stored and can be found before that.
         """
         self._check_writable()
         with self._lock:
@@ -175,12 +175,12 @@ class VectorIndex(Engine):
         return results
 
     def query_vectors(self, queries: Sequence[str]) -> NDArray[np.float32]:
-        """The vectors of queries that fit those of the passages here, shape (queries, d)."""
+        """Query vectors made with the prompts of this index, shape (queries, d)."""
         return self._vectors(queries, "query")
 
     @property
     def prompts(self) -> Prompts | None:
-        """What is put before queries and passages; None if both are encoded alike."""
+        """The prompts put before queries and passages; None if both are encoded alike."""
         return self._snapshot.published.prompts
 
     def search_vectors(
@@ -189,7 +189,7 @@ class VectorIndex(Engine):
         k: int,
         allowed: NDArray[np.int64] | None = None,
     ) -> list[PassageScores]:
-        """The same for vectors of length 1, shape (queries, d), float32."""
+        """The best passages, as in ``search``, of vectors of length 1, (queries, d), float32."""
         k = checked_k(k)
         snapshot = self._snapshot
         if not len(snapshot.ids):
@@ -200,7 +200,7 @@ class VectorIndex(Engine):
     def similarities(
         self, vectors: NDArray[np.float32], passages: Sequence[NDArray[np.int64]]
     ) -> list[NDArray[np.float32]]:
-        """Cosines of each vector and the passages beside it; 0 for a passage that is not here."""
+        """Cosines of each vector and its passages; 0 for a passage that is not here."""
         snapshot = self._snapshot
         if not len(snapshot.ids):
             return [np.zeros(len(ids), dtype=np.float32) for ids in passages]
@@ -215,7 +215,7 @@ class VectorIndex(Engine):
         return self.similarities(self.query_vectors(queries), passages)
 
     def refresh(self) -> bool:
-        """Load what another process has published since; returns whether there was anything."""
+        """Load what another process has published since; return whether there was anything."""
         if not self._files.state.changed():
             return False
         with self._lock:
@@ -223,7 +223,7 @@ class VectorIndex(Engine):
         return True
 
     def problems(self, expected: NDArray[np.int64]) -> list[str]:
-        """What is wrong, given the sorted ids of the passages that should be here."""
+        """Problems of the engine, given the sorted ids of the passages that it should have."""
         snapshot = self._snapshot
         found = snapshot.ids if snapshot.alive is None else snapshot.ids[snapshot.alive]
         problems = differences(self.name, found, expected)
@@ -239,17 +239,17 @@ class VectorIndex(Engine):
         return problems
 
     def close(self) -> None:
-        """Nothing is held open: the vectors are freed with this object."""
+        """Do nothing: the vectors are freed with this object."""
 
     def _written(
         self, added: Iterable[Passage], progress: Callable[[int], None]
     ) -> tuple[Published, NDArray[np.int64]]:
-        """What was published with segments of the new passages; and the ids of these."""
+        """The published state with segments of the new passages, and the ids of these."""
         published = self._snapshot.published
         written = [np.empty(0, np.int64)]
         for some in _batches(added, ENCODED_AT_ONCE):
             ids = np.array([passage.id for passage in some], dtype=np.int64)
-            unknown = self._snapshot.rows_of(ids) < 0  # known: applied before a crash
+            unknown = self._snapshot.rows_of(ids) < 0  # others were added before a crash
             progress(int((~unknown).sum()))
             if not unknown.any():
                 continue
@@ -265,7 +265,7 @@ class VectorIndex(Engine):
     def _encoded(
         self, texts: Sequence[str], progress: Callable[[int], None]
     ) -> NDArray[np.float32]:
-        """Their vectors. Texts of about the same length are encoded together: they waste least."""
+        """The vectors of texts; those of similar length are encoded together, to pad the least."""
         order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
         parts = []
         for start in range(0, len(order), TOLD_AFTER):

@@ -1,4 +1,4 @@
-"""The bi-encoder: texts to vectors of length 1."""
+"""The bi-encoder, which turns texts into vectors of length 1."""
 
 from __future__ import annotations
 
@@ -24,23 +24,25 @@ if TYPE_CHECKING:
     from rerank_search.retrieval.bert_encoder import BertEncoder
 
 CPU_BATCH_TOKENS, BATCH_TOKENS = 4_096, 32_768
-"""Tokens of a batch, padding included. Larger ones are slower on a CPU: activations outgrow its
-caches, and the allocator gives their memory back to the system each time."""
+"""Tokens of a batch, padding included, on a CPU and elsewhere.
+
+Larger batches are slower on a CPU: activations outgrow its caches, and the allocator returns their
+memory to the system each time."""
 
 CHARACTERS_PER_TOKEN = 3
-"""Least characters of a token in nearly all texts; batches come out too small, not too large."""
+"""Fewest characters per token in nearly all texts, so that batches are too small, not too large."""
 
 
 class Encoder:
-    """A sentence-transformers model, loaded at its first use; a plain BERT without that library.
+    """A sentence-transformers model, loaded on first use; a plain BERT needs no such library.
 
-    ``name`` is a path, an alias or a hub id (see ``rerank_search.models.registry``), of which
-    ``revision`` pins a version; ``device`` is a torch device, by default that of the settings,
-    else the best that is there. Threads may share one encoder: its tokenizer cannot be used by
-    two at a time, so they take turns.
+    ``name`` is a path, an alias or a hub id (see ``rerank_search.models.registry``), and
+    ``revision`` pins a version of it. ``device`` is a torch device; the default is that of the
+    settings, else the best one available. Threads may share one encoder; they take turns, because
+    its tokenizer is not thread-safe.
 
-    Raises ModelNotFoundError at the first use of a model that is not there, and InvalidInputError
-    at that of a device that cannot be used.
+    On first use, raises ModelNotFoundError for a missing model and InvalidInputError for an invalid
+    device.
     """
 
     def __init__(
@@ -57,12 +59,12 @@ class Encoder:
         self._loaded: SentenceTransformer | BertEncoder | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By name and settings: the model is loaded again at its first use."""
+        """Pickle the name and the settings: the copy loads the model on first use."""
         return partial(Encoder, revision=self.revision, device=self._device), (self.name,)
 
     @property
     def dimension(self) -> int:
-        """Length of a vector."""
+        """The length of a vector."""
         dimension = self._model.get_embedding_dimension()
         if dimension is None:
             raise InvalidInputError(f"The encoder {self.name!r} does not state its dimension.")
@@ -70,7 +72,7 @@ class Encoder:
 
     @property
     def window(self) -> int | None:
-        """Tokens that the model reads of a document, special tokens included; None: all of them."""
+        """Tokens that the model reads of a document, special tokens included; None means all."""
         module = self._document_module
         window: float | None = getattr(module, "max_seq_length", None)
         if window is None:
@@ -79,18 +81,18 @@ class Encoder:
                 "sentence_bert_config.json."
             )
         truncation = getattr(getattr(module, "tokenizer", None), "truncation", None)
-        if isinstance(truncation, dict):  # a static model cuts where its tokenizer does
+        if isinstance(truncation, dict):  # a static model is cut by its tokenizer
             window = min(window, truncation["max_length"])
         return None if math.isinf(window) else int(window)
 
     @property
     def prompts(self) -> Prompts:
-        """What the model puts before queries and before documents."""
+        """The prompts that the model puts before queries and before documents."""
         return chosen(self._model.prompts)
 
     @property
     def unused_prompts(self) -> list[str]:
-        """Names of the model's prompts, where none of them is for queries or documents."""
+        """Names of the model's prompts if none of them is for queries or documents."""
         return without_use(self._model.prompts)
 
     @property
@@ -105,11 +107,11 @@ class Encoder:
     ) -> NDArray[np.float32]:
         """Vectors of the texts, shape (n, dimension), float32, length 1.
 
-        ``task`` says what the texts are, for models with modules of their own for queries and
-        documents; ``prompt`` is put before each (see ``prompts``). Without both, texts get what
-        sentence-transformers' ``encode`` gives them: the model's default prompt, if it has one.
+        ``task`` says what the texts are, for models with separate modules for queries and
+        documents; ``prompt`` is put before each text (see ``prompts``). Without both, texts get the
+        model's default prompt, if it has one, as in sentence-transformers' ``encode``.
         Texts are cut to the window, prompts included.
-        Raises InvalidInputError where the model returns numbers that are not finite.
+        Raises InvalidInputError if the model returns numbers that are not finite.
         """
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
@@ -136,7 +138,7 @@ class Encoder:
             return model.vectors(tokens)
         found = np.empty((len(texts), self.dimension), dtype=np.float32)
         for batch in self._batches(texts, len(prompt or ""), model.device.type):
-            with self._lock:  # of one batch, so that a query need not wait for all of a corpus
+            with self._lock:  # for one batch, so that a query does not wait for a whole corpus
                 found[batch] = model.encode(
                     [self._beginning(texts[i]) for i in batch],
                     prompt=prompt,
@@ -148,7 +150,7 @@ class Encoder:
         return found
 
     def _beginning(self, text: str) -> str:
-        """So much of a text that the window is filled as by all of it."""
+        """The beginning of a text, long enough to fill the window as the whole text would."""
         window, first = self.window, self._modules[0]
         tokenizer = getattr(first, "tokenizer", None)
         read: Callable[[str], list[str]] | None = getattr(tokenizer, "tokenize", None)
@@ -161,7 +163,7 @@ class Encoder:
         return completed(text, head, read(head), window, read)[0]
 
     def _batches(self, texts: Sequence[str], added: int, device: str) -> Iterator[list[int]]:
-        """Positions of texts of similar length, longest first; each has ``added`` characters."""
+        """Positions of texts of similar length, longest first; ``added`` is the prompt's length."""
         budget = CPU_BATCH_TOKENS if device == "cpu" else BATCH_TOKENS
         order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
         window = self.window
@@ -175,12 +177,12 @@ class Encoder:
             start += size
 
     def token_offsets(self, text: str) -> list[tuple[int, int]]:
-        """Start and end of each token of the whole text, in characters, without special tokens."""
+        """Start and end in characters of each token of the whole text, without special tokens."""
         from tokenizers import Tokenizer
 
         with self._lock:
             tokenizer: Any = getattr(self._document_module, "tokenizer", None)
-            if isinstance(tokenizer, Tokenizer):  # of a static model
+            if isinstance(tokenizer, Tokenizer):  # the model is static
                 uncut = Tokenizer.from_str(tokenizer.to_str())
                 uncut.no_truncation()
                 offsets: list[tuple[int, int]] = uncut.encode(
@@ -204,13 +206,13 @@ class Encoder:
 
     @property
     def _modules(self) -> list[Any]:
-        """The modules of the model; a plain BERT is its only one."""
+        """The modules of the model; a plain BERT is its own only module."""
         model: Any = self._model
         return list(model) if hasattr(model, "__iter__") else [model]
 
     @property
     def _document_module(self) -> Any:
-        """What tokenises documents: the first module, or the first of those for documents."""
+        """The module that tokenises documents: the first, or the first of those for documents."""
         first = self._modules[0]
         routes = getattr(first, "sub_modules", {})
         return routes["document"][0] if "document" in routes else first
@@ -249,7 +251,7 @@ class Encoder:
                 model = SentenceTransformer(
                     where,
                     device=device,
-                    local_files_only=True,  # what was resolved is a directory
+                    local_files_only=True,  # the name has been resolved to a directory
                     trust_remote_code=False,
                 )
         except (OSError, ValueError) as error:

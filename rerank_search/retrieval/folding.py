@@ -1,4 +1,4 @@
-"""Words as they are compared: however Unicode spells them, in one case and without accents."""
+"""Words as they are compared: in one Unicode form, one case and without accents."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import unicodedata
 from functools import lru_cache
 
 LONGEST_RUN = 30
-"""Marks that are read of one letter (UAX #15, Stream-Safe Text Format).
+"""Most marks read after one letter (UAX #15, Stream-Safe Text Format).
 
 ``unicodedata.normalize`` sorts the marks of a letter in quadratic time.
 """
 
 _LETTERS = frozenset("йїўѓќЙЇЎЃЌؤئ")
-"""Letters of their own, which Unicode takes for accented ones: мой is "my", and мои its plural."""
+"""Separate letters that Unicode treats as accented ones: мой is "my", and мои its plural."""
 
 _APOSTROPHES = "ʹʻʼʽʾʿꞋꞌ"
-"""Letters to Unicode, which writers replace by ' or leave out: Hawaiʻi, п'ять, Qurʾān, ʿAlī."""
+"""Letters in Unicode that writers replace by ' or leave out: Hawaiʻi, п'ять, Qurʾān, ʿAlī."""
 
 _TATWEEL = "ـ"
-"""Makes an Arabic word wider, and says nothing."""
+"""A character that makes an Arabic word wider and has no meaning."""
 
-# What has the property Default_Ignorable_Code_Point: soft hyphens, joiners, directions, variants.
+# Characters with the property Default_Ignorable_Code_Point: soft hyphens, joiners, directions,
+# variants.
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
@@ -29,20 +30,20 @@ _INVISIBLE = re.compile(
 )
 # Thai, Lao, Burmese and Khmer have no spaces; some writers put zero-width ones between words.
 _WORD_BREAK = re.compile("(?<=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\u200b")
-# Tone marks and viramas of the same scripts. A clause there has no spaces, and as one term it would
-# never be found: until such clauses are divided into words, these marks divide them.
+# Tone marks and viramas of the same scripts. A clause in them has no spaces, and could never be
+# found as one term: until clauses are split into words, these marks split them.
 _CLAUSE_BREAK = re.compile(
     "[\u0e47-\u0e4c\u0e4e\u0eba\u0ec8-\u0ecc\u0ece\u1037\u1039\u103a\u17c9-\u17d3\u17dd]+"
 )
 _BEYOND_ASCII = re.compile("[^\x00-\x7f]+")
 _ASCII_BREAKS = re.compile("[\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+")
 _ASCII = {code: " " for code in range(128) if not chr(code).isalnum()}
-# What may be a mark: two halfwidth ones of Japanese are letters to Unicode.
+# Characters that may be marks: Unicode counts two halfwidth marks of Japanese as letters.
 _LONG_RUN = re.compile(rf"(?:[^\w\s]|[\uff9e\uff9f]){{{LONGEST_RUN + 1},}}+")
 
 
 def nfkc(text: str) -> str:
-    """``text`` in NFKC, in linear time; of more than ``LONGEST_RUN`` marks in a row the first."""
+    """``text`` in NFKC, in linear time, with at most ``LONGEST_RUN`` marks in a row kept."""
     if text.isascii():
         return text
     return unicodedata.normalize("NFKC", _LONG_RUN.sub(_shortened, text))
@@ -52,8 +53,8 @@ def folded(text: str) -> str:
     """The words of ``text``, casefolded and without accents, with spaces between them.
 
     Words are runs of letters, digits and the marks that belong to letters; ASCII keeps its case.
-    What no one sees (soft hyphens, joiners, byte order marks) vanishes. Marks that writers leave
-    out are dropped: accents, stress, the points of Hebrew and Arabic. Those that make another
+    Invisible characters (soft hyphens, joiners, byte order marks) are dropped. So are marks that
+    writers may leave out: accents, stress, the points of Hebrew and Arabic. Marks that make another
     word are kept: vowel signs, viramas and nuktas, the voicing of Japanese. Thai, Lao, Burmese and
     Khmer are cut at their tone marks and viramas.
     """
@@ -74,7 +75,7 @@ def _of_characters(run: str) -> str:
 
 
 _of_word = lru_cache(maxsize=50_000)(_of_characters)
-"""The same words come again and again."""
+"""Memory of folded words, because the same words come again and again."""
 
 
 def _shortened(run: re.Match[str]) -> str:
@@ -91,7 +92,7 @@ def _may_be_sorted(character: str) -> bool:
 
 
 class _Folded(dict[int, str]):
-    """For ``str.translate``: what a character becomes, worked out once."""
+    """A table for ``str.translate`` that computes the replacement of each character once."""
 
     def __missing__(self, code: int) -> str:
         self[code] = found = _folded(chr(code))
@@ -112,7 +113,7 @@ def _folded(character: str) -> str:
 
 
 def _accent(character: str) -> bool:
-    """Whether a mark may be left out, by its class: 10 to 36 are points, from 200 on accents."""
+    """Whether a mark may be left out, by its class: 10 to 36 are points, 200 and above accents."""
     place = unicodedata.combining(character)
     return place == 1 or 10 <= place <= 36 or place >= 200
 

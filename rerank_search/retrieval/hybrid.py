@@ -18,7 +18,7 @@ from rerank_search.shown import shown
 from rerank_search.types import Filter, Hit
 
 LEAST_DEPTH = 100
-"""Hits that each stage is asked for, at least."""
+"""Fewest hits that each stage is asked for."""
 
 
 class HybridFusion(Protocol):
@@ -49,7 +49,7 @@ class ReciprocalRankFusion:
 
 @dataclass(frozen=True, slots=True)
 class WeightedSum:
-    """The weighted sum of scores that are brought to one scale within each ranking.
+    """The weighted sum of scores, scaled within each ranking.
 
     ``minmax`` maps the scores of a ranking to 0..1 (all equal: to 1), ``zscore`` to mean 0 and
     standard deviation 1 (all equal: to 0). A document that a stage did not find gets the lowest
@@ -97,12 +97,12 @@ class WeightedSum:
 
 
 class Hybrid:
-    """Several first stages as one; a ``Retriever``.
+    """Several first stages combined into one; a ``Retriever``.
 
-    Each stage is asked for ``depth`` documents (by default k, at least 100), and k of their
-    union are returned. A hit's score is the fused one; its ``stage_scores`` has it as ``hybrid``
-    beside that of each stage that found the document, and its ``span`` is that of the stage
-    which ranks it best.
+    Each stage is asked for ``depth`` documents (by default k, at least 100), and the best k of all
+    are returned. A hit's score is the fused score; its ``stage_scores`` has it as ``hybrid``, and
+    the score of each stage that found the document. Its ``span`` comes from the stage that ranks it
+    best.
     """
 
     name = "hybrid"

@@ -22,8 +22,8 @@ class MemoryRetriever:
 
     The scores are rank-bm25's ``BM25Okapi`` with Lucene's IDF, log(1 + (N - n + 0.5) / (n + 0.5)),
     in place of its own, which is zero or negative for a word in half of the texts or more. They
-    are those of ``Bm25Index`` but for its rounded lengths. Equal scores are in the order of the
-    texts by ``best``, and in that of their ids by ``retrieve``. Hits carry no document.
+    equal those of ``Bm25Index`` except that it rounds lengths. ``best`` orders equal scores by
+    position, and ``retrieve`` by id. Hits have no document.
     """
 
     name = "bm25"

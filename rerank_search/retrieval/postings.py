@@ -1,4 +1,4 @@
-"""The tantivy index on disk: opening it, writing to it, and what its errors mean."""
+"""The tantivy index on disk: opening it, writing to it, and translating its errors."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     import tantivy
 
 WRITER_HEAP = 128_000_000
-"""Bytes. One thread with this much makes few segments, and the same ones in every run."""
+"""Memory of the writer in bytes: one thread makes few segments, and the same in every run."""
 
 OPENING_ATTEMPTS = 5
-"""While a directory of links is made, a writer may replace what the links point at."""
+"""Attempts to make a directory of links, since a writer may replace the linked files meanwhile."""
 
 
 class Postings:
@@ -47,22 +47,22 @@ class Postings:
 
     @staticmethod
     def create(directory: Path, analyzer_name: str) -> None:
-        """Make an empty index in ``directory``, or leave the one that is there."""
+        """Make an empty index in ``directory``, or keep the one that exists."""
         import tantivy
 
-        analyzer(analyzer_name)  # an unknown name is told before anything is written
+        analyzer(analyzer_name)  # reject an unknown name before anything is written
         builder = tantivy.SchemaBuilder()
         builder.add_text_field(
             "text", stored=False, tokenizer_name=analyzer_name, index_option="freq"
         )
-        # Signed: tantivy-py 0.27 takes the int of a delete for a signed term, whatever the field.
+        # Signed: tantivy-py 0.27 makes a signed term of the int in a delete, whatever the field.
         builder.add_integer_field("id", stored=False, indexed=True, fast=True)
         with tantivy_errors(directory):
             tantivy.Index(builder.build(), path=str(directory))
         _share(directory)
 
     def searcher(self) -> tantivy.Searcher:
-        """The content as of the last commit that was loaded."""
+        """A searcher over the last commit that was loaded."""
         return self._index.searcher()
 
     def commit(self) -> int:
@@ -83,13 +83,13 @@ class Postings:
 
     @contextmanager
     def writer(self) -> Iterator[tantivy.IndexWriter]:
-        """A writer; what it hasn't committed at the end is forgotten.
+        """A writer; changes that are not committed at the end are lost.
 
-        Raises IndexLockedError while another process has one.
+        Raises IndexLockedError while another process has a writer.
         """
         with tantivy_errors(self._directory):
             writer = self._index.writer(WRITER_HEAP, 1)
-            # A writer killed before its commit leaves files whose names the next one takes again.
+            # A writer killed before its commit leaves files with names that the next one reuses.
             writer.garbage_collect_files()
         try:
             yield writer
@@ -99,7 +99,7 @@ class Postings:
             _share(self._directory)
 
     def close(self) -> None:
-        """Remove the directory of links, where there is one."""
+        """Remove the directory of links, if there is one."""
         if self._mirror is not None:
             self._mirror()
 
@@ -139,12 +139,12 @@ class Postings:
 
 
 def _remove(folder: Path, made_by: int) -> None:
-    if made_by == forks():  # the parent's directory is left to the parent
+    if made_by == forks():  # the parent removes its own directory
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _share(directory: Path) -> None:
-    """Let all who may read the directory read its lists of files, which tantivy makes private."""
+    """Make tantivy's private lists of files readable for everyone who may read the directory."""
     for name in ("meta.json", ".managed.json"):
         with suppress(FileNotFoundError, PermissionError):
             (directory / name).chmod(directory.stat().st_mode & 0o666)
@@ -180,7 +180,7 @@ def _explained(directory: Path, reason: str) -> SearchIndexError:
             f"{directory} cannot be written ({reason}): change its permissions, or open the "
             "index with read_only=True."
         )
-    # A full disk may kill tantivy's writing thread, and its error then doesn't say why.
+    # A full disk may kill tantivy's writing thread, and then the error does not say why.
     killed = "was killed" in reason and shutil.disk_usage(directory).free < WRITER_HEAP
     if "os error 28" in reason or "StorageFull" in reason or killed:
         return StorageFullError(

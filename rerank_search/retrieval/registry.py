@@ -1,7 +1,7 @@
 """First stages by name: the built-in ones, and those that installed packages add.
 
-A new built-in first stage is a module and a line in ``BUILT_IN``. A package adds one by an entry
-point in the group ``rerank_search.retrievers``. See ``docs/extending.md``.
+A new built-in first stage needs a module and a line in ``BUILT_IN``. A package adds one with an
+entry point in the group ``rerank_search.retrievers``. See ``docs/extending.md``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rerank_search.retrieval.hybrid import HybridFusion
 
 StageKind: TypeAlias = Literal["engine", "combined"]
-"""An engine has a structure of its own in the index; the others combine first stages."""
+"""Kind of a first stage: an engine has its own structure in the index, others combine stages."""
 
 GROUP = "rerank_search.retrievers"
 """The group of the entry points that name first stages."""
@@ -32,8 +32,8 @@ GROUP = "rerank_search.retrievers"
 class FirstStage:
     """A first stage that an index can have.
 
-    ``made_by`` is "module:function". Without ``made_of`` the first stage is an engine, which the
-    index keeps in step with its documents, and the function gets an EngineSource. Otherwise it
+    ``made_by`` is "module:function". Without ``made_of`` the first stage is an engine: the index
+    keeps it in step with its documents, and the function gets an EngineSource. Otherwise it
     combines the first stages that ``made_of`` names, and the function gets the index.
     ``encodes`` says whether it needs the vectors of the index's encoder.
     """
@@ -54,7 +54,7 @@ BUILT_IN = (
 """The first stages of this package, the best last."""
 
 EVERY_INDEX = ("bm25", "dense")
-"""The engines that an index has without being asked for them, "dense" if it has an encoder."""
+"""The engines that every index has; "dense" only if it has an encoder."""
 
 BUILT_IN_NAMES = tuple(stage.name for stage in BUILT_IN)
 _BY_NAME = {stage.name: stage for stage in BUILT_IN}
@@ -79,7 +79,7 @@ def known_name(name: str) -> str:
 def encodes(name: str) -> bool:
     """Whether a first stage needs the vectors of the index's encoder.
 
-    A package says so by an attribute ``encodes`` of its first stage. Raises PluginError.
+    A package sets an attribute ``encodes`` of its first stage for this. Raises PluginError.
     """
     if name in _BY_NAME:
         return _BY_NAME[name].encodes
@@ -103,7 +103,7 @@ def is_installed_combination(name: str) -> bool:
 
 
 def kinds(further: Sequence[str]) -> dict[str, StageKind]:
-    """The kinds of first stages that an index is asked to have beside those of every index.
+    """The kinds of the first stages that an index shall have in addition to those of every index.
 
     Raises InvalidInputError for an unknown name, or one that every index has; PluginError.
     """
@@ -145,7 +145,7 @@ def opened_engine(name: str, source: EngineSource) -> Engine:
 def combined_stage(name: str, index: Stages, *, fusion: HybridFusion | None) -> Retriever:
     """The first stage of that name, which combines others. Raises PluginError.
 
-    ``fusion`` is for the built-in ones.
+    ``fusion`` is passed to built-in first stages only.
     """
     if name in _BY_NAME:
         return cast("Retriever", _maker(name)(index, fusion=fusion))

@@ -1,4 +1,4 @@
-"""An engine as a first stage: the passages that it finds, as a ranking of documents."""
+"""An engine as a first stage: a ranking of documents by the passages that it finds."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rerank_search.retrieval.base import Catalogue, Engine, PassageScores
 from rerank_search.types import Filter, Hit, Span
 
 PASSAGES_PER_DOCUMENT = 3
-"""Passages fetched at first for each document wanted, where documents are split."""
+"""Passages fetched at first for each wanted document if documents are split."""
 
 
 class Stage:
     """An engine and the documents behind its passages; a ``Retriever``.
 
-    ``engine()`` is asked at each call for the engine with what was published last. ``index`` is
-    the index whose ``retriever`` gave this stage, and is pickled in its place.
+    Each call gets the engine in its last published state from ``engine()``. ``index`` is the index
+    whose ``retriever`` made this stage, and is pickled in its place.
 
-    A document's score is its best passage's (MaxP: Dai and Callan, SIGIR 2019), whose place in
-    the text is the hit's ``span``. Hits carry no document.
+    A document's score is that of its best passage (MaxP: Dai and Callan, SIGIR 2019), and the hit's
+    ``span`` is that passage's place in the text. Hits have no document.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Stage:
         self._index = index
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its index, which the other side opens for reading."""
+        """Pickle the index, which unpickling opens for reading."""
         return methodcaller("retriever", self.name), (self._index,)
 
     def retrieve(
@@ -58,7 +58,7 @@ class Stage:
         allowed = None if filter is None or everything else self._catalogue.allowed(filter)
         rankings: list[list[Hit]] = [[] for _ in queries]
         if allowed is not None and not len(allowed):
-            return rankings  # without loading an encoder for the queries
+            return rankings  # no need to load an encoder for the queries
         engine = self._engine()
         unfinished = list(range(len(queries)))
         limit = PASSAGES_PER_DOCUMENT * k if self._catalogue.splits else k
@@ -67,8 +67,8 @@ class Stage:
             hits = self._documents(found, k)
             for place, ranking in zip(unfinished, hits, strict=True):
                 rankings[place] = ranking
-            # Fewer than asked for, though the engine may have more: passages of the same
-            # documents, or of documents that are gone, took the places.
+            # Too few documents, though the engine may have more: some passages were of the same
+            # documents, or of deleted ones.
             unfinished = [
                 place
                 for place, scores in zip(unfinished, found, strict=True)
@@ -101,5 +101,5 @@ class Stage:
 
 
 def _best_first(found: PassageScores) -> NDArray[np.intp]:
-    """Places by score descending, then by passage: of equal passages the first in the text wins."""
+    """Positions by score descending, then by passage, so that the first of equal ones wins."""
     return np.lexsort((found.ids, -found.scores))

@@ -1,4 +1,4 @@
-"""The state file of an engine: the last change it has applied, and the files that hold it."""
+"""The state file of an engine: the last applied change, and the names of its current files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def damaged(path: Path, reason: object) -> IndexCorruptedError:
 
 
 class StateFile:
-    """``state.json`` of one engine: published atomically, cheap to ask for changes."""
+    """``state.json`` of one engine: published atomically, and cheap to check for changes."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "state.json"
@@ -36,12 +36,12 @@ class StateFile:
         return self.path.exists()
 
     def changed(self) -> bool:
-        """Whether the file is another one than that last read or published."""
+        """Whether the file has been replaced since it was last read or published."""
         return self._stamp() != self._seen
 
     def read(self) -> dict[str, JsonValue]:
         """The published state. Raises IndexCorruptedError for a missing or damaged file."""
-        # The stamp is taken first: a state published in between is then read once more.
+        # Take the stamp first: then a state published in between is read again later.
         self._seen = self._stamp()
         try:
             state = json.loads(self.path.read_bytes())
@@ -66,9 +66,9 @@ class StateFile:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what numpy, FAISS or bm25s say of a damaged file into IndexCorruptedError naming it.
+    """Turn errors of numpy, FAISS and bm25s for a damaged file into IndexCorruptedError naming it.
 
-    A missing file passes as FileNotFoundError: the publisher may have replaced it meanwhile.
+    FileNotFoundError passes through: the publisher may have replaced the file meanwhile.
     """
     try:
         yield
@@ -79,7 +79,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def differences(name: str, found: NDArray[np.int64], expected: NDArray[np.int64]) -> list[str]:
-    """What ``verify`` reports of an engine that holds other passages than it should."""
+    """Problems for ``verify`` to report if an engine has other passages than it should."""
     problems, fix = [], "run `rerank-search index rebuild`"
     for what, ids in (
         ("lacks", np.setdiff1d(expected, found)),

@@ -1,9 +1,9 @@
-"""Equal scores: what counts as equal, and how a ranking is cut without splitting a tie.
+"""Equal scores: when scores count as equal, and how to cut a ranking without splitting a tie.
 
-A library adds up the same terms in another order when other documents stand around a document,
-so that two copies of one text get scores that differ in the last bits. Scores closer than a
-tolerance therefore count as equal, and a cut-off never falls between equal scores: the caller
-orders them by document id, whatever order they were added in.
+A library may add up the same terms in another order if a document has other neighbours, so that two
+copies of one text get scores that differ in the last bits. Scores closer than a tolerance therefore
+count as equal, and a cut-off never falls between equal scores: the caller orders them by document
+id, whatever order they were added in.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from rerank_search.retrieval.base import PassageScores
 
 TOLERANCE = 2e-6
-"""Share of the best score (of 1 where that is less) up to which scores are equal: twenty units
-in the last place of a float32."""
+"""Largest difference of equal scores, as a share of the best score (or of 1 if that is larger).
+
+It is twenty units in the last place of a float32."""
 
 EMPTY = PassageScores(np.empty(0, np.int64), np.empty(0, np.float32))
 
 Fetch = Callable[[int], tuple[NDArray[np.int64], NDArray[np.float32], bool]]
-"""(limit) -> ids and descending scores of the best passages, and whether there are no more."""
+"""Function from a limit to ids and descending scores of the best passages, and whether those are
+all."""
 
 
 def levelled(
@@ -32,10 +34,10 @@ def levelled(
     *,
     exhausted: bool,
 ) -> PassageScores | None:
-    """The first k of a descending ranking with all that tie with the last of them.
+    """The first k of a descending ranking, and all that tie with the last of them.
 
-    Scores of a run whose neighbours differ by the tolerance at most become the run's first.
-    None where the run at the cut-off may go on beyond what was fetched.
+    In a run whose neighbours differ by at most the tolerance, all scores become the first one.
+    None if the run at the cut-off may continue beyond the fetched passages.
     """
     tolerance = TOLERANCE * max(1.0, abs(float(scores[0])))
     starts = np.concatenate(([True], scores[:-1] - scores[1:] > tolerance))
@@ -53,7 +55,7 @@ def levelled(
 
 
 def complete(fetch: Fetch, k: int, limit: int) -> PassageScores:
-    """The best k passages and all ties of the last, fetching ``limit`` and then ever more."""
+    """The best k passages and all ties of the last, fetching ``limit`` first and then more."""
     while True:
         ids, scores, exhausted = fetch(limit)
         if not len(ids):

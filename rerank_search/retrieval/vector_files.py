@@ -1,4 +1,4 @@
-"""Vectors on disk: immutable segments, a list of removed ids, and what is published of them.
+"""Vectors on disk: immutable segments, a list of removed ids, and the published state.
 
 A segment is two ``.npy`` files: passage ids (int64, shape (n,)) and vectors (float32 or float16,
 shape (n, d)). Rows are in the order of ``state.json``'s segments; a merge keeps that order, so a
@@ -22,33 +22,33 @@ from rerank_search.retrieval.state import StateFile, damaged, reading
 
 Dtype = Literal["float32", "float16"]
 Vectors = NDArray[Any]
-"""float32 or float16, shape (n, d)."""
+"""Vectors in float32 or float16, shape (n, d)."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Two files with ``count`` rows; ``number`` tells them from others."""
+    """Two files with ``count`` rows; ``number`` is part of their names."""
 
     number: int
     count: int
 
     @property
     def ids(self) -> str:
-        """Name of the file of passage ids."""
+        """The name of the file of passage ids."""
         return f"ids-{self.number}.npy"
 
     @property
     def vectors(self) -> str:
-        """Name of the file of vectors."""
+        """The name of the file of vectors."""
         return f"vectors-{self.number}.npy"
 
 
 @dataclass(frozen=True)
 class Published:
-    """What ``state.json`` says. ``graph`` covers the first ``graph_rows`` rows.
+    """The content of ``state.json``. ``graph`` covers the first ``graph_rows`` rows.
 
-    ``prompts`` are those that the encoder puts before texts; None is for vectors of an earlier
-    version, which told queries and documents not apart.
+    ``prompts`` are those that the encoder puts before texts; None means vectors of an earlier
+    version, which encoded queries and documents alike.
     Within one ``generation`` rows are only added at the end.
     """
 
@@ -65,12 +65,12 @@ class Published:
 
     @property
     def rows(self) -> int:
-        """Rows of all segments, removed ones included."""
+        """The number of rows in all segments, removed ones included."""
         return sum(segment.count for segment in self.segments)
 
     @property
     def files(self) -> set[str]:
-        """Names of all files in use."""
+        """The names of all files in use."""
         names = {name for s in self.segments for name in (s.ids, s.vectors)}
         return names | {name for name in (self.removed, self.graph) if name}
 
@@ -83,7 +83,7 @@ class VectorFiles:
         self.state = StateFile(directory)
 
     def read(self) -> Published:
-        """What is published."""
+        """The published state."""
         state = self.state.read()
         try:
             segments = tuple(Segment(**segment) for segment in state.pop("segments"))
@@ -94,7 +94,7 @@ class VectorFiles:
             raise damaged(self.state.path, error) from error
 
     def publish(self, published: Published) -> None:
-        """Make ``published`` what readers see, and delete every other file of vectors."""
+        """Publish this state for readers, and delete every other file of vectors."""
         with disk_errors(self.directory):
             fsync_directory(self.directory)
         prompts = None if published.prompts is None else published.prompts.model_dump()
@@ -110,10 +110,10 @@ class VectorFiles:
         ids: Sequence[NDArray[np.int64]],
         vectors: Sequence[Vectors],
     ) -> Published:
-        """``published`` with the rows at its end: written, not yet published.
+        """``published`` with the rows added at the end, written but not yet published.
 
-        The last segments are merged with them until each is less than half its left one, so
-        there are at most log2(rows) segments, and a row is written about that often at most.
+        They are merged with the last segments until each segment is less than half the one before
+        it. So there are at most log2(rows) segments, and a row is written about that often at most.
         """
         kept = list(published.segments)
         count = sum(len(part) for part in ids)
@@ -173,9 +173,9 @@ class VectorFiles:
 
 
 def _write_array(path: Path, parts: Sequence[NDArray[Any]]) -> None:
-    """One ``.npy`` file of arrays one below the other.
+    """Write arrays one below the other into one ``.npy`` file.
 
-    Written through a file and not through a memory map, which ends the process on a full disk.
+    A file is used instead of a memory map, which would end the process on a full disk.
     """
     shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
     with synced_file(path) as file:

@@ -18,7 +18,7 @@ Scored = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 
 def flat_index(dimension: int, dtype: Dtype, rows: Sequence[Vectors]) -> faiss.IndexFlatCodes:
-    """An exact index of inner products; the rows are copied once, as they are.
+    """An exact index of inner products; the rows are copied once, without conversion.
 
     float16 rows stay 2 bytes a number (FAISS's QT_fp16) and are widened in the processor's
     registers, so that sums are float32 in both cases.
@@ -37,7 +37,7 @@ def flat_index(dimension: int, dtype: Dtype, rows: Sequence[Vectors]) -> faiss.I
 
 
 def rows_between(vectors: Sequence[Vectors], start: int, end: int) -> Iterator[Vectors]:
-    """The rows from ``start`` to ``end`` of the arrays one below the other."""
+    """The rows from ``start`` to ``end`` of the arrays, counted through all of them."""
     above = 0
     for rows in vectors:
         some = rows[max(start - above, 0) : max(end - above, 0)]
@@ -52,7 +52,7 @@ def flat_search(
     limit: int,
     selected: NDArray[np.bool_] | None,
 ) -> Scored:
-    """The best ``limit`` of the selected rows; -1 as row where there are fewer."""
+    """The best ``limit`` of the selected rows; missing rows are -1."""
     import faiss
 
     params = None if selected is None else faiss.SearchParameters(sel=selector(selected))

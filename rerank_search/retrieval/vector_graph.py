@@ -19,14 +19,14 @@ NEIGHBOURS = 32
 """Links of a node (M)."""
 
 ADDED_AT_ONCE = 10_000
-"""Rows widened to float32 at once while the graph grows."""
+"""Rows converted to float32 at a time while the graph grows."""
 
 UNLINKED_SHARE = 4
-"""The graph is extended when the rows outside it are more than this part (1/4) of those inside."""
+"""Divisor of the rows in the graph: it is extended if more rows than 1/4 of them are outside."""
 
 
 def graph_is_due(published: Published, hnsw_above: int) -> bool:
-    """Whether so many rows are outside of the graph that it should be built or extended."""
+    """Whether enough rows are outside the graph to build or extend it."""
     outside = published.rows - published.graph_rows
     return published.rows > hnsw_above and outside > published.graph_rows // UNLINKED_SHARE
 
@@ -34,7 +34,7 @@ def graph_is_due(published: Published, hnsw_above: int) -> bool:
 def build_graph(files: VectorFiles, published: Published) -> Published:
     """``published`` with a graph over all its rows, written but not yet published.
 
-    An existing graph is extended. The vectors themselves are not written again.
+    An existing graph is extended. The vectors are not written again.
     """
     import faiss
 

@@ -1,4 +1,4 @@
-"""The vectors of one moment in memory: exact search, graph search, and cosines of given rows."""
+"""The vectors of one published state in memory: exact search, graph search, cosines of rows."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ if TYPE_CHECKING:
     import faiss
 
 SMALLEST_TAIL = 1000
-"""Rows that may always be kept beside the main vectors; else an eighth of those."""
+"""Rows that may always be kept beside the main vectors; above it, at most an eighth of those."""
 
 BREADTH = 256
-"""Candidates that a graph search keeps (efSearch), or twice the number asked for if more."""
+"""Fewest candidates that a graph search keeps (efSearch); it keeps twice the wanted number if that
+is more."""
 
 
 @dataclass(frozen=True)
 class VectorSnapshot:
     """Rows as of one publish. It never changes, so threads search it without a lock.
 
-    The first rows are in ``main`` (FAISS, flat), with a graph over exactly these where there is
-    one; rows added since are in ``tail``, so that a small addition copies little.
+    The first rows are in ``main`` (FAISS, flat), with a graph over exactly these if there is one.
+    Rows added since are in ``tail``, so that a small addition copies little.
     """
 
     published: Published
@@ -43,18 +44,18 @@ class VectorSnapshot:
     order: NDArray[np.int64]
     """Rows in ascending order of ids."""
     alive: NDArray[np.bool_] | None
-    """Which rows are not removed; None: all."""
+    """Mask of the rows that are not removed; None means all."""
     main: faiss.IndexFlatCodes
     graph: faiss.IndexHNSW | None
     tail: faiss.IndexFlatCodes
 
     @property
     def count(self) -> int:
-        """Rows that are not removed."""
+        """The number of rows that are not removed."""
         return len(self.ids) if self.alive is None else int(self.alive.sum())
 
     def rows_of(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Row of each id, -1 for one that is not here; removed ones are."""
+        """The row of each id, -1 for an unknown one; removed passages still have a row."""
         if not len(self.ids):
             return np.full(len(ids), -1)
         place = np.searchsorted(self.ids, ids, sorter=self.order)
@@ -66,7 +67,7 @@ class VectorSnapshot:
     ) -> list[PassageScores]:
         """The best k allowed rows of each query with all ties of the last.
 
-        Exact, but for a search of all rows where there is a graph.
+        Exact, except for a search of all rows if there is a graph.
         """
         selected = self._selected(allowed)
         total = len(self.ids) if selected is None else int(selected.sum())
@@ -122,7 +123,7 @@ class VectorSnapshot:
         selected: NDArray[np.bool_] | None,
         approximate: bool,
     ) -> Scored:
-        """The best ``limit`` rows, of at least as many selected ones."""
+        """The best ``limit`` rows; at least as many must be selected."""
         split = self.main.ntotal
         scores, rows = self._nearest_of_main(
             queries, limit, None if selected is None else selected[:split], approximate
@@ -146,7 +147,7 @@ class VectorSnapshot:
         import faiss
 
         breadth = max(BREADTH, 2 * limit)
-        # A deep search visits most of the graph: reading all vectors in a row is faster then.
+        # A deep search visits most of the graph: then reading all vectors in order is faster.
         if self.graph is not None and approximate and 10 * breadth < self.main.ntotal:
             sel = None if selected is None else selector(selected)
             scores, rows = self.graph.search(
@@ -160,10 +161,10 @@ class VectorSnapshot:
 def load_snapshot(
     files: VectorFiles, published: Published, previous: VectorSnapshot | None
 ) -> VectorSnapshot:
-    """The published vectors; those of ``previous`` are shared where they are the same.
+    """The published vectors; unchanged ones are shared with ``previous``.
 
-    Raises FileNotFoundError where the publisher has replaced a file meanwhile,
-    IndexCorruptedError for a damaged one.
+    Raises FileNotFoundError if the publisher has replaced a file meanwhile, IndexCorruptedError for
+    a damaged one.
     """
     segments = files.segments(published)
     ids = np.concatenate([np.empty(0, np.int64), *(ids for ids, _ in segments)])
@@ -189,7 +190,7 @@ def load_snapshot(
 def _flat(
     published: Published, vectors: list[Vectors], start: int, end: int
 ) -> faiss.IndexFlatCodes:
-    dimension = published.dimension or 1  # it is not known as long as nothing is stored
+    dimension = published.dimension or 1  # unknown until something is stored
     return flat_index(dimension, published.dtype, list(rows_between(vectors, start, end)))
 
 
