@@ -1,1 +1,1 @@
-"""Documents in SQLite, the source of truth, and the manifest that says what an index is."""
+"""Documents in SQLite, the source of truth, and the manifest that describes an index."""

@@ -23,7 +23,7 @@ class Batch:
         relabelled: list[tuple[int, Record]],
         rewritten: list[tuple[int, Record, Split]],
     ) -> None:
-        """Give documents (key, record) new metadata, and write whole ones (key or 0 if new)."""
+        """Write documents (key, record) whole (key 0 if new), or only their new metadata."""
         labels = []
         for pk, record in relabelled:
             self._seq += 1

@@ -1,4 +1,4 @@
-"""Connections to one SQLite file: one that writes, and as many as needed that read."""
+"""Connections to one SQLite file: one for writing, and as many as needed for reading."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rerank_search.storage.files import storage_errors
 
 @dataclass(slots=True)
 class _Pool:
-    """What is open in one process."""
+    """The open connections of one process."""
 
     idle: deque[sqlite3.Connection] = field(default_factory=deque)
     writer: sqlite3.Connection | None = None
@@ -28,7 +28,7 @@ class _Pool:
 
 
 class Connections:
-    """A pool, so that threads may share one store; a connection serves one thread at a time."""
+    """A pool with which threads share one store; a connection serves one thread at a time."""
 
     def __init__(self, path: Path, *, read_only: bool) -> None:
         self.path = path
@@ -36,7 +36,7 @@ class Connections:
         self._own = PerProcess(_Pool)
         self._closed = False
         _known.add(self)
-        with self.reading():  # a damaged or missing file shows now
+        with self.reading():  # fail now for a damaged or missing file
             pass
 
     @contextmanager
@@ -60,7 +60,7 @@ class Connections:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: durable once the block is left, undone if an error leaves it."""
+        """A transaction: durable after the block, undone if the block raises an error."""
         self._check_open()
         if self.read_only:
             raise IndexReadOnlyError(
@@ -81,7 +81,7 @@ class Connections:
                     writer.execute("ROLLBACK")
 
     def vacuum(self) -> None:
-        """Give the space of deleted rows, and of the write-ahead log, back to the disk."""
+        """Return the space of deleted rows, and of the write-ahead log, to the disk."""
         with self._own.get().writing, storage_errors(self.path):
             connection = self._open("rw")
             try:
@@ -91,7 +91,7 @@ class Connections:
                 connection.close()
 
     def close(self) -> None:
-        """Close what is idle now, and the rest as it is given back."""
+        """Close idle connections now, and the others when they are returned."""
         self._closed = True
         pool = self._own.get()
         with pool.writing:
@@ -102,7 +102,7 @@ class Connections:
             connection.close()
 
     def close_idle(self) -> None:
-        """Close what no thread uses now; it is opened again when it is needed."""
+        """Close connections that no thread uses; they are opened again when needed."""
         if (pool := self._own.made()) is None:
             return
         while connection := _reusable(pool):
@@ -126,7 +126,7 @@ class Connections:
             connection = self._open("ro")
             connection.execute("SELECT seq FROM state").fetchone()
         except sqlite3.OperationalError as error:
-            # In a directory that cannot be written SQLite has no place for its shared memory.
+            # SQLite cannot create its shared memory in a directory that is not writable.
             log = self.path.with_name(self.path.name + "-wal")
             if "unable to open" not in str(error) and "readonly" not in str(error):
                 raise
@@ -150,7 +150,7 @@ class Connections:
 
 def _reusable(pool: _Pool) -> sqlite3.Connection | None:
     try:
-        return pool.idle.pop()  # asking first whether there is one would be a race
+        return pool.idle.pop()  # checking first would be a race
     except IndexError:
         return None
 
@@ -159,10 +159,10 @@ _known: WeakSet[Connections] = WeakSet()
 
 
 def _before_fork() -> None:
-    """Close what is idle, so that a child inherits no connection.
+    """Close idle connections, so that a child inherits none.
 
     SQLite remembers which locks on a file its process holds. A child would believe that it holds
-    its parent's locks, and go on reading a write-ahead log that another process has removed.
+    its parent's locks, and keep reading a write-ahead log that another process has removed.
     """
     for each in list(_known):
         with suppress(sqlite3.Error):

@@ -1,9 +1,9 @@
 """The documents of an index in SQLite: the source of truth, with the sequence of changes.
 
-Each upsert and each delete gets the next number of the sequence. A passage id never changes its
-content and is never used again: a new version of a document has new passages, and the old ones
-are remembered as removed. What is derived from the passages (postings, vectors) therefore needs
-only the number it has seen to catch up, and may apply the same changes twice.
+Each upsert and each delete gets the next number of the sequence. The content of a passage id never
+changes, and the id is never used again: a new version of a document has new passages, and the old
+ones are recorded as removed. So structures derived from passages (postings, vectors) can catch up
+from the last number that they have applied, and may apply the same changes twice.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from rerank_search.types import Document, Filter, Span
 
 _FILTERS_REMEMBERED = 8
 
-# SQLite's words for a query above one of its limits.
+# SQLite's messages for a query above one of its limits.
 _TOO_LARGE = ("too many", "too large", "too big", "stack overflow")
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The last change, and how many documents and passages there are."""
+    """The last change, and the numbers of documents and passages."""
 
     seq: int
     documents: int
@@ -48,7 +48,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened up to ``seq``: passages (id, document's key, text) and removed passage ids."""
+    """Changes up to ``seq``: new passages (id, document's key, text), and removed passage ids."""
 
     seq: int
     added: Iterator[tuple[int, int, str]]
@@ -62,10 +62,10 @@ class DocumentStore:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open an existing store. Raises IndexCorruptedError for a file that is not one."""
+        """Open an existing store. Raises IndexCorruptedError for any other file."""
         self.path = path
         self._connections = Connections(path, read_only=read_only)
-        # Both stages of one search, and often the next search, ask for the same filter.
+        # Both stages of one search, and often the next search, use the same filter.
         self._allowed: dict[tuple[int, Condition], NDArray[np.int64]] = {}
         self._forgetting = threading.Lock()
 
@@ -81,8 +81,8 @@ class DocumentStore:
     def put(self, records: Sequence[Record], split: Callable[[str, str], Split]) -> int:
         """Insert or replace documents in one durable commit; the last of equal ids wins.
 
-        A record that is stored already is left alone, and one with new metadata only keeps its
-        passages. Returns how many documents are new or changed.
+        A record that is stored already is left unchanged, and one in which only the metadata is new
+        keeps its passages. Returns how many documents are new or changed.
         """
         latest = {record.id: record for record in records}
         known = self._records(list(latest))
@@ -127,7 +127,7 @@ class DocumentStore:
             last = rows[-1][0]
 
     def totals(self) -> Totals:
-        """Counts that are kept, not counted."""
+        """The totals, which are stored and need no counting."""
         with self._connections.reading() as connection:
             return Totals(
                 *connection.execute("SELECT seq, documents, passages FROM state").fetchone()
@@ -135,7 +135,7 @@ class DocumentStore:
 
     @contextmanager
     def changes(self, since: int, *, most: int | None = None) -> Iterator[Changes]:
-        """What happened after ``since``, as of one commit; about ``most`` passages at a time."""
+        """The changes after ``since``, as of one commit; about ``most`` passages at a time."""
         with self._connections.reading() as connection:
             until = connection.execute("SELECT seq FROM state").fetchone()[0]
             if most is not None:
@@ -152,7 +152,7 @@ class DocumentStore:
             yield Changes(until, _passages(connection, since, until), gone)
 
     def corpus(self) -> Iterator[tuple[int, str]]:
-        """Every passage: its id and what engines index, ascending by id."""
+        """Every passage as its id and the text that engines index, ascending by id."""
         with self.changes(0) as changes:
             yield from ((passage, text) for passage, _, text in changes.added)
 
@@ -180,7 +180,7 @@ class DocumentStore:
             known = self._allowed.get(key)
             if known is None:
                 known = _allowed(connection, condition)
-                known.setflags(write=False)  # it is shared with later callers
+                known.setflags(write=False)  # later callers share it
                 with self._forgetting:
                     self._allowed[key] = known
                     while len(self._allowed) > _FILTERS_REMEMBERED:
@@ -188,7 +188,7 @@ class DocumentStore:
         return known
 
     def filter_warnings(self, filter: Filter) -> list[str]:
-        """What the filter names and no document has; nothing where there are no documents.
+        """Warnings about keys and kinds of values that no document has; none without documents.
 
         Raises InvalidFilterError.
         """
@@ -199,7 +199,7 @@ class DocumentStore:
             return filter_warnings(connection, filter)
 
     def locate(self, passages: NDArray[np.int64]) -> list[tuple[str, Span | None] | None]:
-        """Document id and span (None: all of it) of each passage; None where it is gone."""
+        """Document id and span (None: all of it) of each passage; None if it was deleted."""
         with self._connections.reading() as connection:
             rows = connection.execute(
                 'SELECT p.id, d.id, p.start, p."end" FROM json_each(?) j '
@@ -226,7 +226,7 @@ class DocumentStore:
         return [list(found.get(id, ())) for id in documents]
 
     def problems(self) -> list[str]:
-        """What is wrong with the file, each in a sentence; reads all of it."""
+        """The problems of the file, each as a sentence; reads all of it."""
         with self._connections.reading() as connection:
             found = [
                 f"{self.path.name}: {message}"
@@ -250,9 +250,9 @@ class DocumentStore:
             return bool(connection.execute(query).fetchone()[0])
 
     def vacuum(self) -> None:
-        """Give the space of deleted documents back to the disk, and forget their passages.
+        """Return the space of deleted documents to the disk, and forget their passages.
 
-        Every engine must have applied all changes, because removals are not kept any longer.
+        Every engine must have applied all changes, because the list of removals is deleted.
         """
         with self._connections.writing() as connection:
             connection.execute("DELETE FROM removed")
@@ -270,8 +270,8 @@ class DocumentStore:
 def _passages(
     connection: sqlite3.Connection, since: int, until: int
 ) -> Iterator[tuple[int, int, str]]:
-    """Id, document's key and text of the passages that were added, in the order of adding."""
-    # The text of a split document is read once, not with each of its thousands of passages.
+    """Id, document's key and text of added passages, in the order in which they were added."""
+    # Read the text of a split document once, not with each of its thousands of passages.
     rows = connection.execute(
         'SELECT p.id, p.document, p.start, p."end", d.head, d.title, '
         "CASE WHEN p.start IS NULL THEN d.text END "

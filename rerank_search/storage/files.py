@@ -1,4 +1,4 @@
-"""What a failing disk or a damaged file means to the user of an index."""
+"""Errors of a failing disk or a damaged file, translated for the user of an index."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from rerank_search.files import disk_errors
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn the errors of SQLite and of the operating system about ``path`` into our own.
 
-    Raises StorageFullError, IndexReadOnlyError, IndexCorruptedError, or IndexLockedError; an
-    OSError that is none of these passes through.
+    Raises StorageFullError, IndexReadOnlyError, IndexCorruptedError, or IndexLockedError; any other
+    OSError passes through.
     """
     try:
         with disk_errors(path):
@@ -33,7 +33,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 def _translated(reason: str, path: Path) -> SearchIndexError:
-    # SQLite knows only ENOSPC as "full"; quotas and limits on the size of files arrive as an I/O
+    # SQLite reports only ENOSPC as "full", and quotas and limits on the size of files as an I/O
     # error.
     if "is full" in reason or "disk I/O error" in reason:
         return StorageFullError(

@@ -1,8 +1,8 @@
 """Warnings about filters that name a metadata key, or a kind of value, that no document has.
 
-Such a filter is valid and exact, and nearly always a mistake: a key that is misspelled or nested,
-a year that is stored as text. Each check is one look-up in the index of attributes; keys are only
-listed for a message, and then by jumps from one key to the next.
+Such a filter is valid and exact, but nearly always a mistake: a misspelled or nested key, or a year
+stored as text. Each check is one look-up in the index of attributes. Keys are listed only for a
+message, by jumping from one key to the next.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_WARNINGS = 5
 KEYS_SHOWN = 5
 
 KEYS_LOOKED_AT = 1_000
-"""Keys among which the nearest are looked for: the first ones by code point."""
+"""Most keys among which similar ones are looked for: the first ones by code point."""
 
 _COMPARED_CHARACTERS = 50
 _NOT_METADATA = ("id", "_id", "title", "text")
@@ -44,7 +44,7 @@ SELECT key FROM keys WHERE key IS NOT NULL LIMIT ?
 
 
 def filter_warnings(connection: sqlite3.Connection, filter: Filter) -> list[str]:
-    """What a valid filter asks for and no document has, each in a sentence, the first few."""
+    """The first few conditions of a valid filter that no document can meet, as sentences."""
     found: list[str] = []
     known: list[str] | None = None
     unknown: set[str] = set()
@@ -88,7 +88,7 @@ def _of_key(key: str, value: object) -> Iterator[tuple[str, str | None]]:
         elif name == "$not":
             yield from _of_key(key, operand)
         elif name in ("$in", "$nin"):
-            # One of the kinds in a list may well be there for a few documents only.
+            # Only a few documents may have one of the kinds in a list, and that is normal.
             kinds = {kind_of(member) for member in operand}
             yield key, kinds.pop() if len(kinds) == 1 else None
         else:

@@ -16,8 +16,8 @@ What it means:
   every other comparison is false. Integers beyond 64 bits count as floats.
 - A missing key equals nothing, so ``$ne``, ``$nin`` and ``$not`` hold for it. A null equals null.
 - A list equals a value, or is ``$in`` values, if one of its members is; its order comparisons
-  are false. Nested lists and mappings only exist.
-- ``$exists`` asks for the key, whatever its value. ``{}`` allows every document.
+  are false. Nested lists and mappings can only be tested with ``$exists``.
+- ``$exists`` tests for the key, whatever its value. ``{}`` allows every document.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from rerank_search.shown import shown
 from rerank_search.types import Filter, JsonValue
 
 Attribute = tuple[str, str, Any, bool]
-"""Key, kind (null, bool, number, string, nested), SQL value, and whether it is in a list."""
+"""A key, its kind (null, bool, number, string, nested), SQL value, and whether it is in a list."""
 
 _ORDER = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _OPERATORS = ("$eq", "$ne", *_ORDER, "$in", "$nin", "$exists", "$not")
@@ -62,7 +62,7 @@ def attributes(metadata: Mapping[str, JsonValue]) -> set[Attribute]:
 
 
 def kind_of(value: object) -> str:
-    """null, bool, number, string or nested: values of one kind can be compared."""
+    """The kind of a value (null, bool, number, string, nested); one kind can be compared."""
     return _typed(value)[0]
 
 
@@ -159,8 +159,8 @@ def _equal(key: str, operands: Iterable[object]) -> Condition:
 def _one_of(key: str, kind: str, values: list[Any]) -> Condition:
     if len(values) == 1:
         return _having("key = ? AND kind = ? AND value = ?", key, kind, values[0])
-    # One JSON parameter holds any number of values (SQLite limits the number of parameters), but
-    # SQLite reads neither NULs nor all digits of a float from JSON.
+    # One JSON parameter holds any number of values, while SQLite limits the number of parameters.
+    # But SQLite cannot read NULs, or all digits of a float, from JSON.
     listed = [value for value in values if _listable(value)]
     singles = [value for value in values if not _listable(value)]
     places = ", ".join("?" * len(singles))
@@ -198,7 +198,7 @@ def _joined(word: str, conditions: list[Condition]) -> Condition:
 
 
 def _balanced(word: str, parts: list[str]) -> str:
-    """The parts joined as a tree, since SQLite takes a chain of a thousand for too deep."""
+    """The parts joined as a tree, since SQLite refuses a chain of a thousand as too deep."""
     if len(parts) == 1:
         return parts[0]
     middle = len(parts) // 2
@@ -228,7 +228,7 @@ def _encodable(text: str) -> None:
 
 
 def _typed(value: object) -> tuple[str, Any]:
-    """Kind and SQL value; kinds keep True apart from 1, and "1" from 1."""
+    """The kind and the SQL value; the kind distinguishes True from 1, and "1" from 1."""
     if value is None:
         return "null", 0
     if isinstance(value, bool):

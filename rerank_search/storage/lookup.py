@@ -1,4 +1,4 @@
-"""Rows of documents by their ids, in portions below SQLite's limit of parameters."""
+"""Rows of documents by their ids, in chunks below SQLite's limit of parameters."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rerank_search.shown import shown
 from rerank_search.storage.records import Record
 
 CHUNK = 500
-"""Ids of one portion."""
+"""Number of ids in one chunk."""
 
 
 def records_of(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, tuple[int, Record]]:
-    """Key and record of each document that is stored."""
+    """The key and the record of each stored document."""
     known: dict[str, tuple[int, Record]] = {}
     for chunk in chunks(ids):
         for pk, id, title, text, metadata in connection.execute(
@@ -26,7 +26,7 @@ def records_of(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, 
 
 
 def keys_of(connection: sqlite3.Connection, ids: list[str]) -> dict[str, int]:
-    """Key of each document that is stored."""
+    """The key of each stored document."""
     keys: dict[str, int] = {}
     for chunk in chunks(ids):
         query = f"SELECT id, pk FROM documents WHERE id IN ({places(chunk)})"
@@ -35,7 +35,7 @@ def keys_of(connection: sqlite3.Connection, ids: list[str]) -> dict[str, int]:
 
 
 def chunks(ids: Sequence[str]) -> Iterator[list[str]]:
-    """The ids in portions, without those that no document can have."""
+    """The ids in chunks, without those that no document can have."""
     storable = [id for id in ids if _encodable(id)]
     for start in range(0, len(storable), CHUNK):
         yield storable[start : start + CHUNK]
@@ -52,5 +52,5 @@ def _encodable(id: object) -> bool:
 
 
 def places(values: Sequence[str]) -> str:
-    """A placeholder of SQL for each value."""
+    """SQL placeholders, one for each value."""
     return ", ".join("?" * len(values))

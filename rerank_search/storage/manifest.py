@@ -1,4 +1,4 @@
-"""What an index is: the file manifest.json, written at creation and after each publication."""
+"""The description of an index, manifest.json, written at creation and after each publication."""
 
 from __future__ import annotations
 
@@ -135,13 +135,13 @@ def checksums(directory: Path, immutable: Iterable[Path], known: dict[str, str])
         name = file.relative_to(directory).as_posix()
         try:
             found[name] = known.get(name) or sha256(file)
-        except FileNotFoundError:  # merged away in the meantime
+        except FileNotFoundError:  # removed by a merge in the meantime
             continue
     return found
 
 
 def checksum_problems(directory: Path, expected: dict[str, str]) -> list[str]:
-    """Files that are there but are not what was published."""
+    """Problems of files that exist but differ from what was published."""
     return [
         f"{name} has changed since it was published: run `rerank-search index rebuild`"
         for name, checksum in sorted(expected.items())

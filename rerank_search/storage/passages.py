@@ -1,4 +1,4 @@
-"""Long documents as passages that fit the encoder's window."""
+"""Splitting of long documents into passages that fit the encoder's window."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from pydantic import BaseModel, ConfigDict, Field
 from rerank_search.types import Span
 
 TokenOffsets = Callable[[str], "list[tuple[int, int]]"]
-"""Start and end, in characters, of each token of a text, without special tokens."""
+"""Function that gives start and end, in characters, of each token, without special tokens."""
 
 SPECIAL_TOKENS = 2
-"""What an encoder adds to a text: [CLS] and [SEP], or <s> and </s>."""
+"""Number of tokens that an encoder adds to a text: [CLS] and [SEP], or <s> and </s>."""
 
 SHORTEST = 16
-"""Tokens of a passage below which it says too little to be found by."""
+"""Fewest tokens of a passage; a shorter one says too little to be found."""
 
 TITLE_TOKEN = 16
-"""Characters before each passage that a token of the title may have on average.
+"""Most characters of an average title token before each passage.
 
 A word of a million letters is one unknown token, and would be indexed again with each passage.
 """
 
 _WORD = re.compile(r"\w+|[^\w\s]")
-# Possessive, and a run of marks is tried from its first one only: one of 20,000 dots took seconds.
+# Possessive, and tried only from the first mark of a run: a run of 20,000 dots took seconds.
 _SENTENCE_END = re.compile(
     r"""(?<![.!?…])[.!?…]++["'”’»)\]]*+\s++|[。！？]++["'”’»）」』]*+\s*+|\n[^\S\n]*+\n\s*+"""
 )
@@ -51,8 +51,8 @@ class Passages(BaseModel):
 class Split:
     """The passages of one document.
 
-    ``spans`` holds a single None for a document that fits, and nothing for one without any
-    text. ``head`` is how many characters of the title stand before each passage's text.
+    ``spans`` holds a single None for a document that fits, and nothing for one without text.
+    ``head`` is the number of characters of the title before each passage's text.
     """
 
     spans: list[Span | None]
@@ -62,10 +62,10 @@ class Split:
 class Splitter:
     """Splits documents at sentence boundaries, with overlap.
 
-    A sentence that is longer than the window is cut between tokens, between words where there
-    are any. A title may take a quarter of the window; a longer one is cut there (one of very long
-    words before that), and the whole of it is a passage of its own (with the empty span), so that
-    every word of it is found.
+    A sentence that is longer than the window is cut between words, or between tokens if it has no
+    words. A title may take a quarter of the window; a longer one is cut there (earlier if its words
+    are very long), and the whole title becomes a separate passage (with the empty span), so that
+    every word of it can be found.
     """
 
     def __init__(self, offsets: TokenOffsets, *, tokens: int, overlap: int) -> None:
@@ -74,10 +74,10 @@ class Splitter:
         self._overlap = min(overlap, self._window // 2)
 
     def split(self, title: str, text: str) -> Split:
-        """The passages of a document; every character that is no white space is in one of them."""
+        """The passages of a document; together they have every character but white space."""
         if not text.strip():
             return whole(title, text)
-        # No token is shorter than a byte, so that short texts need no tokeniser.
+        # No token is shorter than a byte, so short texts need no tokenizer.
         if len(title.encode()) + len(text.encode()) <= self._window:
             return whole(title, text)
         named = self._offsets(title) if title else []
@@ -105,7 +105,7 @@ class Splitter:
 
 
 def _head(title: str, tokens: list[tuple[int, int]], most: int) -> int:
-    """Characters of a title that stand before each passage: so many tokens, and not too long."""
+    """Characters of a title to put before each passage: at most ``most`` tokens, not too long."""
     longest = most * TITLE_TOKEN
     if len(tokens) <= most and len(title) <= longest:
         return len(title)
@@ -113,17 +113,17 @@ def _head(title: str, tokens: list[tuple[int, int]], most: int) -> int:
 
 
 def whole(title: str, text: str) -> Split:
-    """The document as its own passage; none where there is nothing to find."""
+    """The document as its own passage; no passage if there is nothing to find."""
     return Split([None] if title.strip() or text.strip() else [], len(title))
 
 
 def words(text: str) -> list[tuple[int, int]]:
-    """What stands for tokens where there is no encoder: words and punctuation marks."""
+    """Words and punctuation marks, which replace tokens if there is no encoder."""
     return [match.span() for match in _WORD.finditer(text)]
 
 
 def passage_text(title: str, head: int, text: str, span: Span | None) -> str:
-    """What the engines index: the title, a newline, and the passage."""
+    """The text that engines index: the title, a newline, and the passage."""
     body = text if span is None else text[span[0] : span[1]]
     if span == (0, 0):
         return title
@@ -152,9 +152,9 @@ def _start(
     if at < len(sentences) and sentences[at] <= end:
         after = bisect_right(sentences, end)
         following = sentences[after] if after < len(sentences) else len(tokens)
-        # Shared sentences may not push the next one over the end of the passage.
+        # Shared sentences must not push the next one past the end of the passage.
         return sentences[at] if following - sentences[at] <= most else end
-    return _between_words(tokens, earliest, first + 1)  # in the middle of an over-long sentence
+    return _between_words(tokens, earliest, first + 1)  # in the middle of a long sentence
 
 
 def _between_words(tokens: list[tuple[int, int]], at: int, least: int) -> int:

@@ -13,10 +13,10 @@ from rerank_search.shown import shown
 from rerank_search.types import Document, JsonValue
 
 BATCH_CHARACTERS = 16_000_000
-"""A batch ends early at this many characters, so that huge documents don't pile up in memory."""
+"""Characters at which a batch ends early, so that huge documents do not fill the memory."""
 
 DEEPEST_METADATA = 100
-"""Levels of lists and mappings. Whatever reads or prints them recursively has to get through."""
+"""Most levels of lists and mappings, low enough for code that reads or prints recursively."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Record:
     metadata: str
 
     def document(self) -> Document:
-        """The document, as the user gave it."""
+        """The document as the user gave it."""
         metadata = {} if self.metadata == "{}" else json.loads(self.metadata)
         return Document(self.id, self.text, self.title, metadata)
 
@@ -59,8 +59,8 @@ def document_list(documents: Iterable[Document]) -> Iterable[Document]:
 def checked(document: object, position: int) -> Record:
     """The document as a record.
 
-    ``position`` counts the documents of the call from 0. Raises InvalidDocumentError, which
-    names id, position and remedy.
+    ``position`` counts the documents of the call from 0. Raises InvalidDocumentError, which names
+    id, position and fix.
     """
     if not isinstance(document, Document):
         raise InvalidDocumentError(

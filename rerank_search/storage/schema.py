@@ -25,4 +25,5 @@ CREATE TABLE attributes (
 ) WITHOUT ROWID;
 CREATE INDEX attributes_by_document ON attributes (document);
 """
-"""``state`` keeps counts and the last numbers given, ``removed`` the ids of removed passages."""
+"""SQL of the tables. ``state`` has the counts and the last used numbers, ``removed`` the ids of
+removed passages."""
