@@ -34,11 +34,11 @@ def write_empty(directory: Path, manifest: Manifest, encoder: QueryVectors | Non
 
 @contextmanager
 def _claimed(directory: Path) -> Iterator[None]:
-    """The directory, which nobody else may fill; what was written is deleted after an error."""
+    """Claim the directory for one process; delete its content if an error occurs."""
     existed = directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
     try:
-        # Loading the model took seconds: another process may have been here meanwhile.
+        # Loading the model took seconds: another process may have filled it meanwhile.
         (directory / DOCUMENTS).touch(exist_ok=False)
     except FileExistsError as error:
         raise _exists(directory) from error

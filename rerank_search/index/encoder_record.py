@@ -19,15 +19,15 @@ from rerank_search.storage.manifest import EncoderRecord, Manifest
 PROBE = "An index knows its encoder by the vector of this sentence."
 
 SAME = 0.999
-"""Least cosine of two probes of one model; half precision on another device stays above it."""
+"""Smallest cosine of two probes of one model; half precision on another device stays above it."""
 
 logger = logging.getLogger(__name__)
 
 
 def recorded(encoder: Encoder) -> EncoderRecord:
-    """What the manifest keeps of an encoder (loads the model).
+    """The manifest's record of an encoder (loads the model).
 
-    Warns of prompts that are for neither queries nor documents, and so are not used.
+    Warns about prompts that are not used because they are for neither queries nor documents.
     """
     if unused := encoder.unused_prompts:
         logger.warning(
@@ -51,7 +51,7 @@ def recorded(encoder: Encoder) -> EncoderRecord:
 def encoder_of(
     directory: Path, manifest: Manifest, given: Encoder | str | PathLike[str] | None
 ) -> Encoder | None:
-    """The encoder that an index is opened with: the given one, or the one it was built with.
+    """The encoder to open an index with: the given one, or the one that the index was built with.
 
     Raises IndexMismatchError for another model than the index was built with.
     """
@@ -79,7 +79,7 @@ def encoder_of(
 
 
 def encoder_problems(encoder: Encoder, built: EncoderRecord) -> list[str]:
-    """What is wrong with the encoder of an index, each in a sentence."""
+    """The problems of the encoder of an index, each as a sentence."""
     try:
         difference = mismatch(encoder, built)
     except ModelNotFoundError as error:
@@ -93,7 +93,7 @@ def encoder_problems(encoder: Encoder, built: EncoderRecord) -> list[str]:
 
 
 def mismatch(encoder: Encoder, built: EncoderRecord) -> str | None:
-    """How the model differs from the one that an index was built with; None if it doesn't."""
+    """How the model differs from the one that an index was built with; None if it does not."""
     if encoder.dimension != built.dimension:
         return f"{encoder.dimension} dimensions instead of {built.dimension}"
     cosine = float(_probed(encoder, built.prompts) @ np.array(built.probe, np.float32))
@@ -101,7 +101,7 @@ def mismatch(encoder: Encoder, built: EncoderRecord) -> str | None:
 
 
 def prompt_problems(encoder: Encoder, used: Prompts | None) -> list[str]:
-    """What a rebuild would change, in a sentence, if the encoder has other prompts today.
+    """A sentence about what a rebuild would change, if the encoder has other prompts today.
 
     ``used`` are the prompts that vectors were made with; see ``EncoderRecord.prompts``.
     """
@@ -109,7 +109,7 @@ def prompt_problems(encoder: Encoder, used: Prompts | None) -> list[str]:
         prompts = encoder.prompts
         same = prompts == used if used is not None else not encoder.tells_tasks_apart
     except ModelNotFoundError:
-        return []  # encoder_problems says so
+        return []  # encoder_problems reports this
     if same:
         return []
     before = "as an earlier version did, queries and documents alike"
@@ -123,7 +123,7 @@ def prompt_problems(encoder: Encoder, used: Prompts | None) -> list[str]:
 def renewed(manifest: Manifest, encoder: Encoder) -> Manifest:
     """The manifest after a rebuild: with the prompts that the vectors have now.
 
-    Passages of documents to come leave room for them; those that are stored keep their length.
+    Passages of new documents leave room for the prompts; stored passages keep their length.
     """
     built, passages = manifest.encoder, manifest.passages
     if built is None or built.prompts == encoder.prompts:

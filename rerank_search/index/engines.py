@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from rerank_search.retrieval.dense import VectorIndex
 
 STEP = 20_000
-"""Passages applied between two publications: the most that a crash in a long build can cost."""
+"""Passages applied between two publications: the most work that a crash can lose."""
 
 IMMUTABLE = {".term", ".store", ".fast", ".fieldnorm", ".idx", ".pos", ".del", ".npy", ".faiss"}
-"""Endings of the files that engines never change once they are published."""
+"""Suffixes of files that engines never change after publishing them."""
 
 Tick = Callable[[int], None]
 
@@ -33,8 +33,8 @@ Tick = Callable[[int], None]
 class Engines:
     """The engines of one index, by the names of their first stages.
 
-    An engine that cannot be opened is replaced by its error, until it is rebuilt: it is damaged,
-    or belongs to a package that is not installed.
+    An engine that cannot be opened is replaced by its error until it is rebuilt: it is damaged, or
+    belongs to a package that is not installed.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Engines:
                 self.damage[name] = error
 
     def engine(self, name: str) -> Engine:
-        """The engine with what was published last. Raises IndexCorruptedError, PluginError."""
+        """The engine in its last published state. Raises IndexCorruptedError, PluginError."""
         if name in self.damage:
             raise self.damage[name]
         self._refresh(name)
@@ -92,7 +92,7 @@ class Engines:
         return cast("VectorIndex", self.engine("dense")).prompts
 
     def refresh(self) -> bool:
-        """Load what other processes have published; returns whether there was anything."""
+        """Load what other processes have published; return whether there was anything."""
         changed = [self._refresh(name) for name in self.names if name not in self.damage]
         return any(changed)
 
@@ -109,7 +109,7 @@ class Engines:
         return any(self._engines[name].seq < seq for name in self._sound())
 
     def catch_up(self, tick: Tick | None = None) -> None:
-        """Apply all changes. ``tick`` is called with numbers of documents that are done."""
+        """Apply all changes. ``tick`` is called with numbers of finished documents."""
         sound = self._sound()
         for name in sound:
             self._apply(name, self._engines[name], tick if name == sound[-1] else None)
@@ -125,10 +125,10 @@ class Engines:
             self._renew(name, tick if name == self.names[-1] else None)
 
     def compact(self) -> None:
-        """Drop what removed passages have left.
+        """Drop the remains of removed passages.
 
-        An engine that cannot is built again from the documents, as tantivy's: it does not merge
-        when it is asked to, and building takes seconds for 100,000 passages.
+        An engine that cannot do this is built again from the documents. Tantivy's is one: it does
+        not merge on request, and building takes seconds for 100,000 passages.
         """
         for name in self.names:
             engine = self.engine(name)
@@ -138,7 +138,7 @@ class Engines:
                 self._renew(name, None, replaces=engine)
 
     def problems(self) -> list[str]:
-        """What is wrong, each in a sentence; compares every passage with the documents."""
+        """The problems, each as a sentence; compares every passage with the documents."""
         found = [str(error) for error in self.damage.values()]
         expected, seq = self._store.passage_ids(), self._store.totals().seq
         for name in self._sound():
@@ -160,7 +160,7 @@ class Engines:
                     yield path
 
     def close(self) -> None:
-        """Release what the engines hold."""
+        """Release the engines' resources."""
         for name in self._sound():
             self._engines[name].close()
 
@@ -185,11 +185,11 @@ class Engines:
         while True:
             inode = folder.inode
             if inode is None and folder.between_renames:
-                return False  # what is loaded is what the rebuild replaces
+                return False  # the rebuild replaces the loaded engine
             try:
                 if inode in (None, self._inodes[name]):
                     return self._engines[name].refresh()
-                # A rebuild in another process has put a new folder in place of the old one.
+                # A rebuild in another process has replaced the folder.
                 with self._reopening:
                     self._open(name)
                 return True

@@ -69,15 +69,15 @@ __all__ = ["Bm25Settings", "Index", "IndexInfo", "Passages"]
 SPLIT, TANTIVY = Passages(), Bm25Settings()
 
 PUBLISH_EVERY = 4_000
-"""Documents after which a long ``add`` makes them searchable: seconds of encoding on a CPU."""
+"""Number of documents after which a long ``add`` makes them searchable: seconds of CPU encoding."""
 
 
 class Index:
     """Documents on disk, found by BM25 and (given an encoder) by their vectors.
 
-    Made by ``Index.create`` or ``Index.open``. Threads may share one. Every call that writes
-    returns when its changes are durable. One writer at a time: a call waits until no other
-    process writes, for ``lock_timeout`` seconds at most, and frees the index when it returns.
+    Use ``Index.create`` or ``Index.open``. Threads may share one. Every call that writes returns
+    when its changes are durable. There is one writer at a time: a call waits until no other process
+    writes, for ``lock_timeout`` seconds at most, and frees the index when it returns.
     """
 
     def __init__(
@@ -122,9 +122,9 @@ class Index:
         """Make an empty index in a new or empty directory.
 
         ``encoder=None`` leaves the vectors out, ``passages=None`` indexes every document whole.
-        ``analyzer`` is "english" (stemmed) or "plain". From ``hnsw_above`` vectors on the dense
-        stage searches an HNSW graph instead of all of them. ``first_stages`` names those that
-        the index has beside bm25, dense and hybrid. ``lock_timeout`` as in ``open``.
+        ``analyzer`` is "english" (stemmed) or "plain". Above ``hnsw_above`` vectors the dense stage
+        searches an HNSW graph instead of all vectors. ``first_stages`` names further first stages
+        besides bm25, dense and hybrid. ``lock_timeout`` as in ``open``.
 
         Raises IndexExistsError, ModelNotFoundError, InvalidInputError, IndexReadOnlyError,
         PluginError.
@@ -166,13 +166,12 @@ class Index:
     ) -> Index:
         """Open an index, and finish what a crash has left undone, unless another process writes.
 
-        ``encoder`` names the same model elsewhere, such as a folder that was moved, or is the
-        loaded model, which several indexes may share; None takes the name of the manifest. A
-        directory that cannot be written is opened as with
-        ``read_only``. ``for_repair`` opens an index whose structures are damaged, for ``verify``
-        and ``rebuild``; only what is not damaged can be searched. ``lock_timeout`` are the seconds
-        that a write waits for another writer before it raises IndexLockedError; None takes
-        RERANK_SEARCH_LOCK_TIMEOUT (10).
+        ``encoder`` names the same model in another place, such as a moved folder, or is the loaded
+        model, which several indexes may share; None takes the name in the manifest. A directory
+        that cannot be written is opened as with ``read_only``. ``for_repair`` opens an index with
+        damaged structures, for ``verify`` and ``rebuild``; only undamaged ones can be searched.
+        ``lock_timeout`` is how many seconds a write waits for another writer before it raises
+        IndexLockedError; None takes RERANK_SEARCH_LOCK_TIMEOUT (10).
 
         Raises IndexNotFoundError, IndexFormatError (written by a newer version),
         IndexMismatchError (another encoder), IndexCorruptedError (naming the damaged file and the
@@ -213,15 +212,14 @@ class Index:
         batch_size: int = 1000,
         progress: Progress | None = None,
     ) -> int:
-        """Insert documents, or replace those whose id is there; returns how many were written.
+        """Insert documents, or replace those with the same id; return how many were written.
 
-        Streams: ``documents`` may be a generator of more than fits in memory. Each batch is
-        checked as a whole, then committed, and is durable whatever happens next. Of equal ids
-        the last wins; a document that is stored already, unchanged, is not written. Afterwards
-        all of them can be found. ``progress`` is called with numbers of documents that are
-        done, which add up to all.
+        ``documents`` may be a generator of more documents than fit in memory. Each batch is checked
+        as a whole, then committed, and is durable whatever happens next. The last of equal ids
+        wins; an unchanged document is not written again. Afterwards all documents can be found.
+        ``progress`` is called with numbers of finished documents, which add up to all.
 
-        Raises InvalidDocumentError (nothing of that batch is written, those before it are),
+        Raises InvalidDocumentError (nothing of that batch is written, earlier batches are),
         IndexLockedError, IndexReadOnlyError, StorageFullError.
         """
         batch_size = whole_number("batch_size", batch_size)
@@ -241,7 +239,7 @@ class Index:
         return written
 
     def delete(self, ids: Iterable[str]) -> int:
-        """Delete documents; unknown ids are skipped. Returns how many were deleted.
+        """Delete documents, skip unknown ids, and return how many were deleted.
 
         Raises InvalidInputError for anything but a list of ids, IndexLockedError,
         IndexReadOnlyError, StorageFullError.
@@ -253,11 +251,11 @@ class Index:
         return deleted
 
     def delete_matching(self, filter: Filter, *, warn: bool = True) -> int:
-        """Delete every document that the filter allows; returns how many were deleted.
+        """Delete every document that the filter allows, and return how many were deleted.
 
         Issues a FilterWarning for each of ``filter_warnings``, unless ``warn`` is False.
-        Raises InvalidFilterError, and InvalidInputError for ``{}``, which allows all of them;
-        else as ``delete``.
+        Raises InvalidFilterError, InvalidInputError for ``{}``, which allows all documents, and
+        what ``delete`` raises.
         """
         if isinstance(filter, Mapping) and not filter:
             raise InvalidInputError("an empty filter allows every document: delete them by ids()")
@@ -269,10 +267,10 @@ class Index:
             return self.delete({place[0] for place in places if place is not None})
 
     def filter_warnings(self, filter: Filter) -> list[str]:
-        """Metadata keys, and kinds of values, that the filter names and no document has.
+        """Warnings about metadata keys and kinds of values in the filter that no document has.
 
-        Each is a sentence, which of a key also names those that there are, the nearest first. The
-        filter is valid and exact all the same. Raises InvalidFilterError.
+        Each is a sentence; for a key it also names existing keys, the nearest first. The filter is
+        still valid and exact. Raises InvalidFilterError.
         """
         return self._store.filter_warnings(filter)
 
@@ -300,14 +298,14 @@ class Index:
 
     @property
     def first_stages(self) -> tuple[str, ...]:
-        """The names that ``retriever`` takes, the best last."""
+        """The names that ``retriever`` accepts, the best last."""
         return stages_of(self._manifest.first_stages, encoder=self._encoder is not None)
 
     def retriever(self, name: str = "hybrid", *, fusion: HybridFusion | None = None) -> Retriever:
-        """The first stage of that name, which sees what other processes publish.
+        """The first stage of that name, which also sees what other processes publish.
 
-        A first stage of an installed package that combines others may be named too, if the index
-        was not created with it. ``fusion`` says how "hybrid" combines the other two (default:
+        ``name`` may also be a first stage of an installed package that combines others, even if the
+        index was created without it. ``fusion`` says how "hybrid" combines the other two (default:
         reciprocal rank fusion). Raises InvalidInputError for a name that the index does not have,
         PluginError.
         """
@@ -325,21 +323,21 @@ class Index:
     ) -> list[list[Hit]]:
         """The rankings, each hit completed with the document's score in every first stage.
 
-        ``stage_scores`` then has "bm25" (0.0 where no word matches) and, with an encoder,
-        "dense" (cosine). Scores that are there are kept. A hit without a span, of a document that
-        was split, gets the span of its best passage.
+        ``stage_scores`` then has "bm25" (0.0 if no word matches) and, with an encoder, "dense"
+        (cosine). Existing scores are kept. A hit of a split document without a span gets the span
+        of its best passage.
         """
         return completed(queries, rankings, self._store, self._engines)
 
     def info(self) -> IndexInfo:
-        """What the index holds and how it was made."""
+        """The contents of the index and how it was made."""
         return index_info(self.path, self._manifest, self._store.totals())
 
     def verify(self) -> list[str]:
-        """What is wrong with the index, each in a sentence; an empty list if nothing is.
+        """The problems of the index, each as a sentence; an empty list if there are none.
 
         Reads every file, loads the encoder, and compares each stage with the documents. While
-        another process writes, what it has not published yet is reported.
+        another process writes, its changes that are not published yet are reported as problems.
         """
         self.refresh()
         manifest = Manifest.read(self.path)
@@ -355,8 +353,8 @@ class Index:
     def rebuild(self, *, progress: Progress | None = None) -> None:
         """Build all engines again from the documents; also repairs damaged ones.
 
-        Vectors are made with the prompts that the encoder has now. Until it is done searches see
-        the old ones. ``progress`` is called with numbers of documents that are done.
+        Vectors are made with the prompts that the encoder has now. Searches use the old engines
+        until the new ones are done. ``progress`` is called with numbers of finished documents.
         """
         if progress is not None:
             check_function("progress", progress)
@@ -370,7 +368,7 @@ class Index:
             self._writer.record()
 
     def compact(self) -> None:
-        """Give the space of deleted documents back to the disk."""
+        """Return the space of deleted documents to the disk."""
         with self._writer.session():
             self._writer.publish()
             self._engines.compact()
@@ -378,22 +376,22 @@ class Index:
             self._writer.record()
 
     def refresh(self) -> bool:
-        """Load what other processes have published; returns whether there was anything. Cheap."""
+        """Load what other processes have published; return whether there was anything. Cheap."""
         return self._engines.refresh()
 
     def close(self) -> None:
-        """Release what is open; harmless to repeat."""
+        """Release open files and connections; harmless to repeat."""
         self._engines.close()
         self._store.close()
         self._writer.close()
 
     def __repr__(self) -> str:
-        """Where it is and how it was made; reads nothing, so that a closed one has it too."""
+        """The path and how the index was made; reads nothing, so it works after ``close``."""
         encoder = None if self._encoder is None else self._encoder.name
         return f"Index({shown(str(self.path))}, encoder={shown(encoder)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its path: an unpickled or copied index is opened again, for reading only."""
+        """Pickle the path: an unpickled or copied index is opened again, for reading only."""
         opened = partial(Index.open, encoder=self._encoder, read_only=True)
         return opened, (self.path.absolute(),)
 

@@ -1,4 +1,4 @@
-"""What an index holds and how it was made."""
+"""A summary of the contents of an index and how it was made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rerank_search.storage.manifest import Manifest
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """What an index holds and how it was made; sizes are in bytes on disk."""
+    """The contents of an index and how it was made; sizes are in bytes on disk."""
 
     path: Path
     documents: int

@@ -1,4 +1,4 @@
-"""How many tokens the passages of an index have, so that they fit its encoder."""
+"""The length of an index's passages in tokens, so that they fit its encoder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def splitting(manifest: Manifest, encoder: Encoder | None) -> Callable[[str, str
 
 
 def fitted(passages: Passages | None, encoder: Encoder | None) -> Passages | None:
-    """The passages with their length in tokens. Raises InvalidInputError for too long ones."""
+    """The settings with the length in tokens filled in. InvalidInputError if it is too long."""
     if passages is None:
         return None
     if not isinstance(passages, Passages):
@@ -46,7 +46,7 @@ def fitted(passages: Passages | None, encoder: Encoder | None) -> Passages | Non
 
 
 def passages_window(encoder: Encoder) -> int | None:
-    """Tokens that the encoder reads of a passage: its window without the prompt before it."""
+    """Tokens that the encoder reads of a passage: its window minus the prompt."""
     window, prompt = encoder.window, encoder.prompts.document
     if window is None or not prompt:
         return window

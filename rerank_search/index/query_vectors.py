@@ -1,4 +1,4 @@
-"""The encoder with a short memory, since a search needs the vector of its query twice."""
+"""An encoder with a short memory, since a search needs the vector of its query twice."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rerank_search.retrieval.encoder import Encoder
 _Key = tuple[str, Task | None, str | None]
 
 REMEMBERED = 64
-"""Vectors kept; as many texts at once, or more, are documents and not remembered."""
+"""Number of vectors kept; a call with as many texts or more is for documents and is not kept."""
 
 
 class QueryVectors:
-    """Encodes like ``encoder``: for the dense stage, and then for the scores of its candidates."""
+    """Encodes queries once, for the dense stage and for the scores of its candidates."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.name = encoder.name
@@ -27,7 +27,7 @@ class QueryVectors:
 
     @property
     def prompts(self) -> Prompts:
-        """What the model puts before queries and before documents (loads it)."""
+        """The prompts that the model puts before queries and documents (loads the model)."""
         return self._encoder.prompts
 
     def encode(

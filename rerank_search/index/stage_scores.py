@@ -1,4 +1,4 @@
-"""The scores of all first stages for documents that only some of them have found."""
+"""The scores of all first stages for documents that only some of them found."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ def completed(
 ) -> list[list[Hit]]:
     """The rankings, with the score of every engine in each hit's stage scores.
 
-    A document's score is that of its best passage. A document that an engine does not find has
-    0.0; one that was deleted meanwhile keeps the scores it has. A hit without a span whose
-    document has several passages gets the span of the best one, by the last engine that adds a
-    score.
+    A document's score is that of its best passage, 0.0 if the engine does not find it. A document
+    that was deleted meanwhile keeps the scores it has. A hit without a span whose document has
+    several passages gets the span of the best one, by the last engine that adds a score.
     """
     scored = [[dict(hit.stage_scores) for hit in hits] for hits in rankings]
     passages = [_passages(store, hits) for hits in rankings]
@@ -44,7 +43,7 @@ def completed(
 def _without(
     stage: str, scores: Sequence[dict[str, float]], hits: Sequence[Hit], owned: dict[str, list[int]]
 ) -> list[int]:
-    """Places of the hits that lack the stage's score, and whose documents are there."""
+    """Positions of the hits that lack the stage's score and whose documents still exist."""
     return [i for i, hit in enumerate(hits) if stage not in scores[i] and hit.id in owned]
 
 
@@ -60,7 +59,7 @@ def _spans(
     passages: Sequence[dict[str, list[int]]],
     best: Mapping[tuple[int, int], int],
 ) -> dict[tuple[int, int], Span]:
-    """Spans of the best passages, for the hits that have none and whose documents were split."""
+    """Spans of the best passages, for hits of split documents that have no span."""
     wanted = {
         (place, i): passage
         for (place, i), passage in best.items()
@@ -82,7 +81,7 @@ def _complete(
     passages: list[dict[str, list[int]]],
     engines: Engines,
 ) -> dict[tuple[int, int], int]:
-    """Fill in one engine's scores; returns the best passage by the place of query and hit."""
+    """Fill in one engine's scores; return the best passage by positions of query and hit."""
     wanted: list[tuple[int, list[int]]] = []
     for place, (hits, owned) in enumerate(zip(rankings, passages, strict=True)):
         if missing := _without(name, scored[place], hits, owned):
@@ -105,7 +104,7 @@ def _complete(
 def _best_of_each(
     group: list[list[int]], scores: NDArray[np.float32]
 ) -> Iterator[tuple[float, int]]:
-    """Score and passage of each document's best passage; of equal ones the first in the text."""
+    """Score and id of each document's best passage; of equal ones the first in the text."""
     start = 0
     for passages in group:
         own = scores[start : start + len(passages)]

@@ -2,7 +2,7 @@
 
 The new content is made in ``NAME.new``. Then ``NAME`` is renamed to ``NAME.old`` and ``NAME.new``
 to ``NAME``. A reader that comes between the two renames waits for the second one. If the process
-died there, the next writer undoes the first rename.
+dies between them, the next writer undoes the first rename.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from rerank_search.files import fsync_directory
 from rerank_search.storage.files import storage_errors
 
 RENAMING = 5.0
-"""Seconds that the two renames may take; after that the process that made them was killed."""
+"""Seconds that the two renames may take; after that their process is assumed to be killed."""
 
 
 class SwappedFolder:
-    """One such folder. ``new`` is where its next content is made."""
+    """A folder that can be replaced as a whole. Its next content is made in ``new``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,11 +36,11 @@ class SwappedFolder:
 
     @property
     def between_renames(self) -> bool:
-        """Whether the old content is moved aside and the new one is not in its place yet."""
+        """Whether the old content is moved away and the new content is not in place yet."""
         return self.new.exists() and self.inode is None
 
     def settle(self) -> None:
-        """Wait until another process is past its two renames, or must have died in between."""
+        """Wait until another process has finished its two renames, or must have died."""
         deadline = time.monotonic() + RENAMING
         while self.between_renames and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -52,7 +52,7 @@ class SwappedFolder:
                 self._old.rename(self.path)
 
     def clear(self) -> None:
-        """Delete what an earlier swap has left."""
+        """Delete the remains of an earlier swap."""
         for leftover in (self.new, self._old):
             if leftover.exists():
                 shutil.rmtree(leftover)
@@ -65,5 +65,5 @@ class SwappedFolder:
         fsync_directory(self.path.parent)
 
     def drop_old(self) -> None:
-        """Delete the content that was replaced; files that a reader has open may stay."""
+        """Delete the replaced content; files that a reader has open may remain."""
         shutil.rmtree(self._old, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Writing to an index: the lock that one writer holds, and the publication of what it wrote."""
+"""Writing to an index: the lock of the one writer, and the publication of its changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Progress = Callable[[int], None]
 
 @dataclass(slots=True)
 class _Own:
-    """The lock as one process sees it. A child that is forked during a session is not in it."""
+    """The lock as one process sees it. A child forked during a session does not hold it."""
 
     lock: ProcessLock
     mutex: Any = field(default_factory=threading.RLock)
@@ -38,9 +38,9 @@ class _Own:
 
 
 class Writer:
-    """Who writes to the index of one directory: the holder of its lock, one session at a time.
+    """The writer of one index: it holds the lock, for one session at a time.
 
-    ``lock_timeout`` are the seconds that a session waits for another writer.
+    ``lock_timeout`` is how many seconds a session waits for another writer.
     """
 
     def __init__(
@@ -75,10 +75,10 @@ class Writer:
 
     @contextmanager
     def session(self, *, repairing: bool = False) -> Iterator[None]:
-        """One thread at a time, with the lock of the one writer, which is free again afterwards.
+        """Hold the lock of the one writer for a block; one thread at a time.
 
-        Raises IndexLockedError where another process, or another Index object, keeps the lock
-        for longer than ``lock_timeout``.
+        Raises IndexLockedError if another process, or another Index object, keeps the lock for
+        longer than ``lock_timeout``.
         """
         if self._read_only:
             raise self._cannot_write()
@@ -90,7 +90,7 @@ class Writer:
                 yield
                 return
             # Threads that wait for a lock held elsewhere give up together, not one after another.
-            # What they waited for a thread of this process to write does not count.
+            # Time spent waiting for a thread of this process does not count.
             deadline = max(entered, self._freed) + self._lock_timeout
             try:
                 if not self._take_lock(max(0.0, deadline - time.monotonic())):
@@ -100,13 +100,13 @@ class Writer:
                 self._free_lock()
 
     def _take_lock(self, wait: float) -> bool:
-        self._own.get().lock.release()  # held still where Ctrl-C came while it was freed
+        self._own.get().lock.release()  # still held if Ctrl-C interrupted its release
         with storage_errors(self._path / LOCK):
             if not self._own.get().lock.acquire(wait):
                 return False
         self._own.get().writing = True
         try:
-            # The process that held the lock before may have written, or may have been killed.
+            # The previous holder of the lock may have written something, or may have been killed.
             self._manifest = Manifest.read(self._path)
             self._engines.recover()
         except BaseException:
@@ -131,7 +131,7 @@ class Writer:
         )
 
     def recover(self) -> None:
-        """Finish what a crash has left undone, unless another process is doing so."""
+        """Finish what a crash has left undone, unless another process is doing that."""
         with self._own.get().mutex:
             if not self._engines.behind:
                 return
@@ -155,7 +155,7 @@ class Writer:
 
         self._engines.catch_up(tick)
         if progress is not None and reported < documents:
-            progress(documents - reported)  # unchanged, or without any text
+            progress(documents - reported)  # documents without changes or without text
         if self._manifest.published.seq != self._store.totals().seq:
             self.record()
 
@@ -164,7 +164,7 @@ class Writer:
         self._manifest = manifest.model_copy(update={"published": self._manifest.published})
 
     def record(self) -> None:
-        """Write to the manifest what is published."""
+        """Write the published state to the manifest."""
         totals, known = self._store.totals(), self._manifest.published.checksums
         self._write(
             Published(
@@ -180,7 +180,7 @@ class Writer:
         self._write(Published())
 
     def close(self) -> None:
-        """Wait for a session of another thread to end, so that the lock is free."""
+        """Wait until a session of another thread ends, so that the lock is free."""
         own = self._own.get()
         with own.mutex:
             own.lock.release()
@@ -192,7 +192,7 @@ class Writer:
 
 
 def seconds_to_wait(lock_timeout: float | None) -> float:
-    """The given ``lock_timeout``, or that of the settings. Raises InvalidInputError."""
+    """The given ``lock_timeout``, or the one of the settings. Raises InvalidInputError."""
     if lock_timeout is None:
         return Settings().lock_timeout
     return real_number("lock_timeout", lock_timeout, least=0, most=LONGEST_WAIT)
