@@ -1,1 +1,1 @@
-"""Where documents come from: files, and the documentation of the running Python."""
+"""Sources of documents: files, and the documentation of the running Python."""

@@ -1,4 +1,4 @@
-"""An index, declared once: the file indexes/NAME.toml, and the index that follows from it."""
+"""The definition of an index, indexes/NAME.toml, and the index that is built from it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from rerank_search.types import Document
 
 
 class IndexSettings(BaseModel):
-    """What an index is made with; the arguments of Index.create.
+    """The settings of an index: the arguments of Index.create.
 
-    ``first_stages`` names further ones; bm25, dense and hybrid need not be named.
+    ``first_stages`` names further first stages; bm25, dense and hybrid need not be named.
 
-    TOML has no null: ``encoder = false`` is an index without a dense stage, ``passages = false``
+    TOML has no null: ``encoder = false`` makes an index without a dense stage, ``passages = false``
     one whose documents are not split.
     """
 
@@ -48,7 +48,7 @@ class IndexSettings(BaseModel):
     first_stages: list[FirstStageName] = Field(default=[], exclude_if=operator.not_)
 
     def with_first_stages(self, names: Iterable[str]) -> IndexSettings:
-        """The same for an index that has these first stages too. Raises PluginError."""
+        """The same settings with these first stages added. Raises PluginError."""
         more = [name for name in names if name not in BUILT_IN_NAMES and is_engine(name)]
         return self.model_copy(
             update={"first_stages": list(dict.fromkeys([*self.first_stages, *more]))}
@@ -70,10 +70,10 @@ class IndexSettings(BaseModel):
 
 
 class Definition(IndexSettings):
-    """An index and where its documents come from.
+    """The settings of an index and the source of its documents.
 
-    ``source = "python-docs"`` is the documentation of the running interpreter; else ``files``
-    names JSONL, CSV and TSV files, relative to the definition, ``*`` and ``?`` allowed.
+    ``source = "python-docs"`` is the documentation of the running interpreter; otherwise ``files``
+    names JSONL, CSV and TSV files, relative to the definition, with ``*`` and ``?`` allowed.
     """
 
     source: Literal["python-docs", "files"] = "files"
@@ -88,10 +88,10 @@ class Definition(IndexSettings):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An index that is as its definition says, and what that took.
+    """An index that matches its definition, and the changes that this took.
 
-    ``written`` counts documents that were new or had changed, ``deleted`` those that the source
-    no longer has, ``replaced`` those that a later document of the source with the same id replaced.
+    ``written`` counts new and changed documents, ``deleted`` those that the source no longer has,
+    ``replaced`` those that a later document of the source with the same id replaced.
     """
 
     index: Path
@@ -104,8 +104,8 @@ class Built:
 def load_definition(path: Path) -> Definition:
     """Read a definition; its files are found relative to its folder.
 
-    What an index is made of is not taken for documents. Raises InvalidInputError with the key
-    that is wrong, or the pattern that no file of documents matches.
+    The files of an index are not read as documents. Raises InvalidInputError with the invalid key,
+    or the pattern that no file of documents matches.
     """
     definition = validated(Definition, read_toml(path), path)
     return definition.model_copy(update={"files": _found(definition.files, path.parent)})
@@ -114,7 +114,7 @@ def load_definition(path: Path) -> Definition:
 def documents_of(definition: Definition, skipped: SkippedLines | None = None) -> Iterator[Document]:
     """The documents that a definition names, streamed.
 
-    Malformed lines are counted in ``skipped`` and left out; without it they raise
+    Malformed lines are counted in ``skipped`` and skipped; without ``skipped`` they raise
     InvalidDocumentError (see ``read_documents``).
     """
     if definition.source == "python-docs":
@@ -133,10 +133,10 @@ def build_index(
 ) -> Built:
     """Make the index of a definition in ``folder`` (see ``index_names.index_of``).
 
-    An index that is there is brought up to date: what has changed is written, what the source
-    no longer has is deleted; repeated after an interruption, it goes on. ``lock_timeout`` as in
-    Index.open. Raises InvalidDocumentError (see ``read_documents``), IndexMismatchError where the
-    index was made with other settings, and what Index raises.
+    An existing index is brought up to date: new and changed documents are written, and those that
+    the source no longer has are deleted. A repeated call continues after an interruption.
+    ``lock_timeout`` as in Index.open. Raises InvalidDocumentError (see ``read_documents``),
+    IndexMismatchError if the index was made with other settings, and what Index raises.
     """
     check_function("progress", progress)
     with _opened(definition, folder, lock_timeout) as index:
@@ -151,7 +151,7 @@ def build_index(
 def _counted(
     definition: Definition, skipped: SkippedLines | None
 ) -> tuple[Iterable[Document], int]:
-    """The documents, and how many there are."""
+    """The documents and their number."""
     if definition.source == "python-docs":
         documents = list(documents_of(definition))
         return documents, len(documents)
@@ -161,7 +161,7 @@ def _counted(
 def _found(patterns: list[str], folder: Path) -> list[str]:
     found: list[str] = []
     for pattern in patterns:
-        # Path.glob takes no absolute patterns.
+        # Path.glob does not accept absolute patterns.
         matches = sorted(glob(str(folder / pattern), recursive=True))  # noqa: PTH207
         files = [match for match in matches if Path(match).is_file()]
         documents = [file for file in files if not is_file_of_index(Path(file))]
@@ -190,7 +190,7 @@ def _check_settings(definition: Definition, folder: Path) -> None:
     manifest = Manifest.read(folder)
     wanted = definition.passages
     if wanted and wanted.tokens is None and manifest.passages:
-        # The manifest has the encoder's window, which stands for None.
+        # For None the manifest has the encoder's window.
         wanted = wanted.model_copy(update={"tokens": manifest.passages.tokens})
     for key, now, made in (
         ("encoder", definition.encoder, manifest.encoder.name if manifest.encoder else False),

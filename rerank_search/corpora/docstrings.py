@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
-# Importing these opens a browser or a window, prints, writes escape sequences to the terminal,
-# or loads somebody else's bundled packages; or they are tests.
+# These are tests, or importing them opens a browser or a window, prints, writes escape sequences to
+# the terminal, or loads bundled packages of other projects.
 _LEFT_OUT = {
     "antigravity",
     "ensurepip",
@@ -32,7 +32,7 @@ _LEFT_OUT = {
     "turtle",
     "turtledemo",
 }
-# Known by another name: os.path is one of the first two, made from the third.
+# Known by another name: os.path is one of the first two, and is built on the third.
 _ALIASES = {"ntpath", "posixpath", "genericpath"}
 _PLAIN = (type(None), bool, int, float, str, bytes, tuple)
 
@@ -45,7 +45,7 @@ def records() -> Iterator[dict[str, Any]]:
         try:
             module = importlib.import_module(name)
         except (ImportError, AttributeError, OSError):
-            continue  # Bound to another platform, or to a library that is not installed here.
+            continue  # It needs another platform, or a library that is not installed.
         for record in _documented(name, module):
             if record["id"] not in ids and record["text"] not in texts:
                 ids.add(record["id"])
@@ -106,7 +106,7 @@ def _public(members: Any, exported: Iterable[str] | None) -> list[tuple[str, Any
 
 
 def _belongs(name: str, attribute: str, value: Any, module: ModuleType) -> bool:
-    """Whether the module is where users know the object from, not just an import of another's."""
+    """Whether users know the object from this module, and it is not just imported there."""
     if name == "builtins" or attribute in getattr(module, "__all__", ()):
         return True
     home = getattr(value, "__module__", None) or name
@@ -132,7 +132,7 @@ def _signature(name: str, value: Any) -> str | None:
         signature = inspect.signature(value)
     except (TypeError, ValueError, AttributeError):
         return (
-            None  # Written in C, without a text signature or with one that names what is missing.
+            None  # Written in C, without a text signature, or with one that names a missing object.
         )
     parameters = [
         parameter.replace(annotation=inspect.Parameter.empty, default=_default(parameter.default))
@@ -167,7 +167,7 @@ def _topics() -> Iterator[dict[str, Any]]:
 
 
 def _main() -> None:
-    # What an imported module writes to descriptor 1 must not end up between the records.
+    # Output of an imported module on descriptor 1 must not end up between the records.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as output:
         os.dup2(2, 1)
         for record in records():

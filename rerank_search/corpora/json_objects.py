@@ -1,4 +1,4 @@
-"""A line of JSONL, which is one object, and the words for what is not."""
+"""The JSON object in a line of JSONL, and errors for lines without one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rerank_search.types import JsonValue
 def json_object(
     text: str, *, parse_constant: Callable[[str], Any] | None = None
 ) -> dict[str, JsonValue]:
-    """The object that ``text`` is. Raises InvalidDocumentError with the bare reason.
+    """The JSON object in ``text``. Raises InvalidDocumentError with the reason alone.
 
     ``parse_constant`` as in ``json.loads``: it is called for NaN and the infinities.
     """
@@ -33,6 +33,6 @@ def json_object(
 
 
 def json_kind(value: JsonValue) -> str:
-    """What a value is, in words: "an object", "null"."""
+    """The kind of a value in words, such as "an object" or "null"."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
     return "null" if value is None else names.get(type(value), "a number")

@@ -1,4 +1,4 @@
-"""One line of a file of documents, made into a Document or rejected with the reason."""
+"""One line of a file of documents, turned into a Document or rejected with the reason."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rerank_search.types import Document, JsonValue
 
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?")
 _UNDECODED = re.compile("[\udc80-\udcff]")
-"""What the bytes of a CSV that are not UTF-8 are read as (``surrogateescape``)."""
+"""A character for a byte of a CSV file that is not UTF-8 (``surrogateescape``)."""
 _NAMED = ("_id", "id", "text", "title", "metadata")
 
 
 def document_of_json(line: bytes) -> Document:
-    """The document of one line of JSONL. Raises InvalidDocumentError with the bare reason."""
+    """The document of one line of JSONL. Raises InvalidDocumentError with the reason alone."""
     try:
         text = line.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
@@ -38,8 +38,8 @@ def document_of_json(line: bytes) -> Document:
 def document_of_row(header: Sequence[str], row: Sequence[str]) -> Document:
     """The document of one row of CSV or TSV, whose header names ``id`` and ``text``.
 
-    Empty cells are no metadata, others are typed by ``typed_value``. Raises
-    InvalidDocumentError with the bare reason.
+    Empty cells are left out of the metadata, others are typed by ``typed_value``. Raises
+    InvalidDocumentError with the reason alone.
     """
     if len(row) != len(header):
         raise InvalidDocumentError(
@@ -58,10 +58,10 @@ def document_of_row(header: Sequence[str], row: Sequence[str]) -> Document:
 
 
 def typed_value(text: str) -> str | int | float | bool:
-    """A bare word as metadata: ``true``, ``false`` and plain numbers are that, the rest is text.
+    """A word as metadata: ``true``, ``false`` or a plain number if it looks so, else text.
 
-    A number that would be written differently (``007``, ``3.10``, ``1e3``) stays text, so that
-    nothing is lost. The same rule reads the cells of a CSV and ``--filter key=value``.
+    A number that Python would write differently (``007``, ``3.10``, ``1e3``) stays text, so that
+    nothing is lost. The same rule holds for the cells of a CSV and for ``--filter key=value``.
     """
     if text in ("true", "false"):
         return text == "true"

@@ -17,10 +17,10 @@ _HARVEST = Path(__file__).with_name("docstrings.py")
 def python_docs() -> Iterator[Document]:
     """Every documented public name of the standard library, about 5,800 in Python 3.11.
 
-    Modules, classes, functions, methods and properties with a docstring of their own, and the
-    topics of ``help()``; each docstring once, in an order that does not change. ``id`` is the
-    qualified name, ``title`` the signature or the first line, ``metadata`` has ``module`` and
-    ``kind`` (module, class, function, method, property, topic).
+    The names are modules, classes, functions, methods and properties with their own docstring, and
+    the topics of ``help()``; each docstring comes once, in a fixed order. ``id`` is the qualified
+    name, ``title`` the signature or the first line, ``metadata`` has ``module`` and ``kind``
+    (module, class, function, method, property, topic).
 
     The modules are imported by a second interpreter without site packages, never in this
     process. Raises RerankSearchError if that interpreter fails.

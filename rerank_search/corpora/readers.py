@@ -35,13 +35,13 @@ _FORMATS: dict[str, Format] = {
 
 @dataclass(slots=True)
 class SkippedLines:
-    """The lines that a reader left out: how many, and the reasons of the first ten."""
+    """The lines that a reader skipped: how many, and the reasons for the first ten."""
 
     count: int = 0
     reasons: list[str] = field(default_factory=list)
 
     def add(self, reason: str) -> None:
-        """Count a line that was left out."""
+        """Count a skipped line."""
         self.count += 1
         if len(self.reasons) < 10:
             self.reasons.append(reason)
@@ -54,16 +54,16 @@ def read_documents(
 
     ``source`` is a path, or ``-`` for the standard input. Gzip is recognised by its first
     bytes, the format by the name (``corpus.jsonl.gz``, ``.csv``, ``.tsv``; JSONL for the
-    standard input); ``format`` overrules it. The text is UTF-8.
+    standard input); ``format`` overrides it. The text is UTF-8.
 
-    JSONL: one object a line, with ``_id`` (BEIR) or ``id``, ``text``, and as they like
-    ``title`` and ``metadata``; further keys are metadata. CSV and TSV: a header that names the
-    columns ``id`` (or ``_id``), ``text`` and as they like ``title``; the others are metadata. A
-    cell of CSV may be quoted; in TSV a quote is a character.
+    JSONL has one object a line, with ``_id`` (BEIR) or ``id``, ``text``, and optionally ``title``
+    and ``metadata``; further keys are metadata. CSV and TSV have a header with the columns ``id``
+    (or ``_id``), ``text`` and optionally ``title``; other columns are metadata. A cell of CSV may
+    be quoted; in TSV a quote is a normal character.
 
-    With ``skipped`` a malformed line is counted there and left out; without, it raises
-    InvalidDocumentError with file, line and reason. Raises InvalidInputError for a file that
-    is not there or a format that is not known.
+    With ``skipped`` a malformed line is counted there and skipped; without it, it raises
+    InvalidDocumentError with file, line and reason. Raises InvalidInputError for a missing file or
+    an unknown format.
     """
     for line, record in numbered_documents(source, format=format):
         if isinstance(record, Document):
@@ -80,11 +80,11 @@ def read_documents(
 def numbered_documents(
     source: str | Path, *, format: Format | None = None
 ) -> Iterator[tuple[int, Document | str]]:
-    """The lines of a file as ``read_documents`` takes it, streamed.
+    """The lines of a file that ``read_documents`` can read, streamed.
 
-    Each with its number, counted from 1, and its document or the reason why it has none. Raises
-    InvalidInputError for a file that is not there, a format that is not known, a header without
-    the columns, and half a gzip file.
+    Each has its number, counted from 1, and its document or the reason why it has none. Raises
+    InvalidInputError for a missing file, an unknown format, a header without the columns, and an
+    incomplete gzip file.
     """
     chosen = format or _format_of(source)
     with opened(source) as stream:
@@ -95,11 +95,11 @@ def numbered_documents(
 
 
 def count_documents(source: str | Path, *, format: Format | None = None) -> int:
-    """How many documents a file has, malformed ones included; 0 (unknown) for the standard input.
+    """Count the documents of a file, malformed ones included; 0 (unknown) for the standard input.
 
-    Pipes that have a name are not touched either: they can be read only once. Documents are not
-    parsed, which would take a fifth of the time of indexing. Raises what ``read_documents``
-    raises for a file that cannot be read.
+    Named pipes give 0 too, because they can be read only once. Documents are not parsed, which
+    would take a fifth of the time of indexing. Raises what ``read_documents`` raises for a file
+    that cannot be read.
     """
     if str(source) == STDIN or not Path(source).is_file():
         return 0
@@ -112,13 +112,13 @@ def count_documents(source: str | Path, *, format: Format | None = None) -> int:
 
 
 def _csv_rows(stream: BinaryIO) -> int:
-    """Rows below the header, which is not the number of lines: cells may have line ends."""
+    """The number of rows below the header. Lines may be more, since cells may have line ends."""
     rows = 0
     try:
         for _ in separated_rows(stream, "csv", errors="surrogateescape"):
             rows += 1
     except UnclosedQuoteError:
-        rows += 1  # who reads the rows says what is wrong with it
+        rows += 1  # the reader of the rows reports the error
     return max(0, rows - 1)
 
 
@@ -144,8 +144,8 @@ def json_lines(lines: Iterable[bytes], *, first: int = 1) -> Iterator[tuple[int,
 
 def _rows(stream: BinaryIO, format: Separated, name: str) -> Iterator[tuple[int, Document | str]]:
     header: list[str] | None = None
-    # Bytes that are not UTF-8 become lone surrogates, which the check of the row rejects: so
-    # that one bad row doesn't end the whole file.
+    # Bytes that are not UTF-8 become lone surrogates, which the check of the row rejects: so one
+    # invalid row does not end the whole file.
     rows = separated_rows(stream, format, errors="surrogateescape")
     try:
         for line, row in rows:

@@ -13,17 +13,17 @@ Separated: TypeAlias = Literal["csv", "tsv"]
 
 
 class UnclosedQuoteError(InvalidDocumentError):
-    """A quote of a CSV file that nothing closes, so that the rest of the file is one cell."""
+    """A quote in a CSV file is never closed, so that the rest of the file is one cell."""
 
 
 def separated_rows(
     stream: BinaryIO, format: Separated, *, errors: Literal["strict", "surrogateescape"]
 ) -> Iterator[tuple[int, list[str] | str]]:
-    """The number of each row's first line, from 1, and its cells, or why it has none.
+    """The number of each row's first line, from 1, and its cells, or the reason for having none.
 
-    TSV has no quoting: a quote is a character, and a line is a row. In CSV (RFC 4180) a cell in
-    quotes may have commas, line ends and doubled quotes in it. Blank lines are left out. The text
-    is UTF-8; ``errors`` is for bytes that are not.
+    TSV has no quoting: a quote is a normal character, and a line is a row. In CSV (RFC 4180) a
+    quoted cell may contain commas, line ends and doubled quotes. Blank lines are skipped. The text
+    is UTF-8; ``errors`` says what to do with other bytes.
 
     Raises UnicodeDecodeError if ``errors`` is "strict", and UnclosedQuoteError.
     """
@@ -33,7 +33,7 @@ def separated_rows(
 
 
 def quoting_hint(format: Separated, row: Sequence[str]) -> str:
-    """What to add to an error about a row whose writer seems to have quoted its cells."""
+    """A hint for an error about a row whose cells seem to be quoted."""
     if format == "csv" or not any(cell.startswith('"') for cell in row):
         return ""
     return (
@@ -49,8 +49,8 @@ def _lines(text: TextIOWrapper) -> Iterator[tuple[int, list[str] | str]]:
 
 
 def _quoted(text: TextIOWrapper) -> Iterator[tuple[int, list[str] | str]]:
-    # Python's limit of 131,072 characters a cell is for the whole process, and a document may
-    # well be longer; the largest value that every platform takes.
+    # Python limits a cell to 131,072 characters for the whole process, and documents may be longer.
+    # So use the largest value that every platform accepts.
     csv.field_size_limit(2**31 - 1)
     rows = csv.reader(text, strict=True)
     while True:

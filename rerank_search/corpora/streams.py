@@ -1,4 +1,4 @@
-"""The bytes of a file, or of the standard input, and their lines."""
+"""The bytes and lines of a file or of the standard input."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 def opened(source: str | Path) -> Iterator[BinaryIO]:
     """The bytes of a file, or of the standard input (``-``), decompressed if they are gzip.
 
-    Raises InvalidInputError for a file that cannot be read, and InvalidDocumentError for one
-    that ends within its gzip or is UTF-16.
+    Raises InvalidInputError for a file that cannot be read, and InvalidDocumentError for an
+    incomplete gzip file or UTF-16.
     """
     with _raw(source) as raw:
         try:
@@ -44,13 +44,13 @@ def opened(source: str | Path) -> Iterator[BinaryIO]:
 
 
 def source_name(source: str | Path) -> str:
-    """The path, or what the standard input is called in messages."""
+    """The path, or the name of the standard input in messages."""
     return "standard input" if str(source) == STDIN else str(source)
 
 
 def _raw(source: str | Path) -> BufferedReader:
     if str(source) == STDIN:
-        # A second file object on the same descriptor, so that closing it leaves sys.stdin alone.
+        # A second file object on the same descriptor, so that closing it does not close sys.stdin.
         return open(sys.stdin.fileno(), "rb", closefd=False)
     try:
         return Path(source).open("rb")
@@ -67,14 +67,14 @@ def _decompressed(raw: BufferedReader) -> BufferedReader | gzip.GzipFile:
 
 
 def _is_utf16(start: bytes) -> bool:
-    """Whether the file looks like UTF-16: it has a byte order mark, or NULs as ASCII text has."""
+    """Whether the file looks like UTF-16: it has a byte order mark, or the NULs of ASCII text."""
     return start in _UTF16_MARKS or (len(start) == 2 and (start[0] == 0) != (start[1] == 0))
 
 
 def content_lines(lines: Iterable[bytes], *, first: int = 1) -> Iterator[tuple[int, bytes]]:
-    """The lines with their numbers, counted from ``first``; blank ones are left out.
+    """The lines with their numbers, counted from ``first``; blank lines are skipped.
 
-    A byte order mark before line 1 is cut off.
+    A byte order mark before line 1 is removed.
     """
     for number, line in enumerate(lines, start=first):
         content = line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line
