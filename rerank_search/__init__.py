@@ -87,7 +87,7 @@ __all__ = [
     "rank_texts",
 ]
 
-# Imported at their first use: the libraries behind them take seconds.
+# Imported on first use: the libraries behind them take seconds to import.
 _LAZY = {
     "AsyncClient": ("rerank_search.client", "AsyncClient"),
     "Client": ("rerank_search.client", "Client"),

@@ -6,9 +6,9 @@ from rerank_search.cli.exit_codes import INTERRUPTED
 
 
 def main() -> None:
-    """Run the command line and exit; Ctrl-C ends it with one line, also while it starts."""
+    """Run the command line and exit; Ctrl-C ends it with one line, even during its start."""
     try:
-        # Imported here, since this takes most of the time of a short command.
+        # Imported here, because this import takes most of the time of a short command.
         from rerank_search.cli.main import main as command_line
 
         command_line()

@@ -1,4 +1,4 @@
-"""Arguments of the library: whether their type and value can be used, in one place for all."""
+"""Checks of the library's arguments, of their types and values, in one place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 
 
 def whole_number(name: str, value: object, *, least: int = 1) -> int:
-    """``value`` as an int: any integer, NumPy's included, but no bool and no float.
+    """``value`` as an int: any integer, NumPy's included, but not a bool or a float.
 
     Raises InvalidInputError for anything else and for less than ``least``.
     """
@@ -38,7 +38,7 @@ def real_number(
     least: float | None = None,
     most: float | None = None,
 ) -> float:
-    """``value`` as a float: any finite number, NumPy's included, but no bool.
+    """``value`` as a float: any finite number, NumPy's included, but not a bool.
 
     Raises InvalidInputError for anything else, and for a number outside the bounds.
     """
@@ -46,7 +46,7 @@ def real_number(
         raise InvalidInputError(f"{name}={shown(value)} is not a number{_kind(value)}: give one")
     try:
         number = float(value)
-    except OverflowError:  # an int, or a fraction, beyond all floats
+    except OverflowError:  # an int or a fraction that is too large for a float
         number = math.inf
     if not math.isfinite(number):
         raise InvalidInputError(f"{name}={shown(value)} is not finite: give a finite number")
@@ -62,8 +62,8 @@ def real_number(
 def document_id(value: object, what: str = "a document id") -> str:
     """``value`` as an id: a string, or an integer, NumPy's included, as its digits.
 
-    The one rule for files, requests and objects. A float is refused: 5 and 5.0 would be two ids,
-    and a table gives either for one column. Raises InvalidInputError.
+    The same rule holds for files, requests and objects. A float is refused: 5 and 5.0 would be two
+    ids, and a table may give either for one column. Raises InvalidInputError.
     """
     if isinstance(value, str):
         return value
@@ -73,22 +73,22 @@ def document_id(value: object, what: str = "a document id") -> str:
         )
     try:
         return str(int(value))
-    except ValueError:  # Python writes no integer of more than some thousand digits
+    except ValueError:  # Python refuses to write integers of more than some thousand digits
         raise InvalidInputError(f"{what} is an integer of too many digits: give a string") from None
 
 
 def id_list(ids: Iterable[object]) -> list[str]:
     """The ids of documents as strings, in their order. Raises InvalidInputError."""
-    given = list(ids) if isinstance(ids, Set) else ids  # ids need no order
+    given = list(ids) if isinstance(ids, Set) else ids  # the order of ids does not matter
     return [document_id(id) for id in several("ids", given, one="ids")]
 
 
 def several(name: str, value: Iterable[Item], *, one: str) -> Iterable[Item]:
-    """``value`` if it can be iterated as several items, which ``one`` names.
+    """``value`` if it can be iterated as several items; ``one`` is the name of an item.
 
-    Lists, tuples, generators, arrays and columns of tables all can. Raises InvalidInputError for
-    a single string, for mappings and tables (iterated, they would give their keys), for sets
-    (they have no order) and for what only ``async for`` can read.
+    Lists, tuples, generators, arrays and columns of tables are accepted. Raises InvalidInputError
+    for a single string, for mappings and tables (iterating gives their keys), for sets (they have
+    no order) and for objects that only ``async for`` can read.
     """
     if isinstance(value, AsyncIterable):
         raise InvalidInputError(
@@ -128,7 +128,7 @@ def check_function(name: str, value: object) -> None:
 
 
 def model_name(name: str, value: object) -> str:
-    """``value`` as what a model is loaded by: a name, or a path. Raises InvalidInputError."""
+    """``value`` as the name or the path of a model. Raises InvalidInputError."""
     if isinstance(value, (bytes, os.PathLike)):
         return str(path(name, value))
     if not isinstance(value, str):
@@ -139,7 +139,7 @@ def model_name(name: str, value: object) -> str:
 
 
 def _kind(value: object) -> str:
-    """What the value is instead, where its repr does not show it."""
+    """The kind of a value, for messages in which its repr does not show it."""
     return "" if value is None or isinstance(value, (bool, str)) else f" but {_named(value)}"
 
 

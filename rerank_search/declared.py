@@ -1,4 +1,4 @@
-"""Configuration that is declared once, as a pydantic model, and written as a TOML file."""
+"""Configuration declared once as a pydantic model, and read from a TOML file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file. Raises InvalidInputError where there is none."""
+    """The tables of a TOML file. Raises InvalidInputError if it is missing or invalid."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -25,14 +25,14 @@ def read_toml(path: Path) -> dict[str, Any]:
             f"{path} cannot be read ({error.strerror}): check the path"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        # 0.5 without quotes is the key 5 in the table 0, which may be a number already.
+        # 0.5 without quotes means the key 5 in the table 0, which may be a number already.
         twice = any(word in str(error) for word in ("Cannot overwrite", "Cannot mutate"))
         hint = '; a key is there twice, or has a point in it and no quotes ("0.5")' if twice else ""
         raise InvalidInputError(f"{path} is not valid TOML: {error}{hint}") from None
 
 
 def toml_value(text: str) -> Any:
-    """``text`` read as a TOML value (``3e-5``, ``true``, ``[1, 2]``), else as the text it is."""
+    """``text`` as a TOML value (``3e-5``, ``true``, ``[1, 2]``), or as text if it is not one."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -40,16 +40,16 @@ def toml_value(text: str) -> Any:
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """The end of an error message: a suggestion, or nothing where no known name is near."""
+    """The end of an error message: a suggestion, or nothing if no known name is similar."""
     nearest = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def validated(model: type[Model], data: Mapping[str, Any], path: Path) -> Model:
-    """The tables as ``model``.
+    """The tables as a ``model``.
 
-    Raises InvalidInputError with the first thing that is wrong: its dotted key, its value, and
-    for an unknown key the nearest one that exists.
+    Raises InvalidInputError about the first error: its dotted key, its value, and for an unknown
+    key the most similar one that exists.
     """
     try:
         return model.model_validate(data)
@@ -58,12 +58,12 @@ def validated(model: type[Model], data: Mapping[str, Any], path: Path) -> Model:
 
 
 def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
-    # An unknown key explains the other errors, of a union's other members above all.
+    # An unknown key explains the other errors, especially those of a union's other members.
     problems = error.errors(include_url=False)
     problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     key = ".".join(str(part) for part in problem["loc"] if str(part) not in _members(model))
     if problem["type"] != "extra_forbidden":
-        # A check of a whole table has said what it needs: its input is all of that table.
+        # The message of a check of a whole table is enough: its input would be all of that table.
         whole = isinstance(problem["input"], (Mapping, BaseModel))
         given = "" if whole else f" (it is {shown(problem['input'])})"
         return f"{key or 'the file'}: {problem['msg'].removeprefix('Value error, ')}{given}"
@@ -71,7 +71,7 @@ def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
 
 
 def _members(model: type[BaseModel]) -> set[str]:
-    """The names of nested models, which pydantic puts into the place of an error in a union."""
+    """The names of nested models, which pydantic adds to the location of an error in a union."""
     return {nested.__name__ for nested in _nested(model)}
 
 

@@ -22,7 +22,7 @@ def loaded(entry: EntryPoint) -> object:
     """The object that an entry point names. Raises PluginError if it cannot be imported."""
     try:
         found: object = entry.load()
-    except Exception as error:  # importing a package runs its code, which may raise anything
+    except Exception as error:  # imported code may raise anything
         raise PluginError(
             f"{described(entry)} cannot be imported ({type(error).__name__}: {error}). Fix or "
             "upgrade that package, or uninstall it"

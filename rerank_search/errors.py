@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one small hierarchy. Every message says what to do next."""
+"""The errors of this package, in one small hierarchy. Every message says what to do next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ class RerankSearchError(Exception):
 
 
 class InvalidInputError(RerankSearchError, ValueError):
-    """An argument, a query or a setting has a value that cannot be used."""
+    """An argument, a query or a setting has an invalid value."""
 
 
 class InvalidDocumentError(InvalidInputError):
@@ -24,7 +24,7 @@ class FilterWarning(UserWarning):
 
 
 class UnsupportedError(InvalidInputError, AttributeError):
-    """Left out on purpose, though the library whose class this one replaces has it."""
+    """A method or attribute of a replaced library's class is not supported, on purpose."""
 
 
 class MissingDependencyError(RerankSearchError, ImportError):
@@ -36,11 +36,11 @@ class PluginError(RerankSearchError):
 
 
 class ModelNotFoundError(RerankSearchError):
-    """A model name is neither a path nor bundled nor installed nor reachable on a hub."""
+    """A model is neither a path nor bundled nor installed nor reachable on a hub."""
 
 
 class PushError(RerankSearchError):
-    """A hub cannot be reached, or does not take a model."""
+    """A hub cannot be reached, or does not accept a model."""
 
 
 class RerankError(RerankSearchError):
@@ -60,7 +60,7 @@ class IndexNotFoundError(SearchIndexError):
 
 
 class IndexExistsError(SearchIndexError):
-    """There is something at the path already."""
+    """The path of a new index already exists."""
 
 
 class IndexLockedError(SearchIndexError):

@@ -1,4 +1,4 @@
-"""Publishing files so that a crash at any moment leaves the old file or the new one, whole."""
+"""Publishing of files so that a crash at any time leaves the old file or the new one, complete."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_PATH = {errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def sha256(path: Path) -> str:
-    """The checksum of a file, read in pieces, as 64 hexadecimal digits."""
+    """The checksum of a file as 64 hexadecimal digits; the file is read in pieces."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(1 << 20):
@@ -32,9 +32,8 @@ def sha256(path: Path) -> str:
 def disk_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's errors about ``path`` into those of this package.
 
-    Raises StorageFullError where no space is left, IndexReadOnlyError where the directory cannot
-    be written, and InvalidInputError where there can be no such path; any other OSError passes
-    through.
+    Raises StorageFullError if no space is left, IndexReadOnlyError if the directory is not
+    writable, and InvalidInputError for an impossible path; any other OSError passes through.
     """
     try:
         yield
@@ -59,7 +58,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise what making or filling the folder would raise, as ``disk_errors`` does."""
+    """Raise the errors of making or filling the folder, as ``disk_errors`` does."""
     with disk_errors(folder):
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not there.is_dir():
@@ -69,8 +68,8 @@ def check_writable(folder: Path) -> None:
 
 
 def fsync_directory(path: Path) -> None:
-    """Make the names in the directory ``path`` durable (nothing to do where that is impossible)."""
-    if os.name == "nt":  # Windows can't open a directory; its renames are durable with the file
+    """Make the names in the directory ``path`` durable, if the system can do that."""
+    if os.name == "nt":  # Windows cannot open a directory; it makes renames durable with the file
         return
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -80,7 +79,7 @@ def fsync_directory(path: Path) -> None:
 
 
 def fsync_tree(folder: Path) -> None:
-    """Make all files in the folder and below, and their names, durable."""
+    """Make all files in and below the folder durable, with their names."""
     for path in (folder, *folder.rglob("*")):
         if path.is_dir():
             fsync_directory(path)
@@ -91,10 +90,10 @@ def fsync_tree(folder: Path) -> None:
 
 @contextmanager
 def synced_file(path: Path) -> Iterator[BinaryIO]:
-    """Yield a new file at ``path`` for writing; its content is durable on leaving.
+    """Yield a new file at ``path`` for writing; its content is durable after the block.
 
-    For a name that nothing refers to yet: the caller syncs the directory before something does.
-    On an error the file is removed. Raises StorageFullError, IndexReadOnlyError.
+    Use it for a name that nothing refers to yet, and sync the directory before something does. The
+    file is removed after an error. Raises StorageFullError, IndexReadOnlyError.
     """
     with disk_errors(path):
         try:
@@ -109,9 +108,9 @@ def synced_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; what was written there is published on leaving.
+    """Yield a temporary path beside ``path``; the file written there is published after the block.
 
-    The file is synced, renamed to ``path``, and the directory synced. On an error nothing is
+    The file is synced, renamed to ``path``, and the directory synced. After an error nothing is
     published and the temporary file is removed. Raises StorageFullError, IndexReadOnlyError.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -127,7 +126,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Replace the content of ``path`` by ``data``, durably, or leave it as it was.
+    """Replace the content of ``path`` by ``data`` durably, or leave it unchanged.
 
     Raises StorageFullError, IndexReadOnlyError.
     """
@@ -136,7 +135,7 @@ def atomic_write_bytes(path: Path, data: bytes) -> None:
 
 
 def atomic_write_json(path: Path, value: JsonValue) -> None:
-    """Replace the content of ``path`` by ``value`` as JSON, durably, or leave it as it was.
+    """Replace the content of ``path`` by ``value`` as JSON durably, or leave it unchanged.
 
     Raises StorageFullError, IndexReadOnlyError.
     """

@@ -1,4 +1,4 @@
-"""Folders of indexes, and the names that people know them by."""
+"""Folders of indexes, and the names that people use for them."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ DOCUMENTS, MANIFEST = "documents.sqlite", "manifest.json"
 """The files that make a folder an index."""
 
 SUFFIX = ".index"
-"""Ending of the folder of an index whose name is taken by a folder of documents."""
+"""Suffix of an index folder if a folder of documents already has the index's name."""
 
 _OWN = (DOCUMENTS, MANIFEST, "bm25", "dense", "write.lock")
 
 
 def is_index(folder: Path) -> bool:
-    """Whether the folder holds an index, or what a crash or damage has left of one."""
+    """Whether the folder holds an index, or the remains of one after a crash or damage."""
     return any((folder / file).is_file() for file in (MANIFEST, DOCUMENTS))
 
 
 def index_name(folder: Path) -> str:
-    """What the index in ``folder`` is called: the folder's name, without ``.index``.
+    """The name of the index in ``folder``: the folder's name without ``.index``.
 
-    Where an index without that ending lies beside it, the ending is part of the name.
+    If there is also an index without that suffix beside it, the suffix is part of the name.
     """
     plain = folder.with_name(folder.name.removesuffix(SUFFIX) or folder.name)
     return folder.name if plain != folder and is_index(plain) else plain.name
 
 
 def named_index(home: Path, name: str) -> Path:
-    """The folder in ``home`` of the index called ``name``, or where that would be."""
+    """The folder in ``home`` of the index called ``name``, which need not exist."""
     marked = home / f"{name}{SUFFIX}"
     return marked if is_index(marked) and not is_index(home / name) else home / name
 
@@ -36,7 +36,7 @@ def named_index(home: Path, name: str) -> Path:
 def index_of(definition: Path) -> Path:
     """The folder of a definition's index: for NAME.toml the folder NAME beside it.
 
-    Where that is a folder of something else, such as the documents, it is NAME.index.
+    If that folder holds something else, such as the documents, it is NAME.index.
     """
     folder = definition.with_suffix("")
     free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
@@ -44,7 +44,7 @@ def index_of(definition: Path) -> Path:
 
 
 def is_file_of_index(path: Path) -> bool:
-    """Whether a file is part of an index, rather than of its documents."""
+    """Whether a file is part of an index, and not one of its sources."""
     return any(
         is_index(folder) and _is_own(folder, path.relative_to(folder).parts[0])
         for folder in path.parents
@@ -52,5 +52,5 @@ def is_file_of_index(path: Path) -> bool:
 
 
 def _is_own(folder: Path, name: str) -> bool:
-    """Whether a name in the folder of an index is the index's, such as the folder of an engine."""
+    """Whether a name in an index folder belongs to the index, such as the folder of an engine."""
     return name.startswith(_OWN) or (folder / name / "state.json").is_file()

@@ -39,8 +39,8 @@ class Holder:
 class ProcessLock:
     """A file that one process at a time can lock; the system frees it when the process ends.
 
-    Those who wait come in turn: whoever frees the lock and wants it again at once lets another
-    process that waits have it first. ``PATH.holder`` names the holder, for messages only.
+    Waiting processes take turns: a process that frees the lock and wants it again at once lets
+    another waiting process have it first. ``PATH.holder`` names the holder, for messages only.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +49,7 @@ class ProcessLock:
         self._held: FileLock | None = None
 
     def acquire(self, wait: float) -> bool:
-        """Take the lock; False where another holder has it for ``wait`` more seconds."""
+        """Take the lock; False if another process still holds it after ``wait`` seconds."""
         deadline = time.monotonic() + wait
         # A lock belongs to the process that made its object: a forked child makes its own.
         turn = FileLock(self._path.with_name(f"{self._path.name}.turn"), thread_local=False)
@@ -63,13 +63,13 @@ class ProcessLock:
         self._held = lock
         try:
             self._write_record()
-        except BaseException:  # Ctrl-C: the caller never learns that it has the lock
+        except BaseException:  # Ctrl-C: the caller would not know that it has the lock
             self.release()
             raise
         return True
 
     def release(self) -> None:
-        """Free the lock; harmless where it is not held."""
+        """Free the lock; harmless if it is not held."""
         if self._held is None:
             return
         with suppress(OSError):
@@ -78,9 +78,9 @@ class ProcessLock:
         lock.release()
 
     def holder(self) -> Holder | None:
-        """Who holds the lock, as far as that is known.
+        """The process that holds the lock, if it is known.
 
-        None for a record that is missing or damaged, or whose process has ended.
+        None for a missing or damaged record, or if its process has ended.
         """
         try:
             record = json.loads(self._record.read_bytes())
@@ -93,7 +93,7 @@ class ProcessLock:
         return found
 
     def _write_record(self) -> None:
-        """Best effort: a record that cannot be written must not stop the work itself."""
+        """Record the holder, if possible: a failed write must not stop the work itself."""
         mine = Holder(os.getpid(), socket.gethostname(), _command(), datetime.now(UTC))
         record = asdict(mine) | {"since": mine.since.isoformat()}
         temporary = self._record.with_name(f".{self._record.name}.{os.getpid()}.tmp")
@@ -105,7 +105,7 @@ class ProcessLock:
 
 
 def _command() -> str:
-    """The program and its subcommands. Values of options may be secret, and are left out."""
+    """The program and its subcommands, without options, because their values may be secret."""
     path = Path(sys.argv[0] if sys.argv and sys.argv[0] not in ("", "-c") else sys.executable)
     name = path.parent.name if path.name == "__main__.py" else path.name
     words = [name]
@@ -117,7 +117,7 @@ def _command() -> str:
 
 
 def _is_running(pid: int) -> bool:
-    if os.name == "nt":  # there, signal 0 would end the process
+    if os.name == "nt":  # signal 0 would end the process there
         return True
     try:
         os.kill(pid, 0)

@@ -18,9 +18,9 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What a help text or a schema says of an option: a line, and the bounds of a number.
+    """Facts about an option for help texts and schemas: a line of help, and a number's bounds.
 
-    ``ge`` and ``le`` are the smallest and the largest valid number; valid ones are above ``gt``.
+    ``ge`` and ``le`` are the smallest and the largest valid number; ``gt`` is below all valid ones.
     """
 
     help: str
@@ -30,7 +30,7 @@ class Option:
     le: int | None = None
 
     def checked(self, name: str, value: Any) -> Any:
-        """The value, as Python's own number where it is one. Raises InvalidInputError."""
+        """The checked value; a number becomes Python's own type. Raises InvalidInputError."""
         if self.whole:
             return whole_number(name, value, least=self.ge or 0)
         if value is None or (self.ge, self.gt, self.le) == (None, None, None):
@@ -42,14 +42,15 @@ class Option:
 class SearchOptions:
     """The options of a search, as ``Searcher.search`` takes them by name.
 
-    Numbers may be NumPy's. Raises InvalidInputError for a number of another kind or out of its
-    bounds, and for ``rerank=False`` with an option that only reranking can serve.
+    Numbers may be NumPy's. Raises InvalidInputError for a number of an invalid type or out of
+    bounds, and for ``rerank=False`` with an option that needs reranking.
 
     >>> options = SearchOptions(top_k=3, filter={"module": "os"})
     >>> response = searcher.search("how do I join two paths", options)
 
-    A new option is a field here and in SearchArguments, and the code that acts on it. A number is
-    checked by its bounds; the command line and the HTTP API take help and bounds from here.
+    To add an option, add a field here and in SearchArguments, and the code that uses it. Numbers
+    are checked against their bounds; the command line and the HTTP API take help and bounds from
+    here.
     """
 
     top_k: int = field(
@@ -108,13 +109,13 @@ class SearchOptions:
 
     @property
     def depth(self) -> int:
-        """Number of documents that are fetched to be reranked: at least ``top_k``."""
+        """The number of documents to fetch for reranking, at least ``top_k``."""
         return max(self.top_k, self.candidates)
 
     def check_without_reranker(self, because: str, **others: object) -> None:
-        """Raise InvalidInputError for an option that only reranking can serve.
+        """Raise InvalidInputError for an option that needs reranking.
 
-        ``because`` says why nothing is reranked, such as ``rerank=False``; ``others`` are more
+        ``because`` says why nothing is reranked, such as ``rerank=False``; ``others`` are further
         options of the caller that need a reranker.
         """
         check_excluded(

@@ -1,8 +1,8 @@
-"""What a forked process has to make anew.
+"""Values that a forked process has to make again.
 
-A fork copies the memory of a process and one of its threads. So what relies on other threads
-(compiled models, queues with a worker), on a connection (SQLite, HTTP) or on a lock that another
-thread may hold is of no use in the child. Such things are kept in a ``PerProcess``.
+A fork copies the memory of a process but only one of its threads. So objects that rely on other
+threads (compiled models, queues with a worker), on a connection (SQLite, HTTP) or on a lock that
+another thread may hold do not work in the child. Keep such objects in a ``PerProcess``.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _known: WeakSet[PerProcess[Any]] = WeakSet()
 
 
 def forks() -> int:
-    """Forks between the process that imported this module and the one that asks."""
+    """The number of forks between the process that imported this module and this process."""
     return _forks
 
 
 class PerProcess(Generic[Made]):
-    """A value that each process makes for itself, when it first asks for it. Threads may share one.
+    """A value that each process makes for itself, on first use. Threads may share one.
 
-    What the parent made is never used in a child, and never freed there: freeing it might wait for
-    threads that are not there, or say farewell on the parent's connection.
+    The parent's value is never used in a child, and never freed there: freeing it might wait for
+    threads that do not exist in the child, or close the parent's connection.
     """
 
     def __init__(self, make: Callable[[], Made]) -> None:
@@ -42,18 +42,18 @@ class PerProcess(Generic[Made]):
         """This process's value."""
         if (found := self.made()) is not None:
             return found
-        # A lock for each process: the parent's may have been held when it forked.
+        # Each process has its own lock, because the parent's may have been held at the fork.
         with self._making.setdefault(_forks, threading.Lock()):
             if _forks not in self._made:
                 self._made[_forks] = self._make()
         return self._made[_forks]
 
     def made(self) -> Made | None:
-        """This process's value if it has been made."""
+        """This process's value if it has been made, else None."""
         return self._made.get(_forks)
 
     def inherit(self) -> None:
-        """Keep the parent's value from being freed by this process."""
+        """Prevent this process from freeing the parent's value."""
         for value in self._made.values():
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
         self._made.clear()

@@ -1,4 +1,4 @@
-"""How long work says how far it is, without knowing who is looking."""
+"""Reports of progress by long work, independent of how they are displayed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TypeAlias
 
 Progress: TypeAlias = Callable[[str, float], AbstractContextManager[Callable[[float], None]]]
-"""Opens a display for something of so many steps (0: unknown), and gives what counts them."""
+"""Function that opens a display, given a description and the number of steps (0: unknown).
+
+Its context gives the function to call with numbers of finished steps."""
 
 
 def fractions(progress: Callable[[float], None], steps: int, parts: int) -> Callable[[float], None]:
-    """Counts ``parts`` that make up ``steps``; where there are none, a call means all is done."""
+    """A counter of ``parts`` that make up ``steps``; without parts any call counts all steps."""
     return lambda done: progress(steps * done / parts if parts else steps)
 
 
 @contextmanager
 def quiet(_description: str, _total: float) -> Iterator[Callable[[float], None]]:
-    """No progress is shown."""
+    """Show no progress."""
     yield lambda _: None

@@ -1,4 +1,4 @@
-"""The arguments that every search has: whether they can be used at all."""
+"""Checks of the arguments that every search has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rerank_search.shown import shown
 
 
 def checked_k(k: object) -> int:
-    """``k`` as an int. Raises InvalidInputError for anything but a whole number, at least 1."""
+    """``k`` as an int. Raises InvalidInputError unless it is a whole number of at least 1."""
     return whole_number("k", k)
 
 
@@ -25,7 +25,7 @@ def text_list(texts: Iterable[str]) -> list[str]:
 
 
 def check_excluded(by: str, **options: object) -> None:
-    """Raise InvalidInputError for the first option that is not None: ``by`` has no use for it."""
+    """Raise InvalidInputError for the first option that is not None, because of ``by``."""
     for name, value in options.items():
         if value is not None:
             raise InvalidInputError(
@@ -34,7 +34,7 @@ def check_excluded(by: str, **options: object) -> None:
 
 
 def check_text(text: object, what: str) -> None:
-    """Raise InvalidInputError, naming ``what``, unless it is a string that UTF-8 can encode."""
+    """Raise InvalidInputError about ``what`` unless ``text`` can be encoded as UTF-8."""
     if not isinstance(text, str):
         raise InvalidInputError(f"{what} is not a string: {shown(text)}")
     try:
@@ -50,5 +50,5 @@ def _texts(name: str, given: Iterable[str], what: str) -> list[str]:
     checked = []
     for position, text in enumerate(several(name, given, one=name)):
         check_text(text, what.format(position))
-        checked.append(str(text))  # NumPy's strings are a class of their own
+        checked.append(str(text))  # NumPy has its own class of strings
     return checked

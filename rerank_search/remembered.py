@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 
 
 class Remembered(Generic[Key, Value]):
-    """At most ``most`` values; the least recently used ones are forgotten first."""
+    """A memory of at most ``most`` values that forgets the least recently used first."""
 
     def __init__(self, most: int) -> None:
         self._most = most

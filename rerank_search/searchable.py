@@ -1,4 +1,4 @@
-"""What a Searcher needs of the thing that it searches: an index, a store, or a single retriever."""
+"""The interface of everything that a Searcher can search: an index, a store, a single retriever."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class Searchable(Protocol):
         ...
 
     def documents(self, ids: Sequence[str]) -> list[Document | None]:
-        """The documents with these ids, in their order; None for an id that is not there."""
+        """The documents with these ids, in their order; None for an unknown id."""
         ...
 
     def stage_scores(
         self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]
     ) -> list[list[Hit]]:
-        """The same hits with the scores of all first stages, as far as they can be known."""
+        """The same hits with the scores of all first stages, as far as they are known."""
         ...
 
     def filter_warnings(self, filter: Filter) -> Sequence[str]:
-        """A sentence for each condition that no document can meet; empty where unknown."""
+        """A sentence for each condition that no document can meet; empty if that is unknown."""
         ...
 
 
@@ -48,8 +48,8 @@ class Searchable(Protocol):
 class SingleRetriever:
     """A retriever whose hits have documents, as a Searchable with one first stage.
 
-    A fusion weighs the retriever's own score, if it has weights for a stage of this name, and the
-    reranker's: nothing else can be known of a hit.
+    A fusion weighs the reranker's score, and the retriever's if it has weights for a stage of this
+    name: a hit has no other scores.
     """
 
     only: Retriever
@@ -71,7 +71,7 @@ class SingleRetriever:
         return self.only
 
     def documents(self, ids: Sequence[str]) -> list[Document | None]:
-        """Nothing for no ids. Raises InvalidInputError for a hit without its document."""
+        """An empty list for no ids. Raises InvalidInputError for a hit without its document."""
         if ids:
             raise InvalidInputError(
                 f"the retriever {self.only.name!r} returned the hit {shown(ids[0])} without a "
@@ -92,12 +92,12 @@ class SingleRetriever:
         ]
 
     def filter_warnings(self, filter: Filter) -> Sequence[str]:
-        """None: a retriever does not say which metadata there is."""
+        """No warnings, because a retriever does not know which metadata exists."""
         return ()
 
 
 def searchable(given: object) -> Searchable:
-    """The Searchable that is given, or that a retriever becomes. Raises InvalidInputError."""
+    """``given`` as a Searchable; a retriever is wrapped in one. Raises InvalidInputError."""
     if isinstance(given, (str, bytes, PathLike)):
         raise InvalidInputError(
             f"index={shown(given)} is a path: open it first, Index.open({shown(given)})"
@@ -116,9 +116,9 @@ def searchable(given: object) -> Searchable:
 
 
 def with_documents(source: Searchable, rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
-    """The hits with their documents; without those whose documents have been deleted since.
+    """The hits with their documents, without hits whose documents have been deleted since.
 
-    A hit that has its document already keeps it.
+    A hit that already has its document keeps it.
     """
     ids = list(dict.fromkeys(h.id for hits in rankings for h in hits if h.document is None))
     found = dict(zip(ids, source.documents(ids), strict=True))
@@ -129,5 +129,5 @@ def with_documents(source: Searchable, rankings: Sequence[Sequence[Hit]]) -> lis
 
 
 def _with(document: Document, hit: Hit) -> Hit:
-    # dataclasses.replace takes five times as long, which counts for a hundred hits a query.
+    # dataclasses.replace takes five times as long, which matters for a hundred hits a query.
     return Hit(hit.id, hit.score, hit.rank, document, hit.stage_scores, hit.span, hit.relevance)

@@ -1,4 +1,4 @@
-"""Retrieve, then rerank: the one place where the two stages meet."""
+"""The search in two stages: retrieve, then rerank."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rerank_search.stopwatch import Stopwatch
 from rerank_search.types import Hit, SearchResponse
 
 QUERIES_AT_ONCE = 32
-"""Queries of a batch whose candidates are in memory together."""
+"""Number of queries of a batch whose candidates are in memory together."""
 
 TITLE_CHARACTERS = 300
 """Characters of the title kept before a passage; more could push it out of the window."""
@@ -49,17 +49,19 @@ class _Plan:
 class Searcher:
     """Searches an index in two stages. Threads may share one.
 
-    ``index`` is an Index, another Searchable, or a Retriever whose hits have documents. Of such a
-    retriever a fusion can weigh no score but its own; ``repr`` shows what the fusion weighs.
-    ``reranker`` is any Reranker, a name or a path for CrossEncoderReranker, which is loaded now, a
+    ``index`` is an Index, another Searchable, or a Retriever whose hits have documents. With such a
+    retriever a fusion weighs only its own score; ``repr`` shows which scores the fusion weighs.
+
+    ``reranker`` is any Reranker; a name or a path for CrossEncoderReranker, which is loaded now; a
     LoadedLater, which is loaded by the first search that finds something (``budget_ms`` does not
-    count that), or None for the first stage alone. ``fusion`` "auto" takes the reranker's own (its
-    ``fusion.json``), where there is one; None sorts by the reranker's logit alone. ``calibration``
-    "auto" takes the reranker's own (its ``calibration.json``) if it is of the score that hits are
-    sorted by; it gives each hit its ``relevance`` and never changes a ranking. ``on_rerank_error``
-    says what to do when the reranker fails: raise RerankError, or return the first stage's ranking
-    with ``reranked`` False and the reason in ``degraded``. Errors of anything else are always
-    raised.
+    count that); or None for the first stage alone. ``fusion`` "auto" takes the reranker's own (its
+    ``fusion.json``) if there is one; None sorts by the reranker's logit alone. ``calibration``
+    "auto" takes the reranker's own (its ``calibration.json``) if it was fitted for the score that
+    hits are sorted by; it gives each hit its ``relevance`` and never changes a ranking.
+
+    ``on_rerank_error`` says what to do when the reranker fails: raise RerankError, or return the
+    first stage's ranking with ``reranked`` False and the reason in ``degraded``. All other errors
+    are always raised.
 
     >>> searcher = Searcher(Index.open("indexes/docs"))
     >>> response = searcher.search("how do I join two paths", top_k=3)
@@ -102,7 +104,7 @@ class Searcher:
         return f"Searcher({self._searched!r}, {shown(reranker)}, fusion={fused})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as its index and its reranker, which the other side opens and loads.
+        """Pickle the index and the reranker, which unpickling opens and loads.
 
         Raises what pickling these raises.
         """
@@ -123,22 +125,22 @@ class Searcher:
     ) -> SearchResponse:
         """The best ``top_k`` documents for the query that the filter allows.
 
-        Options are given by name, or as a SearchOptions, of which those given by name replace
-        some. The first stage (by default the best that the index has: hybrid, given vectors)
-        fetches ``candidates``, at least ``top_k``, and the reranker orders them.
-        ``Hit.score`` is the fused log-odds, or without a fusion the reranker's logit, or without
-        a second stage the first stage's score; ``stage_scores`` has them all.
+        Options are given by name, or as a SearchOptions; names replace its values. The first stage
+        (by default the best of the index, which is hybrid if it has vectors) fetches
+        ``candidates``, at least ``top_k``, and the reranker orders them. ``Hit.score`` is the fused
+        log-odds; without a fusion it is the reranker's logit, and without a second stage the first
+        stage's score. ``stage_scores`` has them all.
 
-        ``budget_ms`` bounds the whole search: candidates are reranked in the first stage's order
-        while time is expected to be left, a few of them at least unless the first stage has used
-        it up. Those that were not keep the first stage's order below the others; their ``score``
-        goes on below the lowest of those by the first stage's differences.
+        ``budget_ms`` limits the time of the whole search: candidates are reranked in the first
+        stage's order while time is expected to be left, but at least a few unless the first stage
+        has used up the time. The rest follow in the first stage's order, with scores below the
+        lowest reranked one, spaced by the first stage's differences.
 
-        ``min_relevance`` leaves out hits whose ``relevance``, a probability, is lower or not known
-        because they were not reranked. It needs a calibration. Both need a reranker, so that
-        ``rerank=False`` excludes them.
+        ``min_relevance`` leaves out hits whose ``relevance``, a probability, is lower, or unknown
+        because they were not reranked. It needs a calibration. Both options need a reranker, so
+        they cannot be combined with ``rerank=False``.
 
-        A blank query, an empty index and a filter that nothing passes give no hits, with
+        A blank query, an empty index and a filter that no document passes give no hits, with
         ``reranked`` False and ``degraded`` None. ``warnings`` name keys of the filter that no
         document has. Raises InvalidInputError, RerankError, and what the index raises.
         """
@@ -151,10 +153,10 @@ class Searcher:
         options: SearchOptions | None = None,
         **arguments: Unpack[SearchArguments],
     ) -> list[SearchResponse]:
-        """``search`` for many queries; one response each, in their order.
+        """Search for many queries; one response each, in their order.
 
-        What queries share (the first stage, documents) is timed, and counted against
-        ``budget_ms``, as each query's equal part of it.
+        The time of shared work (the first stage, documents) is divided equally among the queries,
+        in their timings and for ``budget_ms``.
         """
         queries = query_list(queries)
         plan = self._plan(merged(options, arguments))
@@ -164,7 +166,7 @@ class Searcher:
         return responses
 
     def _plan(self, options: SearchOptions) -> _Plan:
-        """What the options mean for this index and reranker. Raises InvalidInputError."""
+        """The options resolved for this index and reranker. Raises InvalidInputError."""
         reranker = self._reranker if options.rerank else None
         if self._reranker is None:
             options.check_without_reranker("reranker=None")
@@ -262,7 +264,7 @@ class Searcher:
 
 
 def _check_choice(name: str, given: object, *kinds: type) -> None:
-    """Raise InvalidInputError for what is not "auto", an object of these classes, or None."""
+    """Raise InvalidInputError unless ``given`` is "auto", an object of these classes, or None."""
     if isinstance(given, str) and given == "auto":
         return
     if given is not None and not isinstance(given, kinds):
@@ -273,7 +275,7 @@ def _check_choice(name: str, given: object, *kinds: type) -> None:
 
 
 def passage(hit: Hit) -> str:
-    """What is reranked of a hit with its document: the title, a newline, the best passage."""
+    """The text of a hit that is reranked: the title, a newline, the best passage."""
     document = hit.document
     if document is None:
         raise InvalidInputError(f"the hit {hit.id!r} has no document to rerank; fetch it first")

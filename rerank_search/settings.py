@@ -14,15 +14,15 @@ from rerank_search.shown import shown
 PREFIX = "RERANK_SEARCH_"
 
 LONGEST_WAIT = 86_400
-"""Seconds that a writer may be told to wait for another one: a day."""
+"""Most seconds that a writer can be set to wait for another one: a day."""
 
 
 class Settings(BaseSettings):
-    """What may differ between machines; everything else is an argument.
+    """Settings that may differ between machines; everything else is an argument.
 
-    Read anew at each ``Settings()``, so that two users in one process share nothing by accident. An
-    empty variable is as one that is not set.
-    Raises InvalidInputError for a variable whose value cannot be used.
+    Each ``Settings()`` reads them again, so that two users in one process share nothing by
+    accident. An empty variable counts as not set. Raises InvalidInputError for a variable with an
+    invalid value.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True)
@@ -34,18 +34,19 @@ class Settings(BaseSettings):
     """True: never touch the network, and say what is missing."""
 
     device: str | None = None
-    """Torch device of the models: cpu, cuda, cuda:1, mps. None picks the best that is there."""
+    """Torch device of the models: cpu, cuda, cuda:1, mps. None picks the best one available."""
 
     backend: Literal["auto", "torch", "openvino", "onnx"] = "auto"
-    """What computes a cross-encoder's logits; "auto" is what is fastest on this machine."""
+    """Backend that computes a cross-encoder's logits; "auto" is the fastest on this machine."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
-    """The precision that they are computed in; "auto" likewise."""
+    """Precision that the logits are computed in; "auto" is the fastest on this machine."""
 
     threads: int | None = Field(default=None, ge=1)
-    """Of a process, for its models. None is what torch takes by itself, but no more than the cores
-    that the process may run on; several processes that search at once are better off with their
-    share of these."""
+    """Number of threads with which a process computes models.
+
+    None is torch's own number, but no more than the cores that the process may run on. Give several
+    processes that search at the same time a share of the cores each."""
 
     lock_timeout: float = Field(default=10.0, ge=0, le=LONGEST_WAIT)
     """Seconds that a write to an index waits for another process that is writing to it."""
@@ -54,7 +55,7 @@ class Settings(BaseSettings):
     """True: the command line shows the traceback of an error, not only its message."""
 
     cache: Path = Path.home() / ".cache" / "rerank-search"
-    """Where evaluation and training keep what can be computed again: indexes, scores, vectors."""
+    """Folder for results that can be computed again: indexes, scores, vectors, measurements."""
 
     def __init__(self) -> None:
         try:

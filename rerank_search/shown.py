@@ -1,4 +1,4 @@
-"""Values as messages and reprs show them: short, whatever a user has given."""
+"""Short forms of values for messages and reprs, whatever the user has given."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import reprlib
 from typing import Any
 
 LONGEST = 100
-"""Characters of a value in a message."""
+"""Most characters of a value in a message."""
 
 _CONTROLS = dict.fromkeys([*range(0x20), *range(0x7F, 0xA0)], " ")
 
@@ -31,11 +31,11 @@ class _Shortened(reprlib.Repr):
     def repr_int(self, number: int, level: int) -> str:
         try:
             return super().repr_int(number, level)
-        except ValueError:  # Python writes no integer of more than some thousand digits
+        except ValueError:  # Python refuses to write integers of more than some thousand digits
             return f"<integer of {number.bit_length():,} bits>"
 
     def repr_dict(self, mapping: dict[Any, Any], level: int) -> str:
-        """In its own order: sorting all of a large one would take long."""
+        """The repr of a mapping in its own order, since sorting a large one would take long."""
         if level <= 0:
             return "{...}" if mapping else "{}"
         members = [
@@ -55,9 +55,9 @@ _shortened = functools.cache(_Shortened)  # making one costs more than most of i
 
 
 def shown(value: object, most: int = LONGEST) -> str:
-    """``repr(value)``, and of a text above ``most`` characters the beginning and its length.
+    """``repr(value)``; for a text above ``most`` characters its beginning and its length.
 
-    Bounded whatever the value is: of collections the first few members are shown.
+    The result is short for every value: only the first few members of collections are shown.
 
     >>> shown("how do I join two paths", 8)
     "'how do I'... (23 characters)"
@@ -70,7 +70,7 @@ def shown(value: object, most: int = LONGEST) -> str:
 def on_one_line(text: str) -> str:
     """The text with one space for each run of blanks and control characters.
 
-    A terminal obeys some of these: a document must not colour it, or set its title.
+    Terminals execute some of these: a document must not colour the terminal or set its title.
 
     >>> on_one_line("red:\\x1b[31m\\tnext\\nline")
     'red: [31m next line'
@@ -79,7 +79,7 @@ def on_one_line(text: str) -> str:
 
 
 def counted(number: int, one: str, several: str | None = None) -> str:
-    """A number of things: ``several`` is their plural, where it is not ``one`` with an s.
+    """A number of things; ``several`` is the plural if it is not ``one`` with an s.
 
     >>> counted(1, "query", "queries"), counted(2_000, "hit")
     ('1 query', '2,000 hits')
@@ -88,7 +88,7 @@ def counted(number: int, one: str, several: str | None = None) -> str:
 
 
 def described(name: str, /, **fields: object) -> str:
-    """A repr such as ``Client('http://127.0.0.1:8000', index='docs')``, bounded.
+    """A short repr such as ``Client('http://127.0.0.1:8000', index='docs')``.
 
     >>> described("Hit", id="os.path.join", score=3.5)
     "Hit(id='os.path.join', score=3.5)"

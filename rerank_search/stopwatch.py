@@ -6,7 +6,7 @@ import time
 
 
 class Stopwatch:
-    """Milliseconds of each stage of one query, or of some that share the stages."""
+    """Milliseconds of each stage for one query, or for several that share the stages."""
 
     def __init__(self, laps: dict[str, float] | None = None) -> None:
         self._laps = laps or {}
@@ -30,7 +30,7 @@ class Stopwatch:
         return Stopwatch({stage: spent / queries for stage, spent in self._laps.items()})
 
     def elapsed(self) -> float:
-        """Milliseconds in all."""
+        """The total in milliseconds."""
         return self._before + (time.perf_counter() - self._started) * 1000
 
     def with_total(self) -> dict[str, float]:

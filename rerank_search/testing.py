@@ -3,7 +3,7 @@
     def test_my_reranker_conforms():
         check_reranker(MyReranker())
 
-Each check raises ConformanceError, an AssertionError, that names the rule which is broken.
+Each check raises ConformanceError, an AssertionError, that names the broken rule.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ConformanceError(AssertionError):
 
 
 def check_reranker(reranker: Reranker, *, tolerance: float = 1e-3) -> None:
-    """One finite float32 logit per pair, whatever the order, the company and the thread.
+    """Check that each pair gets one finite float32 logit, in any order, batch and thread.
 
     ``tolerance`` bounds how far a pair's score may differ between batches.
     """
@@ -72,9 +72,9 @@ def check_retriever(
     filter: Filter | None = None,
     allows: Callable[[str], bool] | None = None,
 ) -> None:
-    """Rankings in the total order, batch after batch the same, for any k and any query.
+    """Check that rankings are in the total order and the same in any batch, for any k and query.
 
-    ``queries`` should find something; ``documents`` is how many there are. With ``filter``,
+    ``queries`` should find something; ``documents`` is the number of documents. With ``filter``,
     ``allows`` says by a document's id whether the filter allows it; it should allow some of the
     documents that the queries find.
     """
@@ -113,9 +113,9 @@ def check_searchable(
     filter: Filter | None = None,
     allows: Callable[[str], bool] | None = None,
 ) -> None:
-    """Every first stage conforms, and its hits get their documents and their stage scores.
+    """Check that every first stage conforms, and its hits get their documents and stage scores.
 
-    Arguments as those of ``check_retriever``, which is called for each first stage.
+    Arguments as for ``check_retriever``, which is called for each first stage.
     """
     stages = searchable.first_stages
     _require(bool(stages), "first_stages must name at least one first stage")

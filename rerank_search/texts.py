@@ -31,10 +31,10 @@ def rank_texts(
     Equal scores are in the order of the texts. ``texts`` may be any iterable of strings, such as
     a generator or a column of a table.
 
-    Of more than ``candidates`` texts (at least ``top_k``), BM25 picks those that are reranked,
-    and the first of the others fill up where fewer share a word with the query. A text above the
-    reranker's window is cut, or with ``max_passage`` read as overlapping windows, of which the
-    best counts and is the hit's ``span``. A named reranker stays loaded for the next call.
+    If there are more than ``candidates`` texts (at least ``top_k``), BM25 picks those to rerank; if
+    too few share a word with the query, the first of the others are added. A text above the
+    reranker's window is cut, or with ``max_passage`` read in overlapping windows; the best one
+    counts and is the hit's ``span``. A named reranker stays loaded for the next call.
 
     >>> hits = rank_texts("how to join paths", ["bread and cheese", "join paths with a slash"])
     >>> [hit.id for hit in hits]
@@ -68,7 +68,7 @@ def rank_texts(
 
 
 def _prefilter(query: str, texts: Sequence[str], candidates: int) -> dict[int, dict[str, float]]:
-    """Positions of the texts to rerank, each with its BM25 score where one was computed."""
+    """Positions of the texts to rerank, each with its BM25 score if one was computed."""
     if len(texts) <= candidates:
         return {position: {} for position in range(len(texts))}
     found = MemoryRetriever(texts).best(query, candidates)

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from rerank_search.shown import bounded_repr, described, shown
 
 JsonValue: TypeAlias = Any
-"""str, int, float, bool, None, or lists and mappings of these."""
+"""A JSON value: str, int, float, bool, None, or lists and mappings of these."""
 
 Filter: TypeAlias = Mapping[str, JsonValue]
 """A metadata filter, such as ``{"module": "os"}`` or ``{"year": {"$gte": 2020}}``."""
@@ -20,15 +20,15 @@ Span: TypeAlias = tuple[int, int]
 
 
 ReturnedText: TypeAlias = Literal["full", "passage", "none"]
-"""What is returned of a hit's text: all of it, its best passage, or nothing."""
+"""The part of a hit's text that is returned: all of it, its best passage, or nothing."""
 
 HITS_SHOWN = 10
-"""Hits that the repr of a response shows."""
+"""Number of hits that the repr of a response shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text to be found.
+    """A text that can be searched.
 
     ``id`` is any non-empty string; ids that differ in case or in Unicode normalisation are
     different ids. ``title`` is searched with the text. ``metadata`` is for filters and is
@@ -48,11 +48,10 @@ class Hit:
     """One document of a ranking.
 
     ``score`` orders the ranking (higher is better; ties by id, ascending); ``rank`` counts
-    from 1. ``stage_scores`` says where the score comes from, in the unit of each stage: ``bm25``
-    (BM25), ``dense`` (cosine), ``hybrid`` (the two combined), ``rerank`` (raw logit), ``fused``
-    (log-odds). ``span`` is the best passage, or None for a document that was not split.
-    ``relevance`` is the probability that the document is relevant, in [0, 1], where the score is
-    calibrated, else None.
+    from 1. ``stage_scores`` has the score of each stage in its own unit: ``bm25`` (BM25), ``dense``
+    (cosine), ``hybrid`` (the two combined), ``rerank`` (raw logit), ``fused`` (log-odds). ``span``
+    is the best passage, or None for a document that was not split. ``relevance`` is the probability
+    that the document is relevant, in [0, 1], if the score is calibrated, else None.
     """
 
     id: str
@@ -67,7 +66,7 @@ class Hit:
     def text(self) -> str | None:
         """The text that was found: the best passage, or all of a document that was not split.
 
-        The title where the passage has no text of its own; None for a hit without its document.
+        It is the title if the passage has no text of its own; None for a hit without its document.
         """
         if self.document is None:
             return None
@@ -76,7 +75,7 @@ class Hit:
     def with_text(self, which: ReturnedText) -> Hit:
         """The hit with all of its document's text, the best passage only, or none of it.
 
-        ``span`` stays, and ``text`` is the same of all of the text and of the passage.
+        ``span`` stays, and ``text`` gives the same result with all of the text or the passage.
         """
         if self.document is None or which == "full":
             return self
@@ -88,13 +87,13 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResponse:
-    """The ranking of one query, and what it took.
+    """The ranking of one query, with counts, timings and warnings.
 
-    ``candidates`` counts what the first stage returned, ``reranked_count`` how many of them the
-    reranker scored, ``truncated`` how many of those were cut to fit its window. ``timings`` are
-    milliseconds per stage, with ``total``. A response that should have been reranked and was
-    not has ``reranked`` False and says why in ``degraded``. ``warnings`` name what the filter asks
-    for and no document has, such as a misspelled key.
+    ``candidates`` counts the documents that the first stage returned, ``reranked_count`` how many
+    of them the reranker scored, ``truncated`` how many of those were cut to fit its window.
+    ``timings`` are milliseconds per stage, with ``total``. If reranking failed, ``reranked`` is
+    False and ``degraded`` has the reason. ``warnings`` name keys and kinds of values in the filter
+    that no document has, such as a misspelled key.
     """
 
     query: str
@@ -119,7 +118,7 @@ class SearchResponse:
 
 
 def _passage(document: Document, span: Span | None) -> str:
-    """The passage of a document, whose text may be this passage already."""
+    """The passage of a document; its text may already be just this passage."""
     if span is None or len(document.text) == span[1] - span[0]:
         return document.text
     return document.text[slice(*span)]
