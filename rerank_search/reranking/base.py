@@ -14,13 +14,13 @@ from rerank_search.shown import shown
 from rerank_search.types import Span
 
 Backend: TypeAlias = Literal["torch", "openvino", "onnx"]
-"""What computes a cross-encoder's logits."""
+"""The library that computes a cross-encoder's logits."""
 
 Dtype: TypeAlias = Literal["float32", "bfloat16", "float16", "int8"]
 """The precision of a cross-encoder's matrix products; its logits are always float32."""
 
 LongDocuments: TypeAlias = Literal["truncate", "max_passage"]
-"""What to do with a text above the window: cut it, or keep its best overlapping window."""
+"""How to read a text above the window: cut it, or take the best of its overlapping windows."""
 
 
 class Reranker(Protocol):

@@ -1,4 +1,4 @@
-"""What to do with a batch when memory runs out."""
+"""Batches computed in halves when memory runs out."""
 
 from __future__ import annotations
 

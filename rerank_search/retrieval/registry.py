@@ -103,7 +103,7 @@ def is_installed_combination(name: str) -> bool:
 
 
 def kinds(further: Sequence[str]) -> dict[str, StageKind]:
-    """The kinds of the first stages that an index shall have in addition to those of every index.
+    """The kinds of an index's further first stages, beyond those of every index.
 
     Raises InvalidInputError for an unknown name, or one that every index has; PluginError.
     """

@@ -50,10 +50,10 @@ class Bm25Settings(BaseModel):
 
 
 class EncoderRecord(BaseModel):
-    """The encoder of the vectors. ``probe`` is its vector of a fixed sentence, to know it by.
+    """The encoder of the vectors. ``probe`` is its vector of a fixed sentence, to identify it.
 
-    ``prompts`` are what was put before queries and documents. None is for an index of an earlier
-    version, which encoded both alike, with the encoder's default prompt if it has one.
+    ``prompts`` were put before queries and documents. None means an index of an earlier version,
+    which encoded both alike, with the encoder's default prompt if it has one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -67,7 +67,7 @@ class EncoderRecord(BaseModel):
 
 
 class Published(BaseModel):
-    """What was published last: counts, and checksums of the files that never change."""
+    """The last publication: counts, and checksums of the files that never change."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -78,9 +78,9 @@ class Published(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What an index is, and what was published last.
+    """The settings of an index, and its last publication.
 
-    ``first_stages`` are those that it has beside the ones of every index, with their kinds.
+    ``first_stages`` has the first stages beyond those of every index, with their kinds.
     """
 
     model_config = ConfigDict(frozen=True)

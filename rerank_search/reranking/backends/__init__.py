@@ -1,1 +1,1 @@
-"""What computes a cross-encoder: torch, or a runtime that reads torch's export."""
+"""Backends that compute a cross-encoder: torch, or a runtime that reads torch's export."""
