@@ -59,6 +59,13 @@ def real_number(
     return number
 
 
+def truth_value(name: str, value: object) -> bool:
+    """``value`` as a bool; NumPy's are allowed. Raises InvalidInputError."""
+    if type(value).__name__ in ("bool", "bool_"):  # NumPy's has these names
+        return bool(value)
+    raise InvalidInputError(f"{name}={shown(value)} is not True or False")
+
+
 def document_id(value: object, what: str = "a document id") -> str:
     """``value`` as an id: a string, or an integer, NumPy's included, as its digits.
 

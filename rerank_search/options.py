@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypedDict, TypeVar
 
-from rerank_search.arguments import real_number, whole_number
+from rerank_search.arguments import real_number, truth_value, whole_number
 from rerank_search.errors import InvalidInputError
 from rerank_search.queries import check_excluded
 from rerank_search.shown import bounded_repr, shown
@@ -104,6 +104,7 @@ class SearchOptions:
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
             object.__setattr__(self, name, option.checked(name, getattr(self, name)))
+        object.__setattr__(self, "rerank", truth_value("rerank", self.rerank))
         if not self.rerank:
             self.check_without_reranker("rerank=False")
 

@@ -34,6 +34,7 @@ def test_numbers_become_pythons_own() -> None:
     options = SearchOptions(top_k=np.int64(2), budget_ms=np.float32(0.5), min_relevance=1)
     assert (type(options.top_k), type(options.budget_ms)) == (int, float)
     assert type(options.min_relevance) is float
+    assert SearchOptions(rerank=np.bool_(False)).rerank is False
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,8 @@ def test_numbers_become_pythons_own() -> None:
         ({"candidates": 2.0}, "candidates=2.0 is not a whole number"),
         ({"budget_ms": 0}, "budget_ms=0 must be above 0"),
         ({"budget_ms": True}, "budget_ms=True is not a number"),
+        ({"rerank": "no"}, "rerank='no' is not True or False"),
+        ({"rerank": None}, "rerank=None is not True or False"),
         ({"min_relevance": -1}, "min_relevance=-1 must be at least 0"),
         ({"min_relevance": 1.5}, "min_relevance=1.5 must be at most 1"),
         ({"rerank": False, "budget_ms": 5}, "rerank=False and budget_ms=5.0 exclude each other"),
