@@ -49,6 +49,7 @@ def test_an_experiment_is_run_and_reported(run, experiment, folder):
     assert {"report.json", "report.md", "report.html", "per_query.csv", "runs"} <= written
 
 
+@pytest.mark.slow
 def test_json_is_the_report(answer, experiment, folder):
     printed = answer("evaluate", str(experiment), "--output", "out")
     assert printed == json.loads((folder / "out/report.json").read_text())

@@ -324,6 +324,7 @@ def test_the_asynchronous_client_changes_an_index_too(tmp_path):
         asyncio.run(change(address))
 
 
+@pytest.mark.slow
 def test_the_asynchronous_client_reads_asynchronous_generators(tmp_path):
     async def documents():
         for number in range(2_100):  # more than one part

@@ -62,6 +62,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_every_combination_is_one_system(experiment, tiny_reranker, tmp_path):
     report = evaluate(experiment(), tmp_path / "out")
     assert [system.name for system in report.systems] == [
@@ -138,6 +139,7 @@ def test_a_damaged_cell_is_computed_again(experiment, tmp_path, computed, damage
     assert again.systems == first.systems
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["qrels", "queries", "corpus"])
 def test_a_cell_is_computed_again_when_what_it_was_made_of_has_changed(
     experiment, beir, tmp_path, computed, change
@@ -166,6 +168,7 @@ def test_what_was_found_in_the_data_is_said_anew_without_computing(
     assert "repeated" in report.systems[0].warnings[0]
 
 
+@pytest.mark.slow
 def test_run_files_that_are_gone_are_written_again(experiment, tmp_path, computed):
     evaluate(experiment(), tmp_path / "out")
     runs = tmp_path / "out/runs/small/test"

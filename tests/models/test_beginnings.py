@@ -90,6 +90,7 @@ def test_the_first_tokens_are_those_of_the_whole_text(kind, text):
     assert ids[:TOKENS] == tokenizer.encode(text, add_special_tokens=False).ids[:TOKENS]
 
 
+@pytest.mark.slow
 @given(words=st.lists(st.sampled_from([*PIECES, "中文没有", "句子很长"]), min_size=1, max_size=9))
 @settings(max_examples=60, deadline=None)
 def test_the_first_tokens_of_unigram_are_those_of_the_whole_text(words):

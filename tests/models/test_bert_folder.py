@@ -81,6 +81,7 @@ def tokenizer_state(tokenizer: Any) -> dict[str, Any]:
     return {name: value for name, value in state.items() if name not in ("truncation", "padding")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUNDLED_RERANKERS)
 def test_bundled_rerankers_are_read_with_the_tokenizer_of_transformers(name: str) -> None:
     directory = resolve_reranker(name)

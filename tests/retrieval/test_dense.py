@@ -268,6 +268,7 @@ def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return index
 
 
+@pytest.mark.slow
 def test_a_large_index_has_a_graph_that_finds_nearly_all(large: VectorIndex) -> None:
     assert list(large._directory.glob("graph-*.faiss"))
     everything = np.arange(1, 7051)

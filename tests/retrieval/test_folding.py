@@ -110,6 +110,7 @@ def test_folding_twice_is_folding_once(text: str) -> None:
     assert folded(folded(text)) == folded(text)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60))
 def test_no_normal_form_of_a_text_has_other_terms(text: str) -> None:
     for form in ("NFC", "NFD", "NFKC", "NFKD"):

@@ -29,6 +29,7 @@ def client(server, cohere):
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_coheres_client_reranks(client, reranker, expected):
     answer = client.rerank(
@@ -70,6 +71,7 @@ def litellm():
         return pytest.importorskip("litellm")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("provider", "path"),

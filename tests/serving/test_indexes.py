@@ -83,6 +83,7 @@ def test_much_ndjson_is_stored_while_it_comes_in(fresh):
     assert fresh.client.get("/v1/indexes/notes").json()["documents"] == 3_004
 
 
+@pytest.mark.slow
 def test_an_upload_that_breaks_off_keeps_what_was_stored(fresh):
     import httpx2
 

@@ -219,6 +219,7 @@ def test_each_positive_of_a_query_has_its_own_negatives(
     assert not {"d3", "d4", "d5"} & set(line["ids"][2:])
 
 
+@pytest.mark.slow
 def test_candidates_that_a_reranker_takes_for_relevant_are_replaced_by_others(
     mine, tiny_reranker: Path
 ) -> None:

@@ -49,6 +49,7 @@ def write_collection(folder: Path, judgements: str) -> CollectionSettings:
     return CollectionSettings(path=folder, split="dev")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["platt", "isotonic"])
 def test_fusion_and_calibration_are_fitted_and_searched_with(
     model: Path, collection: Path, tiny_encoder: Path, method
