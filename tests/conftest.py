@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -170,6 +171,28 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+@pytest.fixture
+def paths(beir: Path, tmp_path: Path) -> dict[str, str]:
+    """One collection of each kind, by kind, and ``file``: pairs in a file.
+
+    ``beir`` is the one of the test's folder.
+    """
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs/dev.csv").write_text(
+        "text1,text2,label\na boat,the boat,1\na boat,bread,0\n"
+    )
+    sample = {"query": "boat", "positive": "a boat", "documents": ["bread", "a boat"]}
+    (tmp_path / "samples.jsonl").write_text(json.dumps(sample) + "\n")
+    (tmp_path / "mine.trec").write_text("q1 Q0 join 1 1.0 x\n")
+    return {
+        "beir": str(beir),
+        "pairs": str(tmp_path / "pairs"),
+        "file": str(tmp_path / "pairs/dev.csv"),
+        "samples": str(tmp_path / "samples.jsonl"),
+        "run": str(tmp_path / "mine.trec"),
+    }
+
+
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a SentenceTransformer: 32 dimensions, window 64, mean pooling."""
@@ -181,7 +204,6 @@ def prompted_encoder(
     tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Path]:
     """Copies ``tiny_encoder`` with prompts by name, saved as sentence-transformers saves them."""
-    import json
 
     def make(prompts: dict[str, str], default: str | None = None) -> Path:
         directory = tmp_path_factory.mktemp("prompted") / "tiny-encoder"

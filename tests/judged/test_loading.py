@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -9,25 +8,6 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.judged.collection import JudgedCollection, LabelledPairs
 from rerank_search.judged.loading import load_collection
 from rerank_search.judged.settings import CollectionSettings
-
-PAIRS = "text1,text2,label\na boat,the boat,1\na boat,bread,0\n"
-SAMPLE = {"query": "boat", "positive": "a boat", "documents": ["bread", "a boat"]}
-
-
-@pytest.fixture
-def paths(beir: Path, tmp_path: Path) -> dict[str, str]:
-    """One collection of each kind, by kind, and ``file``: pairs in a file."""
-    (tmp_path / "pairs").mkdir()
-    (tmp_path / "pairs/dev.csv").write_text(PAIRS)
-    (tmp_path / "samples.jsonl").write_text(json.dumps(SAMPLE) + "\n")
-    (tmp_path / "mine.trec").write_text("q1 Q0 join 1 1.0 x\n")
-    return {
-        "beir": str(beir),
-        "pairs": str(tmp_path / "pairs"),
-        "file": str(tmp_path / "pairs/dev.csv"),
-        "samples": str(tmp_path / "samples.jsonl"),
-        "run": str(tmp_path / "mine.trec"),
-    }
 
 
 @pytest.mark.parametrize(
