@@ -20,12 +20,11 @@ def backends(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show what can compute a reranker on this machine's CPU, how fast, and what is used.
+    """Show which backends can run a reranker on this CPU, how fast, and which one is used.
 
-    Searches take the fastest of what RERANK_SEARCH_BACKEND and RERANK_SEARCH_DTYPE leave. The
-    first one measures for half a minute at most, this command as long as it takes. What was
-    measured is kept; a new version, other units of the processor or another number of threads is
-    measured anew.
+    Searches use the fastest one that RERANK_SEARCH_BACKEND and RERANK_SEARCH_DTYPE allow. A first
+    search measures them for at most half a minute, this command for as long as it takes. Results
+    are kept, and measured again after a change of versions, CPU features or number of threads.
     """
     from rerank_search.models.loading import best_device
     from rerank_search.models.registry import DEFAULT_RERANKER, resolve_reranker
@@ -34,7 +33,7 @@ def backends(
     from rerank_search.settings import Settings
 
     name = model or DEFAULT_RERANKER
-    with waiting("exporting and measuring what is new"):
+    with waiting("exporting and measuring the backends"):
         found = compared_backends(name, resolve_reranker(name))
     if as_json:
         print_json([asdict(option) for option in found])
@@ -56,16 +55,16 @@ def backends(
         if speed == 0:
             remark = "failed"
         elif option is taken:
-            remark = "searches take it unless told otherwise"
+            remark = "used by searches unless you choose another"
         elif not remark and option.dtype in ASKED_FOR:
-            remark = "only where it is asked for: it moves rankings a little"
+            remark = "used only if you ask for it: it changes rankings slightly"
         table.add_row(option.backend, option.dtype, "" if speed is None else f"{speed:.0f}", remark)
     print_table(table)
     if taken is None:
-        note(f"none of these is what searches take: {_elsewhere(settings, device)}")
+        note(f"searches use none of these: {_elsewhere(settings, device)}")
 
 
 def _elsewhere(settings: Settings, device: str) -> str:
     if not device.startswith("cpu"):
-        return f"they compute on the device {device}, by torch"
+        return f"they run on the device {device}, with torch"
     return f"RERANK_SEARCH_BACKEND={settings.backend}, RERANK_SEARCH_DTYPE={settings.dtype}"

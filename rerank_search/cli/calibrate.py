@@ -24,14 +24,18 @@ def calibrate(
     collections: Annotated[
         list[Path], typer.Argument(metavar="COLLECTION...", help="BEIR folders to fit on.")
     ],
-    split: Annotated[str, typer.Option(help="The split of the collections.")] = "dev",
+    split: Annotated[str, typer.Option(help="Split of the collections.")] = "dev",
     first_stage: FirstStageOption = None,
-    candidates: Annotated[int, typer.Option(min=1, help="How many of each query are scored.")] = 50,
+    candidates: Annotated[
+        int, typer.Option(min=1, help="Candidates to score for each query.")
+    ] = 50,
     method: Annotated[
-        Literal["platt", "isotonic"], typer.Option(help="A logistic curve, or one of steps.")
+        Literal["platt", "isotonic"],
+        typer.Option(help="Form of the curve: logistic (platt) or steps (isotonic)."),
     ] = "platt",
     queries: Annotated[
-        int | None, typer.Option(min=1, help="Draw this many of the judged queries of each.")
+        int | None,
+        typer.Option(min=1, help="Use a sample of this many judged queries of each collection."),
     ] = None,
     ignore_identical_ids: Annotated[
         bool,
@@ -44,21 +48,21 @@ def calibrate(
         bool, typer.Option(help="Fit the fusion of the stages first, and calibrate its score.")
     ] = True,
     keep_fusion: Annotated[
-        bool, typer.Option(help="Calibrate the score of the fusion that the model has.")
+        bool, typer.Option(help="Keep the model's fusion, and calibrate its score.")
     ] = False,
     index: Annotated[
         Path | None,
-        typer.Option(help="Search this index, which has the documents, instead of new ones."),
+        typer.Option(help="Search this index of the documents instead of building one."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the files; the model's own by default.")
+        Path | None, typer.Option(help="Folder for the files; by default the model's folder.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a reranker's scores probabilities of relevance, fitted on judged collections."""
+    """Fit a calibration that turns a reranker's scores into probabilities of relevance."""
     if index is not None and len(collections) > 1:
         raise InvalidInputError(
-            f"--index has the documents of one collection, and {len(collections)} are given: "
+            f"--index has the documents of one collection, but {len(collections)} are given: "
             "calibrate on one of them, or leave --index out"
         )
     if keep_fusion and not fusion:
@@ -114,7 +118,7 @@ def _own_fusion(model: str) -> Fusion:
     folder = Path(resolve_reranker(model))
     if not (folder / FUSION_FILE).is_file():
         raise InvalidInputError(
-            f"{model} has no {FUSION_FILE} to keep: leave --keep-fusion out, and one is fitted"
+            f"--keep-fusion: {model} has no {FUSION_FILE}. Leave --keep-fusion out to fit one"
         )
     return Fusion.load(folder)
 
@@ -128,7 +132,7 @@ def _own_folder(model: str) -> Path:
     if not folder.is_dir() or package in folder.resolve().parents:
         problem = "is in the installed package" if folder.is_dir() else "is not a folder"
         raise InvalidInputError(
-            f"{model} {problem}, and the files lie beside a model of yours: if you did not "
-            "misspell it, name a folder for them with --output"
+            f"{model} {problem}, so the calibration cannot be saved there: check the spelling, or "
+            "name a folder with --output"
         )
     return folder

@@ -21,23 +21,29 @@ LOSS = 1
 
 def compare(
     before: Annotated[
-        Path, typer.Argument(metavar="BEFORE", help="report.json, or the folder that holds it.")
+        Path,
+        typer.Argument(metavar="BEFORE", help="report.json of the earlier run, or its folder."),
     ],
-    after: Annotated[Path, typer.Argument(metavar="AFTER", help="The same, of the later run.")],
+    after: Annotated[
+        Path, typer.Argument(metavar="AFTER", help="report.json of the later run, or its folder.")
+    ],
     measure: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What decides; otherwise the primary measure of AFTER."),
+        typer.Option(
+            metavar="NAME", help="Measure that decides; by default the primary measure of AFTER."
+        ),
     ] = None,
     allow_missing: Annotated[
         bool,
-        typer.Option("--allow-missing", help="What only BEFORE has, queries included, is no loss."),
+        typer.Option(
+            "--allow-missing", help="Do not fail if AFTER lacks rankings or queries of BEFORE."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what changed between two evaluations.
+    """Show what changed between two evaluations.
 
-    The exit code is 1 on a significant loss, and where AFTER lacks something that BEFORE has, be it
-    a query.
+    The exit code is 1 on a significant loss, and if AFTER lacks a ranking or a query of BEFORE.
     """
     from rerank_search.evaluation.compare import compare_reports
 
@@ -54,8 +60,8 @@ def compare(
     missing = [] if allow_missing else list(_missing(found))
     if missing:
         note(
-            f"{after} lacks what {before} has ({'; '.join(missing)}), so that a loss may be "
-            "hidden: evaluate it again, or accept that with --allow-missing"
+            f"{after} lacks results of {before} ({'; '.join(missing)}), which may hide a loss: "
+            "evaluate it again, or accept this with --allow-missing"
         )
     if found.losses or missing:
         raise typer.Exit(LOSS)
@@ -121,9 +127,12 @@ def _notes(found: ReportComparison, shown: Sequence[Change]) -> None:
     left_out = {f"{change.collection}/{change.split}": change.left_out for change in shown}
     for key, count in left_out.items():
         if count:
-            note(f"{key}: queries left out, as only one report has them: {count:,}")
+            note(f"{key}: queries skipped because only one report has them: {count:,}")
     if found.pairs:
-        note("labelled pairs: reports have no value for each pair to test, so these do not decide")
+        note(
+            "labelled pairs: not tested and no reason to fail, because reports have no values per "
+            "pair"
+        )
     for text in found.notes:
         note(text)
     for names, where in ((found.only_before, "before"), (found.only_after, "after")):

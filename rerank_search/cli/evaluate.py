@@ -26,35 +26,35 @@ def evaluate(
         ),
     ],
     split: Annotated[
-        str | None, typer.Option(help="The split of the folders; test by default.")
+        str | None, typer.Option(help="Split of the BEIR folders; test by default.")
     ] = None,
     first_stage: Annotated[
         list[str] | None,
         typer.Option(help="bm25, dense or hybrid; repeatable. All by default."),
     ] = None,
     candidates: Annotated[
-        list[int] | None, typer.Option(help="How many are reranked; repeatable. 100 by default.")
+        list[int] | None, typer.Option(help="Candidates to rerank; repeatable. 100 by default.")
     ] = None,
     reranker: Annotated[
         list[str] | None,
-        typer.Option(help="A bundled name, a directory or a hub id; repeatable. None by default."),
+        typer.Option(help="A reranker: name, folder or hub id; repeatable. None by default."),
     ] = None,
     run: Annotated[
         list[Path] | None,
-        typer.Option(help="A TREC run file as a further first stage; repeatable."),
+        typer.Option(help="A TREC run file to evaluate as a first stage; repeatable."),
     ] = None,
     index: Annotated[
         Path | None,
-        typer.Option(help="Search this index, which has the documents, instead of a new one."),
+        typer.Option(help="Search this index of the documents instead of building one."),
     ] = None,
     measure: Annotated[
-        list[str] | None, typer.Option(help="Such as nDCG@10 or MAP; repeatable.")
+        list[str] | None, typer.Option(help="A measure, such as nDCG@10 or MAP; repeatable.")
     ] = None,
     queries: Annotated[
-        int | None, typer.Option(help="Draw this many of the judged queries.")
+        int | None, typer.Option(help="Use a sample of this many judged queries.")
     ] = None,
     relevant_from: Annotated[
-        int | None, typer.Option(help="Lowest grade that binary measures call relevant.")
+        int | None, typer.Option(help="Lowest grade that binary measures count as relevant.")
     ] = None,
     ignore_identical_ids: Annotated[
         bool,
@@ -64,19 +64,20 @@ def evaluate(
         ),
     ] = False,
     dtype: Annotated[
-        str | None, typer.Option(help="float32, bfloat16, float16 or int8, for the rerankers.")
+        str | None,
+        typer.Option(help="Precision of the rerankers: float32, bfloat16, float16 or int8."),
     ] = None,
     cost_queries: Annotated[
-        int | None, typer.Option(help="Searches to measure costs on; 20 by default, 0 for none.")
+        int | None, typer.Option(help="Searches to measure the cost of; 20 by default, 0 for none.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the report; runs/evaluation/NAME by default.")
+        Path | None, typer.Option(help="Folder for the report; runs/evaluation/NAME by default.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure first stages and rerankers on judged collections, and write a report.
 
-    A run that was interrupted goes on where it was when it is repeated.
+    To continue an interrupted run, repeat the command.
     """
     from rerank_search.evaluation.evaluate import evaluate as run_experiment
 
@@ -112,7 +113,7 @@ def _experiment(what: list[str], given: dict[str, Any]) -> Experiment:
         if given:
             option = next(iter(given)).replace("_", "-")
             raise typer.BadParameter(
-                f"{what[0]} says what is evaluated; the option for {option} goes with COLLECTION."
+                f"the option for {option} cannot be used with an experiment: set it in {what[0]}."
             )
         return load_experiment(Path(what[0]))
     collection: dict[str, Any] = {
@@ -123,7 +124,9 @@ def _experiment(what: list[str], given: dict[str, Any]) -> Experiment:
     if "runs" in given:
         collection["runs"] = _named(given.pop("runs"))
     if "dtype" in given and "rerankers" not in given:
-        raise typer.BadParameter("--dtype is that of the rerankers, and there are none: name one.")
+        raise typer.BadParameter(
+            "--dtype is the precision of rerankers, and there is none: add --reranker."
+        )
     dtype = given.pop("dtype", "float32")
     given["rerankers"] = [{"model": model, "dtype": dtype} for model in given.get("rerankers", [])]
     name = "-".join(Path(each).resolve().name.partition(".")[0] for each in what)
@@ -137,8 +140,8 @@ def _named(runs: list[Path]) -> dict[str, Path]:
         name = "-".join(path.stem.split())
         if name in named:
             raise typer.BadParameter(
-                f"two runs are called {name!r}, as their files are: rename one, or name them in "
-                "an experiment."
+                f"two run files have the name {name!r}: rename one, or name the runs in an "
+                "experiment."
             )
         named[name] = path.resolve()
     return named

@@ -44,7 +44,7 @@ def _json_form(argument: str) -> Filter:
     try:
         parsed: JsonValue = json.loads(argument)
     except (ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"--filter {argument:.200}: it is not JSON ({error}).") from error
+        raise typer.BadParameter(f"--filter {argument:.200}: not valid JSON ({error}).") from error
     return dict(parsed)
 
 

@@ -9,8 +9,8 @@ import typer
 
 app = typer.Typer(help="API keys of `rerank-search serve`.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is; logs show it.")]
-File = Annotated[Path, typer.Option("--file", help="The file of keys; secrets are not in it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the key; logs show it.")]
+File = Annotated[Path, typer.Option("--file", help="File of the keys, without their secrets.")]
 
 
 @app.command("add")
@@ -18,10 +18,10 @@ def add(
     name: Name,
     file: File,
     write: Annotated[
-        bool, typer.Option("--write", help="Also for changing indexes, not for searching alone.")
+        bool, typer.Option("--write", help="Allow changing indexes, not only searching.")
     ] = False,
 ) -> None:
-    """Make a key, and print its secret, which is not kept."""
+    """Create a key and print its secret, which is not stored."""
     from rerank_search.serving.keys import add_key
 
     typer.echo(add_key(file, name, "write" if write else "read"))
@@ -29,7 +29,7 @@ def add(
 
 @app.command("remove")
 def remove(name: Name, file: File) -> None:
-    """Remove a key; a server that runs refuses it from then on."""
+    """Remove a key; a running server refuses it from then on."""
     from rerank_search.serving.keys import remove_key
 
     remove_key(file, name)
@@ -37,7 +37,7 @@ def remove(name: Name, file: File) -> None:
 
 @app.command("list")
 def list_keys(file: File) -> None:
-    """Show the keys of a file."""
+    """List the keys of a file."""
     from rerank_search.serving.keys import read_keys
 
     for key in read_keys(file):

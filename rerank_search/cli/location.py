@@ -33,10 +33,10 @@ def existing_index(name: str) -> Path:
             return candidate
     looked = ", ".join(str(candidate) for candidate in candidates)
     there = sorted({index_name(folder) for folder in known_indexes()})
-    known = f"Indexes there are: {', '.join(there)}." if there else "There is none yet."
+    known = f"Existing indexes: {', '.join(there)}." if there else "There are no indexes yet."
     raise IndexNotFoundError(
-        f"There is no index at {looked}. {known} `rerank-search index create` or "
-        "`rerank-search index build` makes one."
+        f"There is no index at {looked}. {known} Make one with `rerank-search index create` or "
+        "`rerank-search index build`."
     )
 
 
@@ -64,7 +64,9 @@ def known_indexes() -> list[Path]:
 
 def _check(name: str) -> None:
     if not name.strip():
-        raise InvalidInputError(f"INDEX is {name!r}: give a path, or a name such as notes")
+        raise InvalidInputError(
+            f"INDEX={name!r} is not a name: give a path, or a name such as notes"
+        )
 
 
 def _is_path(name: str) -> bool:

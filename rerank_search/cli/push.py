@@ -12,22 +12,23 @@ from rerank_search.cli.output import Json, note, print_json, waiting
 
 def push(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="The directory that `train` made.")
+        Path, typer.Argument(metavar="MODEL", help="Output folder of `rerank-search train`.")
     ],
     repository: Annotated[
-        str, typer.Argument(metavar="REPO", help="NAME or ORGANISATION/NAME on the hub.")
+        str,
+        typer.Argument(metavar="REPO", help="Repository on the hub: NAME or ORGANISATION/NAME."),
     ],
     private: Annotated[
-        bool, typer.Option("--private", help="Only for you, or your organisation.")
+        bool, typer.Option("--private", help="Make the repository private.")
     ] = False,
     message: Annotated[
-        str, typer.Option(metavar="TEXT", help="Of the commit.")
+        str, typer.Option(metavar="TEXT", help="Message of the commit.")
     ] = "Upload the model",
     as_json: Json = False,
 ) -> None:
     """Upload a model to the Hugging Face hub, without checkpoints and training data.
 
-    The token is that of HF_TOKEN or of `hf auth login`; HF_ENDPOINT names another hub.
+    The token comes from HF_TOKEN or `hf auth login`; HF_ENDPOINT names another hub.
     """
     from rerank_search.training.publish.push import push as upload
 

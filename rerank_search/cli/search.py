@@ -37,7 +37,7 @@ def search(
         typer.Option(
             metavar="KEY=VALUE",
             help="Search only documents with this metadata; also != < <= > >=, or a JSON object. "
-            "Repeated: all of them.",
+            "Repeatable: all of them must match.",
         ),
     ] = [],  # noqa: B006 (typer copies it)
     reranker: Annotated[
@@ -46,9 +46,11 @@ def search(
             help="A cross-encoder: name, folder or hub id.  [default: rerank-search-base]"
         ),
     ] = None,
-    no_rerank: Annotated[bool, typer.Option("--no-rerank", help="The first stage alone.")] = False,
+    no_rerank: Annotated[
+        bool, typer.Option("--no-rerank", help="Rank by the first stage alone.")
+    ] = False,
     no_fusion: Annotated[
-        bool, typer.Option("--no-fusion", help="Rank by the cross-encoder alone.")
+        bool, typer.Option("--no-fusion", help="Rank by the cross-encoder alone, without fusion.")
     ] = False,
     budget_ms: Annotated[int | None, typer.Option(min=1, help=OPTIONS["budget_ms"].help)] = None,
     min_relevance: Annotated[
@@ -61,9 +63,10 @@ def search(
     ] = None,
     as_json: Json = False,
     passages: Annotated[
-        bool, typer.Option("--passages", help="In --json the best passage instead of all text.")
+        bool,
+        typer.Option("--passages", help="With --json, print the best passage instead of the text."),
     ] = False,
-    no_text: Annotated[bool, typer.Option("--no-text", help="In --json no text at all.")] = False,
+    no_text: Annotated[bool, typer.Option("--no-text", help="With --json, print no text.")] = False,
 ) -> None:
     """Search an index in two stages."""
     from rerank_search.index import Index
@@ -75,7 +78,7 @@ def search(
     if passages and no_text:
         raise typer.BadParameter("--passages and --no-text exclude each other.")
     if (passages or no_text) and not as_json:
-        raise typer.BadParameter("--passages and --no-text are about --json: add it.")
+        raise typer.BadParameter("--passages and --no-text need --json: add it.")
     if no_rerank:
         _check_first_stage_alone(
             {

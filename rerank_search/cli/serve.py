@@ -20,28 +20,33 @@ def serve(
             help="A path, or a name below ./indexes or $RERANK_SEARCH_HOME.  [default: all there]",
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")
+    ] = 8000,
     reranker: Annotated[
         list[str] | None,
         typer.Option(
-            help="A cross-encoder: name, folder or hub id; repeated: several, the first by "
+            help="A cross-encoder: name, folder or hub id; repeatable, and the first is the "
             "default.  [default: rerank-search-base]"
         ),
     ] = None,
     keys: Annotated[
         Path | None,
-        typer.Option(help="A file of API keys, which `rerank-search key add` makes."),
+        typer.Option(help="A file of API keys, made by `rerank-search key add`."),
     ] = None,
     without_keys: Annotated[
         bool,
         typer.Option(
-            "--without-keys", help="Answer everyone who reaches this address, also beyond it."
+            "--without-keys",
+            help="Serve without keys, even if other machines can reach the address.",
         ),
     ] = False,
     rate: Annotated[
         int | None,
-        typer.Option(min=1, help="Requests a minute of each key, or without keys each address."),
+        typer.Option(
+            min=1, help="Requests a minute for each key, or for each address without keys."
+        ),
     ] = None,
 ) -> None:
     """Serve indexes and rerankers over HTTP, with a page at / to search them."""
@@ -50,8 +55,8 @@ def serve(
     if keys is None and not without_keys and not is_loopback(host):
         raise InvalidInputError(
             f"--host {host} can be reached from other machines, and there are no keys: make one "
-            "(rerank-search key add NAME --file keys.json) and give --keys keys.json, or say "
-            "--without-keys"
+            "with `rerank-search key add NAME --file keys.json` and give --keys keys.json, or "
+            "allow everyone with --without-keys"
         )
     from rerank_search.index_names import index_name
     from rerank_search.models.registry import DEFAULT_RERANKER

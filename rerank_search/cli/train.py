@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def train(
     recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE", help="Such as eval/recipes/NAME.toml.")
+        Path, typer.Argument(metavar="RECIPE", help="A recipe, such as eval/recipes/NAME.toml.")
     ],
     override: Annotated[
         list[str],
@@ -30,14 +30,14 @@ def train(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Check recipe and data, describe them, estimate the time; no more."
+            "--dry-run", help="Only check and describe recipe and data, and estimate the time."
         ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Fine-tune a cross-encoder by a recipe.
+    """Fine-tune a cross-encoder with a recipe.
 
-    A run that was interrupted goes on from its last checkpoint when it is repeated.
+    To continue an interrupted run from its last checkpoint, repeat the command.
     """
     from rerank_search.training.run.memory import keep_freed_memory
     from rerank_search.training.run.prepare import prepare
@@ -97,7 +97,7 @@ def _overrides(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not key or not equals:
-            raise typer.BadParameter(f"--set {pair}: it is KEY=VALUE.")
+            raise typer.BadParameter(f"--set {pair}: write KEY=VALUE.")
         overrides[key] = value
     return overrides
 

@@ -21,15 +21,15 @@ def test_backends_are_listed_the_fastest_first(run, answer, tiny_reranker, folde
     assert {dtype for _, dtype in names} == set(Dtype.__args__) - {"float16"}
 
     lines = run("backends", str(tiny_reranker)).stdout.splitlines()
-    [taken] = [line for line in lines if "searches take it" in line]
+    [taken] = [line for line in lines if "used by searches" in line]
     fastest = next(each for each in found if each["dtype"] != "int8")
     assert taken.split()[:2] == [fastest["backend"], fastest["dtype"]]
-    assert all("only where it is asked for" in line for line in lines if " int8 " in line)
+    assert all("used only if you ask for it" in line for line in lines if " int8 " in line)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "taken"), [("float32", ["torch", "float32"]), ("float16", [])])
-def test_what_the_settings_leave_is_what_searches_take(
+def test_searches_use_a_backend_that_the_settings_allow(
     run, tiny_reranker, folder, monkeypatch, dtype, taken
 ):
     monkeypatch.setenv("RERANK_SEARCH_CACHE", str(folder / "cache"))
@@ -37,7 +37,7 @@ def test_what_the_settings_leave_is_what_searches_take(
     monkeypatch.setenv("RERANK_SEARCH_BACKEND", "torch")
     monkeypatch.setenv("RERANK_SEARCH_DTYPE", dtype)
     done = run("backends", str(tiny_reranker))
-    lines = [line for line in done.stdout.splitlines() if "searches take it" in line]
+    lines = [line for line in done.stdout.splitlines() if "used by searches" in line]
     assert [word for line in lines for word in line.split()[:2]] == taken
     assert ("RERANK_SEARCH_DTYPE=float16" in done.stderr) == (not taken)
 

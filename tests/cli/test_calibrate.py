@@ -81,7 +81,7 @@ def test_nothing_is_written_into_the_installed_package(run, small, bundled):
         (["no/where", "small"], 2, "no/where is not a folder"),
         (["no/where", "small", "--output", "out"], 1, "no/where"),
         (["model"], 2, "Missing argument"),
-        (["model", "small", "--keep-fusion"], 2, "model has no fusion.json to keep"),
+        (["model", "small", "--keep-fusion"], 2, "--keep-fusion: model has no fusion.json"),
         (["model", "small", "--keep-fusion", "--no-fusion"], 2, "exclude each other"),
     ],
 )
@@ -95,7 +95,7 @@ def test_a_mistake_is_named(program, model, small, arguments, code, message):
 def test_one_index_is_not_that_of_two_collections(run, model, small, folder):
     shutil.copytree(small, folder / "other")
     result = run("calibrate", "model", "small", "other", "--index", "indexes/notes")
-    assert "the documents of one collection, and 2 are given" in str(result.exception)
+    assert "the documents of one collection, but 2 are given" in str(result.exception)
 
 
 def test_an_index_of_other_documents_is_refused(run, model, small, folder):

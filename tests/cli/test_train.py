@@ -106,7 +106,7 @@ def test_a_mistake_is_named_before_anything_is_trained(
 def test_a_change_without_a_value_is_wrong_usage(train: Train) -> None:
     result = train("--set", "lr")
     assert result.exit_code == 2
-    assert "it is KEY=VALUE" in result.stderr
+    assert "write KEY=VALUE" in result.stderr
 
 
 def test_labels_out_of_range_are_refused_with_the_map_that_mends_them(

@@ -17,7 +17,7 @@ from rerank_search.cli.index import (
 )
 
 app = typer.Typer(
-    help="Make, fill and look after indexes.", no_args_is_help=True, rich_markup_mode=None
+    help="Create, fill and maintain indexes.", no_args_is_help=True, rich_markup_mode=None
 )
 app.command("build")(build.build)
 app.command("create")(create.create)

@@ -23,15 +23,15 @@ def add(
     ],
     format: Annotated[
         Literal["jsonl", "csv", "tsv"] | None,
-        typer.Option(help="The format, where the file's name does not say it."),
+        typer.Option(help="Format of the files, if their names do not show it."),
     ] = None,
     skip_invalid: Annotated[
-        bool, typer.Option("--skip-invalid", help="Leave malformed lines out, and count them.")
+        bool, typer.Option("--skip-invalid", help="Skip malformed lines, and count them.")
     ] = False,
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
 ) -> None:
-    """Add the documents of files; one whose id is there already is replaced."""
+    """Add documents from files; a document replaces an earlier one with the same id."""
     from rerank_search.corpora.readers import SkippedLines, count_documents, read_documents
     from rerank_search.corpora.repeated import RepeatedIds
     from rerank_search.corpora.streams import STDIN

@@ -15,15 +15,15 @@ from rerank_search.shown import counted
 
 def build(
     definition: Annotated[
-        Path, typer.Argument(metavar="DEFINITION", help="Such as indexes/NAME.toml.")
+        Path, typer.Argument(metavar="DEFINITION", help="A definition, such as indexes/NAME.toml.")
     ],
     skip_invalid: Annotated[
-        bool, typer.Option("--skip-invalid", help="Leave malformed lines out, and count them.")
+        bool, typer.Option("--skip-invalid", help="Skip malformed lines, and count them.")
     ] = False,
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
 ) -> None:
-    """Make the index of a definition, or bring it up to date.
+    """Build the index that a definition describes, or bring it up to date.
 
     indexes/NAME.toml becomes indexes/NAME, or indexes/NAME.index if indexes/NAME holds the
     documents. In an existing index only new and changed documents are written, and those that
@@ -34,7 +34,9 @@ def build(
     from rerank_search.index_names import index_of
 
     if definition.suffix != ".toml":
-        raise typer.BadParameter(f"{definition}: the name of a definition ends in .toml.")
+        raise typer.BadParameter(
+            f"{definition} is not a definition: give a file whose name ends in .toml."
+        )
     skipped = SkippedLines() if skip_invalid else None
     built = build_index(
         load_definition(definition),

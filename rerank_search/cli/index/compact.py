@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def compact(index: IndexArgument, lock_timeout: LockTimeout = None, as_json: Json = False) -> None:
-    """Give back the space of deleted and replaced documents."""
+    """Free the disk space of deleted and replaced documents."""
     from rerank_search.index import Index
 
     with Index.open(existing_index(index), lock_timeout=lock_timeout) as opened:

@@ -17,23 +17,23 @@ def create(
         typer.Option(help="Bi-encoder of the dense stage.  [default: all-MiniLM-L6-v2]"),
     ] = None,
     no_encoder: Annotated[
-        bool, typer.Option("--no-encoder", help="No dense stage: BM25 alone.")
+        bool, typer.Option("--no-encoder", help="Create no vectors: search by BM25 alone.")
     ] = False,
     analyzer: Annotated[
-        str, typer.Option(help="Words of the BM25 stage: english (stemmed) or plain.")
+        str, typer.Option(help="Text analysis of BM25: english (with stemming) or plain.")
     ] = "english",
     no_passages: Annotated[
         bool, typer.Option("--no-passages", help="Do not split long documents.")
     ] = False,
     first_stage: Annotated[
         list[str],
-        typer.Option(help="A first stage beside bm25, dense and hybrid. Repeated: several."),
+        typer.Option(help="An additional first stage from an installed package; repeatable."),
     ] = [],  # noqa: B006 (typer copies it)
     as_json: Json = False,
 ) -> None:
     """Create an empty index.
 
-    For everything else that can be chosen write a definition, and use `index build`.
+    For all other settings, write a definition and use `index build`.
     """
     from rerank_search.corpora.definition import IndexSettings
     from rerank_search.retrieval.registry import known_name

@@ -11,7 +11,7 @@ from rerank_search.cli.output import Json, print_json
 
 
 def info(index: IndexArgument, as_json: Json = False) -> None:
-    """Say what an index holds and how it was made."""
+    """Show what an index holds and how it was made."""
     from rerank_search.index import Index
 
     with Index.open(existing_index(index), read_only=True) as opened:

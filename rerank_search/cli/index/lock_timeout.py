@@ -11,7 +11,7 @@ LockTimeout = Annotated[
     typer.Option(
         min=0,
         metavar="SECONDS",
-        help="How long to wait while another process writes to the index.  [default: 10, or "
+        help="Time to wait while another process writes to the index.  [default: 10, or "
         "RERANK_SEARCH_LOCK_TIMEOUT]",
     ),
 ]

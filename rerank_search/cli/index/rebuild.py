@@ -11,7 +11,7 @@ from rerank_search.shown import counted
 
 
 def rebuild(index: IndexArgument, lock_timeout: LockTimeout = None, as_json: Json = False) -> None:
-    """Build the engines (BM25, vectors) again from the stored documents."""
+    """Rebuild the engines (BM25, vectors) from the stored documents."""
     from rerank_search.index import Index
 
     path = existing_index(index)
