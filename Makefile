@@ -3,8 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
-.PHONY: demo test test-fast lint bench bench-growth bench-quality bench-rerank bench-gpu bench-serve \
-	bench-training torture torture-first-calls clean
+.PHONY: demo test test-fast lint docs bench bench-growth bench-quality bench-rerank bench-gpu \
+	bench-serve bench-training torture torture-first-calls clean
 .DEFAULT_GOAL := demo
 
 # The runtime alone: enough for the demo, so that its first run is short.
@@ -16,7 +16,7 @@ PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
 .venv/.development: .venv/.runtime
 	@echo "Installing what the tests need ..."
-	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline,bm25s,eval,onnx,openvino,train,telemetry,tensorboard,dev]'
+	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline,bm25s,eval,onnx,openvino,train,telemetry,tensorboard,docs,dev]'
 	@touch $@
 
 demo: .venv/.runtime
@@ -39,6 +39,11 @@ lint: .venv/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory docs
+
+# The documentation as a site: site/index.html. Strict: a broken link or docstring is an error.
+docs: .venv/.development
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 # Writes tables to eval/results/.
 bench: .venv/.development
@@ -90,6 +95,6 @@ torture-first-calls: .venv/.development
 	$(BIN)/python tests/first_calls.py 200 --backend onnx
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	rm -rf indexes/python-docs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -45,8 +45,8 @@ class SearchOptions:
     Numbers may be NumPy's. Raises InvalidInputError for a number of an invalid type or out of
     bounds, and for ``rerank=False`` with an option that needs reranking.
 
-    >>> options = SearchOptions(top_k=3, filter={"module": "os"})
-    >>> response = searcher.search("how do I join two paths", options)
+        >>> options = SearchOptions(top_k=3, filter={"module": "os"})
+        >>> response = searcher.search("how do I join two paths", options)
 
     To add an option, add a field here and in SearchArguments, and the code that uses it. Numbers
     are checked against their bounds; the command line and the HTTP API take help and bounds from

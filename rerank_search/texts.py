@@ -36,9 +36,9 @@ def rank_texts(
     reranker's window is cut, or with ``max_passage`` read in overlapping windows; the best one
     counts and is the hit's ``span``. A named reranker stays loaded for the next call.
 
-    >>> hits = rank_texts("how to join paths", ["bread and cheese", "join paths with a slash"])
-    >>> [hit.id for hit in hits]
-    ['1', '0']
+        >>> hits = rank_texts("how to join paths", ["bread and cheese", "join paths with a slash"])
+        >>> [hit.id for hit in hits]
+        ['1', '0']
 
     A blank query or no texts give no hits. Raises InvalidInputError, RerankError,
     ModelNotFoundError.

@@ -31,10 +31,12 @@ Result = TypeVar("Result")
 
 
 class AsyncClient(BaseClient):
-    """``Client`` for asyncio: the same methods, to be awaited. Coroutines of a loop may share one.
+    """``Client`` for asyncio: the same methods, to be awaited.
 
-    >>> async with AsyncClient("http://127.0.0.1:8000", "docs") as client:
-    ...     response = await client.search("how do I join two paths", top_k=3)
+    Coroutines of one event loop may share one.
+
+        >>> async with AsyncClient("http://127.0.0.1:8000", "docs") as client:
+        ...     response = await client.search("how do I join two paths", top_k=3)
     """
 
     def __init__(

@@ -28,7 +28,7 @@ class Cascade:
     in the order of the list. Cut texts are not reported. Threads may share one instance. Rerankers
     with equal tokenizers share the first one's memory of tokenised texts from now on.
 
-    >>> cascade = Cascade(["rerank-search-tiny", "rerank-search-base"], keep=[30])
+        >>> cascade = Cascade(["rerank-search-tiny", "rerank-search-base"], keep=[30])
 
     Raises InvalidInputError unless ``keep`` has one number, at least 1, between each two rerankers.
     """

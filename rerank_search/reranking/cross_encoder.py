@@ -67,10 +67,10 @@ class CrossEncoderReranker(Predictions):
 
     ``predict`` and ``rank`` work as in ``sentence_transformers.CrossEncoder``:
 
-    >>> model = CrossEncoderReranker("rerank-search-base")
-    >>> scores = model.predict([("how to join paths", "os.path.join joins path components")])
-    >>> scores.shape
-    (1,)
+        >>> model = CrossEncoderReranker("rerank-search-base")
+        >>> scores = model.predict([("how to join paths", "os.path.join joins path components")])
+        >>> scores.shape
+        (1,)
 
     Raises ModelNotFoundError for a missing or unreadable model, InvalidInputError for a model that
     is not a sequence classifier, and for an int8 model whose rankings differ too much from float32.

@@ -55,10 +55,10 @@ class CrossEncoder(CrossEncoderReranker):
 
     Code written for ``sentence_transformers.CrossEncoder`` runs after changing the import:
 
-    >>> model = CrossEncoder("rerank-search-base", max_length=256)
-    >>> scores = model.predict([("how to join paths", "os.path.join joins path components")])
-    >>> scores.shape
-    (1,)
+        >>> model = CrossEncoder("rerank-search-base", max_length=256)
+        >>> scores = model.predict([("how to join paths", "os.path.join joins path components")])
+        >>> scores.shape
+        (1,)
 
     Arguments have the names that they have there, today's and earlier ones. ``batch_tokens``,
     ``dtype``, ``cache_size`` and ``backend`` are those of CrossEncoderReranker; without ``backend``
