@@ -22,6 +22,10 @@ class RateLimiter:
         self._buckets: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        """The number of callers with a bucket."""
+        return len(self._buckets)
+
     def check(self, caller: str) -> None:
         """Count a request. Raises ApiError 429, with the seconds until the next one is allowed."""
         now = self._clock()

@@ -44,18 +44,18 @@ class Server:
     def __init__(self, host: str, port: int) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         # asyncio sends small answers without delay only if the socket names TCP.
-        self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            self._socket.bind((host, port))
+            self.socket.bind((host, port))
         except OSError as error:
-            self._socket.close()
+            self.socket.close()
             raise InvalidInputError(
                 f"the server cannot listen at {host}:{port} ({error.strerror or error}): "
                 "choose another --port or --host"
             ) from error
         self._host = shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
+        self.url = f"http://{shown}:{self.socket.getsockname()[1]}"
 
     def __enter__(self) -> Server:
         return self
@@ -66,7 +66,7 @@ class Server:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._socket.close()
+        self.socket.close()
 
     def run(
         self,
@@ -97,4 +97,4 @@ class Server:
             timeout_graceful_shutdown=GRACE_SECONDS,
             h11_max_incomplete_event_size=65_536,
         )
-        uvicorn.Server(config).run(sockets=[self._socket])
+        uvicorn.Server(config).run(sockets=[self.socket])

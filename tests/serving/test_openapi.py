@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 
@@ -64,3 +65,14 @@ def test_no_body_is_a_fault_of_ours(server, path, body):
 def test_a_path_tells_all_of_its_methods(server):
     answer = server.client.request("OPTIONS", "/v1/indexes/notes")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, PUT")
+
+
+def test_the_api_describes_itself(server):
+    described = server.client.get("/openapi.json").json()
+    assert {"/v1/search", "/rerank", "/score", "/v1/indexes/{name}/documents"} <= set(
+        described["paths"]
+    )
+    schema = described["components"]["schemas"]["SearchRequest"]
+    assert schema["examples"][0]["query"]
+    references = re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(described))
+    assert set(references) <= set(described["components"]["schemas"])

@@ -12,7 +12,6 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.serving.errors import ApiError
 from rerank_search.serving.keys import KeyFile, add_key, read_keys, remove_key
 from rerank_search.serving.limits import Limits
-from rerank_search.serving.rate import RateLimiter
 from rerank_search.serving.schemas.indexes import DeleteRequest, Upsert
 from rerank_search.serving.schemas.rerank import RerankRequest, ScoreRequest, TeiRequest
 from rerank_search.serving.schemas.search import SearchRequest
@@ -291,34 +290,6 @@ def test_every_answer_has_an_id_and_headers_that_keep_browsers_strict(server):
     assert answer.headers["x-request-id"] != "evil\tid" + "x" * 99
 
 
-def test_a_bucket_fills_again():
-    now = [0.0]
-    limiter = RateLimiter(60, clock=lambda: now[0])
-    for _ in range(60):
-        limiter.check("a")
-    with pytest.raises(ApiError, match="try again in 1 s") as caught:
-        limiter.check("a")
-    assert (caught.value.status, caught.value.headers["Retry-After"]) == (429, "1")
-    limiter.check("b")
-    now[0] = 1.0
-    limiter.check("a")
-    with pytest.raises(ApiError):
-        limiter.check("a")
-    now[0] = 1_000.0
-    for _ in range(60):
-        limiter.check("a")
-
-
-def test_callers_that_are_gone_are_forgotten():
-    now = [0.0]
-    limiter = RateLimiter(1, clock=lambda: now[0])
-    for caller in range(10_000):
-        limiter.check(str(caller))
-    now[0] = 100.0
-    limiter.check("new")
-    assert len(limiter._buckets) == 1
-
-
 def test_who_writes_keys_leaves_the_file_to_who_reads_it(keys):
     path = keys[0]
     path.chmod(0o640)
@@ -340,12 +311,3 @@ def test_made_up_methods_are_counted_as_one(server):
     text = server.client.get("/metrics").text
     assert "BREW" not in text
     assert 'method="other"' in text
-
-
-def test_the_rate_of_a_caller_is_limited(serve):
-    with serve(limits=Limits(requests_per_minute=3)) as server:
-        answers = [server.post("/v2/rerank", RERANK) for _ in range(4)]
-        assert [each.status_code for each in answers] == [200, 200, 200, 429]
-        assert answers[-1].json()["error"]["type"] == "rate_limited"
-        assert int(answers[-1].headers["retry-after"]) >= 1
-        assert server.client.get("/health/live").status_code == 200
