@@ -21,7 +21,7 @@ PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
 demo: .venv/.runtime
 	$(BIN)/rerank-search demo
-	@echo "What each stage is worth on 100 judged questions (a minute or two the first time):"
+	@echo "What the second stage is worth on 100 judged questions (half a minute):"
 	@$(BIN)/rerank-search evaluate eval/experiments/demo.toml
 
 # One process for each core; every process makes its own models, so that more take only memory.

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "docs.jsonl").open("w") as file:
         for document in python_docs():
             if document.metadata["module"] in MODULES:
-                line = {"id": document.id, "title": document.title, "text": document.text}
-                file.write(json.dumps(line) + "\n")
+                file.write(json.dumps(asdict(document)) + "\n")
     (folder / "indexes" / "python-docs.toml").write_text('files = ["../docs.jsonl"]\n')
     return folder
 

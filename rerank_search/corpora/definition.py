@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
@@ -127,6 +127,7 @@ def build_index(
     definition: Definition,
     folder: Path,
     *,
+    only: Callable[[Document], bool] | None = None,
     skipped: SkippedLines | None = None,
     progress: Progress = quiet,
     lock_timeout: float | None = None,
@@ -135,16 +136,22 @@ def build_index(
 
     An existing index is brought up to date: new and changed documents are written, and those that
     the source no longer has are deleted. A repeated call continues after an interruption.
-    ``lock_timeout`` as in Index.open. Raises InvalidDocumentError (see ``read_documents``),
-    IndexMismatchError if the index was made with other settings, and what Index raises.
+    ``only`` says which documents to write now; then none is deleted, and a later call without it
+    adds the rest. ``lock_timeout`` as in Index.open. Raises InvalidDocumentError (see
+    ``read_documents``), IndexMismatchError if the index was made with other settings, and what
+    Index raises.
     """
     check_function("progress", progress)
     with _opened(definition, folder, lock_timeout) as index:
         repeated = RepeatedIds()
         source, total = _counted(definition, skipped)
+        if only is not None:
+            source = list(filter(only, source))
+            total = len(source)
         with progress(f"indexing {folder.name}", total) as tick:
             written = index.add(repeated.watched(source), progress=tick)
-        deleted = index.delete([id for id in index.ids() if id not in repeated.seen])
+        gone = [id for id in index.ids() if id not in repeated.seen] if only is None else []
+        deleted = index.delete(gone)
         return Built(folder, len(index), written, deleted, repeated.count)
 
 
