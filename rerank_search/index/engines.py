@@ -14,7 +14,7 @@ from rerank_search.index.swap import SwappedFolder
 from rerank_search.models.prompts import Prompts
 from rerank_search.retrieval.base import Engine, EngineSource, Passage
 from rerank_search.retrieval.registry import engines_of, opened_engine
-from rerank_search.storage.documents import DocumentStore
+from rerank_search.storage.documents import DocumentStore, StoredPassage
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest
 
@@ -244,7 +244,7 @@ class Engines:
                 )
 
     def _corpus(self) -> Iterator[Passage]:
-        return (Passage(id, text) for id, text in self._store.corpus())
+        return (Passage(each.id, each.text, each.title) for each in self._store.corpus())
 
 
 class _Documents:
@@ -254,12 +254,12 @@ class _Documents:
         self._tick = tick
         self._firsts: deque[bool] = deque()
 
-    def passages(self, added: Iterable[tuple[int, int, str]]) -> Iterator[Passage]:
+    def passages(self, added: Iterable[StoredPassage]) -> Iterator[Passage]:
         previous = None
-        for id, document, text in added:
-            self._firsts.append(document != previous)
-            previous = document
-            yield Passage(id, text)
+        for each in added:
+            self._firsts.append(each.document != previous)
+            previous = each.document
+            yield Passage(each.id, each.text, each.title)
 
     def through(self, passages: int) -> None:
         documents = sum(self._firsts.popleft() for _ in range(passages))

@@ -44,11 +44,19 @@ class Passage:
 
     ``id`` is an int64 that is never used again, not even for a new version of the document.
     ``text`` is the document's title, a newline and the passage's own characters (no title: the
-    characters alone).
+    characters alone). ``title`` and ``body`` are these two parts, for engines that weigh them
+    differently. A title that is too long is cut off; one passage of the document then has all of
+    the title and no body.
     """
 
     id: int
     text: str
+    title: str = ""
+
+    @property
+    def body(self) -> str:
+        """The passage's own characters, without the title."""
+        return self.text[len(self.title) + 1 :] if self.title else self.text
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from rerank_search.storage.files import storage_errors
 from rerank_search.storage.filter_warnings import filter_warnings
 from rerank_search.storage.filters import Condition, compile_filter
 from rerank_search.storage.lookup import chunks, keys_of, places, records_of
-from rerank_search.storage.passages import Split, passage_text
+from rerank_search.storage.passages import Split, passage_text, title_part
 from rerank_search.storage.records import Record
 from rerank_search.storage.schema import SCHEMA
 from rerank_search.types import Document, Filter, Span
@@ -46,12 +47,24 @@ class Totals:
     passages: int
 
 
+class StoredPassage(NamedTuple):
+    """A passage as engines index it; ``document`` is the key of its document.
+
+    ``text`` begins with ``title``: the document's title, cut off where it is too long.
+    """
+
+    id: int
+    document: int
+    text: str
+    title: str
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Changes up to ``seq``: new passages (id, document's key, text), and removed passage ids."""
+    """Changes up to ``seq``: new passages, and removed passage ids."""
 
     seq: int
-    added: Iterator[tuple[int, int, str]]
+    added: Iterator[StoredPassage]
     removed: list[int]
 
 
@@ -149,12 +162,14 @@ class DocumentStore:
                 (since, until),
             )
             gone = [passage for (passage,) in removed]
-            yield Changes(until, _passages(connection, since, until), gone)
+            # Closed, because an error in the block may keep the iterator, and with it the snapshot.
+            with closing(_passages(connection, since, until)) as added:
+                yield Changes(until, added, gone)
 
-    def corpus(self) -> Iterator[tuple[int, str]]:
-        """Every passage as its id and the text that engines index, ascending by id."""
+    def corpus(self) -> Iterator[StoredPassage]:
+        """Every passage, in the order in which they were added."""
         with self.changes(0) as changes:
-            yield from ((passage, text) for passage, _, text in changes.added)
+            yield from changes.added
 
     def passage_ids(self) -> NDArray[np.int64]:
         """The ids of all passages, ascending."""
@@ -269,8 +284,8 @@ class DocumentStore:
 
 def _passages(
     connection: sqlite3.Connection, since: int, until: int
-) -> Iterator[tuple[int, int, str]]:
-    """Id, document's key and text of added passages, in the order in which they were added."""
+) -> Generator[StoredPassage, None, None]:
+    """The added passages, in the order in which they were added."""
     # Read the text of a split document once, not with each of its thousands of passages.
     rows = connection.execute(
         'SELECT p.id, p.document, p.start, p."end", d.head, d.title, '
@@ -281,13 +296,15 @@ def _passages(
     )
     previous, whole_text = 0, ""
     for passage, document, start, end, head, title, text in rows:
-        if start is None:
-            yield passage, document, passage_text(title, head, text, None)
-            continue
-        if document != previous:
+        span = None if start is None else (start, end)
+        if span is None:
+            whole_text = text
+        elif document != previous:
             query = "SELECT text FROM documents WHERE pk = ?"
-            previous, (whole_text,) = document, connection.execute(query, (document,)).fetchone()
-        yield passage, document, passage_text(title, head, whole_text, (start, end))
+            (whole_text,) = connection.execute(query, (document,)).fetchone()
+        previous = document
+        indexed = passage_text(title, head, whole_text, span)
+        yield StoredPassage(passage, document, indexed, title_part(title, head, span))
 
 
 def _allowed(connection: sqlite3.Connection, condition: Condition) -> NDArray[np.int64]:

@@ -154,8 +154,8 @@ def test_a_passage_fits_the_window_together_with_the_prompt(
         assert index.info().passage_tokens == 64 - 6
         tokenizer = SentenceTransformer(str(encoder), device="cpu").tokenizer
         lengths = [
-            len(tokenizer(f"the passage of a document: {text}")["input_ids"])
-            for _, text in index._store.corpus()
+            len(tokenizer(f"the passage of a document: {passage.text}")["input_ids"])
+            for passage in index._store.corpus()
         ]
         assert len(lengths) > 1
         assert max(lengths) == 64

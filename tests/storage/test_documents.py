@@ -15,6 +15,7 @@ from rerank_search.errors import (
     InvalidInputError,
     SearchIndexError,
 )
+from rerank_search.retrieval.base import Passage
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.passages import Split, whole
 from rerank_search.storage.records import checked
@@ -32,7 +33,7 @@ def halves(title: str, text: str) -> Split:
 
 def added(store: DocumentStore, since: int) -> list[str]:
     with store.changes(since) as changes:
-        return [text for _, _, text in changes.added]
+        return [passage.text for passage in changes.added]
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def test_a_new_version_has_new_passages_and_the_old_ones_are_removed(store: Docu
     assert not set(old) & set(new)
     with store.changes(1) as changes:
         assert changes.removed == old
-        assert [text for _, _, text in changes.added] == ["three"]
+        assert [passage.text for passage in changes.added] == ["three"]
     assert store.locate(np.array([*old, *new])) == [None, None, ("a", None)]
 
 
@@ -124,6 +125,28 @@ def test_nothing_splits_where_every_document_is_whole(store: DocumentStore) -> N
     assert not store.splits
 
 
+@pytest.mark.parametrize(
+    ("split", "parts"),
+    [
+        (Split([None], 5), [("title", "some text")]),
+        (Split([(0, 4), (5, 9)], 5), [("title", "some"), ("title", "text")]),
+        (Split([(0, 0), (0, 4), (5, 9)], 3), [("title", ""), ("tit", "some"), ("tit", "text")]),
+    ],
+)
+def test_a_passage_knows_its_title_and_its_body(
+    store: DocumentStore, split: Split, parts: list[tuple[str, str]]
+) -> None:
+    store.put([checked(Document("a", "some text", "title"), 0)], lambda title, text: split)
+    passages = [Passage(each.id, each.text, each.title) for each in store.corpus()]
+    assert [(passage.title, passage.body) for passage in passages] == parts
+
+
+def test_the_passage_of_an_untitled_document_is_all_body(store: DocumentStore) -> None:
+    store.put([checked(Document("a", "some text"), 0)], whole)
+    [passage] = [Passage(each.id, each.text, each.title) for each in store.corpus()]
+    assert (passage.title, passage.body) == ("", "some text")
+
+
 def test_a_document_with_neither_title_nor_text_is_stored_and_has_no_passage(
     store: DocumentStore,
 ) -> None:
@@ -139,12 +162,12 @@ def test_changes_come_in_steps_that_lose_nothing(store: DocumentStore) -> None:
     seq = 0
     while seq < store.totals().seq:
         with store.changes(seq, most=4) as changes:
-            seen.update((id, text) for id, _, text in changes.added)
+            seen.update((passage.id, passage.text) for passage in changes.added)
             for passage in changes.removed:
                 seen.pop(passage, None)
             assert changes.seq > seq
             seq = changes.seq
-    assert seen == dict(store.corpus())
+    assert seen == {passage.id: passage.text for passage in store.corpus()}
 
 
 def test_unknown_and_impossible_ids_are_not_there(store: DocumentStore) -> None:
@@ -170,7 +193,7 @@ def test_a_reader_sees_one_commit_while_another_is_written(store: DocumentStore)
     put(store, Document("a", "old"))
     with store.changes(0) as changes:
         put(store, Document("b", "new"))
-        assert [text for _, _, text in changes.added] == ["old"]
+        assert [passage.text for passage in changes.added] == ["old"]
 
 
 def test_threads_share_a_store(store: DocumentStore) -> None:
@@ -243,7 +266,7 @@ def test_vacuum_forgets_the_passages_that_were_removed(store: DocumentStore) -> 
     store.vacuum()
     assert not store.has_removed
     with store.changes(0) as changes:
-        assert [text for _, _, text in changes.added] == ["text"]
+        assert [passage.text for passage in changes.added] == ["text"]
         assert changes.removed == []
 
 
