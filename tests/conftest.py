@@ -275,3 +275,45 @@ def interrupted_at() -> Callable[[Any], AbstractContextManager[None]]:
             sys.setprofile(before)
 
     return interrupted
+
+
+@pytest.fixture
+def install_package(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Installs a package of given modules and entry points; another version replaces it.
+
+    It is written as an installer writes it: the code, and its dist-info.
+    """
+    sites: list[Path] = []
+
+    def install(
+        modules: dict[str, str], entry_points: dict[str, dict[str, str]], *, version: str = "1.0"
+    ) -> Path:
+        uninstall()
+        site = tmp_path / f"site-{len(list(tmp_path.glob('site-*')))}"
+        for path, source in modules.items():
+            (site / path).parent.mkdir(parents=True, exist_ok=True)
+            (site / path).write_text(source)
+        info = site / f"my_search-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: my-search\nVersion: {version}\n"
+        )
+        groups = [
+            "\n".join([f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())])
+            for group, entries in entry_points.items()
+        ]
+        (info / "entry_points.txt").write_text("\n".join(groups))
+        sys.path.insert(0, str(site))
+        sites.append(site)
+        return site
+
+    def uninstall() -> None:
+        for site in sites:
+            sys.path.remove(str(site))
+            for name, module in list(sys.modules.items()):
+                if str(getattr(module, "__file__", "")).startswith(f"{site}{os.sep}"):
+                    del sys.modules[name]
+        sites.clear()
+
+    yield install
+    uninstall()

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from rerank_search.retrieval.registry import names
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
 BLOCKS = re.findall(r"```(?:python|toml)\n(.*?)```", PAGE, re.DOTALL)
-SUBSTRING, OVERLAP, PYPROJECT, USE, CHECK, RECENT, _ = BLOCKS
+SUBSTRING, OVERLAP, PYPROJECT, USE, EXPERIMENT, CHECK, RECENT, _ = BLOCKS
 RECENT_LINE = re.search(r"`(recent = .*?)`", PAGE)[1]
 
 
@@ -72,7 +72,10 @@ def index(installed: None, tmp_path: Path) -> Iterator[Index]:
 
 
 def run(site: Path, folder: Path, *arguments: str) -> str:
-    environment = {"PYTHONPATH": f"{site}:{Path(__file__).parents[1]}"}
+    environment = {
+        "PYTHONPATH": f"{site}:{Path(__file__).parents[1]}",
+        "RERANK_SEARCH_CACHE": str(folder / "cache"),
+    }
     command = [sys.executable, *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -170,7 +173,9 @@ def test_without_its_package_an_index_is_searched_by_its_other_stages(
             opened.add([Document("c", "text")])
 
 
-def test_an_experiment_takes_both_by_their_names(installed: None, tmp_path: Path) -> None:
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """A judged collection with one query, whose better document is b."""
     folder = tmp_path / "notes"
     (folder / "qrels").mkdir(parents=True)
     texts = {"a": "Join two paths.", "b": "Two paths join in the wood."}
@@ -178,18 +183,46 @@ def test_an_experiment_takes_both_by_their_names(installed: None, tmp_path: Path
     (folder / "corpus.jsonl").write_text("\n".join(lines))
     (folder / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "paths join"}))
     (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tb\t1\n")
-    experiment = experiment_of(
-        {
-            "name": "notes",
-            "collections": [str(folder)],
-            "first_stages": ["substring"],
-            "rerankers": ["overlap"],
-            "index": {"encoder": False},
-        }
-    )
-    report = evaluate(experiment, tmp_path / "results")
-    assert {system.first_stage for system in report.systems} == {"substring"}
-    assert "overlap" in {system.reranker for system in report.systems}
+    return folder
+
+
+@pytest.mark.process
+def test_the_experiment_of_the_page_runs(site: Path, notes: Path) -> None:
+    (notes.parent / "mine.toml").write_text(EXPERIMENT.replace("my-collection", notes.name))
+    run(site, notes.parent, "-m", "rerank_search", "evaluate", "mine.toml", "--output", "results")
+    report = json.loads((notes.parent / "results" / "report.json").read_text())
+    systems = {(system["first_stage"], system["reranker"]) for system in report["systems"]}
+    assert systems == {
+        (stage, reranker) for stage in ("bm25", "substring") for reranker in (None, "overlap")
+    }
+
+
+CONSTANT = """
+from rerank_search import Hit
+
+
+class Constant:
+    name = "constant"
+
+    def __init__(self, index):
+        pass
+
+    def retrieve(self, queries, k, *, filter=None):
+        return [[Hit("{id}", 1.0, 1, stage_scores={{"constant": 1.0}})] for _ in queries]
+"""
+
+
+def test_an_experiment_is_not_answered_by_an_older_version_of_a_first_stage(
+    notes: Path, install_package: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RERANK_SEARCH_CACHE", str(notes.parent / "cache"))
+    declared = {"first_stages": ["constant"], "measures": ["P@1"], "cost_queries": 0}
+    for id, right in (("a", 0.0), ("b", 1.0)):
+        entries = {"rerank_search.retrievers": {"constant": "constant:Constant"}}
+        install_package({"constant.py": CONSTANT.format(id=id)}, entries)
+        experiment = experiment_of({"collections": [str(notes)], **declared})
+        [system] = evaluate(experiment, notes.parent / "results").systems
+        assert system.protocols["first_stage"]["P@1"] == right
 
 
 def test_a_first_stage_that_every_index_has_is_not_asked_for(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ from rerank_search.judged.loading import by_hash
 from rerank_search.judged.second_stages import SecondStages, declared_fusion, device, identity
 from rerank_search.judged.settings import RerankerSettings
 from rerank_search.progress import Progress, quiet
-from rerank_search.retrieval.registry import BUILT_IN, encodes
+from rerank_search.retrieval.registry import BUILT_IN, encodes, exact_versions
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -236,6 +236,7 @@ class _Run:
             experiment.sbert_at_k,
             experiment.cost_queries,
             device(reranker) if reranker is not None and experiment.cost_queries else None,
+            *exact_versions([system.first_stage]).values(),
         )
 
     def _identity(self, reranker: RerankerSettings) -> list[str | None]:

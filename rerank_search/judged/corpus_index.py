@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -27,6 +27,7 @@ from rerank_search.models.prompts import tells_tasks_apart
 from rerank_search.models.registry import fingerprint, resolve_encoder
 from rerank_search.progress import Progress, quiet
 from rerank_search.retrieval.analysis import ANALYSIS, recorded_analysis
+from rerank_search.retrieval.registry import exact_versions
 from rerank_search.storage.manifest import Manifest
 from rerank_search.types import Document, JsonValue
 
@@ -34,7 +35,10 @@ logger = logging.getLogger(__name__)
 
 
 def content_key(documents: Iterator[Document], settings: IndexSettings) -> str:
-    """32 hex digits of everything that decides the rankings of an index."""
+    """32 hex digits of everything that decides the rankings of an index.
+
+    Of the first stages of other packages, this is the version and the code.
+    """
     made_with: list[JsonValue] = [settings.model_dump(mode="json", exclude={"encoder"})]
     if settings.encoder is False:
         made_with.append(None)
@@ -42,7 +46,13 @@ def content_key(documents: Iterator[Document], settings: IndexSettings) -> str:
         directory = Path(resolve_encoder(settings.encoder))
         # An earlier version made vectors without prompts.
         made_with += [fingerprint(directory), *(["prompts"] * tells_tasks_apart(directory))]
-    return _digest(documents, [*made_with, {"analysis": ANALYSIS}])
+    made_with += [{"analysis": ANALYSIS}, *_added(settings.first_stages)]
+    return _digest(documents, made_with)
+
+
+def _added(first_stages: Iterable[str]) -> list[JsonValue]:
+    versions = exact_versions(first_stages)
+    return [{"first_stages": versions}] if versions else []
 
 
 def open_existing_index(path: Path) -> tuple[Index, str]:
@@ -51,7 +61,8 @@ def open_existing_index(path: Path) -> tuple[Index, str]:
     try:
         made_with = Manifest.read(path).model_dump(mode="json", exclude={"created", "published"})
         analysis = {"analysis": recorded_analysis(path / "bm25")}
-        return index, _digest(_documents(index), [made_with, analysis])
+        added = _added(made_with.get("first_stages", ()))
+        return index, _digest(_documents(index), [made_with, analysis, *added])
     except BaseException:
         index.close()
         raise

@@ -18,7 +18,7 @@ from rerank_search.models.registry import logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import Reranker
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
-from rerank_search.reranking.installed import installed_reranker, is_installed, package_of
+from rerank_search.reranking.installed import exact_version, installed_reranker, is_installed
 from rerank_search.reranking.traits import traits
 from rerank_search.settings import Settings
 
@@ -72,7 +72,7 @@ class SecondStages:
 def identity(settings: RerankerSettings) -> list[str | None]:
     """Everything that decides the rankings of a second stage, without loading the model."""
     if is_installed(settings.model):
-        return [package_of(settings.model), None]
+        return [exact_version(settings.model), None]
     directory = Path(resolve_reranker(settings.model))
     fusion = directory / FUSION_FILE
     return [

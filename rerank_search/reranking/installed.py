@@ -28,21 +28,18 @@ def installed_reranker(name: str) -> Reranker | None:
     if not is_installed(name):
         return None
     entry = entry_points.installed(GROUP)[name]
-    make = entry_points.loaded(entry)
+    make, who = entry_points.loaded(entry), entry_points.described(entry)
     try:
         if not callable(make):
             raise InvalidInputError("it must name a class, or a function without arguments")
-        made: Reranker = make()
+        with entry_points.plugin_errors(who, "making the reranker"):
+            made: Reranker = make()
         check_reranker(made)
     except InvalidInputError as error:
-        raise PluginError(
-            f"{entry_points.described(entry)} does not give a reranker: {error}"
-        ) from error
+        raise PluginError(f"{who} does not give a reranker: {error}") from error
     return made
 
 
-def package_of(name: str) -> str:
-    """The package and version of an installed reranker, which tell its versions apart."""
-    entry = entry_points.installed(GROUP)[name]
-    package = "" if entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
-    return f"{package} {entry.value}"
+def exact_version(name: str) -> str:
+    """A text that differs for another package, version or code of an installed reranker."""
+    return entry_points.exact_version(entry_points.installed(GROUP)[name])

@@ -6,7 +6,7 @@ entry point in the group ``rerank_search.retrievers``. See ``docs/extending.md``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -86,6 +86,16 @@ def encodes(name: str) -> bool:
     return bool(getattr(_maker(name), "encodes", False))
 
 
+def exact_versions(names: Iterable[str]) -> dict[str, str]:
+    """The version and code of each first stage that an installed package adds, by its name.
+
+    Rankings that are kept for later are found again by them. Names of other first stages are
+    skipped, because their version is that of rerank_search.
+    """
+    added = {name: entry for name, entry in _installed().items() if name not in _BY_NAME}
+    return {name: entry_points.exact_version(added[name]) for name in names if name in added}
+
+
 def is_engine(name: str) -> bool:
     """Whether a first stage is an engine. Raises PluginError."""
     if name in _BY_NAME:
@@ -138,8 +148,12 @@ def stages_of(further: Mapping[str, StageKind], *, encoder: bool) -> tuple[str, 
 
 def opened_engine(name: str, source: EngineSource) -> Engine:
     """The engine of that name in an index. Raises PluginError, IndexCorruptedError."""
-    made: Engine = _maker(name)(source)
-    return made
+    if name in _BY_NAME:
+        built_in: Engine = _maker(name)(source)
+        return built_in
+    from rerank_search.retrieval.packaged import PackagedEngine
+
+    return PackagedEngine(name, _maker(name), source, _who(name))
 
 
 def combined_stage(name: str, index: Stages, *, fusion: HybridFusion | None) -> Retriever:
@@ -149,10 +163,14 @@ def combined_stage(name: str, index: Stages, *, fusion: HybridFusion | None) -> 
     """
     if name in _BY_NAME:
         return cast("Retriever", _maker(name)(index, fusion=fusion))
-    made = _maker(name)(index)
+    from rerank_search.retrieval.packaged import PackagedRetriever
+
+    make, who = _maker(name), _who(name)
+    with entry_points.plugin_errors(who, "making the first stage"):
+        made = make(index)
     if not callable(getattr(made, "retrieve", None)) or not hasattr(made, "name"):
-        raise _no_retriever(_installed()[name], f"gives {shown(made)}, which")
-    return cast("Retriever", made)
+        raise _no_retriever(who, f"gives {shown(made)}, which")
+    return PackagedRetriever(made, who)
 
 
 def _maker(name: str) -> Callable[..., Any]:
@@ -167,7 +185,7 @@ def _maker(name: str) -> Callable[..., Any]:
     found = entry_points.loaded(entry)
     usable = callable(getattr(found, "retrieve", None)) or _derives_from_engine(found)
     if not callable(found) or (isinstance(found, type) and not usable):
-        raise _no_retriever(entry, "")
+        raise _no_retriever(_who(name), "")
     return found
 
 
@@ -177,9 +195,13 @@ def _derives_from_engine(found: object) -> bool:
     return isinstance(found, type) and Engine in found.__mro__
 
 
-def _no_retriever(entry: EntryPoint, what: str) -> PluginError:
+def _who(name: str) -> str:
+    return entry_points.described(_installed()[name])
+
+
+def _no_retriever(who: str, what: str) -> PluginError:
     return PluginError(
-        f"{entry_points.described(entry)} {what} is no first stage".replace("  ", " ")
+        f"{who} {what} is no first stage".replace("  ", " ")
         + ": it must name a class with the method retrieve, or one derived from Engine"
     )
 

@@ -11,7 +11,7 @@ from rerank_search import Document
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
-from rerank_search.judged.corpus_index import content_key, open_corpus_index
+from rerank_search.judged.corpus_index import content_key, open_corpus_index, open_existing_index
 
 DOCUMENTS = [Document("a", "the bread"), Document("b", "a boat", "river")]
 PLAIN = IndexSettings(encoder=False)
@@ -85,6 +85,75 @@ def test_other_settings_are_another_index(tiny_encoder):
         )
     }
     assert len(keys) == 4
+
+
+ENGINE = """
+import numpy as np
+
+from rerank_search.retrieval.base import Engine, PassageScores
+from rerank_search.retrieval.state import StateFile
+
+
+class Fixed(Engine):
+    name, seq = "fixed", 0
+
+    def __init__(self, source):
+        self.state = StateFile(source.folder)
+        source.folder.mkdir(parents=True, exist_ok=True)
+        if not self.state.exists():
+            self.state.publish({"seq": 0})
+        self.seq = self.state.read()["seq"]
+
+    def update(self, seq, added, removed, *, progress=lambda number: None):
+        self.state.publish({"seq": seq})
+        self.seq = seq
+
+    def search(self, queries, k, *, allowed=None):
+        return [PassageScores(np.array([1]), np.ones(1, np.float32)) for _ in queries]
+
+    def refresh(self):
+        return False
+"""
+
+
+@pytest.fixture
+def install_engine(install_package):
+    """Installs the engine ``fixed`` in a version, with code that follows its own."""
+
+    def install(version: str, more: str = "") -> None:
+        entries = {"rerank_search.retrievers": {"fixed": "fixed:Fixed"}}
+        install_package({"fixed.py": ENGINE + more}, entries, version=version)
+
+    return install
+
+
+def test_another_version_of_an_engine_or_other_code_is_another_index(
+    install_engine, tmp_path, shown
+):
+    progress, displays = shown
+    keys = []
+    for version, code in (("1.0", ""), ("1.0", ""), ("1.1", ""), ("1.1", "CHANGED = True")):
+        install_engine(version, code)
+        settings = PLAIN.with_first_stages(["fixed"])
+        index, key = opened(tmp_path / "indexes", settings=settings, progress=progress)
+        index.close()
+        keys.append(key)
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    assert sum("indexing" in description for description, _, _ in displays) == 3
+
+
+def test_the_key_of_an_existing_index_follows_the_version_of_its_engines(install_engine, tmp_path):
+    install_engine("1.0")
+    with PLAIN.with_first_stages(["fixed"]).create_index(tmp_path / "made") as index:
+        index.add(DOCUMENTS)
+    keys = []
+    for version in ("1.0", "1.0", "1.1"):
+        install_engine(version)
+        index, key = open_existing_index(tmp_path / "made")
+        index.close()
+        keys.append(key)
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_an_encoder_that_was_moved_is_the_same(tiny_encoder, tmp_path):

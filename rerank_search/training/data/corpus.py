@@ -16,8 +16,9 @@ from rerank_search.judged.collection import JudgedCollection
 from rerank_search.judged.consistency import queries_in_corpus
 from rerank_search.judged.corpus_index import content_key, open_corpus_index
 from rerank_search.progress import Progress
+from rerank_search.retrieval.registry import exact_versions
 from rerank_search.searchable import with_documents
-from rerank_search.types import Document, Hit
+from rerank_search.types import Document, Hit, JsonValue
 
 SPARE = 4
 """Random documents drawn in addition, to replace unusable ones."""
@@ -88,15 +89,21 @@ def opened_corpus(
 
 def fingerprint(
     collection: JudgedCollection, encoder: str, first_stages: Iterable[str] = ()
-) -> dict[str, str]:
-    """Digests of the documents with the encoder, and of the judged queries. Reads the documents."""
+) -> dict[str, JsonValue]:
+    """Digests of the documents with the encoder, and of the judged queries. Reads the documents.
+
+    Also the versions of first stages that other packages add.
+    """
     judged = [
         [query, collection.queries.get(query), list(grades.items())]
         for query, grades in collection.qrels.items()
     ]
+    stages = list(first_stages)
+    versions = exact_versions(stages)
     return {
-        "corpus": content_key(_documents(collection)(), _settings(encoder, first_stages)),
+        "corpus": content_key(_documents(collection)(), _settings(encoder, stages)),
         "judgements": hashlib.sha256(json.dumps(judged).encode()).hexdigest()[:32],
+        **({"first_stages": versions} if versions else {}),
     }
 
 
