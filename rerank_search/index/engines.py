@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -34,7 +35,8 @@ class Engines:
     """The engines of one index, by the names of their first stages.
 
     An engine that cannot be opened is replaced by its error until it is rebuilt: it is damaged, or
-    belongs to a package that is not installed.
+    belongs to a package that is not installed. An engine whose package fails to apply changes is
+    not searched until it has applied them: each later write, and each opening, tries again.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Engines:
         self._read_only = read_only
         self.names = engines_of(manifest.first_stages, encoder=encoder is not None)
         self.damage: dict[str, IndexCorruptedError | PluginError] = {}
+        self._failed: dict[str, PluginError] = {}
         self._engines: dict[str, Engine] = {}
         self._folders = {name: SwappedFolder(directory / name) for name in self.names}
         self._inodes: dict[str, int | None] = {}
@@ -79,11 +82,19 @@ class Engines:
         if name in self.damage:
             raise self.damage[name]
         self._refresh(name)
-        return self._engines[name]
+        engine = self._engines[name]
+        if name in self._failed and engine.seq < self._store.totals().seq:
+            raise self._failed[name]
+        return engine
 
     def check(self) -> None:
         """Raise the error of the first engine that could not be opened, if there is one."""
         for error in self.damage.values():
+            raise error
+
+    def check_applied(self) -> None:
+        """Raise the error of the first package that failed in the last write, if there is one."""
+        for error in self._failed.values():
             raise error
 
     @property
@@ -93,7 +104,10 @@ class Engines:
 
     def refresh(self) -> bool:
         """Load what other processes have published; return whether there was anything."""
-        changed = [self._refresh(name) for name in self.names if name not in self.damage]
+        changed = []
+        for name in self._sound():
+            with suppress(PluginError):  # searching this engine raises it
+                changed.append(self._refresh(name))
         return any(changed)
 
     def recover(self) -> None:
@@ -109,10 +123,15 @@ class Engines:
         return any(self._engines[name].seq < seq for name in self._sound())
 
     def catch_up(self, tick: Tick | None = None) -> None:
-        """Apply all changes. ``tick`` is called with numbers of finished documents."""
+        """Apply all changes. ``tick`` is called with numbers of finished documents.
+
+        A package that fails does not keep the other engines from applying them; ``check_applied``
+        raises its error.
+        """
         sound = self._sound()
         for name in sound:
-            self._apply(name, self._engines[name], tick if name == sound[-1] else None)
+            with self._others_go_on(name):
+                self._apply(name, self._engines[name], tick if name == sound[-1] else None)
 
     @property
     def incremental(self) -> bool:
@@ -120,9 +139,14 @@ class Engines:
         return all(self._engines[name].incremental for name in self._sound())
 
     def rebuild(self, tick: Tick | None = None) -> None:
-        """Build all engines again from the documents; until then readers see the old ones."""
+        """Build all engines again from the documents; until then readers see the old ones.
+
+        A package that fails does not keep the other engines from being built; ``check_applied``
+        raises its error.
+        """
         for name in self.names:
-            self._renew(name, tick if name == self.names[-1] else None)
+            with self._others_go_on(name):
+                self._renew(name, tick if name == self.names[-1] else None)
 
     def compact(self) -> None:
         """Drop the remains of removed passages.
@@ -142,14 +166,18 @@ class Engines:
         found = [str(error) for error in self.damage.values()]
         expected, seq = self._store.passage_ids(), self._store.totals().seq
         for name in self._sound():
-            engine = self._engines[name]
-            if engine.seq < seq:
-                found.append(
-                    f"{name} is as of change {engine.seq} and the documents as of {seq}: "
-                    "close the program that writes, and open the index again"
-                )
-            else:
-                found.extend(engine.problems(expected))
+            try:
+                engine = self.engine(name)
+                if engine.seq < seq:
+                    found.append(
+                        f"{name} is as of change {engine.seq} and the documents as of {seq}: "
+                        "close the program that writes, and open the index again. If that does "
+                        "not help, `rerank-search index rebuild` does, or says why it cannot"
+                    )
+                else:
+                    found.extend(engine.problems(expected))
+            except PluginError as error:
+                found.append(str(error))
         return found
 
     def immutable_files(self) -> Iterator[Path]:
@@ -168,13 +196,31 @@ class Engines:
         folder = self._folders[name]
         with storage_errors(folder.path):
             folder.clear()
-            fresh = self._opened(name, folder.new, replaces)
-            self._apply(name, fresh, tick)
+            try:
+                fresh = self._opened(name, folder.new, replaces)
+                self._apply(name, fresh, tick)
+            except PluginError:
+                folder.clear()  # what is left there would look like a rebuild that goes on
+                raise
             fresh.close()
             folder.swap()
             self._open(name)
             self.damage.pop(name, None)
             folder.drop_old()
+
+    @contextmanager
+    def _others_go_on(self, name: str) -> Iterator[None]:
+        """Keep the error of a package for ``check_applied``, so that the next engine is done."""
+        try:
+            yield
+            self._failed.pop(name, None)
+        except PluginError as error:
+            self._failed[name] = error
+            if name not in self.damage:
+                try:
+                    self._open(name)  # what it holds in memory may be half of an update
+                except (PluginError, IndexCorruptedError) as damage:
+                    self.damage[name] = damage
 
     def _sound(self) -> list[str]:
         """The names of the engines that are not damaged."""

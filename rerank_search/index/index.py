@@ -217,10 +217,12 @@ class Index:
         ``documents`` may be a generator of more documents than fit in memory. Each batch is checked
         as a whole, then committed, and is durable whatever happens next. The last of equal ids
         wins; an unchanged document is not written again. Afterwards all documents can be found.
+        If the code of a package that adds a first stage fails, all other first stages still find
+        what was written until then, and PluginError is raised.
         ``progress`` is called with numbers of finished documents, which add up to all.
 
         Raises InvalidDocumentError (nothing of that batch is written, earlier batches are),
-        IndexLockedError, IndexReadOnlyError, StorageFullError.
+        IndexLockedError, IndexReadOnlyError, StorageFullError, PluginError.
         """
         batch_size = whole_number("batch_size", batch_size)
         if progress is not None:
@@ -242,7 +244,7 @@ class Index:
         """Delete documents, skip unknown ids, and return how many were deleted.
 
         Raises InvalidInputError for anything but a list of ids, IndexLockedError,
-        IndexReadOnlyError, StorageFullError.
+        IndexReadOnlyError, StorageFullError, PluginError (as ``add``).
         """
         named = id_list(ids)
         with self._writer.session():
@@ -325,7 +327,7 @@ class Index:
 
         ``stage_scores`` then has "bm25" (0.0 if no word matches) and, with an encoder, "dense"
         (cosine). Existing scores are kept. A hit of a split document without a span gets the span
-        of its best passage.
+        of its best passage. A first stage whose package fails adds no score, and the log says why.
         """
         return completed(queries, rankings, self._store, self._engines)
 
@@ -366,6 +368,7 @@ class Index:
                 self._split = splitting(self._manifest, self._encoder)
                 self._writer.describe(self._manifest)
             self._writer.record()
+            self._engines.check_applied()
 
     def compact(self) -> None:
         """Return the space of deleted documents to the disk."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.errors import PluginError
 from rerank_search.index.engines import Engines
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.types import Hit, Span
+
+logger = logging.getLogger(__name__)
 
 
 def completed(
@@ -22,14 +26,18 @@ def completed(
     """The rankings, with the score of every engine in each hit's stage scores.
 
     A document's score is that of its best passage, 0.0 if the engine does not find it. A document
-    that was deleted meanwhile keeps the scores it has. A hit without a span whose document has
-    several passages gets the span of the best one, by the last engine that adds a score.
+    that was deleted meanwhile keeps the scores it has, and an engine whose package fails adds none.
+    A hit without a span whose document has several passages gets the span of the best one, by the
+    last engine that adds a score.
     """
     scored = [[dict(hit.stage_scores) for hit in hits] for hits in rankings]
     passages = [_passages(store, hits) for hits in rankings]
     best: dict[tuple[int, int], int] = {}
     for name in engines.names:
-        best |= _complete(name, queries, rankings, scored, passages, engines)
+        try:
+            best |= _complete(name, queries, rankings, scored, passages, engines)
+        except PluginError as error:
+            logger.warning("hits have no score of the first stage %s: %s", name, error)
     spans = _spans(store, rankings, passages, best)
     return [
         [

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rerank_search.arguments import real_number
-from rerank_search.errors import IndexLockedError, IndexReadOnlyError
+from rerank_search.errors import IndexLockedError, IndexReadOnlyError, PluginError
 from rerank_search.index.engines import Engines
 from rerank_search.lock import ProcessLock
 from rerank_search.processes import PerProcess
@@ -139,12 +139,16 @@ class Writer:
                 with suppress(IndexLockedError, IndexReadOnlyError):
                     self._take_lock(0.0)
                 if self._own.get().writing:
-                    self.publish()
+                    with suppress(PluginError):  # searching that first stage raises it
+                        self.publish()
             finally:
                 self._free_lock()
 
     def publish(self, documents: int = 0, progress: Progress | None = None) -> None:
-        """Bring the engines up to date; ``progress`` gets numbers that add up to ``documents``."""
+        """Bring the engines up to date; ``progress`` gets numbers that add up to ``documents``.
+
+        Raises PluginError, after all other engines are up to date.
+        """
         reported = 0
 
         def tick(number: int) -> None:
@@ -158,6 +162,7 @@ class Writer:
             progress(documents - reported)  # documents without changes or without text
         if self._manifest.published.seq != self._store.totals().seq:
             self.record()
+        self._engines.check_applied()
 
     def describe(self, manifest: Manifest) -> None:
         """Use this manifest; the next ``record`` writes it."""

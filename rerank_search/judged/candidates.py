@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rerank_search.errors import PluginError
 from rerank_search.index import Index
 from rerank_search.judged.collection import JudgedCollection
 from rerank_search.ranking import ranked
+from rerank_search.retrieval.registry import is_engine
 from rerank_search.searchable import with_documents
+from rerank_search.shown import shown
 from rerank_search.types import Hit
 
 QUERIES_AT_ONCE = 100
@@ -120,13 +123,34 @@ class CandidateSource:
             return list(zip(retrieved, added, strict=True))
         if self._with_scores:
             joined = [[*one, *other] for one, other in zip(retrieved, added, strict=True)]
-            both = index.stage_scores(texts, joined)
+            both = _scored(index, texts, joined)
             retrieved, added = (
                 [hits[: len(one)] for hits, one in zip(both, retrieved, strict=True)],
                 [hits[len(one) :] for hits, one in zip(both, retrieved, strict=True)],
             )
         else:
             # A retriever says which passage it has found; of the others the best is to be found.
-            retrieved = index.stage_scores(texts, retrieved) if self._run is not None else retrieved
-            added = index.stage_scores(texts, added)
+            retrieved = _scored(index, texts, retrieved) if self._run is not None else retrieved
+            added = _scored(index, texts, added)
         return list(zip(retrieved, added, strict=True))
+
+
+def _scored(
+    index: Index, texts: Sequence[str], rankings: Sequence[Sequence[Hit]]
+) -> list[list[Hit]]:
+    """The rankings with the score of every engine.
+
+    Raises PluginError for an engine whose package fails: a search goes on without its scores, but
+    figures would be wrong.
+    """
+    completed = index.stage_scores(texts, rankings)
+    engines = {name for name in index.first_stages if is_engine(name)}
+    for text, hits in zip(texts, completed, strict=True):
+        for hit in hits:
+            lacking = engines - hit.stage_scores.keys()
+            if lacking and lacking != engines:  # a document without text has no scores at all
+                raise PluginError(
+                    f"the first stage {min(lacking)} gave no scores for the query {shown(text)}: "
+                    "the log says why. Fix or upgrade its package, or leave it out of the index"
+                )
+    return completed

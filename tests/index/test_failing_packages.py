@@ -1,0 +1,303 @@
+"""An index with an engine of another package, whose code fails."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rerank_search import Document, Index, InvalidInputError, PluginError, Searcher
+from rerank_search.judged.candidates import CandidateSource
+from rerank_search.judged.collection import JudgedCollection
+
+# Finds passages that contain the query. Some words make it fail, as long as they are in `fails`.
+FRAGILE = """
+import numpy as np
+
+from rerank_search import InvalidInputError
+from rerank_search.retrieval.base import Engine, PassageScores
+from rerank_search.retrieval.state import StateFile
+
+fails = {"poison": ZeroDivisionError("no divisor"), "ctrl-c": KeyboardInterrupt(),
+         "refused": InvalidInputError("too long")}
+
+
+def check(text):
+    for word, error in fails.items():
+        if word in text:
+            raise error
+
+
+class Fragile(Engine):
+    name = "fragile"
+    seq = 0
+
+    def __init__(self, source):
+        check("open" if source.folder.exists() else "")
+        self.state = StateFile(source.folder)
+        if not self.state.exists():
+            source.folder.mkdir(parents=True, exist_ok=True)
+            self.state.publish({"seq": 0, "texts": {}})
+        self.load()
+
+    def load(self):
+        state = self.state.read()
+        self.seq, self.texts = state["seq"], {int(id): t for id, t in state["texts"].items()}
+
+    def update(self, seq, added, removed, *, progress=lambda number: None):
+        for passage in added:
+            self.texts[passage.id] = passage.text  # in place: half done if a later one fails
+            check(passage.text)
+        for id in removed:
+            self.texts.pop(id, None)
+        if "stuck" not in fails:
+            self.seq = seq
+        self.state.publish({"seq": self.seq, "texts": self.texts})
+
+    def search(self, queries, k, *, allowed=None):
+        check(" ".join(queries))
+        if "nothing" in queries:
+            return None
+        return [self.found(query) for query in queries]
+
+    def found(self, query):
+        ids = [id for id, text in self.texts.items() if query in text]
+        return PassageScores(np.array(ids, np.int64), np.ones(len(ids), np.float32))
+
+    def refresh(self):
+        check("refresh" if "stale" in fails else "")
+        if self.state.changed():
+            self.load()
+            return True
+        return False
+
+    def problems(self, expected):
+        check(" ".join(self.texts.values()))
+        return []
+
+    def close(self):
+        check("close" if "leak" in fails else "")
+
+
+class Stateless(Engine):
+    name = "stateless"
+    seq = 0
+
+    def __init__(self, source):
+        pass
+
+
+class Combined:
+    name = "combined"
+
+    def __init__(self, index):
+        self.index = index
+
+    def retrieve(self, queries, k, *, filter=None):
+        check(" ".join(queries))
+        if "nothing" in queries:
+            return None
+        return self.index.retriever("bm25").retrieve(queries, k, filter=filter)
+"""
+ENTRIES = {"fragile": "Fragile", "stateless": "Stateless", "combined": "Combined"}
+
+
+@pytest.fixture
+def fails(install_package: Callable[..., Path]) -> dict[str, BaseException]:
+    """The words at which the installed package fails, with the error of each."""
+    named = {name: f"fragile:{made}" for name, made in ENTRIES.items()}
+    install_package({"fragile.py": FRAGILE}, {"rerank_search.retrievers": named})
+    fails: dict[str, BaseException] = importlib.import_module("fragile").fails
+    return fails
+
+
+@pytest.fixture
+def path(fails: dict[str, BaseException], tmp_path: Path) -> Path:
+    path = tmp_path / "notes"
+    with Index.create(path, encoder=None, first_stages=["fragile"]) as index:
+        index.add([Document("a", "a boat"), Document("b", "bread")])
+    return path
+
+
+def found(index: Index, query: str, stage: str = "bm25") -> list[str]:
+    return [hit.id for hit in index.retriever(stage).retrieve([query], 5)[0]]
+
+
+def test_an_error_in_update_names_the_package_and_its_cause(path: Path) -> None:
+    with Index.open(path) as index, pytest.raises(PluginError) as caught:
+        index.add([Document("c", "poison bread")])
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    said = str(caught.value)
+    for part in ("'fragile' of the package my-search", "update", "ZeroDivisionError: no divisor"):
+        assert part in said
+    assert "The documents are stored, and the other first stages have them" in said
+
+
+def test_the_other_first_stages_have_the_documents_at_which_one_fails(path: Path) -> None:
+    with Index.open(path) as index:
+        with pytest.raises(PluginError):
+            index.add([Document("c", "poison bread")])
+        assert found(index, "bread") == ["b", "c"]
+        with pytest.raises(PluginError, match="my-search"):
+            found(index, "bread", "fragile")
+    with Index.open(path) as index:
+        assert (len(index), found(index, "bread")) == (3, ["b", "c"])
+        with pytest.raises(PluginError, match="my-search"):
+            found(index, "bread", "fragile")
+
+
+def test_changes_are_still_made_and_the_package_is_tried_at_each(path: Path) -> None:
+    with Index.open(path) as index:
+        for text in ("poison bread", "more bread"):
+            with pytest.raises(PluginError):
+                index.add([Document(text, text)])
+        assert found(index, "bread") == ["b", "more bread", "poison bread"]
+        with pytest.raises(PluginError):
+            index.compact()  # it would forget what the engine has not removed yet
+        index.delete(["poison bread"])  # without it the package does not fail
+        assert found(index, "bread", "fragile") == ["b", "more bread"]
+        assert index.verify() == []
+
+
+def test_an_index_catches_up_when_the_package_is_fixed(
+    path: Path, fails: dict[str, BaseException]
+) -> None:
+    with Index.open(path) as index, pytest.raises(PluginError):
+        index.add([Document("c", "poison bread")])
+    del fails["poison"]
+    with Index.open(path) as index:
+        assert found(index, "bread", "fragile") == ["b", "c"]
+        assert index.verify() == []
+
+
+def test_verify_reports_the_first_stage_that_is_behind(path: Path) -> None:
+    with Index.open(path) as index:
+        with pytest.raises(PluginError):
+            index.add([Document("c", "poison bread")])
+        [problem] = index.verify()
+        assert "ZeroDivisionError: no divisor" in problem
+    with Index.open(path, read_only=True) as reader:
+        [problem] = reader.verify()
+        assert problem.startswith("fragile is as of change 2 and the documents as of 3")
+    with Index.open(path, for_repair=True) as index:
+        with pytest.raises(PluginError, match="ZeroDivisionError"):
+            index.rebuild()
+        assert found(index, "bread") == ["b", "c"]
+    assert not (path / "fragile.new").exists()
+
+
+def test_a_rebuild_in_which_a_package_fails_builds_the_other_first_stages(
+    path: Path, fails: dict[str, BaseException]
+) -> None:
+    (path / "bm25" / "state.json").write_text("{}")
+    fails["boat"] = ValueError("no boats")
+    with Index.open(path, for_repair=True) as index:
+        with pytest.raises(PluginError, match="no boats"):
+            index.rebuild()
+        assert found(index, "boat") == ["a"]
+        assert found(index, "bread", "fragile") == ["b"]  # the old one is still whole
+    with Index.open(path) as index:
+        assert found(index, "boat") == ["a"]
+
+
+def test_an_engine_that_applies_nothing_is_an_error_and_no_endless_loop(
+    path: Path, fails: dict[str, BaseException]
+) -> None:
+    fails["stuck"] = ValueError()
+    with Index.open(path) as index, pytest.raises(PluginError, match=r"seq=2 after update\(3"):
+        index.add([Document("c", "wine")])
+
+
+@pytest.mark.parametrize("stage", ["fragile", "combined"])
+def test_an_error_in_a_search_names_the_package(path: Path, stage: str) -> None:
+    with Index.open(path) as index:
+        with pytest.raises(PluginError, match=r"my-search.*ZeroDivisionError") as caught:
+            found(index, "poison", stage)
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        with pytest.raises(PluginError, match=r"my-search.* None, which must be a list of 1 "):
+            found(index, "nothing", stage)
+        assert found(index, "bread", stage) == ["b"]
+
+
+@pytest.mark.parametrize("stage", ["fragile", "combined"])
+def test_ctrl_c_and_errors_of_this_library_pass_through(path: Path, stage: str) -> None:
+    with Index.open(path) as index:
+        with pytest.raises(KeyboardInterrupt):
+            found(index, "ctrl-c", stage)
+        with pytest.raises(InvalidInputError, match=r"^too long$"):
+            found(index, "refused", stage)
+    with Index.open(path) as index, pytest.raises(KeyboardInterrupt):
+        index.add([Document("c", "ctrl-c")])
+
+
+class Lengths:
+    """Prefers short texts."""
+
+    name = "lengths"
+
+    def score(self, pairs: list[tuple[str, str]]) -> object:
+        import numpy as np
+
+        return np.array([-len(text) for _, text in pairs], np.float32)
+
+
+def test_stage_scores_leave_out_a_package_that_fails(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Index.open(path) as index:
+        rankings = index.retriever("bm25").retrieve(["poison bread"], 5)
+        with caplog.at_level(logging.WARNING):
+            [[hit]] = index.stage_scores(["poison bread"], rankings)
+        assert list(hit.stage_scores) == ["bm25"]
+        assert "my-search" in caplog.text
+        response = Searcher(index, Lengths()).search("poison bread")
+        assert [hit.id for hit in response.hits] == ["b"]
+
+
+def test_figures_are_not_computed_without_the_scores_of_a_package_that_fails(path: Path) -> None:
+    collection = JudgedCollection(
+        "small", "test", {"q": "poison bread"}, {"q": {"b": 1}}, None, lambda query, id: ""
+    )
+    with Index.open(path) as index:
+        source = CandidateSource(collection, index, "bm25", 5, reranked=True, with_scores=True)
+        with pytest.raises(PluginError, match="'poison bread'"):
+            list(source.candidates(["q"]))
+
+
+def test_an_engine_that_cannot_be_opened_leaves_the_others_searchable(
+    path: Path, fails: dict[str, BaseException]
+) -> None:
+    fails["open"] = OSError("no socket")
+    with Index.open(path) as index:
+        assert found(index, "bread") == ["b"]
+        with pytest.raises(PluginError, match=r"my-search.*OSError: no socket"):
+            found(index, "bread", "fragile")
+        assert any("no socket" in problem for problem in index.verify())
+        with pytest.raises(PluginError):
+            index.add([Document("c", "wine")])
+        assert len(index) == 2
+
+
+def test_a_new_engine_without_a_state_file_is_refused(
+    fails: dict[str, BaseException], tmp_path: Path
+) -> None:
+    with pytest.raises(PluginError, match=r"my-search.*wrote no state\.json"):
+        Index.create(tmp_path / "index", encoder=None, first_stages=["stateless"])
+    assert not (tmp_path / "index").exists()
+
+
+def test_errors_in_refresh_and_close_do_not_hide_the_other_first_stages(
+    path: Path, fails: dict[str, BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    with Index.open(path) as index:
+        fails.update(stale=ValueError(), refresh=ValueError("no news"))
+        assert index.refresh() is False
+        assert found(index, "bread") == ["b"]
+        with pytest.raises(PluginError, match="no news"):
+            found(index, "bread", "fragile")
+        assert any("no news" in problem for problem in index.verify())
+        fails.update(leak=ValueError(), close=ValueError("still in use"))
+    assert "still in use" in caplog.text
