@@ -28,7 +28,7 @@ from rerank_search.errors import (
     StorageFullError,
     UnsupportedError,
 )
-from rerank_search.types import Document, Hit, SearchResponse
+from rerank_search.types import Document, ExplainedResponse, Hit, SearchResponse
 
 if TYPE_CHECKING:
     from rerank_search.client import AsyncClient, Client
@@ -54,6 +54,7 @@ __all__ = [
     "CrossEncoder",
     "CrossEncoderReranker",
     "Document",
+    "ExplainedResponse",
     "FilterWarning",
     "Fusion",
     "Hit",

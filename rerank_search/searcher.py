@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -26,7 +26,7 @@ from rerank_search.retrieval.base import Retriever
 from rerank_search.searchable import Searchable, searchable, with_documents
 from rerank_search.shown import shown
 from rerank_search.stopwatch import Stopwatch
-from rerank_search.types import Hit, SearchResponse
+from rerank_search.types import ExplainedResponse, Hit, SearchResponse
 
 QUERIES_AT_ONCE = 32
 """Number of queries of a batch whose candidates are in memory together."""
@@ -158,12 +158,21 @@ class Searcher:
         The time of shared work (the first stage, documents) is divided equally among the queries,
         in their timings and for ``budget_ms``.
         """
-        queries = query_list(queries)
-        plan = self._plan(merged(options, arguments))
-        responses: list[SearchResponse] = []
-        for start in range(0, len(queries), QUERIES_AT_ONCE):
-            responses += self._search(queries[start : start + QUERIES_AT_ONCE], plan)
-        return responses
+        asked = self._explained(query_list(queries), self._plan(merged(options, arguments)))
+        return [explained.response for explained in asked]
+
+    @shows_options
+    def explain_batch(
+        self,
+        queries: Iterable[str],
+        options: SearchOptions | None = None,
+        **arguments: Unpack[SearchArguments],
+    ) -> list[ExplainedResponse]:
+        """Search as ``search_batch`` does, and return the first stage's rankings too.
+
+        They show how far the second stage moved each hit.
+        """
+        return [*self._explained(query_list(queries), self._plan(merged(options, arguments)))]
 
     def _plan(self, options: SearchOptions) -> _Plan:
         """The options resolved for this index and reranker. Raises InvalidInputError."""
@@ -192,7 +201,11 @@ class Searcher:
                 "(rerank-search calibrate), or leave min_relevance out"
             )
 
-    def _search(self, queries: Sequence[str], plan: _Plan) -> list[SearchResponse]:
+    def _explained(self, queries: Sequence[str], plan: _Plan) -> Iterator[ExplainedResponse]:
+        for start in range(0, len(queries), QUERIES_AT_ONCE):
+            yield from self._search(queries[start : start + QUERIES_AT_ONCE], plan)
+
+    def _search(self, queries: Sequence[str], plan: _Plan) -> list[ExplainedResponse]:
         asked = [query for query in queries if query.strip()]
         found = iter(self._candidates(asked, plan))
         empty = SearchResponse(
@@ -204,9 +217,14 @@ class Searcher:
             timings={"total": 0.0},
             warnings=plan.warnings,
         )
-        return [next(found) if query.strip() else replace(empty, query=query) for query in queries]
+        return [
+            next(found)
+            if query.strip()
+            else ExplainedResponse(replace(empty, query=query), first_stage_hits=())
+            for query in queries
+        ]
 
-    def _candidates(self, queries: Sequence[str], plan: _Plan) -> list[SearchResponse]:
+    def _candidates(self, queries: Sequence[str], plan: _Plan) -> list[ExplainedResponse]:
         """The responses to queries that are not blank."""
         if not queries:
             return []
@@ -222,7 +240,7 @@ class Searcher:
             rankings = self._searched.stage_scores(queries, rankings)
             watch.lap("stage_scores")
         return [
-            self._respond(query, hits, plan, watch.share(len(queries)))
+            ExplainedResponse(self._respond(query, hits, plan, watch.share(len(queries))), hits)
             for query, hits in zip(queries, rankings, strict=True)
         ]
 

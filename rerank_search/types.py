@@ -117,6 +117,23 @@ class SearchResponse:
         return f"{described('SearchResponse', **fields)[:-1]}, hits=[{''.join(lines)}])"
 
 
+@dataclass(frozen=True, slots=True)
+class ExplainedResponse:
+    """A response, and the ranking of its first stage.
+
+    ``first_stage_hits`` are all candidates, the best first, with the first stage's scores. They
+    include those that ``top_k`` and ``min_relevance`` left out of the response.
+    """
+
+    response: SearchResponse
+    first_stage_hits: Sequence[Hit]
+
+    @property
+    def first_stage_ranks(self) -> Mapping[str, int]:
+        """The rank of each candidate in the first stage, counted from 1, by its id."""
+        return {hit.id: rank for rank, hit in enumerate(self.first_stage_hits, start=1)}
+
+
 def _passage(document: Document, span: Span | None) -> str:
     """The passage of a document; its text may already be just this passage."""
     if span is None or len(document.text) == span[1] - span[0]:

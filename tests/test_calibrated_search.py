@@ -131,6 +131,30 @@ def test_hits_below_the_least_relevance_are_left_out(index, reranker):
     assert searcher.search("path", min_relevance=1.0).hits == []
 
 
+def test_ranks_of_the_first_stage_are_of_all_candidates_whatever_is_left_out(index, reranker):
+    searcher = Searcher(index, reranker, calibration=calibration())
+    [everything] = searcher.explain_batch(["path"])
+    least = everything.response.hits[1].relevance
+    [explained] = searcher.explain_batch(["path"], min_relevance=least, top_k=1)
+    first_stage = index.retriever("bm25").retrieve(["path"], 100)[0]
+    assert len(first_stage) > len(explained.response.hits) == 1
+    for one in (everything, explained):
+        assert [(hit.id, hit.score) for hit in one.first_stage_hits] == [
+            (hit.id, hit.score) for hit in first_stage
+        ]
+        assert one.first_stage_ranks == {hit.id: hit.rank for hit in first_stage}
+
+
+def test_an_explained_response_is_that_of_a_search(index, reranker):
+    searcher = Searcher(index, reranker, calibration=calibration())
+    queries = ["path", "", "nothing like it"]
+    explained = searcher.explain_batch(queries, top_k=2)
+    assert [order(each.response) for each in explained] == [
+        order(response) for response in searcher.search_batch(queries, top_k=2)
+    ]
+    assert [len(each.first_stage_hits) for each in explained][1:] == [0, 0]
+
+
 def test_what_was_not_reranked_has_no_known_relevance(index, reranker):
     searcher = Searcher(index, reranker, calibration=calibration())
     response = searcher.search("path", min_relevance=0.0, budget_ms=1e-6)

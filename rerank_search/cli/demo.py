@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from rerank_search.corpora.definition import Built
-    from rerank_search.types import Document, SearchResponse
+    from rerank_search.types import Document, ExplainedResponse, SearchResponse
 
 NAME = "python-docs"
 DEFINITION = FOLDER / f"{NAME}.toml"
@@ -52,9 +52,9 @@ def demo() -> None:
             searcher.search("a first query loads both models", candidates=1)
         typer.echo(f"Models loaded in {time.perf_counter() - loading:.1f} s")
         for query in QUERIES:
-            response = searcher.search(query, top_k=100, candidates=100)
-            print_table(_side_by_side(response))
-            typer.echo(_times(response))
+            [explained] = searcher.explain_batch([query], top_k=SHOWN)
+            print_table(_side_by_side(explained))
+            typer.echo(_times(explained.response))
     typer.echo(
         f"\n{time.perf_counter() - started:.1f} s in all. Your own question: "
         f'rerank-search search {NAME} "..."'
@@ -80,16 +80,15 @@ def _is_shown(document: Document) -> bool:
     return document.metadata.get("kind") in KINDS
 
 
-def _side_by_side(response: SearchResponse) -> Table:
+def _side_by_side(explained: ExplainedResponse) -> Table:
     """The first stage's ranking on the left, the reranked one with its moves on the right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    from rerank_search.cli.results import first_stage_ranks, movement
+    from rerank_search.cli.results import movement
 
-    before = first_stage_ranks(response)
-    first = sorted(response.hits, key=lambda hit: before[hit.id])
+    response, before = explained.response, explained.first_stage_ranks
     table = Table(
         box=SIMPLE_HEAD, title=Text(response.query, style="bold"), title_justify="left", expand=True
     )
@@ -97,9 +96,8 @@ def _side_by_side(response: SearchResponse) -> Table:
     table.add_column(f"first stage ({response.first_stage})", ratio=1, no_wrap=True)
     table.add_column("reranked", ratio=1, no_wrap=True)
     table.add_column("moved", justify="right")
-    for rank, (left, right) in enumerate(
-        zip(first[:SHOWN], response.hits[:SHOWN], strict=True), start=1
-    ):
+    first = explained.first_stage_hits[:SHOWN]
+    for rank, (left, right) in enumerate(zip(first, response.hits, strict=True), start=1):
         table.add_row(str(rank), left.id, right.id, movement(right, before))
     return table
 

@@ -7,35 +7,25 @@ from collections.abc import Mapping
 from rich.table import Table
 from rich.text import Text
 
-from rerank_search.ranking import ranked
 from rerank_search.shown import counted, on_one_line
-from rerank_search.types import Hit, SearchResponse
+from rerank_search.types import ExplainedResponse, Hit, SearchResponse
 
 _SNIPPET = 160
 
 
-def results_table(response: SearchResponse, top_k: int) -> Table:
-    """The first ``top_k`` hits: rank, move since the first stage, text and score.
-
-    ``response`` holds all candidates, so that their order in the first stage is known.
-    """
-    before = first_stage_ranks(response)
+def results_table(explained: ExplainedResponse) -> Table:
+    """The hits: rank, move since the first stage, text and score."""
+    response, before = explained.response, explained.first_stage_ranks
     table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_column(justify="right", style="bold")
     if response.reranked:
         table.add_column(justify="right")
     table.add_column(overflow="fold")
     table.add_column(justify="right")
-    for hit in response.hits[:top_k]:
+    for hit in response.hits:
         moved = [movement(hit, before)] if response.reranked else []
         table.add_row(str(hit.rank), *moved, _text(hit), f"{hit.score:.3f}")
     return table
-
-
-def first_stage_ranks(response: SearchResponse) -> Mapping[str, int]:
-    """The rank of each hit in the first stage, counted from 1."""
-    scored = ((hit.id, hit.stage_scores[response.first_stage], None) for hit in response.hits)
-    return {id: rank for rank, (id, _, _) in enumerate(ranked(scored), start=1)}
 
 
 def movement(hit: Hit, before: Mapping[str, int]) -> Text:

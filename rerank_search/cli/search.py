@@ -107,9 +107,8 @@ def search(
         )
         # On first use on a machine, a reranker's backends are exported and measured.
         with waiting("loading the models and searching"):
-            # People also see the rank of a hit after the first stage, which needs all candidates.
-            shown = top_k if as_json or no_rerank else options.depth
-            response = searcher.search(query, options, top_k=shown)
+            [explained] = searcher.explain_batch([query], options)
+    response = explained.response
     for warning in response.warnings:
         note(f"warning: {warning}")
     if as_json:
@@ -118,7 +117,7 @@ def search(
         from rerank_search.cli.results import results_table, summary
 
         if response.hits:
-            print_table(results_table(response, top_k))
+            print_table(results_table(explained))
         typer.echo(summary(response))
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
-from rerank_search.ranking import ranked
 from rerank_search.searcher import Searcher
 from rerank_search.serving.dependencies import ServiceGiven, ThreadsGiven
 from rerank_search.serving.ongoing import OngoingSearch
@@ -22,7 +21,7 @@ from rerank_search.serving.schemas.search import (
 )
 from rerank_search.serving.service import Service
 from rerank_search.serving.strict_json import StrictJsonRoute
-from rerank_search.types import Hit, SearchResponse
+from rerank_search.types import ExplainedResponse, Hit, SearchResponse
 
 router = APIRouter(tags=["searching"], route_class=StrictJsonRoute)
 
@@ -56,21 +55,24 @@ def _answer(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> S
     if options.budget_ms is not None:  # the time since the request came counts too
         left = max(options.budget_ms - ongoing.milliseconds(), 1e-3)
         options = replace(options, budget_ms=left)
-    if asked.explain:  # this needs the rank of every candidate
-        options = replace(options, top_k=options.depth)
     with service.indexes.use(asked.index) as index:
         name = asked.index or index.path.name
         with service.traces.span("search", index=name, queries=len(queries)):
             began = time.time_ns()
             searcher = Searcher(index, reranker, on_rerank_error="first_stage")
-            responses = searcher.search_batch(queries, options)
+            if asked.explain:
+                explained = searcher.explain_batch(queries, options)
+            else:  # the candidates of hundreds of queries need not stay in memory
+                found = searcher.search_batch(queries, options)
+                explained = [ExplainedResponse(response, ()) for response in found]
+            responses = [each.response for each in explained]
             service.traces.stages(responses, began)
     for response in responses:
         service.metrics.search(response)
     return SearchAnswer(
         index=name,
         model=model,
-        results=[_result(response, asked) for response in responses],
+        results=[_result(each, asked) for each in explained],
         warnings=_warnings(responses),
     )
 
@@ -92,13 +94,11 @@ def _warnings(responses: Sequence[SearchResponse]) -> list[str] | None:
     return list(responses[0].warnings) or None if responses else None
 
 
-def _result(response: SearchResponse, asked: SearchRequest) -> SearchResult:
-    top_k = asked.options.top_k
-    before = _first_stage(response) if asked.explain else []
-    ranks = {hit.id: rank for rank, hit in enumerate(before, start=1)}
+def _result(explained: ExplainedResponse, asked: SearchRequest) -> SearchResult:
+    response, ranks = explained.response, explained.first_stage_ranks
     return SearchResult(
         query=response.query,
-        hits=[_hit(hit, ranks.get(hit.id), asked) for hit in response.hits[:top_k]],
+        hits=[_hit(hit, ranks.get(hit.id), asked) for hit in response.hits],
         first_stage=response.first_stage,
         candidates=response.candidates,
         reranked=response.reranked,
@@ -110,20 +110,14 @@ def _result(response: SearchResponse, asked: SearchRequest) -> SearchResult:
             FirstStageHit(
                 id=hit.id,
                 rank=rank,
-                score=hit.stage_scores[response.first_stage],
+                score=hit.score,
                 title=hit.document.title if hit.document else "",
             )
-            for rank, hit in enumerate(before[:top_k], start=1)
+            for rank, hit in enumerate(explained.first_stage_hits[: asked.options.top_k], start=1)
         ]
         if asked.explain
         else None,
     )
-
-
-def _first_stage(response: SearchResponse) -> list[Hit]:
-    """The hits in the order of the first stage."""
-    scored = ((hit.id, hit.stage_scores[response.first_stage], hit) for hit in response.hits)
-    return [hit for _, _, hit in ranked(scored)]
 
 
 def _hit(hit: Hit, first_stage_rank: int | None, asked: SearchRequest) -> FoundHit:

@@ -57,6 +57,30 @@ def test_to_explain_is_to_say_where_a_hit_stood(server):
     assert "first_stage_hits" not in search(server)
 
 
+class Calibrated:
+    """Prefers long texts, and has a calibration for its logits."""
+
+    name = "calibrated"
+
+    def __init__(self, calibration):
+        self.calibration = calibration
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
+        return np.array([len(text) / 100 for _, text in pairs], dtype=np.float32)
+
+
+def test_ranks_of_the_first_stage_count_hits_that_are_left_out(serve, make_calibration):
+    with serve(Calibrated(make_calibration())) as server:
+        everything = search(server, explain=True)
+        least = everything["hits"][0]["relevance"]
+        result = search(server, explain=True, min_relevance=least)
+    assert len(result["hits"]) < len(everything["hits"])
+    assert result["first_stage_hits"] == everything["first_stage_hits"]
+    ranks = {hit["id"]: hit["rank"] for hit in everything["first_stage_hits"]}
+    for hit in result["hits"]:
+        assert hit["first_stage_rank"] == ranks[hit["id"]]
+
+
 def test_the_first_stage_alone(server):
     result = search(server, rerank=False, first_stage="bm25", return_documents=False)
     assert (result["reranked"], result["first_stage"]) == (False, "bm25")
