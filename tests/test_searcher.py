@@ -270,7 +270,7 @@ def test_what_is_no_index_cannot_be_searched(index, named):
     ("arguments", "named"),
     [
         ({"reranker": object()}, r"has no method score\(pairs\)"),
-        ({"reranker": CrossEncoderReranker}, "is a class: make an object of it"),
+        ({"reranker": CrossEncoderReranker}, "is a class: give an object of it"),
         ({"reranker": 5}, "reranker=5"),
         ({"fusion": object()}, "fusion=<object"),
         ({"fusion": Fusion}, "fusion=<class"),

@@ -138,7 +138,7 @@ def _read(
         folder = read(Path(directory))
     # Damaged files too: sentence-transformers reports what is wrong with them.
     except Exception as error:
-        logger.debug("%s is left to sentence-transformers: %s", directory, error)
+        logger.debug("%s is loaded by sentence-transformers, because of %s", directory, error)
         return None
     from rerank_search.models.fused_bert import can_fuse
 

@@ -36,8 +36,8 @@ def require_device(device: str | None) -> None:
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InvalidInputError(
-            f"the device {device!r} cannot be used ({reason:.200}); use cpu, cuda, cuda:1 or mps, "
-            "or leave it out (of RERANK_SEARCH_DEVICE too)"
+            f"the device {device!r} cannot be used ({reason:.200}): use cpu, cuda, cuda:1 or mps, "
+            "or leave it out (and unset RERANK_SEARCH_DEVICE)"
         ) from error
 
 

@@ -20,5 +20,5 @@ def require(plain: bool, what: str) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file."""
     found = json.loads(path.read_text(encoding="utf-8"))
-    require(isinstance(found, dict), f"{path.name} is not an object")
+    require(isinstance(found, dict), f"{path.name}, which is not a JSON object")
     return dict(found)

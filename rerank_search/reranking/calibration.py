@@ -82,9 +82,9 @@ class Isotonic(_Part):
         if len(self.scores) != len(self.probabilities):
             raise ValueError("scores and probabilities differ in length")
         if any(a >= b for a, b in zip(self.scores, self.scores[1:], strict=False)):
-            raise ValueError("scores must rise")
+            raise ValueError("scores must be strictly increasing")
         if self.probabilities != sorted(self.probabilities):
-            raise ValueError("probabilities must not fall")
+            raise ValueError("probabilities must not decrease")
         return self
 
     def probability(self, scores: Float64) -> Float64:
@@ -184,8 +184,8 @@ class Calibration(_Part):
         [found, *more] = Calibrations.load(directory).calibrations
         if more:
             raise InvalidInputError(
-                f"{Path(directory) / CALIBRATION_FILE} has {len(more) + 1} calibrations: use "
-                "Calibrations.load, and `of` for one of them"
+                f"{Path(directory) / CALIBRATION_FILE} has {len(more) + 1} calibrations: load it "
+                "with Calibrations.load, and choose one with `of`"
             )
         return found
 
@@ -205,7 +205,7 @@ class Calibrations(_Part):
     def _are_of_different_scores(self) -> Calibrations:
         scores = [each.fusion for each in self.calibrations]
         if any(score in scores[:place] for place, score in enumerate(scores)):
-            raise ValueError("two calibrations are of the same score")
+            raise ValueError("there are two calibrations for the same score")
         return self
 
     def of(self, fusion: Weights | None) -> Calibration | None:
@@ -232,7 +232,7 @@ class Calibrations(_Part):
             found = _FILE.validate_json(path.read_bytes())
         except FileNotFoundError:
             raise InvalidInputError(
-                f"there is no {path}: `rerank-search calibrate` writes it"
+                f"{path} does not exist: make it with `rerank-search calibrate`"
             ) from None
         except ValidationError as error:
             raise InvalidInputError(
@@ -255,9 +255,11 @@ def fit_curve(method: Method, scores: Values, labels: Labels) -> Platt | Isotoni
 def _checked(scores: Values, labels: Labels) -> tuple[Float64, Float64]:
     x, y = _finite(scores), np.asarray(labels, dtype=np.float64)
     if x.shape != y.shape or x.ndim != 1:
-        raise InvalidInputError(f"{x.size} scores have {y.size} labels: give one to each")
+        raise InvalidInputError(
+            f"there are {x.size} scores and {y.size} labels: give one label for each score"
+        )
     if set(np.unique(y)) != {0.0, 1.0}:
-        raise InvalidInputError("labels must be 0 and 1, and both must occur; map grades first")
+        raise InvalidInputError("labels must be 0 or 1, and both must occur: convert grades first")
     return x, y
 
 

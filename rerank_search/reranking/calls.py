@@ -34,13 +34,13 @@ def scored(
     """
     if long_documents not in get_args(LongDocuments):
         raise InvalidInputError(
-            f"long_documents={long_documents!r} is unknown; use 'truncate' or 'max_passage'"
+            f"long_documents={long_documents!r} is unknown: use 'truncate' or 'max_passage'"
         )
     reporting = isinstance(reranker, ReportingReranker)
     if long_documents == "max_passage" and not reporting:
         raise InvalidInputError(
-            f"the reranker {reranker.name!r} has no score_with_report(), which "
-            "long_documents='max_passage' needs; use 'truncate'"
+            "long_documents='max_passage' needs a reranker with score_with_report(), which "
+            f"{reranker.name!r} lacks: use 'truncate'"
         )
     try:
         if isinstance(reranker, ReportingReranker):
@@ -56,17 +56,18 @@ def scored(
     # has to cover every exception.
     except Exception as error:
         raise RerankError(
-            f"the reranker {reranker.name!r} failed ({type(error).__name__}: {error}); fix it, "
-            "or search with on_rerank_error='first_stage'"
+            f"the reranker {reranker.name!r} failed ({type(error).__name__}: {error}): fix it, or "
+            "search with on_rerank_error='first_stage'"
         ) from error
     if result.values.shape != (len(pairs),):
         raise RerankError(
             f"the reranker {reranker.name!r} returned scores of shape {result.values.shape} for "
-            f"{counted(len(pairs), 'pair')}; it must return one score per pair"
+            f"{counted(len(pairs), 'pair')}: it must return one score for each pair"
         )
     if not np.isfinite(result.values).all():
         raise RerankError(
-            f"the reranker {reranker.name!r} returned NaN or infinite scores, which have no order"
+            f"the reranker {reranker.name!r} returned NaN or infinite scores, which cannot be "
+            "ranked: fix it"
         )
     return result
 

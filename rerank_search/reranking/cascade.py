@@ -42,8 +42,9 @@ class Cascade:
         numbers = list(several("keep", keep, one="numbers"))
         if not 2 <= len(given) == len(numbers) + 1:
             raise InvalidInputError(
-                f"rerankers={shown(given)} with keep={shown(numbers)}: give two or more rerankers, "
-                "and for each but the last how many texts it passes to the next"
+                f"rerankers={shown(given)} and keep={shown(numbers)} do not fit together: give "
+                "two or more rerankers, and for each but the last the number of texts that it "
+                "passes on"
             )
         self._keep = [whole_number(f"keep[{i}]", each) for i, each in enumerate(numbers)]
         self._rerankers = [reranker_of(each) for each in given]

@@ -67,7 +67,9 @@ class SequenceClassifier:
         for argument, given, kinds in (("backend", backend, Backend), ("dtype", dtype, Dtype)):
             known = ("auto", *get_args(kinds))
             if given not in known:
-                raise InvalidInputError(f"{argument}={given!r}: use one of {', '.join(known)}")
+                raise InvalidInputError(
+                    f"{argument}={given!r} is unknown: use one of {', '.join(known)}"
+                )
         from rerank_search.reranking.backends.choice import choose
         from rerank_search.reranking.backends.installed import install
         from rerank_search.reranking.loaded_network import loaded_network, window_of
@@ -85,7 +87,10 @@ class SequenceClassifier:
         self.max_length = window_of(self.tokenizer, self._network, max_length)
         if max_length and max_length > self.max_length:
             logger.warning(
-                "max_length=%d is more than %r reads: it is %d", max_length, name, self.max_length
+                "max_length=%d is more than %r can read: %d is used",
+                max_length,
+                name,
+                self.max_length,
             )
         # Pairs delegated to sentence-transformers must be cut at the same length.
         self.tokenizer.model_max_length = self.max_length
@@ -225,8 +230,8 @@ def _for_single_pairs(
     """The backend for a model whose pairs cannot be padded: only torch can compute it."""
     if backend not in ("auto", "torch"):
         raise InvalidInputError(
-            f"the model {name!r} gives other scores when its input is padded, so it reads one "
-            f"pair at a time, and backend={backend!r} cannot do that: use backend='torch'"
+            f"the model {name!r} gives other scores for padded input, so it scores one pair at a "
+            f"time, which backend={backend!r} cannot do: use backend='torch'"
         )
     # Speeds are measured on batches, which this model cannot compute.
     return "torch", "float32" if dtype == "auto" and device == "cpu" else dtype

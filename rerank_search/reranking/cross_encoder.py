@@ -135,8 +135,8 @@ class CrossEncoderReranker(Predictions):
         """
         if isinstance(self._settings["fetching"].get("token"), str):
             raise InvalidInputError(
-                f"{self.name!r} was loaded with token=..., a secret that a pickle would hold: set "
-                "HF_TOKEN on both sides instead"
+                f"{self.name!r} cannot be pickled, because it was loaded with token=..., a "
+                "secret: load it without one, and set HF_TOKEN on both sides"
             )
         activation = self._settings["loading"].get("activation_fn")
         if "<" in getattr(activation, "__qualname__", ""):  # a lambda or a nested function
@@ -206,7 +206,8 @@ class CrossEncoderReranker(Predictions):
         if self._classifier.prompted:
             raise InvalidInputError(
                 f"{self.name!r} puts a prompt before every text, which score() and searches do "
-                "not: use predict() or rank(), or save the model without default_prompt_name"
+                "not support: use predict() or rank(), or save the model without "
+                "default_prompt_name"
             )
         checked = checked_pairs(pairs)
         if long_documents == "truncate":
@@ -221,7 +222,7 @@ class CrossEncoderReranker(Predictions):
         if long_documents == "max_passage":
             return self._best_windows(checked)
         raise InvalidInputError(
-            f"long_documents={long_documents!r} is unknown; use 'truncate' or 'max_passage'"
+            f"long_documents={long_documents!r} is unknown: use 'truncate' or 'max_passage'"
         )
 
     def share_texts(self, other: CrossEncoderReranker) -> None:
@@ -282,8 +283,8 @@ class CrossEncoderReranker(Predictions):
             query, text = pairs[place]
             raise RerankError(
                 f"the reranker {self.name!r} returned NaN or infinite scores, first for "
-                f"({query!r:.60}, {text!r:.60}); its weights are damaged or overflow: load the "
-                "model again, or use another one"
+                f"({query!r:.60}, {text!r:.60}), so its weights are damaged or too large: "
+                "download the model again, or use another one"
             )
 
     def _best_windows(self, pairs: Sequence[tuple[str, str]]) -> Scores:
@@ -310,8 +311,8 @@ class CrossEncoderReranker(Predictions):
     def _require_one_label(self, method: str) -> None:
         if self.num_labels != 1:
             raise InvalidInputError(
-                f"{method} needs a model with one label, and {self.name!r} has {self.num_labels}; "
-                "use predict(), or name a reranker"
+                f"{method} needs a model with one label, and {self.name!r} has {self.num_labels}: "
+                "use predict(), or another model"
             )
 
 

@@ -15,8 +15,8 @@ def keep_last_layer_exact(name: str, network: Any, labels: int) -> None:
     ending = [layer for layer in linear if layer.out_features == labels]
     if not ending:
         raise InvalidInputError(
-            f"the model {name!r} has no linear layer that ends in its logits, which half precision "
-            "needs: use dtype='float32'"
+            f"half precision needs a model that ends in a linear layer, which {name!r} does not: "
+            "use dtype='float32'"
         )
     last = ending[-1]
     forward = last.forward

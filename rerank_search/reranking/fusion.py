@@ -77,11 +77,15 @@ class Fusion:
                     f"models has {shown(model)}: give Weights(intercept, weights)"
                 )
         if not models:
-            raise InvalidInputError("a fusion needs at least one set of weights; use fusion=None")
+            raise InvalidInputError(
+                "models is empty: give at least one set of weights, or use fusion=None"
+            )
         # A total order, so that ``choose`` never depends on the order in a file.
         self.models = sorted(models, key=lambda m: (-len(m.signals), sorted(m.weights)))
         if len({model.signals for model in self.models}) < len(self.models):
-            raise InvalidInputError("a fusion has two sets of weights for the same signals")
+            raise InvalidInputError(
+                "models has two sets of weights for the same signals: remove one"
+            )
 
     def __repr__(self) -> str:
         return f"Fusion({shown(self.models)})"
@@ -98,7 +102,8 @@ class Fusion:
                 return model
         raise InvalidInputError(
             f"the fusion has no weights for the signals {sorted(available)}, only for "
-            f"{[sorted(model.signals) for model in self.models]}; fit it for them, or fusion=None"
+            f"{[sorted(model.signals) for model in self.models]}: fit it for these signals, or "
+            "use fusion=None"
         )
 
     def score(self, signals: Signals) -> Float64:
@@ -137,7 +142,9 @@ class Fusion:
         l2 = real_number("l2", l2, least=0)
         target = np.concatenate([np.asarray(own, dtype=np.float64) for own in labels])
         if set(np.unique(target)) != {0.0, 1.0}:
-            raise InvalidInputError("labels must be 0 and 1, and both must occur; map grades first")
+            raise InvalidInputError(
+                "labels must be 0 or 1, and both must occur: convert grades first"
+            )
         signals = sorted({term.removesuffix(Z_SUFFIX) for term in terms} - {RERANK})
         models = []
         for size in range(len(signals) + 1):
@@ -145,7 +152,10 @@ class Fusion:
                 chosen = [t for t in terms if t.removesuffix(Z_SUFFIX) in (RERANK, *others)]
                 matrix = np.concatenate([_terms(query, chosen) for query in queries])
                 if len(matrix) != len(target):
-                    raise InvalidInputError(f"{len(matrix)} candidates have {len(target)} labels")
+                    raise InvalidInputError(
+                        f"there are {len(matrix)} candidates and {len(target)} labels: give one "
+                        "label for each candidate"
+                    )
                 weights, intercept = logistic_regression(matrix, target, l2=l2)
                 models.append(Weights(intercept, dict(zip(chosen, weights.tolist(), strict=True))))
         return cls(models)
@@ -189,14 +199,16 @@ def _terms(signals: Signals, terms: Sequence[str]) -> Float64:
         name = term.removesuffix(Z_SUFFIX)
         if name not in signals:
             raise InvalidInputError(
-                f"the scores of {name!r} are missing; there are {list(signals)}"
+                f"the scores of {name!r} are missing: give them besides those of {list(signals)}"
             )
         column = np.asarray(signals[name], dtype=np.float64)
         if not np.isfinite(column).all():
             raise InvalidInputError(f"the scores of {name!r} are not all finite: {column}")
         columns.append(_standardised(column) if term.endswith(Z_SUFFIX) else column)
     if len({len(column) for column in columns}) > 1:
-        raise InvalidInputError(f"scores of {list(terms)} differ in length: one per candidate each")
+        raise InvalidInputError(
+            f"the scores of {list(terms)} differ in length: give one of each for every candidate"
+        )
     return np.stack(columns, axis=1)
 
 

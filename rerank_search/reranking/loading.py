@@ -60,7 +60,7 @@ def load_original(
                 f"the model {name!r} cannot be loaded with {', '.join(sorted(loading))}: {error}"
             ) from error
         raise ModelNotFoundError(
-            f"the model {name!r} in {directory} cannot be read ({error}); get it again"
+            f"the model {name!r} in {directory} cannot be read ({error}): download it again"
         ) from error
     for option in loading.get("config_kwargs", {}):
         if not hasattr(model.config, option):
@@ -80,8 +80,8 @@ def load_classifier(
     for architecture in (*stored, type(model.transformers_model).__name__):
         if not architecture.endswith("ForSequenceClassification"):
             raise InvalidInputError(
-                f"the model {name!r} is a {architecture}; name a sequence-classification "
-                "cross-encoder"
+                f"the model {name!r} is a {architecture}: give a cross-encoder for sequence "
+                "classification"
             )
     # Weights may be stored in half precision, which is slow or inexact on most CPUs.
     model.float()

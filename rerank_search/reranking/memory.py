@@ -40,7 +40,7 @@ def halving(
             raise
         if len(batch) == 1:
             raise RerankError(
-                "one pair alone does not fit into memory; use a smaller max_length, or device='cpu'"
+                "there is not enough memory for one pair: use a smaller max_length, or device='cpu'"
             ) from error
     # Outside the handler, so that the traceback no longer holds the failed batch's tensors.
     if torch.cuda.is_available():

@@ -55,7 +55,7 @@ class PairTokenizer:
         self.room = window - self._layout.specials
         if self.room < 2:
             raise InvalidInputError(
-                f"max_length={window} leaves no room for a query and a text; use a larger one"
+                f"max_length={window} leaves no room for a query and a text: use a larger one"
             )
 
     def share_texts(self, other: PairTokenizer) -> None:
@@ -191,7 +191,9 @@ def checked_pairs(pairs: Sequence[Any]) -> list[tuple[str, str]]:
             or len(pair) != 2
             or not all(isinstance(side, str) for side in pair)
         ):
-            raise InvalidInputError(f"pair {position} is not two strings: {pair!r:.200}")
+            raise InvalidInputError(
+                f"pair {position} is {pair!r:.200}: give a query and a text, both strings"
+            )
         query, text = pair
         for side in (query, text):
             try:

@@ -231,4 +231,6 @@ def _listed(inputs: Any) -> tuple[list[Any], bool]:
 def require_callable(name: str, value: object) -> None:
     """Raise InvalidInputError for a value that cannot be called."""
     if not callable(value):
-        raise InvalidInputError(f"{name}={value!r} cannot be called: give torch.nn.Sigmoid(), ...")
+        raise InvalidInputError(
+            f"{name}={value!r} cannot be called: give a function such as torch.nn.Sigmoid()"
+        )

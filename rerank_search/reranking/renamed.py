@@ -32,8 +32,8 @@ def renamed_arguments(
                 args, following = args[:1], args[1:]
                 if len(following) > len(positional):
                     raise InvalidInputError(
-                        f"{len(following) + 1} positional arguments are too many: name those "
-                        f"after {', '.join(positional)}"
+                        f"{len(following) + 1} positional arguments are too many: give those "
+                        f"after {', '.join(positional)} by name"
                     )
                 # Only positional arguments can be repeated: Python refuses a keyword twice.
                 for name, value in zip(positional, following, strict=False):

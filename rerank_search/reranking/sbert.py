@@ -44,8 +44,8 @@ _TRAINING = "use `rerank-search train`, or sentence_transformers.CrossEncoder"
 LEFT_OUT = {
     **dict.fromkeys(("fit", "old_fit", "gradient_checkpointing_enable"), _TRAINING),
     **dict.fromkeys(("smart_batching_collate", "smart_batching_collate_text_only"), _TRAINING),
-    "compile": "what is fastest computes the model already (see backend= and dtype=)",
-    "set_keep_in_fp32_modules": "logits are computed in float32 in any case",
+    "compile": "models already run on the fastest backend (see backend= and dtype=)",
+    "set_keep_in_fp32_modules": "logits are always computed in float32",
 }
 """Methods that only the original class has, and what to do instead."""
 
@@ -101,11 +101,11 @@ class CrossEncoder(CrossEncoderReranker):
         cache_size: int = 0,
     ) -> None:
         if modules is not None:
-            raise UnsupportedError("modules= is left out: save the model, and name its folder")
+            raise UnsupportedError("modules= is not supported: save the model, and give its folder")
         if keep_in_fp32_modules:
             raise UnsupportedError(
-                f"keep_in_fp32_modules={keep_in_fp32_modules!r} is left out: logits are computed "
-                "in float32 in any case, and everything is with dtype='float32'"
+                f"keep_in_fp32_modules={keep_in_fp32_modules!r} is not supported: logits are "
+                "always computed in float32, and so is everything else with dtype='float32'"
             )
         name = model_name("model_name_or_path", model_name_or_path)
         if activation_fn is not None:
@@ -126,8 +126,8 @@ class CrossEncoder(CrossEncoderReranker):
         check_types({**given, "prompts": prompts, "default_prompt_name": default_prompt_name})
         if fetching.pop("trust_remote_code"):
             raise UnsupportedError(
-                "trust_remote_code=True is left out: models never run code that they bring. "
-                "Use sentence_transformers.CrossEncoder for this model"
+                "trust_remote_code=True is not supported: code that comes with a model is never "
+                "run. Use sentence_transformers.CrossEncoder for this model"
             )
         if classifier_dropout is not None:
             config_kwargs["classifier_dropout"] = classifier_dropout
@@ -163,8 +163,8 @@ class CrossEncoder(CrossEncoderReranker):
         )
         if num_labels not in (None, self.num_labels):
             raise InvalidInputError(
-                f"num_labels={num_labels!r}, and {self.name!r} has {self.num_labels}: leave it "
-                "out. A head with another number of labels has to be trained first"
+                f"num_labels={num_labels!r}, but {self.name!r} has {self.num_labels}: leave it "
+                "out, or train a model with that number of labels"
             )
 
     @functools.cached_property
@@ -197,8 +197,9 @@ class CrossEncoder(CrossEncoderReranker):
         """As in CrossEncoderReranker. Raises InvalidInputError after a change of weights."""
         if self._changed():
             raise InvalidInputError(
-                f"the weights or the tokenizer of {self.name!r} were changed, which score() and "
-                "searches do not see: save_pretrained() it, and load what was saved"
+                f"the weights or the tokenizer of {self.name!r} were changed, and score() and "
+                "searches would ignore that: save the model with save_pretrained(), and load it "
+                "again"
             )
         return super().score_with_report(pairs, long_documents=long_documents)
 
@@ -292,7 +293,7 @@ class CrossEncoder(CrossEncoderReranker):
     def train(self, mode: bool = True) -> CrossEncoder:
         """The model itself for ``mode=False``; UnsupportedError otherwise."""
         if mode:
-            raise UnsupportedError(f"train() is left out: {_TRAINING}")
+            raise UnsupportedError(f"train() is not supported: {_TRAINING}")
         return self
 
     def save_pretrained(self, path: str | Path, *args: Any, **kwargs: Any) -> None:
@@ -316,7 +317,7 @@ class CrossEncoder(CrossEncoderReranker):
     def __getattr__(self, name: str) -> Any:
         """All other attributes of sentence-transformers' class."""
         if name in LEFT_OUT:
-            raise UnsupportedError(f"{name}() is left out: {LEFT_OUT[name]}")
+            raise UnsupportedError(f"{name}() is not supported: {LEFT_OUT[name]}")
         if not name.startswith("_"):
             from sentence_transformers import CrossEncoder as Original
 
@@ -332,8 +333,8 @@ class CrossEncoder(CrossEncoderReranker):
     def _require_unchanged(self) -> None:
         if self._changed():
             raise InvalidInputError(
-                f"the weights or the tokenizer of {self.name!r} were changed, and would be lost: "
-                "save_pretrained() it, and load what was saved"
+                f"the weights or the tokenizer of {self.name!r} were changed, and a pickle would "
+                "lose that: save the model with save_pretrained(), and load it again"
             )
 
     def _load_again(self, **changes: Any) -> CrossEncoder:

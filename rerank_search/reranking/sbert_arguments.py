@@ -77,16 +77,21 @@ def split_off(
 ) -> dict[str, Any]:
     """A copy without the arguments for downloading a model, which move to ``fetching``."""
     if not isinstance(given, Mapping | None):
-        raise InvalidInputError(f"{name}={given!r} must be a mapping of argument names to values")
+        raise InvalidInputError(
+            f"{name}={given!r} is not a mapping: give argument names and their values"
+        )
     own = dict(given or {})
     for each in fetching.keys() & own.keys():
         fetching[each] = own.pop(each) or fetching[each]
     if own.pop("use_safetensors", True) is False:
-        raise UnsupportedError(f"{name}: use_safetensors=False is left out: no pickle is read")
+        raise UnsupportedError(
+            f"{name}: use_safetensors=False is not supported, because pickles are never read: "
+            "leave it out"
+        )
     if unusable := sorted(own.keys() & NOT_FOR_PARTS):
         raise UnsupportedError(
-            f"{name}: {unusable[0]}={own[unusable[0]]!r} is left out: use device=, backend= and "
-            "dtype= of CrossEncoder itself, or sentence_transformers.CrossEncoder"
+            f"{name}: {unusable[0]}={own[unusable[0]]!r} is not supported: use device=, backend= "
+            "and dtype= of CrossEncoder, or sentence_transformers.CrossEncoder"
         )
     return own
 
@@ -106,4 +111,4 @@ def named_dtype(stored: Any) -> Dtype | Literal["auto"] | None:
     for known in get_args(Dtype):
         if name == known:
             return cast(Dtype, known)
-    raise InvalidInputError(f"dtype={name}: use one of {', '.join(get_args(Dtype))}")
+    raise InvalidInputError(f"dtype={name} is unknown: use one of {', '.join(get_args(Dtype))}")

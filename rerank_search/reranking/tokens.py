@@ -146,8 +146,8 @@ class _Slow:
 
     def texts(self, texts: Sequence[str]) -> list[Text]:
         raise InvalidInputError(
-            f"long_documents='max_passage' needs to know where each token stands, which a "
-            f"{type(self._tokenizer).__name__} does not say: use long_documents='truncate'"
+            "long_documents='max_passage' needs the position of each token, which "
+            f"{type(self._tokenizer).__name__} does not give: use long_documents='truncate'"
         )
 
     def _ids(self, text: str) -> list[int]:

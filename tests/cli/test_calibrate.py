@@ -76,7 +76,7 @@ def test_nothing_is_written_into_the_installed_package(run, small, bundled):
         (["model", "small", "--method", "beta"], 2, "beta"),
         (["model", "small", "--index", "indexes/notes", "--first-stage", "dense"], 2, "'dense'"),
         (["model", "small", "--index", "indexes/notes", "--queries", "1"], 2, "two are needed"),
-        (["model", "small", "--output", "small/queries.jsonl"], 2, "cannot be a path"),
+        (["model", "small", "--output", "small/queries.jsonl"], 2, "cannot be used as a path"),
         (["model", "pairs.csv"], 2, "give a BEIR folder"),
         (["no/where", "small"], 2, "no/where is not a folder"),
         (["no/where", "small", "--output", "out"], 1, "no/where"),

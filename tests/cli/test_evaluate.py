@@ -135,7 +135,7 @@ def test_long_names_are_folded_and_figures_are_whole_in_a_pipe(run, small, folde
         (["tiny.toml", "--split", "dev"], 2, "be used with an experiment"),
         (["small", "--split", "dev", "--dtype", "float16"], 2, "--dtype is the precision of"),
         (["small", "--run", "a.trec", "--run", "b/a.trec"], 2, "run files have the name 'a'"),
-        (["small", "--reranker", ".."], 2, "the reranker '..': the name '..' stands for"),
+        (["small", "--reranker", ".."], 2, "the reranker '..': the name '..' means"),
         (["missing.toml"], 2, "missing.toml cannot be read"),
         ([], 2, "Missing argument"),
     ],

@@ -175,6 +175,6 @@ def test_a_first_load_says_what_it_measures_and_for_how_long(
     arguments = ("search", both, "join two paths", "--reranker", str(tiny_reranker))
     settings = {"RERANK_SEARCH_BACKEND": "auto", "RERANK_SEARCH_CACHE": str(tmp_path / "cache")}
     told = program(*arguments, **settings).stderr
-    assert "measuring what computes this model fastest here, once, in 30 s at most" in told
+    assert "measuring which backend computes this model fastest, once, in 30 s at most" in told
     assert "measured in " in told
     assert "measuring what" not in program(*arguments, **settings).stderr

@@ -275,7 +275,7 @@ def test_what_is_unusual_is_left_to_sentence_transformers(
     change(directory / name, values)
     with caplog.at_level(logging.DEBUG, "rerank_search"):
         assert read_classifier(str(directory), "cpu", "float32") is None
-    assert "is left to sentence-transformers" in caplog.text
+    assert "is loaded by sentence-transformers, because" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -129,11 +129,11 @@ def test_a_curve_never_falls_and_ignores_the_order_of_documents(rows, method, ra
     [
         ([1.0, 2.0], [0, 0], "both must occur"),
         ([1.0, 2.0], [1, 1], "both must occur"),
-        ([1.0, 2.0], [0, 2], "must be 0 and 1"),
+        ([1.0, 2.0], [0, 2], "must be 0 or 1"),
         ([], [], "both must occur"),
         ([1.0, float("nan")], [0, 1], "not finite"),
         ([1.0, float("inf")], [0, 1], "not finite"),
-        ([1.0], [0, 1], "1 scores have 2 labels"),
+        ([1.0], [0, 1], "there are 1 scores and 2 labels"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(method, scores, labels, reason):
@@ -188,7 +188,7 @@ def test_a_file_that_is_not_as_it_should_be_is_refused(tmp_path, change):
 
 
 def test_a_file_cut_short_is_refused_and_a_missing_one_is_named(tmp_path):
-    with pytest.raises(InvalidInputError, match=r"there is no .*calibration.json"):
+    with pytest.raises(InvalidInputError, match=r"calibration.json does not exist"):
         Calibration.load(tmp_path)
     calibration(Platt(slope=1.0, intercept=0.0)).save(tmp_path)
     path = tmp_path / CALIBRATION_FILE
@@ -225,7 +225,9 @@ def test_a_file_of_one_calibration_is_read_as_several(tmp_path):
 
 def test_several_calibrations_are_not_read_as_one(tmp_path):
     SEVERAL.save(tmp_path)
-    with pytest.raises(InvalidInputError, match=r"has 2 calibrations: use Calibrations\.load"):
+    with pytest.raises(
+        InvalidInputError, match=r"has 2 calibrations: load it with Calibrations\.load"
+    ):
         Calibration.load(tmp_path)
 
 
@@ -233,5 +235,5 @@ def test_two_calibrations_of_one_score_are_refused(tmp_path):
     twice = SEVERAL.model_dump()
     twice["calibrations"].append(twice["calibrations"][0])
     (tmp_path / CALIBRATION_FILE).write_text(json.dumps(twice))
-    with pytest.raises(InvalidInputError, match="two calibrations are of the same score"):
+    with pytest.raises(InvalidInputError, match="two calibrations for the same score"):
         Calibrations.load(tmp_path)

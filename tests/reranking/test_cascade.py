@@ -175,5 +175,5 @@ def test_what_is_no_list_of_pairs_is_refused() -> None:
     cascade = Cascade([Known(0), Known(1)], keep=[1])
     with pytest.raises(InvalidInputError, match="give a list of"):
         cascade.score(5)  # type: ignore[arg-type]
-    with pytest.raises(InvalidInputError, match="pair 0 is not two strings"):
+    with pytest.raises(InvalidInputError, match=r"pair 0 is .*: give a query and a text"):
         cascade.score([("query", "text", "more")])  # type: ignore[list-item]

@@ -69,7 +69,7 @@ def test_threads_share_a_tokenizer_written_in_python(slow_reranker):
 @pytest.mark.slow
 def test_windows_need_a_tokenizer_that_knows_where_tokens_stand(slow_reranker):
     reranker = CrossEncoderReranker(slow_reranker, device="cpu")
-    with pytest.raises(InvalidInputError, match="does not say: use long_documents='truncate'"):
+    with pytest.raises(InvalidInputError, match="does not give: use long_documents='truncate'"):
         reranker.score_with_report(PAIRS, long_documents="max_passage")
 
 
@@ -129,7 +129,7 @@ def test_a_model_that_reads_pair_by_pair_is_computed_by_torch(make_decoder, monk
     reranker = CrossEncoderReranker(directory, device="cpu")
     assert (reranker.backend, reranker.dtype) == ("torch", "float32")
     assert not caplog.records
-    with pytest.raises(InvalidInputError, match="one pair at a time, and backend='onnx'"):
+    with pytest.raises(InvalidInputError, match="one pair at a time, which backend='onnx'"):
         CrossEncoderReranker(directory, device="cpu", backend="onnx")
 
 

@@ -30,13 +30,13 @@ def choose(
     device = loaded.network.device.type
     if dtype == "int8" and (backend == "torch" or device != "cpu"):
         raise InvalidInputError(
-            "dtype='int8' is computed by OpenVINO, on a CPU: use device='cpu', "
-            "backend='openvino', or another dtype"
+            "dtype='int8' needs OpenVINO and a CPU: use device='cpu' and backend='openvino', or "
+            "another dtype"
         )
     if (backend, dtype) == ("openvino", "bfloat16") and device == "cpu" and not has_bfloat16():
         raise InvalidInputError(
-            "this CPU has no units for bfloat16, and OpenVINO would compute in float32: use "
-            "dtype='float32'"
+            "backend='openvino' with dtype='bfloat16' needs a CPU with bfloat16 units, which this "
+            "one lacks: use dtype='float32'"
         )
     if backend != "auto" and dtype != "auto":
         return BackendOption(backend, dtype)
@@ -47,7 +47,9 @@ def choose(
     usable = [option for option in wanted if not option.missing]
     if not usable:
         lacks = "; ".join(f"{each.backend} {each.dtype}: {each.missing}" for each in wanted)
-        raise InvalidInputError(f"nothing computes backend={backend!r}, dtype={dtype!r}: {lacks}")
+        raise InvalidInputError(
+            f"no backend here can compute backend={backend!r}, dtype={dtype!r}: {lacks}"
+        )
     return usable[0] if len(usable) == 1 else measured(loaded, usable, cache)[0]
 
 

@@ -82,7 +82,7 @@ def check(name: str, rounded: Scorer, exact: Callable[[], Scorer], basis: str, c
             figures = _compared(name, rounded, exact, path)
     if not figures.passed:
         raise InvalidInputError(
-            f"int8 changes the rankings of {name!r} too much: {figures}; use dtype='float32'"
+            f"int8 changes the rankings of {name!r} too much: {figures}. Use dtype='float32'"
         )
 
 
@@ -94,7 +94,7 @@ def _compared(name: str, rounded: Scorer, exact: Callable[[], Scorer], path: Pat
             path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write_json(path, asdict(figures))
     except (RerankSearchError, OSError) as error:
-        logger.warning("the comparison is not kept, and the next process repeats it: %s", error)
+        logger.warning("the comparison cannot be stored, so the next process repeats it: %s", error)
     return figures
 
 
@@ -141,8 +141,8 @@ def questions() -> list[tuple[str, list[tuple[str, int]]]]:
             found.append((query, texts))
     if sum(len(texts) for _, texts in found) < _LEAST_TEXTS:
         raise InvalidInputError(
-            "int8 is fitted to docstrings of the standard library, and checked on them, which this "
-            "Python has none of (python -OO drops them): use another dtype"
+            "int8 is fitted and checked on docstrings of the standard library, and this Python "
+            "has none (python -OO removes them): use another dtype"
         )
     return found
 

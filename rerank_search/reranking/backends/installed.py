@@ -85,8 +85,8 @@ def install(
         )
     if network.device.type != "cpu":
         raise InvalidInputError(
-            f"backend={backend!r} computes on a CPU, and the device is "
-            f"{network.device.type}: use device='cpu', or backend='torch'"
+            f"backend={backend!r} runs on a CPU, and the device is {network.device.type}: use "
+            "device='cpu', or backend='torch'"
         )
     require(backend, dtype)
     model = exportable(network, loaded.names)
@@ -152,8 +152,7 @@ def _check_same(found: Tensor, expected: Tensor, kind: str) -> None:
     difference = float((found - expected).abs().max())
     if not difference <= _ROUNDING * max(1.0, float(expected.abs().max())):
         raise InvalidInputError(
-            f"a {kind} has other logits once it is exported, by {difference:.3g}: use "
-            "backend='torch'"
+            f"an exported {kind} gives other logits, by up to {difference:.3g}: use backend='torch'"
         )
 
 

@@ -78,7 +78,8 @@ def measured(
         except OutOfTimeError:
             known |= _known(path)
             logger.warning(
-                "another process has been measuring this model for %.0f s: torch computes it here",
+                "another process is still measuring this model after %.0f s: torch computes it "
+                "here",
                 seconds,
             )
     speeds = {name: speed for name, speed in known.items() if speed >= 0}
@@ -96,7 +97,7 @@ def _tried(
 ) -> dict[str, float]:
     """The speed of each option; -1 for one that ran out of time."""
     within = f", in {deadline.left:.0f} s at most" if deadline.moment < math.inf else ""
-    logger.info("measuring what computes this model fastest here, once%s", within)
+    logger.info("measuring which backend computes this model fastest, once%s", within)
     started = time.monotonic()
     speeds: dict[str, float | None] = {}
     for name, option in options.items():
@@ -110,7 +111,7 @@ def _tried(
             deadline = replace(deadline, export=expected)
     if given_up := [name for name, speed in speeds.items() if speed == -1]:
         logger.warning(
-            "too little time to try %s: `rerank-search backends` tries without a limit",
+            "too little time to measure %s: run `rerank-search backends`, which has no limit",
             ", ".join(given_up),
         )
     logger.info("measured in %.0f s", time.monotonic() - started)
@@ -124,11 +125,13 @@ def _speed(loaded: Loaded, option: BackendOption, cache: Path, deadline: Deadlin
     except OutOfTimeError:
         raise
     except (OSError, IndexReadOnlyError, StorageFullError) as error:
-        logger.warning("%s in %s was not tried: %s", option.backend, option.dtype, error)
+        logger.warning("%s in %s was not measured: %s", option.backend, option.dtype, error)
         return None
     # Runtimes may raise anything, and there is always another option.
     except Exception as error:
-        logger.warning("%s in %s cannot compute it: %s", option.backend, option.dtype, error)
+        logger.warning(
+            "%s in %s cannot compute this model: %s", option.backend, option.dtype, error
+        )
         return 0.0
 
 
@@ -185,7 +188,7 @@ def _keep(path: Path, speeds: Mapping[str, float]) -> None:
     except (RerankSearchError, OSError) as error:
         _here[path] = dict(speeds)
         logger.warning(
-            "what was measured is not kept, and the next process measures it again: %s", error
+            "the measured speeds cannot be stored, so the next process measures again: %s", error
         )
 
 

@@ -65,7 +65,7 @@ def onnx_file(
     size = sum(4 * each.numel() for each in model.parameters())
     if size > _MOST_BYTES:
         raise InvalidInputError(
-            "the model has more than 2 GiB of weights, which no ONNX file holds: use "
+            "the model has more than 2 GiB of weights, the most that an ONNX file can hold: use "
             "backend='torch'"
         )
     deadline.check(deadline.export)

@@ -58,7 +58,8 @@ def require(runtime: Runtime, dtype: str) -> None:
         )
     if dtype not in DTYPES[runtime]:
         raise InvalidInputError(
-            f"backend={runtime!r} computes in {', '.join(sorted(DTYPES[runtime]))}, not in {dtype}"
+            f"backend={runtime!r} does not compute in {dtype}: use one of "
+            f"{', '.join(sorted(DTYPES[runtime]))}"
         )
 
 

@@ -110,7 +110,7 @@ def test_a_model_that_int8_spoils_is_refused_with_the_figures(tiny_reranker, tmp
     with pytest.raises(InvalidInputError, match=r"int8 changes the rankings of .* tau") as caught:
         CrossEncoderReranker(directory, backend="openvino", dtype="int8")
     assert "nDCG@10" in str(caught.value)
-    assert "use dtype='float32'" in str(caught.value)
+    assert "Use dtype='float32'" in str(caught.value)
 
 
 def test_the_same_rankings_pass_and_others_do_not(tmp_path):
@@ -152,7 +152,7 @@ def test_without_docstrings_it_says_so():
         "except Exception as error: print(type(error).__name__, error)"
     )
     done = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True)
-    assert done.stdout.startswith("InvalidInputError int8 is fitted to docstrings")
+    assert done.stdout.startswith("InvalidInputError int8 is fitted and checked on docstrings")
 
 
 @pytest.mark.parametrize("options", [{"backend": "torch"}, {"backend": "onnx"}])
@@ -176,4 +176,4 @@ def test_a_comparison_that_cannot_be_kept_is_no_failure(tmp_path, caplog):
     in_the_way = tmp_path / "cache"
     in_the_way.write_text("not a folder")
     gate.check("lengths", ByLength(), ByLength, "a basis", in_the_way)
-    assert "the comparison is not kept" in caplog.text
+    assert "the comparison cannot be stored" in caplog.text

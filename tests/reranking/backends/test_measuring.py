@@ -135,7 +135,7 @@ print(reranker.score([("a red bird", "the sea")]))
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("backend", "once"),
-    [("auto", "measuring what computes this model"), ("onnx", "exporting the model to")],
+    [("auto", "measuring which backend computes this model"), ("onnx", "exporting the model to")],
 )
 def test_of_processes_that_start_together_one_does_the_work(
     backend: str, once: str, tiny_reranker: Path, cache: Path
@@ -158,13 +158,13 @@ def test_what_cannot_be_kept_is_measured_once_in_a_process(
     with caplog.at_level(logging.INFO):
         for _ in range(2):
             CrossEncoderReranker(tiny_reranker, backend="auto", dtype="float32", device="cpu")
-    assert caplog.text.count("measuring what computes this model") == 1
-    assert "the next process measures it again" in caplog.text
+    assert caplog.text.count("measuring which backend computes this model") == 1
+    assert "the next process measures again" in caplog.text
 
 
 def test_a_full_disk_is_found_before_the_work_of_an_export(
     loaded: Loaded, small_disk: Callable[[int], Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO), pytest.raises(StorageFullError, match="No space is left"):
+    with caplog.at_level(logging.INFO), pytest.raises(StorageFullError, match="no space is left"):
         install(loaded, "onnx", "float32", small_disk(64))
     assert "exporting" not in caplog.text

@@ -105,6 +105,6 @@ def test_wrong_columns_are_named_with_those_that_are_accepted(tmp_path: Path) ->
     ):
         load_pairs_set(Source(pairs=pairs), seed=1)
     with pytest.raises(
-        InvalidInputError, match=r"line 1: the fields are a, and .* query, positive"
+        InvalidInputError, match=r"line 1: the fields are a, but .* query, positive"
     ):
         load_samples_set(Source(samples=pairs), seed=1)
