@@ -126,8 +126,8 @@ def _ordered(
     given, wanted = np.asarray(scores, dtype=np.float64), np.asarray(labels)
     if len(given) != len(wanted) or not len(given):
         raise InvalidInputError(
-            f"there are {len(wanted)} labels for {len(given)} scores: give one for each pair, "
-            "and one pair or more"
+            f"there are {len(wanted)} labels for {len(given)} scores: give one label for each "
+            "pair, and at least one pair"
         )
     for place in np.flatnonzero(~np.isin(wanted, (0, 1)))[:1]:
         raise InvalidInputError(f"pair {place + 1} has the label {wanted[place]}: use 0 or 1")
@@ -135,7 +135,7 @@ def _ordered(
         single = given.astype(np.float32)
     for place in np.flatnonzero(~np.isfinite(single))[:1]:
         raise InvalidInputError(
-            f"pair {place + 1} has the score {given[place]}, which is no finite number in single "
+            f"pair {place + 1} has the score {given[place]}, which is not finite in single "
             "precision: check the reranker"
         )
     order = np.argsort(-single, kind="stable")

@@ -54,8 +54,8 @@ def compare_reports(
     primary = canonical([measure])[0] if measure else new.primary
     if primary not in measures:
         raise InvalidInputError(
-            f"{primary} is not a measure of both reports; those of both are "
-            f"{', '.join(measures) or 'none'}: choose one of them, or evaluate again"
+            f"{primary} is not a measure of both reports, which share "
+            f"{', '.join(measures) or 'none'}: choose one of these, or evaluate again"
         )
     ours, theirs = ranking_values(new, after), ranking_values(old, before)
     our_pairs, their_pairs = _classifiers(new), _classifiers(old)
@@ -64,8 +64,8 @@ def compare_reports(
     if not common and not common_pairs:
         raise InvalidInputError(
             f"the reports have no ranking in common: {before} has "
-            f"{_named([*theirs, *their_pairs])}, {after} has {_named([*ours, *our_pairs])}; "
-            "evaluate the same collections, first stages and depths"
+            f"{_named([*theirs, *their_pairs])}, {after} has {_named([*ours, *our_pairs])}. "
+            "Evaluate the same collections, first stages and depths"
         )
     settings = settings or new.statistics
     changes = [
@@ -101,8 +101,8 @@ def _change(
     queries = [query for query in ours if query in theirs]
     if not queries:
         raise InvalidInputError(
-            f"the reports have no query of {collection}/{split} in common: compare runs on the "
-            "same collection"
+            f"the reports have no query of {collection}/{split} in common: compare evaluations of "
+            "the same collection"
         )
     old, new = [theirs[query] for query in queries], [ours[query] for query in queries]
     p = p_value(new, old, settings)

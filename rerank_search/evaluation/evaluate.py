@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 PRIMARY = "nDCG@10"
 
 _FUSED_WITHOUT = (
-    "the fusion does without the cosine, since nothing is encoded for the first stage bm25 alone: "
-    "add dense or hybrid to first_stages to fuse as an index with vectors does"
+    "the fusion is without the cosine, because no vectors are made for the first stage bm25 "
+    "alone: add dense or hybrid to first_stages to fuse as an index with vectors does"
 )
 
 
@@ -127,7 +127,7 @@ class _Run:
         encoder = None if existing is not None else settings.encoder or None
         rerankers = [None, *(experiment.rerankers if index is not None else ())]
         if index is None and experiment.rerankers:
-            warnings.append("there are no documents, so that nothing could be reranked")
+            warnings.append("the collection has no documents, so nothing could be reranked")
         content += _content(collection)
         without_cosine = experiment.index.encoder and not settings.encoder and existing is None
         for reranker in rerankers:
@@ -329,7 +329,8 @@ def _primary(experiment: Experiment, measures: Sequence[str]) -> str:
     [primary] = canonical([experiment.primary])
     if primary not in measures:
         raise InvalidInputError(
-            f"the primary measure {primary} is none of the measures {', '.join(measures)}: add it"
+            f"the primary measure {primary} is not one of the measures {', '.join(measures)}: add "
+            "it"
         )
     return primary
 

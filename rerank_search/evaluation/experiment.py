@@ -93,7 +93,7 @@ class Experiment(_Table):
         labels = [reranker.label for reranker in self.rerankers]
         for values in (self.first_stages, self.candidates, labels):
             if len(set(map(str, values))) < len(values):
-                raise ValueError(f"something stands twice in {values}; name each once")
+                raise ValueError(f"{values} has duplicates: give each value once")
         return self
 
 

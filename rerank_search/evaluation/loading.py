@@ -25,13 +25,14 @@ def load_collections(experiment: Experiment) -> list[JudgedCollection | Labelled
     )
     if experiment.first_stages and not searched:
         raise InvalidInputError(
-            f"first_stages are {', '.join(experiment.first_stages)}, and no collection is "
+            f"first_stages are {', '.join(experiment.first_stages)}, but no collection is "
             "searched (samples and runs have their own candidates): leave first_stages out"
         )
     for key in ("candidates", "measures", "primary"):
         if not ranked and getattr(experiment, key) != Experiment.model_fields[key].default:
             raise InvalidInputError(
-                f"{key}: labelled pairs are classified, and nothing is ranked: leave {key} out"
+                f"{key} has no effect on labelled pairs, which are classified and not ranked: "
+                f"leave {key} out"
             )
     return loaded
 
@@ -46,9 +47,7 @@ def check_names(collections: Sequence[JudgedCollection | LabelledPairs]) -> None
     names = [qualified_name(collection) for collection in collections]
     for name in names:
         if names.count(name) > 1:
-            raise InvalidInputError(
-                f"two collections are called {name}: give one of them another name"
-            )
+            raise InvalidInputError(f"two collections have the name {name}: rename one of them")
 
 
 def check_rerankers(
@@ -58,6 +57,6 @@ def check_rerankers(
     for collection in collections:
         if isinstance(collection, LabelledPairs) and not experiment.rerankers:
             raise InvalidInputError(
-                f"{collection.name} has labelled pairs, which only a reranker can classify: "
-                "name one"
+                f"{collection.name} has labelled pairs, which only a reranker can classify: give "
+                "one"
             )

@@ -41,7 +41,7 @@ def canonical(names: Sequence[str]) -> list[str]:
     such measure, or none at all.
     """
     if not names:
-        raise InvalidInputError("there is no measure to compute: name one, such as nDCG@10")
+        raise InvalidInputError("measures is empty: give at least one, such as nDCG@10")
     return list(dict.fromkeys(_canonical(name) for name in names))
 
 
@@ -54,8 +54,8 @@ def cut_too_deep(measures: Sequence[str], depth: int) -> list[str]:
     if not deeper:
         return []
     return [
-        f"the evaluation has {counted(depth, 'candidate')} for each query, too few for "
-        f"{', '.join(deeper)}: evaluate more candidates, or take a smaller cut-off"
+        f"each query has {counted(depth, 'candidate')}, too few for {', '.join(deeper)}: evaluate "
+        "more candidates, or choose a smaller cut-off"
     ]
 
 
@@ -63,21 +63,21 @@ def _canonical(name: str) -> str:
     match = _NAME.fullmatch(name.strip())
     if match is None:
         raise InvalidInputError(
-            f"the measure {name!r} has no usable cut-off: write a whole number from 1 to 999999 "
-            "behind one @, as in nDCG@10"
+            f"the measure {name!r} has no valid cut-off: write a whole number from 1 to 999999 "
+            "after one @, as in nDCG@10"
         )
     spelling, cutoff = match.groups()
     measure = _SPELLINGS.get(spelling.lower())
     if measure is None:
         raise InvalidInputError(
-            f"there is no measure {name!r}, only MAP, MRR and nDCG with or without a cut-off such "
-            f"as @10, and R, P, Success and Judged with one"
-            f"{did_you_mean(spelling.lower(), list(_SPELLINGS))}"
+            f"there is no measure {name!r}: use MAP, MRR or nDCG, with or without a cut-off such "
+            "as @10, or R, P, Success or Judged with a "
+            f"cut-off{did_you_mean(spelling.lower(), list(_SPELLINGS))}"
         )
     if cutoff is None:
         if measure not in _WHOLE_RANKING:
             raise InvalidInputError(
-                f"the measure {name!r} lacks its cut-off: write {measure}@10, for example"
+                f"the measure {name!r} needs a cut-off: write, for example, {measure}@10"
             )
         return measure
     return f"{measure}@{cutoff}"
@@ -103,8 +103,8 @@ class Scorer:
         """
         if relevant_from < 1:
             raise InvalidInputError(
-                f"relevant_from is {relevant_from}, but a grade of 0 or less means not relevant: "
-                "choose 1 or more"
+                f"relevant_from={relevant_from} is too low: give at least 1, because a grade of 0 "
+                "or less means not relevant"
             )
         ir_measures = _ir_measures()
         self._qrels = qrels
@@ -129,7 +129,7 @@ class Scorer:
         for query, ranking in rankings.items():
             if query not in self._qrels:
                 raise InvalidInputError(
-                    f"the query {query!r} has no judgements: measure judged queries only"
+                    f"the query {query!r} has no judgements: measure only judged queries"
                 )
             if ranking:
                 _check_ids(query, [query, *ranking, *self._qrels[query]])
@@ -150,8 +150,8 @@ def _check_ids(query: str, ids: Sequence[str]) -> None:
     if "\0" in "".join(ids):
         cut = next(id for id in ids if "\0" in id)
         raise InvalidInputError(
-            f"the id {cut!r}, of the query {query!r} or of a document judged or ranked for it, has "
-            "a null character: rename it"
+            f"the id {cut!r}, of the query {query!r} or of a document judged or ranked for it, "
+            "contains a null character: rename it"
         )
 
 
@@ -161,8 +161,8 @@ def _descending(query: str, ranking: Sequence[str]) -> dict[str, float]:
     if len(scores) != len(ranking):
         twice = next(document for document in ranking if ranking.count(document) > 1)
         raise InvalidInputError(
-            f"the ranking of the query {query!r} has the document {twice!r} twice: "
-            "keep the better place only"
+            f"the ranking of the query {query!r} has the document {twice!r} twice: keep only the "
+            "better one"
         )
     return scores
 

@@ -51,15 +51,15 @@ def _named_values(
                 about = f"{measure} for {system.name} on {system.key} ({protocol})"
                 if len(of_queries) != system.n_queries:
                     raise InvalidInputError(
-                        f"{beside} has {len(of_queries):,} values of {about}, and {path} has "
-                        f"{counted(system.n_queries, 'query', 'queries')}: "
-                        "keep files of the same run together"
+                        f"{beside} has {len(of_queries):,} values of {about}, but {path} has "
+                        f"{counted(system.n_queries, 'query', 'queries')}: keep files of the same "
+                        "run together"
                     )
                 mean = float(np.mean(of_queries))
                 reported = system.protocols[protocol].get(measure, math.nan)
                 if not math.isclose(mean, reported, rel_tol=0, abs_tol=_SAME_MEAN):
                     raise InvalidInputError(
-                        f"the values in {beside} of {about} have the mean {mean}, and {path} has "
+                        f"the values of {about} in {beside} have the mean {mean}, but {path} has "
                         f"{reported}: keep files of the same run together"
                     )
             name = ranking_name(identity, protocol)

@@ -143,7 +143,7 @@ def _matrix(columns: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     shape = (len(columns), lengths[0] if lengths else 0)
     matrix = np.array(columns, dtype=np.float64).reshape(shape).T
     if not np.isfinite(matrix).all():
-        raise InvalidInputError("a value is NaN or infinite: a query without results counts 0")
+        raise InvalidInputError("a value is NaN or infinite: use 0 for a query without results")
     return matrix
 
 

@@ -76,13 +76,13 @@ def identical_ids(collection: JudgedCollection, index: Index | None) -> list[str
         )
         return _found({what: own})
     if not shared:
-        return ["no query has the id of a document, so that ignore_identical_ids changes nothing"]
+        return ["no query has the id of a document, so ignore_identical_ids has no effect"]
     return _found(
         {
             "queries are documents of the corpus: their own document is left out of their "
             "rankings": own,
             "queries have the id of a document with another text: it is left out too, because "
-            "ignore_identical_ids compares ids only": other,
+            "ignore_identical_ids compares only ids": other,
         }
     )
 
@@ -101,7 +101,9 @@ def inexpressible(collection: JudgedCollection, index: Index | None) -> str | No
     for what, names in (("document", ids), ("query", iter(collection.qrels))):
         for id in names:
             if any(character.isspace() for character in id):
-                return f"no run files are written: the {what} id {id!r} has white space"
+                return (
+                    f"no run files are written, because the {what} id {id!r} contains white space"
+                )
     return None
 
 

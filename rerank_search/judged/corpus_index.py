@@ -150,7 +150,9 @@ def _build(
     with index:
         index.add(documents, progress=tick)
         if len(index) == 0:
-            raise InvalidInputError(f"the corpus of {name} is empty")
+            raise InvalidInputError(
+                f"the corpus of {name} has no documents: give the complete collection"
+            )
     with disk_errors(path):
         unfinished.rename(path)
 
@@ -165,6 +167,6 @@ def _usable(path: Path, settings: IndexSettings, *, read_only: bool) -> Index | 
 
 def _remove_damaged(path: Path) -> None:
     if path.exists():
-        logger.warning("the index %s is damaged: it is built anew", path)
+        logger.warning("the index %s is damaged, so it is built again", path)
         with disk_errors(path):
             shutil.rmtree(path)

@@ -88,7 +88,7 @@ def by_hash(queries: Iterable[str]) -> list[str]:
 def _loaded(settings: CollectionSettings) -> JudgedCollection | LabelledPairs:
     if settings.path is None:
         if settings.qrels is None:
-            raise InvalidInputError("a TREC collection needs its qrels")
+            raise InvalidInputError("a TREC collection needs qrels: give the file of judgements")
         return load_trec(
             settings.qrels,
             topics=settings.topics,
@@ -118,7 +118,7 @@ def _check_use(settings: CollectionSettings, path: Path, kind: Kind) -> None:
     """Raise InvalidInputError for a setting without effect on a collection of this kind."""
     if settings.split is not None and not path.is_dir():
         raise InvalidInputError(
-            f"{path} is a file, and so one split, called by its name: leave split out"
+            f"{path} is a file, which is one split with the file's name: leave split out"
         )
     unused: dict[str, bool] = {}
     if kind != "beir":
@@ -136,7 +136,7 @@ def _check_use(settings: CollectionSettings, path: Path, kind: Kind) -> None:
     for key, given in unused.items():
         if given:
             raise InvalidInputError(
-                f"{path} has {kind}, on which {key} has no effect: leave {key} out"
+                f"{path} has {kind}, for which {key} has no effect: leave {key} out"
             )
 
 
@@ -145,7 +145,7 @@ def load_searched(settings: CollectionSettings) -> JudgedCollection:
     loaded = load_collection(settings)
     if not isinstance(loaded, JudgedCollection) or loaded.samples is not None:
         raise InvalidInputError(
-            f"{settings.path or settings.qrels} is not searched, and scores are calibrated "
-            "on what a search finds: give a BEIR folder"
+            f"{settings.path or settings.qrels} is not searched, but scores are calibrated on "
+            "search results: give a BEIR folder"
         )
     return loaded

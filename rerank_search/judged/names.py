@@ -20,16 +20,17 @@ def checked_name(name: str, *, spaces: bool = False, longest: int = _LONGEST_NAM
     size = len(name.encode(errors="replace"))
     problems = {
         "is empty": not name,
-        "stands for a folder": name in (".", ".."),
-        "has a slash": "/" in name or "\\" in name,
-        "has white space": not spaces and any(character.isspace() for character in name),
-        "has a character that cannot be printed": not name.isprintable(),
+        "means a folder": name in (".", ".."),
+        "contains a slash": "/" in name or "\\" in name,
+        "contains white space": not spaces and any(character.isspace() for character in name),
+        "contains a character that cannot be printed": not name.isprintable(),
         f"has {size} bytes, more than {longest}": size > longest,
     }
     for problem, applies in problems.items():
         if applies:
             raise InvalidInputError(
-                f"the name {name!r:.120} {problem}, and files are called by it: give another name"
+                f"the name {name!r:.120} {problem}, so it cannot be the name of a file: give "
+                "another name"
             )
     return name
 

@@ -137,7 +137,7 @@ class _ScoreFile:
             not self._path.exists() or os.access(self._path, os.W_OK)
         )
         if not self._writable:
-            logger.warning("%s may not be written: new scores are not kept", self._path)
+            logger.warning("%s cannot be written, so new scores are not stored", self._path)
             return _read_only(self._path)
         with self._locked():
             try:
@@ -155,7 +155,7 @@ class _ScoreFile:
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
             self._path.replace(aside)
         logger.warning(
-            "%s is damaged (%s): it is now %s, and its pairs are scored again",
+            "%s is damaged (%s): it was renamed to %s, and its pairs are scored again",
             self._path,
             reason,
             aside.name,

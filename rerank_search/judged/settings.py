@@ -48,17 +48,21 @@ class CollectionSettings(_Table):
     @model_validator(mode="after")
     def _is_one_kind(self) -> CollectionSettings:
         if (self.path is None) == (self.qrels is None):
-            raise ValueError("give path (BEIR, samples or pairs), or qrels (TREC)")
+            raise ValueError("give either path (BEIR, samples or pairs) or qrels (TREC)")
         if self.path is not None and (self.topics or self.documents):
-            raise ValueError("topics and documents go with qrels (TREC), not with path")
+            raise ValueError(
+                "topics and documents go with qrels (TREC), not with path: leave them out"
+            )
         if self.qrels and self.split is not None:
-            raise ValueError("qrels are one split, called by their file: leave split out")
+            raise ValueError("qrels are one split with the file's name: leave split out")
         if self.qrels and (self.documents or self.index) and not self.topics:
-            raise ValueError("documents are searched for topics: give these too")
+            raise ValueError("documents need topics to search for: give topics too")
         if self.qrels and not self.documents and not self.index and not self.runs:
-            raise ValueError("qrels alone measure nothing: give runs, or topics and documents")
+            raise ValueError("qrels alone cannot be evaluated: give runs, or topics and documents")
         if taken := self.runs.keys() & set(names()):
-            raise ValueError(f"a run cannot be called {min(taken)!r}, as a stage of the index is")
+            raise ValueError(
+                f"a run cannot have the name {min(taken)!r} of a first stage: rename it"
+            )
         return self
 
     def below(self, folder: Path) -> CollectionSettings:

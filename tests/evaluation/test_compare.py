@@ -184,7 +184,7 @@ def test_the_measure_that_decides_may_be_spelled_in_any_way(tmp_path: Path) -> N
 def test_a_measure_that_one_report_lacks_is_an_error(tmp_path: Path) -> None:
     before = written(tmp_path / "before", {BM25: HALF}, measures=("MAP", "P@10"))
     after = written(tmp_path / "after", {BM25: HALF}, measures=("nDCG@10", "MAP"))
-    with pytest.raises(InvalidInputError, match=r"nDCG@10 is not .* those of both are MAP"):
+    with pytest.raises(InvalidInputError, match=r"nDCG@10 is not .*, which share MAP"):
         compare_reports(before, after)
 
 

@@ -285,7 +285,7 @@ def test_an_output_folder_that_cannot_be_made_is_refused_before_anything_is_comp
     experiment, tmp_path, cache
 ):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidInputError, match="cannot be a path"):
+    with pytest.raises(InvalidInputError, match="cannot be used as a path"):
         evaluate(experiment(), tmp_path / "file")
     assert not cache.exists()
 
@@ -462,7 +462,7 @@ def test_samples_with_negatives_have_no_base(experiment, tmp_path, computed):
     path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
     report = evaluate(experiment(first_stages=[], collections=[str(path)]), tmp_path / "out")
     assert report.systems[-1].protocols["sbert"].keys() == {"map", "mrr@10", "ndcg@10"}
-    assert any("negatives in place of" in warning for warning in report.systems[-1].warnings)
+    assert any("negatives instead of" in warning for warning in report.systems[-1].warnings)
     computed.clear()
     evaluate(experiment(first_stages=[], collections=[str(path)]), tmp_path / "out")
     assert computed == []
@@ -498,7 +498,7 @@ def test_a_cut_off_beyond_the_candidates_is_warned_of(experiment, tmp_path):
         experiment(measures=["R@5", "MAP"], rerankers=[], first_stages=["bm25"]), tmp_path / "out"
     )
     assert [len(system.warnings) for system in report.systems] == [1, 0]
-    assert "2 candidates for each query, too few for R@5" in report.systems[0].warnings[0]
+    assert "each query has 2 candidates, too few for R@5" in report.systems[0].warnings[0]
 
 
 def test_an_index_that_exists_is_searched_as_it_is(experiment, beir, cache, tmp_path):
@@ -521,7 +521,7 @@ def test_an_index_that_exists_is_searched_as_it_is(experiment, beir, cache, tmp_
 
 
 def test_two_collections_of_one_name_are_refused(experiment, beir, tmp_path):
-    with pytest.raises(InvalidInputError, match="two collections are called small/test"):
+    with pytest.raises(InvalidInputError, match="two collections have the name small/test"):
         evaluate(experiment(collections=[str(beir), str(beir)]), tmp_path / "out")
 
 

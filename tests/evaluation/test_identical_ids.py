@@ -92,7 +92,7 @@ def test_ignored_it_is_in_no_ranking_of_any_protocol(folder, tiny_reranker, tmp_
         "1 queries are documents of the corpus: their own document is left out of their rankings "
         "(first: query '1')",
         "1 queries have the id of a document with another text: it is left out too, because "
-        "ignore_identical_ids compares ids only (first: query '4')",
+        "ignore_identical_ids compares only ids (first: query '4')",
     ]
 
 
@@ -152,7 +152,7 @@ def test_a_run_without_documents_is_looked_at_too(tmp_path) -> None:
 def test_a_switch_that_changes_nothing_is_said(tmp_path, beir) -> None:
     [system] = evaluate(experiment(beir, ignore_identical_ids=True), tmp_path / "out").systems
     assert (
-        "no query has the id of a document, so that ignore_identical_ids changes nothing"
+        "no query has the id of a document, so ignore_identical_ids has no effect"
         in system.warnings
     )
 

@@ -209,12 +209,12 @@ def test_a_damaged_index_is_built_anew(tmp_path, caplog, folder, damage):
             [hits] = index.retriever("bm25").retrieve(["bread"], 1)
             assert [hit.id for hit in hits] == ["a"]
     [record] = caplog.records
-    assert record.message == f"the index {path} is damaged: it is built anew"
+    assert record.message == f"the index {path} is damaged, so it is built again"
 
 
 def test_a_folder_that_cannot_be_made_is_said_to_be_none(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InvalidInputError, match="cannot be a path"):
+    with pytest.raises(InvalidInputError, match="cannot be used as a path"):
         opened(tmp_path / "file" / "indexes")
 
 

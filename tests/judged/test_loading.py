@@ -16,12 +16,16 @@ from rerank_search.judged.settings import CollectionSettings
         ("samples", {"split": "dev"}, r"samples\.jsonl is a file, .*: leave split out"),
         ("samples", {"split": "test"}, "leave split out"),
         ("file", {"split": "dev"}, r"dev\.csv is a file, .*: leave split out"),
-        ("pairs", {"queries": 5}, "pairs has pairs, on which queries has no effect: leave queries"),
+        (
+            "pairs",
+            {"queries": 5},
+            "pairs has pairs, for which queries has no effect: leave queries",
+        ),
         ("pairs", {"relevant_from": 2}, "on which relevant_from has no effect"),
         ("pairs", {"index": "x"}, "on which index has no effect"),
         ("pairs", {"runs": {"a": "b"}}, "on which runs has no effect"),
-        ("samples", {"runs": {"a": "b"}}, "has samples, on which runs has no effect"),
-        ("samples", {"excluded": "a"}, "has samples, on which excluded has no effect"),
+        ("samples", {"runs": {"a": "b"}}, "has samples, for which runs has no effect"),
+        ("samples", {"excluded": "a"}, "has samples, for which excluded has no effect"),
     ],
 )
 def test_a_setting_without_effect_on_its_collection_is_refused(paths, kind, settings, message):
@@ -53,7 +57,7 @@ def test_settings_that_have_an_effect_are_taken(paths):
     [
         ("my notes", "my-notes", None),
         ("b" * 101, None, r"the name 'bbb.* has 101 bytes, more than 100, .*: give another name"),
-        ("a\x1bb", None, "has a character that cannot be printed"),
+        ("a\x1bb", None, "contains a character that cannot be printed"),
     ],
 )
 def test_the_name_of_a_folder_is_checked_like_any_other(paths, tmp_path, folder, name, problem):

@@ -289,7 +289,7 @@ def test_a_cache_that_may_not_be_written_is_read(content):
     assert output.split() == [
         word for pair in zip(values, map(str, computed), strict=True) for word in pair
     ]
-    assert "may not be written: new scores are not kept" in errors
+    assert "cannot be written, so new scores are not stored" in errors
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")

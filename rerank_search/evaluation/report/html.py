@@ -53,7 +53,7 @@ def html(report: Report, run: FinishedRun) -> str:
         import jinja2
     except ImportError as error:
         raise MissingDependencyError(
-            "report.html needs jinja2: run `pip install 'rerank-search[eval]'`."
+            "report.html needs jinja2: run `pip install 'rerank-search[eval]'`"
         ) from error
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rerank_search.evaluation.report", "."),

@@ -7,26 +7,27 @@ from collections.abc import Mapping
 from rerank_search.evaluation.results import Protocol, StatisticsSettings
 
 PROTOCOLS: Mapping[Protocol, str] = {
-    "first_stage": "the candidates as they were retrieved",
+    "first_stage": "the candidates in the order of the first stage",
     "retrieved": "the same candidates, reranked: what a user sees",
     "all_positives": (
         "reranked after the judged positives that the first stage missed were added: "
         "what the reranker is worth by itself"
     ),
-    "oracle": "the best order of the candidates: the ceiling that the first stage sets",
+    "oracle": "the best possible order of the candidates: the limit that the first stage sets",
 }
 
 SBERT = (
     "These are for comparison with model cards. With always_rerank_positives=False (retrieved_*) "
     "the evaluator leaves the positives that were not retrieved out of the denominator, while its "
-    "own base ranking (base_*) counts them, so that a reranker which changes nothing appears to "
-    "gain; base_* is 0 where no positive was retrieved. The other tables divide by all judged "
-    "positives. docs/measures.md works through an example."
+    "own base ranking (base_*) counts them, so a reranker that changes nothing appears to gain. "
+    "base_* is 0 if no positive was retrieved. The other tables divide by all judged positives. "
+    "docs/measures.md works through an example."
 )
 
 HOLM = (
     "p (Holm) is corrected over one family: all pairs of rankings of this collection at one depth "
-    "by this measure, where the rankings are each first stage's and each reranker's retrieved one."
+    "by this measure. The rankings are each first stage's own and, for each reranker, the "
+    "retrieved one."
 )
 
 

@@ -57,11 +57,11 @@ def read_per_query(path: Path) -> PerQuery:
             return _read(file, path)
     except OSError as error:
         raise InvalidInputError(
-            f"{path} cannot be read ({error.strerror}): a comparison needs the values of each "
-            "query; keep per_query.csv beside its report.json"
+            f"{path} cannot be read ({error.strerror}), and a comparison needs the values of each "
+            "query: keep per_query.csv beside its report.json"
         ) from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInputError(f"{path} is no CSV in UTF-8 ({error}): evaluate again") from None
+        raise InvalidInputError(f"{path} is not CSV in UTF-8 ({error}): evaluate again") from None
 
 
 def _read(file: TextIO, path: Path) -> PerQuery:
@@ -69,16 +69,16 @@ def _read(file: TextIO, path: Path) -> PerQuery:
     header = next(reader, [])
     if tuple(header[: len(_KEYS)]) != _KEYS:
         raise InvalidInputError(
-            f"{path}, line 1: the columns should begin with {', '.join(_KEYS)}; they are "
-            f"{', '.join(header) or 'missing'}: evaluate again"
+            f"{path}, line 1: the columns are {', '.join(header) or 'missing'}, but should begin "
+            f"with {', '.join(_KEYS)}: evaluate again"
         )
     measures = header[len(_KEYS) :]
     found: dict[Place, dict[str, dict[str, float]]] = {}
     for row in reader:
         if len(row) != len(header):
             raise InvalidInputError(
-                f"{path}, line {reader.line_num}: {len(row)} columns where the header has "
-                f"{len(header)}: evaluate again"
+                f"{path}, line {reader.line_num}: {len(row)} columns, but {len(header)} in the "
+                "header: evaluate again"
             )
         collection, split, system, protocol, query, *values = row
         of_place = found.setdefault((collection, split, system, protocol), {})
@@ -94,5 +94,5 @@ def _number(value: str, path: Path, line: int) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise InvalidInputError(f"{path}, line {line}: {value!r} is no number: evaluate again")
+        raise InvalidInputError(f"{path}, line {line}: {value!r} is not a number: evaluate again")
     return number

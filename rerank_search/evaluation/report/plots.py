@@ -100,7 +100,7 @@ def _axes(x: str, y: str, width: float = 5.0, height: float = 2.8) -> tuple[Figu
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingDependencyError(
-            "The plots of report.html need matplotlib: run `pip install 'rerank-search[eval]'`."
+            "the plots of report.html need matplotlib: run `pip install 'rerank-search[eval]'`"
         ) from error
     figure = Figure(figsize=(width, height))
     axes = figure.add_subplot()

@@ -178,20 +178,20 @@ def _report(path: Path) -> Report:
         data: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InvalidInputError(
-            f"{path} cannot be read ({error.strerror}): name the report.json that "
-            "`rerank-search evaluate` wrote, or its folder"
+            f"{path} cannot be read ({error.strerror}): give a report.json that `rerank-search "
+            "evaluate` wrote, or its folder"
         ) from None
     except ValueError as error:
         raise InvalidInputError(f"{path} is not valid JSON ({error}): evaluate again") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InvalidInputError(
-            f"{path} is no report: its `format` should be {FORMAT!r}; name the report.json that "
-            "`rerank-search evaluate` wrote"
+            f"{path} is not a report, because its `format` is not {FORMAT!r}: give a report.json "
+            "that `rerank-search evaluate` wrote"
         )
     version = data.get("version")
     if isinstance(version, int) and version > VERSION:
         raise InvalidInputError(
-            f"{path} has version {version}, and this package reads version {VERSION}: "
-            "upgrade rerank-search"
+            f"{path} has version {version}, and this package reads version {VERSION}: upgrade "
+            "rerank-search"
         )
     return validated(Report, data, path)

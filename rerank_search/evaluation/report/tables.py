@@ -104,7 +104,7 @@ def sbert_table(systems: Sequence[SystemReport]) -> Table | None:
         ]
         for system in having
     ]
-    caption = "As CrossEncoderRerankingEvaluator of sentence-transformers reports it"
+    caption = "The figures of sentence-transformers' CrossEncoderRerankingEvaluator"
     return Table(caption, ["system", *names], rows) if rows else None
 
 
@@ -134,7 +134,7 @@ def cost_table(systems: Sequence[SystemReport]) -> Table | None:
         "peak memory",
         "searches",
     ]
-    caption = "What a search takes: p50 / p95 / p99 of its stages, one search after the other"
+    caption = "Cost of a search: p50 / p95 / p99 of its stages, one search after another"
     return Table(caption, header, rows) if rows else None
 
 

@@ -33,7 +33,8 @@ def assembled(
     """
     if relevant_from < 1:
         raise InvalidInputError(
-            f"relevant_from is {relevant_from}: give at least 1, as grade 0 is not relevant"
+            f"relevant_from={relevant_from} is too low: give at least 1, because grade 0 is not "
+            "relevant"
         )
     qrels, found = judgements.qrels()
     texts = {id: text for id, text in (queries or {}).items() if text.strip()}
@@ -117,7 +118,7 @@ def _of_exclusions(
     if path is None:
         return []
     unknown = Tally("queries with excluded documents that are not in the collection")
-    relevant = Tally("excluded documents that are judged relevant, and so are always missed")
+    relevant = Tally("excluded documents that are judged relevant, and so always missed")
     for query, documents in excluded.items():
         if query not in qrels and query not in texts:
             unknown.add(f"{path.name}: query {query!r}")
@@ -138,7 +139,7 @@ def _of_run(
             place,
         ),
         Tally.of(
-            f"queries of the run {run!r} that are not judged here and left out",
+            f"queries of the run {run!r} that are not judged here, left out",
             (query for query in ranking if query not in qrels),
             lambda query: (
                 f"{located_in_run(path, query, next(iter(ranking[query])))}: query {query!r}"

@@ -63,7 +63,7 @@ def load_beir(
 def _of_splits(folder: Path, queries: Mapping[str, str]) -> list[Finding]:
     # The other splits are not checked here: they may be faulty, and the wanted one whole.
     judged: set[str] = set()
-    unreadable = Tally("splits that cannot be read, whose queries count as judged by none")
+    unreadable = Tally("splits that cannot be read, whose queries count as unjudged")
     for file in (file for files in _splits(folder).values() for file in files):
         try:
             judged.update(line.partition("\t")[0] for _, line in numbered_lines(file))
@@ -106,7 +106,7 @@ def _rows(path: Path) -> Iterator[Judgement]:
         where = f"{path}, line {number}"
         if len(columns) != 3:
             raise InvalidInputError(
-                f"{where}: expected query-id, corpus-id and score, separated by tabs, and found "
+                f"{where}: expected query-id, corpus-id and score, separated by tabs, but found "
                 f"{len(columns)} columns"
             )
         query, document, score = columns
@@ -137,5 +137,5 @@ def _documents(folder: Path) -> Callable[[], Iterator[Document]]:
 def _existing(path: Path) -> Path:
     found = plain_or_gzipped(path)
     if found is None:
-        raise InvalidInputError(f"{path} is not there; {_LAYOUT}")
+        raise InvalidInputError(f"{path} does not exist; {_LAYOUT}")
     return found

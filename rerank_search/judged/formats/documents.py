@@ -39,11 +39,12 @@ def query_texts(path: Path) -> dict[str, str]:
     for number, row in _strict(path):
         if row.id in texts:
             raise InvalidInputError(
-                f"{path}, line {number}: there is a query {row.id!r} before it: ids are unique"
+                f"{path}, line {number}: the query id {row.id!r} is a duplicate: rename one of "
+                "the queries"
             )
         texts[row.id] = row.text
     if not texts:
-        raise InvalidInputError(f"{path} is empty: give the whole file")
+        raise InvalidInputError(f"{path} is empty: give the complete file")
     return texts
 
 
@@ -62,18 +63,18 @@ def _distinct(
         if CONTROL.search(document.id):
             places = ", ".join(_places(document.id, files)) or str(source)
             raise InvalidDocumentError(
-                f"{places}: the document id {document.id!r} has a control character: rename it, as "
-                "such ids cannot be told apart reliably"
+                f"{places}: the document id {document.id!r} contains a control character: rename "
+                "it, because such ids cannot be told apart reliably"
             )
         if document.id in seen:
             places = ", ".join(_places(document.id, files)) or str(source)
             raise InvalidDocumentError(
-                f"{places}: more than one document has the id {document.id!r}: ids are unique"
+                f"{places}: duplicate document id {document.id!r}: rename or remove all but one"
             )
         seen.add(document.id)
         yield document
     if not seen:
-        raise InvalidDocumentError(f"{source} has no documents: give the whole file")
+        raise InvalidDocumentError(f"{source} has no documents: give the complete file")
 
 
 def _places(id: str, files: Iterable[Path]) -> Iterator[str]:

@@ -55,12 +55,12 @@ class JudgementFile:
             case = f"document {row.document!r} for query {row.query!r}, as in line {first}"
             if judged[row.document] != row.grade:
                 raise InvalidInputError(
-                    f"{where}: grade {row.grade} of {case}, which says "
+                    f"{where}: grade {row.grade} of {case}, which has the grade "
                     f"{judged[row.document]}: keep one of the two lines"
                 )
             repeated.add(f"{self.shown}, line {row.line}: {case}")
         if not qrels:
-            raise InvalidInputError(f"{self.path} has no judgements: give the whole file")
+            raise InvalidInputError(f"{self.path} has no judgements: give the complete file")
         return qrels, findings([repeated])
 
     def located(self, query: str, document: str) -> str:

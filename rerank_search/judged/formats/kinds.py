@@ -27,7 +27,7 @@ def kind_of(path: Path) -> Kind:
     Raises InvalidInputError for a path that is not there, and for one that is none of them.
     """
     if not path.exists():
-        raise InvalidInputError(f"{path} is not there: give {_KINDS}")
+        raise InvalidInputError(f"{path} does not exist: give {_KINDS}")
     if not path.is_dir():
         return _kind_of_file(path)
     if (path / "qrels").is_dir():
@@ -35,8 +35,8 @@ def kind_of(path: Path) -> Kind:
     for name in ("queries.jsonl", "corpus.jsonl", "corpus.toml"):
         if found := plain_or_gzipped(path / name):
             raise InvalidInputError(
-                f"{path} has {found.name}, as a BEIR folder has, and no folder qrels/: its "
-                "judgements are expected in qrels/SPLIT.tsv (query-id, corpus-id, score)"
+                f"{path} has {found.name}, like a BEIR folder, but no folder qrels/: put its "
+                "judgements into qrels/SPLIT.tsv (query-id, corpus-id, score)"
             )
     files = files_of_pairs(path)
     if not files:
@@ -52,7 +52,7 @@ def kind_of(path: Path) -> Kind:
             unusable.append(error)
     if samples:
         raise InvalidInputError(
-            f"{path} has samples in it; give one of the files: {', '.join(samples)}"
+            f"{path} is a folder of samples: give one of the files: {', '.join(samples)}"
         )
     raise unusable[0]
 
@@ -65,7 +65,7 @@ def _kind_of_file(path: Path) -> Literal["samples", "pairs"]:
         return "samples"
     if text_columns(first.cells) is None:
         raise InvalidInputError(
-            f"{path}, {first.header}: neither samples (query, positive, and documents or negative) "
-            f"nor pairs: {layout_problem(first.cells)}"
+            f"{path}, {first.header}: these are neither samples (query, positive, and documents "
+            f"or negative) nor pairs: {layout_problem(first.cells)}"
         )
     return "pairs"

@@ -46,7 +46,7 @@ def only(files: Sequence[Path], where: str) -> Path:
     """The one file of ``files``. Raises InvalidInputError that names them where there are more."""
     if len(files) > 1:
         names = " and ".join(sorted(file.name for file in files))
-        raise InvalidInputError(f"{where} has {names}: keep one of them, as only one can be read")
+        raise InvalidInputError(f"{where} has {names}: keep only one of them")
     return files[0]
 
 
@@ -54,8 +54,8 @@ def check_id(id: str, what: str, where: str) -> None:
     """Raises InvalidInputError for a control character in an id; ``where`` is file and line."""
     if CONTROL.search(id):
         raise InvalidInputError(
-            f"{where}: the {what} id {shown(id)} has a control character: rename it, as such ids "
-            "cannot be told apart reliably"
+            f"{where}: the {what} id {shown(id)} contains a control character: rename it, because "
+            "such ids cannot be told apart reliably"
         )
 
 

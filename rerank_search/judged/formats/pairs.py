@@ -62,7 +62,7 @@ def pair_rows(file: Path) -> Iterator[PairRow]:
             raise InvalidInputError(f"{file}, {row.header}: {layout_problem(row.cells)}")
         yield _pair(row, columns, f"{file}, {row.place}")
     if columns is None:
-        raise InvalidInputError(f"{file} has no pairs: give the whole file")
+        raise InvalidInputError(f"{file} has no pairs: give the complete file")
 
 
 def file_of_pairs(path: Path, split: str) -> Path:
@@ -76,7 +76,9 @@ def file_of_pairs(path: Path, split: str) -> Path:
     for file in files_of_pairs(path):
         files.setdefault(bare_name(file), []).append(file)
     if not files:
-        raise InvalidInputError(f"{path} has no file of pairs: {', '.join(SUFFIXES)}")
+        raise InvalidInputError(
+            f"{path} has no file of pairs: give a folder with files in {', '.join(SUFFIXES)}"
+        )
     if split not in files:
         raise InvalidInputError(
             f"{path} has no split {split!r}: it has {', '.join(files)}"
@@ -100,7 +102,7 @@ def text_columns(names: Iterable[str]) -> tuple[str, str] | None:
 def layout_problem(names: Iterable[str]) -> str:
     """What to say of columns that are not those of pairs."""
     layouts = "; ".join(", ".join((*columns, "label")) for columns in TEXT_COLUMNS)
-    return f"the columns are {', '.join(names)}, and those of pairs {layouts}: rename them"
+    return f"the columns are {', '.join(names)}, but should be {layouts}: rename them"
 
 
 def label_number(value: JsonValue) -> float | None:

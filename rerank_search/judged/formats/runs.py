@@ -36,7 +36,7 @@ def read_run(path: Path) -> Run:
             )
         scores[document] = _score(score, where)
     if not run:
-        raise InvalidInputError(f"{path} is empty: give the whole run")
+        raise InvalidInputError(f"{path} is empty: give the complete run")
     return run
 
 
@@ -60,7 +60,7 @@ def run_lines(query: str, ranking: Sequence[tuple[str, float]], tag: str) -> Ite
         if not math.isfinite(score):
             raise InvalidInputError(
                 f"query {query!r}: document {document!r} has the score {score}, which cannot be "
-                "ranked"
+                "ranked: fix the reranker"
             )
         yield f"{query} Q0 {_word(document, 'document id')} {rank} {float(score)!r} {tag}\n"
 
@@ -71,8 +71,8 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
         columns = COLUMNS.split(line.strip(" \t"))
         if len(columns) != 6:
             raise InvalidInputError(
-                f"{path}, line {number}: {len(columns)} columns, where a run has the six "
-                "query, Q0, document, rank, score and tag"
+                f"{path}, line {number}: {len(columns)} columns, but a run has six: query, Q0, "
+                "document, rank, score and tag"
             )
         query, _, document, _, score, _ = columns
         yield number, query, document, score
@@ -85,8 +85,8 @@ def _score(text: str, where: str) -> float:
         score = math.nan
     if not math.isfinite(score):
         raise InvalidInputError(
-            f"{where}: the score {text!r} is not a finite number and cannot be ranked: fix what "
-            "wrote the run"
+            f"{where}: the score {text!r} is not a finite number and cannot be ranked: fix the "
+            "program that wrote the run"
         )
     return score
 
@@ -94,7 +94,7 @@ def _score(text: str, where: str) -> float:
 def _word(text: str, what: str) -> str:
     if not text or CONTROL.search(text) or any(character.isspace() for character in text):
         raise InvalidInputError(
-            f"the {what} {text!r} is empty or has white space or a control character, which a TREC "
-            "run cannot express: rename it"
+            f"the {what} {text!r} is empty, or contains white space or a control character, which "
+            "a TREC run cannot express: rename it"
         )
     return text

@@ -32,7 +32,8 @@ def load_samples(path: Path, *, relevant_from: int = 1) -> JudgedCollection:
     """
     if relevant_from != 1:
         raise InvalidInputError(
-            f"relevant_from is {relevant_from}, and the positives of {path} have grade 1: give 1"
+            f"relevant_from={relevant_from} is too high: give 1, because the positives of {path} "
+            "have grade 1"
         )
     queries: dict[str, str] = {}
     qrels: dict[str, dict[str, int]] = {}
@@ -69,7 +70,7 @@ def samples_in(path: Path) -> Iterator[Sample]:
         empty = False
         yield _sample(line, record, f"{path}, line {line}")
     if empty:
-        raise InvalidInputError(f"{path} is empty: give the whole file")
+        raise InvalidInputError(f"{path} is empty: give the complete file")
 
 
 def document_id(text: str) -> str:
@@ -80,7 +81,7 @@ def document_id(text: str) -> str:
 def _sample(line: int, record: Record, where: str) -> Sample:
     if ("documents" in record) == ("negative" in record):
         raise InvalidInputError(
-            f"{where}: a sample has either 'documents' or 'negative', and this one has "
+            f"{where}: a sample must have either 'documents' or 'negative', and this one has "
             f"{'both' if 'negative' in record else 'neither'}"
         )
     kind: Literal["documents", "negative"] = "negative" if "negative" in record else "documents"
@@ -110,12 +111,12 @@ def _documents(path: Path) -> Iterator[Document]:
 def _findings(path: Path) -> list[Finding]:
     no_query = Tally("samples with a blank query, which count 0")
     no_positive = Tally("samples without a positive, which count 0")
-    no_candidates = Tally("samples without candidates, which count 0 where nothing is added")
+    no_candidates = Tally("samples without candidates, which count 0 unless positives are added")
     no_ranking = Tally(
-        "samples with negatives in place of ranked documents: they have no first stage, so that "
-        "only all_positives says something"
+        "samples with negatives instead of ranked documents: they have no first stage, so only "
+        "all_positives is meaningful"
     )
-    repeated = Tally("texts that a list of one sample repeats, counted once")
+    repeated = Tally("texts that are repeated in a list of one sample, counted once")
     for sample in samples_in(path):
         where = f"{path.name}, line {sample.line}"
         for tally, applies in (

@@ -52,7 +52,8 @@ def table_rows(path: Path) -> Iterator[Row]:
         yield from _parquet(path)
     else:
         raise InvalidInputError(
-            f"{path}: the name does not say the format; end it in {', '.join(SUFFIXES)}"
+            f"{path}: the name does not show the format: rename the file to end in "
+            f"{', '.join(SUFFIXES)}"
         )
 
 
@@ -69,8 +70,8 @@ def _separated(path: Path, format: Separated) -> Iterator[Row]:
                     named, header = place, _checked_header(row, f"{path}, {place}")
                 elif len(row) != len(header):
                     raise InvalidInputError(
-                        f"{path}, {place}: {counted(len(row), 'cell')}, where the header "
-                        f"({named}) names {len(header)}{quoting_hint(format, row)}"
+                        f"{path}, {place}: {counted(len(row), 'cell')}, but {len(header)} in the "
+                        f"header ({named}){quoting_hint(format, row)}"
                     )
                 else:
                     yield Row(place, named, dict(zip(header, row, strict=True)))
@@ -78,7 +79,7 @@ def _separated(path: Path, format: Separated) -> Iterator[Row]:
             raise InvalidInputError(f"{path}, {error}") from error
         except UnicodeDecodeError as error:
             raise InvalidInputError(
-                f"{path}, after line {last}: not readable ({error}); write it as UTF-8"
+                f"{path}, after line {last}: cannot be read ({error}): write it as UTF-8"
             ) from error
 
 
@@ -86,8 +87,8 @@ def _checked_header(header: list[str], where: str) -> list[str]:
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise InvalidInputError(
-            f"{where}: the header ({', '.join(header)}) names {repeated[0]!r} twice: rename one, "
-            "as each column has a name of its own"
+            f"{where}: the header ({', '.join(header)}) names {repeated[0]!r} twice: rename one "
+            "of the two"
         )
     return header
 
@@ -108,4 +109,4 @@ def _parquet(path: Path) -> Iterator[Row]:
                     number += 1
                     yield Row(f"row {number}", f"row {number}", record)
     except (OSError, pyarrow.ArrowException) as error:
-        raise InvalidInputError(f"{path} is not readable as Parquet ({error})") from error
+        raise InvalidInputError(f"{path} cannot be read as Parquet ({error})") from error

@@ -64,11 +64,12 @@ def read_topics(path: Path) -> dict[str, str]:
     for number, query, text in _topics(path):
         if query in texts:
             raise InvalidInputError(
-                f"{path}, line {number}: there is a topic {query!r} before it: ids are unique"
+                f"{path}, line {number}: the topic number {query!r} is a duplicate: rename one of "
+                "the topics"
             )
         texts[query] = text
     if not texts:
-        raise InvalidInputError(f"{path} has no topics: give the whole file")
+        raise InvalidInputError(f"{path} has no topics: give the complete file")
     return texts
 
 
@@ -78,8 +79,8 @@ def _rows(path: Path) -> Iterator[Judgement]:
         where = f"{path}, line {number}"
         if len(columns) != 4:
             raise InvalidInputError(
-                f"{where}: {len(columns)} columns, where TREC's qrels have the four query, "
-                "iteration, document and grade"
+                f"{where}: {len(columns)} columns, but TREC's qrels have four: query, iteration, "
+                "document and grade"
             )
         yield Judgement(number, columns[0], columns[2], grade_of(columns[3], where))
 
@@ -126,7 +127,8 @@ def _elements(
         number, line = following
     if any(name for name in fields):
         raise InvalidInputError(
-            f"{path}, line {start}: the topic that begins here has no </top>: give the whole file"
+            f"{path}, line {start}: the topic that begins here has no </top>: give the complete "
+            "file"
         )
 
 

@@ -73,15 +73,21 @@ def test_values_and_odd_ids_are_read_as_they_were_written(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("", "line 1: the columns should begin with collection"),
+        ("", "line 1: the columns are missing, but should begin with collection"),
         ("a,b\n", "line 1: .* they are a, b"),
         ("collection,split,system,protocol,query,MAP\na,b,c,d,e\n", "line 2: 5 columns"),
-        ("collection,split,system,protocol,query,MAP\na,b,c,d,e,x\n", "line 2: 'x' is no number"),
-        ("collection,split,system,protocol,query,MAP\na,b,c,d,e,nan\n", "2: 'nan' is no number"),
-        ("collection,split,system,protocol,query,MAP\na,b,c,d,e,\0\n", "is no number|is no CSV"),
+        (
+            "collection,split,system,protocol,query,MAP\na,b,c,d,e,x\n",
+            "line 2: 'x' is not a number",
+        ),
+        ("collection,split,system,protocol,query,MAP\na,b,c,d,e,nan\n", "2: 'nan' is not a number"),
+        (
+            "collection,split,system,protocol,query,MAP\na,b,c,d,e,\0\n",
+            "is not a number|is not CSV",
+        ),
         (
             f"collection,split,system,protocol,query,MAP\n{'a' * 200_000}\n",
-            "is no CSV in UTF-8|1 columns",
+            "is not CSV in UTF-8|1 columns",
         ),
     ],
 )

@@ -125,15 +125,21 @@ def test_a_split_that_is_not_there_is_told_those_that_are(tmp_path: Path) -> Non
         ({"test": HEADER + "q1\td1\t1.5\n"}, r"line 2: the grade '1.5' is not an integer"),
         ({"test": HEADER + "q1\td1\tyes\n"}, r"line 2: the grade 'yes' is not an integer"),
         ({"test": HEADER + "q1\t\t1\n"}, r"line 2: an id is empty"),
-        ({"test": QRELS + "q1\td1\t1\n"}, r"line 5: grade 1 of .* as in line 2, which says 2"),
+        (
+            {"test": QRELS + "q1\td1\t1\n"},
+            r"line 5: grade 1 of .* as in line 2, which has the grade 2",
+        ),
         ({"test": QRELS + "q1\ta\0x\t1\n"}, r"test\.tsv, line 5: the document id 'a.x00x' has a c"),
         ({"test": QRELS + "q\x1f\td1\t1\n"}, r"test\.tsv, line 5: the query id 'q.x1f' has a con"),
         ({"test": "q7\td1\t1\n"}, r"none of the 1 judged queries has a text"),
         ({"test": None}, r"has no qrels/SPLIT\.tsv"),
-        ({"queries": None}, r"queries\.jsonl is not there"),
+        ({"queries": None}, r"queries\.jsonl does not exist"),
         ({"queries": ""}, r"queries\.jsonl is empty"),
         ({"queries": QUERIES + "[1]\n"}, r"queries\.jsonl, line 3: not a JSON object"),
-        ({"queries": QUERIES + QUERIES}, r"queries\.jsonl, line 3: there is a query 'q1' before"),
+        (
+            {"queries": QUERIES + QUERIES},
+            r"queries\.jsonl, line 3: the query id 'q1' is a duplicate",
+        ),
         ({"corpus": None}, r"neither corpus\.jsonl nor corpus\.toml"),
     ],
 )
@@ -151,7 +157,7 @@ def test_what_cannot_be_read_is_named(
         (CORPUS + CORPUS, r"corpus\.jsonl, line 1, .*corpus\.jsonl, line 3: more than one .*'d1'"),
         (
             CORPUS + '{"_id": "d1\\u0001", "text": ""}\n',
-            r"corpus\.jsonl, line 3: the document id 'd1.x01' has a control character",
+            r"corpus\.jsonl, line 3: the document id 'd1.x01' contains a control character",
         ),
         (CORPUS + '{"_id": "d3"}\n', r"corpus\.jsonl, line 3: no 'text'\. Fix the line"),
     ],
@@ -167,7 +173,7 @@ def test_a_faulty_corpus_is_found_while_it_is_streamed(
 def test_half_a_gzip_file_is_an_error(tmp_path: Path) -> None:
     folder = beir(tmp_path / "tiny", test=None)
     (folder / "qrels" / "test.tsv.gz").write_bytes(gzip.compress(QRELS.encode())[:-9])
-    with pytest.raises(InvalidInputError, match=r"test\.tsv\.gz is not a whole gzip file"):
+    with pytest.raises(InvalidInputError, match=r"test\.tsv\.gz is not a complete gzip file"):
         load_beir(folder, "test")
 
 
@@ -260,9 +266,9 @@ def test_another_split_that_cannot_be_read_is_said_and_does_not_stop_this_one(
     collection = load_beir(folder, "test")
     assert collection.qrels == {"q1": {"d1": 1}}
     [finding] = collection.findings
-    assert finding.what == "splits that cannot be read, whose queries count as judged by none"
+    assert finding.what == "splits that cannot be read, whose queries count as unjudged"
     assert finding.count == 2
-    assert "dev.tsv.gz is not a whole gzip file" in finding.first
+    assert "dev.tsv.gz is not a complete gzip file" in finding.first
     with pytest.raises(InvalidInputError, match=r"old\.tsv, line 2: not UTF-8"):
         load_beir(folder, "old")
 
@@ -275,7 +281,7 @@ def test_runs_come_along_by_name(tmp_path: Path) -> None:
     assert said(collection) == [
         "1 judged queries without results in the run 'mine', which count 0 there "
         "(first: qrels/test.tsv, line 4: query 'q2')",
-        "1 queries of the run 'mine' that are not judged here and left out "
+        "1 queries of the run 'mine' that are not judged here, left out "
         "(first: bm25.trec, line 2: query 'q9')",
     ]
     assert collection.located_in_run("mine", "q9", "d1") == "bm25.trec, line 2"
@@ -296,7 +302,7 @@ def test_odd_exclusions_are_said(tmp_path: Path) -> None:
     assert said(load_beir(beir(tmp_path / "tiny"), "test", excluded=file)) == [
         "1 queries with excluded documents that are not in the collection "
         "(first: excluded.tsv: query 'q9')",
-        "1 excluded documents that are judged relevant, and so are always missed "
+        "1 excluded documents that are judged relevant, and so always missed "
         "(first: excluded.tsv: document 'd1' for query 'q1')",
     ]
     file.write_text("q1\n")

@@ -63,8 +63,8 @@ def test_a_folder_of_samples_asks_for_the_file(tmp_path: Path) -> None:
             '{"id": "d1", "text": "x"}\n',
             r"line 1: neither samples .* columns are id, te",
         ),
-        ("a.trec", "q Q0 d 1 1 t\n", "the name does not say the format"),
-        ("b.jsonl", "", "a.jsonl is not there"),
+        ("a.trec", "q Q0 d 1 1 t\n", "the name does not show the format"),
+        ("b.jsonl", "", "a.jsonl does not exist"),
     ],
 )
 def test_what_is_none_of_them_is_said(

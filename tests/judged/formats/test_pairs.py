@@ -110,17 +110,17 @@ def test_another_label_is_named_with_the_range(
         (
             "dev.jsonl",
             jsonl({"a": 1}),
-            r"line 1: the columns are a, and those of pairs text1, text",
+            r"line 1: the columns are a, but should be text1, text",
         ),
         (
             "dev.csv",
             "a,b,label\nx,y,1\n",
-            "line 1: the columns are a, b, label, and those of pairs",
+            "line 1: the columns are a, b, label, but should be",
         ),
         (
             "dev.csv",
             "text1,text2,label\nx,1\n",
-            r"line 2: 2 cells, where the header \(line 1\) names 3",
+            r"line 2: 2 cells, but 3 in the header \(line 1\)",
         ),
         (
             "dev.csv",
@@ -138,8 +138,8 @@ def test_another_label_is_named_with_the_range(
         ("dev.jsonl", labelled(1) + "[1]\n", "line 2: not a JSON object"),
         ("dev.jsonl", labelled(1) + "{\n", "line 2: not JSON"),
         ("dev.jsonl", jsonl({"text1": None, "text2": "b", "label": 1}), "'text1' is not a string"),
-        ("dev.txt", "", r"dev\.txt: the name does not say the format"),
-        ("dev.parquet", "PAR", "is not readable as Parquet"),
+        ("dev.txt", "", r"dev\.txt: the name does not show the format"),
+        ("dev.parquet", "PAR", "cannot be read as Parquet"),
     ],
 )
 def test_what_cannot_be_read_is_named(

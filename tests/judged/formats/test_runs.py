@@ -31,7 +31,7 @@ def test_a_run_may_be_gzipped(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         ("", "is empty"),
-        ("q1 Q0 d1 1 0.5\n", "line 1: 5 columns, where a run has the six"),
+        ("q1 Q0 d1 1 0.5\n", "line 1: 5 columns, but a run has six"),
         ("q1 Q0 d1 1 0.5 my tag\n", "line 1: 7 columns"),
         ("q1 Q0 d1 1 nan tag\n", "line 1: the score 'nan' is not a finite number"),
         ("q1 Q0 d1 1 -inf tag\n", "line 1: the score '-inf' is not a finite number"),

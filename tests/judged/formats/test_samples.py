@@ -63,8 +63,8 @@ def test_negatives_are_no_first_stage_and_that_is_said(tmp_path: Path) -> None:
     collection = load_samples(samples(tmp_path, RANKED, sample))
     assert order(collection, "2") == [document_id("bread"), document_id("snow")]
     assert said(collection) == [
-        "1 samples with negatives in place of ranked documents: they have no first stage, so that "
-        "only all_positives says something (first: dev.jsonl, line 2)"
+        "1 samples with negatives instead of ranked documents: they have no first stage, so only "
+        "all_positives is meaningful (first: dev.jsonl, line 2)"
     ]
 
 
@@ -92,9 +92,10 @@ def test_empty_lists_blank_queries_and_repetitions_are_said_and_stay(tmp_path: P
     assert said(collection) == [
         "1 samples with a blank query, which count 0 (first: dev.jsonl, line 2)",
         "1 samples without a positive, which count 0 (first: dev.jsonl, line 1)",
-        "1 samples without candidates, which count 0 where nothing is added "
+        "1 samples without candidates, which count 0 unless positives are added "
         "(first: dev.jsonl, line 3)",
-        "2 texts that a list of one sample repeats, counted once (first: dev.jsonl, line 4)",
+        "2 texts that are repeated in a list of one sample, counted once "
+        "(first: dev.jsonl, line 4)",
     ]
 
 

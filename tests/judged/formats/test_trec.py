@@ -73,11 +73,11 @@ def test_only_the_fields_of_topics_end_a_field(tmp_path: Path) -> None:
     [
         ("", "has no topics"),
         ("301 organized crime\n", "line 1: expected a query id and its text"),
-        ("301\ta\n302\tb\n301\tc\n", "line 3: there is a topic '301' before it"),
+        ("301\ta\n302\tb\n301\tc\n", "line 3: the topic number '301' is a duplicate"),
         ("<top>\n<title> crime\n</top>\n", "line 1: the topic that begins here has no <num>"),
         (TOPICS + "<top>\n<num> 303\n</top>\n", r"line 12: the topic .* has no <title>"),
         (TOPICS + "<top>\n<num> 303\n<title> x\n", r"line 12: the topic .* has no </top>"),
-        (TOPICS + TOPICS, r"line 13: there is a topic '301' before it"),
+        (TOPICS + TOPICS, r"line 13: the topic number '301' is a duplicate"),
     ],
 )
 def test_faulty_topics_are_named(tmp_path: Path, content: str, problem: str) -> None:
@@ -89,9 +89,9 @@ def test_faulty_topics_are_named(tmp_path: Path, content: str, problem: str) -> 
     ("content", "problem"),
     [
         ("", "has no judgements"),
-        ("301 d1 1\n", "line 1: 3 columns, where TREC's qrels have the four"),
+        ("301 d1 1\n", "line 1: 3 columns, but TREC's qrels have four"),
         ("301 0 d1 high\n", "line 1: the grade 'high' is not an integer"),
-        ("301 0 d1 1\n301 0 d1 0\n", "line 2: grade 0 of .* as in line 1, which says 1"),
+        ("301 0 d1 1\n301 0 d1 0\n", "line 2: grade 0 of .* as in line 1, which has the grade 1"),
     ],
 )
 def test_faulty_qrels_are_named(tmp_path: Path, content: str, problem: str) -> None:
