@@ -24,7 +24,7 @@ def check_training(sets: Sequence[TrainingSet], loss: Loss) -> list[Finding]:
     for each in sets:
         if not any(group.documents for group in each.groups):
             raise InvalidInputError(
-                f"{each} gives no pairs to train on: take another split, raise queries, or "
+                f"{each} gives no pairs to train on: choose another split, raise queries, or "
                 "remove the source"
             )
         _check_range(each, loss)
@@ -49,8 +49,8 @@ def _check_range(training_set: TrainingSet, loss: Loss) -> None:
     remedy = _label_map(labels) if training_set.as_in_file else ""
     raise InvalidInputError(
         f"{training_set}: the labels go from {min(labels):g} to {max(labels):g} (first outside: "
-        f"{first}), and {loss.name} needs labels {interval}: {remedy}take a loss whose "
-        f"labels may be any numbers ({others})"
+        f"{first}), and {loss.name} needs labels {interval}: {remedy}choose a loss that allows "
+        f"any labels ({others})"
     )
 
 
@@ -78,14 +78,13 @@ def _check_classes(sets: Sequence[TrainingSet], loss: Loss) -> None:
     if max(labels) > POSITIVE_ABOVE:
         remedy = (
             "add pairs that do not belong together, labelled 0, or set loss to "
-            "multiple-negatives, which takes the texts of other queries for negatives"
+            "multiple-negatives, which uses the texts of other queries as negatives"
         )
     else:
         remedy = "add pairs that belong together, labelled 1"
     which = f"the label {min(labels):g}" if len(labels) == 1 else f"labels up to {max(labels):g}"
     raise InvalidInputError(
-        f"all {count:,} training pairs have {which}, so that there is nothing to tell apart: "
-        f"{remedy}"
+        f"all {count:,} training pairs have {which}, so there is nothing to learn: {remedy}"
     )
 
 
@@ -98,8 +97,8 @@ def _check_contrast(training_set: TrainingSet, loss: Loss) -> None:
     else:
         problem = f"has no query with documents of different labels, which {loss.name} compares"
         remedy = (
-            "give the queries positives and negatives, or set loss to bce or mse, which take "
-            "each pair by itself"
+            "give the queries positives and negatives, or set loss to bce or mse, which use each "
+            "pair by itself"
         )
     raise InvalidInputError(f"{training_set} {problem}: {remedy}")
 
@@ -126,7 +125,8 @@ def _of_pairs(sets: Sequence[TrainingSet]) -> list[Tally]:
 def _of_groups(sets: Sequence[TrainingSet], loss: Loss) -> list[Tally]:
     unused = Tally(f"training queries that {loss.name} learns nothing from, left out")
     cut = Tally(
-        f"training queries of which {loss.name} leaves out negatives, as another one has fewer"
+        f"training queries with more negatives than another one, of which {loss.name} leaves some "
+        "out"
     )
     for each in sets:
         used = [group for group in each.groups if teaches(group, loss.name)]
@@ -156,6 +156,6 @@ def check_judged(collections: Sequence[JudgedCollection]) -> None:
     if relevant < 2:
         names = ", ".join(f"{each.name}/{each.split}" for each in collections)
         raise InvalidInputError(
-            f"{names}: a calibration needs two queries with a relevant document, and there are "
-            f"{relevant}: take more queries, or another split"
+            f"{names}: a calibration needs at least two queries with a relevant document, and "
+            f"there are {relevant}: use more queries, or another split"
         )

@@ -108,8 +108,9 @@ def made_samples(
                 if not questions:
                     raise InvalidInputError(
                         f"{source.path} has nothing to evaluate with in the split "
-                        f"{collection.split!r}: no query with a text has a relevant document in "
-                        "the corpus, or queries is 0"
+                        f"{collection.split!r}, because no query with a text has a relevant "
+                        "document in the corpus, or queries is 0: choose another split, or raise "
+                        "queries"
                     )
                 with progress(f"candidates of {collection.name}", len(questions)) as tick:
                     for sample in _samples(corpus, questions, evaluation_set, rng):

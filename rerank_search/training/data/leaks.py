@@ -39,8 +39,8 @@ def without_leaks(
         else:
             _add_labelled(pairs, evaluation)
     done = {"remove": ", removed", "allow": ", left in", "refuse": ""}[policy]
-    of_queries = Tally(f"training queries that the evaluation has too{done}")
-    of_pairs = Tally(f"training pairs that the evaluation has too{done}")
+    of_queries = Tally(f"training queries that are also in the evaluation{done}")
+    of_pairs = Tally(f"training pairs that are also in the evaluation{done}")
     kept = []
     for each in sets:
         groups: list[Group] = []
@@ -60,16 +60,16 @@ def without_leaks(
     found = findings([of_queries, of_pairs])
     if found and policy == "refuse":
         raise InvalidInputError(
-            f"{'; '.join(map(str, found))}: the figures would flatter the model; set "
-            'leaks to "remove", or to "allow" to go on all the same'
+            f"{'; '.join(map(str, found))}: the model would look better than it is. Set leaks to "
+            '"remove", or to "allow" to train anyway'
         )
     if policy != "remove":
         return list(sets), found
     for each, left in zip(sets, kept, strict=True):
         if each.groups and not any(group.documents for group in left.groups):
             raise InvalidInputError(
-                f"{each} has nothing that the evaluation does not have too "
-                f"({'; '.join(map(str, found))}): take another split, or remove the source"
+                f"everything in {each} is also in the evaluation ({'; '.join(map(str, found))}): "
+                "choose another split, or remove the source"
             )
     return kept, found
 

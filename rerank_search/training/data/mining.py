@@ -122,8 +122,10 @@ def _mined(
     )
     made_up = made_up_questions(miner.corpus, source.made_up, miner.rng("made up"))
     if len(made_up) < source.made_up:
-        few = f"queries could be made up, and {source.made_up:,} were asked for"
-        tallies.append(Tally(few, len(made_up), "too few documents have sentences of fit length"))
+        few = f"queries could be made up, of {source.made_up:,} asked for"
+        tallies.append(
+            Tally(few, len(made_up), "too few documents have sentences of a suitable length")
+        )
     with progress(f"mining {collection.name}", len(judged) + len(made_up)) as tick:
         lines = miner.lines(judged, tick)
         from_made_up = miner.lines(made_up, tick)
@@ -131,8 +133,8 @@ def _mined(
     lines += from_made_up
     if not lines:
         raise InvalidInputError(
-            f"{source.path} gives nothing to train on in the split {collection.split!r}: "
-            f"{'; '.join(map(str, found)) or 'no query was drawn'}; fix the data, or change "
+            f"{source.path} gives nothing to train on in the split {collection.split!r} "
+            f"({'; '.join(map(str, found)) or 'no query was drawn'}): fix the data, or change "
             f"{'queries' if source.mined else 'queries, made_up'} or [negatives]"
         )
     settings = MinedSettings(

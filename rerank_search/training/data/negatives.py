@@ -91,10 +91,10 @@ class Miner:
         self._soft_labels = soft_labels
         self._rerankers = rerankers
         self._seed = seed
-        self._none_left = Tally("queries that no negative is left for, left out")
+        self._none_left = Tally("queries without any negative left, left out")
         self._too_few = Tally("queries with fewer negatives than per_query")
         self._not_cut = Tally("made-up queries not in their document's best passage, left out")
-        self._false = Tally("candidates that the reranker takes for relevant, left out")
+        self._false = Tally("candidates that the reranker considers relevant, left out")
         self.tallies = [self._none_left, self._too_few, self._not_cut, self._false]
 
     def rng(self, purpose: str) -> random.Random:

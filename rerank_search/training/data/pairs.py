@@ -73,7 +73,7 @@ def _labels(file: Path, rows: Sequence[PairRow], label_map: Mapping[str, float])
             reason = "has no entry in label_map" if label_map else "is not a finite number"
             raise InvalidInputError(
                 f"{file}, {row.place}: the label {_shown([label])} {reason}; the labels of this "
-                f"file are {_shown(seen)}: say in label_map which number each stands for"
+                f"file are {_shown(seen)}: set label_map to a number for each of them"
             )
     return [known[label] for label in found]
 
@@ -89,11 +89,11 @@ def _entries(
         if label not in seen:
             suggestion = did_you_mean(name, [str(label) for label in seen])
             raise InvalidInputError(
-                f"label_map has an entry for {name!r}, and {file} has only the labels "
+                f"label_map has an entry for {name!r}, but {file} has only the labels "
                 f"{_shown(seen)}: remove the entry{suggestion}"
             )
         if not math.isfinite(value):
-            raise InvalidInputError(f"label_map: {name!r} is {value}; give a finite number")
+            raise InvalidInputError(f"label_map: {name!r} is {value}: give a finite number")
         entries[label] = value
     return entries
 

@@ -67,7 +67,7 @@ def judged_questions(
         if query in drawn and (text := collection.queries[query])
     ]
     themselves = Tally.of(
-        "queries are documents of the corpus, which are no candidates of their own",
+        "queries are documents of the corpus, which are left out of their own candidates",
         (query for query in collection.qrels if query in own),
         lambda query: f"query {query!r}",
     )

@@ -22,7 +22,7 @@ def load_samples_set(source: Source, seed: int) -> TrainingSet:
     """
     file = source.path
     if file.is_dir():
-        raise InvalidInputError(f"{file} is a folder: give the JSONL file of the samples")
+        raise InvalidInputError(f"{file} is a folder: give a JSONL file of samples")
     nothing = Tally("samples without any text to train on, left out")
     groups = []
     for line, record in json_records(file):
@@ -40,8 +40,8 @@ def _sample(record: Record, where: str, place: str) -> Group:
     others_in = [field for field in ("negative", "documents") if field in record]
     if not {"query", "positive"} <= record.keys() or len(others_in) != 1:
         raise InvalidInputError(
-            f"{where}: the fields are {', '.join(record) or 'none'}, and those of a sample query, "
-            "positive, and either negative or documents"
+            f"{where}: the fields are {', '.join(record) or 'none'}, but a sample has query, "
+            "positive, and either negative or documents: rename them"
         )
     query = text_in(record, "query", where)
     if isinstance(record.get("positive"), list):
@@ -66,10 +66,10 @@ def _numbers(record: Record, count: int, where: str) -> list[float]:
     values = record["labels"]
     if "documents" in record or not isinstance(values, list) or len(values) != count:
         raise InvalidInputError(
-            f"{where}: 'labels' is a list with one number for each positive, then for each "
-            f"negative (here {count}), and goes with 'negative'"
+            f"{where}: 'labels' must be a list with one number for each positive, then for each "
+            f"negative (here {count}), and needs 'negative'"
         )
     numbers = [value for value in values if isinstance(value, (int, float))]
     if len(numbers) < count or not all(map(math.isfinite, numbers)):
-        raise InvalidInputError(f"{where}: 'labels' has something that is not a finite number")
+        raise InvalidInputError(f"{where}: 'labels' contains something that is not a finite number")
     return [float(number) for number in numbers]

@@ -25,8 +25,8 @@ def collection_of_pairs(source: Source) -> JudgedCollection:
     file, rows, labels = labelled_rows(source)
     if not all(0 <= label <= 1 for label in labels):
         raise InvalidInputError(
-            f"{file}: the labels go from {min(labels):g} to {max(labels):g}, and those of mined "
-            "pairs are in [0, 1]: say in label_map which number each stands for"
+            f"{file}: the labels go from {min(labels):g} to {max(labels):g}, and labels of mined "
+            "pairs must be in [0, 1]: set label_map to a number for each of them"
         )
     blank = Tally("pairs with a blank text, left out")
     contradicted = Tally("pairs that are repeated with another label, taken as belonging together")
@@ -50,7 +50,7 @@ def collection_of_pairs(source: Source) -> JudgedCollection:
             qrels[queries[document]][documents[query]] = 1
     if not qrels:
         raise InvalidInputError(
-            f"{file} has no pairs with a label above {POSITIVE_ABOVE:g}, which belong together: "
+            f"{file} has no pairs that belong together (with a label above {POSITIVE_ABOVE:g}): "
             "set label_map, or leave out mined"
         )
     return JudgedCollection(

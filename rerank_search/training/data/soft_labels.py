@@ -64,9 +64,9 @@ def soft_labelled(
     """
     if settings.cosine or settings.bm25:
         raise InvalidInputError(
-            f"soft_labels has cosine = {settings.cosine:g} and bm25 = {settings.bm25:g}, which "
-            f"the texts of {training_set} have none of: set both to 0, or give a collection "
-            "or mined pairs"
+            f"soft_labels has cosine = {settings.cosine:g} and bm25 = {settings.bm25:g}, but the "
+            f"texts of {training_set} have neither: set both to 0, or give a collection or mined "
+            "pairs"
         )
     groups = training_set.groups
     pairs = [[(group.query, document) for document in group.documents] for group in groups]

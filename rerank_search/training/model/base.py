@@ -93,13 +93,16 @@ def base_directory(base: str) -> str:
     resolve = resolve_reranker if base in BUNDLED_RERANKERS else resolve_encoder
     directory = resolve(base)
     if not (Path(directory) / "config.json").is_file():
-        raise ModelNotFoundError(f"the base {base!r} has no config.json in {directory}")
+        raise ModelNotFoundError(
+            f"the base {base!r} has no config.json in {directory}: choose another model, or "
+            "download it again"
+        )
     config = read_configuration(directory)
     labels = len(config.get("id2label", [0]))
     if is_reranker(config) and labels != 1:
         raise InvalidInputError(
             f"the base {base!r} is a classifier with {labels} labels, and a reranker has one: "
-            "name a cross-encoder with one label, or an encoder"
+            "choose a cross-encoder with one label, or an encoder"
         )
     return directory
 
@@ -116,7 +119,7 @@ def read_configuration(directory: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InvalidInputError(f"{path} is damaged ({error}): fetch the model again") from None
+        raise InvalidInputError(f"{path} is damaged ({error}): download the model again") from None
     return found
 
 
@@ -137,6 +140,6 @@ def _length(recipe: Recipe, base: Base) -> int:
     if length < recipe.max_length and "max_length" in recipe.model_fields_set:
         raise InvalidInputError(
             f"max_length is {recipe.max_length:,}, and the base {recipe.base!r} has positions for "
-            f"{base.positions:,} tokens: set max_length to that or less, or take another base"
+            f"{base.positions:,} tokens: set max_length to at most that, or choose another base"
         )
     return length

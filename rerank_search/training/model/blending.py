@@ -27,7 +27,8 @@ def weights_for(network: Any, blend: Blend) -> dict[str, Tensor]:
     directory = base_directory(blend.reranker)
     if not is_reranker(read_configuration(directory)):
         raise InvalidInputError(
-            f"blend.reranker {blend.reranker!r} is no cross-encoder: its last layer would be random"
+            f"blend.reranker {blend.reranker!r} is not a cross-encoder, so its last layer would "
+            "be random: give a reranker"
         )
     with quietly():
         other = CrossEncoder(directory, device="cpu", local_files_only=True)
@@ -37,8 +38,8 @@ def weights_for(network: Any, blend: Blend) -> dict[str, Tensor]:
     shapes = {name: weights.shape for name, weights in theirs.items()}
     if shapes != {name: weights.shape for name, weights in network.state_dict().items()}:
         raise InvalidInputError(
-            f"blend.reranker {blend.reranker!r} has weights of other names or shapes than the "
-            "model that is trained: name the reranker that it came from, or remove [blend]"
+            f"blend.reranker {blend.reranker!r} has weights with other names or shapes than the "
+            "model that is trained: give the reranker that the base came from, or remove [blend]"
         )
     return theirs
 

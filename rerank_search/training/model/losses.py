@@ -32,8 +32,8 @@ def build_loss(settings: Loss, model: CrossEncoder, labels: Sequence[float]) -> 
     for key in options:
         if key not in known:
             raise InvalidInputError(
-                f"loss.options: {name} has no option {key!r}, it has {', '.join(known)}"
-                f"{did_you_mean(key, known)}"
+                f"loss.options: {name} has no option {key!r}: use one of "
+                f"{', '.join(known)}{did_you_mean(key, known)}"
             )
     if settings.traits.is_listwise:
         options.setdefault("mini_batch_size", -1)

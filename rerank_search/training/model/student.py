@@ -59,20 +59,27 @@ def make_student(base: str, student: Student, seed: int, folder: Path) -> str:
 
     config = AutoConfig.from_pretrained(base)
     if config.model_type != "bert":
-        raise InvalidInputError(f"{base} is no BERT, of which alone students can be made")
+        raise InvalidInputError(
+            f"{base} is not a BERT, the only model that students can be made from: choose another "
+            "base"
+        )
     wide = config.to_dict()
     for name, key in _KEYS.items():
         asked = getattr(student, name)
         if asked is not None and asked > wide[key]:
-            raise InvalidInputError(f"student.{name}={asked} is more than the base's {wide[key]}")
+            raise InvalidInputError(
+                f"student.{name}={asked} is too large: the base has {wide[key]}"
+            )
     width = student.width or config.hidden_size
     heads = student.heads or config.num_attention_heads
     if width % heads:
-        raise InvalidInputError(f"student.width={width} must be a multiple of its {heads} heads")
+        raise InvalidInputError(
+            f"student.width={width} is not a multiple of its {heads} heads: change one of the two"
+        )
     if width == config.hidden_size and heads != config.num_attention_heads:
         raise InvalidInputError(
-            f"student.heads={heads} needs a smaller width too: at the base's {width} there are "
-            f"{config.num_attention_heads}"
+            f"student.heads={heads} needs a smaller student.width: at the base's width of {width} "
+            f"there must be {config.num_attention_heads} heads"
         )
     config.update(
         {

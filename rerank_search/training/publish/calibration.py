@@ -136,17 +136,17 @@ def calibrate(
     )
     if labels.sum() < FEW_POSITIVES:
         warnings.append(
-            f"only {labels.sum()} of the candidates are relevant: take the probabilities for "
-            f"rough ones, or give more queries (at least {FEW_POSITIVES} relevant candidates)"
+            f"only {labels.sum()} of the candidates are relevant, so the probabilities are rough: "
+            f"give more queries (with at least {FEW_POSITIVES} relevant candidates)"
         )
     if len(set(calibration.probability(fitted.scores(queries)).tolist())) == 1:
         warnings.append(
-            "relevant candidates score no higher than others: all probabilities are equal"
+            "relevant candidates score no higher than others, so all probabilities are equal"
         )
     if fusion is False and judged.fused:
         warnings.append(
-            f"{judged.model} has a fusion, and the calibration is of its logit: probabilities "
-            "are shown in searches without fusion only"
+            f"{judged.model} has a fusion, and the calibration is of its logit: only searches "
+            "without fusion show probabilities"
         )
     return Calibrated(fitted.fusion, calibration, before, after, warnings)
 
@@ -155,15 +155,14 @@ def _check(collections: Sequence[JudgedCollection], queries: Sequence[JudgedQuer
     """Raise InvalidInputError where nothing could be learned, or nothing be held out."""
     both = {
         "a relevant": sum(bool(query.labels.any()) for query in queries),
-        "another than a relevant": sum(not query.labels.all() for query in queries),
+        "an irrelevant": sum(not query.labels.all() for query in queries),
     }
     for what, count in both.items():
         if count < 2:
             names = ", ".join(f"{each.name}/{each.split}" for each in collections)
             raise InvalidInputError(
-                f"{names}: {count} of {len(queries)} queries have "
-                f"{what} document among their candidates, and two are needed; take more "
-                "candidates or queries, or another split"
+                f"{names}: {count} of {len(queries)} queries have {what} document among their "
+                "candidates, and two are needed: use more candidates or queries, or another split"
             )
 
 

@@ -22,9 +22,9 @@ _MEANING: Mapping[MeasuredBy, str] = {
     "retrieved": "the candidates of a first stage are reranked: what a user sees. A positive that "
     "was not retrieved counts as missed.",
     "all_positives": "the same candidates and the positives that were not retrieved are reranked: "
-    "what the reranker is worth by itself. It is no result of a search.",
+    "what the reranker is worth by itself. This is not the result of a search.",
     "sbert": "the figures of sentence-transformers' `CrossEncoderRerankingEvaluator`.",
-    "pairs": "labelled pairs are told apart by their score.",
+    "pairs": "labelled pairs are classified by their score.",
 }
 
 
@@ -42,7 +42,7 @@ def sections(card: CardFacts) -> str:
 
 def _results(card: CardFacts) -> str:
     if not card.results:
-        return "The recipe has no evaluation: what this model is worth was not measured."
+        return "The recipe has no evaluation, so the model was not measured."
     meanings = [
         f"`{in_words(protocol)}`: {_MEANING[protocol]}"
         for protocol in dict.fromkeys(row.protocol for row in card.results)
@@ -79,7 +79,7 @@ def _run(card: CardFacts) -> str:
         f"Activations in {card.precision}, weights stored in {recipe.weights}; {card.hardware}.",
         f"Pairs were cut to {recipe.max_length:,} tokens; dropout {recipe.dropout:g}; token "
         f"embeddings were {'trained' if recipe.train_embeddings else 'kept as they were'}.",
-        *(["Rows of a batch have about the same length."] if recipe.by_length else []),
+        *(["The rows of a batch have similar lengths."] if recipe.by_length else []),
         *([_blend(recipe.blend)] if recipe.blend is not None else []),
     ]
     pictures = [f"![{Path(name).stem}]({name})" for name in card.plots]
@@ -89,7 +89,7 @@ def _run(card: CardFacts) -> str:
 def _blend(blend: Blend) -> str:
     return (
         f"The weights are {1 - blend.share:g} of the trained ones and {blend.share:g} of those of "
-        f"`{_named(blend.reranker)}`; the measures taken during the training are of the former."
+        f"`{_named(blend.reranker)}`; measures during training are of the trained ones alone."
     )
 
 
@@ -126,12 +126,12 @@ def _data(card: CardFacts) -> str:
     if recipe.soft_labels is not None:
         parts.append(_soft_labels(recipe.soft_labels, recipe.negatives.encoder))
     if findings:
-        parts.append(f"Found in the data:\n\n{_list(findings)}")
+        parts.append(f"Findings in the data:\n\n{_list(findings)}")
     kept_back = dict.fromkeys(each.name for each in unquotable(card.sets))
     if kept_back:
         parts.append(
-            f"Samples are left out, as the licence of {', '.join(kept_back)} is not known to "
-            "allow repeating them."
+            f"Samples are left out, because the licence of {', '.join(kept_back)} is not "
+            "known to allow repeating them."
         )
     return "\n\n".join(parts)
 
@@ -152,7 +152,7 @@ def _negatives(negatives: Negatives) -> str:
         text += f". They score at least {negatives.margin:g} below the query's best positive"
     if negatives.false_negatives is not None:
         reranker = _named(negatives.false_negatives.reranker)
-        text += f". What `{reranker}` takes for a positive is not among them"
+        text += f". Those that `{reranker}` considers relevant are left out"
     if negatives.positives_per_query is not None:
         text += (
             f". At most {negatives.positives_per_query} relevant of a query's documents are used"
@@ -167,40 +167,40 @@ def _soft_labels(labels: SoftLabels, encoder: str) -> str:
     terms += [
         f"{one.weight:g} times the logit of `{_named(one.reranker)}`" for one in labels.rerankers
     ]
-    return f"Labels of what was mined are a teacher's logits: {', plus '.join(terms)}."
+    return f"The labels of mined pairs are a teacher's logits: {', plus '.join(terms)}."
 
 
 def _limits(card: CardFacts) -> list[str]:
     recipe = card.recipe
     limits = [
-        "The raw scores (logits) have a meaning only in their order, within a query.",
-        f"It was trained on pairs of up to {recipe.max_length:,} tokens, and has seen none longer.",
+        "The raw scores (logits) are meaningful only for ordering texts within a query.",
+        f"It was trained on pairs of up to {recipe.max_length:,} tokens, never on longer ones.",
     ]
     if card.passes < 1:
-        limits.append(f"The run went through {card.passes:.0%} of the training data.")
+        limits.append(f"The run used {card.passes:.0%} of the training data.")
     made_up = sum(each.made_up for each in card.sets)
     if made_up:
         queries = sum(len(each.groups) for each in card.sets)
         limits.append(
-            f"{made_up:,} of {queries:,} training queries are made up: a sentence cut out of a "
-            "document, which the rest answers."
+            f"{made_up:,} of {queries:,} training queries are made up: each is a sentence taken "
+            "out of a document, and the rest of the document answers it."
         )
     shared = _measured_names(recipe) & {each.name for each in card.sets}
     if card.results and shared:
         limits.append(
-            f"It was trained on other queries of {', '.join(sorted(shared))}: elsewhere, expect "
-            "less than the results there."
+            f"It was trained on other queries of {', '.join(sorted(shared))}: expect lower "
+            "results on other collections."
         )
     if recipe.leaks == "allow":
         limits.append(
-            "The run was allowed to go on with evaluation data among the training data "
-            '(`leaks = "allow"`): the results may be too high.'
+            'Evaluation data among the training data were allowed (`leaks = "allow"`): the '
+            "results may be too high."
         )
     unstated = [each.name for each in card.sets if not each.licence]
     if unstated:
         limits.append(f"No licence is stated for {', '.join(dict.fromkeys(unstated))}.")
     limits.append(
-        "No licence of this model is stated: those of the base model and of the data decide."
+        "No licence of this model is stated: the licences of the base model and of the data apply."
     )
     return limits
 

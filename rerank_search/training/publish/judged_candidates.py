@@ -101,8 +101,8 @@ def judged_candidates(
                     queries += _queries(collection, source, second, signals, tick)
     if len(stages) != 1:
         raise InvalidInputError(
-            f"{len(stages)} kinds of indexes for {len(loaded)} collections, and one is needed: "
-            "give a collection, and index all of them with the same engines"
+            f"there are {len(stages)} kinds of indexes for {len(loaded)} collections, and one is "
+            "needed: give at least one collection, and index all of them with the same engines"
         )
     [(stage, engines)] = stages
     return JudgedCandidates(
@@ -122,7 +122,7 @@ def _check_distinct(collections: Sequence[CollectionSettings]) -> None:
     for path, split in given:
         if given.count((path, split)) > 1:
             raise InvalidInputError(
-                f"{path} is given twice, and its queries would be fitted on and held out at once: "
+                f"{path} is given twice, so its queries would be both fitted on and held out: "
                 "give each collection once"
             )
 
@@ -138,9 +138,9 @@ def _check_documents(collection: JudgedCollection, index: Index, path: Path) -> 
     there = len(relevant.intersection(index.ids()))
     if 2 * there < len(relevant):
         raise InvalidInputError(
-            f"{path} has {there:,} of the {len(relevant):,} documents that are relevant in "
-            f"{collection.name}/{collection.split}, so that others would count as false: give the "
-            "index of this collection, or none"
+            f"{path} has only {there:,} of the {len(relevant):,} documents that are relevant in "
+            f"{collection.name}/{collection.split}, so the missing ones would count as "
+            "irrelevant: give the index of this collection, or none"
         )
 
 

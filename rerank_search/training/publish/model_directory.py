@@ -111,14 +111,14 @@ def _in_words(calibrated: Calibrated) -> str:
     fitted_on, held_out = found.fitted_on, found.held_out
     score = "logit" if calibrated.fusion is None else "fused score (`fusion.json`)"
     return (
-        f"`calibration.json` makes the {score} a probability of relevance. It was fitted on "
+        f"`calibration.json` turns the {score} into a probability of relevance. It was fitted on "
         f"{counted(fitted_on.documents, 'candidate')} of "
-        f"{counted(fitted_on.queries, 'query', 'queries')} of "
-        f"{fitted_on.collection} ({fitted_on.split}), {fitted_on.relevant:.1%} of them relevant: "
-        f"the {fitted_on.candidates} best of a {fitted_on.first_stage} first stage. On queries "
-        f"held out in {held_out.folds} turns, the calibration error (ECE) is "
-        f"{held_out.after.ece:.4f} (sigmoid of the score: {held_out.before.ece:.4f}), the Brier "
-        f"score {held_out.after.brier:.4f} ({held_out.before.brier:.4f}). For other documents, "
+        f"{counted(fitted_on.queries, 'query', 'queries')} of {fitted_on.collection} "
+        f"({fitted_on.split}), {fitted_on.relevant:.1%} of them relevant: the "
+        f"{fitted_on.candidates} best of a {fitted_on.first_stage} first stage. On queries held "
+        f"out in {held_out.folds} turns, the calibration error (ECE) is {held_out.after.ece:.4f} "
+        f"(sigmoid of the score: {held_out.before.ece:.4f}), the Brier score "
+        f"{held_out.after.brier:.4f} ({held_out.before.brier:.4f}). For other documents, "
         f"questions or numbers of candidates, calibrate again.\n\n![reliability]({PLOT_FILE})"
     )
 

@@ -26,7 +26,9 @@ def training_plots(log_history: Sequence[Mapping[str, Any]], folder: Path) -> li
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        logger.warning("no plots of the run: pip install 'rerank-search[eval]'")
+        logger.warning(
+            "the run has no plots, because matplotlib is missing: pip install 'rerank-search[eval]'"
+        )
         return []
     measures = _measures(log_history)
     losses = {label: points for label, points in measures.items() if label.endswith("loss")}

@@ -46,17 +46,17 @@ def push(
     """
     files, left_out = _files(model)
     if Settings().offline:
-        raise PushError("RERANK_SEARCH_OFFLINE is set, and an upload needs the network: unset it")
+        raise PushError("RERANK_SEARCH_OFFLINE is set, but an upload needs the network: unset it")
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
 
     if get_token() is None:
-        raise PushError("there is no token of the hub: run `hf auth login`, or set HF_TOKEN")
+        raise PushError("there is no token for the hub: run `hf auth login`, or set HF_TOKEN")
     api = HfApi()
     with _hub_errors(api.endpoint, repository):
         made = api.create_repo(repository, private=private or None, exist_ok=True)
         if private and not api.repo_info(made.repo_id).private:
             raise PushError(
-                f"{made.repo_id} is public already, and nothing was uploaded: make it private on "
+                f"{made.repo_id} is already public, so nothing was uploaded: make it private on "
                 "the hub, or leave --private out"
             )
         operations = [
@@ -70,7 +70,7 @@ def _files(model: Path) -> tuple[list[str], list[str]]:
     """Names below ``model``, of what to upload and of what not."""
     if not model.is_dir():
         raise InvalidInputError(
-            f"there is no directory {model}: name the output of `rerank-search train`"
+            f"there is no directory {model}: give the output of `rerank-search train`"
         )
     published: list[str] = []
     left_out: list[str] = []
@@ -86,8 +86,8 @@ def _files(model: Path) -> tuple[list[str], list[str]]:
         name.endswith(".safetensors") for name in published
     ):
         raise InvalidInputError(
-            f"{model} is no model: it has no config.json, or no .safetensors file; name the "
-            "output of `rerank-search train`"
+            f"{model} is not a model, because it has no config.json or no .safetensors file: give "
+            "the output of `rerank-search train`"
         )
     return sorted(published), sorted(left_out)
 
@@ -121,10 +121,12 @@ def _hub_errors(endpoint: str, repository: str) -> Iterator[None]:
     try:
         yield
     except HFValidationError as error:
-        raise InvalidInputError(f"{repository!r} cannot be a repository's name: {error}") from None
+        raise InvalidInputError(
+            f"{repository!r} cannot be the name of a repository: {error}"
+        ) from None
     except OfflineModeIsEnabled:
         raise PushError(
-            "HF_HUB_OFFLINE is set, and an upload needs the network: unset it"
+            "HF_HUB_OFFLINE is set, but an upload needs the network: unset it"
         ) from None
     except HfHubHTTPError as error:
         raise PushError(_refusal(error, endpoint, repository)) from error
@@ -133,20 +135,20 @@ def _hub_errors(endpoint: str, repository: str) -> Iterator[None]:
             f"{endpoint} cannot be reached ({error}): check the network, and HF_ENDPOINT"
         ) from error
     except ValueError as error:  # what the hub says of the card's metadata
-        raise PushError(f"{endpoint} does not take the model: {error}") from error
+        raise PushError(f"{endpoint} does not accept the model: {error}") from error
 
 
 def _refusal(error: HfHubHTTPError, endpoint: str, repository: str) -> str:
     status = error.response.status_code
     if status == 401:
         return (
-            f"{endpoint} does not accept the token: run `hf auth login`, or set HF_TOKEN to one "
-            "that may write"
+            f"{endpoint} does not accept the token: run `hf auth login`, or set HF_TOKEN to a "
+            "token that may write"
         )
     if status == 403:
         return (
-            f"the token may not write to {repository} on {endpoint}: use one with the right to "
-            "write, or another name"
+            f"the token may not write to {repository} on {endpoint}: use a token with the right "
+            "to write, or another name"
         )
     reason = error.server_message or str(error)
     return f"{endpoint} refused the upload to {repository} (status {status}): {reason}"

@@ -71,7 +71,7 @@ def reliability_plot(curves: Mapping[str, Sequence[Bin]]) -> bytes:
     for (name, bins), colour in zip(curves.items(), itertools.cycle(COLOURS), strict=False):
         x, y = [b.probability for b in bins], [b.relevant for b in bins]
         axes.plot(x, y, marker="o", markersize=4, linewidth=1.6, color=colour, label=name)
-    axes.set(xlabel="probability", ylabel="share that is relevant", xlim=(0, most), ylim=(0, most))
+    axes.set(xlabel="probability", ylabel="relevant share", xlim=(0, most), ylim=(0, most))
     axes.legend(frameon=False, fontsize=8)
     file = io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "reliability"}):

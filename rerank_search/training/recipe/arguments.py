@@ -15,20 +15,20 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from rerank_search.declared import did_you_mean
 from rerank_search.errors import InvalidInputError
 
-_ONE_DEVICE = "a run has the whole model on each device"
+_ONE_DEVICE = "each device has the whole model"
 
-_RESUMED = "a run goes on from its last whole checkpoint when it is repeated"
+_RESUMED = "an interrupted run continues from its last complete checkpoint when it is repeated"
 
-_MEASURED = "the best checkpoint is that of evaluation.measure"
+_MEASURED = "evaluation.measure chooses the best checkpoint"
 
-_PUSHED = "a finished model is uploaded by rerank-search push"
+_PUSHED = "upload a finished model with `rerank-search push`"
 
 _DECIDED_ELSEWHERE = {
     "output_dir": "set the recipe's output",
     "seed": "set the recipe's seed",
     "bf16": 'set precision = "bfloat16"',
     "fp16": 'set precision = "float16"',
-    "use_cpu": "set the environment's RERANK_SEARCH_DEVICE",
+    "use_cpu": "set the environment variable RERANK_SEARCH_DEVICE",
     "neftune_noise_alpha": "the trainer cannot find the embeddings of a cross-encoder",
     "disable_tqdm": "progress is a bar on a terminal, and a line every few seconds elsewhere",
     "save_strategy": "set save_steps, or eval_strategy, which saving follows",
@@ -86,14 +86,14 @@ def check_arguments(path: Path, arguments: Mapping[str, Any]) -> None:
     for name, value in arguments.items():
         if name in _DECIDED_ELSEWHERE:
             raise InvalidInputError(
-                f"{path}: arguments.{name} is not for a recipe: {_DECIDED_ELSEWHERE[name]}"
+                f"{path}: arguments.{name} cannot be set in a recipe: {_DECIDED_ELSEWHERE[name]}"
             )
         if name not in _types():
             meant = SHORT.get(name)
             hint = did_you_mean(name, known_arguments()) if meant is None else f": write {meant!r}"
             raise InvalidInputError(f"{path}: unknown key 'arguments.{name}'{hint}")
         if problem := _problem(name, value):
-            raise InvalidInputError(f"{path}: arguments.{name} is {value!r}: {problem}")
+            raise InvalidInputError(f"{path}: arguments.{name}={value!r} is invalid: {problem}")
 
 
 @functools.cache

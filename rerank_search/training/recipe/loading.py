@@ -41,7 +41,9 @@ def load_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
     for each in given:
         file = each.pairs or each.samples
         if file is not None and "split" in each.model_fields_set and file.is_file():
-            raise InvalidInputError(f"{path}: {file} is a file, and so one split: leave split out")
+            raise InvalidInputError(
+                f"{path}: {file} is a file, which is one split: leave split out"
+            )
     return located
 
 
@@ -63,7 +65,7 @@ _DOTTED = re.compile(rf"({_PART.pattern})(\.({_PART.pattern}))*")
 
 def _override(data: Any, key: str, value: str) -> None:
     if not _DOTTED.fullmatch(key):
-        raise InvalidInputError(f"{key!r} is no key, such as 'sources.0.queries'")
+        raise InvalidInputError(f"{key!r} is not a key: write one such as 'sources.0.queries'")
     *tables, last = (part.strip('"') for part in _PART.findall(key))
     if tables and isinstance(data.get("loss"), str):
         data["loss"] = {"name": data["loss"]}
@@ -71,8 +73,8 @@ def _override(data: Any, key: str, value: str) -> None:
         data = _entry(data, table, key)
     if not isinstance(data, dict):
         raise InvalidInputError(
-            f"{key!r} can't be set: {tables[-1]!r} is a list; set a key of one of its entries, "
-            f"which are numbered from 0, as in '{'.'.join(tables)}.0.{last}'"
+            f"{key!r} cannot be set, because {tables[-1]!r} is a list: set a key of one of its "
+            f"entries, which are numbered from 0, as in '{'.'.join(tables)}.0.{last}'"
         )
     data[last] = toml_value(value)
 
@@ -85,11 +87,13 @@ def _entry(data: Any, table: str, key: str) -> Any:
         data = data[int(table)]
     else:
         raise InvalidInputError(
-            f"{key!r} can't be set: there is no {table!r} in a list of tables, which are numbered "
-            "from 0, as in 'sources.0.queries'"
+            f"{key!r} cannot be set, because a list of tables has no entry {table!r}: number "
+            "entries from 0, as in 'sources.0.queries'"
         )
     if not isinstance(data, (dict, list)):
-        raise InvalidInputError(f"{key!r} can't be set: {table!r} is not a table of the recipe")
+        raise InvalidInputError(
+            f"{key!r} cannot be set, because {table!r} is not a table of the recipe"
+        )
     return data
 
 

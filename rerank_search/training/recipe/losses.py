@@ -79,7 +79,7 @@ class Loss(Table):
     @model_validator(mode="after")
     def _weighs_what_it_can(self) -> Loss:
         if self.pos_weight is not None and self.name != "bce":
-            raise ValueError(f"pos_weight goes with bce, not with {self.name}")
+            raise ValueError(f"pos_weight goes with bce, not with {self.name}: leave it out")
         if isinstance(self.pos_weight, float) and self.pos_weight <= 0:
             raise ValueError("pos_weight must be more than 0")
         return self

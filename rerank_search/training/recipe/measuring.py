@@ -36,11 +36,13 @@ class EvaluationSet(Table):
     @model_validator(mode="after")
     def _is_one_kind(self) -> EvaluationSet:
         if [self.pairs is not None, self.samples is not None, bool(self.sources)].count(True) != 1:
-            raise ValueError("give one of pairs, samples and sources")
+            raise ValueError("give exactly one of pairs, samples and sources")
         if any(source.collection is None for source in self.sources):
-            raise ValueError("the sources of an evaluation are collections")
+            raise ValueError("the sources of an evaluation must be collections")
         if any(source.made_up for source in self.sources):
-            raise ValueError("made_up queries are for training, not for an evaluation")
+            raise ValueError(
+                "made_up queries are for training, not for an evaluation: leave made_up out"
+            )
         return self
 
 
@@ -65,7 +67,7 @@ class Evaluation(Table):
     def _has_no_doubles(cls, sets: list[EvaluationSet]) -> list[EvaluationSet]:
         names = [each.name for each in sets]
         if len(set(names)) < len(names):
-            raise ValueError(f"two sets have one name: {', '.join(names)}")
+            raise ValueError(f"two sets have the same name: {', '.join(names)}")
         return sets
 
 
@@ -97,7 +99,9 @@ class CalibrationQueries(Table):
     @model_validator(mode="after")
     def _is_of_collections(self) -> CalibrationQueries:
         if any(source.collection is None for source in self.sources):
-            raise ValueError("the sources of a calibration are collections")
+            raise ValueError("the sources of a calibration must be collections")
         if any(source.made_up for source in self.sources):
-            raise ValueError("made_up queries are for training, not for a calibration")
+            raise ValueError(
+                "made_up queries are for training, not for a calibration: leave made_up out"
+            )
         return self

@@ -101,7 +101,7 @@ class Recipe(Table):
     def _batches_are_made_once(self) -> Recipe:
         if self.batches == "by_length" and "batch_sampler" in self.arguments:
             raise ValueError(
-                'batches = "by_length" makes the batches, and so does arguments.batch_sampler: '
+                'both batches = "by_length" and arguments.batch_sampler make the batches: '
                 "remove one of the two"
             )
         return self
@@ -109,14 +109,16 @@ class Recipe(Table):
     @model_validator(mode="after")
     def _blends_what_is_alike(self) -> Recipe:
         if self.blend is not None and self.student is not None:
-            raise ValueError("a student has another shape than any [blend]: remove one of the two")
+            raise ValueError(
+                "a student has another shape than the reranker of [blend]: remove one of the two"
+            )
         return self
 
     @model_validator(mode="after")
     def _labels_fit_the_loss(self) -> Recipe:
         if self.soft_labels is not None and not self.loss.traits.takes_logits:
             raise ValueError(
-                f"{self.loss.name} needs labels in [0, 1] and soft_labels are logits; set loss to "
-                f"one of {', '.join(UNBOUNDED)}, or remove [soft_labels]"
+                f"{self.loss.name} needs labels in [0, 1], and soft_labels are logits: set loss "
+                f"to one of {', '.join(UNBOUNDED)}, or remove [soft_labels]"
             )
         return self

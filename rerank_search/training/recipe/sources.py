@@ -43,21 +43,26 @@ class Source(Table):
         for key, nested in value.items() if isinstance(value, dict) else ():
             if isinstance(nested, dict):
                 label = f"{key}.{next(iter(nested), '')}"
-                raise ValueError(f'quote labels that have a point in them: "{label}" = ...')
+                raise ValueError(f'quote labels that contain a point: "{label}" = ...')
         return value
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> Source:
         if sum(path is not None for path in (self.collection, self.pairs, self.samples)) != 1:
-            raise ValueError("give one of collection, pairs and samples")
+            raise ValueError("give exactly one of collection, pairs and samples")
         if self.collection is None and self.made_up:
-            raise ValueError("made_up queries are cut out of a collection's documents")
+            raise ValueError(
+                "made_up queries need a collection, whose documents they are taken from"
+            )
         if self.collection is None and self.ignore_identical_ids:
-            raise ValueError("ignore_identical_ids is for the ids of a collection")
+            raise ValueError("ignore_identical_ids needs a collection, whose ids it compares")
         if self.pairs is None and self.label_map:
-            raise ValueError("label_map is for the labels of pairs")
+            raise ValueError("label_map is for the labels of pairs: leave it out")
         if self.pairs is None and self.mined:
-            raise ValueError("mined is for pairs: a collection's negatives are mined always")
+            raise ValueError(
+                "mined is for pairs, because negatives of a collection are always mined: leave it "
+                "out"
+            )
         return self
 
     @property
@@ -119,7 +124,7 @@ class Negatives(Table):
     @model_validator(mode="after")
     def _has_room_for_the_random_ones(self) -> Negatives:
         if self.random > self.per_query:
-            raise ValueError("random is a part of per_query: it cannot be more")
+            raise ValueError("random is a part of per_query, so it cannot be larger")
         return self
 
 

@@ -38,8 +38,7 @@ def training_arguments(
     watching = _OF_AN_EVALUATION & given.keys()
     if primary is None and watching:
         raise InvalidInputError(
-            f"arguments.{min(watching)} is for a run that is measured: add [evaluation], or leave "
-            "it out"
+            f"arguments.{min(watching)} needs an evaluation: add [evaluation], or leave it out"
         )
     arguments: dict[str, Any] = {
         "output_dir": str(checkpoints),
@@ -108,9 +107,9 @@ def fit_to_rows(
     """
     if arguments.dataloader_drop_last and rows < arguments.train_batch_size:
         raise InvalidInputError(
-            f"{rows:,} rows of training data are fewer than a batch of "
-            f"{arguments.train_batch_size:,}, and arguments.dataloader_drop_last drops what makes "
-            "no whole batch: lower per_device_train_batch_size, or leave that out"
+            f"the training data have {rows:,} rows, fewer than a batch of "
+            f"{arguments.train_batch_size:,}, and arguments.dataloader_drop_last drops incomplete "
+            "batches: lower per_device_train_batch_size, or leave dataloader_drop_last out"
         )
     if "logging_steps" not in given:
         steps = passes_of(arguments, rows) * rows / _rows_of_a_step(arguments)

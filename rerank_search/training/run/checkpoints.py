@@ -161,10 +161,10 @@ def claim(folder: Path, made_with: Mapping[str, Any]) -> None:
     if not any(_checkpoints(folder)):
         (folder / _ENDED).unlink(missing_ok=True)
     elif changed:
-        difference = f"it differs in {', '.join(changed)}" if before else f"without a {_RECIPE}"
+        difference = f"it differs in {', '.join(changed)}" if before else f"it has no {_RECIPE}"
         raise InvalidInputError(
             f"{folder} has checkpoints of another run ({difference}): remove that folder to train "
-            "anew, or give the recipe another output"
+            "from the beginning, or give the recipe another output"
         )
     if changed:  # where nothing has, a disk that is full is no reason not to go on
         atomic_write_json(path, ours)
@@ -210,8 +210,8 @@ def _move_best(folder: Path, checkpoint: Path) -> None:
     here = folder / Path(best).name
     if not _is_whole(here):
         raise InvalidInputError(
-            f"{here}, the best checkpoint of this run, is gone or damaged: remove {folder} to "
-            "train anew"
+            f"{here}, the best checkpoint of this run, is missing or damaged: remove {folder} to "
+            "train from the beginning"
         )
     if best != str(here):
         atomic_write_json(checkpoint / _STATE, state | {"best_model_checkpoint": str(here)})

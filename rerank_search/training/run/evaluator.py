@@ -24,7 +24,7 @@ Pair: TypeAlias = tuple[str, str]
 ALSO = ("MAP", "MRR@10", "nDCG@10")
 PAIR_MEASURES = ("average_precision", "f1", "accuracy")
 DIVERGED = (
-    "the training has diverged: weights or scores are not finite, and no model was written; lower "
+    "the training has diverged: weights or scores are not finite, and no model was written. Lower "
     "learning_rate, and remove the run's checkpoints"
 )
 
@@ -75,9 +75,9 @@ class WatchedSamples:
             apart += 0 < sum(text in relevant for text in texts) < len(texts)
         if not apart:
             raise InvalidInputError(
-                f"the evaluation set {collection.name} cannot tell models apart: no sample has "
-                "both a relevant text and another one to rank; add documents, or set protocol to "
-                "all_positives"
+                f"the evaluation set {collection.name} cannot tell models apart, because no "
+                "sample has both a relevant text and another one to rank: add documents, or set "
+                "protocol to all_positives"
             )
         qrels = {query: dict(collection.qrels[query]) for query in sorted(chosen)}
         self.judgements = [self._lists, qrels]
@@ -105,8 +105,8 @@ class WatchedPairs:
         self._labels = self.judgements = [labelled.labels[place] for place in chosen]
         if len(set(self._labels)) < 2:
             raise InvalidInputError(
-                f"the evaluation set {labelled.name} cannot tell models apart: the "
-                f"{len(chosen):,} pairs that are watched all have the label {self._labels[0]:g}; "
+                f"the evaluation set {labelled.name} cannot tell models apart, because the "
+                f"{len(chosen):,} pairs that are scored all have the label {self._labels[0]:g}: "
                 "add others, or raise evaluation.queries"
             )
 
@@ -178,7 +178,7 @@ def primary_metric(settings: Evaluation) -> str:
         if not of_pairs:
             choice = f"choose a measure of rankings, such as {', '.join(ALSO)}"
         raise InvalidInputError(
-            f"evaluation.measure is {measure!r}, and the first set has "
+            f"evaluation.measure is {measure!r}, but the first set has "
             f"{'pairs' if of_pairs else 'samples'}: {choice}"
         )
     return f"{first.name}_{measure if of_pairs else canonical([measure])[0]}"

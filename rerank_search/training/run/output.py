@@ -19,24 +19,24 @@ def check_output(recipe: Recipe) -> None:
     """Raise InvalidInputError for an output that holds something else or cannot be written."""
     output = recipe.output
     if not output.name:
-        raise InvalidInputError(f"the output {output} has no name: name a folder below it")
+        raise InvalidInputError(f"the output {output} has no name: give a folder below it")
     beside = (recipe.beside("data"), recipe.beside("checkpoints"), recipe.beside("evaluation"))
     for folder in (output, *beside):
         if folder.exists() and not folder.is_dir():
             raise InvalidInputError(
-                f"{folder} is a file, and would be a folder of the run: move it away, or name "
-                "another output"
+                f"{folder} is a file, but the run needs a folder there: move the file away, or "
+                "choose another output"
             )
     for key, model in _named(recipe):
         if output.is_dir() and Path(model).is_dir() and output.samefile(model):
             raise InvalidInputError(
-                f"the output {output} is the recipe's {key}, which the model would replace: name "
-                "another folder"
+                f"the output {output} is the recipe's {key}, which the model would replace: "
+                "choose another folder"
             )
     if output.is_dir() and any(output.iterdir()) and not is_trained_here(output):
         raise InvalidInputError(
-            f"the output {output} is a folder that no run has written, which the model would "
-            "replace: name another folder"
+            f"the output {output} contains files that no run has written, which the model would "
+            "replace: choose another folder"
         )
     check_writable(output.parent)
 

@@ -15,7 +15,7 @@ def require_packages(recipe: Recipe) -> None:
         import datasets  # noqa: F401
     except ImportError:
         raise MissingDependencyError(
-            "training needs more packages: pip install 'rerank-search[train,eval]'"
+            "training needs more packages: run `pip install 'rerank-search[train,eval]'`"
         ) from None
     # Refused by the trainer too, but only once the data are mined and the base is loaded.
     from transformers.integrations import (  # type: ignore[attr-defined]
@@ -30,8 +30,8 @@ def require_packages(recipe: Recipe) -> None:
         raise InvalidInputError(f"[arguments] report_to cannot be used: {error}") from None
     except (ImportError, RuntimeError) as error:
         raise MissingDependencyError(
-            f"[arguments] report_to names a package that isn't there ({error}); TensorBoard comes "
-            "with pip install 'rerank-search[tensorboard]'"
+            f"[arguments] report_to names a package that is not installed ({error}): install it, "
+            "TensorBoard for example with `pip install 'rerank-search[tensorboard]'`"
         ) from None
 
 
@@ -39,6 +39,5 @@ def require_plots() -> None:
     """Raise MissingDependencyError without matplotlib."""
     if importlib.util.find_spec("matplotlib") is None:
         raise MissingDependencyError(
-            "reliability.svg needs matplotlib: run `pip install 'rerank-search[eval]'`, and "
-            "repeat the command."
+            "reliability.svg needs matplotlib: run `pip install 'rerank-search[eval]'`"
         )

@@ -88,7 +88,7 @@ def test_labels_outside_of_the_range_are_an_error_with_the_map_that_mends_it(
     expected = (
         r"the labels go from -1 to 1 \(first outside: mine/train, query 1, document 3\), and "
         rf"{loss} needs labels in \[0, 1\]: set label_map = {{-1 = 0.0, 0 = 0.5, 1 = 1.0}} in "
-        r"its source, or take a loss whose labels may be any numbers \(lambda, list-mle, "
+        r"its source, or choose a loss that allows any labels \(lambda, list-mle, "
     )
     as_in_file = replace(made(graded), as_in_file=True)
     with pytest.raises(InvalidInputError, match=expected):

@@ -224,7 +224,7 @@ def test_a_disk_that_is_full_leaves_the_old_samples(make, index) -> None:
     # The index is held open, so that opening it again writes nothing.
     make(candidates=1)
     before = make.file.read_text()
-    message = re.escape(f"No space is left on the disk for {make.file}")
+    message = re.escape(f"no space is left on the disk for {make.file}")
     with full_disk(), pytest.raises(StorageFullError, match=message):
         make(candidates=20)
     assert make.file.read_text() == before

@@ -31,10 +31,10 @@ def test_a_training_pair_of_the_evaluation_is_a_leak_either_way_round() -> None:
     with pytest.raises(InvalidInputError) as caught:
         without_leaks(sets, [held], "refuse")
     assert str(caught.value).startswith(
-        "1 training pairs that the evaluation has too (first: mine/train, query 2, "
-        "document 1, which is also held/dev, pair 3): the figures would flatter the model"
+        "1 training pairs that are also in the evaluation (first: mine/train, query 2, "
+        "document 1, which is also held/dev, pair 3): the model would look better"
     )
-    assert 'set leaks to "remove"' in str(caught.value)
+    assert 'Set leaks to "remove"' in str(caught.value)
     assert [finding.count for finding in without_leaks(sets, [held], "allow")[1]] == [1]
 
 
@@ -62,7 +62,7 @@ def test_a_judged_training_query_is_a_leak_and_a_shared_document_is_not(collecti
         without_leaks([shared], [judged], "refuse")
     assert without_leaks([shared], [judged], "allow")[1] == [
         Finding(
-            "training queries that the evaluation has too, left in",
+            "training queries that are also in the evaluation, left in",
             1,
             "mine/train, query 2, which is also colours/train, query 'q0'",
         )
@@ -74,11 +74,13 @@ def test_leaks_are_removed_on_request_and_the_rest_stays() -> None:
     [left], found = without_leaks([made(group, POSITIVE)], [dev(("River", "stream"))], "remove")
     assert left.groups == [Group("river", ["bridge"], [0.0], ["line 2"]), POSITIVE]
     assert [str(each) for each in found] == [
-        "1 training pairs that the evaluation has too, removed (first: mine/train, line 1, which "
-        "is also held/dev, pair 1)"
+        "1 training pairs that are also in the evaluation, removed (first: mine/train, line 1, "
+        "which is also held/dev, pair 1)"
     ]
 
 
 def test_a_source_of_which_nothing_is_left_is_an_error_that_names_the_leak() -> None:
-    with pytest.raises(InvalidInputError, match=r"mine/train has nothing that .* which is also"):
+    with pytest.raises(
+        InvalidInputError, match=r"everything in mine/train is also .* which is also"
+    ):
         without_leaks([made(RIVER)], [dev(("river", "stream"), ("river", "bread"))], "remove")

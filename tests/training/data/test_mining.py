@@ -336,7 +336,7 @@ def test_a_query_is_made_up_of_the_passage_that_it_is_then_trained_with(
 def test_fewer_made_up_queries_than_asked_for_are_counted(mine) -> None:
     found = mine(source={"queries": 1, "made_up": 50})
     assert found.made_up == 20
-    assert any("20 queries could be made up, and 50" in str(one) for one in found.findings)
+    assert any("20 queries could be made up, of 50" in str(one) for one in found.findings)
 
 
 def test_a_made_up_query_that_is_all_of_its_passage_is_left_out(mine, tmp_path: Path) -> None:
@@ -435,14 +435,14 @@ def test_a_query_that_no_negative_is_left_for_is_left_out_and_counted(mine, tmp_
     assert [group.query for group in found.groups] == ["red river"]
     none_left, too_few = found.findings
     assert (none_left.count, none_left.first) == (1, "query 'q1'")
-    assert "no negative is left" in none_left.what
+    assert "without any negative left" in none_left.what
     assert (too_few.count, too_few.first) == (1, "1 of 3 for query 'q2'")
     assert "fewer negatives" in too_few.what
 
     shutil.rmtree(folder)
     written(folder, documents, queries, judgements[:2])
     mine.file.unlink()
-    with pytest.raises(InvalidInputError, match=r"nothing to train on.*no negative is left"):
+    with pytest.raises(InvalidInputError, match=r"nothing to train on.*without any negative left"):
         mine(folder)
     assert not mine.file.exists()
 
@@ -530,7 +530,7 @@ def full_disk():
 def test_a_disk_that_is_full_leaves_the_old_file(mine, index) -> None:
     # The index is held open, so that opening it again writes nothing.
     mine.file.write_text("old")
-    message = re.escape(f"No space is left on the disk for {mine.file}")
+    message = re.escape(f"no space is left on the disk for {mine.file}")
     with full_disk(), pytest.raises(StorageFullError, match=message):
         mine()
     assert mine.file.read_text() == "old"
@@ -582,7 +582,7 @@ def test_pairs_without_wrong_ones_are_mined(
 @pytest.mark.parametrize(
     ("labels", "problem"),
     [
-        ((0, 0.5), r"train\.csv has no pairs with a label above 0\.5"),
+        ((0, 0.5), r"train\.csv has no pairs that belong together \(with a label above 0\.5"),
         ((1, 5), r"go from 1 to 5, .* say in label_map"),
     ],
 )
@@ -649,7 +649,9 @@ def test_a_query_that_is_a_document_is_no_negative_of_its_own(
     found = {line["query_id"]: set(line["ids"]) for line in mine.lines()}
     assert "a" not in found["a"]
     assert ("c" in found["c"]) is not ignored  # with another text it is left out by its id alone
-    own = next(str(each) for each in made.findings if "no candidates of their own" in str(each))
+    own = next(
+        str(each) for each in made.findings if "left out of their own candidates" in str(each)
+    )
     assert own.startswith("2 queries" if ignored else "1 queries")
 
 
@@ -666,5 +668,5 @@ def test_a_document_that_is_judged_relevant_for_itself_is_a_positive_unless_it_i
 
 
 def test_ids_of_pairs_are_not_identical_to_anything() -> None:
-    with pytest.raises(ValidationError, match="ignore_identical_ids is for the ids of a collect"):
+    with pytest.raises(ValidationError, match="ignore_identical_ids needs a collect"):
         Source(pairs=Path("pairs.csv"), ignore_identical_ids=True)

@@ -62,7 +62,7 @@ def test_a_malformed_sample_is_named(tmp_path: Path, record: object, problem: st
 
 
 def test_a_folder_of_samples_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="is a folder: give the JSONL file"):
+    with pytest.raises(InvalidInputError, match="is a folder: give a JSONL file"):
         load_samples_set(Source(samples=tmp_path), seed=1)
 
 

@@ -46,9 +46,9 @@ def test_the_weights_are_the_average_of_the_trained_ones_and_anothers(
 def test_a_model_that_has_other_weights_is_refused(
     pairs_recipe: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InvalidInputError, match="is no cross-encoder"):
+    with pytest.raises(InvalidInputError, match="is not a cross-encoder"):
         blended(pairs_recipe, tiny_encoder, 0.5)
-    with pytest.raises(InvalidInputError, match="has weights of other names or shapes"):
+    with pytest.raises(InvalidInputError, match="has weights with other names or shapes"):
         blended(pairs_recipe, "rerank-search-tiny", 0.5)
     with pytest.raises(ModelNotFoundError, match="nowhere"):
         blended(pairs_recipe, tmp_path / "nowhere", 0.5)

@@ -126,12 +126,12 @@ def test_it_is_the_same_student_by_seed(tiny_encoder, tmp_path, groups):
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        (Student(layers=1, width=33), "student.width=33 is more than the base's 32"),
+        (Student(layers=1, width=33), "student.width=33 is too large: the base has 32"),
         (Student(layers=1, width=15), "a multiple of its 2 heads"),
-        (Student(feed_forward=1000), "student.feed_forward=1000 is more than the base's"),
-        (Student(heads=1), "student.heads=1 needs a smaller width too"),
-        (Student(layers=3, width=16), "student.layers=3 is more than the base's 2"),
-        (Student(layers=1, width=16, heads=4), "student.heads=4 is more than the base's 2"),
+        (Student(feed_forward=1000), "student.feed_forward=1000 is too large: the base has"),
+        (Student(heads=1), "student.heads=1 needs a smaller student.width"),
+        (Student(layers=3, width=16), "student.layers=3 is too large: the base has 2"),
+        (Student(layers=1, width=16, heads=4), "student.heads=4 is too large: the base has 2"),
     ],
 )
 def test_a_shape_that_cannot_be_is_refused(tiny_encoder, tmp_path, shape, message):

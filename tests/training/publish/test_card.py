@@ -130,7 +130,7 @@ def test_the_metadata_are_those_of_a_reranker_with_a_model_index(card: WriteCard
 
 def test_a_model_that_was_not_measured_says_so(card: WriteCard) -> None:
     text = card()
-    assert "what this model is worth was not measured" in section(text, "Results")
+    assert "so the model was not measured" in section(text, "Results")
     assert "model-index" not in metadata(text)
 
 
@@ -160,8 +160,8 @@ def test_data_say_where_negatives_and_labels_come_from(card: WriteCard, tmp_path
     assert (
         "Mined negatives: 7 for each relevant document, drawn by seed from ranks 1 to 50 "
         "of bm25 and dense (encoder `my-encoder`), 1 of them at random from the whole collection. "
-        "They score at least 0.5 below the query's best positive. What `cross-encoder/judge` takes "
-        "for a positive is not among them. At most 1 relevant of a query's documents are used."
+        "They score at least 0.5 below the query's best positive. Those that `cross-encoder/judge` "
+        "considers relevant are left out. At most 1 relevant of a query's documents are used."
     ) in text
     assert (
         "a teacher's logits: 20 times the cosine of `my-encoder`, plus 4 for a relevant document, "
@@ -191,10 +191,10 @@ def test_limits_name_what_makes_the_figures_look_better_than_they_are(
         ),
         "Limits",
     )
-    assert "The run went through 59% of the training data." in text
+    assert "The run used 59% of the training data." in text
     assert "1 of 2 training queries are made up" in text
     assert "It was trained on other queries of water" in text
-    assert "evaluation data among the training data" in text
+    assert "Evaluation data among the training data" in text
     assert "No licence is stated for water." in text
 
 
@@ -237,7 +237,7 @@ def test_one_source_that_may_not_be_quoted_keeps_all_texts_out(card: WriteCard) 
     text = card(sets=sets)
     assert not [quoted for quoted in TRAINING_TEXTS if quoted in text]
     assert (
-        "Samples are left out, as the licence of news is not known to allow repeating them."
+        "Samples are left out, because the licence of news is not known to allow repeating them."
         in section(text, "Data")
     )
 

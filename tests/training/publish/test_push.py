@@ -195,7 +195,7 @@ def test_nothing_goes_into_a_public_repository_if_private_was_asked_for(
     hub.public["ada/rivers"], hub.files["ada/rivers"] = True, {}
     result = program(model, "ada/rivers", "--private")
     assert result.returncode == 1
-    assert "ada/rivers is public already, and nothing was uploaded" in result.stderr
+    assert "ada/rivers is already public, so nothing was uploaded" in result.stderr
     assert hub.files["ada/rivers"] == {}
 
 
@@ -209,7 +209,7 @@ def test_what_goes_wrong_is_one_line_that_says_what_to_do(
         assert result.stderr.count("\n") == 1, result.stderr
         return result.stderr
 
-    assert "there is no token of the hub: run `hf auth login`" in failure(HF_TOKEN="")
+    assert "there is no token for the hub: run `hf auth login`" in failure(HF_TOKEN="")
     assert "does not accept the token" in failure(HF_TOKEN="hf_of_nobody")
     assert "RERANK_SEARCH_OFFLINE is set" in failure(RERANK_SEARCH_OFFLINE="1")
     assert "HF_HUB_OFFLINE is set" in failure(HF_HUB_OFFLINE="1")
@@ -228,7 +228,7 @@ def test_a_name_that_no_repository_can_have_is_wrong_usage(
 ) -> None:
     result = program(model, "a/b/c")
     assert result.returncode == 2
-    assert "'a/b/c' cannot be a repository's name" in result.stderr
+    assert "'a/b/c' cannot be the name of a repository" in result.stderr
 
 
 def test_a_directory_that_is_not_there_or_holds_no_model_is_refused_before_anything_is_sent(
@@ -237,5 +237,5 @@ def test_a_directory_that_is_not_there_or_holds_no_model_is_refused_before_anyth
     with pytest.raises(InvalidInputError, match="there is no directory"):
         push(tmp_path / "nowhere", "ada/rivers")
     (model / "model.safetensors").unlink()
-    with pytest.raises(InvalidInputError, match=r"no config.json, or no .safetensors file"):
+    with pytest.raises(InvalidInputError, match=r"no config.json or no .safetensors file"):
         push(model, "ada/rivers")

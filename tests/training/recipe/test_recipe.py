@@ -62,12 +62,12 @@ def test_an_override_below_a_value_is_refused(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("name = ", "not valid TOML"),
-        (MINIMAL.replace('"r"', '"a/b"'), "name: .*has a slash"),
+        (MINIMAL.replace('"r"', '"a/b"'), "name: .*contains a slash"),
         ('name = "r"\noutput = "out"\nsources = []\n', "sources"),
         (MINIMAL + "[negatives]\nper_query = 0\n", r"negatives\.per_query.*it is 0"),
         (
             'name = "r"\noutput = "out"\n[[sources]]\npairs = "p"\nlabel_map = {0.5 = 1}\n',
-            'quote labels that have a point in them: "0.5" = ',
+            'quote labels that contain a point: "0.5" = ',
         ),
         ('loss = "bce"\n' + MINIMAL + "[soft_labels]\n", r"labels in \[0, 1\]"),
     ],
@@ -91,7 +91,7 @@ def test_the_recipes_of_this_repository_are_valid(path: Path) -> None:
 
 def test_two_evaluation_sets_of_one_name_are_refused(tmp_path: Path) -> None:
     one = '[[evaluation.sets]]\nname = "a"\npairs = "p"\n'
-    with pytest.raises(InvalidInputError, match="two sets have one name: a, a"):
+    with pytest.raises(InvalidInputError, match="two sets have the same name: a, a"):
         load_recipe(written(tmp_path, f"{MINIMAL}[evaluation]\n{one}{one}"))
 
 

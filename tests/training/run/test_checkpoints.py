@@ -75,7 +75,7 @@ def test_a_disk_that_fills_up_anywhere_is_said_and_the_run_goes_on(
 ) -> None:
     options = {"max_steps": "6", "output": str(small_disk(kilobytes) / "model")}
     for _ in range(2):  # what the first one left behind is no other error
-        with pytest.raises(StorageFullError, match="No space is left"):
+        with pytest.raises(StorageFullError, match="no space is left"):
             train(pairs_recipe, overrides=options)
     small_disk(10_000)
     assert (train(pairs_recipe, overrides=options) / "model.safetensors").is_file()
@@ -214,7 +214,7 @@ def test_a_best_checkpoint_that_is_gone_is_said(pairs_recipe: Path) -> None:
         text = (newest / "trainer_state.json").read_text().replace(newest.name, best.name)
         (newest / "trainer_state.json").write_text(text)
     shutil.rmtree(best, ignore_errors=True)
-    with pytest.raises(InvalidInputError, match="the best checkpoint of this run, is gone"):
+    with pytest.raises(InvalidInputError, match="the best checkpoint of this run, is missing"):
         train(pairs_recipe)
 
 

@@ -36,14 +36,14 @@ from rerank_search.training.train import train
         ("max_steps=0", "arguments.max_steps is 0: it must be more than 0"),
         ("gradient_accumulation_steps=0", "it must be more than 0"),
         ("per_device_eval_batch_size=0", "it must be more than 0"),
-        ("neftune_noise_alpha=5.0", "arguments.neftune_noise_alpha is not for a recipe"),
+        ("neftune_noise_alpha=5.0", "arguments.neftune_noise_alpha cannot be set in a recipe"),
         ("report_to=5", "arguments.report_to is 5"),
         ("eval_strategy=no", 'it must be "steps" or "epoch"'),
-        ("output_dir=x", "arguments.output_dir is not for a recipe: set the recipe's output"),
-        ("save_only_model=true", "a run goes on from its last whole checkpoint"),
-        ("push_to_hub=true", "uploaded by rerank-search push"),
+        ("output_dir=x", "arguments.output_dir cannot be set in a recipe: set the recipe's output"),
+        ("save_only_model=true", "an interrupted run continues from its last complete"),
+        ("push_to_hub=true", "with `rerank-search push`"),
         ("load_best_model_at_end=false", "evaluation.measure"),
-        ("deepspeed=x.json", "the whole model on each device"),
+        ("deepspeed=x.json", "each device has the whole model"),
         ("bf16=true", 'set precision = "bfloat16"'),
         ("learning_rte=1", "unknown key 'learning_rte'; did you mean 'learning_rate'"),
         ("bach_size=1", "unknown key 'bach_size'; did you mean 'batch_size'"),
@@ -56,9 +56,9 @@ from rerank_search.training.train import train
         ("sources..queries=5", "is no key"),
         ("sources.1.queries=5", "there is no '1' in a list of tables"),
         ("sources.queries=5", "'sources' is a list; set a key of one of its entries"),
-        ("sources.0.split=dev", "train.csv is a file, and so one split: leave split out"),
+        ("sources.0.split=dev", "train.csv is a file, which is one split: leave split out"),
         ('sources=[{collection = "x", mined = true}]', "mined is for pairs"),
-        ("sources.0.made_up=5", "made_up queries are cut out of a collection's documents"),
+        ("sources.0.made_up=5", "made_up queries need a collection"),
     ],
 )
 def test_a_wrong_value_is_named(pairs_recipe: Path, change: str, message: str) -> None:
@@ -78,14 +78,14 @@ def test_a_wrong_value_is_named(pairs_recipe: Path, change: str, message: str) -
         ("adam_beta1=2.0", r"\[arguments\] cannot be used: .*beta"),
         ("lr_scheduler_type=cosine_with_min_lr", r"\[arguments\] cannot be used"),
         ("adam_epsilon=-1.0", r"\[arguments\] cannot be used: .*epsilon"),
-        ("evaluation.measure=foo", "evaluation.measure is 'foo', and the first set has pairs"),
+        ("evaluation.measure=foo", "evaluation.measure is 'foo', but the first set has pairs"),
         ("loss.options={margin = 1}", "BinaryCrossEntropyLoss has no option 'margin'"),
         ("loss.options={pos_weight = 2.0}", "loss.options cannot be used"),
         ("output=/", "has no name"),
-        ("output=.", "a folder that no run has written"),
-        ("output=train.csv/model", "cannot be a path"),
-        ("output=train.csv", "train.csv is a file, and would be a folder of the run"),
-        ("output=taken", "taken-checkpoints is a file, and would be a folder of the run"),
+        ("output=.", "contains files that no run has written"),
+        ("output=train.csv/model", "cannot be used as a path"),
+        ("output=train.csv", "train.csv is a file, but the run needs a folder there"),
+        ("output=taken", "taken-checkpoints is a file, but the run needs a folder there"),
         ("max_length=65", "max_length is 65, and the base .* has positions for 64 tokens"),
         ("base=train.csv", "train.csv"),
     ],
@@ -123,7 +123,7 @@ def test_a_model_that_no_run_has_written_is_no_output(
     pairs_recipe: Path, tiny_reranker: Path
 ) -> None:
     other = Path(shutil.copytree(tiny_reranker, pairs_recipe.parent / "other"))
-    with pytest.raises(InvalidInputError, match="a folder that no run has written"):
+    with pytest.raises(InvalidInputError, match="contains files that no run has written"):
         prepare(pairs_recipe, overrides={"output": "other"})
     assert (other / "model.safetensors").is_file()
 
@@ -153,11 +153,11 @@ def test_paths_begin_at_home_where_they_say_so(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"eval_strategy": "steps"}, "arguments.eval_strategy is for a run that is measured"),
-        ({"eval_on_start": "true"}, "arguments.eval_on_start is for a run that is measured"),
+        ({"eval_strategy": "steps"}, "arguments.eval_strategy needs an evaluation"),
+        ({"eval_on_start": "true"}, "arguments.eval_on_start needs an evaluation"),
         (
             {"dataloader_drop_last": "true", "batch_size": "1000"},
-            "240 rows of training data are fewer than a batch of 1,000",
+            "the training data have 240 rows, fewer than a batch of 1,000",
         ),
     ],
 )
@@ -184,7 +184,8 @@ def test_what_a_calibration_needs_is_looked_for_first(
     with pytest.raises(ModelNotFoundError, match="no/encoder"):
         prepare(pairs_recipe, overrides=calibrated_on() | {"calibration.encoder": "./no/encoder"})
     with pytest.raises(
-        InvalidInputError, match="needs two queries with a relevant document, and there are 1"
+        InvalidInputError,
+        match="needs at least two queries with a relevant document, and there are 1",
     ):
         prepare(pairs_recipe, overrides=calibrated_on(queries=1) | encoder)
     monkeypatch.setitem(sys.modules, "matplotlib", None)

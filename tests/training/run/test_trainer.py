@@ -273,7 +273,7 @@ def test_what_a_calibration_is_fitted_on_is_no_training_data(
         recipe(tmp_path, collection, tiny_encoder),
         f"\n[calibration]\n[[calibration.sources]]\ncollection = {json.dumps(str(collection))}\n",
     )
-    with pytest.raises(InvalidInputError, match='set leaks to "remove"'):
+    with pytest.raises(InvalidInputError, match='Set leaks to "remove"'):
         train(path)
 
 
@@ -468,7 +468,7 @@ split = "train"
 sources = [{{ collection = {json.dumps(str(answers))} }}]
 """,
     )
-    with pytest.raises(InvalidInputError, match="training queries that the evaluation has too"):
+    with pytest.raises(InvalidInputError, match="training queries that are also in the evaluation"):
         train(path)
     assert not (tmp_path / "model-checkpoints").exists()
 
