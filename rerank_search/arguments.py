@@ -81,7 +81,9 @@ def document_id(value: object, what: str = "a document id") -> str:
     try:
         return str(int(value))
     except ValueError:  # Python refuses to write integers of more than some thousand digits
-        raise InvalidInputError(f"{what} is an integer of too many digits: give a string") from None
+        raise InvalidInputError(
+            f"{what} is an integer with too many digits: give a string"
+        ) from None
 
 
 def id_list(ids: Iterable[object]) -> list[str]:
@@ -124,7 +126,9 @@ def path(name: str, value: object) -> Path:
     if not isinstance(given, str):
         raise InvalidInputError(f"{name}={shown(value)} is not a path: give a string or a Path")
     if "\0" in given:
-        raise InvalidInputError(f"{name}={shown(value)} has a NUL character, as no path has")
+        raise InvalidInputError(
+            f"{name}={shown(value)} contains a NUL character, which a path cannot have: remove it"
+        )
     return Path(given)
 
 

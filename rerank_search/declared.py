@@ -27,7 +27,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         # 0.5 without quotes means the key 5 in the table 0, which may be a number already.
         twice = any(word in str(error) for word in ("Cannot overwrite", "Cannot mutate"))
-        hint = '; a key is there twice, or has a point in it and no quotes ("0.5")' if twice else ""
+        hint = '; a key is repeated, or contains a point and has no quotes ("0.5")' if twice else ""
         raise InvalidInputError(f"{path} is not valid TOML: {error}{hint}") from None
 
 

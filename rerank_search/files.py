@@ -42,17 +42,17 @@ def disk_errors(path: Path) -> Iterator[None]:
         short_write = error.errno is None and " requested and " in str(error)
         if error.errno in _FULL or short_write:
             raise StorageFullError(
-                f"No space is left on the disk for {path}: free some and repeat the call; "
-                "what was acknowledged before is safe."
+                f"no space is left on the disk for {path}: free some and repeat the call. What "
+                "was acknowledged before is safe"
             ) from error
         if error.errno in _READ_ONLY:
             raise IndexReadOnlyError(
                 f"{path} cannot be written ({error.strerror}): change the permissions of its "
-                "directory, or choose another one."
+                "folder, or choose another one"
             ) from error
         if error.errno in _NO_PATH:
             raise InvalidInputError(
-                f"{path} cannot be a path ({error.strerror}): choose another one."
+                f"{path} cannot be used as a path ({error.strerror}): choose another one"
             ) from error
         raise
 

@@ -66,7 +66,7 @@ class SingleRetriever:
         """The retriever. Raises InvalidInputError for another name."""
         if name != self.only.name:
             raise InvalidInputError(
-                f"there is no first stage {shown(name)}: the only one is {self.only.name!r}"
+                f"there is no first stage {shown(name)}: use {self.only.name!r}, the only one"
             )
         return self.only
 

@@ -64,6 +64,6 @@ class Settings(BaseSettings):
             problem = error.errors(include_url=False)[0]
             variable = f"{PREFIX}{problem['loc'][0]}".upper()
             raise InvalidInputError(
-                f"the environment variable {variable} is {shown(problem['input'])}: "
+                f"the environment variable {variable}={shown(problem['input'])} is invalid: "
                 f"{problem['msg']}"
             ) from None

@@ -122,7 +122,7 @@ def test_a_fusion_without_weights_for_its_name_uses_those_of_the_reranker_alone(
 
 
 def test_another_first_stage_is_refused_by_name():
-    with pytest.raises(InvalidInputError, match="no first stage 'bm25': the only one is 'shelf'"):
+    with pytest.raises(InvalidInputError, match="no first stage 'bm25': use 'shelf', the only one"):
         Searcher(Shelf(), None).search(QUERY, first_stage="bm25")
 
 

@@ -10,7 +10,7 @@ def test_a_variable_that_cannot_be_used_is_named_with_its_value(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RERANK_SEARCH_OFFLINE", "perhaps")
-    with pytest.raises(InvalidInputError, match="RERANK_SEARCH_OFFLINE is 'perhaps'"):
+    with pytest.raises(InvalidInputError, match="RERANK_SEARCH_OFFLINE='perhaps' is invalid"):
         Settings()
 
 

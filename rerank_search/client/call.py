@@ -96,6 +96,6 @@ def check_filter(filter: Filter) -> Filter:
     """The filter, if it is a mapping; the server checks its contents."""
     if not isinstance(filter, Mapping):
         raise InvalidFilterError(
-            f"a filter is a mapping such as {{'module': 'os'}}, not {shown(filter)}"
+            f"the filter is {shown(filter)}: give a mapping such as {{'module': 'os'}}"
         )
     return filter

@@ -180,9 +180,9 @@ def _found(patterns: list[str], folder: Path) -> list[str]:
 
 def _none_found(matches: list[str], files: list[str]) -> str:
     if files:
-        return f"only files of an index are there, such as {files[0]}: name files of documents"
+        return f"there are only files of an index, such as {files[0]}: give files of documents"
     if matches:
-        return f"{matches[0]} is a folder: name the files in it, as in folder/*.jsonl"
+        return f"{matches[0]} is a folder: give the files in it, as in folder/*.jsonl"
     return "there is no such file"
 
 
@@ -211,5 +211,5 @@ def _check_settings(definition: Definition, folder: Path) -> None:
         if now != made:
             raise IndexMismatchError(
                 f"{folder} was made with {key} = {made!r}, and its definition says {now!r}: "
-                "remove the folder and build again, or change the definition back"
+                "remove the folder and build again, or restore the definition"
             )

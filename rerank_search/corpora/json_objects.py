@@ -21,7 +21,7 @@ def json_object(
         record = json.loads(text, parse_constant=parse_constant)
     except json.JSONDecodeError as error:
         raise InvalidDocumentError(
-            f"not JSON ({error.msg}, column {error.colno}); each line is an object of its own"
+            f"not JSON ({error.msg}, column {error.colno}); each line must be a JSON object"
         ) from error
     except ValueError as error:
         raise InvalidDocumentError(f"not usable JSON ({error})") from error

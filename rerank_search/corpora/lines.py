@@ -42,9 +42,7 @@ def document_of_row(header: Sequence[str], row: Sequence[str]) -> Document:
     InvalidDocumentError with the reason alone.
     """
     if len(row) != len(header):
-        raise InvalidDocumentError(
-            f"{counted(len(row), 'cell')}, where the header names {len(header)}"
-        )
+        raise InvalidDocumentError(f"{counted(len(row), 'cell')}, but {len(header)} in the header")
     for name, cell in zip(header, row, strict=True):
         if _UNDECODED.search(cell):
             raise InvalidDocumentError(f"not UTF-8 (column {name!r})")
@@ -100,7 +98,7 @@ def _metadata(record: dict[str, JsonValue]) -> dict[str, JsonValue]:
         raise InvalidDocumentError(f"'metadata' is {json_kind(metadata)}, not an object")
     further = {key: value for key, value in record.items() if key not in _NAMED}
     if both := sorted(metadata.keys() & further.keys()):
-        raise InvalidDocumentError(f"{shown(both[0])} stands both beside and inside 'metadata'")
+        raise InvalidDocumentError(f"{shown(both[0])} is both beside and inside 'metadata'")
     return {**metadata, **further}
 
 

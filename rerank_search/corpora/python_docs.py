@@ -30,8 +30,8 @@ def python_docs() -> Iterator[Document]:
     if harvest.returncode != 0:
         reason = harvest.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
         raise RerankSearchError(
-            f"The docstrings of {sys.executable} could not be read ({reason}): run "
-            f"`{' '.join(command)}` to see why."
+            f"the docstrings of {sys.executable} cannot be read ({reason}): run "
+            f"`{' '.join(command)}` to see why"
         )
     for line in harvest.stdout.splitlines():
         yield Document(**json.loads(line))

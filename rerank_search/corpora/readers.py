@@ -72,8 +72,8 @@ def read_documents(
             skipped.add(f"{source_name(source)}, line {line}: {record}")
         else:
             raise InvalidDocumentError(
-                f"{source_name(source)}, line {line}: {record}. Fix the line, or leave such "
-                "lines out (--skip-invalid; in Python skipped=SkippedLines())."
+                f"{source_name(source)}, line {line}: {record}. Fix the line, or skip such lines "
+                "(--skip-invalid; in Python skipped=SkippedLines())"
             )
 
 
@@ -129,9 +129,9 @@ def _format_of(source: str | Path) -> Format:
     suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
     if (known := _FORMATS.get(suffix.lower())) is None:
         raise InvalidInputError(
-            f"{path}: the name does not say the format. Name it (--format "
-            f"{'|'.join(get_args(Format))}; in Python format=...), or end the file's name in "
-            f"{', '.join(_FORMATS)}."
+            f"{path}: the name does not show the format: give it (--format "
+            f"{'|'.join(get_args(Format))}; in Python format=...), or rename the file to end in "
+            f"{', '.join(_FORMATS)}"
         )
     return known
 
@@ -181,8 +181,8 @@ def _checked_header(header: list[str], file: str, format: Separated) -> list[str
     if missing or repeated:
         problem = f"no column {missing[0]!r}" if missing else f"column {repeated[0]!r} twice"
         raise InvalidInputError(
-            f"{file}: the header ({', '.join(header)}) has {problem}: the first line names the "
-            "columns id, text, as you like title, and the metadata, each once"
-            f"{quoting_hint(format, header)}."
+            f"{file}: the header ({', '.join(header)}) has {problem}: the first line must name "
+            "the columns id and text, optionally title, and the metadata, each "
+            f"once{quoting_hint(format, header)}"
         )
     return names

@@ -37,8 +37,8 @@ def quoting_hint(format: Separated, row: Sequence[str]) -> str:
     if format == "csv" or not any(cell.startswith('"') for cell in row):
         return ""
     return (
-        " (TSV has no quoting, so that no cell can have a tab or a line end in it: write such "
-        "texts as CSV or JSONL)"
+        " (TSV has no quoting, so a cell cannot contain a tab or a line end: write such texts as "
+        "CSV or JSONL)"
     )
 
 
@@ -61,8 +61,8 @@ def _quoted(text: TextIOWrapper) -> Iterator[tuple[int, list[str] | str]]:
             if "unexpected end of data" in str(error):
                 raise UnclosedQuoteError(
                     f"line {first}: the row that begins here has an opening quote without a "
-                    "closing one, so that the rest of the file cannot be read. Add the closing "
-                    "quote, or double the quotes that are part of a text"
+                    "closing one, so the rest of the file cannot be read. Add the closing quote, "
+                    "or double the quotes that are part of a text"
                 ) from error
             upto = f", in the row up to line {rows.line_num}" if rows.line_num > first else ""
             yield first, f"not CSV ({error}{upto})"

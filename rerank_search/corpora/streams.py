@@ -33,13 +33,13 @@ def opened(source: str | Path) -> Iterator[BinaryIO]:
             stream = _decompressed(raw)
             if _is_utf16(stream.peek(2)[:2]):
                 raise InvalidDocumentError(
-                    f"{source_name(source)} is not UTF-8 and looks like UTF-16: save it as UTF-8."
+                    f"{source_name(source)} is not UTF-8 and looks like UTF-16: save it as UTF-8"
                 )
             yield cast(BinaryIO, stream)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InvalidDocumentError(
-                f"{source_name(source)} is not a whole gzip file ({error}): fetch or compress it "
-                "again."
+                f"{source_name(source)} is not a complete gzip file ({error}): download or "
+                "compress it again"
             ) from error
 
 
@@ -56,7 +56,7 @@ def _raw(source: str | Path) -> BufferedReader:
         return Path(source).open("rb")
     except OSError as error:
         raise InvalidInputError(
-            f"{source} cannot be read ({error.strerror}): check the path."
+            f"{source} cannot be read ({error.strerror}): check the path"
         ) from error
 
 

@@ -37,7 +37,7 @@ def analyzer(name: str, version: int = ANALYSIS) -> tantivy.TextAnalyzer:
 
     if name not in ANALYZERS:
         raise InvalidInputError(
-            f"There is no analyzer {name!r}: choose one of {', '.join(ANALYZERS)}."
+            f"there is no analyzer {name!r}: choose one of {', '.join(ANALYZERS)}"
         )
     words = tantivy.Tokenizer.simple() if version == 1 else tantivy.Tokenizer.whitespace()
     builder = (
@@ -69,9 +69,9 @@ def recorded_analysis(directory: Path) -> int:
     version = StateFile(directory).read().get("analysis", 1)
     if not isinstance(version, int) or not 1 <= version <= ANALYSIS:
         raise IndexFormatError(
-            f"the words in {directory} were found by version {version!r} of the analysis, and this "
-            f"version of rerank-search has up to {ANALYSIS}: upgrade it by "
-            "`pip install -U rerank-search`"
+            f"the words in {directory} were made by version {version!r} of the text analysis, and "
+            f"this version of rerank-search knows versions up to {ANALYSIS}: upgrade it with `pip "
+            "install -U rerank-search`"
         )
     return version
 
@@ -81,7 +81,7 @@ def outdated(version: int) -> list[str]:
     if version == ANALYSIS:
         return []
     return [
-        "bm25 finds words as an earlier version did, which cut them at some accents, vowel signs "
-        "and soft hyphens: run `rerank-search index rebuild` to find all spellings of a word; "
-        "until then searches rank as before"
+        "this index was made by an earlier version, whose BM25 split words at some accents, vowel "
+        "signs and soft hyphens: run `rerank-search index rebuild` to find all spellings of a "
+        "word; until then searches rank as before"
     ]

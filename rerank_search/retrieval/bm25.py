@@ -186,7 +186,7 @@ class Bm25Index(Engine):
     def _check_writable(self) -> None:
         if self._read_only:
             raise IndexReadOnlyError(
-                f"{self._directory} was opened for reading: open the index without read_only."
+                f"{self._directory} was opened for reading: open the index without read_only"
             )
 
 

@@ -73,10 +73,12 @@ class Bm25StaticIndex(Engine):
     ) -> None:
         if variant not in VARIANTS:
             raise InvalidInputError(
-                f"There is no BM25 variant {variant!r}: choose one of {', '.join(VARIANTS)}."
+                f"there is no BM25 variant {variant!r}: choose one of {', '.join(VARIANTS)}"
             )
         if not (k1 >= 0 and 0 <= b <= 1):
-            raise InvalidInputError(f"k1 is {k1} and b is {b}: give k1 >= 0 and b from 0 to 1.")
+            raise InvalidInputError(
+                f"k1={k1} and b={b} cannot be used: give k1 >= 0 and b from 0 to 1"
+            )
         self._bm25s = _bm25s()
         self._directory = directory
         self._corpus = corpus
@@ -123,7 +125,7 @@ class Bm25StaticIndex(Engine):
         """
         if self._read_only:
             raise IndexReadOnlyError(
-                f"{self._directory} was opened for reading: open the index without read_only."
+                f"{self._directory} was opened for reading: open the index without read_only"
             )
         ids, words = [], []
         for passage in self._corpus():
@@ -217,8 +219,8 @@ class Bm25StaticIndex(Engine):
             built = {name: state.get(name) for name in self._parameters}
             if built != self._parameters:
                 raise IndexMismatchError(
-                    f"{self._directory} was built with {built}, not {self._parameters}: open it "
-                    "with these, or build it anew."
+                    f"{self._directory} was built with {built}, not with {self._parameters}: open "
+                    "it with those that it was built with, or build it again"
                 )
             try:
                 return self._load_version(state)
@@ -238,7 +240,9 @@ class Bm25StaticIndex(Engine):
                 return _Content(seq, ids, None)
             scorer = self._bm25s.BM25.load(path, allow_pickle=False, show_progress=False)
             if scorer.scores["num_docs"] != len(ids):
-                raise damaged(path, f"{len(ids)} ids of {scorer.scores['num_docs']} passages")
+                raise damaged(
+                    path, f"it has {len(ids)} ids for {scorer.scores['num_docs']} passages"
+                )
         return _Content(seq, ids, scorer)
 
 
@@ -270,7 +274,7 @@ def _bm25s() -> Any:
         import bm25s
     except ImportError as error:
         raise MissingDependencyError(
-            "The BM25 engine bm25s is not installed: run `pip install 'rerank-search[bm25s]'`, or "
-            "use the engine tantivy."
+            "the BM25 engine bm25s is not installed: run `pip install 'rerank-search[bm25s]'`, or "
+            "use the engine tantivy"
         ) from error
     return bm25s

@@ -73,7 +73,7 @@ class VectorIndex(Engine):
         prompts: Prompts | None = None,
     ) -> None:
         if dtype not in ("float32", "float16"):
-            raise InvalidInputError(f"There is no dtype {dtype!r}: choose float32 or float16.")
+            raise InvalidInputError(f"there is no dtype {dtype!r}: choose float32 or float16")
         self._directory = directory
         self._encoder = encoder
         self._hnsw_above = hnsw_above
@@ -307,20 +307,23 @@ class VectorIndex(Engine):
             raise IndexMismatchError(
                 f"{self._directory} holds vectors of length {stored}, and the encoder "
                 f"{self._encoder.name!r} makes vectors of length {dimension}: open the index with "
-                "the encoder that it was built with, or build it anew."
+                "the encoder that it was built with, or build it again"
             )
 
     def _check_writable(self) -> None:
         if self._read_only:
             raise IndexReadOnlyError(
-                f"{self._directory} was opened for reading: open the index without read_only."
+                f"{self._directory} was opened for reading: open the index without read_only"
             )
 
 
 def opened(source: EngineSource) -> VectorIndex:
     """The vectors of an index. Raises IndexCorruptedError if the index has no encoder."""
     if source.encoder is None:
-        raise IndexCorruptedError(f"{source.folder} belongs to an index without an encoder")
+        raise IndexCorruptedError(
+            f"{source.folder} has vectors, but its index has no encoder: restore the index from a "
+            "copy"
+        )
     is_new = not source.read_only and not (source.folder / "state.json").exists()
     return VectorIndex(
         source.folder,

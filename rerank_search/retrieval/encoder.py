@@ -67,7 +67,9 @@ class Encoder:
         """The length of a vector."""
         dimension = self._model.get_embedding_dimension()
         if dimension is None:
-            raise InvalidInputError(f"The encoder {self.name!r} does not state its dimension.")
+            raise InvalidInputError(
+                f"the encoder {self.name!r} does not state its dimension: choose another encoder"
+            )
         return dimension
 
     @property
@@ -77,8 +79,8 @@ class Encoder:
         window: float | None = getattr(module, "max_seq_length", None)
         if window is None:
             raise InvalidInputError(
-                f"The encoder {self.name!r} does not state its window: set max_seq_length in its "
-                "sentence_bert_config.json."
+                f"the encoder {self.name!r} does not state its window: set max_seq_length in its "
+                "sentence_bert_config.json"
             )
         truncation = getattr(getattr(module, "tokenizer", None), "truncation", None)
         if isinstance(truncation, dict):  # a static model is cut by its tokenizer
@@ -119,8 +121,8 @@ class Encoder:
         finite = np.isfinite(found).all(axis=1)
         if not finite.all():
             raise InvalidInputError(
-                f"The encoder {self.name!r} returned NaN or infinity for the text "
-                f"{texts[int(np.argmin(finite))][:80]!r}: choose another encoder."
+                f"the encoder {self.name!r} returned NaN or infinity for the text "
+                f"{texts[int(np.argmin(finite))][:80]!r}: choose another encoder"
             )
         return found
 
@@ -191,8 +193,9 @@ class Encoder:
                 return offsets
             if not getattr(tokenizer, "is_fast", False):
                 raise InvalidInputError(
-                    f"The encoder {self.name!r} has a tokenizer without offsets: create the index "
-                    "with passages=None, or choose an encoder with a tokenizer.json."
+                    f"the tokenizer of the encoder {self.name!r} does not give the positions of "
+                    "tokens: create the index with passages=None, or choose an encoder with a "
+                    "tokenizer.json"
                 )
             encoded = tokenizer(
                 text,
@@ -256,8 +259,8 @@ class Encoder:
                 )
         except (OSError, ValueError) as error:
             raise ModelNotFoundError(
-                f"The encoder {self.name!r} cannot be loaded from {where} ({error}): check the "
-                "name, or give the path of a sentence-transformers model."
+                f"the encoder {self.name!r} cannot be loaded from {where} ({error}): check the "
+                "name, or give the path of a sentence-transformers model"
             ) from error
         network = getattr(model, "transformers_model", None)
         if network is not None and can_fuse(network, "float32"):

@@ -62,7 +62,7 @@ class WeightedSum:
     def __post_init__(self) -> None:
         if self.normalise not in ("minmax", "zscore"):
             raise InvalidInputError(
-                f"There is no normalisation {self.normalise!r}: choose minmax or zscore."
+                f"there is no normalisation {self.normalise!r}: choose minmax or zscore"
             )
         for place, weight in enumerate(several("weights", self.weights, one="numbers")):
             real_number(f"weights[{place}]", weight, least=0)
@@ -71,8 +71,8 @@ class WeightedSum:
         """Score of every document in any of the rankings; higher is better."""
         if len(rankings) != len(self.weights):
             raise InvalidInputError(
-                f"There are {len(self.weights)} weights for {len(rankings)} stages: give one for "
-                "each stage, in the order of the stages."
+                f"there are {len(self.weights)} weights for {len(rankings)} stages: give one for "
+                "each stage, in the order of the stages"
             )
         fused = {hit.id: 0.0 for ranking in rankings for hit in ranking}
         for weight, ranking in zip(self.weights, rankings, strict=True):
@@ -116,7 +116,7 @@ class Hybrid:
     ) -> None:
         self._stages = tuple(several("stages", stages, one="retrievers"))
         if not self._stages:
-            raise InvalidInputError("A hybrid of no stages finds nothing: give at least one.")
+            raise InvalidInputError("stages is empty: give at least one first stage")
         for stage in self._stages:
             if isinstance(stage, type) or not callable(getattr(stage, "retrieve", None)):
                 raise InvalidInputError(

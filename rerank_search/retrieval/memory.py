@@ -46,8 +46,8 @@ class MemoryRetriever:
         k = checked_k(k)
         if filter:
             raise InvalidFilterError(
-                f"The filter {shown(filter)} cannot be applied to plain texts, which have no "
-                "metadata: leave it out, or search an index of documents."
+                f"the filter {shown(filter)} cannot be applied to plain texts, which have no "
+                "metadata: leave it out, or search an index of documents"
             )
         return [self._ranking(query, k) for query in queries]
 

@@ -159,7 +159,7 @@ def tantivy_errors(directory: Path) -> Iterator[None]:
         raise
     except UnicodeEncodeError as error:
         raise InvalidInputError(
-            f"tantivy takes only paths that are UTF-8, not {str(directory)!r}: rename the folder"
+            f"the path {str(directory)!r} is not UTF-8, as tantivy needs: rename the folder"
         ) from error
     except (OSError, ValueError) as error:
         raise _explained(directory, str(error)) from error
@@ -173,18 +173,18 @@ def tantivy_errors(directory: Path) -> Iterator[None]:
 def _explained(directory: Path, reason: str) -> SearchIndexError:
     if "LockBusy" in reason:
         return IndexLockedError(
-            f"Another process is writing to {directory}: wait until it has closed the index."
+            f"another process is writing to {directory}: wait until it has closed the index"
         )
     if "PermissionDenied" in reason or "ReadOnlyFilesystem" in reason:
         return IndexReadOnlyError(
-            f"{directory} cannot be written ({reason}): change its permissions, or open the "
-            "index with read_only=True."
+            f"{directory} cannot be written ({reason}): change its permissions, or open the index "
+            "with read_only=True"
         )
     # A full disk may kill tantivy's writing thread, and then the error does not say why.
     killed = "was killed" in reason and shutil.disk_usage(directory).free < WRITER_HEAP
     if "os error 28" in reason or "StorageFull" in reason or killed:
         return StorageFullError(
-            f"No space is left on the disk for {directory}: free some and repeat the call; "
-            "what was acknowledged before is safe."
+            f"no space is left on the disk for {directory}: free some and repeat the call. What "
+            "was acknowledged before is safe"
         )
     return damaged(directory, reason)

@@ -20,7 +20,7 @@ REPAIR = "run `rerank-search index verify` to see the damage and `rerank-search 
 def damaged(path: Path, reason: object) -> IndexCorruptedError:
     """The error about a file (or directory) of an engine that cannot be used."""
     return IndexCorruptedError(
-        f"{path} is damaged ({reason}): {REPAIR} to build it anew from the documents."
+        f"{path} is damaged ({reason}): {REPAIR} to build it again from the documents"
     )
 
 
@@ -48,7 +48,7 @@ class StateFile:
         except (OSError, ValueError) as error:
             raise damaged(self.path, error) from error
         if not isinstance(state, dict) or not isinstance(state.get("seq"), int):
-            raise damaged(self.path, "it does not hold a change sequence")
+            raise damaged(self.path, "it has no change sequence")
         return state
 
     def publish(self, state: dict[str, JsonValue]) -> None:
@@ -86,7 +86,7 @@ def differences(name: str, found: NDArray[np.int64], expected: NDArray[np.int64]
         ("still has", np.setdiff1d(found, expected)),
     ):
         if len(ids):
-            problems.append(f"{name} {what} {len(ids)} passages (first id {ids[0]}): {fix}.")
+            problems.append(f"{name} {what} {len(ids)} passages (first id {ids[0]}): {fix}")
     if len(found) != len(np.unique(found)):
-        problems.append(f"{name} has passages twice: {fix}.")
+        problems.append(f"{name} has duplicate passages: {fix}")
     return problems

@@ -83,7 +83,7 @@ def read_graph(
     with reading(path):
         graph = faiss.deserialize_index(np.fromfile(path, dtype=np.uint8))
     if not isinstance(graph, faiss.IndexHNSW) or graph.ntotal != published.graph_rows:
-        raise damaged(path, f"it is no graph of {published.graph_rows} vectors")
+        raise damaged(path, f"it is not a graph of {published.graph_rows} vectors")
     graph.storage = storage
     graph.own_fields = False
     return graph

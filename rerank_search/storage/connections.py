@@ -133,7 +133,7 @@ class Connections:
             if log.exists() and log.stat().st_size > 0:
                 raise IndexReadOnlyError(
                     f"{self.path} has changes in {log.name} that cannot be read without write "
-                    "permission: open the index once where it can be written, then it is complete"
+                    "permission: open the index once where it can be written, which completes it"
                 ) from error
             return self._open("ro&immutable=1")
         return connection

@@ -254,7 +254,9 @@ class DocumentStore:
                 counted = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
                 kept = connection.execute(f"SELECT {table} FROM state").fetchone()[0]
                 if counted != kept:
-                    found.append(f"{self.path.name}: {counted} {table}, but its state says {kept}")
+                    found.append(
+                        f"{self.path.name}: there are {counted} {table}, but its state says {kept}"
+                    )
         return found
 
     @property

@@ -37,22 +37,22 @@ def _translated(reason: str, path: Path) -> SearchIndexError:
     # error.
     if "is full" in reason or "disk I/O error" in reason:
         return StorageFullError(
-            f"no space to write {path} ({reason}): the disk is full, or a quota or a limit on the "
-            "size of files is reached. Free some space and repeat the call; what was "
-            "acknowledged before is safe"
+            f"no space to write {path} ({reason}): the disk is full, or a quota or a limit on "
+            "file sizes is reached. Free some space and repeat the call. What was acknowledged "
+            "before is safe"
         )
     if "readonly" in reason:
         return IndexReadOnlyError(
-            f"{path} may not be written ({reason}): change its permissions, or copy the index "
-            "to a folder of your own"
+            f"{path} cannot be written ({reason}): change its permissions, or copy the index to a "
+            "folder of your own"
         )
     if "unable to open" in reason and path.exists() and not os.access(path, os.R_OK):
-        return IndexReadOnlyError(f"{path} may not be read: change its permissions")
+        return IndexReadOnlyError(f"{path} cannot be read: change its permissions")
     if "locked" in reason:
         return IndexLockedError(f"{path} is in use by another program ({reason}): repeat the call")
     if "closed" in reason:
         return SearchIndexError(f"the index of {path} is closed: open it again")
     return IndexCorruptedError(
-        f"{path} is damaged or missing ({reason}). It holds the documents themselves: restore it "
-        "from a copy, or create the index anew; `rerank-search index verify` says what is wrong"
+        f"{path} is damaged or missing ({reason}), and it holds the documents: restore it from a "
+        "copy, or create the index again. `rerank-search index verify` shows the damage"
     )

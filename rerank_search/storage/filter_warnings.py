@@ -60,8 +60,8 @@ def filter_warnings(connection: sqlite3.Connection, filter: Filter) -> list[str]
         elif kind is not None and not _has(connection, key, kind):
             kinds = [names for each, (_, names) in _KINDS.items() if _has(connection, key, each)]
             found.append(
-                f"the filter compares {shown(key, 50)} with {_KINDS[kind][0]}, and no document has "
-                f"one there: its values are {' or '.join(kinds)}"
+                f"the filter compares {shown(key, 50)} with {_KINDS[kind][0]}, and no document "
+                f"has one there: its values are {' or '.join(kinds)}"
             )
     return found
 
@@ -109,7 +109,7 @@ def _unknown_key(key: str, known: list[str]) -> str:
     message = f"no document has the metadata key {shown(key, 50)}, which the filter names: "
     parent = key.partition(".")[0]
     if parent != key and parent in known:
-        message += f"a filter sees {shown(parent, 50)} as a whole, and no keys inside it; "
+        message += f"a filter can only match all of {shown(parent, 50)}, not keys inside it; "
     elif key in _NOT_METADATA:
         message += "ids, titles and texts are not metadata; "
     if not known:

@@ -74,7 +74,7 @@ def compile_filter(filter: Filter) -> Condition:
 def _mapping(filter: object, depth: int) -> Condition:
     if not isinstance(filter, Mapping):
         raise InvalidFilterError(
-            f"a filter is a mapping such as {{'module': 'os'}}, not {shown(filter)}"
+            f"the filter is {shown(filter)}: give a mapping such as {{'module': 'os'}}"
         )
     if depth > _DEEPEST:
         raise InvalidFilterError(f"the filter is nested more than {_DEEPEST} deep: flatten it")
@@ -83,16 +83,19 @@ def _mapping(filter: object, depth: int) -> Condition:
 
 def _entry(key: object, value: object, depth: int) -> Condition:
     if not isinstance(key, str):
-        raise InvalidFilterError(f"a filter's keys are strings, not {shown(key)}")
+        raise InvalidFilterError(
+            f"the filter has the key {shown(key)}, which is not a string: use the name of a "
+            "metadata key"
+        )
     if key in ("$and", "$or"):
         if not isinstance(value, (list, tuple)) or not value:
-            raise InvalidFilterError(f"{key} needs a non-empty list of filters, not {shown(value)}")
+            raise InvalidFilterError(f"{key} has {shown(value)}: give a non-empty list of filters")
         return _joined(key[1:].upper(), [_mapping(part, depth + 1) for part in value])
     if key == "$not":
         return _negated(_mapping(value, depth + 1))
     if key.startswith("$"):
         raise InvalidFilterError(
-            f"{shown(key)} is no filter operator here: use $and, $or, $not, or a metadata key "
+            f"{shown(key)} is not a filter operator here: use $and, $or, $not, or a metadata key "
             f"with one of {', '.join(_OPERATORS)}"
         )
     _encodable(key)
@@ -104,7 +107,7 @@ def _field(key: str, value: object, depth: int) -> Condition:
         return _equal(key, [value])
     if not value:
         raise InvalidFilterError(
-            f"{shown(key)} has an empty mapping: name an operator, such as $eq"
+            f"{shown(key)} has an empty mapping: give an operator, such as $eq"
         )
     if depth > _DEEPEST:
         raise InvalidFilterError(f"the filter is nested more than {_DEEPEST} deep: flatten it")
@@ -117,31 +120,34 @@ def _operator(key: str, name: object, operand: object, depth: int) -> Condition:
         return equal if name == "$eq" else _negated(equal)
     if name in ("$in", "$nin"):
         if not isinstance(operand, (list, tuple, set, frozenset)):
-            raise InvalidFilterError(f"{name} of {shown(key)} needs a list, not {shown(operand)}")
+            raise InvalidFilterError(f"{name} of {shown(key)} has {shown(operand)}: give a list")
         equal = _equal(key, operand)
         return equal if name == "$in" else _negated(equal)
     if name == "$exists":
         if not isinstance(operand, bool):
             raise InvalidFilterError(
-                f"$exists of {shown(key)} needs True or False, not {shown(operand)}"
+                f"$exists of {shown(key)} has {shown(operand)}: give True or False"
             )
         exists = _having("key = ?", key)
         return exists if operand else _negated(exists)
     if name == "$not":
         if not isinstance(operand, Mapping):
-            raise InvalidFilterError(f"$not of {shown(key)} needs operators, not {shown(operand)}")
+            raise InvalidFilterError(
+                f"$not of {shown(key)} has {shown(operand)}: give operators, such as {{'$eq': 1}}"
+            )
         return _negated(_field(key, operand, depth + 1))
     if isinstance(name, str) and name in _ORDER:
         kind, value = _operand(key, operand)
         if kind not in ("number", "string"):
             raise InvalidFilterError(
-                f"{name} of {shown(key)} needs a number or a string: {shown(operand)}"
+                f"{name} of {shown(key)} has {shown(operand)}: give a number or a string"
             )
         return _having(
             f"key = ? AND kind = ? AND value {_ORDER[name]} ? AND NOT member", key, kind, value
         )
     raise InvalidFilterError(
-        f"{shown(name)} of {shown(key)} is no filter operator: use one of {', '.join(_OPERATORS)}"
+        f"{shown(name)} of {shown(key)} is not a filter operator: use one of "
+        f"{', '.join(_OPERATORS)}"
     )
 
 
@@ -222,7 +228,7 @@ def _encodable(text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidFilterError(
-            f"{shown(text)} in the filter contains a lone surrogate, which UTF-8 cannot encode: "
+            f"the filter has {shown(text)} with a lone surrogate, which UTF-8 cannot encode: "
             "remove it"
         ) from error
 

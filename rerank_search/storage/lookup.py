@@ -43,7 +43,7 @@ def chunks(ids: Sequence[str]) -> Iterator[list[str]]:
 
 def _encodable(id: object) -> bool:
     if not isinstance(id, str):
-        raise InvalidInputError(f"a document id is a string, not {shown(id)}: convert it")
+        raise InvalidInputError(f"the document id {shown(id)} is not a string: convert it")
     try:
         id.encode()
     except UnicodeEncodeError:

@@ -43,7 +43,7 @@ class Bm25Settings(BaseModel):
         chosen = (self.k1, self.b, self.variant)
         if self.engine == "tantivy" and chosen != (1.2, 0.75, "lucene"):
             raise ValueError(
-                f"tantivy has k1=1.2, b=0.75 and the lucene variant, not k1={self.k1}, "
+                f"tantivy supports only k1=1.2, b=0.75 and the lucene variant, not k1={self.k1}, "
                 f"b={self.b}, {self.variant}: choose engine='bm25s' to set them"
             )
         return self
@@ -114,8 +114,8 @@ class Manifest(BaseModel):
         version = content.get("format_version") if isinstance(content, dict) else None
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise IndexFormatError(
-                f"{directory} has format {version}, and this version of rerank-search reads up to "
-                f"{FORMAT_VERSION}: upgrade it by `pip install -U rerank-search`"
+                f"{directory} has format {version}, and this version of rerank-search reads "
+                f"formats up to {FORMAT_VERSION}: upgrade it with `pip install -U rerank-search`"
             )
         try:
             return cls.model_validate(content)
@@ -153,13 +153,13 @@ def _missing(directory: Path) -> IndexNotFoundError | IndexCorruptedError:
     if (directory / DOCUMENTS).exists():
         return _damaged(directory / MANIFEST, "it is missing")
     return IndexNotFoundError(
-        f"there is no index at {directory}: check the path, or make one by Index.create or "
+        f"there is no index at {directory}: check the path, or make one with Index.create or "
         "`rerank-search index create`"
     )
 
 
 def _damaged(path: Path, reason: str) -> IndexCorruptedError:
     return IndexCorruptedError(
-        f"{path} is damaged ({reason}): restore it from a copy, or, if the index was only being "
-        "created, delete its folder and create it again"
+        f"{path} is damaged ({reason}): restore it from a copy, or, if creating the index was "
+        "interrupted, delete its folder and create it again"
     )

@@ -52,7 +52,7 @@ def batches(documents: Iterable[Document], size: int) -> Iterator[list[Record]]:
 def document_list(documents: Iterable[Document]) -> Iterable[Document]:
     """The documents, if they can be iterated as such. Raises InvalidInputError."""
     if isinstance(documents, Document):
-        raise InvalidInputError("add takes several documents, not one: use [document]")
+        raise InvalidInputError("add() takes several documents, not one: use [document]")
     return several("documents", documents, one="documents")
 
 
@@ -80,7 +80,7 @@ def checked(document: object, position: int) -> Record:
         _encodable(value, f"{where}: {field}")
     if not id or "\0" in id:
         raise InvalidDocumentError(
-            f"{where}: an id is a non-empty string without NUL characters: give it another id"
+            f"{where}: the id is empty or contains a NUL character: give another id"
         )
     return Record(id, document.title, document.text, _metadata(document.metadata, where))
 
@@ -106,7 +106,7 @@ def _metadata(metadata: object, where: str) -> str:
         if isinstance(error, InvalidDocumentError):
             raise
         raise InvalidDocumentError(
-            f"{where}: metadata has a number that JSON has not, such as NaN or an infinity "
+            f"{where}: metadata has a number that JSON does not have, such as NaN or an infinity "
             f"({error}): use None or a string"
         ) from error
     _encodable(encoded, f"{where}: metadata")

@@ -401,7 +401,7 @@ def test_before_a_document_that_cannot_be_stored_whole_batches_are_written(notes
         (lambda c: c.search(QUERY, filter={"$nor": 1}), InvalidInputError, "nor"),
         (lambda c: c.search(QUERY, filter={"a": {1, 2}}), InvalidInputError, "compared with"),
         (lambda c: c.search(QUERY, filter={"a": object()}), InvalidInputError, "JSON"),
-        (lambda c: c.search(QUERY, filter="a"), InvalidInputError, "a filter is a mapping"),
+        (lambda c: c.search(QUERY, filter="a"), InvalidInputError, "filter is 'a': give a mapping"),
         (lambda c: c.search(QUERY, budget_ms=float("nan")), InvalidInputError, "not finite"),
         (lambda c: c.search(QUERY, top_k=None), InvalidInputError, "top_k=None"),
         (lambda c: c.search(QUERY, top_k=3.0), InvalidInputError, "top_k=3.0"),

@@ -71,7 +71,7 @@ def test_unicode_line_separators_do_not_split_a_line(tmp_path: Path) -> None:
         (b'{"text": "x"}', "no 'id'"),
         (b'{"id": "a"}', "no 'text'"),
         (b'{"id": "a", "_id": "b", "text": "x"}', "both '_id' and 'id'"),
-        (b'{"id": "", "text": "x"}', "non-empty"),
+        (b'{"id": "", "text": "x"}', "the id is empty"),
         (b'{"id": 1.5, "text": "x"}', "'id' is 1.5 but a float"),
         (b'{"id": true, "text": "x"}', "'id' is True: give a string or an integer"),
         (b'{"id": "a", "text": 3}', "'text' is a number"),
@@ -200,9 +200,9 @@ def test_a_cell_may_be_longer_than_the_csv_modules_limit(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (b"2,x,y", "3 cells, where the header names 2"),
-        (b"2", "1 cell, where the header names 2"),
-        (b",x", "non-empty"),
+        (b"2,x,y", "3 cells, but 2 in the header"),
+        (b"2", "1 cell, but 2 in the header"),
+        (b",x", "the id is empty"),
         (b"2,\xff", "not UTF-8 (column 'text')"),
         (b'2,"x"y', "not CSV"),
     ],
@@ -243,7 +243,7 @@ def test_an_empty_file_has_no_documents(tmp_path: Path) -> None:
 def test_a_truncated_gzip_file_is_an_error_that_no_skipping_hides(tmp_path: Path) -> None:
     lines = "".join(f'{{"id": "{n}", "text": "{n * 7919}"}}\n' for n in range(2000))
     file = write(tmp_path / "c.jsonl.gz", gzip.compress(lines.encode())[:-2000])
-    with pytest.raises(errors.InvalidDocumentError, match="not a whole gzip file"):
+    with pytest.raises(errors.InvalidDocumentError, match="not a complete gzip file"):
         read(file, skipped=SkippedLines())
 
 

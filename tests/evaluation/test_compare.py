@@ -252,7 +252,7 @@ def test_values_of_another_run_on_as_many_queries_are_an_error(tmp_path: Path) -
     other = written(tmp_path / "other", {BM25: WORSE})
     values = report.with_name("per_query.csv")
     other.with_name("per_query.csv").replace(values)
-    with pytest.raises(InvalidInputError, match=r"mean 0\.25, and .* has 0\.5:") as raised:
+    with pytest.raises(InvalidInputError, match=r"mean 0\.25, but .* has 0\.5:") as raised:
         compare_reports(report, report)
     assert str(values) in str(raised.value)
     assert str(report) in str(raised.value)

@@ -407,7 +407,9 @@ def test_ids_that_a_run_file_cannot_express_are_no_reason_to_stop(experiment, be
         path = beir / name
         path.write_text(path.read_text().replace("join\t", "jo in\t").replace('"join"', '"jo in"'))
     report = evaluate(experiment(candidates=[5]), tmp_path / "out")
-    assert "no run files are written: the document id 'jo in'" in report.systems[0].warnings[0]
+    assert (
+        "no run files are written, because the document id 'jo in'" in report.systems[0].warnings[0]
+    )
     assert report.systems[0].protocols["first_stage"]["R@100"] > 0
     assert not (tmp_path / "out/runs/small/test").exists()
 
@@ -526,7 +528,7 @@ def test_two_collections_of_one_name_are_refused(experiment, beir, tmp_path):
 
 
 def test_the_primary_measure_is_one_of_the_measures(experiment, tmp_path):
-    with pytest.raises(InvalidInputError, match="primary measure MAP is none of"):
+    with pytest.raises(InvalidInputError, match="primary measure MAP is not one of"):
         evaluate(experiment(measures=["nDCG@10"], primary="map"), tmp_path / "out")
     report = evaluate(
         experiment(measures=["MAP", "P@5"], rerankers=[], candidates=[5]), tmp_path / "out"

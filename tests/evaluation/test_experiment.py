@@ -151,8 +151,8 @@ def test_an_experiment_comes_back_from_json_as_it_was():
         ('[[collections]]\nqrels = "a"\ndocuments = "b"', "give topics too"),
         ('[[collections]]\nqrels = "a"\nindex = "b"\nruns = { c = "d" }', "give topics too"),
         ('[[collections]]\nqrels = "a"\nruns = { c = "d" }\nsplit = "dev"', "leave split out"),
-        ('[[collections]]\nsplit = "dev"', "give path .* or qrels"),
-        ('[[collections]]\npath = "a"\nqrels = "b"', "give path .* or qrels"),
+        ('[[collections]]\nsplit = "dev"', "give either path .* or qrels"),
+        ('[[collections]]\npath = "a"\nqrels = "b"', "give either path .* or qrels"),
         ('[[collections]]\npath = "a"\ntopics = "b"', "topics and documents go with qrels"),
         (
             'collections = ["a"]\n[statistics]\ntest = "wilcoxon"',

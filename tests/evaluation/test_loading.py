@@ -14,9 +14,9 @@ from rerank_search.evaluation.loading import load_collections
     [
         (["samples"], {"first_stages": ["bm25"]}, "first_stages are bm25, .*: leave first_stages"),
         (["file"], {"first_stages": ["bm25"]}, "leave first_stages out"),
-        (["file", "pairs"], {"candidates": [5]}, "candidates: labelled pairs are classified"),
-        (["file"], {"measures": ["MAP"]}, "measures: labelled pairs are classified"),
-        (["file"], {"primary": "MAP"}, "primary: labelled pairs are classified"),
+        (["file", "pairs"], {"candidates": [5]}, "candidates has no effect on labelled pairs"),
+        (["file"], {"measures": ["MAP"]}, "measures has no effect on labelled pairs"),
+        (["file"], {"primary": "MAP"}, "primary has no effect on labelled pairs"),
     ],
 )
 def test_what_no_collection_has_a_use_for_is_refused(paths, kinds, settings, message):

@@ -74,7 +74,7 @@ def test_a_measure_named_twice_comes_once():
     [
         ("ncdg@10", "did you mean 'ndcg'"),
         ("hits@10", "no measure 'hits@10': use MAP, MRR or nDCG"),
-        ("R", "write R@10"),
+        ("R", "write, for example, R@10"),
         ("nDCG@", "whole number"),
         ("nDCG@0", "whole number"),
         ("nDCG@ten", "whole number"),

@@ -187,7 +187,7 @@ def test_the_index_cannot_be_changed(tmp_path):
 
 
 def test_an_empty_corpus_is_refused(tmp_path):
-    with pytest.raises(InvalidInputError, match="the corpus of small is empty"):
+    with pytest.raises(InvalidInputError, match="the corpus of small has no documents"):
         opened(tmp_path, documents=[])
 
 

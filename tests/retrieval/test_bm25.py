@@ -282,7 +282,7 @@ def test_a_killed_writer_leaves_the_index_whole_and_unlocked(
     with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
-        with pytest.raises(IndexLockedError, match="Another process"):
+        with pytest.raises(IndexLockedError, match="another process"):
             index.update(4, [], [1])
         writer.send_signal(signal.SIGKILL)
     index.update(4, [], [1])

@@ -142,7 +142,7 @@ def test_a_reader_sees_what_was_published_after_refresh(tmp_path: Path) -> None:
 
 def test_other_parameters_than_it_was_built_with_are_an_error(tmp_path: Path) -> None:
     built(tmp_path, TEXTS, k1=0.9)
-    with pytest.raises(IndexMismatchError, match=r"0\.9.*build it anew"):
+    with pytest.raises(IndexMismatchError, match=r"0\.9.*build it again"):
         opened(tmp_path, TEXTS, k1=1.2)
 
 

@@ -360,7 +360,7 @@ def test_an_encoder_of_another_dimension_is_an_error(index: VectorIndex, tmp_pat
     other = VectorIndex(tmp_path / "dense", WordEncoder(dimension=8))
     with pytest.raises(IndexMismatchError, match=r"length 16.*'words'.*length 8"):
         other.search(["fish"], 3)
-    with pytest.raises(IndexMismatchError, match="build it anew"):
+    with pytest.raises(IndexMismatchError, match="build it again"):
         other.update(4, [Passage(9, "fish")], [])
 
 

@@ -100,7 +100,7 @@ def test_no_matches_are_an_empty_ranking() -> None:
 @pytest.mark.parametrize(
     ("wrong", "value"),
     [
-        (lambda: Hybrid([]), "no stages"),
+        (lambda: Hybrid([]), "stages is empty"),
         (lambda: Hybrid([BM25]).retrieve(["q"], 0), "k=0 must be at least 1"),
         (lambda: Hybrid([BM25]).retrieve(["q"], 1.5), "k=1.5"),
         (lambda: Hybrid([BM25], depth=0), "depth=0"),

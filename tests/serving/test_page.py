@@ -276,7 +276,7 @@ def test_a_filter_that_cannot_be_read_is_an_error(visitor, text, message):
 def test_an_error_of_the_server_is_shown_and_gone_with_the_next_search(visitor):
     visitor.page.get_by_label("Filter").fill('{"kind": {"$foo": 1}}')
     visitor.search(QUERY)
-    assert "'$foo' of 'kind' is no filter operator" in visitor.problem()
+    assert "'$foo' of 'kind' is not a filter operator" in visitor.problem()
     visitor.page.get_by_label("Filter").fill("")
     visitor.search(QUERY)
     assert visitor.page.get_by_role("alert").inner_text() == ""

@@ -11,7 +11,7 @@ from rerank_search.types import Document
 @pytest.mark.parametrize(
     ("document", "named"),
     [
-        (Document("", "text"), "non-empty"),
+        (Document("", "text"), "the id is empty"),
         (Document("a\0b", "text"), "NUL"),
         (Document(7.0, "text"), "id of document 41 is 7.0 but a float"),  # type: ignore[arg-type]
         (Document(True, "text"), "id of document 41 is True"),  # type: ignore[arg-type]

@@ -74,7 +74,7 @@ def test_values_and_odd_ids_are_read_as_they_were_written(
     ("content", "problem"),
     [
         ("", "line 1: the columns are missing, but should begin with collection"),
-        ("a,b\n", "line 1: .* they are a, b"),
+        ("a,b\n", "line 1: the columns are a, b, but"),
         ("collection,split,system,protocol,query,MAP\na,b,c,d,e\n", "line 2: 5 columns"),
         (
             "collection,split,system,protocol,query,MAP\na,b,c,d,e,x\n",

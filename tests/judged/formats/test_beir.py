@@ -92,7 +92,7 @@ def test_the_corpus_may_be_an_index_definition(tmp_path: Path) -> None:
     collection = load_beir(folder, "test")
     assert streamed(collection) == [Document("d1", "Water."), Document("d2", "Bread.")]
     (folder / "b.csv").write_text("id,text\nd1,Bread.\n")
-    with pytest.raises(InvalidInputError, match=r"a\.jsonl, line 1, .*b\.csv, line 2: more than"):
+    with pytest.raises(InvalidInputError, match=r"a\.jsonl, line 1, .*b\.csv, line 2: duplicate"):
         streamed(load_beir(folder, "test"))
 
 
@@ -129,8 +129,14 @@ def test_a_split_that_is_not_there_is_told_those_that_are(tmp_path: Path) -> Non
             {"test": QRELS + "q1\td1\t1\n"},
             r"line 5: grade 1 of .* as in line 2, which has the grade 2",
         ),
-        ({"test": QRELS + "q1\ta\0x\t1\n"}, r"test\.tsv, line 5: the document id 'a.x00x' has a c"),
-        ({"test": QRELS + "q\x1f\td1\t1\n"}, r"test\.tsv, line 5: the query id 'q.x1f' has a con"),
+        (
+            {"test": QRELS + "q1\ta\0x\t1\n"},
+            r"test\.tsv, line 5: the document id 'a.x00x' contains a c",
+        ),
+        (
+            {"test": QRELS + "q\x1f\td1\t1\n"},
+            r"test\.tsv, line 5: the query id 'q.x1f' contains a con",
+        ),
         ({"test": "q7\td1\t1\n"}, r"none of the 1 judged queries has a text"),
         ({"test": None}, r"has no qrels/SPLIT\.tsv"),
         ({"queries": None}, r"queries\.jsonl does not exist"),
@@ -154,7 +160,7 @@ def test_what_cannot_be_read_is_named(
     ("corpus", "problem"),
     [
         ("", r"corpus\.jsonl has no documents"),
-        (CORPUS + CORPUS, r"corpus\.jsonl, line 1, .*corpus\.jsonl, line 3: more than one .*'d1'"),
+        (CORPUS + CORPUS, r"corpus\.jsonl, line 1, .*corpus\.jsonl, line 3: duplicate .*'d1'"),
         (
             CORPUS + '{"_id": "d1\\u0001", "text": ""}\n',
             r"corpus\.jsonl, line 3: the document id 'd1.x01' contains a control character",
@@ -184,7 +190,9 @@ def test_a_file_that_is_there_plain_and_gzipped_is_an_error_that_names_both(
     folder = beir(tmp_path / "tiny")
     (folder / f"{name}.gz").write_bytes(gzip.compress((folder / name).read_bytes()))
     last = re.escape(Path(name).name)
-    with pytest.raises(InvalidInputError, match=rf"has {last} and {last}\.gz: keep one of them"):
+    with pytest.raises(
+        InvalidInputError, match=rf"has {last} and {last}\.gz: keep only one of them"
+    ):
         load_beir(folder, "test")
 
 
@@ -210,7 +218,7 @@ def test_a_file_in_utf16_is_an_error_that_says_so(tmp_path: Path, name: str) -> 
 
 
 def test_a_relevance_threshold_below_one_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="relevant_from is 0"):
+    with pytest.raises(InvalidInputError, match="relevant_from=0"):
         load_beir(beir(tmp_path / "tiny"), "test", relevant_from=0)
 
 

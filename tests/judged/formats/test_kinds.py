@@ -61,7 +61,7 @@ def test_a_folder_of_samples_asks_for_the_file(tmp_path: Path) -> None:
         (
             "a.jsonl",
             '{"id": "d1", "text": "x"}\n',
-            r"line 1: neither samples .* columns are id, te",
+            r"line 1: .* neither samples .* columns are id, te",
         ),
         ("a.trec", "q Q0 d 1 1 t\n", "the name does not show the format"),
         ("b.jsonl", "", "a.jsonl does not exist"),
@@ -78,14 +78,16 @@ def test_what_is_none_of_them_is_said(
 @pytest.mark.parametrize("name", ["queries.jsonl", "corpus.jsonl.gz", "corpus.toml"])
 def test_a_beir_folder_without_judgements_is_told_what_it_lacks(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"")
-    problem = rf"has {name}, .* no folder qrels/: .* in qrels/SPLIT\.tsv \(query-id, corpus-id"
+    problem = rf"has {name}, .* no folder qrels/: .* into qrels/SPLIT\.tsv \(query-id, corpus-id"
     with pytest.raises(InvalidInputError, match=problem):
         kind_of(tmp_path)
 
 
 def test_a_header_is_placed_on_its_own_line(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("one,two,label\na,b,1\n")
-    with pytest.raises(InvalidInputError, match=r"a\.csv, line 1: neither .* are one, two, label"):
+    with pytest.raises(
+        InvalidInputError, match=r"a\.csv, line 1: .* neither .* are one, two, label"
+    ):
         kind_of(tmp_path / "a.csv")
 
 

@@ -152,7 +152,7 @@ def test_what_cannot_be_read_is_named(
 def test_a_cell_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "dev.csv"
     path.write_bytes(b"text1,text2,label\nx,\xe9,1\n")
-    with pytest.raises(InvalidInputError, match=r"dev\.csv, after line .: not readable"):
+    with pytest.raises(InvalidInputError, match=r"dev\.csv, after line .: cannot be read"):
         load_pairs(path, "dev")
 
 

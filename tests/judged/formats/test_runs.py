@@ -36,8 +36,14 @@ def test_a_run_may_be_gzipped(tmp_path: Path) -> None:
         ("q1 Q0 d1 1 nan tag\n", "line 1: the score 'nan' is not a finite number"),
         ("q1 Q0 d1 1 -inf tag\n", "line 1: the score '-inf' is not a finite number"),
         ("q1 Q0 d1 1 high tag\n", "line 1: the score 'high' is not a finite number"),
-        ("q1 Q0 d\0a 1 2 tag\n", r"run\.trec, line 1: the document id 'd.x00a' has a control cha"),
-        ("q1 Q0 d1 1 2 t\nq\x1b Q0 d1 1 2 t\n", "line 2: the query id 'q.x1b' has a control cha"),
+        (
+            "q1 Q0 d\0a 1 2 tag\n",
+            r"run\.trec, line 1: the document id 'd.x00a' contains a control cha",
+        ),
+        (
+            "q1 Q0 d1 1 2 t\nq\x1b Q0 d1 1 2 t\n",
+            "line 2: the query id 'q.x1b' contains a control cha",
+        ),
         ("q1 Q0 d1 1 2 t\nq2 Q0 d1 1 2 t\nq1 Q0 d1 2 1 t\n", "line 3: document 'd1' is ranked twi"),
     ],
 )

@@ -125,7 +125,7 @@ def test_a_line_that_is_no_sample_is_named(tmp_path: Path, record: object, probl
 def test_an_empty_file_and_another_threshold_are_errors(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"dev\.jsonl is empty"):
         load_samples(samples(tmp_path))
-    with pytest.raises(InvalidInputError, match="relevant_from is 2"):
+    with pytest.raises(InvalidInputError, match="relevant_from=2"):
         load_samples(samples(tmp_path, RANKED), relevant_from=2)
 
 

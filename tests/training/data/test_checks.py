@@ -99,7 +99,7 @@ def test_labels_that_were_mapped_out_of_the_range_get_no_other_map(tmp_path: Pat
     path = tmp_path / "train.csv"
     path.write_text("text1,text2,label\na,b,yes\nc,d,no\n")
     source = Source(pairs=path, label_map={"yes": 5.0, "no": 0.0})
-    with pytest.raises(InvalidInputError, match=r"needs labels in \[0, 1\]: take a loss"):
+    with pytest.raises(InvalidInputError, match=r"needs labels in \[0, 1\]: choose a loss"):
         check_training([load_pairs_set(source, seed=1)], Loss(name="bce"))
 
 
@@ -120,7 +120,7 @@ def test_the_map_in_the_message_is_one_that_a_recipe_can_have(tmp_path: Path) ->
 
 def test_of_many_labels_no_map_is_made_up() -> None:
     many = Group("q", [f"d{i}" for i in range(11)], [float(i) for i in range(11)])
-    with pytest.raises(InvalidInputError, match=r"needs labels in \[0, 1\]: take a loss"):
+    with pytest.raises(InvalidInputError, match=r"needs labels in \[0, 1\]: choose a loss"):
         check_training([made(many)], Loss(name="bce"))
     assert check_training([made(many)], Loss(name="mse")) == []
 

@@ -583,7 +583,7 @@ def test_pairs_without_wrong_ones_are_mined(
     ("labels", "problem"),
     [
         ((0, 0.5), r"train\.csv has no pairs that belong together \(with a label above 0\.5"),
-        ((1, 5), r"go from 1 to 5, .* say in label_map"),
+        ((1, 5), r"go from 1 to 5, .* set label_map"),
     ],
 )
 def test_pairs_whose_labels_say_too_little_cannot_be_mined(

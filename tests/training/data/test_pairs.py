@@ -86,7 +86,7 @@ def test_labels_are_mapped_however_they_are_written(
         ((1, 2, 0), {"1": 1.0, "0": 0.0}, r"line 2: the label 2 has no entry.* are 0, 1, 2"),
         (("same", "other"), {"same": 1.0, "othr": 0.0}, r"'othr'.*did you mean 'other'"),
         ((1, 0), {"1": 1.0, "1.0": 0.0}, r"names the label '1.0' twice"),
-        ((1,), {"1": math.inf}, r"'1' is inf; give a finite number"),
+        ((1,), {"1": math.inf}, r"'1' is inf: give a finite number"),
         (tuple(map(str, "abcdefghijkl")), {}, r"'a', .* and 2 more"),
     ],
 )
@@ -101,7 +101,7 @@ def test_labels_that_have_no_number_and_entries_that_no_label_needs_are_errors(
 def test_wrong_columns_are_named_with_those_that_are_accepted(tmp_path: Path) -> None:
     pairs = jsonl(tmp_path / "pairs.jsonl", {"a": 1})
     with pytest.raises(
-        InvalidInputError, match=r"the columns are a, and .* sentence_0, sentence_1"
+        InvalidInputError, match=r"the columns are a, but .* sentence_0, sentence_1"
     ):
         load_pairs_set(Source(pairs=pairs), seed=1)
     with pytest.raises(

@@ -50,7 +50,10 @@ def test_samples_may_bring_their_labels_and_begin_with_settings(tmp_path: Path) 
         ({"query": "q", "positive": "p", "negative": ["p"]}, "'p' is both positive and negative"),
         ({"query": "q", "positive": "p", "negative": "n"}, "'negative' is not a list of texts"),
         ({"query": "q", "positive": "p", "negative": ["n"], "labels": [1]}, r"\(here 2\)"),
-        ({"query": "q", "positive": "p", "documents": ["n"], "labels": [1, 0]}, "goes with"),
+        (
+            {"query": "q", "positive": "p", "documents": ["n"], "labels": [1, 0]},
+            "and needs 'negative'",
+        ),
         ({"query": "q", "positive": "p", "negative": [], "labels": ["x"]}, "not a finite number"),
         ({"query": "q", "positive": "p", "negative": [], "labels": [math.nan]}, "not a finite"),
     ],

@@ -124,7 +124,9 @@ def test_losses_of_single_rows_take_them_by_length(
 
 def test_two_ways_to_make_batches_are_refused(tmp_path: Path) -> None:
     lines = 'loss = "bce"\nbatches = "by_length"\n[arguments]\nbatch_sampler = "no_duplicates"'
-    with pytest.raises(InvalidInputError, match=r"arguments\.batch_sampler: remove one of the two"):
+    with pytest.raises(
+        InvalidInputError, match=r"arguments\.batch_sampler .* remove one of the two"
+    ):
         load_recipe(recipe(tmp_path, lines))
 
 

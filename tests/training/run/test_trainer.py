@@ -207,7 +207,7 @@ def test_checkpoints_that_no_run_of_ours_has_written_are_left_alone(
     theirs = tmp_path / "model-checkpoints" / "checkpoint-500" / "model.safetensors"
     theirs.parent.mkdir(parents=True)
     theirs.write_text("days of work")
-    with pytest.raises(InvalidInputError, match=r"another run \(without a recipe.json\)"):
+    with pytest.raises(InvalidInputError, match=r"another run \(it has no recipe.json\)"):
         train(recipe(tmp_path, collection, tiny_encoder))
     assert theirs.read_text() == "days of work"
 
@@ -389,7 +389,7 @@ def test_an_output_that_is_not_a_model_is_left_alone(
     kept = tmp_path / "model" / "thesis.txt" if kind == "folder" else tmp_path / "model"
     kept.parent.mkdir(exist_ok=True)
     kept.write_text("years of work")
-    with pytest.raises(InvalidInputError, match=r"name another (folder|output)"):
+    with pytest.raises(InvalidInputError, match=r"choose another (folder|output)"):
         train(recipe(tmp_path, collection, tiny_encoder))
     assert kept.read_text() == "years of work"
 
