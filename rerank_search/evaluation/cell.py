@@ -22,7 +22,7 @@ from rerank_search.reranking.final_score import FinalScore
 from rerank_search.searcher import passage
 
 TOP = 10
-"""Ids of each ranking that are kept for the lists of queries."""
+"""Number of ids of each ranking kept for the lists of queries."""
 
 RUN_PROTOCOLS: tuple[Protocol, ...] = ("first_stage", "retrieved", "all_positives")
 
@@ -38,11 +38,11 @@ def evaluate_cell(
     runs: Path | None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Cell:
-    """The system's figures for every judged query; its rankings go into run files in ``runs``.
+    """The system's figures for every judged query; its rankings are written into ``runs``.
 
-    ``progress`` is called with numbers of queries, fractions included, which add up to all.
-    Queries are streamed: only their figures and first results are kept. Raises RerankError and
-    what the index raises.
+    ``progress`` is called with numbers of finished queries, also fractions, which add up to all of
+    them. Queries are streamed: only their figures and first results are kept. Raises RerankError
+    and what the index raises.
     """
     source = CandidateSource(
         collection,
@@ -54,7 +54,7 @@ def evaluate_cell(
     )
     final_score = None
     if second is not None:
-        # Without an index nothing is retrieved, and so nothing is fused.
+        # Without an index nothing is retrieved, so nothing is fused.
         fusion, stages = (None, ()) if index is None else (second.fusion, index.first_stages)
         final_score = FinalScore(fusion, stages)
     figures = _Figures()
@@ -110,7 +110,7 @@ def _chunks(source: CandidateSource, queries: Sequence[str]) -> Iterator[list[Ca
 
 
 class _Figures:
-    """Figures of the queries so far, in their order."""
+    """Figures of the queries so far, in the order of the queries."""
 
     def __init__(self) -> None:
         self.values: dict[Protocol, dict[str, list[float]]] = {}
@@ -187,7 +187,7 @@ def _logits(
 def _run_files(
     folder: Path | None, system: System
 ) -> Iterator[Callable[[Protocol, Mapping[str, Ranking]], None]]:
-    """Writes rankings as they come; the files appear when all of them are written."""
+    """Write rankings as they come; the files appear when all of them are complete."""
     if folder is None:
         yield lambda _protocol, _rankings: None
         return

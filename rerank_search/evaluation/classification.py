@@ -1,4 +1,4 @@
-"""How well a score tells pairs that belong together from those that do not."""
+"""How well a score separates pairs that belong together from other pairs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ _CURVE_POINTS = 200
 
 
 def classification_values(labels: Sequence[int], scores: Sequence[float]) -> dict[str, float]:
-    """Accuracy, F1 and average precision of scores, with the thresholds that are best for them.
+    """Accuracy, F1 and average precision of scores, at the thresholds that are best for them.
 
-    ``labels`` are 1 or 0, ``scores`` one for each, taken in single precision as a model gives
-    them. The figures are those of sentence-transformers' ``CrossEncoderClassificationEvaluator``
-    (6.2) for a model with one output: ``accuracy`` at ``accuracy_threshold``; ``f1``,
-    ``precision`` and ``recall`` at ``f1_threshold``; ``average_precision``. A pair counts as
-    positive from the threshold on, and a threshold lies midway between two neighbouring scores.
-    Without a positive label F1 and average precision are 0. Raises InvalidInputError for labels
-    other than 0 and 1, for scores that are not finite, and where there is no pair.
+    ``labels`` are 1 or 0; ``scores`` has one score for each, used in single precision as a model
+    gives them. The figures are those of sentence-transformers'
+    ``CrossEncoderClassificationEvaluator`` (6.2) for a model with one output: ``accuracy`` at
+    ``accuracy_threshold``; ``f1``, ``precision`` and ``recall`` at ``f1_threshold``;
+    ``average_precision``. A pair counts as positive from the threshold on, and a threshold is
+    midway between two neighbouring scores. Without a positive label F1 and average precision are 0.
+    Raises InvalidInputError for labels other than 0 and 1, for scores that are not finite, and
+    without pairs.
     """
     return _values(_groups(*_ordered(labels, scores)))
 
@@ -31,10 +32,10 @@ def classification_values(labels: Sequence[int], scores: Sequence[float]) -> dic
 def classification_intervals(
     labels: Sequence[int], scores: Sequence[float], settings: StatisticsSettings
 ) -> dict[str, tuple[float, float]]:
-    """The confidence intervals of ``classification_values`` but its thresholds.
+    """The confidence intervals of ``classification_values``, without the thresholds.
 
-    By the percentile bootstrap over pairs, whose thresholds are chosen anew in each sample, as
-    they were for the value: a tenth of ``settings.resamples``, at least 100, since there are far
+    They come from the percentile bootstrap over pairs; thresholds are chosen again in each sample.
+    The number of samples is a tenth of ``settings.resamples``, at least 100, because there are far
     more pairs than queries. Source and errors as for ``bootstrap_interval`` and
     ``classification_values``.
     """
@@ -58,10 +59,10 @@ def classification_intervals(
 def precision_recall_curve(
     labels: Sequence[int], scores: Sequence[float]
 ) -> list[tuple[float, float]]:
-    """The points (recall, precision) from the strictest threshold to the laxest, at most 200.
+    """The points (recall, precision) from the highest threshold to the lowest, at most 200.
 
-    Where there are more thresholds, the points are spread evenly over the recall; the last one
-    accepts every pair. Without a positive label there is no recall, and no point. Errors as for
+    If there are more thresholds, the points are spread evenly over the recall; the last one accepts
+    every pair. Without a positive label there is no recall and no point. Errors as for
     ``classification_values``.
     """
     groups = _groups(*_ordered(labels, scores))
@@ -77,7 +78,7 @@ def precision_recall_curve(
 
 @dataclass(frozen=True, slots=True)
 class _Groups:
-    """What each distinct score, best first, would accept as a threshold.
+    """The pairs that each distinct score, best first, would accept as a threshold.
 
     ``accepted`` counts the pairs with this score or a better one, ``correct`` the positives among
     them; all three of shape [distinct scores].
@@ -106,7 +107,7 @@ class _Groups:
         return recall
 
     def threshold(self, group: int) -> float:
-        """Midway to the next group, but above its score also where rounding says otherwise."""
+        """Midway to the next group, but always above its score, whatever the rounding."""
         score = self.scores[group]
         if group + 1 == len(self.scores):
             return float(score)
@@ -147,7 +148,7 @@ def _groups(
     positive: NDArray[np.bool_],
     times: NDArray[np.int64] | None = None,
 ) -> _Groups:
-    """The distinct scores; each pair counts so many ``times``, once without them."""
+    """The distinct scores; each pair counts ``times`` times, or once if that is None."""
     if times is not None:
         kept = times > 0
         ordered, positive, times = ordered[kept], positive[kept], times[kept]
@@ -162,7 +163,7 @@ def _best_accuracy(groups: _Groups) -> dict[str, float]:
     negatives = groups.pairs - groups.positives
     right = groups.correct + negatives - (groups.accepted - groups.correct)
     best = int(right.argmax())
-    if right[best] <= negatives:  # Nothing is better than to accept no pair.
+    if right[best] <= negatives:  # no threshold is better than accepting no pair
         above = np.nextafter(groups.scores[0], np.float32(np.inf))
         return {"accuracy": negatives / groups.pairs, "accuracy_threshold": float(above)}
     return {
@@ -177,7 +178,7 @@ def _best_f1(groups: _Groups) -> dict[str, float]:
         return {"f1": 0.0, "f1_threshold": 0.0, "precision": 0.0, "recall": 0.0}
     precision, recall = groups.precision, groups.recall
     total = precision + recall
-    # The order of operations decides which of two equal values comes out larger by rounding.
+    # The order of operations decides which of two equal values is larger after rounding.
     f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
     best = int(f1.argmax())
     return {

@@ -36,18 +36,17 @@ def compare_reports(
     """Compare two reports ranking by ranking, by every measure that both have.
 
     ``before`` and ``after`` are report.json files, or the folders that hold them, each with its
-    per_query.csv beside it. ``settings`` are those of ``after`` unless given, and so is
-    ``measure``, the one that decides, in any spelling. What the first stage alone decides (its own
-    ranking and the oracle) is compared once, however many rerankers there are.
+    per_query.csv beside it. ``settings`` and ``measure``, the measure that decides (in any
+    spelling), are by default those of ``after``. Rankings that depend on the first stage alone (its
+    own and the oracle) are compared once, however many rerankers there are.
 
-    Holm's correction is over the rankings that changed on any query: one that did not, such as the
-    first stage where only the reranker is another one, has p = 1 whatever the test, so that it
-    cannot be a false finding, and would only make the others harder to see. Source: Tarone, A
-    modified Bonferroni method for discrete data (1990).
+    Holm's correction is over the rankings that changed on any query. A ranking that did not, such
+    as the first stage if only the reranker differs, has p = 1 in every test: it cannot be a false
+    finding, and would only make the others harder to see. Source: Tarone, A modified Bonferroni
+    method for discrete data (1990).
 
-    Raises InvalidInputError where a file is missing or cannot be used, where per_query.csv is not
-    that of its report, and where the reports have no measure, nothing that was ranked or
-    classified, or no query in common.
+    Raises InvalidInputError if a file is missing or invalid, if a per_query.csv does not belong to
+    its report, and if the reports have no measure, no ranking or classifier, or no query in common.
     """
     old, new = read_report(before), read_report(after)
     measures = [name for name in new.measures if name in old.measures]
@@ -130,7 +129,7 @@ def _change(
 
 
 def _corrected(changes: Sequence[Change], settings: StatisticsSettings) -> list[Change]:
-    """The changes with Holm's correction over those that are any, and the verdicts that follow."""
+    """The comparisons, with Holm's correction over those that changed, and their verdicts."""
     changed = [number for number, change in enumerate(changes) if change.ties < change.queries]
     corrected = dict(zip(changed, holm([changes[n].p for n in changed]), strict=True))
     return [
@@ -151,7 +150,7 @@ def _classifiers(report: Report) -> dict[_Key, PairReport]:
 
 
 def _pair_changes(before: PairReport, after: PairReport) -> Iterator[PairChange]:
-    """The figures that both have; a threshold is none, as it is neither better nor worse."""
+    """The figures that both have, without thresholds, which are neither better nor worse."""
     for name, value in after.values.items():
         if name in before.values and not name.endswith("threshold"):
             yield PairChange(
@@ -166,7 +165,7 @@ def _pair_changes(before: PairReport, after: PairReport) -> Iterator[PairChange]
 
 
 def _notes(old: Report, new: Report) -> Iterator[str]:
-    """What was set in another way."""
+    """Settings that differ between the reports."""
     yield from _unequal("relevant_from", _relevant_from(old), _relevant_from(new))
     yield from _unequal(
         "ignore_identical_ids",

@@ -17,9 +17,9 @@ class Change:
 
     ``left_out`` counts the queries that only one of them has, and ``missing`` those of them that
     the later report lacks. ``difference`` is after - before;
-    ``wins``, ``ties`` and ``losses`` count queries. ``p`` is that of the paired test, ``p_holm``
-    the same corrected for all rankings compared by this measure that changed on any query; the
-    verdict goes by ``p_holm``.
+    ``wins``, ``ties`` and ``losses`` count queries. ``p`` is the p-value of the paired test, and
+    ``p_holm`` is corrected for all rankings compared by this measure that changed on any query; it
+    decides the verdict.
     """
 
     collection: str
@@ -45,7 +45,7 @@ class Change:
 class PairChange:
     """One reranker on the same labelled pairs in both reports, by one figure.
 
-    Reports have no values of each pair, so that no test can tell a change from chance.
+    Reports have no values of each pair, so no test can tell a change from chance.
     """
 
     collection: str
@@ -61,9 +61,9 @@ class PairChange:
 class ReportComparison:
     """Every ranking and classifier that both reports have, and the names of those only one has.
 
-    ``primary`` is the measure that decides. ``notes`` say what else differs, and may be the reason
-    for a change: from which grade on a document is relevant, whether a query's own document is left
-    out, how a reranker was run, how many pairs there are.
+    ``primary`` is the measure that decides. ``notes`` say what else differs and may be the reason
+    for a change: the lowest relevant grade, whether a query's own document is left out, how a
+    reranker was run, how many pairs there are.
     """
 
     primary: str
@@ -84,7 +84,7 @@ class ReportComparison:
 
     @property
     def missing_queries(self) -> dict[str, int]:
-        """How many queries the later report lacks, by collection and split that lacks any."""
+        """Number of queries that the later report lacks, for each collection and split with any."""
         found: dict[str, int] = {}
         for change in self.by(self.primary):
             if change.missing:

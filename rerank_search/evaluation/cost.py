@@ -1,4 +1,4 @@
-"""What searching takes: the time of each stage, the model's pace, and the memory."""
+"""The cost of searching: the time of each stage, the model's speed, and the memory."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def measure_cost(
 ) -> Cost:
     """Search for each query alone, as a user would, after one search to warm up.
 
-    Nothing is cached but what a Searcher caches itself. ``encoder`` is where that of the index
-    is now, None where it was when the index was built. Raises what opening and searching raise.
+    Nothing is cached except by the Searcher itself. ``encoder`` is the present place of the
+    index's encoder, None if it has not moved. Raises what opening and searching raise.
     """
     # Without a second stage a search fetches no more than it returns.
     top_k = TOP_K if reranker is not None else system.candidates
-    # Opened anew, because an index remembers the vectors of queries that it was asked before.
+    # Open the index again, because an index remembers the vectors of earlier queries.
     with Index.open(index.path, encoder=encoder, read_only=True) as fresh:
         searcher = Searcher(fresh, reranker, fusion=fusion)
         found = [
@@ -64,7 +64,7 @@ def measure_cost(
 
 
 def peak_memory() -> int | None:
-    """The most memory that the process has held so far, in bytes; None on Windows."""
+    """The peak memory of the process so far, in bytes; None on Windows."""
     if sys.platform == "win32":
         return None
     import resource

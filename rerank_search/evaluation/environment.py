@@ -1,4 +1,4 @@
-"""What a run was made with, for its report."""
+"""The versions and the machine of a run, for its report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGES = (
 
 
 def environment(rerankers: Iterable[str]) -> Mapping[str, str]:
-    """Versions, processor, and the rerankers with what they were computed in, by name."""
+    """Versions, processor, and the backend and precision of each reranker, by name."""
     found = {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),

@@ -1,4 +1,4 @@
-"""Runs an experiment cell by cell, each of them once, and writes its report."""
+"""Runs an experiment cell by cell, each one once, and writes its report."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ _FUSED_WITHOUT = (
 def evaluate(experiment: Experiment, output: Path, *, progress: Progress = quiet) -> Report:
     """Run the experiment and write its report into ``output``.
 
-    Cells that a run before this one has finished in ``output`` are taken from there; pairs that
-    a model has scored before, in whatever run, are not scored again. Indexes and scores are kept
-    in ``Settings().cache``. Raises InvalidInputError for what cannot be evaluated, before
-    anything is computed, StorageFullError and IndexReadOnlyError where ``output`` cannot be
-    written, and what models and indexes raise.
+    Cells that an earlier run finished in ``output`` are used again, and so are scores of pairs that
+    a model scored in any run. Indexes and scores are stored in ``Settings().cache``. Raises
+    InvalidInputError, before anything is computed, for an experiment that cannot be evaluated,
+    StorageFullError and IndexReadOnlyError if ``output`` cannot be written, and what models and
+    indexes raise.
     """
     with ExitStack() as stack:
         run = _Run(experiment, output, progress, stack)
@@ -99,7 +99,7 @@ class _Run:
         self._primary = _primary(experiment, self._measures)
         self._identities: dict[RerankerSettings, list[str | None]] = {}
         for reranker in experiment.rerankers:
-            self._identity(reranker)  # a model that is missing is missed now, not after hours
+            self._identity(reranker)  # report a missing model now, not after hours
         self._second = SecondStages(self._cache)
         stack.callback(self._second.close)
         self._indexes: dict[str, Index] = {}
@@ -107,7 +107,7 @@ class _Run:
         self._qrels: dict[str, Qrels] = {}
 
     def ranked(self, collection: JudgedCollection, existing: Path | None) -> Iterator[Cell]:
-        """The cells of a collection to be searched, in an index that exists or in its own."""
+        """The cells of a searched collection, in an existing index or one built for it."""
         experiment = self._experiment
         settings = self._index_settings(collection)
         index, content = self._indexed(collection, existing, settings)
@@ -184,13 +184,13 @@ class _Run:
         )
 
     def _index_settings(self, collection: JudgedCollection) -> IndexSettings:
-        """Those of the experiment, without an encoder where nothing asks for vectors."""
+        """The experiment's settings, without an encoder if nothing needs vectors."""
         experiment = self._experiment
         if collection.samples is None:
             encoded = not experiment.first_stages or any(map(encodes, experiment.first_stages))
         else:
             encoded = any(map(_takes_cosine, experiment.rerankers))
-        # What was given is what is reranked: whole, as sentence-transformers does.
+        # Samples are reranked whole, as in sentence-transformers.
         whole = {} if collection.samples is None else {"passages": False}
         update = whole | ({} if encoded else {"encoder": False})
         return experiment.index.model_copy(update=update).with_first_stages(experiment.first_stages)
@@ -215,7 +215,7 @@ class _Run:
         return index, key
 
     def _stages(self, index: Index) -> Sequence[str]:
-        """Those of the experiment; where it names none, those of the index."""
+        """The first stages of the experiment; if it names none, those of the index."""
         return self._experiment.first_stages or index.first_stages
 
     def _key(
@@ -240,7 +240,7 @@ class _Run:
         )
 
     def _identity(self, reranker: RerankerSettings) -> list[str | None]:
-        """Found once a run, because all weights are read for it."""
+        """Everything that decides the rankings; computed once, because it reads all weights."""
         if reranker not in self._identities:
             self._identities[reranker] = identity(reranker)
         return self._identities[reranker]
@@ -336,7 +336,7 @@ def _primary(experiment: Experiment, measures: Sequence[str]) -> str:
 
 
 def _content(collection: JudgedCollection) -> str:
-    """What is asked and judged, beside the documents."""
+    """A digest of the queries and judgements, without the documents."""
     samples = collection.samples
     return digest(
         qualified_name(collection),

@@ -27,7 +27,7 @@ MEASURES = ("nDCG@10", "MAP", "MRR@10", "R@100", "P@10", "Success@1", "Judged@10
 
 
 def _checked_title(name: str) -> str:
-    """The name of an experiment, which is a folder's alone, and may be missing."""
+    """The checked name of an experiment, which becomes a folder's name."""
     return checked_name(name, spaces=True, longest=255) if name else name
 
 
@@ -42,12 +42,11 @@ class _Table(BaseModel):
 class Experiment(_Table):
     """Every collection with every first stage, reranker and depth.
 
-    ``first_stages`` are the index's own, all that it has unless some are named; those in a
-    collection's ``runs`` come on top.
-    ``candidates`` are the depths. ``measures`` are named as ir-measures names them, or MAP and
+    ``first_stages`` are those of the index, by default all; those in a collection's ``runs`` are
+    added. ``candidates`` are the depths. ``measures`` have their names in ir-measures, or MAP and
     MRR@k; ``primary`` is the one that plots show, nDCG@10 unless ``measures`` lack it.
-    ``sbert_at_k`` is the cut-off of sentence-transformers' numbers. Costs are measured on
-    ``cost_queries`` searches a system (0: not at all).
+    ``sbert_at_k`` is the cut-off of sentence-transformers' figures. Costs are measured on
+    ``cost_queries`` searches for each system (0: not measured).
     """
 
     name: _Title = "evaluation"
@@ -65,7 +64,7 @@ class Experiment(_Table):
     @model_validator(mode="before")
     @classmethod
     def _plain_names(cls, data: Any) -> Any:
-        """A bare name stands for a reranker of that name, a bare path for a collection there."""
+        """Turn a bare name into a reranker, and a bare path into a collection."""
         if not isinstance(data, dict):
             return data
         named = {"rerankers": "model", "collections": "path"}

@@ -13,8 +13,8 @@ from rerank_search.judged.loading import load_collection
 def load_collections(experiment: Experiment) -> list[JudgedCollection | LabelledPairs]:
     """Read the collections of an experiment, in its order.
 
-    Raises InvalidInputError as ``load_collection`` does, and for something that the experiment
-    declares and that none of its collections has a use for.
+    Raises InvalidInputError as ``load_collection`` does, and for a setting of the experiment that
+    has no effect on any of its collections.
     """
     loaded = [load_collection(settings) for settings in experiment.collections]
     ranked = [each for each in loaded if isinstance(each, JudgedCollection)]
@@ -43,7 +43,7 @@ def qualified_name(collection: JudgedCollection | LabelledPairs) -> str:
 
 
 def check_names(collections: Sequence[JudgedCollection | LabelledPairs]) -> None:
-    """Raise InvalidInputError for two collections of one name."""
+    """Raise InvalidInputError for two collections with the same name."""
     names = [qualified_name(collection) for collection in collections]
     for name in names:
         if names.count(name) > 1:
@@ -53,7 +53,7 @@ def check_names(collections: Sequence[JudgedCollection | LabelledPairs]) -> None
 def check_rerankers(
     collections: Sequence[JudgedCollection | LabelledPairs], experiment: Experiment
 ) -> None:
-    """Raise InvalidInputError for labelled pairs where there is no reranker."""
+    """Raise InvalidInputError for labelled pairs without a reranker."""
     for collection in collections:
         if isinstance(collection, LabelledPairs) and not experiment.rerankers:
             raise InvalidInputError(

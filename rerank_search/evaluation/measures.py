@@ -14,7 +14,7 @@ from rerank_search.shown import counted
 if TYPE_CHECKING:
     from ir_measures import Measure
 
-# What may be written, in lower case, and what users are shown.
+# Allowed spellings in lower case, and the names that users see.
 _SPELLINGS = {
     "map": "MAP",
     "ap": "MAP",
@@ -33,12 +33,11 @@ _NAME = re.compile(r"([^@]+?)(?:@([1-9][0-9]{0,5}))?")
 
 
 def canonical(names: Sequence[str]) -> list[str]:
-    """The measures as they are shown: ``["recall@100", "AP"]`` is ``["R@100", "MAP"]``.
+    """The measures by the names that users see: ``["recall@100", "AP"]`` is ``["R@100", "MAP"]``.
 
     Case does not matter, AP is MAP, RR is MRR, Recall is R, Precision is P. ``@k`` measures the
-    first k results; MAP, MRR and nDCG also go without it, for the whole ranking. A measure that
-    is named twice comes once, where it came first. Raises InvalidInputError where there is no
-    such measure, or none at all.
+    first k results; MAP, MRR and nDCG without it measure the whole ranking. Duplicates are removed.
+    Raises InvalidInputError for an unknown measure, or none at all.
     """
     if not names:
         raise InvalidInputError("measures is empty: give at least one, such as nDCG@10")
@@ -89,14 +88,14 @@ class Scorer:
     nDCG has the grades themselves as gains, discounted by log2(rank + 1) (trec_eval's
     ``ndcg_cut``). The others are binary: a grade of ``relevant_from`` or more is relevant. MRR@k
     is the reciprocal rank of the first relevant document among the first k, else 0. Judged@k is
-    the part of the first k (or of all, where there are fewer) that has any judgement. Grades of 0
-    and less, and documents without a grade, are not relevant.
+    the share of the first k (or of all, if there are fewer) with any judgement. Grades of 0 and
+    less, and documents without a grade, are not relevant.
 
     The work is done by ir-measures and, for all but MRR@k and Judged@k, by pytrec_eval.
     """
 
     def __init__(self, qrels: Qrels, measures: Sequence[str], *, relevant_from: int = 1) -> None:
-        """``measures`` as ``canonical`` takes them.
+        """``measures`` are as ``canonical`` takes them.
 
         Raises InvalidInputError for an unknown measure or a ``relevant_from`` below 1, and
         MissingDependencyError without ir-measures.
@@ -111,7 +110,7 @@ class Scorer:
         self._names: dict[Measure, str] = {
             _measure(ir_measures, name, relevant_from): name for name in canonical(measures)
         }
-        # Named one by one: by itself, ir-measures takes whatever else is installed.
+        # Name the providers: otherwise ir-measures uses any that is installed.
         self._provider = ir_measures.providers.FallbackProvider(
             [ir_measures.pytrec_eval, ir_measures.judged, ir_measures.msmarco]
         )
@@ -119,9 +118,9 @@ class Scorer:
     def score(self, rankings: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
         """Query id to measure to value, for every query of ``rankings``.
 
-        A ranking has document ids, best first; that order is the one that counts. An empty
-        ranking has 0.0 in every measure. Raises InvalidInputError for a query that was not
-        judged, for a document that is twice in one ranking, and for an id with a null character.
+        A ranking is a list of document ids, best first. An empty ranking has 0.0 in every measure.
+        Raises InvalidInputError for a query without judgements, for a duplicate document in one
+        ranking, and for an id with a null character.
         """
         values = {query: dict.fromkeys(self._names.values(), 0.0) for query in rankings}
         qrels: dict[str, dict[str, int]] = {}
@@ -133,20 +132,20 @@ class Scorer:
                 )
             if ranking:
                 _check_ids(query, [query, *ranking, *self._qrels[query]])
-                # pytrec_eval reads what is not its own where all grades of a query are negative,
-                # and then may count for minutes.
+                # If all grades of a query are negative, pytrec_eval reads memory of others
+                # and may count for minutes.
                 grades = self._qrels[query].items()
                 qrels[query] = {document: max(grade, 0) for document, grade in grades}
                 run[query] = _descending(query, ranking)
-        # With these queries' judgements only: ir-measures goes through all that it is given at
-        # every call, which would make many small calls on a large collection slow.
+        # Give only these queries' judgements: ir-measures goes through all of them at every
+        # call, which would make many small calls on a large collection slow.
         for metric in self._provider.iter_calc(self._names, qrels, run):
             values[metric.query_id][self._names[metric.measure]] = float(metric.value)
         return values
 
 
 def _check_ids(query: str, ids: Sequence[str]) -> None:
-    # pytrec_eval ends an id there: two documents would become one, and the value anything.
+    # pytrec_eval ends an id there, so two documents would become one.
     if "\0" in "".join(ids):
         cut = next(id for id in ids if "\0" in id)
         raise InvalidInputError(
@@ -156,7 +155,7 @@ def _check_ids(query: str, ids: Sequence[str]) -> None:
 
 
 def _descending(query: str, ranking: Sequence[str]) -> dict[str, float]:
-    """Scores without ties, so that no order but the given one can come about."""
+    """Scores without ties, which keep the given order."""
     scores = {document: float(-place) for place, document in enumerate(ranking)}
     if len(scores) != len(ranking):
         twice = next(document for document in ranking if ranking.count(document) > 1)

@@ -1,9 +1,9 @@
 """The rankings of one query that are measured side by side.
 
-``first_stage``: the candidates as retrieved. ``retrieved``: only these are reranked, so that the
-reranker cannot repair what the retriever missed. ``all_positives``: the judged positives are always
-among the candidates, which is what the reranker is worth by itself. ``oracle``: the retrieved
-candidates in the best order there is, which no reranker can beat. All of them are measured
+``first_stage``: the candidates as retrieved. ``retrieved``: only these are reranked, so the
+reranker cannot add what the retriever missed. ``all_positives``: the judged positives are always
+among the candidates, which shows what the reranker is worth by itself. ``oracle``: the retrieved
+candidates in the best possible order, which no reranker can beat. All of them are measured
 against all judged positives.
 """
 
@@ -35,7 +35,7 @@ def first_stage_rankings(
 def reranked_rankings(
     candidates: Candidates, logits: Mapping[str, float], final_score: FinalScore
 ) -> dict[Protocol, Ranking]:
-    """The rankings by the second stage: by document id the logits of all candidates."""
+    """The rankings by the second stage, from the logits of all candidates by document id."""
     return {
         "retrieved": reordered(candidates.retrieved, logits, final_score),
         "all_positives": reordered(

@@ -21,7 +21,7 @@ from rerank_search.evaluation.results import HONEST, Protocol, System
 from rerank_search.shown import counted
 
 _SAME_MEAN = 1e-9
-"""How far the mean of per_query.csv may be from that of its report.json."""
+"""Largest difference between the mean of per_query.csv and that of its report.json."""
 
 RankingKey: TypeAlias = tuple[str, str, str, Protocol]
 """Collection, split, name of the ranking, protocol."""

@@ -14,10 +14,10 @@ from rerank_search.shown import bounded_repr
 Protocol: TypeAlias = Literal["first_stage", "retrieved", "all_positives", "oracle", "sbert"]
 
 HONEST: tuple[Protocol, ...] = ("first_stage", "retrieved", "all_positives", "oracle")
-"""Those that are divided by all judged positives: ``sbert`` has the evaluator's own figures."""
+"""Protocols that divide by all judged positives, unlike ``sbert``."""
 
 OF_FIRST_STAGE: tuple[Protocol, ...] = ("first_stage", "oracle")
-"""Those that the first stage alone decides, whatever reranks it."""
+"""Protocols that depend on the first stage alone."""
 
 Values: TypeAlias = Mapping[str, Sequence[float]]
 """Measure to one value per query, in the order of ``Cell.queries``."""
@@ -25,7 +25,7 @@ Values: TypeAlias = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A first stage, how many candidates it gives, and what reranks them (None: nothing)."""
+    """A first stage, its number of candidates, and what reranks them (None: nothing)."""
 
     first_stage: str
     candidates: int
@@ -40,13 +40,13 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What searching takes, measured on ``queries`` searches one after the other.
+    """The cost of searching, measured on ``queries`` searches one after another.
 
     ``latency_ms`` maps each stage, and "total", to its p50, p95 and p99 in milliseconds.
-    ``pairs_per_second`` is what the reranker scored in the time it took, ``truncated_share`` the
-    part of those pairs that were cut to fit its window; both None without a reranker.
-    ``index_bytes`` is the index on disk, ``peak_memory_bytes`` the process's highest resident
-    size so far, None on a system that doesn't say.
+    ``pairs_per_second`` is the speed of the reranker, ``truncated_share`` the share of pairs that
+    were cut to fit its window; both are None without a reranker. ``index_bytes`` is the size of the
+    index on disk, ``peak_memory_bytes`` the process's highest resident size so far, None on a
+    system that does not report it.
     """
 
     queries: int
@@ -62,11 +62,11 @@ class Cell:
     """One system on one collection.
 
     ``values`` has the protocols that the system has: without a reranker first_stage and oracle.
-    ``top`` has, by protocol, the ids of each query's first results. ``warnings`` are what was
-    found while it was computed. ``cost`` is None where it was not measured. ``relevant_from`` is
-    the lowest grade that binary measures call relevant. ``run_files`` has the sha256 of each run
-    file, by protocol: none where none were written. ``ignore_identical_ids`` says that the document
-    with a query's id was left out of its rankings.
+    ``top`` has, by protocol, the ids of each query's first results. ``warnings`` are those found
+    while it was computed. ``cost`` is None if it was not measured. ``relevant_from`` is the lowest
+    grade that binary measures count as relevant. ``run_files`` has the sha256 of each run file that
+    was written, by protocol. ``ignore_identical_ids`` says that the document with a query's id was
+    left out of the query's rankings.
     """
 
     __repr__ = bounded_repr
@@ -107,7 +107,7 @@ class PairCell:
 
 
 class StatisticsSettings(BaseModel):
-    """How differences are judged.
+    """How differences are tested.
 
     ``test`` is the paired test, with Holm's correction over all pairs of rankings of a collection
     at one depth; ``resamples`` are the permutations and the bootstrap samples.
@@ -126,7 +126,7 @@ class RerankerDeclaration:
     """How an experiment declares a reranker.
 
     ``model`` is the last part of the declared path or name, ``max_length`` the declared window in
-    tokens (None: the model's own). ``fusion`` says whether the model's fusion was to be used.
+    tokens (None: the model's own). ``fusion`` says whether the model's fusion is used.
     """
 
     model: str
@@ -142,8 +142,8 @@ class FinishedRun:
     ``primary`` is the measure of ``measures`` that plots and the lists of queries show.
     ``sbert_at_k`` is the cut-off of sentence-transformers' figures. ``rerankers`` are by label.
     ``query_texts`` has the queries of each collection (its ``name/split``), ``qrels`` its
-    judgements, and ``titles`` gives one line for each document id of a collection: for the HTML
-    page alone, so that the other files hold no text of a collection.
+    judgements, and ``titles`` gives one line for each document id of a collection. Only the HTML
+    page uses these, so the other files have no text of a collection.
     """
 
     __repr__ = bounded_repr

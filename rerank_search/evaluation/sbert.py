@@ -4,13 +4,13 @@
 either its other texts (``negative``) or a ranked list of texts (``documents``). These are its
 figures as of sentence-transformers 6.2, by the arithmetic of scikit-learn's functions in the same
 single precision. They differ from trec_eval's on purpose: documents are texts, nDCG is averaged
-over the orders of tied scores, positives that are not among ``documents`` fall out of the
+over the orders of tied scores, positives that are not among ``documents`` are left out of the
 denominator of ``retrieved_*`` while ``base_*`` puts them at the end of the list, and ``base_*``
-is 0 where no positive is among ``documents``.
+is 0 if no positive is among ``documents``.
 
-Where that evaluator crashes, this is what is returned: a single document that is relevant is in
-its ideal order, so that nDCG is 1; an empty list ``documents`` retrieved nothing, so that
-``base_*`` and ``retrieved_*`` are 0 and the others rank the positives alone.
+Where that evaluator crashes, the figures are these: a single document that is relevant is in its
+ideal order, so nDCG is 1; an empty list ``documents`` retrieved nothing, so ``base_*`` and
+``retrieved_*`` are 0 and the others rank the positives alone.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def sbert_values(
     *,
     at_k: int = 10,
 ) -> dict[str, float]:
-    """One sample that has ``documents``: its texts as the first stage ranked them, best first.
+    """The figures of one sample with ``documents``, its texts in the first stage's ranking.
 
     ``scores`` maps every text to what ``CrossEncoder.predict`` gives for it with the query.
     ``map``, ``mrr@k`` and ``ndcg@k`` are those of ``always_rerank_positives=True``,
@@ -41,7 +41,7 @@ def sbert_values(
     """
     positive = set(positives)
     relevant = [int(document in positive) for document in documents]
-    # In the base ranking alone, what was not retrieved stands at the end.
+    # Only the base ranking has the positives that were not retrieved, at the end.
     base = relevant + [1] * (len(positives) - sum(relevant)) if any(relevant) else []
     return {
         **_of_negatives(positives, [d for d in documents if d not in positive], scores, at_k),
@@ -57,9 +57,9 @@ def sbert_negative_values(
     *,
     at_k: int = 10,
 ) -> dict[str, float]:
-    """One sample that has ``negative``: ``map``, ``mrr@k`` and ``ndcg@k`` of all its texts.
+    """The figures of one sample with ``negative``: ``map``, ``mrr@k``, ``ndcg@k`` of all its texts.
 
-    ``scores`` as for ``sbert_values``, and the same errors.
+    ``scores`` and errors are as for ``sbert_values``.
     """
     return _of_negatives(positives, negatives, scores, at_k)
 
@@ -93,7 +93,7 @@ def _values(relevant: Sequence[int], predicted: NDArray[Any], at_k: int) -> dict
     """``CrossEncoderRerankingEvaluator.compute_metrics``, of 0 or 1 by text and its score."""
     if not any(relevant):
         return {"map": 0.0, f"mrr@{at_k}": 0.0, f"ndcg@{at_k}": 0.0}
-    # Not our one total order but argsort's, ties included: the reciprocal rank depends on it.
+    # Order ties as argsort does, not by our total order: the reciprocal rank depends on it.
     order = predicted.argsort()[::-1][:at_k]
     ranks = (rank for rank, place in enumerate(order, start=1) if relevant[place])
     first = next(ranks, None)
@@ -105,12 +105,12 @@ def _values(relevant: Sequence[int], predicted: NDArray[Any], at_k: int) -> dict
     }
 
 
-# scikit-learn's functions spend nearly all of their time on checks. These two do the same
-# arithmetic in the same order, so that they agree to the last bit, which a test checks.
+# scikit-learn's functions spend nearly all their time on checks. These two do the same
+# arithmetic in the same order and agree to the last bit, which a test checks.
 
 
 def _average_precision(gains: NDArray[Any], predicted: NDArray[Any]) -> float:
-    """``sklearn.metrics.average_precision_score``: equal scores are one step."""
+    """As ``sklearn.metrics.average_precision_score``: equal scores are one step."""
     order = np.argsort(-predicted, kind="stable")
     last = np.append(np.flatnonzero(np.diff(predicted[order])), len(order) - 1)
     found = np.cumsum(gains[order], dtype=np.float64)[last]
@@ -120,7 +120,7 @@ def _average_precision(gains: NDArray[Any], predicted: NDArray[Any]) -> float:
 
 
 def _ndcg(gains: NDArray[Any], predicted: NDArray[Any], at_k: int) -> float:
-    """``sklearn.metrics.ndcg_score``: equal scores share the mean of their discounts.
+    """As ``sklearn.metrics.ndcg_score``: equal scores share the mean of their discounts.
 
     Source: McSherry and Najork, Computing information retrieval performance measures efficiently
     in the presence of tied scores (ECIR 2008).

@@ -1,7 +1,6 @@
 """The protocol ``sbert``: which texts and scores go into sentence-transformers' figures.
 
-They are the reranker's own scores, activation included and never fused, so that they can be
-compared with model cards.
+They are the reranker's own scores, with activation and without fusion, as in model cards.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ def of_candidates(
 ) -> Values:
     """The figures of retrieved candidates: each query with its positives is a sample.
 
-    ``logits`` are by document id, one mapping for each query. Positives that are not in the
-    corpus have no text, and so are none.
+    ``logits`` has one mapping by document id for each query. Positives that are not in the corpus
+    have no text and are left out.
     """
     values: Values = {}
     for candidates, of_query in zip(chunk, logits, strict=True):
@@ -54,9 +53,9 @@ def of_candidates(
 
 
 def of_samples(collection: JudgedCollection, second: SecondStage, *, at_k: int) -> Iterator[Values]:
-    """The figures of samples as they are in their file, repeated texts included; in chunks.
+    """The figures of samples as in their file, with repeated texts; in chunks.
 
-    Where any of them has negatives in place of ranked documents, none has a base.
+    If any sample has negatives instead of ranked documents, none has a base.
     """
     if collection.samples is None:
         return

@@ -1,4 +1,4 @@
-"""What can be said about differences between systems from one set of queries."""
+"""Tests of differences between systems on one set of queries."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.results import StatisticsSettings
 
-# Below this, two values of a measure are the same value, computed in another order.
+# A smaller difference between two values of a measure comes from rounding.
 _SAME = 1e-9
-# Numbers of one block of resamples: bounds the memory, and stays in the processor's cache.
+# Values in one block of resamples: bounds the memory, and fits the processor's cache.
 _BLOCK = 2**18
 
 
@@ -55,32 +55,32 @@ def bootstrap_intervals(
 ) -> list[tuple[float, float]]:
     """The intervals of several systems or measures on the same queries.
 
-    Each is what ``bootstrap_interval`` says of it alone; drawing the samples of queries once for
-    all takes a fraction of the time. Raises InvalidInputError also for different lengths.
+    Each equals what ``bootstrap_interval`` returns for it alone, but samples of queries are drawn
+    once for all, in a fraction of the time. Raises InvalidInputError also for different lengths.
     """
     return _intervals(_matrix(columns), settings)
 
 
 def p_value(ours: Sequence[float], theirs: Sequence[float], settings: StatisticsSettings) -> float:
-    """How likely so large a mean difference is, if the two systems were equally good. Two-sided.
+    """The two-sided p-value of the mean difference between two systems.
 
-    The randomisation test flips the signs of the queries' differences: all 2^n ways where they
-    are no more than ``resamples``, else that many at random, with p = (b + 1) / (m + 1) so that
-    it is never 0. Sources: Smucker, Allan and Carterette, A comparison of statistical
-    significance tests for information retrieval evaluation (CIKM 2007); Phipson and Smyth,
-    Permutation p-values should never be zero (2010). The t-test is the paired one; differences
-    that are all the same, and not 0, have p = 0 there. With either, p is 1 for fewer than two
-    queries. Raises InvalidInputError for different lengths or values that are not finite.
+    The randomisation test flips the signs of the queries' differences: in all 2^n ways if these are
+    at most ``resamples``, else in that many random ways, with p = (b + 1) / (m + 1), which is never
+    0. Sources: Smucker, Allan and Carterette, A comparison of statistical significance tests for
+    information retrieval evaluation (CIKM 2007); Phipson and Smyth, Permutation p-values should
+    never be zero (2010). The t-test is the paired one; in it differences that are all the same, and
+    not 0, have p = 0. In both tests p is 1 for fewer than two queries. Raises InvalidInputError for
+    different lengths or values that are not finite.
     """
     matrix = _matrix([ours, theirs])
     return _p_values(matrix[:, :1] - matrix[:, 1:], settings)[0]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p values, corrected so that the chance of one false finding among all stays bounded.
+    """The p-values, corrected to bound the chance of one false finding among all of them.
 
-    Source: Holm, A simple sequentially rejective multiple test procedure (1979). In the order
-    given; none above 1.
+    They keep their order, and none is above 1. Source: Holm, A simple sequentially rejective
+    multiple test procedure (1979).
     """
     corrected = [0.0] * len(p_values)
     largest = 0.0
@@ -91,7 +91,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def tally(differences: NDArray[np.float64]) -> tuple[int, int, int]:
-    """How many differences are wins, ties (1e-9 at most) and losses."""
+    """The numbers of wins, ties (differences of at most 1e-9) and losses."""
     ties = int((abs(differences) <= _SAME).sum())
     losses = int((differences < -_SAME).sum())
     return len(differences) - ties - losses, ties, losses
@@ -152,7 +152,7 @@ def _mean(column: NDArray[np.float64]) -> float:
 
 
 def _blocks(resamples: int, queries: int) -> Iterator[int]:
-    """How many resamples to draw at a time, so that a block of them fits."""
+    """The numbers of resamples to draw at a time, which each fit into a block."""
     block = max(1, _BLOCK // queries)
     for start in range(0, resamples, block):
         yield min(block, resamples - start)
@@ -177,7 +177,7 @@ def _intervals(
 
 
 def _draws(random: np.random.Generator, rows: int, queries: int) -> NDArray[np.float64]:
-    """How often each query is in a sample of queries with replacement: [rows, queries]."""
+    """How often each query is in a sample with replacement, of shape [rows, queries]."""
     drawn = random.integers(0, queries, size=(rows, queries))
     drawn += np.arange(rows)[:, None] * queries
     counts = np.bincount(drawn.ravel(), minlength=rows * queries)
@@ -196,7 +196,7 @@ def _p_values(differences: NDArray[np.float64], settings: StatisticsSettings) ->
 def _t_test(differences: NDArray[np.float64]) -> float:
     from scipy.stats import ttest_1samp
 
-    if np.ptp(differences) <= _SAME:  # Without a variance there is no t.
+    if np.ptp(differences) <= _SAME:  # without variance there is no t
         return 1.0 if abs(differences[0]) <= _SAME else 0.0
     return float(ttest_1samp(differences, 0.0).pvalue)
 
@@ -204,7 +204,7 @@ def _t_test(differences: NDArray[np.float64]) -> float:
 def _randomisation(differences: NDArray[np.float64], settings: StatisticsSettings) -> list[float]:
     queries, columns = differences.shape
     total = differences.sum(axis=0)
-    # The same sum in another order may come out smaller by rounding, and is as extreme.
+    # The same sum in another order may be smaller after rounding, and is as extreme.
     observed = abs(total) - _SAME
     exact = queries < 63 and 2**queries <= settings.resamples
     resamples = 2**queries if exact else settings.resamples
@@ -220,6 +220,6 @@ def _randomisation(differences: NDArray[np.float64], settings: StatisticsSetting
         sums = total - 2 * (flipped.astype(np.float64) @ differences)
         extreme += (abs(sums) >= observed).sum(axis=0)
         done += rows
-    if exact:  # The observed signs are one of the ways.
+    if exact:  # the observed signs are one of the ways
         return (extreme / resamples).tolist()  # type: ignore[no-any-return]
     return ((extreme + 1) / (resamples + 1)).tolist()  # type: ignore[no-any-return]

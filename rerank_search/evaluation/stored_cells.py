@@ -45,12 +45,12 @@ def _is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # it is another user's
+        return True  # the process belongs to another user
     return True
 
 
 def is_whole(cell: Cell, collection: JudgedCollection, runs: Path | None) -> bool:
-    """Whether a stored cell has a figure of each query, and its run files are those there."""
+    """Whether a stored cell has figures of each query, and its run files are unchanged."""
     n = len(collection.qrels)
     lists = [values for of_protocol in cell.values.values() for values in of_protocol.values()]
     return bool(
@@ -61,7 +61,7 @@ def is_whole(cell: Cell, collection: JudgedCollection, runs: Path | None) -> boo
 
 
 def digest(*parts: Any) -> str:
-    """32 hex digits of the parts, which JSON can express."""
+    """A hash of the parts, which JSON can express, as 32 hex digits."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -72,11 +72,11 @@ def stored(
     compute: Callable[[], Result],
     whole: Callable[[Result], bool] = lambda _: True,
 ) -> Result:
-    """The result in the file of that key, or computed now and kept there."""
+    """The result in the file of that key, or computed now and stored there."""
     adapter = TypeAdapter(kind)
     path = output / "cells" / f"{key}.json"
     with disk_errors(path), suppress(ValidationError):
-        # Files that are damaged, or written by another version, are computed again.
+        # Cells in damaged files, or written by another version, are computed again.
         if path.exists() and whole(found := adapter.validate_json(path.read_bytes())):
             return found
     result = compute()

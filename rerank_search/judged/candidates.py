@@ -33,11 +33,11 @@ class Candidates:
 
 
 class CandidateSource:
-    """Candidates of one first stage at one depth: an index's own, or a run of the collection.
+    """Candidates of one first stage at one depth: a stage of an index, or a run of the collection.
 
     Documents that the collection excludes for a query are left out before the depth is counted.
-    ``reranked`` also gives the documents and the positives that were missed, ``with_scores``
-    completes every candidate's stage scores, as a fusion needs them.
+    ``reranked`` adds the documents and the positives that were missed, ``with_scores`` adds the
+    stage scores that a fusion needs.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class CandidateSource:
 
     def candidates(self, queries: Sequence[str]) -> Iterator[Candidates]:
         """The candidates of each query id; none for one that has no text."""
-        # A run can be measured without the texts of its queries, where nothing is reranked.
+        # A run that is not reranked can be measured without the texts of its queries.
         without_texts = self._run if self._index is None and self._run is not None else {}
         texts_of = self._collection.queries
         known = [query for query in queries if query in texts_of or query in without_texts]
@@ -75,7 +75,7 @@ class CandidateSource:
             completed = self._complete(self._index, texts, rankings, missed)
             done = dict(zip(known, completed, strict=True))
         else:
-            done = found  # what an index finds is in it
+            done = found  # an index has every document that it finds
         for query in queries:
             hits, missing = done.get(query, ([], []))
             there = {hit.id for hit in hits}
@@ -116,7 +116,7 @@ class CandidateSource:
         rankings: Sequence[Sequence[Hit]],
         missed: Sequence[Sequence[Hit]],
     ) -> list[tuple[list[Hit], list[Hit]]]:
-        """Both with the documents that are there; with stage scores and spans as needed."""
+        """Both lists without hits that have no document; with stage scores and spans as needed."""
         both = with_documents(index, [*rankings, *missed])
         retrieved, added = both[: len(rankings)], both[len(rankings) :]
         if not self._reranked:
@@ -129,7 +129,7 @@ class CandidateSource:
                 [hits[len(one) :] for hits, one in zip(both, retrieved, strict=True)],
             )
         else:
-            # A retriever says which passage it has found; of the others the best is to be found.
+            # A retriever gives the passage that it found; for the others find the best one.
             retrieved = _scored(index, texts, retrieved) if self._run is not None else retrieved
             added = _scored(index, texts, added)
         return list(zip(retrieved, added, strict=True))

@@ -39,14 +39,14 @@ class JudgedCollection:
     """Queries to search documents for, and what was judged relevant.
 
     ``qrels`` has every judged query of the split; one that ``queries`` (id to text) lacks cannot
-    be searched and counts 0. ``documents`` streams the corpus afresh at each call, and is None
-    where there are only runs. ``runs`` are first stages that came with the collection, by name.
+    be searched and counts 0. ``documents`` streams the corpus from the start at each call, and is
+    None if there are only runs. ``runs`` are first stages that came with the collection, by name.
     ``excluded`` are documents to leave out of a query's rankings before anything is measured.
-    ``relevant_from`` is the lowest grade that binary measures call relevant. ``located`` says
-    where a judgement stands: file and line; so does ``located_in_run`` for a run's name, a query
-    and a document that it ranks. ``samples`` streams what the collection was made
-    from, where that were samples with candidates of their own. ``ignore_identical_ids`` leaves
-    out of a query's rankings the document that has its id.
+    ``relevant_from`` is the lowest grade that binary measures count as relevant. ``located`` gives
+    the file and line of a judgement, ``located_in_run`` those of a run's result, by the run's name,
+    the query and the document. ``samples`` streams the samples with candidates of their own that
+    the collection was made from, if any. ``ignore_identical_ids`` leaves the document with a
+    query's id out of the query's rankings.
     """
 
     __repr__ = bounded_repr

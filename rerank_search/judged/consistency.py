@@ -11,7 +11,7 @@ from rerank_search.types import Document
 
 _IDS_AT_ONCE = 500
 _LONG = 40
-"""Letters and digits from which a text is not part of another one by chance."""
+"""Number of letters and digits above which a text is not part of another one by chance."""
 
 
 def dangling(collection: JudgedCollection, index: Index) -> list[str]:
@@ -31,10 +31,10 @@ def dangling(collection: JudgedCollection, index: Index) -> list[str]:
 
 
 def queries_in_corpus(collection: JudgedCollection, index: Index) -> dict[str, bool]:
-    """The judged queries that a document shares its id with: whether the text is the same too.
+    """The judged queries whose id a document has: whether the texts are the same too.
 
-    Ids may be equal by chance, where queries and documents are both numbered. The text is the same
-    if that of the query is the document's title or text, or both, or one long text holds the other;
+    Ids may be equal by chance if queries and documents are both numbered. The texts are the same
+    if the query is the document's title or text, or both, or if one long text contains the other;
     case, white space and punctuation do not count.
     """
     asked = [query for query in collection.qrels if query in collection.queries]
@@ -96,7 +96,7 @@ def _found(queries: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def inexpressible(collection: JudgedCollection, index: Index | None) -> str | None:
-    """Why there can be no TREC run files; None where there can."""
+    """Why TREC run files cannot be written; None if they can."""
     ids = iter(()) if index is None else index.ids()
     for what, names in (("document", ids), ("query", iter(collection.qrels))):
         for id in names:

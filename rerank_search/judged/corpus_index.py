@@ -35,9 +35,9 @@ logger = logging.getLogger(__name__)
 
 
 def content_key(documents: Iterator[Document], settings: IndexSettings) -> str:
-    """32 hex digits of everything that decides the rankings of an index.
+    """A hash of everything that decides the rankings of an index, as 32 hex digits.
 
-    Of the first stages of other packages, this is the version and the code.
+    First stages of other packages count by their version and code.
     """
     made_with: list[JsonValue] = [settings.model_dump(mode="json", exclude={"encoder"})]
     if settings.encoder is False:
@@ -56,7 +56,7 @@ def _added(first_stages: Iterable[str]) -> list[JsonValue]:
 
 
 def open_existing_index(path: Path) -> tuple[Index, str]:
-    """An index as it is, to be read, and its content key. Raises what Index.open raises."""
+    """An existing index, opened for reading, and its content key. Raises what Index.open raises."""
     index = Index.open(path, read_only=True)
     try:
         made_with = Manifest.read(path).model_dump(mode="json", exclude={"created", "published"})
@@ -89,10 +89,10 @@ def open_corpus_index(
     folder: Path,
     progress: Progress = quiet,
 ) -> tuple[Index, str]:
-    """The index of the documents of the collection ``name``, to be read, and its content key.
+    """The index of the collection ``name``, opened for reading, and its content key.
 
-    Built below ``folder`` unless it is there; a build that was interrupted goes on, that of
-    another process is waited for, and a damaged index is built anew. Raises InvalidInputError for
+    It is built below ``folder`` if it is not there. An interrupted build continues, a build by
+    another process is waited for, and a damaged index is built again. Raises InvalidInputError for
     a corpus without documents, and what reading the documents raises.
     """
     count = 0
@@ -120,7 +120,7 @@ def open_corpus_index(
 
 @contextmanager
 def _only_builder(path: Path) -> Iterator[None]:
-    """One process at a time; the system takes the lock from one that was killed."""
+    """Let one process build at a time; the system frees the lock of a process that was killed."""
     lock = ProcessLock(path.with_name(f"{path.name}.lock"))
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +158,7 @@ def _build(
 
 
 def _usable(path: Path, settings: IndexSettings, *, read_only: bool) -> Index | None:
-    """The index; None where there is none, or a damaged one."""
+    """The index; None if it is missing or damaged."""
     try:
         return Index.open(path, encoder=settings.encoder or None, read_only=read_only)
     except (IndexNotFoundError, IndexCorruptedError, IndexFormatError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something in the data that readers of the figures should know, such as dangling ids.
+    """Something in the data that readers of the figures should know, such as unknown ids.
 
     ``first`` is the first of ``count`` cases: file, line and reason.
     """

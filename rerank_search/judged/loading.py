@@ -23,8 +23,8 @@ from rerank_search.judged.settings import CollectionSettings
 def load_collection(settings: CollectionSettings) -> JudgedCollection | LabelledPairs:
     """Read what the settings declare.
 
-    Raises InvalidInputError with file, line and reason, and for a setting that this kind of
-    collection has no use for.
+    Raises InvalidInputError with file, line and reason, and for a setting without effect on this
+    kind of collection.
     """
     loaded = _loaded(settings)
     try:
@@ -40,7 +40,7 @@ def load_collection(settings: CollectionSettings) -> JudgedCollection | Labelled
 
 
 def ignoring_identical_ids(collection: JudgedCollection) -> JudgedCollection:
-    """The collection with the document that has a query's id left out of the query's rankings.
+    """The collection, with the document that has a query's id left out of the query's rankings.
 
     The judgements stay as they are, as in BEIR.
     """
@@ -61,9 +61,9 @@ def ignoring_identical_ids(collection: JudgedCollection) -> JudgedCollection:
 
 
 def drawn(collection: JudgedCollection, count: int) -> JudgedCollection:
-    """The collection with ``count`` of its judged queries, those of the smallest hashes.
+    """The collection with ``count`` of its judged queries, those with the smallest hashes.
 
-    So that the same queries are drawn each time, and a larger count draws them again.
+    So the same queries are drawn each time, and a larger count draws them too.
     """
     judged = collection.qrels
     if count >= len(judged):
@@ -81,7 +81,7 @@ def drawn(collection: JudgedCollection, count: int) -> JudgedCollection:
 
 
 def by_hash(queries: Iterable[str]) -> list[str]:
-    """The queries in an order that is random, and the same on every machine."""
+    """The queries in a random order that is the same on every machine."""
     return sorted(queries, key=lambda query: hashlib.sha256(query.encode()).digest())
 
 
@@ -141,7 +141,7 @@ def _check_use(settings: CollectionSettings, path: Path, kind: Kind) -> None:
 
 
 def load_searched(settings: CollectionSettings) -> JudgedCollection:
-    """A collection that a search finds documents in; InvalidInputError for any other."""
+    """A collection with documents to search. Raises InvalidInputError for any other."""
     loaded = load_collection(settings)
     if not isinstance(loaded, JudgedCollection) or loaded.samples is not None:
         raise InvalidInputError(

@@ -1,4 +1,4 @@
-"""Names of collections, runs and rerankers, which files and run tags are called by."""
+"""Names of collections, runs and rerankers, which become names of files and tags of runs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pydantic import AfterValidator
 from rerank_search.errors import InvalidInputError
 
 _LONGEST_NAME = 100
-"""Bytes of a name: two names, a depth and a protocol fit into the 255 of a file's name."""
+"""Largest size in bytes: two names, a depth and a protocol fit into a file name of 255 bytes."""
 
 
 def checked_name(name: str, *, spaces: bool = False, longest: int = _LONGEST_NAME) -> str:
-    """``name`` if files and the tag in run files can have it, otherwise InvalidInputError.
+    """``name``, if files and the tags in run files can have it. Raises InvalidInputError.
 
     ``spaces`` allows blanks, which a tag cannot have; ``longest`` is in bytes.
     """
@@ -36,7 +36,7 @@ def checked_name(name: str, *, spaces: bool = False, longest: int = _LONGEST_NAM
 
 
 def name_of(text: str) -> str:
-    """A name made of that of a file or folder: "my notes" gives "my-notes".
+    """A name made from the name of a file or folder: "my notes" gives "my-notes".
 
     Raises InvalidInputError as ``checked_name`` does.
     """

@@ -1,4 +1,4 @@
-"""Scores that are kept: a pair which a model has scored once is never scored by it again."""
+"""Stored scores: a model never scores the same pair twice."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rerank_search.reranking.calls import scored
 from rerank_search.storage.files import storage_errors
 
 PAIRS_AT_ONCE = 512
-"""Pairs after which scores are stored: what an interruption costs at most, and seconds on a CPU."""
+"""Pairs scored before they are stored: the most an interruption costs, some seconds on a CPU."""
 
 _LOOKED_UP = 500
 _LARGEST = float(np.finfo(np.float32).max)
@@ -42,10 +42,10 @@ logger = logging.getLogger(__name__)
 class ScoreCache:
     """The logits of one reranker, in ``folder``, by the hash of query and text.
 
-    Only a reranker that says what its logits follow from (``fingerprint``) is remembered; any
-    other is asked each time. Processes may share a folder. A damaged file is moved to
-    ``NAME.damaged`` and begun anew; one that may not be written is only read. ``asked`` counts
-    the pairs that were wanted, ``computed`` those that the model had to score.
+    Only scores of a reranker with a ``fingerprint`` of what decides its logits are stored; any
+    other reranker scores each time. Processes may share a folder. A damaged file is renamed to
+    ``NAME.damaged`` and replaced by a new one; a file that cannot be written is only read.
+    ``asked`` counts the pairs that were wanted, ``computed`` those that the model had to score.
     """
 
     def __init__(self, folder: Path, reranker: Reranker) -> None:
@@ -59,9 +59,9 @@ class ScoreCache:
     ) -> Scores:
         """Raw logits of the pairs and which of them were cut, as ``score_with_report``.
 
-        ``progress`` is called with numbers of pairs that are through, which add up to all.
-        Raises RerankError, StorageFullError, and IndexLockedError where another process has the
-        file to itself for a minute.
+        ``progress`` is called with numbers of finished pairs, which add up to all of them.
+        Raises RerankError, StorageFullError, and IndexLockedError if another process locks the
+        file for a minute.
         """
         keys = [_key(pair) for pair in pairs]
         known = {} if self._file is None else self._file.known(list(dict.fromkeys(keys)))
@@ -69,7 +69,7 @@ class ScoreCache:
         self.asked += len(pairs)
         self.computed += len(missing)
         progress(len(pairs) - len(missing))
-        # Pairs of like length together waste no padding.
+        # Pairs of similar length together waste no padding.
         new = sorted(missing.items(), key=lambda entry: sum(map(len, entry[1])))
         for chunk in _chunks(new, PAIRS_AT_ONCE):
             scores = scored(self._reranker, [pair for _, pair in chunk])
@@ -88,7 +88,7 @@ class ScoreCache:
         return Scores(values, truncated, [None] * len(keys))
 
     def close(self) -> None:
-        """Close the file; harmless to repeat."""
+        """Close the file; a second call does nothing."""
         if self._file is not None:
             self._file.close()
 
@@ -103,11 +103,11 @@ class _ScoreFile:
         self._inode: int | None = None
 
     def known(self, keys: Sequence[bytes]) -> dict[bytes, tuple[float, bool]]:
-        """Logit, and whether the pair was cut, of those of the keys that are there."""
+        """Logit, and whether the pair was cut, of those keys that are stored."""
         return self._done(partial(_selected, keys=keys))
 
     def keep(self, rows: Sequence[Row]) -> None:
-        """Store the rows, unless the file may not be written."""
+        """Store the rows, unless the file cannot be written."""
         if self._writable:
             self._done(partial(_inserted, rows=rows))
 
@@ -117,7 +117,7 @@ class _ScoreFile:
             self._database = None
 
     def _done(self, action: Callable[[sqlite3.Connection], Item]) -> Item:
-        """What the action gives; if the file is damaged, that of a new one."""
+        """The result of the action; if the file is damaged, the result with a new one."""
         try:
             return self._tried(action)
         except IndexCorruptedError as error:
@@ -150,7 +150,7 @@ class _ScoreFile:
         aside = self._path.with_name(f"{self._path.name}.damaged")
         with disk_errors(self._path), self._locked():
             if _inode(self._path) != self._inode:
-                return  # another process has begun it anew
+                return  # another process has replaced it
             for suffix in ("-wal", "-shm"):
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
             self._path.replace(aside)
@@ -162,7 +162,7 @@ class _ScoreFile:
         )
 
     def _locked(self) -> FileLock:
-        """While it is made or moved, which SQLite's own locks don't cover."""
+        """A lock for making or moving the file, which SQLite's own locks do not cover."""
         return FileLock(f"{self._path}.lock")
 
 
@@ -170,15 +170,15 @@ def _writable(path: Path) -> sqlite3.Connection:
     return _connected(
         f"{path.absolute().as_uri()}?mode=rwc",
         "PRAGMA journal_mode = WAL",
-        # What a power cut takes can be computed again; a killed process loses nothing.
+        # Scores lost in a power cut can be computed again; a killed process loses nothing.
         "PRAGMA synchronous = NORMAL",
         _TABLE,
     )
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
-    """What can be read of a file where nothing may be written; nothing where there is none."""
-    # SQLite reads a file as it stands ("immutable") where it has no place for its shared memory.
+    """A connection to a file that cannot be written; to an empty database if there is none."""
+    # "immutable" lets SQLite read a file where it cannot write its shared memory.
     for mode in ("ro", "ro&immutable=1"):
         with suppress(sqlite3.Error):
             uri = f"{path.absolute().as_uri()}?mode={mode}"
@@ -216,7 +216,7 @@ def _inserted(database: sqlite3.Connection, rows: Sequence[Row]) -> None:
 
 
 def _is_score(logit: object) -> bool:
-    """Whether a stored value is a finite number in single precision, which damage may undo."""
+    """Whether a stored value is finite in single precision; in a damaged file it may not be."""
     return isinstance(logit, float) and abs(logit) <= _LARGEST
 
 

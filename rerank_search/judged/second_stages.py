@@ -41,14 +41,14 @@ class SecondStage:
 
 
 class SecondStages:
-    """Gives the second stage that settings declare. Scores are kept below ``cache``."""
+    """The second stages that settings declare. Scores are stored below ``cache``."""
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         self._loaded: dict[RerankerSettings, tuple[Reranker, ScoreCache]] = {}
 
     def get(self, settings: RerankerSettings) -> SecondStage:
-        """The second stage, loaded now unless it was before. Raises ModelNotFoundError."""
+        """The second stage, loaded at the first call. Raises ModelNotFoundError."""
         model = settings.model_copy(update={"name": None, "fusion": True})
         if model not in self._loaded:
             reranker = installed_reranker(settings.model) or CrossEncoderReranker(

@@ -12,7 +12,7 @@ from rerank_search.reranking.base import Dtype
 from rerank_search.retrieval.registry import names
 
 _HIGHEST_GRADE = 999_999_999
-"""The highest grade that files of judgements can have."""
+"""Highest grade that files of judgements can have."""
 
 
 class _Table(BaseModel):
@@ -20,16 +20,16 @@ class _Table(BaseModel):
 
 
 class CollectionSettings(_Table):
-    """Where one collection is.
+    """A collection: where it is, and how it is read.
 
     ``path`` is a BEIR folder, a file of reranking samples, or labelled pairs (a file, or a folder
-    with one per split); ``split`` is that of a folder, "test" unless given. A TREC collection has
-    ``qrels`` instead, and any of ``topics``, ``documents`` and ``runs``. ``runs`` are further
-    first stages, name to run file, and ``excluded`` a file of query and document ids to leave out
-    of rankings; for a BEIR folder both are relative to it. ``ignore_identical_ids`` leaves out of
-    a query's rankings the document with its id, as BEIR does. ``queries`` draws that many of the
-    judged queries, always the same ones. ``index`` is an index that has the documents already,
-    and is searched as it is.
+    with one per split); ``split`` is the split of a folder, by default "test". A TREC collection
+    has ``qrels`` instead, and any of ``topics``, ``documents`` and ``runs``. ``runs`` are more
+    first stages, name to run file, and ``excluded`` is a file of query and document ids to leave
+    out of rankings; for a BEIR folder both are relative to it. ``ignore_identical_ids`` leaves the
+    document with a query's id out of the query's rankings, as BEIR does. ``queries`` draws that
+    many of the judged queries, always the same ones. ``index`` is an existing index of the
+    documents, which is searched unchanged.
     """
 
     path: Path | None = None
@@ -84,7 +84,7 @@ class CollectionSettings(_Table):
 class RerankerSettings(_Table):
     """A reranker: the arguments of CrossEncoderReranker, and whether its fusion is used.
 
-    ``fusion = false`` sorts by its logit alone, under the name "NAME-logit".
+    ``fusion = false`` sorts by the logit alone, under the name "NAME-logit".
     """
 
     model: str

@@ -30,9 +30,9 @@ from rerank_search.evaluation.statistics import bootstrap_intervals, compare_all
 def build_report(run: FinishedRun) -> Report:
     """The means, confidence intervals and comparisons of a run.
 
-    Compared are, on each collection at each depth, the rankings that a user may choose from: each
-    first stage's own and each system's ``retrieved``, all pairs, by every measure but Judged@k
-    (which says something about the judgements, not about a ranking).
+    On each collection at each depth, all pairs of the rankings that a user may choose from are
+    compared: each first stage's own and each system's ``retrieved``, by every measure but Judged@k
+    (which is about the judgements, not about a ranking).
     """
     return Report(
         name=run.name,
@@ -50,7 +50,7 @@ def build_report(run: FinishedRun) -> Report:
 
 
 def ranking_name(system: System, protocol: Protocol) -> str:
-    """What a ranking is called: what the first stage alone decides has its name, ``bm25@100``."""
+    """The name of a ranking; one that depends on the first stage alone is ``bm25@100``."""
     if protocol in OF_FIRST_STAGE:
         return System(system.first_stage, system.candidates, None).name
     return system.name
@@ -82,7 +82,7 @@ def _means(values: Values) -> dict[str, float]:
 def _intervals(
     cell: Cell, settings: StatisticsSettings
 ) -> dict[Protocol, dict[str, tuple[float, float]]]:
-    """The intervals of all means at once, so that samples of queries are drawn once."""
+    """The intervals of all means at once, which draws the samples of queries only once."""
     columns = {
         (protocol, measure): column
         for protocol in HONEST
@@ -118,7 +118,7 @@ def _comparisons(run: FinishedRun) -> Iterator[ComparisonReport]:
 
 
 def _rankings(cells: Sequence[Cell]) -> Mapping[str, Values]:
-    """The values of each ranking, reranked ones first, so that differences are their gains."""
+    """The values of each ranking, reranked ones first, which makes differences their gains."""
     shown: list[tuple[Cell, Protocol]] = [
         *((cell, "retrieved") for cell in cells if cell.system.reranker is not None),
         *((cell, "first_stage") for cell in cells),

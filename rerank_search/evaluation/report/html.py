@@ -35,7 +35,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What the page says of one collection; ``tables``, with notes, are folded away."""
+    """What the page shows about one collection; ``tables``, with notes, are folded away."""
 
     key: str
     stages: Table
@@ -45,7 +45,7 @@ class Section:
 
 
 def html(report: Report, run: FinishedRun) -> str:
-    """The page. It holds texts of the collections: the queries that moved most, and titles.
+    """The page, with texts of the collections: titles, and the queries that moved most.
 
     Raises MissingDependencyError without matplotlib or jinja2.
     """

@@ -21,7 +21,7 @@ from rerank_search.evaluation.report.tables import (
 
 
 def markdown(report: Report) -> str:
-    """The report as Markdown, the figures that people look for first; ids only, no texts."""
+    """The report as Markdown, the most wanted figures first; with ids, without texts."""
     return "\n".join(_lines(report)).rstrip() + "\n"
 
 
@@ -94,7 +94,7 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    """``text`` on one line, without a meaning as Markdown or HTML."""
+    """``text`` on one line, escaped for Markdown and HTML."""
     for character in "\\`*|<[":
         text = text.replace(character, f"\\{character}")
     return " ".join(text.split())

@@ -13,9 +13,9 @@ RESULTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A document of a ranking, and one line that says what it is.
+    """A document of a ranking, and one line that describes it.
 
-    ``grade`` is None where nobody judged it.
+    ``grade`` is None if it was not judged.
     """
 
     id: str
@@ -44,8 +44,8 @@ class Mover:
 def movers(run: FinishedRun, cell: Cell) -> tuple[list[Mover], list[Mover]]:
     """The queries of a reranked cell that gained most, and those that lost most, worst first.
 
-    By the primary measure, ``retrieved`` against ``first_stage``; a query that did not change is
-    in neither.
+    The primary measure of ``retrieved`` is compared with that of ``first_stage``; a query without a
+    change is in neither list.
     """
     changes = deltas(run, cell)
     order = sorted(range(len(changes)), key=lambda number: (changes[number], cell.queries[number]))

@@ -1,4 +1,4 @@
-"""What a reader has to know about the figures, in the words that every format uses."""
+"""Notes about the figures, in the same words for every format."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOLM = (
 
 
 def statistics_note(settings: StatisticsSettings) -> str:
-    """How intervals and marks came about."""
+    """How intervals and marks were computed."""
     test = {"randomisation": "paired randomisation test", "t-test": "paired t-test"}[settings.test]
     level = f"{1 - settings.confidence:.2g}"
     return (

@@ -1,4 +1,4 @@
-"""per_query.csv: the value of every measure for every query, so that runs can be compared."""
+"""per_query.csv: the value of every measure for every query, for comparisons of runs."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _KEYS = ("collection", "split", "system", "protocol", "query")
 def write_per_query(path: Path, run: FinishedRun) -> None:
     """Write one row per system, protocol and query, atomically.
 
-    A column per measure, those of sentence-transformers' evaluator included; empty where a
-    protocol does not have the measure. Text is quoted, as an id may have any character. Raises
-    StorageFullError, IndexReadOnlyError.
+    There is a column for each measure, also for those of sentence-transformers' evaluator; it is
+    empty if a protocol does not have the measure. Text is quoted, because an id may have any
+    character. Raises StorageFullError, IndexReadOnlyError.
     """
     columns = [values for cell in run.cells for values in cell.values.values()]
     measures = list(dict.fromkeys([*run.measures, *(name for found in columns for name in found)]))
@@ -50,7 +50,7 @@ def _rows(run: FinishedRun, measures: Sequence[str]) -> Iterator[list[object]]:
 def read_per_query(path: Path) -> PerQuery:
     """The values that ``write_per_query`` wrote.
 
-    Raises InvalidInputError where there is no such file, or a row cannot be read, with its line.
+    Raises InvalidInputError if there is no such file, or with the line if a row cannot be read.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:

@@ -1,4 +1,4 @@
-"""Which plots report.html shows of a collection, and what each says in words."""
+"""The plots of a collection in report.html, and a description of each in words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rerank_search.evaluation.report.plots import Line
 from rerank_search.evaluation.report.schema import PairReport, SystemReport
 from rerank_search.evaluation.results import Cell, FinishedRun, Protocol
 
-# Of a first stage, muted; of a reranker, in its colour.
+# A first stage is muted, a reranker has its colour.
 _OF_STAGE: Mapping[Protocol, str] = {"first_stage": ":", "oracle": "-."}
 _OF_RERANKER: Mapping[Protocol, str] = {"retrieved": "-", "all_positives": "--"}
 _MARKERS = ("o", "s", "^", "D", "v")
@@ -19,9 +19,9 @@ _MARKERS = ("o", "s", "^", "D", "v")
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A plot, what it shows, and the same in words for those who cannot see it.
+    """A plot, its caption, and a description for people who cannot see it.
 
-    One that is ``wide`` has a row of its own.
+    A ``wide`` plot has a row of its own.
     """
 
     svg: str
@@ -35,7 +35,7 @@ def collection_pictures(
 ) -> list[Picture]:
     """Quality against latency and against depth, and what reranking changed query by query.
 
-    ``identity`` begins the ids inside the plots.
+    The ids inside the plots begin with ``identity``.
     """
     return [
         *_against_latency(systems, run.primary, f"{identity}-latency"),
@@ -131,7 +131,7 @@ def _latency_lines(
 ) -> Iterator[Line]:
     """A colour for each reranker, a marker for each first stage.
 
-    Depths are named of what is reranked: alone, a first stage takes as long at any of them.
+    Only reranked points show their depth: a first stage alone takes as long at any depth.
     """
     rerankers = list(dict.fromkeys(name for _, name in series if name is not None))
     stages = list(dict.fromkeys(stage for stage, _ in series))

@@ -1,4 +1,4 @@
-"""The plots of report.html, as SVG to put into the page: its colours of text, light or dark."""
+"""The plots of report.html, as SVG in the page's colours, light or dark."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 Points: TypeAlias = Sequence[tuple[float, float]]
 
-# Middle tones, to be told apart on white and on black, and by most people who see fewer colours.
+# Middle tones that differ on white and on black, also for most colour-blind people.
 _COLOURS = ("#3b82c4", "#dd7a2e", "#2f9e77", "#a767c9", "#cf5573", "#8c8f2f")
 _GAIN, _LOSS = "#3b82c4", "#dd7a2e"
 _MUTED = "#8a8f98"
-# A colour that nothing else has: it becomes the colour of the page's text.
+# A colour that nothing else has; it is replaced by the colour of the page's text.
 _INK = "#010203"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A series of (x, y). ``colour`` is a number (None: muted), the rest is matplotlib's.
+    """A series of (x, y). ``colour`` is a number (None: muted), the rest is as in matplotlib.
 
-    ``names`` are written beside the points, one for each, where there are any.
+    ``names``, if there are any, are written beside the points.
     """
 
     label: str
@@ -41,7 +41,7 @@ class Line:
 
 
 def depth_plot(lines: Sequence[Line], measure: str, identity: str) -> str:
-    """Quality against how many candidates there are."""
+    """Quality against the number of candidates."""
     figure, axes = _axes("candidates", measure)
     axes.set_xscale("log")
     for line in lines:
@@ -54,7 +54,7 @@ def depth_plot(lines: Sequence[Line], measure: str, identity: str) -> str:
 
 
 def latency_plot(lines: Sequence[Line], measure: str, identity: str) -> str:
-    """Quality against the median time of a search; wide, as there may be many systems."""
+    """Quality against the median time of a search; wide, because there may be many systems."""
     figure, axes = _axes("median search in milliseconds", measure, width=9.0, height=4.2)
     from matplotlib.ticker import LogLocator
 
@@ -126,7 +126,7 @@ def _draw(axes: Axes, line: Line) -> None:
         markersize=4,
         linewidth=1.6,
         color=colour,
-        label=line.label.replace("$", r"\$"),  # no formula
+        label=line.label.replace("$", r"\$"),  # "$" would begin a formula
     )
     for name, point in zip(line.names, line.points, strict=bool(line.names)):
         axes.annotate(
@@ -144,7 +144,7 @@ def _legend(axes: Axes, entries: int) -> None:
 
 
 def _set_margins(figure: Figure, legend: float) -> None:
-    """Leave room for a legend below; in inches, as the layout engines would take much longer."""
+    """Leave room for a legend below; in inches, because layout engines take much longer."""
     width, height = figure.get_figwidth(), figure.get_figheight() + legend
     figure.set_figheight(height)
     figure.subplots_adjust(
@@ -153,7 +153,7 @@ def _set_margins(figure: Figure, legend: float) -> None:
 
 
 def _svg(figure: Figure, identity: str) -> str:
-    """The figure as an element of HTML; ``identity`` keeps its ids apart from other figures'."""
+    """The figure as an element of HTML; ``identity`` makes its ids differ from other figures'."""
     import matplotlib
 
     buffer = io.StringIO()

@@ -33,9 +33,9 @@ class SystemReport(_Record):
 
     ``intervals`` are bootstrap confidence intervals [low, high] of the means; the ``sbert``
     protocol has none. ``first_stage`` and ``candidates`` say what was reranked, ``reranker`` by
-    what (None: by nothing). ``relevant_from`` is the lowest grade that counts as relevant (None:
-    version 1 did not say it). ``ignore_identical_ids`` says that the document with a query's id was
-    left out of its rankings, which versions 1 and 2 could not do.
+    what (None: not reranked). ``relevant_from`` is the lowest grade that counts as relevant (None
+    in version 1). ``ignore_identical_ids`` says that the document with a query's id was left out
+    of the query's rankings, which versions 1 and 2 could not do.
     """
 
     collection: str
@@ -59,12 +59,12 @@ class SystemReport(_Record):
 
     @property
     def first_stage_name(self) -> str:
-        """What the first stage's own ranking is called in comparisons: ``bm25@100``."""
+        """The name of the first stage's own ranking in comparisons: ``bm25@100``."""
         return f"{self.first_stage}@{self.candidates}"
 
     @property
     def shown(self) -> Protocol:
-        """The protocol of what a user of this system sees."""
+        """The protocol that a user of this system sees."""
         return "first_stage" if self.reranker is None else "retrieved"
 
 
@@ -72,7 +72,7 @@ class ComparisonReport(_Record):
     """Two rankings of one collection at one depth, over the same queries.
 
     ``difference`` is the mean of ours - theirs, ``interval`` its bootstrap confidence interval,
-    ``p`` the paired test's p-value and ``p_holm`` the same corrected for all pairs of this
+    ``p`` the p-value of the paired test, and ``p_holm`` is corrected for all pairs of this
     collection, depth and measure. ``wins``, ``ties`` and ``losses`` count queries.
     """
 
@@ -92,7 +92,7 @@ class ComparisonReport(_Record):
 
 
 class PairReport(_Record):
-    """One reranker as a classifier of labelled pairs; ``curve`` is of (recall, precision).
+    """One reranker as a classifier of labelled pairs; ``curve`` has points (recall, precision).
 
     ``intervals`` are bootstrap confidence intervals [low, high] of the values.
     """
@@ -111,8 +111,8 @@ class PairReport(_Record):
 class Report(_Record):
     """Everything that a run found, in figures and ids: no text of a collection.
 
-    ``sbert_at_k`` is the cut-off of the ``sbert`` figures, and ``rerankers`` says by the name in
-    the tables how each reranker was run. A report of version 1 has neither.
+    ``sbert_at_k`` is the cut-off of the ``sbert`` figures, and ``rerankers`` says how each reranker
+    was run, by its name in the tables. A report of version 1 has neither.
     """
 
     format: Literal["rerank-search-report"] = "rerank-search-report"
@@ -156,15 +156,15 @@ def significant(p_holm: float, settings: StatisticsSettings) -> bool:
 
 
 def report_path(path: Path) -> Path:
-    """``path``, or where that is a folder the report in it."""
+    """``path``, or if it is a folder the report in it."""
     return path / NAME if path.is_dir() else path
 
 
 def read_report(path: Path) -> Report:
-    """The report at ``path``, a file or the folder that holds it.
+    """The report at ``path``, a file or its folder.
 
-    Raises InvalidInputError where there is none, it is not a report, or it was written by a newer
-    version of this package.
+    Raises InvalidInputError if there is none, if it is not a report, or if a newer version of this
+    package wrote it.
     """
     path = report_path(path)
     try:

@@ -1,4 +1,4 @@
-"""The tables of a report, as text in cells: written as Markdown and as HTML from here."""
+"""The tables of a report, as text in cells, for Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A caption, the names of the columns, and rows of as many cells.
+    """A caption, the names of the columns, and rows with one cell for each column.
 
     The first ``names`` columns say what a row is about; the others hold figures.
     """
@@ -74,7 +74,7 @@ def measures_table(report: Report, systems: Sequence[SystemReport]) -> Table:
 
 
 def comparisons_table(report: Report, systems: Sequence[SystemReport]) -> Table | None:
-    """Every pair of rankings at one depth, in the primary measure; None where there is no pair."""
+    """Every pair of rankings at one depth, in the primary measure; None if there is no pair."""
     rows = [
         [
             Entry(row.ours),
@@ -94,7 +94,7 @@ def comparisons_table(report: Report, systems: Sequence[SystemReport]) -> Table 
 
 
 def sbert_table(systems: Sequence[SystemReport]) -> Table | None:
-    """The numbers of sentence-transformers' evaluator; None where no system has them."""
+    """The figures of sentence-transformers' evaluator; None if no system has them."""
     having = [system for system in systems if "sbert" in system.protocols]
     names = list(dict.fromkeys(name for system in having for name in system.protocols["sbert"]))
     rows = [
@@ -109,7 +109,7 @@ def sbert_table(systems: Sequence[SystemReport]) -> Table | None:
 
 
 def cost_table(systems: Sequence[SystemReport]) -> Table | None:
-    """What searching takes; None where nothing was measured."""
+    """The cost of searching; None if nothing was measured."""
     measured = [(system.name, system.cost) for system in systems if system.cost is not None]
     found = dict.fromkeys(stage for _, cost in measured for stage in cost.latency_ms)
     stages = sorted(found, key=lambda stage: stage == "total")  # the sum comes last
@@ -139,7 +139,7 @@ def cost_table(systems: Sequence[SystemReport]) -> Table | None:
 
 
 def worth_table(report: Report, systems: Sequence[SystemReport]) -> Table | None:
-    """Quality against the time of a search, fastest first; None where nothing was measured."""
+    """Quality against the time of a search, fastest first; None if nothing was measured."""
     measured = [
         (system.cost.latency_ms["total"], system.protocols[system.shown][report.primary], system)
         for system in systems
@@ -163,7 +163,7 @@ def worth_table(report: Report, systems: Sequence[SystemReport]) -> Table | None
 
 
 def pairs_table(report: Report) -> Table | None:
-    """The rerankers as classifiers of pairs; None where there are no pairs."""
+    """The rerankers as classifiers of pairs; None if there are no pairs."""
     names = list(dict.fromkeys(name for cell in report.pairs for name in cell.values))
     rows = [
         [
@@ -184,7 +184,7 @@ def _pairs_entry(cell: PairReport, name: str) -> Entry:
 
 
 def warnings(report: Report) -> Iterator[tuple[str, str]]:
-    """Each warning once, as (what it is about, what it says)."""
+    """Each warning once, as (subject, text)."""
     about: dict[tuple[str, str], list[str]] = {}
     for system in report.systems:
         for text in system.warnings:

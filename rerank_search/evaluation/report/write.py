@@ -1,4 +1,4 @@
-"""Writing a report."""
+"""Writes a report into a folder."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rerank_search.files import atomic_write_bytes, disk_errors
 def write_report(directory: Path, run: FinishedRun) -> Report:
     """Write report.json, report.md, report.html and per_query.csv into ``directory``.
 
-    Each file is replaced atomically. The page comes last: without matplotlib or jinja2
-    (MissingDependencyError) the figures are there nevertheless. Raises StorageFullError,
+    Each file is replaced atomically. The page comes last, so that without matplotlib or jinja2
+    (MissingDependencyError) the figures are there anyway. Raises StorageFullError,
     IndexReadOnlyError.
     """
     with disk_errors(directory):

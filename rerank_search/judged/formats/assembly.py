@@ -25,11 +25,11 @@ def assembled(
     excluded: Path | None,
     relevant_from: int,
 ) -> JudgedCollection:
-    """The collection of a file of judgements and what belongs to it.
+    """The collection of a file of judgements and the other files that belong to it.
 
-    ``queries`` is None where nobody will search, so that no text is missing. Raises
-    InvalidInputError for ``relevant_from`` below 1, for judgements of none of the queries, and
-    as the readers of the files do.
+    ``queries`` is None if nothing will be searched, so no text is missing. Raises InvalidInputError
+    for ``relevant_from`` below 1, for judgements that fit none of the queries, and as the readers
+    of the files do.
     """
     if relevant_from < 1:
         raise InvalidInputError(

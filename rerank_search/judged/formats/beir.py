@@ -42,8 +42,7 @@ def load_beir(
     document id and columns that are ignored.
 
     The documents are checked as they are streamed, everything else here. Raises
-    InvalidInputError with file, line and reason; for a split that is not there it lists those
-    that are.
+    InvalidInputError with file, line and reason; for an unknown split it lists the existing ones.
     """
     judgements = _judgements(folder, split)
     queries = query_texts(_existing(folder / "queries.jsonl"))
@@ -61,7 +60,7 @@ def load_beir(
 
 
 def _of_splits(folder: Path, queries: Mapping[str, str]) -> list[Finding]:
-    # The other splits are not checked here: they may be faulty, and the wanted one whole.
+    # The other splits are not checked: they may have faults, and the wanted one none.
     judged: set[str] = set()
     unreadable = Tally("splits that cannot be read, whose queries count as unjudged")
     for file in (file for files in _splits(folder).values() for file in files):
@@ -78,7 +77,7 @@ def _of_splits(folder: Path, queries: Mapping[str, str]) -> list[Finding]:
 
 
 def _splits(folder: Path) -> dict[str, list[Path]]:
-    """The files of each split: of one that can be read there is only one."""
+    """The files of each split; a split can only be read if it has one file."""
     files = [*(folder / "qrels").glob("*.tsv.gz"), *(folder / "qrels").glob("*.tsv")]
     splits: dict[str, list[Path]] = {}
     for file in sorted(files):

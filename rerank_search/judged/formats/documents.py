@@ -15,8 +15,8 @@ from rerank_search.types import Document
 def documents_in(path: Path) -> Iterator[Document]:
     """The documents of one file that ``corpora.readers`` reads, streamed; ids are kept in memory.
 
-    Raises InvalidDocumentError with file, line and reason for a malformed line, an id that is
-    there twice or has a control character, and a file without documents.
+    Raises InvalidDocumentError with file, line and reason for a malformed line, an id that is a
+    duplicate or contains a control character, and a file without documents.
     """
     return _distinct((document for _, document in _strict(path)), path, [path])
 
@@ -32,8 +32,8 @@ def documents_defined(definition: Definition, path: Path) -> Iterator[Document]:
 def query_texts(path: Path) -> dict[str, str]:
     """The queries of a JSONL file with ``_id`` and ``text``: id to text.
 
-    Raises InvalidInputError with file, line and reason for a malformed line, an id that is there
-    twice, and a file without queries.
+    Raises InvalidInputError with file, line and reason for a malformed line, a duplicate id, and a
+    file without queries.
     """
     texts: dict[str, str] = {}
     for number, row in _strict(path):

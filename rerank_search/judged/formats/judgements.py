@@ -27,19 +27,18 @@ class Judgement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JudgementFile:
-    """A file of judgements: ``rows`` streams it afresh, ``shown`` is its name in findings."""
+    """A file of judgements: ``rows`` reads it from the start, ``shown`` is its name in findings."""
 
     path: Path
     shown: str
     rows: Callable[[], Iterator[Judgement]]
 
     def qrels(self) -> tuple[Qrels, list[Finding]]:
-        """All judgements in the order of the file, and what was odd about them.
+        """All judgements in the order of the file, and findings about them.
 
-        Grades below 0 are kept; like 0 they mean not relevant, as trec_eval takes them. A
-        judgement that is there twice counts once. Raises InvalidInputError for a file without
-        judgements, for two judgements of one document for one query that differ, and for an id
-        with a control character.
+        Grades below 0 are kept; like 0 they mean not relevant, as in trec_eval. A repeated
+        judgement counts once. Raises InvalidInputError for a file without judgements, for two
+        different grades of one document for one query, and for an id with a control character.
         """
         repeated = Tally("repeated judgements")
         qrels: dict[str, dict[str, int]] = {}

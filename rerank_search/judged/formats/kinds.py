@@ -19,12 +19,12 @@ _KINDS = (
 
 
 def kind_of(path: Path) -> Kind:
-    """The format of a collection: by the names in a folder, or the first record of a file.
+    """The format of a collection, from the names in a folder or the first record of a file.
 
-    A folder is one of pairs if any of its files has pairs: what the others are is of no matter
-    until one of them is the split that is wanted.
+    A folder has pairs if any of its files has pairs; the other files are not checked unless one of
+    them is the wanted split.
 
-    Raises InvalidInputError for a path that is not there, and for one that is none of them.
+    Raises InvalidInputError for a path that does not exist or has none of the formats.
     """
     if not path.exists():
         raise InvalidInputError(f"{path} does not exist: give {_KINDS}")

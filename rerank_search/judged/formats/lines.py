@@ -11,14 +11,14 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.shown import shown
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-"""Characters that no id may have: pytrec_eval ends an id at \\0, so that two ids become one."""
+"""Characters that no id may have: pytrec_eval ends an id at \\0, which makes two ids one."""
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 file, gzipped or not, with their numbers, counted from 1; streamed.
 
-    Line ends are cut off, and lines of nothing but white space left out. Raises
-    InvalidInputError for a file that cannot be read, and for bytes that are not UTF-8.
+    Line ends are removed, and blank lines are skipped. Raises InvalidInputError for a file that
+    cannot be read, and for bytes that are not UTF-8.
     """
     with opened(path) as stream:
         for number, content in content_lines(stream):
@@ -33,9 +33,9 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def plain_or_gzipped(path: Path) -> Path | None:
-    """``path``, or the same with ``.gz`` behind it, whichever is there.
+    """``path``, or the same with ``.gz`` behind it, whichever exists; None if neither does.
 
-    Raises InvalidInputError where both are.
+    Raises InvalidInputError if both exist.
     """
     candidates = (path, path.with_name(path.name + ".gz"))
     found = [candidate for candidate in candidates if candidate.is_file()]
@@ -43,7 +43,7 @@ def plain_or_gzipped(path: Path) -> Path | None:
 
 
 def only(files: Sequence[Path], where: str) -> Path:
-    """The one file of ``files``. Raises InvalidInputError that names them where there are more."""
+    """The only one of ``files``. Raises InvalidInputError, which names them, if there are more."""
     if len(files) > 1:
         names = " and ".join(sorted(file.name for file in files))
         raise InvalidInputError(f"{where} has {names}: keep only one of them")
@@ -51,7 +51,7 @@ def only(files: Sequence[Path], where: str) -> Path:
 
 
 def check_id(id: str, what: str, where: str) -> None:
-    """Raises InvalidInputError for a control character in an id; ``where`` is file and line."""
+    """Raise InvalidInputError for a control character in an id; ``where`` is file and line."""
     if CONTROL.search(id):
         raise InvalidInputError(
             f"{where}: the {what} id {shown(id)} contains a control character: rename it, because "

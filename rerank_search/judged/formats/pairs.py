@@ -16,12 +16,12 @@ from rerank_search.judged.formats.tables import SUFFIXES, Row, table_rows
 from rerank_search.types import JsonValue
 
 TEXT_COLUMNS = (("text1", "text2"), ("sentence_0", "sentence_1"), ("sentence1", "sentence2"))
-"""What the columns of the two texts are called; the third is ``label``."""
+"""Possible names of the columns of the two texts; the third column is ``label``."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairRow:
-    """Two texts, and their label as the file has it; ``place`` is the line, of Parquet the row."""
+    """Two texts, and their label as in the file; ``place`` is the line, or the row of Parquet."""
 
     place: str
     texts: tuple[str, str]
@@ -32,11 +32,11 @@ def load_pairs(path: Path, split: str) -> LabelledPairs:
     """The pairs of one file, or of ``split`` in a folder of files; a file is its own split.
 
     The columns are ``text1, text2, label``, ``sentence_0, sentence_1, label`` or ``sentence1,
-    sentence2, label``; further ones are ignored. Labels are 0 and 1, as numbers or as text.
-    Parquet is read by pyarrow.
+    sentence2, label``; others are ignored. Labels are 0 and 1, as numbers or as text. Reading
+    Parquet needs pyarrow.
 
-    Raises InvalidInputError with file, line (of Parquet the row) and reason, for a split that is
-    not there with those that are, and MissingDependencyError without pyarrow.
+    Raises InvalidInputError with file, line (or row of Parquet) and reason, or for an unknown split
+    with the existing ones, and MissingDependencyError without pyarrow.
     """
     file = file_of_pairs(path, split)
     rows = list(pair_rows(file))
@@ -54,7 +54,7 @@ def load_pairs(path: Path, split: str) -> LabelledPairs:
 
 
 def pair_rows(file: Path) -> Iterator[PairRow]:
-    """The pairs of a file, streamed, whatever their labels; other errors are ``load_pairs``'s."""
+    """The pairs of a file, streamed, with any labels; otherwise raises as ``load_pairs``."""
     columns: tuple[str, str] | None = None
     for row in table_rows(file):
         columns = columns or text_columns(row.cells)
@@ -66,9 +66,9 @@ def pair_rows(file: Path) -> Iterator[PairRow]:
 
 
 def file_of_pairs(path: Path, split: str) -> Path:
-    """``path``, or where it is a folder the file of ``split`` in it.
+    """``path``, or if it is a folder the file of ``split`` in it.
 
-    Raises InvalidInputError for a split that is not there, and for one with more than one file.
+    Raises InvalidInputError for an unknown split, and for one with more than one file.
     """
     if not path.is_dir():
         return path
@@ -93,20 +93,20 @@ def files_of_pairs(folder: Path) -> list[Path]:
 
 
 def text_columns(names: Iterable[str]) -> tuple[str, str] | None:
-    """The columns of the two texts, or None where these are not the columns of pairs."""
+    """The columns of the two texts; None if these are not the columns of pairs."""
     names = set(names)
     layouts = (columns for columns in TEXT_COLUMNS if {*columns, "label"} <= names)
     return next(layouts, None)
 
 
 def layout_problem(names: Iterable[str]) -> str:
-    """What to say of columns that are not those of pairs."""
+    """The error message about columns that are not those of pairs."""
     layouts = "; ".join(", ".join((*columns, "label")) for columns in TEXT_COLUMNS)
     return f"the columns are {', '.join(names)}, but should be {layouts}: rename them"
 
 
 def label_number(value: JsonValue) -> float | None:
-    """A label as a number, which may be written as text; None for anything else."""
+    """A label, which may be a number written as text, as a number; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:

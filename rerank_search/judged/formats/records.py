@@ -45,6 +45,6 @@ def texts_in(record: Record, field: str, where: str) -> list[str]:
 
 
 def checked_text(value: object, field: str, where: str) -> str:
-    """``value`` if it is a text that UTF-8 has, else InvalidInputError."""
+    """``value``, if it is a text that UTF-8 can encode. Raises InvalidInputError."""
     check_text(value, f"{where}: {field!r}")
     return str(value)

@@ -12,16 +12,15 @@ from rerank_search.judged.collection import Run
 from rerank_search.judged.formats.lines import CONTROL, check_id, numbered_lines
 
 COLUMNS = re.compile(r"[ \t]+")
-"""What separates the columns of TREC's files. Other white space may be part of an id."""
+"""Separator of the columns in TREC's files. Other white space may be part of an id."""
 
 
 def read_run(path: Path) -> Run:
     """The scores of a run file, plain or gzipped: ``query Q0 document rank score tag`` a line.
 
     As in trec_eval the score ranks a document, not the column ``rank``. Raises InvalidInputError
-    with file, line and reason for another number of columns, a score that is no finite number,
-    a document that is there twice for one query, an id with a control character, and an empty
-    file.
+    with file, line and reason for another number of columns, a score that is not a finite number, a
+    document that is ranked twice for one query, an id with a control character, and an empty file.
     """
     run: dict[str, dict[str, float]] = {}
     for number, query, document, score in _rows(path):
@@ -41,7 +40,7 @@ def read_run(path: Path) -> Run:
 
 
 def located_in_run(path: Path, query: str, document: str) -> str:
-    """File and line of a result. Reads the file again; InvalidInputError where it is not there."""
+    """File and line of a result; reads the file again. Raises InvalidInputError without it."""
     for number, of_query, ranked, _ in _rows(path):
         if of_query == query and ranked == document:
             return f"{path.name}, line {number}"
@@ -51,9 +50,9 @@ def located_in_run(path: Path, query: str, document: str) -> str:
 def run_lines(query: str, ranking: Sequence[tuple[str, float]], tag: str) -> Iterator[str]:
     """The lines of a run file for one query; ``ranking`` is best first.
 
-    ``read_run`` gives back the very same scores. Raises InvalidInputError for ids and tags that
-    are empty or have white space or control characters, which the format cannot express, and
-    for scores that are no finite numbers.
+    ``read_run`` gives back exactly the same scores. Raises InvalidInputError for ids and tags that
+    are empty or contain white space or control characters, which the format cannot express, and for
+    scores that are not finite.
     """
     query, tag = _word(query, "query id"), _word(tag, "tag")
     for rank, (document, score) in enumerate(ranking, start=1):

@@ -16,7 +16,7 @@ from rerank_search.judged.formats.records import Record, json_records, text_in, 
 from rerank_search.types import Document
 
 GIVEN = "given"
-"""The name of the run that the lists of the samples make."""
+"""Name of the run that the lists of the samples make."""
 
 
 def load_samples(path: Path, *, relevant_from: int = 1) -> JudgedCollection:
@@ -27,7 +27,7 @@ def load_samples(path: Path, *, relevant_from: int = 1) -> JudgedCollection:
     query's id is the number of its line; ``document_id`` makes a document's from its text.
     Positives have grade 1, and the run "given" has the candidates in their order.
 
-    Raises InvalidInputError with file, line and reason for a line that is no sample, a text that
+    Raises InvalidInputError with file, line and reason for a line that is not a sample, a text that
     is both positive and negative, and an empty file.
     """
     if relevant_from != 1:
@@ -61,7 +61,7 @@ def load_samples(path: Path, *, relevant_from: int = 1) -> JudgedCollection:
 
 
 def samples_in(path: Path) -> Iterator[Sample]:
-    """The samples of a file, streamed, every text as often as it is there.
+    """The samples of a file, streamed, repeated texts included.
 
     Raises InvalidInputError as ``load_samples`` does.
     """

@@ -19,14 +19,14 @@ from rerank_search.shown import counted
 from rerank_search.types import JsonValue
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".parquet")
-"""How the names of such files end."""
+"""Endings of the names of such files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Column to value, and where that is: ``line 3`` of its file, of Parquet ``row 3``.
+    """Column to value, and the place in the file: ``line 3``, or ``row 3`` of Parquet.
 
-    ``header`` is where its columns are named: for JSONL and Parquet the same place.
+    ``header`` is the place where the columns are named, the same one for JSONL and Parquet.
     """
 
     place: str
@@ -37,7 +37,7 @@ class Row:
 def table_rows(path: Path) -> Iterator[Row]:
     """The rows of a file, streamed; cells of CSV (quoted or not) and TSV (never) are text.
 
-    Raises InvalidInputError with file, line and reason for a name with another ending and a
+    Raises InvalidInputError with file, line and reason for a name with another ending or a
     malformed line, and MissingDependencyError for Parquet without pyarrow.
     """
     name = path.name.lower()

@@ -17,7 +17,7 @@ from rerank_search.judged.formats.lines import bare_name, numbered_lines
 from rerank_search.judged.formats.runs import COLUMNS
 
 _FIELDS = "top|num|dom|title|desc|description|smry|narr|narrative|con|fac|nat|def|query|question"
-# What else is in angle brackets is text: "vector<int>".
+# Anything else in angle brackets is text: "vector<int>".
 _TAG = re.compile(rf"<(/?(?:{_FIELDS}))>", re.IGNORECASE)
 _LABEL = re.compile(r"^\s*(?:Number|Topic):", re.IGNORECASE)
 
@@ -57,8 +57,8 @@ def load_trec(
 def read_topics(path: Path) -> dict[str, str]:
     """Query id to text, from a tab-separated file of both, or from TREC's ``<top>`` elements.
 
-    Raises InvalidInputError with file, line and reason for a line that is neither, a topic
-    without number or title, an id that is there twice, and a file without topics.
+    Raises InvalidInputError with file, line and reason for a line that is neither, a topic without
+    number or title, a duplicate id, and a file without topics.
     """
     texts: dict[str, str] = {}
     for number, query, text in _topics(path):
@@ -105,7 +105,7 @@ def _elements(
 ) -> Iterator[tuple[int, str, str]]:
     """The topics from the line that begins the first ``<top>``.
 
-    TREC's markup is no XML: only ``<top>`` is closed, a field ends where the next one begins.
+    TREC's markup is not XML: only ``<top>`` is closed, and a field ends where the next one begins.
     """
     start, field, fields = number, "", defaultdict[str, list[str]](list)
     while True:
