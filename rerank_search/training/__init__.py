@@ -1,1 +1,1 @@
-"""Fine-tuning of cross-encoders by recipe."""
+"""Fine-tuning of cross-encoders with recipes."""

@@ -1,4 +1,4 @@
-"""Trains a model by a recipe: prepared, trained, measured, and written as a directory."""
+"""Trains a model with a recipe, measures it, and writes its directory."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def train(
 
 
 def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:
-    """Train what was prepared, measure it, write the model's directory, and return it.
+    """Train the prepared model, measure it, write its directory, and return the path.
 
-    This trains the model of ``prepared`` itself: prepare again for a second run. Of several
-    processes (see accelerate) all train, and the first one writes. Raises RunLockedError where
-    another process trains into the same output, and StorageFullError where a checkpoint or the
-    model cannot be written.
+    This changes the model in ``prepared``: prepare again for a second run. If there are several
+    processes (see accelerate), all train and the first one writes. Raises RunLockedError if another
+    process trains into the same output, and StorageFullError if a checkpoint or the model cannot be
+    written.
     """
-    # Imported late: transformers' trainer needs the packages that ``prepare`` has checked for.
+    # Import late: transformers' trainer needs the packages that ``prepare`` has checked for.
     from rerank_search.training.publish.model_directory import publish
     from rerank_search.training.run.trainer import trained
 

@@ -1,1 +1,1 @@
-"""Training data: what the recipe's sources give, checked and made into rows."""
+"""Training data from a recipe's sources, checked and made into rows."""

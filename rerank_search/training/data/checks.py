@@ -1,4 +1,4 @@
-"""Whether a model can be trained on the data."""
+"""Checks whether a model can be trained on the data."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from rerank_search.training.recipe.losses import UNBOUNDED, Loss
 
 
 def check_training(sets: Sequence[TrainingSet], loss: Loss) -> list[Finding]:
-    """What a reader should know of the data: repeated, contradictory and blank pairs, and more.
+    """Findings about the data: repeated, contradictory and blank pairs, and more.
 
-    Raises InvalidInputError where the loss has nothing to learn: a set without pairs, labels out
-    of its range, labels of one class only, and documents that it would compare and that are
-    labelled alike.
+    Raises InvalidInputError if the loss has nothing to learn: for a set without pairs, labels
+    outside its range, labels of only one class, and equal labels of all documents that it compares.
     """
     for each in sets:
         if not any(group.documents for group in each.groups):
@@ -55,12 +54,12 @@ def _check_range(training_set: TrainingSet, loss: Loss) -> None:
 
 
 def _label_map(labels: set[float]) -> str:
-    """A map of the labels to [0, 1], evenly by value, to set in the source; none for many."""
+    """A suggested ``label_map`` that scales the labels to [0, 1]; empty for many labels."""
     if not 1 < len(labels) <= 10:
         return ""
     low, high = min(labels), max(labels)
     entries = [
-        # A dot in a bare key would make a table of it.
+        # A point in a bare key would make it a table.
         (f"{label:g}" if label.is_integer() else f'"{label:g}"', (label - low) / (high - low))
         for label in sorted(map(float, labels))
     ]
@@ -140,14 +139,14 @@ def _of_groups(sets: Sequence[TrainingSet], loss: Loss) -> list[Tally]:
 
 
 def _labelled_places(training_set: TrainingSet) -> Iterator[tuple[int, int, float]]:
-    """Every pair: the place of its group, its place there, and its label."""
+    """Every pair as (index of its group, index in the group, label)."""
     for i, group in enumerate(training_set.groups):
         for j, label in enumerate(group.labels):
             yield i, j, label
 
 
 def check_judged(collections: Sequence[JudgedCollection]) -> None:
-    """Raise InvalidInputError for collections with too little to be found."""
+    """Raise InvalidInputError for collections with fewer than two queries to learn from."""
     relevant = sum(
         any(grade >= each.relevant_from for grade in grades.values())
         for each in collections

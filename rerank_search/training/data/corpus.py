@@ -1,4 +1,4 @@
-"""The documents of a source in their index."""
+"""The documents of a source, in their index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rerank_search.searchable import with_documents
 from rerank_search.types import Document, Hit, JsonValue
 
 SPARE = 4
-"""Random documents drawn in addition, to replace unusable ones."""
+"""Number of random documents drawn in addition, to replace unusable ones."""
 
 _DOCUMENTS_AT_ONCE = 500
 
@@ -34,12 +34,12 @@ class Corpus:
         self.ids = list(index.ids())
 
     def own(self, collection: JudgedCollection) -> set[str]:
-        """The judged queries that are documents themselves: these have their ids."""
+        """The judged queries that are documents themselves, with the same id."""
         shared = queries_in_corpus(collection, self._index)
         return {query for query, same in shared.items() if same or collection.ignore_identical_ids}
 
     def retrieved(self, stage: str, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """The best k documents of each query in a first stage."""
+        """The best k documents for each query in a first stage."""
         return self._index.retriever(stage).retrieve(queries, k)
 
     def scored(self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
@@ -51,7 +51,7 @@ class Corpus:
         return with_documents(self._index, rankings)
 
     def drawn(self, count: int, without: Set[str], rng: random.Random) -> list[Hit]:
-        """``count`` documents at random, none of ``without``; fewer where there are no more."""
+        """``count`` random documents, none of ``without``; fewer if there are no more."""
         places = rng.sample(range(len(self.ids)), min(len(self.ids), count + len(without)))
         ids = [id for id in map(self.ids.__getitem__, places) if id not in without]
         return [unranked(id) for id in ids[:count]]
@@ -72,9 +72,9 @@ def opened_corpus(
     progress: Progress,
     first_stages: Iterable[str] = (),
 ) -> Iterator[Corpus]:
-    """The corpus in the index that an evaluation with this encoder uses too.
+    """The corpus in its index, which an evaluation with this encoder shares.
 
-    Built below ``cache`` unless it is there. Raises what ``open_corpus_index`` raises.
+    The index is built below ``cache`` if it is not there. Raises what ``open_corpus_index`` raises.
     """
     index, _ = open_corpus_index(
         collection.name,
@@ -90,9 +90,9 @@ def opened_corpus(
 def fingerprint(
     collection: JudgedCollection, encoder: str, first_stages: Iterable[str] = ()
 ) -> dict[str, JsonValue]:
-    """Digests of the documents with the encoder, and of the judged queries. Reads the documents.
+    """Digests of documents with the encoder, and of judged queries. Reads all documents.
 
-    Also the versions of first stages that other packages add.
+    It has the versions of first stages from other packages too.
     """
     judged = [
         [query, collection.queries.get(query), list(grades.items())]
@@ -108,7 +108,7 @@ def fingerprint(
 
 
 def unranked(id: str) -> Hit:
-    """A document that no first stage has found."""
+    """A hit for a document that no first stage has found."""
     return Hit(id, 0.0, 0)
 
 

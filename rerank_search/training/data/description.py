@@ -1,4 +1,4 @@
-"""Training data in figures, and how long a model will be trained on them."""
+"""Training data in figures, and an estimate of the training time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The smallest value, the mean and the largest; all 0 where there is none."""
+    """The smallest value, the mean and the largest; all 0 without values."""
 
     least: float
     mean: float
@@ -29,7 +29,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Tokens of a pair with the special ones, before it is cut; of ``pairs`` evenly drawn.
+    """Tokens of a pair before it is cut, special ones included, in a sample of ``pairs``.
 
     ``cut`` is the share of pairs above ``max_length``, ``mean_read`` the mean after cutting.
     """
@@ -48,8 +48,8 @@ class Lengths:
 class SetDescription:
     """One training set in figures; lengths of texts are in characters.
 
-    ``positives`` is None where labels are not in [0, 1], as a teacher's logits. ``scored`` is how
-    many pairs go through the model in one pass, and ``tokens`` None without a tokenizer.
+    ``positives`` is None if labels are not in [0, 1], such as a teacher's logits. ``scored`` is the
+    number of pairs that go through the model in one pass. ``tokens`` is None without a tokenizer.
     """
 
     name: str
@@ -68,7 +68,7 @@ class SetDescription:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """How long training takes: ``tokens`` of one pass, times ``passes``, times a token's time."""
+    """The training time: ``tokens`` of one pass, times ``passes``, times the time of a token."""
 
     tokens: int
     passes: float
@@ -81,8 +81,8 @@ def describe(
 ) -> list[SetDescription]:
     """The figures of each set.
 
-    ``tokenizer`` is the model's, a fast one of transformers; at most 2,000 pairs of a set are
-    measured with it, which are the same each time.
+    ``tokenizer`` is the model's, a fast one of transformers. It measures at most 2,000 pairs of a
+    set, always the same ones.
     """
     return [_described(each, loss, tokenizer, max_length) for each in sets]
 
@@ -92,10 +92,10 @@ def estimate(
     passes: float,
     seconds_per_token: Callable[[], float],
 ) -> Estimate:
-    """The time of training for so many ``passes`` over all sets, which were described with tokens.
+    """The training time for ``passes`` over all sets, which must be described with tokens.
 
     ``seconds_per_token`` trains the real model on real rows for a moment and divides the time by
-    the tokens of the pairs, padding left out. Evaluation, loading and saving come on top.
+    the tokens of the pairs, without padding. Evaluation, loading and saving are not included.
     """
     tokens = round(sum(each.scored * each.tokens.mean_read for each in descriptions if each.tokens))
     seconds = seconds_per_token()
@@ -160,7 +160,7 @@ def _tokens(pairs: Sequence[tuple[str, str]], tokenizer: Any) -> NDArray[np.int6
     lengths: list[int] = []
     for start in range(0, len(pairs), _AT_ONCE):
         queries, documents = zip(*pairs[start : start + _AT_ONCE], strict=True)
-        # verbose warns of texts above the model's window, which are what is counted here.
+        # verbose would warn of texts above the model's window, which are counted here.
         encoded = tokenizer(list(queries), list(documents), truncation=False, verbose=False)
         lengths += map(len, encoded["input_ids"])
     return np.array(lengths, dtype=np.int64)
@@ -193,7 +193,7 @@ def _shown(spread: Spread, form: str) -> str:
 
 
 def _time(seconds: float) -> str:
-    """Hours and minutes, or minutes, or seconds: whatever says enough."""
+    """A time in hours and minutes, in minutes, or in seconds."""
     if seconds >= 3600:
         return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
     return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

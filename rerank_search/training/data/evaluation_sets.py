@@ -27,7 +27,7 @@ from rerank_search.types import Hit, JsonValue
 
 
 def measured_on(recipe: Recipe, each: EvaluationSet, progress: Progress) -> CollectionSettings:
-    """The settings of an evaluation set, whose samples are made first where it has sources.
+    """The settings of an evaluation set; if it has sources, its samples are made first.
 
     Raises what ``made_samples`` raises.
     """
@@ -58,16 +58,16 @@ def made_samples(
 ) -> Path:
     """Write the samples of a set with ``sources`` to ``file``, and return it.
 
-    Each judged query (``queries`` of a source are drawn by the seed) has its relevant documents
-    as positives and ``candidates`` documents: drawn at random and none of them relevant, or best
-    first as a first stage ranks them, relevant ones among them. Texts are what a search gives to
-    a reranker. A source without a split of its own has that of the set. Queries without a text or
-    without a relevant document in the corpus are left out.
+    Each judged query (``queries`` of a source are drawn by the seed) has its relevant documents as
+    positives, and ``candidates`` documents: random ones that are not relevant, or the best ones of
+    a first stage, relevant ones included. Texts are those that a search gives to a reranker. A
+    source without a split has the split of the set. Queries without a text or without a relevant
+    document in the corpus are left out.
 
-    A file that was written for the same data and settings is left as it is: they are kept in
-    ``<file>.settings.json``. The indexes are kept in ``cache``.
+    A file that was written for the same data and settings, which ``<file>.settings.json`` has, is
+    not written again. The indexes are stored in ``cache``.
 
-    Raises InvalidInputError for a collection that cannot be read or has no query to ask,
+    Raises InvalidInputError for a collection that cannot be read or has no usable query,
     ModelNotFoundError before anything is computed, StorageFullError, and what indexes raise.
     """
     collections = [
@@ -86,7 +86,7 @@ def made_samples(
                 "name": collection.name,
                 "split": collection.split,
                 "queries": source.queries,
-                # Only where it is set, so that samples made before it was there are taken.
+                # Only if it is set: samples made before this setting existed stay valid.
                 **({"ignore_identical_ids": True} if source.ignore_identical_ids else {}),
                 **fingerprint(collection, encoder, stages),
             }
@@ -98,7 +98,7 @@ def made_samples(
         return file
     with disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        # The old settings are not those of the new samples, should the process end in between.
+        # Remove the old settings first, in case the process ends before the new ones are written.
         settings.unlink(missing_ok=True)
     with atomic_file(file) as temporary, temporary.open("w", encoding="utf-8") as lines:
         for collection, source in zip(collections, evaluation_set.sources, strict=True):
@@ -121,7 +121,7 @@ def made_samples(
 
 
 def _split(source: Source, evaluation_set: EvaluationSet) -> str:
-    """The split of the source if it names one: its default is meant for training data."""
+    """The source's split if it names one, else the set's: a source's default is for training."""
     return source.split if "split" in source.model_fields_set else evaluation_set.split
 
 
@@ -171,5 +171,5 @@ def _missed(question: Question, hits: Sequence[Hit]) -> list[Hit]:
 
 
 def _texts(hits: Sequence[Hit]) -> list[str]:
-    """What a reranker sees of the hits, each text once."""
+    """The texts of the hits that a reranker sees, without duplicates."""
     return list(dict.fromkeys(map(passage, hits)))

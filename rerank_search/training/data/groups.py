@@ -12,14 +12,14 @@ from rerank_search.judged.formats.lines import bare_name
 from rerank_search.training.recipe.sources import Source
 
 POSITIVE_ABOVE = 0.5
-"""Labels in [0, 1] above this say that query and document belong together."""
+"""Label in [0, 1] above which query and document belong together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """A query, its documents, and a label for each.
 
-    ``places`` says where each document stands in its file (``line 3``), for those read of one.
+    ``places`` has the place of each document in its file (``line 3``), if it was read from one.
     """
 
     query: str
@@ -30,10 +30,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """What one source gives. ``findings`` are what a reader should know of the data.
+    """The data of one source. ``findings`` are about these data.
 
-    ``made_up`` is how many of the groups have a made-up query; these come last. ``as_in_file``
-    says that the labels are those that pairs have in their file, which a ``label_map`` can change.
+    ``made_up`` is the number of groups with a made-up query; these come last. ``as_in_file`` says
+    that the labels are those of the file of pairs, which a ``label_map`` can change.
     """
 
     name: str
@@ -49,7 +49,7 @@ class TrainingSet:
 
 
 def drawn(groups: Sequence[Group], queries: int | None, seed: str) -> list[Group]:
-    """``queries`` of the groups (None: all), drawn at random by ``seed``, in their own order."""
+    """``queries`` of the groups (None: all), drawn by ``seed``, in their original order."""
     if queries is None or queries >= len(groups):
         return list(groups)
     return [groups[i] for i in sorted(random.Random(seed).sample(range(len(groups)), queries))]

@@ -1,4 +1,4 @@
-"""Training data that the evaluation or the calibration has too."""
+"""Training data that are also in the evaluation or the calibration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rerank_search.training.data.texts import letters_and_digits
 from rerank_search.training.recipe.recipe import Leaks
 
 _LONG = 100
-"""Letters and digits from which it is no coincidence that one text contains another."""
+"""Number of letters and digits above which one text does not contain another by chance."""
 
 
 def without_leaks(
@@ -22,14 +22,15 @@ def without_leaks(
     evaluations: Sequence[JudgedCollection | LabelledPairs],
     policy: Leaks,
 ) -> tuple[list[TrainingSet], list[Finding]]:
-    """The sets, and what of them the evaluation has too: removed where ``policy`` says so.
+    """The sets, and findings about leaks, which ``policy`` "remove" removes from the sets.
 
-    A training query that is judged in a collection is a leak, and a training pair that is among
-    labelled pairs, either way round. Documents are common to both as a rule, and so may be the
-    first texts of labelled pairs: these alone are no leak. Texts are compared by their letters
-    and digits; a long one is found in another too, as what is mined of long documents is a passage.
+    A leak is a training query that is judged in a collection of the evaluation, or a training pair
+    that is among its labelled pairs, in either order. Shared documents alone are normal and not a
+    leak, and so are shared first texts of labelled pairs. Texts are compared by their letters and
+    digits. A long text also matches a text that contains it, because of long documents only
+    passages are mined.
 
-    Raises InvalidInputError with the first leak where ``policy`` is "refuse".
+    Raises InvalidInputError with the first leak if ``policy`` is "refuse".
     """
     queries: dict[str, str] = {}
     pairs: dict[str, dict[str, str]] = {}
@@ -97,7 +98,7 @@ def _judged(collection: JudgedCollection) -> dict[str, str]:
 
 
 def _add_labelled(known: dict[str, dict[str, str]], pairs: LabelledPairs) -> None:
-    """Add to each text of the pairs those that it stands with, and where."""
+    """Add the pairs: for each text its partners, and their places."""
     for i, pair in enumerate(pairs.pairs, start=1):
         one, other = map(letters_and_digits, pair)
         place = f"{pairs.name}/{pairs.split}, pair {i}"
@@ -106,7 +107,7 @@ def _add_labelled(known: dict[str, dict[str, str]], pairs: LabelledPairs) -> Non
 
 
 def _same_or_around(text: str, known: Mapping[str, str]) -> str | None:
-    """Where the text stands, or one that a long one is a part of."""
+    """The place of the text, or for a long text of one that contains it; None if unknown."""
     if text in known or len(text) < _LONG:
         return known.get(text)
     return next((place for other, place in known.items() if text in other), None)

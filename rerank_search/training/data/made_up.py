@@ -1,4 +1,4 @@
-"""Made-up queries: a sentence cut out of a document, which the rest answers."""
+"""Made-up queries: a sentence taken out of a document, which the rest answers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from rerank_search.training.data.corpus import Corpus
 from rerank_search.training.data.questions import Question
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
-"""The gap between two sentences of a document."""
+"""White space between two sentences of a document."""
 
 
 def made_up_questions(corpus: Corpus, count: int, rng: random.Random) -> list[Question]:
-    """Queries cut out of documents; fewer than ``count`` where too few can be cut."""
+    """Queries taken out of documents; fewer than ``count`` if too few documents are suitable."""
     questions: list[Question] = []
     for document in corpus.shuffled(rng):
         if len(questions) == count:

@@ -1,4 +1,4 @@
-"""The file that mined groups are kept in."""
+"""The file in which mined groups are stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rerank_search.training.data.groups import Group
 
 
 class MinedSettings(BaseModel):
-    """What a file of groups was made with and what was found, its first line."""
+    """The first line of a file of groups: its settings, and findings."""
 
     made_with: dict[str, Any]
     groups: int
@@ -38,7 +38,7 @@ class MinedGroup(BaseModel):
     ids: list[str]
 
     def group(self) -> Group:
-        """The group, labelled 1 and 0 where it has no soft labels."""
+        """The group, labelled 1 and 0 if it has no soft labels."""
         gold = [1.0] * len(self.positive) + [0.0] * len(self.negative)
         labels = gold if self.labels is None else self.labels
         return Group(self.query, self.positive + self.negative, labels)
@@ -66,7 +66,7 @@ def read_mined(file: Path, made_with: Mapping[str, Any]) -> MinedGroups | None:
 
 
 def write_mined(file: Path, mined: MinedGroups) -> None:
-    """Publish the file atomically. Raises StorageFullError and such."""
+    """Write the file atomically. Raises StorageFullError, IndexReadOnlyError."""
     with disk_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(file) as temporary, temporary.open("w", encoding="utf-8") as lines:

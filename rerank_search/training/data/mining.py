@@ -1,4 +1,4 @@
-"""Groups for training out of a collection: relevant documents, hard negatives, teachers' labels."""
+"""Mines training groups from a collection: relevant documents, hard negatives, soft labels."""
 
 from __future__ import annotations
 
@@ -40,15 +40,16 @@ def mined_set(
 ) -> TrainingSet:
     """A group for each query of a collection: its relevant documents, then their negatives.
 
-    Mined pairs are such a collection too. Candidates are what the first stages of the collection's
-    index find, as a search finds them, and texts are what a search gives to a reranker: the title
-    and the best passage. No negative is judged relevant for the query (or one with the same text),
-    or differs from such a document, or from the query, only in case and punctuation. Margins and
-    false negatives go by the relevant documents that are in the group. Made-up queries come last.
+    Mined pairs are also such a collection. Candidates come from the first stages of the
+    collection's index, as in a search, and texts are those that a search gives to a reranker: the
+    title and the best passage. A negative is never judged relevant for the query (or for one with
+    the same text), and differs from such a document, and from the query, in more than case and
+    punctuation. Margins and false negatives are relative to the relevant documents of the group.
+    Made-up queries come last.
 
-    The groups are in ``file``: read if it was written for the same data and settings, otherwise
-    mined and written. The same seed gives the same file. The index and rerankers' scores are kept
-    in ``cache``, so that an interrupted run goes on. ``device`` is that of the rerankers.
+    The groups are read from ``file`` if it was written for the same data and settings, otherwise
+    mined and written. The same seed gives the same file. The index and the rerankers' scores are
+    stored in ``cache``, from which an interrupted run continues. ``device`` is for the rerankers.
 
     Raises InvalidInputError for a collection that cannot be read or gives no group,
     ModelNotFoundError before anything is computed, StorageFullError, and what indexes and
@@ -77,7 +78,7 @@ def mined_set(
         split=collection.split,
         licence=source.licence,
         groups=[line.group() for line in mined.lines],
-        # A BEIR folder's own are about more than what is trained on.
+        # The folder's own findings are also about queries that are not used for training.
         findings=[*(collection.findings if source.mined else ()), *mined.settings.findings],
         made_up=mined.settings.made_up,
     )
@@ -90,7 +91,7 @@ def _made_with(
     soft_labels: SoftLabels | None,
     seed: int,
 ) -> dict[str, Any]:
-    """Everything but the rerankers that the groups follow from; of models, the weights."""
+    """Everything that decides the groups, except rerankers; models by their weights."""
     mining = negatives.model_dump(
         mode="json", exclude={"encoder": True, "false_negatives": {"reranker"}}
     )
@@ -105,7 +106,7 @@ def _made_with(
         **fingerprint(collection, negatives.encoder, negatives.first_stages),
         "negatives": mining,
         "soft_labels": labels,
-        # Only where it is set, so that what was mined before it was there is taken as it is.
+        # Only if it is set: files mined before this setting existed stay valid.
         **({"ignore_identical_ids": True} if source.ignore_identical_ids else {}),
     }
 

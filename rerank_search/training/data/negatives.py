@@ -1,4 +1,4 @@
-"""Groups of a query, its positives and its negatives, chosen from what first stages find."""
+"""Groups of a query, its positives and its negatives, chosen from first stages' results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rerank_search.types import Hit
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A document with the text that a reranker would see of it."""
+    """A document with the text that a reranker would see."""
 
     hit: Hit
     text: str
@@ -30,7 +30,7 @@ class _Candidate:
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """What a group is chosen from: negatives in the order in which they are to be taken."""
+    """The candidates for a group; negatives are in the order of preference."""
 
     question: Question
     positives: Sequence[_Candidate]
@@ -57,9 +57,9 @@ class _Chosen:
 
 @dataclass(slots=True)
 class _Queue:
-    """Negatives of one query to take from until there are enough.
+    """The negatives of one query, taken until there are enough.
 
-    A reranker's logit above ``bar`` makes one unusable.
+    One with a reranker's logit above ``bar`` is unusable.
     """
 
     query: str
@@ -76,7 +76,7 @@ class _Queue:
 
 
 class Miner:
-    """Makes the groups of questions, and counts what it leaves out."""
+    """Makes groups for questions, and counts those that it leaves out."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Miner:
         self.tallies = [self._none_left, self._too_few, self._not_cut, self._false]
 
     def rng(self, purpose: str) -> random.Random:
-        """Numbers that follow from the seed and the purpose alone."""
+        """Random numbers that depend only on the seed and the purpose."""
         return random.Random(f"{self._seed}:{purpose}")
 
     def lines(
@@ -142,7 +142,7 @@ class Miner:
         ]
 
     def _in_range(self, question: Question, rankings: Sequence[Sequence[Hit]]) -> list[Hit]:
-        """What the first stages found in the range of ranks, in the order to be taken."""
+        """The hits of the first stages in the range of ranks, in the order of preference."""
         first, last = self._negatives.ranks
         hits = _union(
             [hit for hit in ranking if hit.id not in question.known][first - 1 : last]
@@ -153,14 +153,14 @@ class Miner:
         return hits
 
     def _drawn(self, question: Question) -> list[Hit]:
-        """Documents at random; enough, even where all other negatives are among them."""
+        """Random documents; enough, even if all other negatives are among them."""
         if self._negatives.random == 0:
             return []
         count = self._negatives.per_query * self._trained_with(question) + SPARE
         return self.corpus.drawn(count, question.known, self.rng(f"drawn {question.id}"))
 
     def _trained_with(self, question: Question) -> int:
-        """How many relevant documents its group has, at most."""
+        """Largest number of relevant documents in the question's group."""
         count = len(question.relevant)
         return min(self._negatives.positives_per_query or count, count)
 
@@ -187,7 +187,7 @@ class Miner:
         return _Pool(question, positives, _distinct(far, seen), _distinct(drawn, seen))
 
     def _is_far(self, scores: Mapping[str, float], best: Mapping[str, float]) -> bool:
-        """Whether there is a margin to the best positive, in each first stage that scored both."""
+        """Whether each first stage that scored both keeps the margin to the best positive."""
         margin = self._negatives.margin
         return margin is None or all(
             scores[stage] <= best[stage] - margin for stage in best.keys() & scores.keys()
@@ -229,13 +229,13 @@ class Miner:
         ]
 
     def _fill(self, queues: Sequence[_Queue]) -> None:
-        """Take as many as are wanted, and others in place of those that are taken for relevant."""
+        """Take as many negatives as wanted, and replace those that seem relevant."""
         while tried := [(queue, one) for queue in queues for one in queue.next()]:
             for queue, one in self._usable(tried):
                 queue.taken.append(one)
 
     def _bars(self, pools: Sequence[_Pool]) -> list[float]:
-        """The logit above which a candidate of each pool is taken for relevant."""
+        """For each pool the logit above which a candidate counts as relevant."""
         settings = self._negatives.false_negatives
         if settings is None:
             return [math.inf] * len(pools)
@@ -244,7 +244,7 @@ class Miner:
         return [min(next(logits) for _ in pool.positives) - settings.margin for pool in pools]
 
     def _usable(self, tried: list[tuple[_Queue, _Candidate]]) -> list[tuple[_Queue, _Candidate]]:
-        """Those that are not taken for relevant."""
+        """The candidates that do not count as relevant."""
         settings = self._negatives.false_negatives
         if settings is None:
             return tried
@@ -272,7 +272,7 @@ class Miner:
         ]
 
     def _labels(self, groups: Sequence[_Chosen]) -> Sequence[list[float] | None]:
-        """The soft labels of each group, where there are any."""
+        """The soft labels of each group; None without them."""
         soft = self._soft_labels
         if soft is None:
             return [None] * len(groups)
@@ -298,16 +298,16 @@ def _candidates(hits: Sequence[Hit]) -> list[_Candidate]:
 
 
 def _known(question: Question, rankings: Sequence[Sequence[Hit]]) -> list[Hit]:
-    """The known documents of a question: as a first stage found them, or unranked."""
+    """The known documents of a question, as a first stage found them, or unranked."""
     found = _union([hit for hit in ranking if hit.id in question.known] for ranking in rankings)
     missed = question.known - {hit.id for hit in found}
     return [*found, *map(unranked, sorted(missed))]
 
 
 def _union(rankings: Iterable[Sequence[Hit]]) -> list[Hit]:
-    """Each document of the rankings as the stage that ranks it best found it, best rank first.
+    """Each document of the rankings with its best rank, best rank first.
 
-    Its stage scores are those of all stages that found it.
+    It has the stage scores of all stages that found it.
     """
     union: dict[str, Hit] = {}
     for hits in zip_longest(*rankings):
@@ -332,5 +332,5 @@ def _keys(candidates: Sequence[_Candidate]) -> set[str]:
 
 
 def _key(candidate: _Candidate) -> str:
-    """What near copies have in common."""
+    """A key that near copies share."""
     return letters_and_digits(candidate.text)

@@ -27,11 +27,11 @@ _Label: TypeAlias = float | str
 def load_pairs_set(source: Source, seed: int) -> TrainingSet:
     """Labelled pairs in the layouts and formats of the evaluation, grouped by their first text.
 
-    Labels are finite numbers, or any values that ``label_map`` has numbers for; its keys are
-    compared as numbers where they are numbers. Groups are in the order of their first pairs.
+    Labels are finite numbers, or any values that ``label_map`` maps to numbers; keys that are
+    numbers are compared as numbers. Groups are in the order of their first pairs.
 
     Raises InvalidInputError with file, line and reason, for a label without a number, and for an
-    entry of ``label_map`` that no pair needs.
+    unused entry of ``label_map``.
     """
     file, rows, labels = labelled_rows(source)
     members: dict[str, list[int]] = {}
@@ -99,7 +99,7 @@ def _entries(
 
 
 def _comparable(label: JsonValue) -> _Label:
-    """A number where the label is one, however it is written; else its text."""
+    """The label as a number if it is one, however it is written; else its text."""
     number = label_number(label)
     if number is not None and math.isfinite(number):
         return number

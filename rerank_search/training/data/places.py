@@ -1,4 +1,4 @@
-"""Where a group of a training set, or one of its pairs, stands."""
+"""The place of a group of a training set, or of one of its pairs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rerank_search.training.data.groups import TrainingSet
 
 
 def place_of(training_set: TrainingSet, group: int, document: int | None = None) -> str:
-    """Where a group or one of its pairs stands: its line where it has one, never its texts."""
+    """The place of a group or of one of its pairs: its line if it has one, never its texts."""
     places = training_set.groups[group].places
     if places:
         return f"{training_set}, {places[document or 0]}"

@@ -1,4 +1,4 @@
-"""The judged queries of a collection that negatives or candidates are found for."""
+"""The judged queries of a collection for which negatives or candidates are found."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rerank_search.training.data.texts import letters_and_digits
 class Question:
     """A query with the ids of its ``relevant`` documents.
 
-    ``known`` also has those of other queries with the same text. ``cut`` is the sentence that a
-    made-up query was cut out of its one relevant document as. ``own`` says that the document with
-    the query's id is the query itself: no candidate, and one of ``known``.
+    ``known`` also has those of other queries with the same text. ``cut`` is the sentence that was
+    taken out of the one relevant document of a made-up query. ``own`` says that the document with
+    the query's id is the query itself: not a candidate, and one of ``known``.
     """
 
     id: str
@@ -32,9 +32,9 @@ class Question:
 def judged_questions(
     collection: JudgedCollection, corpus: Corpus, count: int | None, rng: random.Random
 ) -> tuple[list[Question], list[Tally]]:
-    """The judged queries with a text and a relevant document in the corpus; ``count`` are drawn.
+    """``count`` of the judged queries with a text and a relevant document in the corpus.
 
-    In the order of the judgements, with tallies of what was left out before drawing.
+    They are in the order of the judgements, with tallies of what was left out before drawing.
     """
     ids = set(corpus.ids)
     asked = {

@@ -1,4 +1,4 @@
-"""The rows that each loss is trained on."""
+"""The rows for each loss."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from rerank_search.training.recipe.losses import LOSSES, Layout, Loss, LossName
 
 
 def rows(training_set: TrainingSet, loss: LossName) -> dict[str, list[Any]]:
-    """Columns of equal length as sentence-transformers' class for the loss wants them.
+    """Columns of equal length, as sentence-transformers' class for the loss expects them.
 
     By the layout of the loss:
 
     - pairs: query, document and label, a row for each pair.
-    - lists: query, documents and labels, best label first (list-mle takes the order as the right
-      one).
+    - lists: query, documents and labels, best label first (list-mle takes this order as correct).
     - shares: the same, with the logarithm of each document's share in the sum of the labels. A
-      softmax turns these into the shares again.
+    softmax turns these back into the shares.
     - positives: query, positive, and as many negatives as every query has; a row for each
       positive. Further positives of a query get further negatives.
     - margins: query, the document with the highest label, one of the others, and the difference
       of their labels; a row for each of the others.
 
-    Groups that teach the loss nothing are left out.
+    Groups from which the loss learns nothing are left out.
     """
     groups = [group for group in training_set.groups if teaches(group, loss)]
     return _ROWS[LOSSES[loss].layout](groups)
@@ -44,12 +43,12 @@ def teaches(group: Group, loss: LossName) -> bool:
 
 
 def common_negatives(groups: Sequence[Group]) -> int:
-    """How many documents that are not positive every one of the groups has."""
+    """Number of documents that are not positive in the group with the fewest of them."""
     return min((len(_split(group)[1]) for group in groups), default=0)
 
 
 def pairs_scored(training_set: TrainingSet, loss: Loss) -> int:
-    """How many pairs go through the model in one pass over the rows."""
+    """Number of pairs that go through the model in one pass over the rows."""
     columns = rows(training_set, loss.name)
     if loss.traits.is_listwise:
         return sum(map(len, columns["documents"]))

@@ -14,9 +14,9 @@ from rerank_search.training.recipe.sources import Source
 def load_samples_set(source: Source, seed: int) -> TrainingSet:
     """Samples: ``query``, ``positive`` (a text or a list), and ``negative`` or ``documents``.
 
-    Positives have the label 1 and the others 0, unless the sample has ``labels``: numbers for
-    its positives, then for its negatives. Texts that a sample repeats count once then, and
-    samples without any text are left out. A record of ``settings`` alone is no sample.
+    Positives have the label 1 and the others 0, unless the sample has ``labels``: numbers for its
+    positives, then for its negatives. Without ``labels``, texts that a sample repeats count once.
+    Samples without any text are left out. A record of ``settings`` alone is not a sample.
 
     Raises InvalidInputError with file, line and reason.
     """

@@ -17,10 +17,10 @@ from rerank_search.types import Document
 def collection_of_pairs(source: Source) -> JudgedCollection:
     """Labelled pairs as a collection: the second texts are the documents.
 
-    Pairs with a label above POSITIVE_ABOVE make their first text a query, and their second one
-    relevant for it; the other way round too, where each of the two is a query and a document. Ids
-    are where a text is first one of these. Raises InvalidInputError as the reader of pairs does,
-    for labels outside [0, 1], and where no pairs belong together.
+    The first text of a pair with a label above POSITIVE_ABOVE is a query, for which the second is
+    relevant; also the other way round, if each of the two is both a query and a document. An id is
+    the place where a text is first a query or a document. Raises InvalidInputError as the reader of
+    pairs does, for labels outside [0, 1], and if no pairs belong together.
     """
     file, rows, labels = labelled_rows(source)
     if not all(0 <= label <= 1 for label in labels):

@@ -1,4 +1,4 @@
-"""Rerankers that say what is relevant: teachers of soft labels, and filters of negatives."""
+"""Rerankers that give soft labels, or find false negatives."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rerank_search.training.data.groups import TrainingSet
 from rerank_search.training.recipe.sources import SoftLabels, Teacher
 
 DECIMALS = 4
-"""Decimals of soft labels, so that the same settings give the same file."""
+"""Number of decimals of soft labels, with which the same settings give the same file."""
 
 
 class Rerankers:
-    """Rerankers by name, loaded when they are needed; their scores are kept in a cache."""
+    """Rerankers by name, loaded when they are needed; their scores are cached."""
 
     def __init__(self, names: Sequence[str], device: str | None, cache: Path) -> None:
         """Raises ModelNotFoundError for one that is missing."""
@@ -57,9 +57,9 @@ def with_logits(
 def soft_labelled(
     training_set: TrainingSet, settings: SoftLabels, device: str | None, cache: Path
 ) -> TrainingSet:
-    """Pairs or samples with the sum of ``gold`` times their label and the teachers' logits.
+    """Pairs or samples labelled with ``gold`` times their label, plus the teachers' logits.
 
-    Raises InvalidInputError for a sum with the cosine or BM25, which only documents of an index
+    Raises InvalidInputError for settings with the cosine or BM25, which only documents of an index
     have, and ModelNotFoundError.
     """
     if settings.cosine or settings.bm25:

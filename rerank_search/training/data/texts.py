@@ -1,4 +1,4 @@
-"""When two texts are taken for the same."""
+"""Whether two texts count as the same."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from rerank_search.retrieval.folding import nfkc
 
 
 def letters_and_digits(text: str) -> str:
-    """The text casefolded and without white space, punctuation and symbols.
+    """The text, casefolded and without white space, punctuation and symbols.
 
-    Two texts are taken for the same where these are equal. A text of other characters alone
-    stays as it is.
+    Two texts with equal results count as the same. A text without letters and digits is unchanged.
     """
     return nfkc(text).casefold().translate(_KEPT) or text
 

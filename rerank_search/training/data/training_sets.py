@@ -28,7 +28,7 @@ def training_sets(recipe: Recipe, progress: Progress) -> list[TrainingSet]:
 
 
 def numbered_names(names: Iterable[str]) -> list[str]:
-    """The names, with a number behind those that were there before."""
+    """The names, with a number after each repeated one."""
     taken: list[str] = []
     for name in names:
         numbered = (name if n == 1 else f"{name}-{n}" for n in count(1))

@@ -1,1 +1,1 @@
-"""The model while it is trained: where it begins, how it computes, what it becomes."""
+"""The model in training: how it is made, how it computes, and how it is blended."""

@@ -1,4 +1,4 @@
-"""The model that a recipe begins with: where it lies, what it can read, and how it is loaded."""
+"""The model that a recipe begins with: its folder, its window, and how it is loaded."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
 WINDOW = 512
-"""The fewest tokens of a pair that a finished model reads, however long its training pairs."""
+"""Smallest window of a finished model in tokens, however short its training pairs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The model to be trained, and the tokens of a pair that it can read (None: any number).
+    """The model to be trained, and the number of tokens that it can read (None: any number).
 
-    ``directory`` is where the recipe's base lies, which a student is not loaded from.
+    ``directory`` is the folder of the recipe's base, from which a student is not loaded.
     """
 
     directory: str
@@ -36,14 +36,14 @@ class Base:
     positions: int | None
 
     def reads(self, tokens: int) -> int:
-        """``tokens``, or the number of positions where that is smaller."""
+        """``tokens``, or the number of positions if that is smaller."""
         return tokens if self.positions is None else min(tokens, self.positions)
 
 
 def load_base(recipe: Recipe) -> Base:
     """The model to be trained, on the device of the settings.
 
-    It reads ``recipe.max_length`` tokens, or as many as it can where the recipe doesn't say.
+    It reads ``recipe.max_length`` tokens, or as many as it can if the recipe does not set it.
     Raises ModelNotFoundError, and InvalidInputError for a classifier with several labels, a
     ``max_length`` above the model's positions, or a model that cannot be loaded.
     """
@@ -58,7 +58,7 @@ def load_base(recipe: Recipe) -> Base:
     limit_threads()
     require_device(Settings().device)
     own = directory = base_directory(recipe.base)
-    # Weights that are still mapped cannot be removed on Windows.
+    # Windows cannot remove weights that are still mapped.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, quietly():
         if recipe.student is not None:
             directory = make_student(own, recipe.student, recipe.seed, Path(folder))
@@ -86,9 +86,9 @@ def load_base(recipe: Recipe) -> Base:
 
 
 def base_directory(base: str) -> str:
-    """Where the base lies: a reranker, or an encoder that will get a new head.
+    """The folder of the base: a reranker, or an encoder that will get a new head.
 
-    Raises ModelNotFoundError where it isn't there, InvalidInputError for several labels.
+    Raises ModelNotFoundError if it is missing, and InvalidInputError for several labels.
     """
     resolve = resolve_reranker if base in BUNDLED_RERANKERS else resolve_encoder
     directory = resolve(base)
@@ -108,7 +108,7 @@ def base_directory(base: str) -> str:
 
 
 def is_reranker(config: Mapping[str, Any]) -> bool:
-    """Whether a model's configuration is that of a model that scores pairs already."""
+    """Whether the configuration is that of a model which already scores pairs."""
     architectures = config.get("architectures") or [""]
     return str(architectures[0]).endswith("ForSequenceClassification")
 
@@ -124,7 +124,7 @@ def read_configuration(directory: str) -> dict[str, Any]:
 
 
 def _dropouts(directory: str) -> list[str]:
-    """What this architecture calls its dropouts; layers that are left out whole are none."""
+    """The names of the architecture's dropouts, without those that drop whole layers."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(directory, local_files_only=True).to_dict()

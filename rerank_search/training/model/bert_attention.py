@@ -1,8 +1,8 @@
-"""The attention of a BERT while it is trained on a CPU, in fewer steps than its own.
+"""The attention of a BERT in training on a CPU, in fewer steps than its own.
 
-The same sums and gradients: one product for query, key and value; inputs are cast to half
-precision once, not for each of the three; scores and softmax stay in the precision of the
-products; and in the last layer only the first token asks, since the head reads no other.
+The sums and gradients are the same. There is one product for query, key and value; inputs are
+cast to half precision once, not three times; scores and softmax stay in the precision of the
+products; and in the last layer only the first token has a query, since the head reads no other.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from rerank_search.models.fused_bert import CLASSIFIERS
 
 
 def can_simplify(network: Any) -> bool:
-    """Whether the model is one whose layers are known, on a CPU."""
+    """Whether the model is a BERT with the usual layers, on a CPU."""
     return (
         type(network).__name__ in CLASSIFIERS
         and network.device.type == "cpu"
-        and network.config._attn_implementation in ("sdpa", "eager")  # the masks that are known
+        and network.config._attn_implementation in ("sdpa", "eager")  # with masks that are known
         and not getattr(network.config, "is_decoder", False)
         and not network.config.output_hidden_states
     )
 
 
 def simplify_attention(network: Any) -> None:
-    """Replace the forward pass of the model's attention; its weights stay where they are."""
+    """Replace the forward pass of the model's attention; its weights stay in place."""
     *layers, last = network.base_model.encoder.layer
     for layer in (*layers, last):
         attention = layer.attention
@@ -41,7 +41,7 @@ def simplify_attention(network: Any) -> None:
 def _attention(
     attention: Any, hidden: Tensor, attention_mask: Tensor | None = None, *_: Any, **__: Any
 ) -> tuple[Tensor, None]:
-    """Instead of BertAttention.forward, for contexts of the first tokens only."""
+    """Replaces BertAttention.forward, also for contexts of only the first tokens."""
     context, _weights = attention.self(hidden, attention_mask)
     return attention.output(context, hidden[:, : context.shape[1]]), None
 
@@ -49,7 +49,7 @@ def _attention(
 def _attend(
     attention: Any, first_only: bool, hidden: Tensor, mask: Tensor | None = None
 ) -> tuple[Tensor, None]:
-    """Instead of BertSelfAttention.forward."""
+    """Replaces BertSelfAttention.forward."""
     count, _, width = hidden.shape
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
@@ -81,7 +81,7 @@ def _together(hidden: Tensor, *layers: tuple[Tensor, Tensor]) -> tuple[Tensor, .
 
 
 def _added(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to scores: of all rows the first, since every token sees the same ones."""
+    """The mask that is added to scores: its first row, since every token sees the same ones."""
     row = mask[:, :, :1]
     if row.dtype != torch.bool:
         return row.to(dtype)

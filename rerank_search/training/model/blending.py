@@ -1,7 +1,7 @@
 """Averages of a trained model's weights and another's.
 
-A model that is fine-tuned on a narrow domain forgets of others, and of what it was before; the
-average with the model that it came from has much of both (WiSE-FT: Wortsman et al., CVPR 2022).
+A model that is fine-tuned on a narrow domain gets worse on others. The average with the model that
+it came from is good on both (WiSE-FT: Wortsman et al., CVPR 2022).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from rerank_search.training.recipe.recipe import Blend
 def weights_for(network: Any, blend: Blend) -> dict[str, Tensor]:
     """The other model's weights by name, float32.
 
-    Raises ModelNotFoundError, and InvalidInputError for one of another shape than ``network``, or
-    that is no reranker.
+    Raises ModelNotFoundError, and InvalidInputError for a model that has another shape than
+    ``network`` or is not a reranker.
     """
     directory = base_directory(blend.reranker)
     if not is_reranker(read_configuration(directory)):
@@ -46,7 +46,7 @@ def weights_for(network: Any, blend: Blend) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def blend_weights(network: Any, blend: Blend) -> None:
-    """Replace the weights by the average: ``blend.share`` of the other model's."""
+    """Replace the weights by the average, with ``blend.share`` of the other model's."""
     theirs = weights_for(network, blend)
     for name, weights in network.state_dict().items():
         if weights.is_floating_point():

@@ -1,4 +1,4 @@
-"""The cross-encoder while it is trained: batches cut by length, precision by hardware."""
+"""The cross-encoder in training, which computes batches in parts of similar length."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sentence_transformers import CrossEncoder
 from torch import Tensor
 
 TOKENS_ON_CPU = 2048
-"""Activations of more fall out of the caches."""
+"""Tokens of one part on a CPU; activations of more do not fit the caches."""
 
 TOKENS_ON_GPU = 65_536
 
@@ -18,16 +18,16 @@ TOKENS_ON_GPU = 65_536
 class LengthSortedCrossEncoder(CrossEncoder):
     """A CrossEncoder that trains on a batch in parts of similar length.
 
-    However many pairs a loss puts into one call, they are sorted by length and go through the
-    model in parts of at most ``tokens_at_once`` tokens, padding included, so that short pairs are
-    not padded to the longest of the batch. The scores are those of the whole batch, in its order.
+    The pairs of a call are sorted by length and go through the model in parts of at most
+    ``tokens_at_once`` tokens, padding included, so short pairs are not padded to the longest of
+    the batch. The scores are those of the whole batch, in its order.
     """
 
     tokens_at_once = 0
-    """Tokens of one part; 0 takes what suits the device."""
+    """Tokens of one part; 0 chooses a number for the device."""
 
     def forward(self, input: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """``input`` with the tensor "scores" of shape (pairs, labels), as of CrossEncoder."""
+        """``input`` with the tensor "scores" of shape (pairs, labels), as in CrossEncoder."""
         mask = input.get("attention_mask")
         if (
             not self.training
@@ -49,7 +49,7 @@ class LengthSortedCrossEncoder(CrossEncoder):
 
 
 def _parts(order: Tensor, lengths: list[int], tokens: int) -> Iterator[tuple[Tensor, int]]:
-    """Places of the batch, longest first, with the length that each part is padded to."""
+    """Positions in the batch, longest pair first, with the padded length of each part."""
     start = 0
     while start < len(lengths):
         count = max(1, tokens // lengths[start])

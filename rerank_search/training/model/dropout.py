@@ -1,6 +1,6 @@
-"""Dropout on a CPU, with random numbers that are drawn by the block.
+"""Dropout on a CPU, with random numbers drawn in blocks.
 
-torch draws them one by one there, which takes longer than most of a layer's other steps.
+torch draws them one by one, which takes longer than most other steps of a layer.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 _VALUES = 2**16
-"""A number of 16 bits decides on each value, so that p is kept to 1 in 65,536."""
+"""Number of values of a random number of 16 bits, which decides on each activation."""
 
 
 class BlockwiseDropout(torch.nn.Dropout):
-    """Zeroes a share ``p`` of the values in training and scales the others up, as torch does.
+    """Sets a share ``p`` of the values to 0 in training and scales up the others, as torch does.
 
-    Its seeds are drawn from torch's own generator, whose state checkpoints keep.
+    Its seeds come from torch's own generator, whose state is in checkpoints.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """The values that were kept, scaled; all of them outside of training."""
+        """The values that were kept, scaled; all values outside of training."""
         if not self.training or self.p == 0:
             return input
         seed = int(torch.randint(2**62, ()))
@@ -32,7 +32,7 @@ class BlockwiseDropout(torch.nn.Dropout):
 
 
 def use_blockwise_dropout(network: Any) -> None:
-    """Have all dropout layers of a model on a CPU draw by the block."""
+    """Replace the dropout layers of a model on a CPU by ones that draw in blocks."""
     if network.device.type != "cpu":
         return
     for layer in network.modules():

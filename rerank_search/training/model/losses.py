@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def build_loss(settings: Loss, model: CrossEncoder, labels: Sequence[float]) -> nn.Module:
-    """The loss over ``model``; ``labels`` are those of all pairs, which "balanced" counts.
+    """The loss over ``model``; "balanced" counts the ``labels`` of all pairs.
 
-    Listwise losses get all pairs of a batch in one call, which the model cuts by length. Raises
-    InvalidInputError for an option that the class doesn't have.
+    Listwise losses get all pairs of a batch in one call, which the model computes in parts of
+    similar length. Raises InvalidInputError for an option that the class does not have.
     """
     from sentence_transformers.cross_encoder import losses
 
@@ -50,6 +50,6 @@ def build_loss(settings: Loss, model: CrossEncoder, labels: Sequence[float]) -> 
 
 
 def balance(labels: Sequence[float]) -> float:
-    """Negatives for each positive; labels between 0 and 1 count in parts."""
+    """Number of negatives for each positive; a label between 0 and 1 counts as a part of both."""
     positive = sum(labels)
     return (len(labels) - positive) / positive if positive else 1.0

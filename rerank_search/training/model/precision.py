@@ -1,4 +1,4 @@
-"""The precision of activations while a model is trained."""
+"""The precision of activations in training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
 
 def best_precision(device: torch.device) -> Precision:
-    """bfloat16 where the device computes in it, on CPUs with units for it; else float32."""
+    """bfloat16 if the device supports it (a CPU with units for it); else float32."""
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     if device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16"):

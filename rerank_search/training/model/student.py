@@ -1,11 +1,10 @@
-"""A smaller model in place of its base: its first layers, narrowed to where their states vary.
+"""A student: a smaller model made from the first layers of its base, narrowed.
 
-Random layers would take far more data than the base's. So a student begins as what is nearest to
-its base at its size: the numbers of each token are projected onto their
-principal axes, and each matrix between two of them onto the axes of both; heads and feed-forward
-units that move little are left out, and the products of the heads that stay are cut to their
-largest singular values; and scales and offsets of norms are fitted. States of the training data say
-what matters. The classifier is new.
+Random layers would need far more data. So a student begins as the closest model of its size: the
+state of each token is projected onto its principal axes, and each matrix between two states onto
+the axes of both; heads and feed-forward units with little effect are left out, and the products
+of the remaining heads are cut to their largest singular values; scales and offsets of norms are
+fitted. States on the training data decide what has an effect. The classifier is new.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
 States: TypeAlias = dict[str, Tensor]
-"""The states of each token by place: ``NAME`` is the output of a layer, ``NAME.in`` its input."""
+"""States of each token by name: ``NAME`` is the output of a layer, ``NAME.in`` its input."""
 
 _KEYS = {
     "layers": "num_hidden_layers",
@@ -37,12 +36,12 @@ _KEYS = {
 }
 _TABLES = ("word_embeddings", "position_embeddings", "token_type_embeddings")
 _LINEAR = 0.5
-"""What the pooler multiplies by, so that its tanh is nearly straight."""
+"""Factor of the pooler, with which its tanh is nearly linear."""
 _HEAD = 0.3
 """Standard deviation of the classifier's weights.
 
-Fitted ones would be huge: in the first layers next to nothing has reached the token that is read,
-and what amplifies that makes each step of the training a leap.
+Fitted ones would be huge: in the first layers almost nothing has reached the token that is read,
+and amplifying that would make each training step too large.
 """
 _STATE_GROUPS = 40
 _TOKENS, _PAIRS_AT_ONCE = 128, 32
@@ -52,7 +51,7 @@ _LEAST = 1e-6
 def make_student(base: str, student: Student, seed: int, folder: Path) -> str:
     """Write a student's shape, with random weights, and the base's tokenizer; return ``folder``.
 
-    Raises InvalidInputError for a shape that is none, or a base that is no BERT.
+    Raises InvalidInputError for an impossible shape, or a base that is not a BERT.
     """
     from transformers import AutoConfig, AutoModelForSequenceClassification
     from transformers import AutoTokenizer as Tokenizers
@@ -99,14 +98,14 @@ def make_student(base: str, student: Student, seed: int, folder: Path) -> str:
 
 @torch.no_grad()
 def narrow(model: CrossEncoder, base: str, groups: Sequence[Group], seed: int) -> None:
-    """Give a student the weights that are nearest to its base's, and a small random head.
+    """Give a student the weights closest to its base's, and a small random head.
 
-    Where the width is the base's, so are all weights but those of the feed-forward units that are
-    left out, the head's too.
+    If the width is the base's, the weights are the base's too, the head's included, without the
+    feed-forward units that are left out.
     """
     from transformers import AutoModelForSequenceClassification
 
-    torch.manual_seed(seed)  # of an encoder's head
+    torch.manual_seed(seed)  # for an encoder's head
     with quietly():
         theirs: Any = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     theirs, whole = theirs.float().eval(), theirs.bert
@@ -139,7 +138,7 @@ def narrow(model: CrossEncoder, base: str, groups: Sequence[Group], seed: int) -
 
 
 def _prune(network: Any, theirs: Any, states: States) -> None:
-    """Take over the base's weights, but for the feed-forward units that move little."""
+    """Copy the base's weights, without the feed-forward units with little effect."""
     of_base = theirs.state_dict()
     for name, weights in network.state_dict().items():
         if weights.shape == of_base[name].shape:
@@ -152,7 +151,7 @@ def _prune(network: Any, theirs: Any, states: States) -> None:
 
 
 def _encoded(model: CrossEncoder, groups: Sequence[Group]) -> Iterator[Any]:
-    """Pairs of the groups as inputs of a network on the CPU, some at a time."""
+    """Pairs of the groups as inputs of a network on the CPU, in batches."""
     pairs = [(group.query, document) for group in groups for document in group.documents]
     longest = min(_TOKENS, model.max_seq_length or _TOKENS)
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
@@ -163,7 +162,7 @@ def _encoded(model: CrossEncoder, groups: Sequence[Group]) -> Iterator[Any]:
 
 
 def _states(whole: Any, layers: int, batches: Iterator[Any]) -> States:
-    """What the first layers of the base make of the tokens, padding left out."""
+    """The states of the tokens in the first layers of the base, without padding."""
     places = {"embedded": whole.embeddings.LayerNorm}
     for place, layer in enumerate(whole.encoder.layer[:layers]):
         places[f"heads {place}"] = layer.attention.output.dense
@@ -177,7 +176,7 @@ def _states(whole: Any, layers: int, batches: Iterator[Any]) -> States:
             found.setdefault(name, []).append(given[there])
             return
         found.setdefault(name, []).append(made[there])
-        if not name.startswith("widened"):  # what goes in there is what "attended" gives
+        if not name.startswith("widened"):  # its input is the output of "attended"
             found.setdefault(f"{name}.in", []).append(given[there])
 
     hooks = [
@@ -193,10 +192,10 @@ def _states(whole: Any, layers: int, batches: Iterator[Any]) -> States:
 
 
 def _axes(states: States, width: int) -> Tensor:
-    """Rows of length 1 onto which a state is projected, shape (width, the base's width).
+    """Rows of length 1 onto which states are projected, shape (width, the base's width).
 
-    A norm takes away the mean of its numbers: so one number's worth of the width is left empty,
-    and the others are turned such that what is empty is their mean.
+    A norm subtracts the mean of its numbers. So one dimension of the width is left empty, and the
+    others are rotated such that the empty one is their mean.
     """
     moments: Tensor = torch.zeros(())
     for name, state in states.items():
@@ -205,7 +204,7 @@ def _axes(states: States, width: int) -> Tensor:
         seen = state - state.mean(-1, keepdim=True) if name.endswith(".in") else state
         seen = seen / seen.pow(2).mean().sqrt().clamp_min(_LEAST)
         moments = moments + seen.T @ seen / len(seen)
-    _, vectors = torch.linalg.eigh(moments.double())  # in rising order
+    _, vectors = torch.linalg.eigh(moments.double())  # in ascending order
     principal = vectors[:, 1 - width :].T.float()
     turn, _ = torch.linalg.qr(torch.cat([torch.ones(width, 1), torch.eye(width)[:, 1:]], dim=1))
     axes: Tensor = turn[:, 1:] @ principal
@@ -225,11 +224,11 @@ def _fit_norm(norm: Any, states: States, name: str, axes: Tensor) -> None:
 
 
 def _narrow_attention(own: Any, theirs: Any, states: Tensor, read: Tensor, axes: Tensor) -> None:
-    """The heads that move the output most, each at a lower rank; of the others their mean.
+    """Keep the heads with the most effect, each at a lower rank, and the others' mean.
 
     Of a head's two products, of query and key and of value and output, the largest singular values
-    of what they are for these ``states`` (tokens, width) are kept. ``read`` is what all heads of
-    the base make of them (tokens, the base's width).
+    for these ``states`` (tokens, width) are kept. ``read`` is the output of all heads of the base
+    for them (tokens, the base's width).
     """
     query, key, value = own.self.query, own.self.key, own.self.value
     size = own.self.attention_head_size
@@ -243,13 +242,13 @@ def _narrow_attention(own: Any, theirs: Any, states: Tensor, read: Tensor, axes:
     constant = read.mean(0)
     for place, head in enumerate(order[: own.self.num_attention_heads]):
         rows, places = parts[head], slice(place * size, (place + 1) * size)
-        # The weights of a head's tokens add up to 1, so that the bias goes through as it is.
+        # The attention weights of a head add up to 1, so the bias passes unchanged.
         constant[rows] = theirs.self.value.bias[rows]
         asks, answers = (
             torch.cat([each.weight[rows] @ axes.T, each.bias[rows, None]], dim=1).double()
             for each in (theirs.self.query, theirs.self.key)
         )
-        # Scores are divided by the root of a head's size, which is another one now.
+        # Scores are divided by the root of a head's size, which has changed.
         scores = root @ asks.T @ answers @ root * (size / wide) ** 0.5
         left, right = _halves(scores, size)
         for layer, part in ((query, left.T @ inverse), (key, right @ inverse)):
@@ -264,21 +263,21 @@ def _narrow_attention(own: Any, theirs: Any, states: Tensor, read: Tensor, axes:
 
 
 def _halves(product: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Two matrices (n, rank) and (rank, m) whose product is nearest to the one that is given."""
+    """Two matrices (n, rank) and (rank, m) whose product is closest to ``product``."""
     left, values, right = torch.linalg.svd(product, full_matrices=False)
     roots = values[:rank].sqrt()
     return left[:, :rank] * roots, right[:rank] * roots[:, None]
 
 
 def _roots(states: Tensor) -> tuple[Tensor, Tensor]:
-    """The root of the states' second moments, and its inverse."""
+    """The square root of the states' second moments, and its inverse."""
     values, vectors = torch.linalg.eigh((states.T @ states / len(states)).double())
     roots = values.clamp_min(_LEAST).sqrt()
     return (vectors * roots) @ vectors.T, (vectors / roots) @ vectors.T
 
 
 def _narrow_feed_forward(own: Any, theirs: Any, widened: Tensor, axes: Tensor) -> None:
-    """The units that move the output most; of the others their mean."""
+    """Keep the units with the most effect on the output, and the mean of the others."""
     into, out = theirs.intermediate.dense, theirs.output.dense
     moved = widened.var(0) * out.weight.pow(2).sum(0)
     order = moved.argsort(descending=True)

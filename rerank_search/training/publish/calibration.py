@@ -44,10 +44,10 @@ PLOT_FILE = "reliability.svg"
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What ``calibrate`` found.
+    """The result of ``calibrate``.
 
-    ``before`` and ``after`` are the bins of held-out documents, by the sigmoid of the score and
-    by the calibration. ``warnings`` are what a reader of the probabilities should know.
+    ``before`` and ``after`` are the bins of held-out documents, by the sigmoid of the score and by
+    the calibration. ``warnings`` are about the probabilities.
     """
 
     fusion: Fusion | None
@@ -59,7 +59,7 @@ class Calibrated:
     def save(self, directory: Path) -> None:
         """Write ``fusion.json`` (if one was fitted), ``calibration.json`` and a plot of both.
 
-        Raises MissingDependencyError without matplotlib, and StorageFullError and such.
+        Raises MissingDependencyError without matplotlib, StorageFullError, IndexReadOnlyError.
         """
         plot = reliability_plot({"before": self.before, "after": self.after})
         with disk_errors(directory):
@@ -93,16 +93,16 @@ def calibrate(
     index: IndexSettings | None = None,
     progress: Progress = quiet,
 ) -> Calibrated:
-    """Fit the model's scores to what was judged of the first stage's candidates.
+    """Fit the model's scores to the judgements of a first stage's candidates.
 
     With ``fusion=True`` the fusion of the stages is fitted first, and its log-odds are calibrated.
-    A Fusion that is given is kept, so that rankings stay as they are; False calibrates the logits.
-    A candidate that nobody judged counts as not relevant, and each candidate counts alike, whatever
-    its collection. A collection is indexed by ``index``
-    unless it has an index: by default with vectors, if the first stage or the fusion takes them.
-    The quality is measured on queries left out in turn, of fusion and calibration. Indexes and
-    scores are kept in ``Settings().cache``. Raises InvalidInputError for collections that cannot
-    be fitted on, and what models and indexes raise.
+    A given Fusion is kept, and rankings stay the same; False calibrates the logits. A candidate
+    without a judgement counts as not relevant, and all candidates have the same weight, whatever
+    their collection. A collection without an index is indexed with the settings ``index``, by
+    default with vectors if the first stage or the fusion needs them. The quality is measured on
+    queries held out in turn from fusion and calibration. Indexes and scores are stored in
+    ``Settings().cache``. Raises InvalidInputError for unsuitable collections, and what models and
+    indexes raise.
     """
     judged = judged_candidates(
         model,
@@ -152,7 +152,7 @@ def calibrate(
 
 
 def _check(collections: Sequence[JudgedCollection], queries: Sequence[JudgedQuery]) -> None:
-    """Raise InvalidInputError where nothing could be learned, or nothing be held out."""
+    """Raise InvalidInputError if there is too little to learn from, or to hold out."""
     both = {
         "a relevant": sum(bool(query.labels.any()) for query in queries),
         "an irrelevant": sum(not query.labels.all() for query in queries),
@@ -178,7 +178,7 @@ def _fit(queries: Sequence[JudgedQuery], method: Method, fusion: Fusion | bool) 
 def _held_out(
     queries: Sequence[JudgedQuery], method: Method, fusion: Fusion | bool
 ) -> tuple[HeldOut, Sequence[Bin], Sequence[Bin]]:
-    """The quality on each fold of a fit on the others; each has queries with relevant ones."""
+    """The quality on each fold of a fit on the others."""
     dealt = sorted(queries, key=lambda query: not query.labels.any())
     folds = min(FOLDS, len(queries))
     before, after, labels = [], [], []
@@ -186,7 +186,7 @@ def _held_out(
         out = dealt[fold::folds]
         rest = [query for i, query in enumerate(dealt) if i % folds != fold]
         if len(set(labels_of(rest).tolist())) < 2:
-            continue  # all that is relevant, or all that is not, is in this fold
+            continue  # this fold has all relevant candidates, or all others
         fitted = _fit(rest, method, fusion)
         scores = fitted.scores(out)
         before.append(Fusion.probability(scores))

@@ -1,4 +1,4 @@
-"""The model card: what a model was trained on, how, what it is worth, and under which licences.
+"""The model card: data, training, results and licences of a model.
 
 It is the card of sentence-transformers (usage, statistics of the data, loss, hyperparameters,
 log, versions, citation) with sections of this package before "Training Details".
@@ -34,9 +34,8 @@ _PLACE = "\n## Training Details\n"
 def write_card(directory: Path, model: CrossEncoder, card: CardFacts) -> None:
     """Write ``README.md`` of the ``model`` that is saved in ``directory``.
 
-    Nothing is looked up on a network. The card has no path of this machine, and texts of the
-    training data only where the licence of every source is known to allow it; ``model``'s own
-    card data are changed to that end.
+    The network is not used. The card has no path of this machine, and texts of the training data
+    only if the licence of every source is known to allow it. ``model``'s own card data are changed.
     """
     from huggingface_hub import ModelCard
     from sentence_transformers.base.model_card import generate_model_card
@@ -48,7 +47,7 @@ def write_card(directory: Path, model: CrossEncoder, card: CardFacts) -> None:
         metadata.model_name = card.recipe.name
         metadata.metrics = list(dict.fromkeys(row.measure.lower() for row in card.results))
         metadata.eval_results = list(map(_indexed, card.results))
-    # The model is loaded as a CrossEncoder, whatever it was while it was trained.
+    # Users load the model as a CrossEncoder, whatever its class in training.
     text = whole.text.replace(f"{type(model).__name__}(", "CrossEncoder(")
     before, heading, after = text.partition(_PLACE)
     whole.text = f"{before}\n{sections(card)}{heading}{after}"
@@ -56,7 +55,7 @@ def write_card(directory: Path, model: CrossEncoder, card: CardFacts) -> None:
 
 
 def _prepare(data: Any, card: CardFacts) -> None:
-    """Leave in sentence-transformers' card data what may be said, and is true of the whole run."""
+    """Keep of sentence-transformers' card data what may be published and covers the whole run."""
     recipe = card.recipe
     data.local_files_only = True
     data.model_name = recipe.name
@@ -64,9 +63,9 @@ def _prepare(data: Any, card: CardFacts) -> None:
     for name in ("all_hyperparameters", "non_default_hyperparameters"):
         values = getattr(data, name)
         setattr(data, name, {key: _without_folder(value) for key, value in values.items()})
-    # Figures of checkpoints, on a part of the queries: the sections have those of the model.
+    # These figures are of checkpoints on a part of the queries; the sections have the model's.
     data.eval_results_dict = {}
-    # Measured until now, whatever was done since the last step.
+    # This would be measured until now, not until the last step.
     data._training_start_time = None
     quoted = not unquotable(card.sets)
     data.usage_examples = _examples(card.sets) if quoted else None
@@ -85,7 +84,7 @@ def _examples(sets: Sequence[TrainingSet]) -> list[list[str]] | None:
 
 
 def _indexed(row: Result) -> EvalResult:
-    """The figure as the metadata have it."""
+    """The figure in the form of the card's metadata."""
     from huggingface_hub import EvalResult
 
     task = "Binary Classification" if row.protocol == "pairs" else "Reranking"
@@ -107,5 +106,5 @@ def _is_on_a_hub(model: str) -> bool:
 
 
 def _without_folder(value: Any) -> Any:
-    """A hyperparameter that is a path of this machine becomes its last part."""
+    """The hyperparameter; a path of this machine is cut to its last part."""
     return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

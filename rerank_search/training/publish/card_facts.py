@@ -1,4 +1,4 @@
-"""What a model card says of a run."""
+"""The facts about a run in a model card."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Result:
     """One figure of the finished model: ``measure`` on the evaluation set ``name``.
 
     ``low`` and ``high`` are its confidence interval, ``first_stage`` is the figure of the
-    candidates before reranking, and ``base`` that of the base model in the same protocol; None
-    where there is none.
+    candidates before reranking, and ``base`` that of the base model in the same protocol. Each is
+    None if it does not exist.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What a card says beyond what sentence-transformers' trainer has noted in the model.
+    """The facts of a card that are not in sentence-transformers' card data of the model.
 
-    ``passes`` is how often the run went through all data, ``seconds`` what training took.
-    ``results`` are of the logits, without a fusion; ``confidence`` is that of their intervals.
-    ``findings`` are about all data together; those of one set are in ``sets``. ``plots`` are
-    pictures in the model's directory. ``calibration`` says in a sentence or two on what a
-    calibration was fitted and how well it holds; empty without one.
+    ``passes`` is the number of passes over all data, ``seconds`` the training time. ``results`` are
+    of the logits, without a fusion; ``confidence`` is that of their intervals. ``findings`` are
+    about all data together; those about one set are in ``sets``. ``plots`` are pictures in the
+    model's directory. ``calibration`` describes the data and the quality of the calibration in a
+    sentence or two; it is empty without one.
     """
 
     recipe: Recipe

@@ -214,7 +214,7 @@ def _measured_names(recipe: Recipe) -> set[str]:
 
 
 def _named(model: str) -> str:
-    """A model's name: of a local directory its last part."""
+    """A model's name, or the last part of a local directory."""
     return Path(model).expanduser().resolve().name if is_a_folder(model) else model
 
 
@@ -225,12 +225,12 @@ def is_a_folder(model: str) -> bool:
 
 
 def _counted(finding: Finding) -> str:
-    """Without its first case, which names a file of this machine."""
+    """The finding without its first case, which names a file of this machine."""
     return f"{finding.count:,} {finding.what}"
 
 
 def in_words(protocol: str) -> str:
-    """The protocol as people read it."""
+    """The protocol's name in words."""
     return protocol.replace("_", " ")
 
 

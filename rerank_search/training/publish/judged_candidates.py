@@ -1,4 +1,4 @@
-"""What a first stage finds for judged queries: the scores of candidates, and the relevant ones."""
+"""The candidates that a first stage finds for judged queries: their scores and labels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rerank_search.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class JudgedQuery:
-    """The candidates of one query: their scores by stage, and 1 for each that is relevant."""
+    """The candidates of one query: their scores by stage, and labels (1: relevant, else 0)."""
 
     signals: Signals
     labels: NDArray[np.int64]
@@ -40,7 +40,7 @@ class JudgedCandidates:
     """The candidates of judged queries by one first stage; queries without any are left out.
 
     ``engines`` are those of the indexes, ``fused`` says whether the model has a fusion, and
-    ``warnings`` are what is odd about the collections.
+    ``warnings`` are about the collections.
     """
 
     model: str
@@ -62,13 +62,13 @@ def judged_candidates(
     index: IndexSettings | None = None,
     progress: Progress = quiet,
 ) -> JudgedCandidates:
-    """Search the collections for their judged queries, and score what is found by the model.
+    """Search the collections for their judged queries, and score the candidates with the model.
 
-    ``with_stages`` adds the scores of the first stages to the model's logits. A candidate that
-    nobody judged counts as not relevant. A collection is indexed by ``index`` unless it has an
-    index: by default with vectors, if they are used. Indexes and scores are kept in
-    ``Settings().cache``. Raises InvalidInputError for collections that are not searched, or not by
-    the same engines, and what models and indexes raise.
+    ``with_stages`` adds the scores of the first stages to the model's logits. A candidate without
+    a judgement counts as not relevant. A collection without an index is indexed with the settings
+    ``index``, by default with vectors if they are used. Indexes and scores are stored in
+    ``Settings().cache``. Raises InvalidInputError for collections that cannot be searched, or have
+    different engines, and what models and indexes raise.
     """
     if candidates < 1:
         raise InvalidInputError(f"candidates={candidates} must be at least 1")
@@ -117,7 +117,7 @@ def judged_candidates(
 
 
 def _check_distinct(collections: Sequence[CollectionSettings]) -> None:
-    """A query must not be fitted on in one place and held out in another."""
+    """Raise InvalidInputError if a query could be fitted on and held out at the same time."""
     given = [(each.path and each.path.resolve(), each.split) for each in collections]
     for path, split in given:
         if given.count((path, split)) > 1:
@@ -128,7 +128,7 @@ def _check_distinct(collections: Sequence[CollectionSettings]) -> None:
 
 
 def _check_documents(collection: JudgedCollection, index: Index, path: Path) -> None:
-    """Raise InvalidInputError for an index that lacks most of what was judged relevant."""
+    """Raise InvalidInputError for an index that lacks most of the relevant documents."""
     relevant = {
         document
         for grades in collection.qrels.values()
@@ -168,7 +168,7 @@ def _queries(
     engines: Sequence[str],
     progress: Callable[[float], None],
 ) -> Iterator[JudgedQuery]:
-    """Each judged query, in an order that is random and always the same."""
+    """Each judged query, in a random order that is always the same."""
     order = by_hash(collection.qrels)
     for start in range(0, len(order), QUERIES_AT_ONCE):
         chunk = list(source.candidates(order[start : start + QUERIES_AT_ONCE]))
@@ -188,12 +188,12 @@ def _queries(
 
 
 def scores_of(queries: Sequence[JudgedQuery], fusion: Fusion | None) -> NDArray[np.float64]:
-    """The final score of every candidate: the fusion's log-odds, or the logit, float64 of (n,)."""
+    """The final score of every candidate: the fusion's log-odds or the logit, float64, (n,)."""
     if fusion is None:
         return np.concatenate([np.asarray(q.signals[RERANK], dtype=np.float64) for q in queries])
     return np.concatenate([fusion.score(query.signals) for query in queries])
 
 
 def labels_of(queries: Sequence[JudgedQuery]) -> NDArray[np.int64]:
-    """1 for every candidate that is relevant, otherwise 0, in the order of ``scores_of``."""
+    """1 for every relevant candidate, otherwise 0, in the order of ``scores_of``."""
     return np.concatenate([query.labels for query in queries])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def publish(prepared: Prepared, trainer: CheckpointedTrainer, progress: Progress) -> None:
-    """Write the model beside its place, then swap it in, so that no half model is ever seen.
+    """Write the model beside its place, then swap it in, so no incomplete model is ever visible.
 
     Raises StorageFullError and what the evaluation raises.
     """
@@ -43,7 +43,7 @@ def publish(prepared: Prepared, trainer: CheckpointedTrainer, progress: Progress
         except Exception:
             shutil.rmtree(staged, ignore_errors=True)
             raise
-    # Nothing is computed again: the report names the model where it lies now.
+    # This computes nothing again; the report gets the model's present path.
     report_of(prepared, recipe.output, progress)
 
 
@@ -55,7 +55,7 @@ def _write(
     model.save_pretrained(str(directory), create_model_card=False)
     if recipe.weights == "float16":
         _halve(directory / WEIGHTS)
-    # save_pretrained makes the weights their owner's alone, whatever the umask says.
+    # save_pretrained lets only the owner read the weights, whatever the umask.
     (directory / WEIGHTS).chmod((directory / "config.json").stat().st_mode)
     calibrated = _calibrated(recipe, directory, prepared.precision, progress)
     if calibrated is not None:
@@ -78,7 +78,7 @@ def _write(
 
 
 def _swap(staged: Path, output: Path) -> None:
-    """Put the new model into its place; the old one is removed once it is there."""
+    """Move the new model into its place, then remove the old one."""
     old = output.with_name(output.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     fsync_tree(staged)
@@ -132,7 +132,7 @@ def _hardware(device: Any) -> str:
 
 
 def _halve(path: Path) -> None:
-    """Store the weights in float16; the configuration keeps float32, which loading restores."""
+    """Store the weights in float16; the configuration keeps float32, to which they are loaded."""
     from safetensors.torch import load_file, save_file
 
     weights = {name: tensor.half() for name, tensor in load_file(path).items()}

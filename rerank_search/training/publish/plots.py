@@ -20,8 +20,8 @@ _OF_TIME = ("runtime", "_per_second", "model_preparation_time")
 def training_plots(log_history: Sequence[Mapping[str, Any]], folder: Path) -> list[str]:
     """Draw ``loss.svg`` and ``measures.svg`` into ``folder``, over the steps; return their names.
 
-    ``log_history`` is that of the trainer's state. A picture without a point is left out, and so
-    are both, with a note in the log, where matplotlib is not installed.
+    ``log_history`` is that of the trainer's state. A picture without a point is left out. Without
+    matplotlib both are left out, with a note in the log.
     """
     try:
         import matplotlib  # noqa: F401
@@ -44,7 +44,7 @@ def training_plots(log_history: Sequence[Mapping[str, Any]], folder: Path) -> li
 
 
 def _measures(log_history: Sequence[Mapping[str, Any]]) -> Curves:
-    """What was measured while the model was trained."""
+    """The measures that were taken during the training."""
     keys = dict.fromkeys(key for entry in log_history for key in entry if key.startswith("eval_"))
     found = {
         key.removeprefix("eval_").replace("_", " "): _points(log_history, key)
@@ -55,7 +55,7 @@ def _measures(log_history: Sequence[Mapping[str, Any]]) -> Curves:
 
 
 def _points(log_history: Sequence[Mapping[str, Any]], key: str) -> list[tuple[int, float]]:
-    """Finite values only: a loss that has overflowed has no place in a picture."""
+    """The finite values; a loss that has overflowed cannot be drawn."""
     return [
         (entry["step"], float(entry[key]))
         for entry in log_history
@@ -77,12 +77,12 @@ def _draw(curves: Curves, path: Path) -> None:
             markersize=3,
             linewidth=1.4,
             color=_COLOURS[number % len(_COLOURS)],
-            label=label.replace("$", r"\$"),  # no formula
+            label=label.replace("$", r"\$"),  # "$" would begin a formula
         )
     axes.set_xlabel("step")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    # The same run gives the same file.
+    # Make the file of the same run the same.
     with matplotlib.rc_context({"svg.hashsalt": path.name}):
         figure.savefig(path, format="svg", metadata={"Date": None})

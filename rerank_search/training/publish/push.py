@@ -1,4 +1,4 @@
-"""Uploads a model to a Hugging Face hub: its own files, and none of those it was made from."""
+"""Uploads a model to a Hugging Face hub, without the files that it was made from."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PUBLISHED = (".safetensors", ".json", ".txt", ".model", ".jinja", ".md", ".svg"
 _LEGAL = ("LICENSE", "NOTICE")
 _OF_THE_RUN = ("recipe.json", "trainer_state.json", "whole.json")
 _PLACEHOLDER = '"cross_encoder_model_id"'
-"""What sentence-transformers calls a model in a card that was written before it had a name."""
+"""The name that sentence-transformers gives to a model without a name in its card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,11 @@ def push(
 ) -> Pushed:
     """Upload the directory ``model`` to ``repository`` ("name", or "organisation/name").
 
-    The repository is made where it is missing, and all files come in one commit. Checkpoints,
-    training data and hidden files are not uploaded. The hub is the one of HF_ENDPOINT, the token
-    that of HF_TOKEN or of ``hf auth login``. Usage in the card names the repository. Raises
-    InvalidInputError for a directory that holds no model or a name that cannot be one, and
-    PushError where the hub cannot be reached, refuses, or has the repository in public although
-    ``private`` is asked for.
+    The repository is made if it is missing, and all files come in one commit. Checkpoints, training
+    data and hidden files are not uploaded. HF_ENDPOINT sets the hub; the token comes from HF_TOKEN
+    or ``hf auth login``. The usage in the card names the repository. Raises InvalidInputError for a
+    directory without a model or an invalid name, and PushError if the hub cannot be reached,
+    refuses, or has a public repository although ``private`` is asked for.
     """
     files, left_out = _files(model)
     if Settings().offline:
@@ -67,7 +66,7 @@ def push(
 
 
 def _files(model: Path) -> tuple[list[str], list[str]]:
-    """Names below ``model``, of what to upload and of what not."""
+    """The names below ``model``: of the files to upload, and of the others."""
     if not model.is_dir():
         raise InvalidInputError(
             f"there is no directory {model}: give the output of `rerank-search train`"
@@ -101,7 +100,7 @@ def _below(model: Path, folder: str, name: str) -> str:
 
 
 def _content(path: Path, repository: str) -> str | bytes:
-    """What to upload: the path, or of the card its text with the model's name in it."""
+    """The path to upload, or the text of the card with the model's name."""
     if path.name != "README.md":
         return str(path)
     text = path.read_text(encoding="utf-8")
@@ -134,7 +133,7 @@ def _hub_errors(endpoint: str, repository: str) -> Iterator[None]:
         raise PushError(
             f"{endpoint} cannot be reached ({error}): check the network, and HF_ENDPOINT"
         ) from error
-    except ValueError as error:  # what the hub says of the card's metadata
+    except ValueError as error:  # the hub refuses the card's metadata
         raise PushError(f"{endpoint} does not accept the model: {error}") from error
 
 

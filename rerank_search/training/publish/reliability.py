@@ -1,4 +1,4 @@
-"""Do documents with a probability of 0.3 turn out relevant three times in ten?"""
+"""Measures whether documents with a probability of 0.3 are relevant three times in ten."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLOURS = ("#dd7a2e", "#3b82c4", "#4a9d5b")
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Documents of like probability: their mean probability, and which share is relevant."""
+    """Documents of similar probability: their mean probability, and the relevant share."""
 
     probability: float
     relevant: float
@@ -32,9 +32,9 @@ def reliability(
 ) -> tuple[Quality, Sequence[Bin]]:
     """The expected calibration error and the Brier score, and the bins that plots show.
 
-    Bins are of equal mass, lowest probability first; documents of one probability are never
-    parted, so that there may be fewer bins than ten. The error is the mean difference between
-    a bin's probability and its relevant share, each bin counted by its documents.
+    Bins have equal mass, lowest probability first. Documents of one probability are never split, so
+    there may be fewer than ten bins. The error is the mean difference between a bin's probability
+    and its relevant share, weighted by the number of documents.
     """
     edges = np.quantile(probabilities, np.arange(1, BINS) / BINS)
     place = np.searchsorted(edges, probabilities)

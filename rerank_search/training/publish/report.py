@@ -1,4 +1,4 @@
-"""The report of a trained model beside its base, and the figures of it on the card."""
+"""The report of a trained model and its base, and its figures on the card."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from rerank_search.training.publish.card_facts import Result
 from rerank_search.training.run.prepare import Prepared
 
 UNTUNED = "untuned"
-"""What the base model is called in reports."""
+"""Name of the base model in reports."""
 
 
 def report_of(prepared: Prepared, directory: Path, progress: Progress) -> Report | None:
-    """The harness's report of the trained model and of its base, on all of each set."""
+    """The evaluation's report of the trained model and its base, on the whole of each set."""
     recipe = prepared.recipe
     if recipe.evaluation is None:
         return None
@@ -56,7 +56,7 @@ def results_of(report: Report) -> Iterator[Result]:
         base = untuned.get(pairs.collection)
         for measure, value in pairs.values.items():
             if measure.endswith("threshold"):
-                continue  # where the model was cut, not how good it is
+                continue  # a threshold does not say how good the model is
             low, high = pairs.intervals.get(measure, (None, None))
             before = None if base is None else base.values[measure]
             yield Result(pairs.collection, "pairs", measure, value, low, high, base=before)

@@ -56,7 +56,7 @@ SHORT = {
     "batch_size": "per_device_train_batch_size",
     "epochs": "num_train_epochs",
 }
-"""Names that arguments may have where they are set on the command line."""
+"""Short names of arguments on the command line."""
 
 _POSITIVE = {
     "num_train_epochs",
@@ -77,12 +77,12 @@ def known_arguments() -> list[str]:
 
 
 def is_argument(name: str) -> bool:
-    """Whether the trainer has it, if only to be refused with what to set instead."""
+    """Whether the trainer has this argument, even if a recipe must not set it."""
     return name in _types()
 
 
 def check_arguments(path: Path, arguments: Mapping[str, Any]) -> None:
-    """Raise InvalidInputError for a name or a value that the trainer cannot use, and say which."""
+    """Raise InvalidInputError for a name or a value that the trainer cannot use."""
     for name, value in arguments.items():
         if name in _DECIDED_ELSEWHERE:
             raise InvalidInputError(

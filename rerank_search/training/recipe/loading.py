@@ -25,10 +25,10 @@ from rerank_search.training.recipe.sources import Source
 def load_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
     """Read a recipe; paths in it, and models that are folders, are relative to its folder.
 
-    ``overrides`` replace values by dotted key (``{"arguments.learning_rate": "3e-5"}``; ``lr``
-    and the names of arguments may stand alone; what has a point in it is quoted) and are read as
-    TOML values. Raises
-    InvalidInputError naming the key that is wrong and the nearest right one.
+    ``overrides`` replace values by dotted key, such as ``{"arguments.learning_rate": "3e-5"}``, and
+    are read as TOML values. ``lr`` and the names of arguments need no table, and a part that
+    contains a point needs quotes. Raises InvalidInputError with the wrong key and the most similar
+    valid one.
     """
     data = read_toml(path)
     for key, value in (overrides or {}).items():
@@ -48,7 +48,7 @@ def load_recipe(path: Path, overrides: dict[str, str] | None = None) -> Recipe:
 
 
 def _full(key: str) -> str:
-    """The dotted key: that of a trainer's argument may be given without its table."""
+    """The dotted key; a trainer's argument may be given without its table."""
     key = SHORT.get(key, key)
     if "." in key or key in Recipe.model_fields:
         return key
@@ -80,7 +80,7 @@ def _override(data: Any, key: str, value: str) -> None:
 
 
 def _entry(data: Any, table: str, key: str) -> Any:
-    """The table of that name, made if there is none; of a list the entry of that number."""
+    """The table of that name, made if there is none; or the entry with that number in a list."""
     if isinstance(data, dict):
         data = data.setdefault(table, {})
     elif table.isdecimal() and int(table) < len(data):
@@ -110,15 +110,15 @@ def _located(recipe: Recipe, folder: Path) -> Recipe:
             return [located(each) for each in value]
         if isinstance(value, BaseModel):
             found = {name: located(each, name) for name, each in value}
-            # Only what has changed: a default must not look as if it had been written.
+            # Set only what has changed: a default must not look as if the recipe set it.
             changed = {name: each for name, each in found.items() if each != getattr(value, name)}
             return value.model_copy(update=changed)
         return value
 
     found: Recipe = located(recipe)
-    # A link stays: the finished model is put where it leads to.
+    # Keep a link: the finished model goes to its target.
     return found.model_copy(update={"output": found.output.resolve()})
 
 
 _MODELS = {"base", "encoder", "reranker"}
-"""Keys whose value is the name of a model, or its folder."""
+"""Keys whose value is the name of a model or its folder."""

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from rerank_search.training.recipe.table import Table
 
 Layout: TypeAlias = Literal["pairs", "lists", "shares", "positives", "margins"]
-"""The rows that a loss is computed on; ``data.rows`` makes and describes them."""
+"""The kinds of rows for losses; ``data.rows`` makes and describes them."""
 
 _ANY = (-math.inf, math.inf)
 _SHARES = (0.0, 1.0)
@@ -32,7 +32,7 @@ class LossTraits:
 
     @property
     def is_row_by_row(self) -> bool:
-        """Whether the loss of a row is independent of the other rows, and rows have no lists."""
+        """Whether the loss of a row is independent of the other rows, and rows are no lists."""
         return self.layout in ("pairs", "margins")
 
     @property
@@ -45,7 +45,7 @@ LOSSES = {
     "bce": LossTraits("BinaryCrossEntropyLoss", "pairs", _SHARES),
     "mse": LossTraits("MSELoss", "pairs", _ANY),
     "listwise": LossTraits("ListNetLoss", "lists", _ANY),
-    # Its gains are powers of two, and single precision ends at 2 to the 127.
+    # Its gains are powers of two, and the largest in single precision is 2 to the 127.
     "lambda": LossTraits("LambdaLoss", "lists", (-math.inf, 100.0)),
     "ranknet": LossTraits("RankNetLoss", "lists", _ANY),
     "list-mle": LossTraits("ListMLELoss", "lists", _ANY),
@@ -64,7 +64,7 @@ else:
 
 
 class Loss(Table):
-    """What is minimised. ``options`` are passed to sentence-transformers' class for it."""
+    """The loss to minimise. ``options`` are passed to sentence-transformers' class for it."""
 
     name: LossName = "listwise"
     pos_weight: float | Literal["balanced"] | None = None
@@ -73,7 +73,7 @@ class Loss(Table):
 
     @property
     def traits(self) -> LossTraits:
-        """What is known of the loss."""
+        """The facts about the loss."""
         return LOSSES[self.name]
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What a model is measured and calibrated on."""
+"""The data that a model is measured and calibrated on."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def _random_or_known(name: str) -> str:
 
 
 class EvaluationSet(Table):
-    """What the model is measured on: pairs or samples, or samples made of collections.
+    """Data to measure the model on: pairs, samples, or samples made from collections.
 
-    ``sources`` are collections; each judged query gets ``candidates`` documents, drawn at
-    ``random`` or found by a first stage.
+    ``sources`` are collections; each judged query gets ``candidates`` documents, which are
+    ``random`` or come from a first stage.
     """
 
     name: Name
@@ -47,12 +47,12 @@ class EvaluationSet(Table):
 
 
 class Evaluation(Table):
-    """How a run is watched, and which checkpoint is the best.
+    """How a run is measured, and which checkpoint is the best.
 
     ``measure`` of the first set decides: one of the evaluation's measures in the ``protocol``, or
-    for pairs "average_precision", "f1" or "accuracy". ``queries`` of each set (drawn by hash; for
-    pairs ten times as many pairs) are scored each time while the model trains, all of them at the
-    end. ``patience`` ends the run after so many evaluations without a gain.
+    for pairs "average_precision", "f1" or "accuracy". During training ``queries`` of each set
+    (drawn by hash; for pairs ten times as many pairs) are scored, and at the end all of them.
+    ``patience`` is the number of evaluations without a gain after which the run ends.
     """
 
     sets: list[EvaluationSet] = Field(min_length=1)
@@ -72,9 +72,9 @@ class Evaluation(Table):
 
 
 class CalibrationQueries(Table):
-    """Development queries on which scores are fused and made probabilities, after training.
+    """Development queries to fit the fusion and the calibration on, after training.
 
-    As ``rerank-search calibrate`` does, on the candidates of a hybrid first stage.
+    This works like ``rerank-search calibrate``, on the candidates of a hybrid first stage.
     """
 
     sources: list[Source] = Field(min_length=1)

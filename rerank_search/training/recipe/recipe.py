@@ -17,15 +17,15 @@ Leaks: TypeAlias = Literal["refuse", "remove", "allow"]
 
 
 class Student(Table):
-    """The shape of a model that is smaller than its base; what is None stays as it is there."""
+    """The shape of a model that is smaller than its base; None means as in the base."""
 
     layers: int | None = Field(default=None, ge=1)
     width: int | None = Field(default=None, ge=2)
-    """Numbers of each token."""
+    """Size of the state of each token."""
     heads: int | None = Field(default=None, ge=1)
     """Attention heads of each layer."""
     feed_forward: int | None = Field(default=None, ge=1)
-    """Units of each layer's feed-forward part; where None, four times the width at most."""
+    """Units of each layer's feed-forward part; if None, at most four times the width."""
 
     @model_validator(mode="after")
     def _is_smaller(self) -> Student:
@@ -37,9 +37,9 @@ class Student(Table):
 
 
 class Blend(Table):
-    """Another reranker, whose weights the trained ones are averaged with in the end.
+    """Another reranker, whose weights are averaged with the trained ones at the end.
 
-    As a rule that which the base came from: the average keeps what training forgets.
+    It is usually the one that the base came from: the average keeps what training forgets.
     """
 
     reranker: str
@@ -48,26 +48,26 @@ class Blend(Table):
 
 
 class Recipe(Table):
-    """Everything that decides what comes out of a training run."""
+    """Everything that decides the result of a training run."""
 
     name: Name
     base: str = ENCODER
-    """A cross-encoder to go on from, or an encoder that gets a new classification head."""
+    """A cross-encoder to start from, or an encoder that gets a new classification head."""
     student: Student | None = None
     """Train a smaller model instead, which begins as the base's first layers, narrowed."""
     output: Path
     seed: int = Field(default=42, ge=0, lt=2**32, strict=True)
     max_length: int = Field(default=512, ge=8, le=8192)
-    """Tokens of a pair, while training; as many as the base reads where that is fewer."""
+    """Tokens of a pair in training; fewer if the base reads fewer."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Precision of the activations; "auto" is bfloat16 where the hardware has units for it."""
+    """Precision of the activations; "auto" is bfloat16 if the hardware has units for it."""
     weights: Literal["float32", "float16"] = "float32"
-    """How the weights are stored; they are float32 again when they are loaded."""
+    """Precision of the stored weights; they are loaded as float32."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     train_embeddings: bool = False
     batches: Literal["auto", "by_length", "random"] = "auto"
-    """Batches of rows of about the same length, which need less padding, or of random rows; "auto"
-    is by_length for losses that take each row by itself."""
+    """Batches of rows of similar length, which need less padding, or of random rows; "auto" is
+    by_length for losses that use each row by itself."""
     loss: Loss = Loss()
     sources: list[Source] = Field(min_length=1)
     negatives: Negatives = Negatives()
@@ -76,14 +76,14 @@ class Recipe(Table):
     evaluation: Evaluation | None = None
     calibration: CalibrationQueries | None = None
     leaks: Leaks = "refuse"
-    """What to do with training data that the evaluation or the calibration has too."""
+    """What to do with training data that are also in the evaluation or the calibration."""
     arguments: dict[str, Any] = Field(default_factory=dict)
-    """Passed to sentence_transformers' CrossEncoderTrainingArguments."""
+    """Arguments for sentence_transformers' CrossEncoderTrainingArguments."""
 
     @field_validator("loss", mode="before")
     @classmethod
     def _plain_name(cls, data: Any) -> Any:
-        """A bare name stands for the loss with its defaults."""
+        """Turn a bare name into the loss with its defaults."""
         return {"name": data} if isinstance(data, str) else data
 
     def beside(self, what: Literal["data", "checkpoints", "evaluation"]) -> Path:
@@ -92,7 +92,7 @@ class Recipe(Table):
 
     @property
     def by_length(self) -> bool:
-        """Whether the rows of a batch have about the same length."""
+        """Whether the rows of a batch have similar lengths."""
         if self.batches == "auto":
             return self.loss.traits.is_row_by_row and "batch_sampler" not in self.arguments
         return self.batches == "by_length"

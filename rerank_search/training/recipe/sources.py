@@ -1,4 +1,4 @@
-"""Where training data come from, and how negatives and labels are made."""
+"""The sources of training data, and how negatives and labels are made."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 class Source(Table):
-    """Where training data come from: one of ``collection``, ``pairs`` and ``samples``.
+    """A source of training data: one of ``collection``, ``pairs`` and ``samples``.
 
-    ``collection`` is a BEIR folder, whose negatives are mined. ``pairs`` are labelled pairs, and
-    ``samples`` queries with their positives and negatives, in all file formats of the evaluation.
-    Of ``mined`` pairs those that belong together count; negatives come from all second texts.
+    ``collection`` is a BEIR folder, for which negatives are mined. ``pairs`` are labelled pairs,
+    and ``samples`` are queries with positives and negatives, in all file formats of the evaluation.
+    With ``mined`` only pairs that belong together are used; negatives come from all second texts.
     """
 
     collection: Path | None = None
@@ -27,13 +27,13 @@ class Source(Table):
     mined: bool = False
     split: str = "train"
     queries: int | None = Field(default=None, ge=0)
-    """How many of the queries to draw at random; None takes all."""
+    """Number of queries to draw at random; None uses all."""
     made_up: int = Field(default=0, ge=0)
-    """How many queries to make up: a sentence cut out of a document, which the rest answers."""
+    """Number of queries to make up: a sentence taken out of a document, which the rest answers."""
     ignore_identical_ids: bool = False
-    """Leave the document with a query's id out of its candidates, whatever its text is."""
+    """Whether to leave the document with a query's id out of its candidates, whatever its text."""
     label_map: dict[str, float] = Field(default_factory=dict)
-    """Label in the file to label in training, such as {-1 = 0.0, 0 = 0.5, 1 = 1.0}."""
+    """Map of labels in the file to labels in training: {-1 = 0.0, 0 = 0.5, 1 = 1.0}."""
     licence: str = ""
     """Licence of the data, for the model card."""
 
@@ -67,7 +67,7 @@ class Source(Table):
 
     @property
     def is_searched(self) -> bool:
-        """Whether there is an index of its documents, that negatives come from."""
+        """Whether its documents are indexed, to mine negatives."""
         return self.collection is not None or self.mined
 
     @property
@@ -84,10 +84,10 @@ class Source(Table):
 
 
 class FalseNegatives(Table):
-    """Which mined negatives are taken for unmarked positives, and left out.
+    """Which mined negatives count as unjudged positives and are left out.
 
-    A negative goes if ``reranker`` scores it above the query's lowest positive less ``margin``
-    (in logits).
+    A negative is left out if ``reranker`` scores it above the query's lowest positive minus
+    ``margin`` (in logits).
     """
 
     reranker: str
@@ -95,23 +95,23 @@ class FalseNegatives(Table):
 
 
 class Negatives(Table):
-    """Where the negatives of a collection's queries come from."""
+    """How the negatives of a collection's queries are chosen."""
 
     first_stages: list[FirstStageName] = Field(default=["bm25", "dense"], min_length=1)
-    """Negatives are drawn from the union of what these find."""
+    """First stages whose joined results negatives are drawn from."""
     encoder: str = ENCODER
     ranks: tuple[int, int] = (1, 50)
-    """First and last rank, after the relevant documents are taken out."""
+    """First and last rank of negatives, counted without the relevant documents."""
     margin: float | None = None
-    """Only documents that score at least this much below the query's best positive, in each
-    first stage that found them."""
+    """Smallest distance of a negative's score from that of the query's best positive, in each
+    first stage that found it."""
     per_query: int = Field(default=7, ge=1)
     random: int = Field(default=1, ge=0)
-    """How many of ``per_query`` are drawn from the whole collection instead."""
+    """Number of the ``per_query`` negatives that are drawn from the whole collection instead."""
     sampling: Literal["random", "top"] = "random"
-    """Drawn by seed from those in range, or the best of them."""
+    """How negatives are chosen from those in range: by seed, or the best ones."""
     positives_per_query: int | None = Field(default=1, ge=1)
-    """How many relevant documents a query is trained with, each with its own negatives."""
+    """Number of relevant documents to train a query with, each with its own negatives."""
     false_negatives: FalseNegatives | None = None
 
     @field_validator("ranks")
@@ -138,9 +138,9 @@ class Teacher(Table):
 class SoftLabels(Table):
     """A teacher's logit for each candidate of a collection.
 
-    The sum of cosine * s, bm25 * b, gold for relevant documents, and the logits of ``rerankers``
-    (one teacher, or an ensemble). With the default scale of the cosine, the teacher's softmax is
-    the likelihood that all-MiniLM-L6-v2 was itself trained with.
+    It is the sum of cosine * s, bm25 * b, gold for relevant documents, and the logits of
+    ``rerankers`` (one teacher, or an ensemble). With the default scale of the cosine, the teacher's
+    softmax is the likelihood that all-MiniLM-L6-v2 was itself trained with.
     """
 
     cosine: float = 20.0

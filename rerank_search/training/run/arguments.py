@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EVALUATION_STEPS = 100
 
 _LOGS = 20
-"""A short run logs so often, a long one every 50 steps."""
+"""Number of log lines of a short run; a long one logs every 50 steps."""
 
 _SOME_STEPS = 100
 
@@ -27,10 +27,10 @@ _OF_AN_EVALUATION = {"eval_strategy", "eval_steps", "eval_on_start", "eval_delay
 def training_arguments(
     recipe: Recipe, checkpoints: Path, device: str, precision: Precision, primary: str | None
 ) -> CrossEncoderTrainingArguments:
-    """The trainer's arguments: those of the recipe, and what it leaves to us.
+    """The trainer's arguments: those of the recipe, and ours for the rest.
 
     ``primary`` is the metric that decides which checkpoint is the best.
-    Raises InvalidInputError where the trainer refuses them.
+    Raises InvalidInputError if the trainer refuses them.
     """
     from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 
@@ -53,7 +53,7 @@ def training_arguments(
         "save_steps": EVALUATION_STEPS,
         "save_total_limit": 2,
         "logging_nan_inf_filter": False,
-        # Every weight that is trained is used, and looking for others forbids our forward pass.
+        # All trained weights are used, and searching for unused ones forbids our forward pass.
         "ddp_find_unused_parameters": False,
     }
     if primary is not None:
@@ -78,7 +78,7 @@ def training_arguments(
 
 
 def _try_optimizer(arguments: CrossEncoderTrainingArguments) -> None:
-    """Raise ValueError or TypeError for numbers that an optimizer or scheduler cannot take."""
+    """Raise ValueError or TypeError for numbers that an optimizer or scheduler cannot use."""
     import torch
     from transformers import get_scheduler
 
@@ -101,9 +101,9 @@ def _try_optimizer(arguments: CrossEncoderTrainingArguments) -> None:
 def fit_to_rows(
     arguments: CrossEncoderTrainingArguments, given: Mapping[str, Any], rows: int
 ) -> None:
-    """Log a short run's loss too, where the recipe (``given``) doesn't say how often.
+    """Log the loss of a short run too, if the recipe (``given``) does not set how often.
 
-    Raises InvalidInputError where so many rows make no step.
+    Raises InvalidInputError if the rows are too few for one step.
     """
     if arguments.dataloader_drop_last and rows < arguments.train_batch_size:
         raise InvalidInputError(
@@ -117,13 +117,13 @@ def fit_to_rows(
 
 
 def passes_of(arguments: CrossEncoderTrainingArguments, rows: int) -> float:
-    """How often a run goes over so many rows."""
+    """Number of passes of a run over this number of rows."""
     if arguments.max_steps > 0:
         return arguments.max_steps * _rows_of_a_step(arguments) / rows
     return arguments.num_train_epochs
 
 
 def _rows_of_a_step(arguments: CrossEncoderTrainingArguments) -> int:
-    """Rows that the weights are changed after, on all devices together."""
+    """Number of rows for each change of the weights, on all devices together."""
     on_a_device: int = arguments.train_batch_size * arguments.gradient_accumulation_steps
     return on_a_device * int(arguments.world_size)

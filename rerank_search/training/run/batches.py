@@ -1,4 +1,4 @@
-"""Batches of rows of about the same length, so that little padding goes through the model."""
+"""Batches of rows of similar length, which need little padding."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from sentence_transformers.base.sampler import DefaultBatchSampler
 
 POOL = 32
-"""Batches whose rows are sorted together; more of them would make batches less random."""
+"""Number of batches whose rows are sorted together; more would make batches less random."""
 
 _AT_ONCE = 1000
 
 
 class ByLengthBatchSampler(DefaultBatchSampler):
-    """All rows in random batches, each of rows whose texts have about as many tokens.
+    """All rows in random batches, each of rows with similar numbers of tokens.
 
-    The rows are shuffled, those of every ``POOL`` batches are sorted by length, and the batches
-    that these are cut into are shuffled. A last batch that is not full has random rows. The same
+    The rows are shuffled, those of every ``POOL`` batches are sorted by length and cut into
+    batches, and the batches are shuffled. A last batch that is not full has random rows. The same
     seed and epoch give the same batches.
     """
 
@@ -41,7 +41,7 @@ class ByLengthBatchSampler(DefaultBatchSampler):
 
 
 def _tokens(dataset: Any, tokenizer: Any) -> NDArray[np.int64]:
-    """The tokens of each row, all its texts together."""
+    """The number of tokens of each row, all its texts together."""
     tokens = np.zeros(len(dataset), dtype=np.int64)
     for start in range(0, len(dataset), _AT_ONCE):
         columns = dataset[start : start + _AT_ONCE]
@@ -51,7 +51,7 @@ def _tokens(dataset: Any, tokenizer: Any) -> NDArray[np.int64]:
                 found = [each for each in _listed(value) if isinstance(each, str)]
                 texts += found
                 rows += [row] * len(found)
-        # verbose warns of texts above the model's window, which are cut later.
+        # verbose would warn of texts above the model's window, which are cut later.
         ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
         np.add.at(tokens, rows, [len(each) for each in ids])
     return tokens

@@ -23,7 +23,7 @@ from rerank_search.lock import ProcessLock
 from rerank_search.training.run.batches import ByLengthBatchSampler
 
 _WHOLE = "whole.json"
-"""Written into a checkpoint last: the sizes of its files, and the seconds of training so far."""
+"""The last file of a checkpoint: the sizes of its files, and the seconds of training so far."""
 
 _STATE = "trainer_state.json"
 _RECIPE = "recipe.json"
@@ -34,8 +34,8 @@ _LOCK = "lock"
 class CheckpointedTrainer(CrossEncoderTrainer):
     """A CrossEncoderTrainer that marks each checkpoint once it is complete.
 
-    Only then are older ones removed, so that there is always one to go on from. ``by_length`` has
-    it make batches of rows of about the same length.
+    Older ones are removed only then, so there is always one to continue from. ``by_length`` makes
+    batches of rows of similar length.
     """
 
     _seconds = 0.0
@@ -55,13 +55,13 @@ class CheckpointedTrainer(CrossEncoderTrainer):
 
     @property
     def seconds(self) -> float:
-        """What training took, in all sessions."""
+        """The training time in all sessions."""
         return self._seconds + (0.0 if self._since is None else time.monotonic() - self._since)
 
     def run(self, folder: Path, checkpoint: Path | None) -> None:
-        """Train to the end, from ``checkpoint`` where there is one; at once where it is the end.
+        """Train to the end, from ``checkpoint`` if there is one; return at once if it is the end.
 
-        The model is then the best one by the measure that decides, or the last one.
+        The model is then the best one by the measure that decides, or the last one without it.
         """
         if checkpoint is not None:
             self._seconds = float(_read(checkpoint / _WHOLE)["seconds"])
@@ -82,7 +82,7 @@ class CheckpointedTrainer(CrossEncoderTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         limit = self.args.save_total_limit
-        self.args.save_total_limit = None  # older ones go when this one is whole
+        self.args.save_total_limit = None  # remove older ones only when this one is complete
         folder = Path(str(self.args.output_dir))
         try:
             with saving(folder):
@@ -113,14 +113,14 @@ def saving(path: Path) -> Iterator[None]:
             yield
         except (OSError, RerankSearchError):
             raise
-        except Exception as error:  # tokenizers raises just that
+        except Exception as error:  # the class that tokenizers raises
             if (number := _number(error)) is not None:
                 raise OSError(number, str(error)) from error
             raise
 
 
 def _number(error: Exception) -> int | None:
-    """The operating system's number of an error that another library reports in words."""
+    """The operating system's error number in another library's error message."""
     if number := re.search(r"os error (\d+)", str(error)):  # safetensors and tokenizers
         return int(number[1])
     if "file write failed" in str(error) or "unexpected pos" in str(error):  # torch
@@ -130,9 +130,9 @@ def _number(error: Exception) -> int | None:
 
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
-    """Hold the folder of checkpoints, which is made, for this process alone.
+    """Make the folder of checkpoints, and lock it for this process.
 
-    The system takes the lock from a process that was killed. Raises RunLockedError.
+    The system frees the lock of a process that was killed. Raises RunLockedError.
     """
     lock = ProcessLock(folder / _LOCK)
     with disk_errors(folder):
@@ -149,10 +149,10 @@ def only_run(folder: Path) -> Iterator[None]:
 
 
 def claim(folder: Path, made_with: Mapping[str, Any]) -> None:
-    """Make the folder of checkpoints those of a run of this recipe, on these data and this base.
+    """Reserve the folder of checkpoints for a run of this recipe, on these data and this base.
 
-    Paths count by where they lie from the folder. Raises InvalidInputError where there are
-    checkpoints of another run: going on from them would give a model that neither describes.
+    Paths are compared relative to the folder. Raises InvalidInputError for checkpoints of another
+    run: continuing from them would give a model that neither recipe describes.
     """
     path = folder / _RECIPE
     ours = _portable(made_with, folder)
@@ -166,12 +166,12 @@ def claim(folder: Path, made_with: Mapping[str, Any]) -> None:
             f"{folder} has checkpoints of another run ({difference}): remove that folder to train "
             "from the beginning, or give the recipe another output"
         )
-    if changed:  # where nothing has, a disk that is full is no reason not to go on
+    if changed:  # without a change, do not fail on a full disk
         atomic_write_json(path, ours)
 
 
 def last_whole(folder: Path) -> Path | None:
-    """The newest checkpoint that is whole; what is not is removed."""
+    """The newest complete checkpoint; incomplete ones are removed."""
     whole: list[tuple[int, Path]] = []
     for checkpoint in list(_checkpoints(folder)):
         if _is_whole(checkpoint):
@@ -202,7 +202,7 @@ def _sizes(checkpoint: Path) -> dict[str, int]:
 
 
 def _move_best(folder: Path, checkpoint: Path) -> None:
-    """Name the best checkpoint where it lies now: runs are moved with their recipes."""
+    """Update the path of the best checkpoint, because runs may be moved with their recipes."""
     state = _read(checkpoint / _STATE)
     best = state.get("best_model_checkpoint")
     if not best:
@@ -218,7 +218,7 @@ def _move_best(folder: Path, checkpoint: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; an empty one where there is none, or a damaged one."""
+    """The object in a JSON file; empty if the file is missing or damaged."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -227,7 +227,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _portable(value: Any, folder: Path) -> Any:
-    """The value as JSON has it, with paths as they are found from ``folder``."""
+    """The value for JSON, with paths relative to ``folder``."""
     if isinstance(value, Mapping):
         return {str(key): _portable(each, folder) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Measures a model while it is trained, with the evaluation's own measures and total order."""
+"""Measures a model in training, with the evaluation's own measures and total order."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ DIVERGED = (
 )
 
 PAIRS_PER_QUERY = 10
-"""Labelled pairs that are scored for each query of ``Evaluation.queries``."""
+"""Number of labelled pairs to score for each query of ``Evaluation.queries``."""
 
 
 class Watched(Protocol):
-    """Something that scores can be measured on."""
+    """Data that scores can be measured on."""
 
     @property
     def pairs(self) -> Sequence[Pair]:
-        """What is to be scored."""
+        """The pairs to score."""
         ...
 
     @property
     def judgements(self) -> Any:
-        """What the scores are compared with, as JSON can express it."""
+        """The data that the scores are compared with, for JSON."""
         ...
 
     def values(self, scores: Sequence[float]) -> dict[str, float]:
-        """Measure to value, given a score for each of the pairs."""
+        """Measure to value, for one score for each of the pairs."""
         ...
 
 
@@ -111,7 +111,7 @@ class WatchedPairs:
             )
 
     def values(self, scores: Sequence[float]) -> dict[str, float]:
-        """average_precision, f1, accuracy and what goes with them."""
+        """Average precision, F1 and accuracy."""
         found = classification_values(self._labels, scores)
         return {name: found[name] for name in PAIR_MEASURES}
 
@@ -119,8 +119,8 @@ class WatchedPairs:
 class HarnessEvaluator(BaseEvaluator):
     """Scores the sets of ``[evaluation]``; the measure of the first one is the primary metric.
 
-    Metrics are called "SET_MEASURE". Raises InvalidInputError for a measure that the first set
-    doesn't have, and for a set on which all models are alike.
+    Metrics have names "SET_MEASURE". Raises InvalidInputError for a measure that the first set does
+    not have, and for a set on which all models would have the same figures.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class HarnessEvaluator(BaseEvaluator):
     def __call__(
         self, model: Any, output_path: str | None = None, epoch: Any = -1, steps: int = -1
     ) -> dict[str, float]:
-        """The metrics of the model as it is, which is left in the mode that it was in."""
+        """The metrics of the present model, whose mode (training or not) is restored."""
         was_training = model.training
         model.eval()
         metrics = {
@@ -150,7 +150,7 @@ class HarnessEvaluator(BaseEvaluator):
         return metrics
 
     def content(self) -> Iterator[Any]:
-        """What the metrics follow from beside the model, as JSON can express it."""
+        """Everything but the model that decides the metrics, for JSON."""
         for name, watched in self._sets.items():
             yield [name, watched.pairs, watched.judgements]
 
@@ -162,7 +162,7 @@ class HarnessEvaluator(BaseEvaluator):
             scores: Any = model.predict(
                 list(pairs), activation_fn=torch.nn.Identity(), show_progress_bar=False
             )
-        # A ranking of NaN has a measure too, and might be taken for the best.
+        # A ranking by NaN has a measure too, and might seem the best.
         if not np.isfinite(scores).all():
             raise InvalidInputError(DIVERGED)
         found: list[float] = scores.tolist()
@@ -170,7 +170,7 @@ class HarnessEvaluator(BaseEvaluator):
 
 
 def primary_metric(settings: Evaluation) -> str:
-    """The metric that decides which checkpoint is the best, as the metrics spell it."""
+    """The name of the metric that decides which checkpoint is the best."""
     first, measure = settings.sets[0], settings.measure
     of_pairs = first.pairs is not None
     if of_pairs != (measure in PAIR_MEASURES):

@@ -1,4 +1,4 @@
-"""The folders of a run: what may be there before it, and what it may replace."""
+"""Checks of a run's folders: what may be in them, and what a run may replace."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rerank_search.training.recipe.recipe import Recipe
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
 MADE_BY = "by `rerank-search train`"
-"""A phrase of each model card, which says that the folder may be replaced."""
+"""Phrase in the card of each trained model, by which a run knows that it may replace it."""
 
 
 def check_output(recipe: Recipe) -> None:
-    """Raise InvalidInputError for an output that holds something else or cannot be written."""
+    """Raise InvalidInputError for an output that has other files or cannot be written."""
     output = recipe.output
     if not output.name:
         raise InvalidInputError(f"the output {output} has no name: give a folder below it")
@@ -48,7 +48,7 @@ def is_trained_here(directory: Path) -> bool:
 
 
 def _named(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """The models that the recipe begins with or learns from, with the keys that name them."""
+    """The models that the recipe begins with or learns from, with their keys."""
     yield "base", recipe.base
     if recipe.blend is not None:
         yield "blend.reranker", recipe.blend.reranker

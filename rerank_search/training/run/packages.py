@@ -9,7 +9,7 @@ from rerank_search.training.recipe.recipe import Recipe
 
 
 def require_packages(recipe: Recipe) -> None:
-    """Raise MissingDependencyError where a package is missing that the run needs."""
+    """Raise MissingDependencyError for a missing package that the run needs."""
     try:
         import accelerate  # type: ignore[import-untyped]  # noqa: F401
         import datasets  # noqa: F401
@@ -17,7 +17,7 @@ def require_packages(recipe: Recipe) -> None:
         raise MissingDependencyError(
             "training needs more packages: run `pip install 'rerank-search[train,eval]'`"
         ) from None
-    # Refused by the trainer too, but only once the data are mined and the base is loaded.
+    # The trainer checks this too, but only after the data are mined and the base is loaded.
     from transformers.integrations import (  # type: ignore[attr-defined]
         get_reporting_integration_callbacks as integrations,
     )

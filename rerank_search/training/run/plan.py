@@ -1,4 +1,4 @@
-"""What a run would be: the resolved recipe, the data in figures, and about how long it takes."""
+"""A run that was planned: the complete recipe, the data in figures, and an estimated time."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from rerank_search.training.run.batches import POOL
 from rerank_search.training.run.prepare import Prepared
 
 SECONDS = 2.0
-"""Seconds of training steps that the estimate is made from."""
+"""Duration of the training steps for the estimate, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The recipe with all its defaults, each set, what was found in the data, and the time."""
+    """The recipe with all its defaults, each set, the findings in the data, and the time."""
 
     recipe: dict[str, Any]
     sets: Sequence[SetDescription]
@@ -33,7 +33,7 @@ class Plan:
 
 
 def plan(prepared: Prepared) -> Plan:
-    """Describe a run without training it; some steps are taken and thrown away for their time."""
+    """Describe a run without training it; a few steps are only taken to measure their time."""
     recipe, arguments, model = prepared.recipe, prepared.arguments, prepared.base.model
     descriptions = describe(
         prepared.sets, recipe.loss, tokenizer=model.tokenizer, max_length=recipe.max_length
@@ -54,9 +54,9 @@ def plan(prepared: Prepared) -> Plan:
 
 
 def _time_of_a_token(prepared: Prepared, batch: int) -> float:
-    """Seconds for each token that is not padding: forward, backward and the optimizer's step.
+    """Seconds for each token without padding: forward, backward and the optimizer's step.
 
-    The median of the steps: on a machine with other work some take many times as long.
+    This is the median of the steps, because on a busy machine some take many times as long.
     """
     model, precision = prepared.base.model, prepared.precision
     everything = [
@@ -89,13 +89,13 @@ def _time_of_a_token(prepared: Prepared, batch: int) -> float:
         if model.device.type == "cuda":
             torch.cuda.synchronize(model.device)
         times.append((time.perf_counter() - started) / tokens)
-    return statistics.median(times[1:])  # the first one allocates
+    return statistics.median(times[1:])  # the first step allocates memory
 
 
 def _batch(
     pairs: Sequence[tuple[str, str]], count: int, prepared: Prepared, rng: random.Random
 ) -> list[tuple[str, str]]:
-    """``count`` of the pairs, put together as the run does."""
+    """``count`` of the pairs, chosen as the run chooses them."""
     if not prepared.recipe.by_length:
         return rng.sample(pairs, min(count, len(pairs)))
     pool = rng.sample(pairs, min(count * POOL, len(pairs)))

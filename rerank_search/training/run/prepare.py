@@ -1,4 +1,4 @@
-"""A run that is ready to begin: recipe, base and data, read and checked."""
+"""Prepares a run: reads and checks the recipe, the base and the data."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 class Prepared:
     """A checked run.
 
-    ``rows`` counts the rows that the loss is trained on. ``findings`` are about all training data
-    together; those of one set are in ``sets``. ``measured`` are the settings of the evaluation's
-    sets, and ``watched`` has the sets by name.
+    ``rows`` is the number of rows for the loss. ``findings`` are about all training data together;
+    those about one set are in ``sets``. ``measured`` are the settings of the evaluation's sets, and
+    ``watched`` has the sets by name.
     """
 
     recipe: Recipe
@@ -73,15 +73,15 @@ def prepare(
 ) -> Prepared:
     """Read a recipe, its base and its data, mine the negatives, and check all of it.
 
-    What can be checked without the data is checked before anything is mined. Raises
+    Everything that does not need the data is checked before anything is mined. Raises
     InvalidInputError for a recipe or data that cannot be used, ModelNotFoundError for a missing
-    model, and MissingDependencyError without the extra.
+    model, and MissingDependencyError without the extra "train".
     """
     recipe = load_recipe(path, dict(overrides or {}))
     require_packages(recipe)
     check_output(recipe)
 
-    # Imported late because it loads torch: a mistake in the recipe is reported at once.
+    # Import late, because this loads torch: a mistake in the recipe is reported at once.
     from rerank_search.training.run.evaluator import HarnessEvaluator, primary_metric
 
     base = load_base(recipe)
@@ -116,7 +116,7 @@ def prepare(
 
 
 def _check_models(recipe: Recipe, base: Base) -> None:
-    """Raise for a loss that does not fit the base, or a model that cannot be blended or found."""
+    """Raise for a loss that does not fit the base, and a model that is missing or unsuitable."""
     from rerank_search.training.model.blending import weights_for
     from rerank_search.training.model.losses import build_loss
 

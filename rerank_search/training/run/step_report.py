@@ -1,4 +1,4 @@
-"""Shows the progress of a training run: a bar, and a line for each log."""
+"""Shows the progress of a training run: a bar, and log lines."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class StepReport(TrainerCallback):
         self._shown = shown
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """A resumed run begins where it was."""
+        """Open the bar; a resumed run begins at its last step."""
         self._tick = self._shown.enter_context(self._progress("training", state.max_steps))
         self._tick(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """One more step."""
+        """Advance the bar by one step."""
         self._tick(1)
 
     def on_log(
@@ -38,7 +38,7 @@ class StepReport(TrainerCallback):
         logs: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """The loss is the mean since the last line."""
+        """Log the mean loss since the last line."""
         if logs and "loss" in logs:
             logger.info(
                 "%s: loss %.4f, learning rate %.2g",
@@ -55,7 +55,7 @@ class StepReport(TrainerCallback):
         metrics: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Everything that was measured, not how long it took."""
+        """Log all measures, without their times."""
         measured = {
             name.removeprefix("eval_"): value
             for name, value in (metrics or {}).items()

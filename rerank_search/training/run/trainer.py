@@ -32,11 +32,11 @@ from rerank_search.training.run.step_report import StepReport
 
 @contextmanager
 def trained(prepared: Prepared, progress: Progress) -> Iterator[CheckpointedTrainer]:
-    """Train what was prepared, to the end; the trainer has the log, and the run stays locked.
+    """Train the prepared model to the end; the trainer has the log, and the run stays locked.
 
-    Of several processes (see accelerate) each one trains. Raises RunLockedError where another
-    process trains into the same output, StorageFullError where a checkpoint cannot be written,
-    and InvalidInputError for a training that diverges or checkpoints of another run.
+    All processes train if there are several (see accelerate). Raises RunLockedError if another
+    process trains into the same output, StorageFullError if a checkpoint cannot be written, and
+    InvalidInputError for a training that diverges or checkpoints of another run.
     """
     recipe, arguments, model = prepared.recipe, prepared.arguments, prepared.base.model
     checkpoints = recipe.beside("checkpoints")
@@ -85,7 +85,7 @@ def _check_finite(model: CrossEncoder) -> None:
 
 
 def _made_with(prepared: Prepared) -> dict[str, Any]:
-    """Everything that decides the weights of a run; a run is resumed only with the same."""
+    """Everything that decides the weights of a run; only the same run can be resumed."""
     recipe = prepared.recipe
     in_the_data = {"sources", "negatives", "soft_labels"}
     later = {"output", "name", "base", "blend", "calibration"}
@@ -103,7 +103,7 @@ def _made_with(prepared: Prepared) -> dict[str, Any]:
 
 
 def _digest(content: Iterable[Any]) -> str:
-    """64 hex digits of what JSON can express."""
+    """A hash of content that JSON can express, as 64 hex digits."""
     digest = hashlib.sha256()
     for each in content:
         digest.update(json.dumps(each).encode())
