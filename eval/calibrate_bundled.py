@@ -1,10 +1,10 @@
-"""Calibrates the bundled rerankers, and measures that on collections which had no part in it.
+"""Calibrates the bundled rerankers, and measures the calibration on other collections.
 
 Usage: python eval/calibrate_bundled.py [MODEL ...]
 
 Reads eval/calibration.toml. Writes calibration.json and reliability.svg beside each model, and the
-section "Calibration" of its card. Weights and fusion stay as they are. Scores and indexes are kept
-in the cache, so that a run that was interrupted goes on.
+section "Calibration" of its card. Weights and fusion stay unchanged. Scores and indexes are stored
+in the cache, from which an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Declaration(BaseModel):
 
 @dataclass(frozen=True)
 class Score:
-    """A score that hits have in some index, and where its candidates come from."""
+    """A score that hits have in an index, and the first stage of its candidates."""
 
     name: str
     index: IndexSettings
@@ -64,7 +64,7 @@ SCORES = (
 
 @dataclass(frozen=True)
 class Measured:
-    """How a calibration does on some queries."""
+    """The quality of a calibration on some queries."""
 
     collection: str
     probabilities: np.ndarray
@@ -157,20 +157,20 @@ def section(calibrations: Sequence[Calibration], found: Sequence[Sequence[Measur
 
 `calibration.json` gives each hit its `relevance`, and is what `min_relevance` needs. It has a
 logistic curve (Platt 1999) for each score that hits have: the fusion in an index with BM25 and
-vectors, the fusion in an index with BM25 alone, and the logit, where the fusion is off. They were
+vectors, the fusion in an index with BM25 alone, and the logit, if the fusion is off. They were
 fitted on the best {on.candidates} candidates of {on.queries} queries
 ({on.collection}: {on.split}), by `python eval/calibrate_bundled.py`.
 
 {table(headers, rows)}
 
-ECE is the expected calibration error, Brier the mean squared error; "Brier of the share" is that
-of always saying the share that is relevant. The last columns count the candidates with at least
-that probability, and how many of them are relevant.
+ECE is the expected calibration error, Brier the mean squared error; "Brier of the share" is the
+error of always predicting the relevant share. The last columns count the candidates with at least
+that probability, and those of them that are relevant.
 
 **A probability holds for collections like those of the fit.** On the other collections above, the
 mean probability is {min(ratios):.2f} to {max(ratios):.2f} times the share that is relevant, and few
 or no candidates reach 0.5. The collections of the fit have one or a few judged answers for each
-query, and what nobody judged counts as not relevant; the others are judged in depth. For a
+query, and unjudged candidates count as not relevant; the others are judged in depth. For a
 threshold that matters, calibrate on queries of your own: `rerank-search calibrate --keep-fusion`.
 
 ![The share that is relevant by probability, on the other collections together](reliability.svg)

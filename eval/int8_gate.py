@@ -1,10 +1,10 @@
-"""Choose what int8 is checked on, of the judged questions on the standard library.
+"""Choose the judged questions on the standard library that int8 is checked on.
 
 Usage: python eval/int8_gate.py
 
 Writes rerank_search/reranking/backends/gate.json: questions of eval/collections/python-docs, each
-with judged names and their grades. Only names of modules that every program may import are taken,
-since their docstrings are read where int8 is used.
+with judged names and their grades. Only names of modules that every program may import are used,
+because their docstrings are read when int8 is used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MODULES = frozenset(
     "textwrap threading time traceback types typing urllib zipfile".split(" ")
 )
 NAMES = 8
-"""At least, of a question."""
+"""Smallest number of names of a question."""
 
 
 def main() -> None:

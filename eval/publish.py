@@ -1,10 +1,10 @@
-"""Puts the report of an experiment among the results that are kept.
+"""Copies the report of an experiment to the published results.
 
 Usage: python eval/publish.py runs/evaluation/NAME [--card MODEL] [--versions OLD NEW]
 
 Writes eval/results/NAME.md and NAME.json: figures and ids, no text of a collection. --card also
-writes the table of what each stage is worth into the model card of a bundled reranker. --versions
-puts a table of two rerankers on all collections first, fused and alone ("OLD-logit").
+writes the table of the stages' figures into the model card of a bundled reranker. --versions
+begins with a table of two rerankers on all collections, fused and alone ("OLD-logit").
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _OF_A_MODEL = re.compile(r"\((?:[^()\n]*/)?([^/()\n]+?)(?:\.tmp)?, (float\d+|bfl
 
 
 def portable(text: str) -> str:
-    """A report without the folders that its models lay in on one machine."""
+    """A report without the local folders of its models."""
     return _OF_A_MODEL.sub(r"(\1, \2)", text)
 
 
 def summary(report: Report) -> dict[str, object]:
-    """The report without what can be computed from per_query.csv again."""
+    """The report without figures that can be computed from per_query.csv."""
     content = report.model_dump(mode="json")
     content["comparisons"] = [
         comparison
@@ -43,7 +43,7 @@ def summary(report: Report) -> dict[str, object]:
 
 
 def figures(report: Report, model: str) -> str:
-    """What reranking with the model does to each first stage, as a section of its card."""
+    """The effect of the model on each first stage, as a section of its card."""
     rows = [
         [
             system.key,
@@ -60,7 +60,7 @@ def figures(report: Report, model: str) -> str:
     headers = ["collection", "queries", "first stage", "alone", "reranked", "change", "oracle"]
     what = (
         f"{report.primary} of each first stage's candidates, before and after they are reranked "
-        "(the fusion included), and in the best order there is. p: paired "
+        "(with the fusion), and in the best possible order. p: paired "
         f"{report.statistics.test} test over queries, corrected by Holm's method for all pairs of "
         f"rankings of the collection; bold where p < {1 - report.statistics.confidence:.2g}."
     )

@@ -1,11 +1,11 @@
-"""Puts what the recipes have reached into one table, beside the figures of the model cards.
+"""Writes the results of the recipes into one table, beside the figures of the model cards.
 
 Usage: python eval/recipes_table.py
 
 Reads the reports that `rerank-search train eval/recipes/NAME.toml` and `rerank-search evaluate
-eval/experiments/recipe-NAME.toml` have written below runs/, and writes eval/results/recipes.md
-and .json, and the reports to eval/results/recipe-NAME.md. Of a recipe that was not run here, the
-rows and the report stay that were published before; one that was never run is named.
+eval/experiments/recipe-NAME.toml` wrote below runs/, and writes eval/results/recipes.md and .json,
+and the reports to eval/results/recipe-NAME.md. A recipe that was not run here keeps the rows and
+the report that were published before; one that was never run is named.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ RUNS = Path(__file__).parent.parent / "runs"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of a model card, or None to beat the untuned model, and where ours stands.
+    """A target, the figure of a model card (None: beat the untuned model), and the place of ours.
 
     ``run`` is the folder of the report below runs/, ``on`` the collection in it, ``protocol`` and
-    ``measure`` as the report calls them; "pairs" is the classification of pairs.
+    ``measure`` have their names in the report; "pairs" is the classification of pairs.
     """
 
     recipe: str
@@ -82,7 +82,7 @@ FIGURES = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure, reached."""
+    """One figure and our result."""
 
     recipe: str
     on: str
@@ -99,7 +99,7 @@ class Row:
 
 
 def rows(figure: Figure) -> Iterator[Row]:
-    """What was reached of a figure, for each first stage; nothing where there is no report."""
+    """Our results for a figure, one for each first stage; none without a report."""
     path = RUNS / figure.run / "report.json"
     if not path.exists():
         return
@@ -270,15 +270,15 @@ def main() -> None:
     sections = {
         "What is measured": (
             "Each recipe of eval/recipes/ starts from the bundled reranker; `finance`, which has "
-            "no card, goes on from the model of `finance-terms`, and is averaged with the bundled "
-            "reranker in the end. Untuned is the bundled reranker always. Hyperparameters are "
+            "no card, continues from the model of `finance-terms` and is averaged with the bundled "
+            "reranker at the end. Untuned is always the bundled reranker. Hyperparameters are "
             "those of the cards, except that the token embeddings are not trained and dropout is "
-            "off (`train_embeddings` and `dropout` turn both on), and that `claims` runs in what "
-            "the hardware has, not in fp16. The cards' figures are of other data, "
+            "off (`train_embeddings` and `dropout` turn both on), and that `claims` runs in the "
+            "hardware's precision, not in fp16. The cards' figures are of other data, "
             "evaluated as the card says: sbert is sentence-transformers' evaluator, with the "
             "positives always reranked. Searches give the best 100 candidates, scored in "
-            "bfloat16, and for `finance` the best 20, in float32, so that its row is not to be "
-            "compared with those of `finance-terms`. p: paired test against the untuned model "
+            "bfloat16, and for `finance` the best 20, in float32, so its row cannot be compared "
+            "with those of `finance-terms`. p: paired test against the untuned model "
             "over queries, corrected for all pairs of rankings of the collection."
         ),
         "Results": table(headers, [shown(row) for row in found]),
@@ -290,8 +290,8 @@ def main() -> None:
     short = []
     if any("worse" in row.verdict and row.recipe == "finance-terms" for row in found):
         short.append(
-            "finance-terms: its negatives are definitions drawn at random, as in its card, so that "
-            "it learns to tell easy ones apart. Two other ways to train on these data were tried, "
+            "finance-terms: its negatives are definitions drawn at random, as in its card, so "
+            "it only learns to reject easy ones. Two other ways to train on these data were tried, "
             "with the best 20 of the hybrid first stage: the same weights averaged with the "
             "untuned model's, and negatives mined among the definitions, with the teacher of the "
             "bundled reranker, and that average. Neither is significantly better or worse than "
@@ -300,13 +300,13 @@ def main() -> None:
     easy = [row for row in found if row.recipe == "gooaq" and row.on.startswith("random")]
     if any(row.untuned is not None and row.card and row.untuned > row.tuned for row in easy):
         short.append(
-            "gooaq: of candidates drawn at random the untuned model reaches the card's figures "
-            "too, and tuned it is a little lower; it gains on the hard ones."
+            "gooaq: on random candidates the untuned model reaches the card's figures too, and "
+            "the tuned one is a little lower; it gains on hard candidates."
         )
     if any(row.verdict == "better, not significantly" and row.recipe == "finance" for row in found):
         short.append(
-            "finance: what one pass over fiqa's training questions gains is too little for its "
-            "development questions to tell from chance."
+            "finance: the gain of one pass over fiqa's training questions is too small to tell "
+            "from chance on its development questions."
         )
     if short:
         sections["What falls short"] = "\n\n".join(short)

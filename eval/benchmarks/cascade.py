@@ -3,8 +3,8 @@
 Usage: python eval/benchmarks/cascade.py [--queries N]
 
 Writes eval/results/cascade.md and .json: nDCG@10 of the large reranker alone over BM25's best 100,
-and what is lost where it reads only the best of these by the small one. On the judged questions on
-the documentation of the standard library, and on the collections that lie beside the project.
+and the loss if it reads only the best of these by the small one. Data are the judged questions on
+the documentation of the standard library, and the collections beside the project.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SPLITS = {
     "checked-claims": "dev",
     "climate-claims": "dev",
 }
-"""Of the collections beside the project that have one to choose by; msmarco-dl19 is for testing."""
+"""Development splits of the collections beside the project; msmarco-dl19 is for testing."""
 
 
 def losses(settings: CollectionSettings, models: Sequence[CrossEncoderReranker]) -> list[float]:
@@ -56,7 +56,9 @@ def kept_by(task: Task, small: Sequence[float], large: Sequence[float], keep: in
 def main() -> None:
     """Score, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queries", type=int, default=40, help="draw this many of each collection")
+    parser.add_argument(
+        "--queries", type=int, default=40, help="sample this many of each collection"
+    )
     count = parser.parse_args().queries
     models = [
         CrossEncoderReranker(name, device="cpu", backend="torch", dtype="float32")
@@ -82,9 +84,8 @@ def main() -> None:
     sections = {
         "What is measured": (
             f"nDCG@10 of both rerankers over BM25's best {CANDIDATES}, by their logits alone, and "
-            f"the change where {MODEL} reads only the best of these by {TINY}, in float32. What to "
-            f"keep is chosen by the mean; {SHARED.name}, which the cascade is judged by, has no "
-            "part in it."
+            f"the change if {MODEL} reads only the best of these by {TINY}, in float32. The number "
+            f"to keep is chosen by the mean, without {SHARED.name}, on which the cascade is tested."
         ),
         "Results": table(headers, rows),
     }

@@ -1,10 +1,10 @@
-"""A trial: does torch.compile pay on a CPU, instead of a forward pass of our own?
+"""A trial: is torch.compile on a CPU better than our own forward pass?
 
 Usage: python eval/benchmarks/compiled.py [--queries N]
 
 Writes eval/results/compiled.md and .json. The same batches of the pairs of rerank.py go through
-the model as transformers has it, through that compiled, and through ours, in one process.
-Compiling needs a compiler for C++ (g++) on the machine.
+transformers' model, through the same compiled, and through ours, in one process. Compiling needs
+a C++ compiler (g++) on the machine.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from rerank_search.reranking.backends.options import has_bfloat16
 
 EAGER, OURS = "transformers", "ours"
 COMPILED = {"torch.compile": False, "torch.compile, weights frozen": True}
-"""Whether weights are constants, which it lays out for its kernels."""
+"""Whether weights are constants, which torch.compile arranges for its kernels."""
 
 RUNS = 2
 
 Forward = Callable[[Mapping[str, torch.Tensor]], torch.Tensor]
-"""Inputs of a batch to its logits."""
+"""A function from the inputs of a batch to its logits."""
 
 
 def forward(side: str, dtype: str) -> Forward:
-    """The model in the way of the side; what is to be compiled is compiled when it is called."""
+    """The model of a side; it is compiled at the first call."""
     network: Any = CrossEncoder(resolve_reranker(MODEL), device="cpu").transformers_model
     network.float().eval()
     if side == OURS:
@@ -51,7 +51,7 @@ def forward(side: str, dtype: str) -> Forward:
     called = torch.compile(network, dynamic=True) if side in COMPILED else network
 
     def compute(inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        # Not an option of torch.compile's own: its tracing reads what is set for all.
+        # Set it globally: torch.compile has no such option of its own.
         with inductor.patch(freezing=COMPILED.get(side, False)):
             found: torch.Tensor = called(**inputs).logits
             return found
@@ -68,19 +68,19 @@ def seconds(compute: Forward, batches: Sequence[Mapping[str, torch.Tensor]]) -> 
 
 
 def main() -> None:
-    """Measure with an empty cache of what was compiled, and write the report."""
+    """Measure with an empty cache of compiled code, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queries", type=int, default=5, help="draw this many of the queries")
+    parser.add_argument("--queries", type=int, default=5, help="sample this many of the queries")
     given = parser.parse_args()
     if not shutil.which("g++"):
-        sys.exit("torch.compile needs g++, which is not there")
+        sys.exit("torch.compile needs g++: install it")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
         measure(given.queries)
 
 
 def measure(queries: int) -> None:
-    """Each side twice, in this order and in the reverse one, after a run that compiles it."""
+    """Measure each side in this order and in reverse, after a run that compiles it."""
     collection, names, task = tasks(queries)
     tokenizer = CrossEncoder(resolve_reranker(MODEL), device="cpu").tokenizer
     batches = []
@@ -96,7 +96,7 @@ def measure(queries: int) -> None:
         first: dict[str, float] = {}
         runs: dict[str, list[float]] = {side: [] for side in sides}
         for side in (*sides, *sides[::-1]):
-            torch._dynamo.reset()  # or another side's code would be taken
+            torch._dynamo.reset()  # otherwise another side's code would be used
             compute = forward(side, dtype)
             compiling = seconds(compute, batches)
             first.setdefault(side, compiling)
@@ -112,8 +112,8 @@ def measure(queries: int) -> None:
             f"Seconds for {len(task.pairs):,} pairs of {collection.name} ({len(names)} queries), "
             f"scored by {MODEL}, in the same {len(batches)} batches of {CPU_BATCH_TOKENS:,} tokens "
             f"at most, each computed by all of torch's threads: the median of {2 * RUNS} runs, "
-            "half of them with the sides in the reverse order. Times are to transformers in the "
-            "same precision. The first run takes more where something is compiled in it. "
+            "half of them with the sides in reverse order. Times are relative to transformers in "
+            "the same precision. The first run also compiles the model, if the side does so. "
             "torch.compile is told that sizes change (dynamic=True)."
         ),
         "Results": table(["side", "seconds", "times", "more in the first run"], rows),

@@ -1,10 +1,10 @@
-"""A trial: would the first layers of the reranker do for choosing what all of it reads?
+"""A trial: can the first layers of the reranker choose the pairs that all layers read?
 
 Usage: python eval/benchmarks/early_exit.py
 
 Writes eval/results/early-exit.md and .json. For each layer a ridge regression learns the model's
-own logit from what that layer knows, on questions of squad-sentences; the best 30 candidates by it
-then get the logit, on msmarco-dl19. Both have to lie beside the project.
+own logit from the states of that layer, on questions of squad-sentences; the best 30 candidates by
+it then get the logit, on msmarco-dl19. Both collections have to be beside the project.
 """
 
 from __future__ import annotations
@@ -30,21 +30,22 @@ TRAINING = Path(__file__).parents[3] / "shared" / "data" / "squad-sentences"
 QUESTIONS, NEGATIVES = 400, 20
 KEEP = 30
 PENALTIES = (1.0, 10.0, 100.0, 1000.0)
-"""Of the regression; what is best on a fifth of the questions is taken."""
+"""Penalties of the regression; the best one on a fifth of the questions is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What each layer knows of the pairs, (layers, pairs, features), and their logits."""
+    """Features of the pairs in each layer, of shape (layers, pairs, features), and their logits."""
 
     features: NDArray[np.float32]
     logits: NDArray[np.float32]
 
 
 def known(model: CrossEncoder, pairs: Sequence[tuple[str, str]], size: int = 32) -> Known:
-    """The first token, and the means of the query and of the text, after each layer but the last.
+    """The states of the pairs after each layer but the last, and their logits.
 
-    Their product too, by which a layer that has not compared the two yet can be asked to.
+    Features are the first token, the means of query and text, and the product of the means, which
+    compares the two for layers that have not done so yet.
     """
     network: Any = model.transformers_model
     tokenizer = model.tokenizer
@@ -75,7 +76,7 @@ def known(model: CrossEncoder, pairs: Sequence[tuple[str, str]], size: int = 32)
 
 
 def features(hidden: torch.Tensor, query: torch.Tensor, text: torch.Tensor) -> NDArray[np.float32]:
-    """(pairs, 4 * width)."""
+    """The features of pairs, of shape (pairs, 4 * width)."""
     means = [
         (hidden * part[..., None]).sum(1) / part.sum(1, keepdim=True) for part in (query, text)
     ]
@@ -86,7 +87,7 @@ def features(hidden: torch.Tensor, query: torch.Tensor, text: torch.Tensor) -> N
 
 
 def centred(values: NDArray[np.float32], groups: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Without each query's mean: what counts is the order of its own candidates."""
+    """The values minus each query's mean: only the order of its own candidates counts."""
     sums = np.zeros((groups.max() + 1, *values.shape[1:]))
     np.add.at(sums, groups, values)
     counts = np.bincount(groups).reshape(-1, *[1] * (values.ndim - 1))
@@ -97,7 +98,7 @@ def centred(values: NDArray[np.float32], groups: NDArray[np.int64]) -> NDArray[n
 def fitted(
     inputs: NDArray[np.float32], logits: NDArray[np.float32], groups: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Weights of the features, by ridge regression."""
+    """The weights of the features, by ridge regression."""
     x, y = centred(inputs, groups), centred(logits, groups)
     held = groups % 5 == 0
     errors = {}
@@ -115,9 +116,9 @@ def ridge(x: NDArray[np.float64], y: NDArray[np.float64], penalty: float) -> NDA
 def kept(
     task: Task, early: Sequence[float], logits: Sequence[float], keep: int
 ) -> Iterator[tuple[list[float], float]]:
-    """For each query its scores, of which the ``keep`` best by ``early`` are above the rest.
+    """Each query's scores, in which the ``keep`` best by ``early`` are above the rest.
 
-    And the share of the ten best by ``logits`` that are among them.
+    Each comes with the share of the ten best by ``logits`` that are among them.
     """
     both = zip(per_query(task, early), per_query(task, logits), strict=True)
     for first, last in both:
@@ -149,7 +150,7 @@ def main() -> None:
         early = features @ fitted(lesson, learned.logits, groups)
         found = list(kept(task, early.tolist(), logits, KEEP))
         scores = [score for own, _ in found for score in own]
-        # What is kept goes on from the layer where it stopped.
+        # The pairs that are kept continue from the layer where they stopped.
         work = layer / layers + KEEP / CANDIDATES * (1 - layer / layers)
         rows.append(
             [
@@ -166,8 +167,8 @@ def main() -> None:
             "from its first token, the means of the query's and of the text's tokens, and their "
             f"product; it has learned the model's logits on {len(lessons.pairs):,} pairs of "
             f"{TRAINING.name}. The best {KEEP} by that score go through the other layers. Times: "
-            "the layers computed for all pairs, to those computed now, if nothing else cost "
-            "anything."
+            "all layers for all pairs, divided by the layers computed now; other costs are not "
+            "counted."
         ),
         "Results": table(["layer", "times", "nDCG@10", f"ten best among the {KEEP}"], rows),
     }

@@ -1,10 +1,10 @@
-"""What the evaluation harness adds to the model's own time, and what memory it takes.
+"""The time that the evaluation harness adds to the model's own, and the memory that it takes.
 
 Usage: python eval/benchmarks/evaluation.py
 
-Writes eval/results/evaluation-overhead.md and .json. Made-up texts of 24 words, which are some 80
-tokens with the query, and the bundled reranker in bfloat16. The harness weighs the more, the
-shorter the texts are.
+Writes eval/results/evaluation-overhead.md and .json. Texts are made up, of 24 words (some 80
+tokens with the query); the reranker is the bundled one in bfloat16. The shorter the texts, the
+larger the harness's share.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SYSTEM = System("bm25", CANDIDATES, "bundled")
 
 
 class ByLength:
-    """A reranker that takes no time and no memory, so that what is measured is the harness's."""
+    """A reranker that takes no time and no memory, so only the harness is measured."""
 
     name = "by-length"
     fingerprint = "by-length"
@@ -84,7 +84,7 @@ class Timed:
 
 
 def collection(count: int) -> JudgedCollection:
-    """Short documents, and queries of which each has five judged documents, three relevant."""
+    """Short documents, and queries with five judged documents each, three of them relevant."""
     corpus = texts(DOCUMENTS, TERMS)
     rng = np.random.default_rng(7)
     judged = rng.integers(DOCUMENTS, size=(count, 5)).tolist()
@@ -127,7 +127,7 @@ def evaluated(
 
 
 def pairs_of(whole: JudgedCollection, index: Index) -> list[tuple[str, str]]:
-    """What a loop written by hand would score: the candidates and the missed positives."""
+    """The pairs that a hand-written loop would score: candidates and missed positives."""
     texts_of = [whole.queries[query] for query in whole.qrels]
     pairs = []
     rankings = index.retriever("bm25").retrieve(texts_of, CANDIDATES)
@@ -148,12 +148,12 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def overhead(folder: Path) -> dict[str, float]:
-    """Seconds of the bare model and of the harness, in turn, part of the queries by part."""
+    """Seconds of the bare model and of the harness, taking turns on parts of the queries."""
     whole = collection(QUERIES)
     index = opened(whole, folder)
     bundled = CrossEncoderReranker("rerank-search-base", dtype="bfloat16")
     reranker = Timed(bundled)
-    evaluated(part(whole, 0), index, ByLength(), folder)  # imports what is imported late
+    evaluated(part(whole, 0), index, ByLength(), folder)  # does the late imports
     bundled.score(pairs_of(part(whole, 0), index)[:500])
     bare = harness = 0.0
     count = 0
@@ -163,7 +163,7 @@ def overhead(folder: Path) -> dict[str, float]:
         count += len(pairs)
         by_hand = functools.partial(bundled.score, pairs)
         by_harness = functools.partial(evaluated, few, index, reranker, folder)
-        # In turn the one and the other first, so that a drift of the machine meets both.
+        # Let each side begin in turn, so that a drift of the machine affects both.
         for action in (by_hand, by_harness)[:: 1 if number % 2 else -1]:
             seconds = timed(action)
             if action is by_hand:
@@ -191,8 +191,8 @@ def opened(whole: JudgedCollection, folder: Path) -> Index:
 
 
 def memory(folder: Path) -> dict[str, int]:
-    """The peak of a process of its own for each number of queries, in bytes."""
-    opened(collection(1), folder).close()  # a build would be the peak
+    """The peak in bytes for each number of queries, each in a process of its own."""
+    opened(collection(1), folder).close()  # build it first: the build would be the peak
     return {
         str(count): int(
             subprocess.run(

@@ -48,7 +48,7 @@ print(json.dumps({"seconds": seconds, "documents": count, "peak_mib": peak}))
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds, and what the call returned."""
+    """The seconds of the call, and its result."""
     started = time.perf_counter()
     result = call()
     return time.perf_counter() - started, result
@@ -57,7 +57,7 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
 def alternating(
     ours: Callable[[int], Any], theirs: Callable[[int], Any], rounds: int
 ) -> tuple[float, float]:
-    """Median milliseconds of both, called in turn so that a noisy machine is noisy for both."""
+    """Median milliseconds of both, called in turn, so a noisy machine affects both."""
     mine, other = [], []
     for i in range(rounds):
         mine.append(timed(lambda i=i: ours(i))[0] * 1000)
@@ -66,7 +66,7 @@ def alternating(
 
 
 def lexical(texts: list[str], queries: list[str], folder: Path) -> dict[str, Any]:
-    """BM25: build and query times, and how far the rankings agree."""
+    """Build and query times of BM25, and the agreement of the rankings."""
     passages = [Passage(i, text) for i, text in enumerate(texts, start=1)]
     ours = Bm25Index(folder / "bm25")
     build, _ = timed(lambda: ours.update(1, passages, []))
@@ -81,7 +81,7 @@ def lexical(texts: list[str], queries: list[str], folder: Path) -> dict[str, Any
     build_oracle, oracle = timed(lambda: BM25Okapi(words, k1=1.2, b=0.75))
     few = queries[:20]
     query_oracle, scores = timed(lambda: [oracle.get_scores(terms("english", q)) for q in few])
-    for query in queries:  # once, so that no file is read for the first time below
+    for query in queries:  # once, so that files are not read for the first time below
         ours.search([query], K)
     query_ours, _ = timed(lambda: [ours.search([query], K) for query in queries])
     found = ours.search(few, 10)
@@ -103,7 +103,7 @@ def lexical(texts: list[str], queries: list[str], folder: Path) -> dict[str, Any
 
 
 class Given:
-    """An encoder whose texts are the numbers of vectors that are there already."""
+    """An encoder whose texts are the numbers of existing vectors."""
 
     name = "given"
 
@@ -117,7 +117,7 @@ class Given:
 
 
 def dense(count: int, dimension: int, folder: Path) -> dict[str, float]:
-    """Flat search through the engine of an index against raw FAISS on the same vectors."""
+    """Times of flat search by the engine of an index and by raw FAISS on the same vectors."""
     rng = np.random.default_rng(synthetic.SEED)
     vectors = rng.standard_normal((count, dimension), dtype=np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -135,7 +135,7 @@ def dense(count: int, dimension: int, folder: Path) -> dict[str, float]:
 
 
 def one_more(index: Index, rounds: int) -> dict[str, float]:
-    """One document added to the index and found by both stages, in milliseconds."""
+    """Milliseconds to add one document and find it by both stages."""
     spent = []
     for i in range(rounds):
         word = f"zyzzyva{i}"
@@ -150,7 +150,7 @@ def one_more(index: Index, rounds: int) -> dict[str, float]:
 
 
 def opened(path: Path, encoder: str) -> dict[str, float]:
-    """Opening in a new process: seconds, and the process's peak memory."""
+    """Seconds to open the index in a new process, and the process's peak memory."""
     runs = []
     for _ in range(3):
         command = [sys.executable, "-c", OPEN, str(path), encoder]

@@ -1,9 +1,9 @@
-"""What each operation on an index costs at 10,000, 100,000 and 1,000,000 documents.
+"""The cost of each operation on an index of 10,000, 100,000 and 1,000,000 documents.
 
 Usage: python eval/benchmarks/growth.py [--indexes FOLDER] [--sizes N ...] [--vectors N ...]
 
-Writes eval/results/growth.md and .json. Indexes are made in FOLDER unless they are there (one of
-1,000,000 documents takes some minutes and 1 GB), or in a temporary one.
+Writes eval/results/growth.md and .json. Missing indexes are made in FOLDER (one of 1,000,000
+documents takes some minutes and 1 GB), or without --indexes in a temporary folder.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CHANGED = 50
 
 
 def documents(count: int) -> Iterator[Document]:
-    """Documents of 60 words; each thousandth and each tenth part of them share a value."""
+    """Documents of 60 words, with a value that a thousandth shares and one that a tenth shares."""
     for start in range(0, count, PORTION):
         size = min(PORTION, count - start)
         seed = synthetic.SEED + start // PORTION
@@ -42,7 +42,7 @@ def documents(count: int) -> Iterator[Document]:
 
 
 def encoder(folder: Path) -> str:
-    """Random vectors of words, averaged: the vectors of a text cost next to nothing."""
+    """An encoder that averages random vectors of words, which costs almost nothing."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
@@ -60,7 +60,7 @@ def encoder(folder: Path) -> str:
 
 
 def made(folder: Path, count: int, *, vectors: bool) -> Path:
-    """The index of that many documents."""
+    """The index with this number of documents, made if it is missing."""
     path = folder / f"{'dense' if vectors else 'bm25'}-{count}"
     if not path.is_dir():
         print(f"making {path}", file=sys.stderr, flush=True)
@@ -71,14 +71,14 @@ def made(folder: Path, count: int, *, vectors: bool) -> Path:
 
 
 def spent(call: Callable[[], Any]) -> float:
-    """Milliseconds of CPU, which other work on the machine changes least."""
+    """CPU milliseconds of a call, which other work on the machine changes least."""
     started = time.process_time()
     call()
     return (time.process_time() - started) * 1000
 
 
 def command(*arguments: str) -> float:
-    """Milliseconds of CPU of a command in a process of its own."""
+    """CPU milliseconds of a command in a process of its own."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "-m", "rerank_search", *arguments], check=True, capture_output=True
@@ -88,8 +88,8 @@ def command(*arguments: str) -> float:
 
 
 def reading(path: Path, queries: list[str]) -> dict[str, float]:
-    """What does not change the index."""
-    with Index.open(path, read_only=True) as index:  # what is loaded late is loaded now
+    """Times of operations that do not change the index."""
+    with Index.open(path, read_only=True) as index:  # does the late loading
         Searcher(index, reranker=None).search(queries[0])
     found = {"open": spent(lambda: Index.open(path, read_only=True).close())}
     with Index.open(path, read_only=True) as index:
@@ -112,7 +112,7 @@ def reading(path: Path, queries: list[str]) -> dict[str, float]:
 
 
 def writing(path: Path) -> dict[str, float]:
-    """What changes the index, on a copy."""
+    """Times of operations that change the index, on a copy."""
     words = synthetic.VOCABULARY
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         copy = Path(shutil.copytree(path, Path(folder) / "index"))
@@ -134,7 +134,7 @@ def writing(path: Path) -> dict[str, float]:
 
 
 def compared(found: dict[int, dict[str, float]]) -> str:
-    """A table: milliseconds at the smallest size, and how many times that at the others."""
+    """A table of milliseconds at the smallest size, and of ratios to these at the others."""
     first, *others = sorted(found)
     headers = ["operation", f"{first:,} (ms)", *(f"{size:,} (times)" for size in others)]
     return table(
@@ -165,11 +165,11 @@ def main() -> None:
                 print(kind, size, json.dumps(results[kind][size]), file=sys.stderr, flush=True)
     sections = {
         "What is measured": (
-            "Milliseconds of CPU, of documents of 60 words by Zipf's law, indexed whole; vectors "
-            f"of 384 numbers, searched exactly. Medians of {ROUNDS} where nothing is done for the "
-            "first time. A filter's first search collects the documents that it allows, and a "
-            "deletion by filter deletes more of a larger index; vectors are read when an index is "
-            "opened, and all of them by an exact search."
+            "CPU milliseconds, for documents of 60 words by Zipf's law, indexed whole; vectors of "
+            f"384 numbers, searched exactly. Medians of {ROUNDS}, except for first calls. A "
+            "filter's first search collects the documents that it allows, and a deletion by filter "
+            "deletes more from a larger index; vectors are read when an index is opened, and an "
+            "exact search reads all of them."
         ),
         **{kind: compared(found) for kind, found in results.items()},
     }

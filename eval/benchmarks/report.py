@@ -1,4 +1,4 @@
-"""Writes what a benchmark measured: a table, with the machine, the versions and the date."""
+"""Writes the report of a benchmark: tables, with the machine, the versions and the date."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""The second stage alone: sentence-transformers, FlashRank's way, and every backend of ours.
+"""The second stage alone: sentence-transformers, FlashRank's method, and all our backends.
 
 Usage: python eval/benchmarks/rerank.py [--queries N] [--avx2 | --gpu]
 
 Writes eval/results/rerank.md, .json and .svg. The same model scores the same pairs: 100 candidates
-of BM25 for each query of msmarco-dl19 where it lies beside the project, else of the judged
-questions on the documentation of the standard library. Each side runs in a process of its own, so
-that its peak memory is its own: one after the other with half of the queries, and in the reverse
-order with the other half, so that a machine that gets slower meanwhile favours none.
+of BM25 for each query of msmarco-dl19 if it is beside the project, else of the judged questions on
+the documentation of the standard library. Each side runs in a process of its own, which has its
+own peak memory: one after another with half of the queries, and in reverse order with the other
+half, so a machine that gets slower favours none.
 
-With --avx2 it measures the sides that torch computes, which the variables ATEN_CPU_CAPABILITY and
-ONEDNN_MAX_CPU_ISA have to hold to that, and the files are called rerank-avx2. On a CPU that has no
-more it measures all sides, and they are called rerank-avx2-only. With --gpu torch computes on a
-CUDA GPU, and they are called rerank-gpu.
+With --avx2 it measures the sides that torch computes, limited to AVX2 by the variables
+ATEN_CPU_CAPABILITY and ONEDNN_MAX_CPU_ISA, and writes rerank-avx2. On a CPU with AVX2 alone it
+measures all sides, and writes rerank-avx2-only. With --gpu torch computes on a CUDA GPU, and it
+writes rerank-gpu.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ MODEL = "rerank-search-base"
 CANDIDATES = 100
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 TIMED = 10
-"""Queries of each half that are timed one by one."""
+"""Number of queries of each half that are timed one by one."""
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "msmarco-dl19"
 OWN = Path(__file__).parents[1] / "collections" / "python-docs"
@@ -75,10 +75,10 @@ CASCADE = f"{TINY}, then the best {KEPT} by it"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A run of the benchmark: the sides on a device, and what is to be reached.
+    """A kind of run: the sides on a device, and the targets.
 
-    ``small`` is what computes the small model and the cascade. ``times`` and ``latency`` are
-    relative to sentence-transformers, ``loss`` of nDCG@10 is absolute.
+    ``small`` is the side that computes the small model and the cascade. ``times`` and ``latency``
+    are relative to sentence-transformers, ``loss`` of nDCG@10 is absolute.
     """
 
     name: str
@@ -112,7 +112,7 @@ ON_GPU = Kind(
 )  # fmt: skip
 
 Score = Callable[[str, Sequence[str]], NDArray[np.float32]]
-"""Scores of texts for a query."""
+"""A function that scores texts for a query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Task:
 
 
 def tasks(count: int | None) -> tuple[JudgedCollection, list[str], Task]:
-    """The collection, the ids of its queries, and what is scored."""
+    """The collection, the ids of its queries, and the task to score."""
     path = SHARED if SHARED.exists() else OWN
     return with_candidates(CollectionSettings(path=path, queries=count), CANDIDATES)
 
@@ -186,7 +186,7 @@ def theirs(task: Task, device: str = "cpu") -> tuple[Callable[[], NDArray[np.flo
 
 
 def flashrank(task: Task, _device: str) -> tuple[Callable[[], NDArray[np.float32]], Score]:
-    """ONNX Runtime, one padded batch for the candidates of a query."""
+    """FlashRank's method: ONNX Runtime, with one padded batch for a query's candidates."""
     import torch
     from tokenizers import Tokenizer
     from transformers import AutoModelForSequenceClassification
@@ -247,9 +247,9 @@ def ours(
 
 
 def measure(side: str, kind: Kind, task: Task, others: Task, output: Path) -> None:
-    """Run one side: some of ``others`` query by query, then all of ``task``, by one model.
+    """Run one side: some of ``others`` query by query, then all of ``task``, with one model.
 
-    Ours keeps the tokens of texts that it has seen: of those that both halves have, which are few.
+    Ours remembers the tokens of texts: those of the few texts that both halves have.
     """
     make = {THEIRS: theirs, FLASHRANK: flashrank}.get(side)
     before = memory_peak(kind)
@@ -264,7 +264,7 @@ def measure(side: str, kind: Kind, task: Task, others: Task, output: Path) -> No
     seconds = time.perf_counter() - all_pairs_started
     facts = {
         "seconds": seconds,
-        "milliseconds": milliseconds[1:],  # the first warms up
+        "milliseconds": milliseconds[1:],  # the first one is a warm-up
         "peak_mib": memory_peak(kind) / 2**20,
         "peak_before_mib": before / 2**20,
         "scores": scores.tolist(),
@@ -273,7 +273,7 @@ def measure(side: str, kind: Kind, task: Task, others: Task, output: Path) -> No
 
 
 def joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What ``measure`` wrote of each half, as of one run."""
+    """The results of both halves, joined into those of one run."""
     milliseconds = [each for part in parts for each in part["milliseconds"]]
     return {
         "seconds": sum(part["seconds"] for part in parts),
@@ -287,17 +287,17 @@ def joined(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def memory_peak(kind: Kind) -> int:
-    """Bytes: of the process, or what its tensors took on the GPU."""
+    """Peak memory in bytes: of the process, or of its tensors on the GPU."""
     import torch
 
     return torch.cuda.max_memory_allocated() if kind is ON_GPU else peak_memory() or 0
 
 
 def matmul_peak(dtype: str, device: str) -> float:
-    """FLOP per second of a linear layer, the best of some runs.
+    """FLOP per second of a linear layer, the best of a few runs.
 
-    It has the model's shape on a CPU, and weights as torch has them or in the layout of oneDNN's
-    kernels. A GPU reaches its peak with larger ones only.
+    On a CPU it has the model's shape, and weights in torch's layout or in that of oneDNN's kernels.
+    A GPU reaches its peak only with larger layers.
     """
     import torch
     from torch.nn.functional import linear
@@ -323,7 +323,7 @@ def matmul_peak(dtype: str, device: str) -> float:
 
 
 def tokens(task: Task) -> list[int]:
-    """Tokens of each pair, special ones included."""
+    """Number of tokens of each pair, special ones included."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(Path(resolve_reranker(MODEL)) / "tokenizer.json"))
@@ -333,10 +333,10 @@ def tokens(task: Task) -> list[int]:
 
 
 def flop(lengths: Sequence[int]) -> tuple[float, float]:
-    """Of the products of the model: of the whole, and of what its scores need.
+    """FLOP of the model's products: of all of them, and of those that the scores need.
 
-    The whole is what sentence-transformers computes; of the last layer, only the first token's
-    output is needed.
+    sentence-transformers computes all of them; in the last layer only the first token's output is
+    needed.
     """
     config = json.loads((Path(resolve_reranker(MODEL)) / "config.json").read_text())
     width, layers, heads = (
@@ -366,7 +366,7 @@ def quality(collection: JudgedCollection, names: Sequence[str], task: Task, scor
 
 
 def tau(task: Task, scores: Any, reference: Any) -> float:
-    """Kendall's rank correlation with the reference, the mean over the queries."""
+    """The mean over the queries of Kendall's rank correlation with the reference."""
     from scipy.stats import kendalltau
 
     both = zip(per_query(task, scores), per_query(task, reference), strict=True)
@@ -383,7 +383,7 @@ def has_avx512() -> bool:
 def main() -> None:
     """Measure each side in processes of its own, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queries", type=int, help="draw this many of the queries")
+    parser.add_argument("--queries", type=int, help="sample this many of the queries")
     parser.add_argument("--avx2", action="store_true", help="what needs no more than AVX2")
     parser.add_argument("--gpu", action="store_true", help="torch alone, on a CUDA GPU")
     parser.add_argument("--side", help=argparse.SUPPRESS)
@@ -394,7 +394,7 @@ def main() -> None:
     if given.avx2:
         kind = HELD if has_avx512() else IN_AVX2
     elif kind is PLAIN and not has_bfloat16():
-        print("This CPU has no units for bfloat16: it is measured with --avx2.", file=sys.stderr)
+        print("This CPU has no units for bfloat16: measuring as with --avx2.", file=sys.stderr)
         return
     collection, names, task = tasks(given.queries)
     if given.side:
@@ -426,7 +426,7 @@ def report(
     task: Task,
     results: dict[str, dict[str, Any]],
 ) -> None:
-    """The table, a plot, and what was reached."""
+    """Write the table, a plot, and the targets."""
     lengths = tokens(task)
     pairs, (work, needed) = len(lengths), flop(lengths)
     peaks = {dtype: matmul_peak(dtype, kind.device) for dtype in ("float32", "bfloat16")}
@@ -477,15 +477,16 @@ def report(
         "What is measured": (
             f"{pairs:,} pairs of {collection.name} ({len(names)} queries, BM25's best "
             f"{CANDIDATES}), {np.mean(lengths):.0f} tokens a pair, scored by {MODEL}. Times, "
-            f"ratios and differences are to {THEIRS}' `CrossEncoder` with its defaults: `predict` "
-            f"for all pairs, `rank` for a query of {CANDIDATES} candidates (p50, p95 over "
+            f"ratios and differences are relative to {THEIRS}' `CrossEncoder` with its defaults: "
+            f"`predict` for all pairs, `rank` for a query of {CANDIDATES} candidates (p50, p95 of "
             f"{results[THEIRS]['timed']} queries). Peak memory is {of_memory(kind)}. tau is "
             "Kendall's, the mean over the queries. The peak is that of a linear layer "
-            f"{'of 8,192 numbers' if kind is ON_GPU else 'of the model'} in the same precision: "
+            f"{'of 8,192 numbers' if kind is ON_GPU else 'of the model'} in the same precision "
+            "(one product, the best of a few runs, after all sides): "
             f"{peaks['float32'] / 1e9:.0f} GFLOP/s in float32, {peaks['bfloat16'] / 1e9:.0f} in "
-            "bfloat16; the share counts the products of the whole model, computed or left out. By "
-            "it (one product, the best of some runs, once the sides are done), the products that "
-            f"scores need would alone leave {of_limits(limits)}. "
+            "bfloat16. The share counts the products of the whole model, computed or left out. At "
+            "this peak, the products that scores need would alone allow "
+            f"{of_limits(limits)}. "
             f"The last two sides have another model: {TINY}, and a cascade of it and {MODEL}, "
             f"which scores the best {KEPT} of each query ({kind.small.removeprefix('ours, ')})."
             f"{of_holding() if kind is HELD else ''}"
@@ -501,7 +502,7 @@ def report(
 def of_memory(kind: Kind) -> str:
     if kind is ON_GPU:
         return "that of tensors on the GPU"
-    return "the process's, loading and the data included"
+    return "that of the process, with loading and the data"
 
 
 def of_limits(limits: Mapping[str, float]) -> str:
@@ -509,11 +510,12 @@ def of_limits(limits: Mapping[str, float]) -> str:
 
 
 def of_holding() -> str:
-    return f" Held by {' and '.join(AVX2)}; MKL, which computes {THEIRS}' products, reads neither."
+    limited = f" Limited by {' and '.join(AVX2)}"
+    return f"{limited}; MKL, which computes {THEIRS}' products, ignores both."
 
 
 def draw(speeds: dict[str, float], name: str) -> None:
-    """A bar of pairs per second for each side."""
+    """Draw a bar of pairs per second for each side."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 0.8 + 0.35 * len(speeds)), layout="constrained")
@@ -526,7 +528,7 @@ def draw(speeds: dict[str, float], name: str) -> None:
 
 
 def targets(results: dict[str, dict[str, Any]], kind: Kind) -> Iterator[str]:
-    """What was to be reached by the best that "auto" may take, and whether it was."""
+    """The targets for the best side that "auto" may choose, and whether they were met."""
     allowed = [side for side in results if side in OURS and not side.endswith("int8")]
     best = max(allowed, key=lambda side: results[side]["times"])
     facts, theirs = results[best], results[THEIRS]
@@ -544,7 +546,7 @@ def targets(results: dict[str, dict[str, Any]], kind: Kind) -> Iterator[str]:
 
 
 def of_the_small(results: dict[str, dict[str, Any]], kind: Kind) -> Iterator[str]:
-    """The same of the small model, and of the cascade with it."""
+    """The targets for the small model and for the cascade, and whether they were met."""
     theirs, tiny, cascade = (results[side] for side in (THEIRS, TINY, CASCADE))
     same = results[kind.small]
     ratio = tiny["pairs_per_second"] / same["pairs_per_second"]

@@ -4,8 +4,8 @@ Usage: python eval/benchmarks/rerank_load.py [--queries N] [--candidates N]
 
 Writes eval/results/rerank-load.md and .json; on a CPU without units for bfloat16 they are called
 rerank-load-avx2-only. Threads score the lists of rerank.py, a query at a time, in turn with a
-single caller. The long list is of made-up texts that fill the window, in a process of its own for
-each side, so that its peak memory is its own.
+single caller. The long list has made-up texts that fill the window; each side scores it in a
+process of its own, which has its own peak memory.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from rerank_search.reranking.backends.options import has_bfloat16
 THREADS = 8
 LISTS, TURNS = 20, 3
 WORDS = 600
-"""Of a long text; each is one token or more, so that it fills a window of 512 tokens."""
+"""Words of a long text; each is one token or more, so the text fills a window of 512 tokens."""
 
 CALLED = (
     "ours, torch, float32",
     "ours, openvino, bfloat16" if has_bfloat16() else "ours, onnx, float32",
 )
-"""The sides that are called by many threads: what is always there, and what is the fastest."""
+"""Sides that many threads call: the one that is always there, and the fastest one."""
 
 
 def callers(task: Task, options: dict[str, str]) -> dict[str, Any]:
-    """Pairs per second of one caller and of many, the medians of some turns."""
+    """Pairs per second of one caller and of many, medians of a few turns."""
     reranker = CrossEncoderReranker(MODEL, device="cpu", **options)  # type: ignore[arg-type]
     lists = [
         [(query, text) for text in each]
@@ -84,7 +84,7 @@ def long_list(side: str, candidates: int, output: Path) -> None:
 def main() -> None:
     """Measure both, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queries", type=int, help="draw this many of the queries")
+    parser.add_argument("--queries", type=int, help="sample this many of the queries")
     parser.add_argument("--candidates", type=int, default=1000, help="of the long list")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
@@ -92,7 +92,7 @@ def main() -> None:
     if given.side:
         long_list(given.side, given.candidates, given.output)
         return
-    # First, while this process is small: another one starts with the peak of what started it.
+    # First, while this process is small: a new process starts with the peak of its parent.
     long: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for side in (THEIRS, *CALLED):
@@ -128,10 +128,10 @@ def main() -> None:
     ]
     sections = {
         "Many threads on one reranker": (
-            f"The first {LISTS} lists of {collection.name} that the other tables have, a list "
-            f"a call: by one thread, and by {THREADS} that share one reranker. Pairs per second, "
-            f"the medians of {TURNS} turns; the tokens of all texts are known by then. The "
-            "difference is the largest of a score to that of a call alone."
+            f"The first {LISTS} lists of {collection.name} of the other tables, one list a call: "
+            f"by one thread, and by {THREADS} threads that share one reranker. Pairs per second "
+            f"are medians of {TURNS} turns, when the tokens of all texts are remembered. The "
+            "difference is the largest one between a score and that of a call alone."
         )
         + "\n\n"
         + table(
@@ -139,8 +139,8 @@ def main() -> None:
         ),
         "A list of long candidates": (
             f"{given.candidates:,} texts of {WORDS} made-up words for one query, cut at 512 "
-            "tokens, in one call of `rank` or `score`. Memory is the process's peak, and its peak "
-            "before the list was scored: what loading the model took."
+            "tokens, in one call of `rank` or `score`. Memory is the process's peak, and before "
+            "that its peak after loading the model."
         )
         + "\n\n"
         + table(["side", "seconds", "times", "loaded MiB", "peak MiB", "of their peak"], lists),

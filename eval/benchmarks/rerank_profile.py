@@ -1,4 +1,4 @@
-"""Where the second stage's time goes: in sentence-transformers, and in ours.
+"""Where the second stage spends its time, in sentence-transformers and in ours.
 
 Usage: python eval/benchmarks/rerank_profile.py [--queries N]
 
@@ -47,7 +47,7 @@ KINDS: Mapping[str, Sequence[str]] = {
     "copies and casts": ("aten::copy_", "aten::cat", "aten::clone", "Reorder", "Transpose",
                          "Reshape", "Convert", "StridedSlice", "Split"),
 }  # fmt: skip
-"""What operators of torch and nodes of OpenVINO do."""
+"""Kinds of work, with their operators of torch and nodes of OpenVINO."""
 
 
 def kind_of(name: str) -> str:
@@ -55,9 +55,9 @@ def kind_of(name: str) -> str:
 
 
 def profiled(score: Callable[[], Any], threads: int) -> Counter[str]:
-    """Seconds by kind, of torch's operators, when so many threads have each their own.
+    """Seconds of torch's operators by kind, for ``threads`` threads with work of their own.
 
-    The rest of the time is outside of the model.
+    The rest of the time is outside the model.
     """
     from torch._C._profiler import _ExperimentalConfig
     from torch.profiler import ProfilerActivity, profile
@@ -79,10 +79,10 @@ def with_outside(seconds: Counter[str], wall: float) -> Counter[str]:
 
 
 def openvino(dtype: str, lengths: Sequence[int], score: Callable[[], Any]) -> Counter[str]:
-    """Seconds by kind, of OpenVINO's nodes for batches of these lengths; words make no difference.
+    """Seconds of OpenVINO's nodes by kind, for batches of these lengths and any words.
 
-    As many threads compute them as in ours, each its own batches. The time outside of the model is
-    that of ``score`` without the nodes'.
+    As in ours, each thread computes batches of its own. The time outside the model is the time of
+    ``score`` minus that of the nodes.
     """
     started = time.perf_counter()
     score()
@@ -139,7 +139,7 @@ def measure(task: Task) -> dict[str, Counter[str]]:
 
 
 def draw(name: str, found: Mapping[str, Mapping[str, float]], kinds: Sequence[str]) -> None:
-    """A bar of seconds for each side, by kind."""
+    """Draw a bar of seconds for each side, by kind."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3), layout="constrained")
@@ -156,9 +156,9 @@ def draw(name: str, found: Mapping[str, Mapping[str, float]], kinds: Sequence[st
 
 
 def main() -> None:
-    """Profile each side, one after the other, and write the report."""
+    """Profile each side, one after another, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queries", type=int, default=10, help="draw this many of the queries")
+    parser.add_argument("--queries", type=int, default=10, help="sample this many of the queries")
     given = parser.parse_args()
     collection, names, task = tasks(given.queries)
     found = measure(task)
@@ -174,10 +174,9 @@ def main() -> None:
         "What is measured": (
             f"Seconds for {len(task.pairs):,} pairs of {collection.name} ({len(names)} queries), "
             f"scored by {MODEL}: {THEIRS}' `predict` with its defaults, and ours. In ours, GELU is "
-            "part of the matrix products where it is not told apart. Profilers take time of their "
-            "own, so that the sums are above those of `make bench-rerank`; the table says what the "
-            "time goes to. What is outside of the model is tokenising, putting batches together, "
-            "and Python."
+            "part of the matrix products if it is not listed. Profilers take time themselves, so "
+            "the sums are higher than those of `make bench-rerank`; the table shows the shares. "
+            "Outside the model are tokenising, assembling batches, and Python."
         ),
         "Where the time goes": table(["", *found], rows) + f"\n\n![profile]({name}.svg)",
     }

@@ -1,4 +1,4 @@
-"""One search over 100 candidates, end to end: where the time goes, and what the library adds.
+"""One search over 100 candidates, end to end: times of all parts, and the library's share.
 
 Usage: python eval/benchmarks/search.py
 
@@ -41,12 +41,12 @@ CANDIDATES = 100
 
 
 def milliseconds(started: float) -> float:
-    """Since ``started``, a time.perf_counter()."""
+    """Milliseconds since ``started``, a time.perf_counter()."""
     return (time.perf_counter() - started) * 1000
 
 
 class Timed:
-    """A reranker that says how long the model took inside a search."""
+    """A reranker that measures the model's time inside a search."""
 
     def __init__(self, inner: CrossEncoderReranker) -> None:
         self.name, self.fusion, self.inner = inner.name, inner.fusion, inner
@@ -95,7 +95,7 @@ def main() -> None:
         searcher.search("a first query loads what is loaded late", candidates=CANDIDATES)
         for query in QUERIES:
             own = engines(index, query)
-            # Other words for the same work: the index remembers the vectors of recent queries.
+            # Change the words: the index remembers the vectors of recent queries.
             response = searcher.search(f"{query} in python", candidates=CANDIDATES)
             parts.append(own | {"cross-encoder": reranker.milliseconds})
             totals.append(response.timings["total"])
@@ -117,10 +117,10 @@ def main() -> None:
             f"{len(QUERIES)} queries over the documentation strings of the standard library; "
             f"hybrid first stage, {CANDIDATES} candidates, the bundled reranker with its fusion; "
             "medians. The cross-encoder is timed inside the search, the encoder and the engines "
-            "just before it. The library's own time is what is left of the total."
+            "just before it. The library's own time is the rest of the total."
         ),
         "Where the time goes": table(["part", "ms", "share"], rows),
-        "As the response says it": table(["stage", "ms"], spans),
+        "As in the response": table(["stage", "ms"], spans),
         "Target": f"{own / total:.1%} of at most 5%: {verdict}",
     }
     data = {"parts_ms": median, "library_ms": own, "total_ms": total}

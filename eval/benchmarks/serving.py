@@ -1,11 +1,11 @@
-"""The HTTP API: what it adds to the library's own time.
+"""The HTTP API: the time that it adds to the library's own.
 
 Usage: python eval/benchmarks/serving.py [--queries N] [--seconds N]
 
-Writes eval/results/serving.md and .json. Servers and the library run in processes of their own, one
-after the other; the clients are threads of this one, on the loopback. The pairs are those of
-rerank.py. With --seconds a server that is searched, written to, sent nonsense and hung up on runs
-for as long, and its memory is watched.
+Writes eval/results/serving.md and .json. Servers and the library run in processes of their own,
+one after another; the clients are threads of this one, on the loopback. The pairs are those of
+rerank.py. With --seconds a server runs under mixed load (searches, writes, invalid requests,
+broken connections) for that time, and its memory is measured.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ def requests(task: Task) -> list[Request]:
     ]
 
 
-# What runs in a process of its own
+# Functions that run in a process of their own
 
 
 def serve(home: Path, *, shared: bool) -> None:
-    """Serve the bundled reranker and the indexes of a folder, and say where."""
+    """Serve the bundled reranker and the indexes of a folder, and print the address."""
     reranker = CrossEncoderReranker(MODEL, device="cpu")
     reranker.score([("warm", "up")])
     with Server("127.0.0.1", 0) as server:
@@ -104,7 +104,7 @@ def server(home: Path, *, shared: bool = True) -> Iterator[tuple[str, psutil.Pro
 
 
 def post(address: str, path: str, body: Any, method: str = "POST") -> tuple[int, bytes]:
-    """Status and body of a request of its own connection; 0 where nobody answers."""
+    """Status and body of a request on its own connection; status 0 without an answer."""
     connection = http.client.HTTPConnection(address, timeout=120)
     try:
         connection.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
@@ -117,7 +117,7 @@ def post(address: str, path: str, body: Any, method: str = "POST") -> tuple[int,
 
 
 def rerank_all(address: str, asked: Sequence[Request]) -> tuple[float, list[float]]:
-    """Seconds for all requests by as many clients as there are, and milliseconds of each."""
+    """Seconds for all requests by all clients, and milliseconds of each."""
 
     def ask(request: Request) -> float:
         started = time.perf_counter()
@@ -132,7 +132,7 @@ def rerank_all(address: str, asked: Sequence[Request]) -> tuple[float, list[floa
 
 
 def throughput(asked: Sequence[Request], home: Path) -> dict[str, dict[str, float]]:
-    """Pairs per second of the library alone, and of servers, in turn; and latencies."""
+    """Pairs per second and latencies of the library alone and of servers, in turn."""
     pairs = sum(len(own) for _, own in asked)
     seconds: dict[str, list[float]] = {"library": [], "server": [], "server, one by one": []}
     latencies: dict[str, list[float]] = {name: [] for name in seconds}
@@ -194,7 +194,7 @@ def overhead(home: Path) -> dict[str, float]:
 
 
 def mixed(home: Path, seconds: float) -> dict[str, Any]:
-    """Statuses, lost writes, and how the memory of the server grows."""
+    """The statuses, lost writes, and growth of the server's memory under mixed load."""
     statuses: Counter[int] = Counter()
     acknowledged: dict[str, bool] = {}
     lock, ends = threading.Lock(), time.monotonic() + seconds
@@ -212,7 +212,7 @@ def mixed(home: Path, seconds: float) -> dict[str, Any]:
     def upsert(address: str, chance: random.Random) -> int:
         id = f"w{chance.randrange(500)}"
         with lock:
-            if id in acknowledged:  # one writer of an id at a time, so that the last is known
+            if id in acknowledged:  # one writer of an id at a time, so the last one is known
                 return 0
             acknowledged[id] = False
         document = {"id": id, "text": chance.choice(words)}
@@ -269,7 +269,7 @@ def mixed(home: Path, seconds: float) -> dict[str, Any]:
             thread.join()
     with Index.open(home / "made-up", read_only=True) as index:
         lost = [id for id, written in acknowledged.items() if written and id not in index]
-    # The first third warms caches up.
+    # The first third fills caches.
     later = np.array(memory[len(memory) // 3 :])
     slope = float(np.polyfit(later[:, 0], later[:, 1], 1)[0]) * 60
     return {
@@ -288,7 +288,7 @@ def mixed(home: Path, seconds: float) -> dict[str, Any]:
 def main() -> None:
     """Measure, and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--queries", type=int, help="draw this many of the queries")
+    parser.add_argument("--queries", type=int, help="sample this many of the queries")
     parser.add_argument("--seconds", type=float, default=600, help="of mixed load")
     parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--one-by-one", action="store_true", help=argparse.SUPPRESS)
@@ -319,7 +319,7 @@ def report(
     spent: dict[str, float],
     load: dict[str, Any],
 ) -> None:
-    """Tables, and what was reached."""
+    """Write the tables and the targets."""
     alone = found["library"]["pairs_per_second"]
     rows = [
         [
@@ -343,22 +343,22 @@ def report(
     ]
     sections = {
         "Reranking": (
-            f"{CLIENTS} clients send {len(asked):,} requests of {TEXTS} documents of {name}, all "
-            f"that `rerank.md` scores; the library has the same pairs in one call. The best of "
-            f"{TURNS} turns, each in a process of its own. One by one: the server without batches "
-            "that requests share.\n\n"
+            f"{CLIENTS} clients send {len(asked):,} requests of {TEXTS} documents of {name}, with "
+            f"all pairs of `rerank.md`; the library scores the same pairs in one call. The best of "
+            f"{TURNS} turns, each in a process of its own. One by one: the server without shared "
+            "batches.\n\n"
             + table(["side", "pairs/s", "of the library's", "p50 ms", "p99 ms"], rows)
         ),
         "Searching": (
-            f"{SEARCHES} searches by BM25 in {CORPUS:,} made-up documents, without reranking, in "
-            f"turn by the library and over HTTP: p50 {spent['library']:.2f} ms and "
+            f"{SEARCHES} searches by BM25 in {CORPUS:,} made-up documents, without reranking, by "
+            f"the library and over HTTP in turn: p50 {spent['library']:.2f} ms and "
             f"{spent['server']:.2f} ms."
         ),
         "Mixed load": (
             f"{load['seconds']:.0f} seconds of 8 clients that search, rerank, insert, delete, send "
             f"nonsense and hang up: {load['requests']:,} answers ({statuses}), and "
-            f"{load['hung_up']:,} requests that were none or were left alone. Memory, after a "
-            f"third of the time and at the end: {first:.0f} and {last:.0f} MiB, "
+            f"{load['hung_up']:,} invalid or abandoned requests. Memory after a third of the time "
+            f"and at the end: {first:.0f} and {last:.0f} MiB, "
             f"{load['memory_mib_per_minute']:+.1f} MiB a minute."
         ),
         "Targets": "\n".join(

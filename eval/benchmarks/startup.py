@@ -1,10 +1,10 @@
-"""What a cold start costs: CPU seconds of fresh processes, by command.
+"""The cost of a cold start: CPU seconds of new processes, by command.
 
 Usage: python eval/benchmarks/startup.py [--rounds 5]
 
-Writes eval/results/startup.md and .json. Each command runs as it is, and with models that are
-loaded through sentence-transformers, as any model is that is no plain BERT; both in turn. The first
-run of each is left out: it may compile modules and export a model.
+Writes eval/results/startup.md and .json. Each command runs unchanged, and with models loaded
+through sentence-transformers, like any model that is not a plain BERT, in turn. The first run of
+each is left out: it may compile modules and export a model.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ COMMANDS = {
 
 
 def cpu_seconds(code: str, arguments: tuple[str, ...], folder: Path, settings: dict) -> float:
-    """User and system time of a fresh process."""
+    """User and system time of a new process, in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
@@ -82,10 +82,10 @@ def main() -> None:
     rows = [[name, *found, *([""] if len(found) == 1 else [])] for name, found in measured.items()]
     sections = {
         "What is measured": (
-            f"CPU seconds (user and system) of fresh processes, medians of {rounds}. The index has "
-            "five notes and the package's encoder; the reranker is rerank-search-base. *Through "
-            "sentence-transformers* is how every model is loaded that is no plain BERT; it is left "
-            "out where no model is loaded."
+            f"CPU seconds (user and system) of new processes, medians of {rounds}. The index has "
+            "five notes and the package's encoder; the reranker is rerank-search-base. Models "
+            "other than a plain BERT are loaded *through sentence-transformers*; this column is "
+            "empty if no model is loaded."
         ),
         "By command": table(["command", "CPU s", "through sentence-transformers"], rows),
     }

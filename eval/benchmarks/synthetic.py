@@ -1,4 +1,4 @@
-"""Text, queries and an encoder that any machine can make: speed does not depend on sense."""
+"""Texts, queries and an encoder that any machine can make: speed does not depend on meaning."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
-"""Training throughput against a plain CrossEncoderTrainer, at the quality that each reaches.
+"""Training throughput and quality, compared with a plain CrossEncoderTrainer.
 
 Usage: python eval/benchmarks/training.py
 
 Writes eval/results/training-throughput.md and .json. All sides train on the same pairs with the
-same batch size, learning rate and epochs, one after the other, each in a process of its own. The
-plain side is what sentence-transformers' documentation shows, with its defaults for everything
-else. The same recipe is ours with the embeddings trained, as there; ours by default trains none.
-Nothing is dropped out, as the base's configuration has it. Needs the collections beside the
-project.
+same batch size, learning rate and epochs, one after another, each in a process of its own. The
+plain side follows sentence-transformers' documentation, with defaults for everything else. "The
+same recipe" is ours with trained embeddings, as on the plain side; ours by default trains none.
+There is no dropout, as in the base's configuration. Needs the collections beside the project.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ OVERRIDES = {
 
 
 def plain(prepared: Prepared) -> Callable[[], Path]:
-    """sentence-transformers alone, with its defaults: the base is loaded, the rest to be run."""
+    """The plain side: sentence-transformers with its defaults. The base is already loaded."""
     from datasets import Dataset
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import (
@@ -94,13 +93,13 @@ def plain(prepared: Prepared) -> Callable[[], Path]:
 
 
 def ours(prepared: Prepared) -> Callable[[], Path]:
-    """Our side, as the command line runs it."""
+    """Our side, as on the command line."""
     keep_freed_memory()
     return lambda: fit(prepared)
 
 
 def scored(directory: Path | str) -> tuple[list[int], list[float]]:
-    """Labels and a model's scores of pairs that no side has seen."""
+    """Labels, and a model's scores, of pairs that no side has seen."""
     held_back = load_pairs(PRODUCTS, "dev")
     places = by_hash(map(str, range(len(held_back.pairs))))[:MEASURED_ON]
     chosen = [int(place) for place in places]
@@ -110,7 +109,7 @@ def scored(directory: Path | str) -> tuple[list[int], list[float]]:
 
 
 def average_precision(labels: Sequence[int], scores: Sequence[float]) -> float:
-    """Of all pairs."""
+    """The average precision over all pairs."""
     return classification_values(labels, scores)["average_precision"]
 
 
@@ -130,7 +129,7 @@ def difference(
 
 
 def measure(side: str, output: Path) -> None:
-    """Train one side, and write what came out."""
+    """Train one side, and write its results."""
     prepared = prepare(RECIPE, overrides=OVERRIDES[side])
     run = (plain if side == PLAIN else ours)(prepared)
     started = time.perf_counter()
@@ -170,7 +169,7 @@ def main() -> None:
 
 
 def report(results: dict[str, dict[str, Any]]) -> None:
-    """The table, and whether the target was met."""
+    """Write the table, and whether the target was met."""
     recipe = load_recipe(RECIPE)
     labels, of_base = scored(base_directory(recipe.base))
     before = average_precision(labels, of_base)
@@ -188,11 +187,11 @@ def report(results: dict[str, dict[str, Any]]) -> None:
             f"{recipe.arguments['per_device_train_batch_size']}, from {recipe.base}. Seconds from "
             "the first step to the written model. The same recipe trains the embeddings, as the "
             "plain side does; ours by default does not. Both of ours compute in "
-            "bfloat16 where the processor can, in batches of pairs of about the same length; the "
-            "plain side, by its defaults, does neither. "
+            "bfloat16 if the processor has units for it, in batches of pairs of similar length; "
+            "the plain side, by its defaults, does neither. "
             f"Average precision on {MEASURED_ON:,} pairs of another split, in float32; that of the "
             f"base is {before:.4f}. The difference to the plain side is a 95% interval, "
-            f"bootstrapped over these pairs {RESAMPLES:,} times; all sides have one seed."
+            f"bootstrapped over these pairs {RESAMPLES:,} times; all sides have the same seed."
         ),
         "Throughput": table(
             [
