@@ -19,20 +19,20 @@ from typing import Any
 
 import pytest
 
-# Before the libraries are imported: no test may reach a model hub.
+# Set this before the libraries are imported: no test may reach a model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-# Nor measure what is fastest, unless it is about that.
+# No test may measure the fastest backend, unless it is about that.
 os.environ["RERANK_SEARCH_BACKEND"] = "torch"
 os.environ["RERANK_SEARCH_DTYPE"] = "float32"
-# Nor depend on how wide a terminal is, or on what pytest-xdist takes it for.
+# No test may depend on the width of the terminal, also under pytest-xdist.
 os.environ.pop("COLUMNS", None)
 
 import hypothesis
 import torch
 
 torch.set_num_threads(1)
-# The first example of a test may import a library for seconds.
+# The first example of a test may take seconds to import a library.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
@@ -50,7 +50,7 @@ HIDDEN = 32
 
 
 def _tokenizer() -> Any:
-    """WordPiece over WORDS; every other printable ASCII word is spelled out by its characters."""
+    """WordPiece over WORDS; other printable ASCII words are split into characters."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -80,7 +80,7 @@ def _tokenizer() -> Any:
 
 
 def _bert(directory: Path, kind: str, **options: Any) -> Path:
-    """A seeded BERT whose outputs depend mostly on which words there are."""
+    """A seeded BERT whose outputs depend mostly on the words of the text."""
     import transformers
 
     tokenizer = _tokenizer()
@@ -127,7 +127,7 @@ def make_tiny_encoder(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def in_child() -> Callable[[Callable[[], object]], bool]:
-    """Says whether what it is given returns something true in a forked process, within a minute."""
+    """Tells whether a function returns something true in a forked process, within a minute."""
 
     def run(work: Callable[[], object]) -> bool:
         child = os.fork()
@@ -153,7 +153,7 @@ def in_child() -> Callable[[Callable[[], object]], bool]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """A disk of so many kB, at the same path each time; what it holds stays there."""
+    """A disk of this many kB, at the same path each time; its files are kept."""
     disk = tmp_path / "disk"
 
     def sized(kilobytes: int) -> Path:
@@ -167,7 +167,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 
     yield sized
     if disk.exists():
-        # Lazily: weights that were loaded from there may still be mapped.
+        # Lazy, because weights that were loaded from there may still be mapped.
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
@@ -222,7 +222,7 @@ def prompted_encoder(
 
 @pytest.fixture(scope="session")
 def make_calibration() -> Any:
-    """Makes calibrations of made-up figures, for a score by these weights (None: the logit)."""
+    """Makes calibrations with made-up figures, for a fusion by these weights (None: the logit)."""
     from rerank_search.reranking.calibration import Calibration, FittedOn, HeldOut, Platt, Quality
 
     def make(fusion: Any = None) -> Calibration:
@@ -256,7 +256,7 @@ def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def interrupted_at() -> Callable[[Any], AbstractContextManager[None]]:
-    """A context in which Ctrl-C comes, once, when a function is called."""
+    """A context in which the first call of a function is interrupted by Ctrl-C."""
 
     @contextmanager
     def interrupted(function: Any) -> Iterator[None]:

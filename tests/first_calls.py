@@ -1,10 +1,10 @@
-"""Start fresh processes whose first call uses several threads at once, and count those that hang.
+"""Start new processes whose first call uses several threads, and count those that hang.
 
     python tests/first_calls.py 200 [--backend onnx] [--model rerank-search-tiny] [--at-once 2]
 
-What a library sets up at its first use may be set up by two threads at a time, which happens only
-in a new process. Each process loads a reranker and scores pairs of 12 different lengths, while
-threads are switched as often as Python allows. One that does not end in time is killed and counted.
+In a new process two threads may initialise a library at the same time. Each process loads a
+reranker and scores pairs of 12 different lengths, while threads are switched as often as Python
+allows. One that does not end in time is killed and counted.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ assert reranker.score(pairs).shape == (60,)
 """
 
 TIMEOUT = 240.0
-"""Seconds for one process: it takes a few, and many times as long where the machine is busy."""
+"""Time limit of one process in seconds; it takes a few, and many times more on a busy machine."""
 
 
 def ends(model: str, backend: str, timeout: float) -> bool:
-    """Whether a fresh process ends in time. Raises RuntimeError for one that fails."""
+    """Whether a new process ends in time. Raises RuntimeError for one that fails."""
     arguments = [sys.executable, "-W", "ignore", "-c", FIRST_CALL, model, backend]
     try:
         done = subprocess.run(arguments, capture_output=True, text=True, timeout=timeout)
@@ -46,7 +46,7 @@ def ends(model: str, backend: str, timeout: float) -> bool:
 
 
 def main() -> None:
-    """The command line; the exit code is 1 where a process hung."""
+    """The command line; the exit code is 1 if a process hung."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("processes", type=int, nargs="?", default=200)
     parser.add_argument("--model", default="rerank-search-tiny")

@@ -2,7 +2,8 @@
 
     python tests/forked.py openvino --reranker DIRECTORY --encoder DIRECTORY --folder DIRECTORY
 
-A program of its own: the tests' process computes with one thread, which no fork disturbs.
+This is a separate program, because the tests' process computes with one thread, which no fork
+disturbs.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TIMEOUT = 200.0
 
 
 def generations(work: Callable[[], None], count: int, *, exits: bool) -> None:
-    """Have a child do the work, and its child, and so on. Raises RuntimeError where one fails."""
+    """Let a child do the work, then its child, and so on. Raises RuntimeError if one fails."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -37,7 +38,7 @@ def generations(work: Callable[[], None], count: int, *, exits: bool) -> None:
             if count > 1:
                 generations(work, count - 1, exits=exits)
             code = 0
-        except SystemExit:  # a grandchild on its way out
+        except SystemExit:  # a grandchild ends
             raise
         except BaseException:
             traceback.print_exc()
@@ -78,14 +79,14 @@ def rerank(backend: str, model: str) -> None:
 
 
 def search(model: str, encoder: str, folder: Path) -> None:
-    """Search in the parent, search and write in children; one writer at a time, as ever."""
+    """Search in the parent, search and write in children; with one writer at a time, as always."""
     documents = [Document(str(i), f"{text} {i}") for i, text in enumerate(TEXTS)]
     with Index.create(folder / "index", encoder=encoder, lock_timeout=0.5) as index:
         index.add(documents)
         reader = Index.open(folder / "index", read_only=True)
         reranker = CrossEncoderReranker(model, backend="torch", dtype="float32", device="cpu")
         searchers = [Searcher(each, reranker) for each in (index, reader)]
-        # FAISS shares out so many queries among its threads.
+        # FAISS splits this many queries among its threads.
         queries = [f"join the paths {i}" for i in range(64)]
         nearest = index.retriever("dense").retrieve(queries, 5)
         expected = searchers[0].search(queries[0], candidates=20).hits
@@ -141,7 +142,7 @@ def main() -> None:
     torch.set_num_threads(2)
     os.environ["RERANK_SEARCH_THREADS"] = "2"
     ones = torch.ones(1_000, 1_000)
-    (ones @ ones).add_(1)  # the threads of OpenMP are there from now on
+    (ones @ ones).add_(1)  # starts the threads of OpenMP
     if given.part == "index":
         search(given.reranker, given.encoder, given.folder)
     else:

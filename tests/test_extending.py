@@ -1,4 +1,4 @@
-"""The package of docs/extending.md, installed as the page says, and packages that are broken."""
+"""The package of docs/extending.md, installed as on the page, and broken packages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECENT_LINE = re.search(r"`(recent = .*?)`", PAGE)[1]
 
 
 def install(project: Path, site: Path, pyproject: str) -> None:
-    """As ``pip install`` does it, into ``site``."""
+    """Install the project into ``site``, as ``pip install`` does."""
     (project / "pyproject.toml").write_text(pyproject)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run(
@@ -34,7 +34,7 @@ def install(project: Path, site: Path, pyproject: str) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the page's package is installed in."""
+    """The folder with the page's package installed."""
     project, site = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("site")
     (project / "my_search").mkdir()
     for name, text in (("substring", SUBSTRING), ("overlap", OVERLAP), ("recent", RECENT)):

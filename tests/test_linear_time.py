@@ -1,4 +1,4 @@
-"""Everything that reads texts of users takes time in proportion to them, whatever they hold."""
+"""Everything that reads users' texts takes time in proportion to their length."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from rerank_search.training.data.texts import letters_and_digits
 SIZE, MEGABYTE = 200_000, 1_000_000
 
 SECONDS = 20.0
-"""Of CPU, for what takes less than 2 on an idle machine, and many minutes where it is quadratic."""
+"""CPU limit: the work takes less than 2 s if it is linear, and many minutes if quadratic."""
 
 PIECES = {
     "dots": ".",
@@ -81,7 +81,7 @@ def passage_spans(text: str) -> None:
 
 
 def passage_spans_by_letters(text: str) -> None:
-    """As a tokeniser of single characters has them."""
+    """Passages by a tokeniser of single characters."""
     offsets = [(place, place + 1) for place in range(len(text)) if not text[place].isspace()]
     Splitter(lambda _: offsets, tokens=256, overlap=64).split("", text)
 
@@ -158,7 +158,7 @@ def test_a_title_of_one_endless_word_is_not_indexed_with_every_passage(tmp_path:
 
 
 SENTENCE_END = re.compile(r"""[.!?…]+["'”’»)\]]*\s+|[。！？]+["'”’»）」』]*\s*|\n\s*\n\s*""")
-"""What ended sentences before: readable, the same, and quadratic."""
+"""The earlier pattern for ends of sentences: readable, equivalent, and quadratic."""
 
 
 @given(st.text(alphabet=".!?…。！\"'”)] \n\t\u3000aé", max_size=40))

@@ -1,4 +1,4 @@
-"""The whole path of the demo in a process that may not open a connection."""
+"""The whole path of the demo in a process that cannot open a connection."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def run(folder: Path, *arguments: str) -> str:
         text=True,
         check=False,
     )
-    # An attempt to connect fails the command; stderr may say what it measures and how far it is.
+    # An attempt to connect fails the command; stderr may show measuring and progress.
     assert done.returncode == 0, done.stderr
     return done.stdout
 

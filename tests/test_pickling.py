@@ -1,4 +1,4 @@
-"""What travels to another process by pickle: names and settings, never weights or keys."""
+"""Pickles for other processes: names and settings, never weights or keys."""
 
 from __future__ import annotations
 

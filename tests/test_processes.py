@@ -15,7 +15,7 @@ from rerank_search.processes import PerProcess, forks
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
-    # Python 3.12 warns of a fork beside running threads, which is what some tests want.
+    # Python 3.12 warns of a fork beside running threads, which some tests need.
     pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),
 ]
 

@@ -1,4 +1,4 @@
-"""What the package's source must never contain."""
+"""Code that the package must never contain."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ QUERY = "join a path to a file"
 
 
 class Shelf:
-    """BM25 over documents in memory; a retriever as a user would write it, filters included."""
+    """A retriever as a user would write it: BM25 over documents in memory, with filters."""
 
     def __init__(self, name="shelf", documents=DOCUMENTS):
         self.name = name

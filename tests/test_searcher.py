@@ -39,7 +39,7 @@ FUSION = Fusion([Weights(0.0, {"rerank": 0.1, "dense:z": 1.0, "bm25:z": 1.0})])
 
 
 class Lengths:
-    """A reranker that prefers short texts, and remembers what it was asked."""
+    """A reranker that prefers short texts, and records its pairs."""
 
     name = "lengths"
 
@@ -380,7 +380,7 @@ def test_auto_takes_the_rerankers_own_fusion(index, reranker, tiny_reranker, tmp
 
 
 class Metered(Lengths):
-    """Takes longer for its first chunk than the test's budget."""
+    """A reranker that takes longer for its first chunk than the test's budget."""
 
     def score(self, pairs):
         time.sleep(0.2 * len(pairs))

@@ -58,7 +58,7 @@ def test_an_index_conforms(index):
 
 
 class Forgetful:
-    """Passes an index on, and loses what one method should give."""
+    """An index with one method that loses its result."""
 
     def __init__(self, index, **replaced):
         self.first_stages = index.first_stages

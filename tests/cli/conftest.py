@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run() -> Callable[..., Result]:
-    """The command line in this process: quick, but without what happens around it."""
+    """The command line in this process: quick, but without the handling of errors and streams."""
 
     def invoke(*arguments: str) -> Result:
         return CliRunner().invoke(app, arguments)
@@ -67,7 +67,7 @@ def notes(folder: Path, run: Callable[..., Result]) -> Path:
 
 @pytest.fixture
 def answer(run: Callable[..., Result]) -> Callable[..., Any]:
-    """What a command prints with --json."""
+    """The parsed output of a command with --json."""
 
     def ask(*arguments: str) -> Any:
         result = run(*arguments, "--json")

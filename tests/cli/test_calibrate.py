@@ -13,7 +13,7 @@ FILES = {"calibration.json", "fusion.json", "reliability.svg"}
 
 @pytest.fixture
 def small(notes: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Judgements of the documents of indexes/notes, which is where they are."""
+    """A folder of judgements of the documents in indexes/notes."""
     monkeypatch.setenv("RERANK_SEARCH_CACHE", str(folder / "cache"))
     (folder / "small/qrels").mkdir(parents=True)
     (folder / "small/corpus.jsonl").write_text('{"_id": "join", "text": "join two paths"}\n')

@@ -117,7 +117,7 @@ def test_long_names_are_folded_and_figures_are_whole_in_a_pipe(run, small, folde
     )
     assert result.exit_code == 0, result.output
     assert "…" not in result.stdout
-    assert result.stdout.count("0.5000") == 3  # of one query of two: MAP, MRR@10 and nDCG@10
+    assert result.stdout.count("0.5000") == 3  # one of two queries: MAP, MRR@10 and nDCG@10
     assert result.stdout.count("x") == 2 * 80  # the collection and the run
 
 

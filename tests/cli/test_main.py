@@ -91,7 +91,7 @@ def test_the_traceback_is_shown_on_request(folder: Path, program: Program) -> No
 @pytest.mark.process
 @pytest.mark.skipif(os.name == "nt", reason="signals and pipes of Unix")
 def test_an_interrupt_ends_with_130_and_a_word(notes: Path) -> None:
-    # A test run in the background of a script hands SIGINT down ignored.
+    # A test run in the background of a script passes on that SIGINT is ignored.
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     command = heed + "from rerank_search.cli.main import main; main()"
     process = subprocess.Popen(
@@ -102,11 +102,11 @@ def test_an_interrupt_ends_with_130_and_a_word(notes: Path) -> None:
     )
     assert process.stdin is not None
     lines = b"".join(b'{"id": "%d", "text": "x"}\n' % n for n in range(20_000))
-    process.stdin.write(lines)  # Returns when the command has begun to read more than a pipe holds.
+    process.stdin.write(lines)  # returns after the command has read more than a pipe holds
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130
-    # On a busy machine it may have said by then how far it is.
+    # On a busy machine it may already have reported progress.
     said = [line for line in stderr.decode().splitlines() if not line.startswith("adding to")]
     assert said == ["interrupted"]
 

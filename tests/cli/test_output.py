@@ -87,7 +87,7 @@ def line_with(process: subprocess.Popen[bytes], wanted: str) -> str:
 def test_a_pipe_has_a_line_every_few_seconds_with_count_total_rate_and_time_left(total, counts):
     with started(COUNTING.format(total=total), subprocess.PIPE) as process:
         first = line_with(process, "500")
-        again = line_with(process, "500")  # by the clock: nothing was counted since
+        again = line_with(process, "500")  # the clock prints it again: nothing was counted since
         go_on(process)
         last = line_with(process, "1,500")
         go_on(process)
@@ -128,7 +128,7 @@ def test_a_terminal_has_a_bar_with_count_total_rate_and_time_left(columns):
             read += decoder.decode(os.read(ours, 65536))
             shown = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", read)
         go_on(process)
-        with suppress(OSError):  # the other end is closed: the process has ended
+        with suppress(OSError):  # the process has ended and closed the other end
             while os.read(ours, 65536):
                 pass
     os.close(ours)
@@ -191,4 +191,4 @@ def test_a_table_on_a_terminal_is_no_wider_than_it(monkeypatch):
     print_table(table("x" * 70))
     lines = re.sub(r"\x1b\[[\d;]*m", "", terminal.getvalue()).splitlines()
     assert max(map(len, lines)) == 60
-    assert sum(line.count("x") for line in lines) == 71  # with that of "text"
+    assert sum(line.count("x") for line in lines) == 71  # one of them is in "text"

@@ -25,7 +25,7 @@ def test_an_address_that_is_taken_is_told_before_models_load(folder: Path, run: 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        # There is no such model, which the error does not get to.
+        # There is no such model, but another error comes first.
         refused = run("serve", "--port", str(taken.getsockname()[1]), "--reranker", "no-such-model")
     assert isinstance(refused.exception, InvalidInputError)
     assert "choose another --port" in str(refused.exception)

@@ -1,4 +1,4 @@
-"""What commands import: a library that isn't needed costs seconds of each cold start."""
+"""What commands import: an unneeded library adds seconds to each cold start."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Imports = Callable[..., set[str]]
 
 @pytest.fixture
 def imports(folder: Path) -> Imports:
-    """The top-level modules that a command has imported, once it is done."""
+    """The top-level modules that a command has imported when it ends."""
 
     def of(*arguments: str, expect: str = "", **environment: str) -> set[str]:
         done = subprocess.run(
@@ -78,7 +78,7 @@ def test_so_does_one_that_an_exported_model_computes(
     pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}[backend])
     arguments = ("search", both, "join two paths", "--json", "--reranker", str(tiny_reranker))
     settings = {"RERANK_SEARCH_BACKEND": backend, "RERANK_SEARCH_CACHE": str(tmp_path / "cache")}
-    for _ in range(2):  # the first exports
+    for _ in range(2):  # the first one exports
         assert not imports(*arguments, expect='"reranked": true', **settings) & LIBRARIES
 
 

@@ -17,9 +17,9 @@ MEASURES = ("nDCG@10", "MAP", "R@100", "MRR@10")
 def system(
     first_stage: str, reranker: str | None, *values: float, collection: str = "small"
 ) -> SystemReport:
-    """Its values: nDCG@10 of first_stage, then of retrieved and of all_positives."""
+    """A system with these values: nDCG@10 of first_stage, of retrieved and of all_positives."""
     names: Sequence[Protocol] = ("first_stage", "retrieved", "all_positives")
-    # The other measures are further down by a tenth each.
+    # Each further measure is lower by a tenth.
     protocols = {
         name: {measure: value - place / 10 for place, measure in enumerate(MEASURES)}
         for name, value in zip(names, values, strict=False)

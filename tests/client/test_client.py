@@ -58,7 +58,7 @@ QUERY = "how to join the paths of a file"
 WEIGHTS = Weights(-1.0, {"rerank": 0.5, "bm25:z": 0.7})
 
 
-# A server, as it is
+# A real server
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def running(
 
 
 class Broken:
-    """A reranker that somebody else wrote, and that fails."""
+    """A reranker of a user, which fails."""
 
     name = "broken"
 
@@ -94,7 +94,7 @@ class Broken:
 def reranker(
     tiny_reranker: Path, make_calibration, tmp_path_factory: pytest.TempPathFactory
 ) -> CrossEncoderReranker:
-    """With a fusion of the reranker and BM25, and a calibration of its score."""
+    """A reranker with a fusion of its score and BM25, and a calibration of that score."""
     folder = tmp_path_factory.mktemp("client") / "model"
     shutil.copytree(tiny_reranker, folder)
     Fusion([WEIGHTS]).save(folder)
@@ -129,7 +129,7 @@ def searcher(home: Path, reranker: CrossEncoderReranker) -> Iterator[Searcher]:
 
 
 def same(response, expected) -> None:
-    """All that a response says but the times, which differ from one search to the next."""
+    """Compare everything in the responses but the times."""
     assert response.timings.keys() == expected.timings.keys()
     hits = [
         replace(
@@ -237,7 +237,7 @@ def test_nothing_to_rank_gives_no_hits(client):
 
 def test_models_and_indexes_are_listed(client, reranker):
     first, second = client.models()
-    name = Path(reranker.name).name  # of a folder the API tells the last part alone
+    name = Path(reranker.name).name  # the API shows only the last part of a folder
     assert (first.name, first.max_length, first.backend) == (name, 64, "torch")
     assert (second.name, second.max_length) == ("broken", None)
     [index] = client.indexes()
@@ -251,7 +251,7 @@ def test_models_and_indexes_are_listed(client, reranker):
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Iterator[Client]:
-    """A client of an index without vectors that is empty and may be changed."""
+    """A client of an empty index without vectors, which the test may change."""
     with running(tmp_path, []) as address, Client(address, "notes") as client:
         made = client.create_index("notes", encoder=None, analyzer="plain")
         assert (made.name, made.documents, made.encoder, made.analyzer) == (
@@ -533,7 +533,7 @@ def test_arguments_that_cannot_be_used_are_refused_at_once(kind, arguments, mess
     assert "secret" not in str(raised.value)
 
 
-# Attempts, at a server that answers as it is told
+# Attempts at a server with given answers
 
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -572,7 +572,7 @@ FOUND = success(
 
 @dataclass
 class Scripted:
-    """A server with a list of answers; None hangs up, and a number keeps silent for as long."""
+    """A server with a list of answers; None hangs up, a number is silent for these seconds."""
 
     url: str = ""
     answers: list[Answer | float | None] = field(default_factory=list)
@@ -581,7 +581,7 @@ class Scripted:
     closing: threading.Event = field(default_factory=threading.Event)
 
     def client(self, **options: Any) -> Client:
-        """A client that only notes how long it would wait: all of what is at most drawn."""
+        """A client that does not wait, but records the longest possible wait."""
         return Client(
             self.url, "docs", **{"_sleep": self.waits.append, "_random": lambda: 1.0, **options}
         )
@@ -790,7 +790,7 @@ def test_both_clients_have_the_methods_and_arguments_of_a_searcher():
     assert names == [name for name in vars(AsyncClient) if not name.startswith("_")]
     for name in names:
         own, other = arguments(getattr(Client, name)), arguments(getattr(AsyncClient, name))
-        if name in ("add", "delete"):  # what is asynchronous only the other one can read
+        if name in ("add", "delete"):  # only AsyncClient can read asynchronous iterables
             own, other = (
                 {key: each.replace(annotation=None) for key, each in parameters.items()}
                 for parameters in (own, other)

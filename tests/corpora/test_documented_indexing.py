@@ -1,4 +1,4 @@
-"""The examples of docs/indexing.md, run as they are."""
+"""The examples of docs/indexing.md, run unchanged."""
 
 from __future__ import annotations
 

@@ -293,5 +293,5 @@ def test_documents_are_counted_before_they_are_read(tmp_path: Path, name, conten
 def test_what_can_be_read_only_once_is_not_counted(tmp_path: Path) -> None:
     pipe = tmp_path / "documents.jsonl"
     os.mkfifo(pipe)
-    assert count_documents(pipe) == 0  # and does not wait for who would write to it
+    assert count_documents(pipe) == 0  # and does not wait for a writer
     assert count_documents("-") == 0

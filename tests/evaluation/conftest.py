@@ -1,4 +1,4 @@
-"""A small judged collection of texts that the tiny models know the words of."""
+"""A small judged collection with words that the tiny models know."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DOCUMENTS = {
     "boat": ("", "a boat on the river to the sea"),
     "violin": ("music", "a violin and a song"),
     "tower": ("", "the old bridge and the tower of the city"),
-    # Longer than the tiny encoder's window, so that it is found by one of its passages.
+    # Longer than the tiny encoder's window: one of its passages is found.
     "story": ("story", "The king of the village is old. " * 12 + "The queen is in the garden."),
 }
 QUERIES = {

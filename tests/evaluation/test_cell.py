@@ -25,7 +25,7 @@ MEASURES = ["nDCG@10", "MAP", "R@100", "Success@1"]
 
 
 class Prefers:
-    """A reranker that puts one text above all others, which it ranks by their length."""
+    """A reranker that puts one text first, and ranks the others by length."""
 
     name = "prefers"
 
@@ -48,7 +48,7 @@ def reranker(tiny_reranker: Path) -> CrossEncoderReranker:
 
 @pytest.fixture
 def cell(collection, index, tmp_path):
-    """Evaluates one system; what it is made of may be replaced."""
+    """Evaluates one system, whose parts may be replaced."""
 
     def run(
         first_stage="hybrid",
@@ -120,13 +120,13 @@ def test_first_stage_is_what_the_retriever_finds(cell, collection, index, tmp_pa
 
 def test_a_reranker_cannot_mend_what_the_first_stage_missed_unless_positives_are_added(cell):
     perfect = cell("bm25", 1, Prefers("the old bridge"))
-    place = perfect.queries.index("q2")  # its positives: read (found), tower (never)
+    place = perfect.queries.index("q2")  # its positives: read (found), tower (not found)
 
     assert perfect.values["retrieved"]["R@100"][place] == 0.5
     assert perfect.values["oracle"]["R@100"][place] == 0.5
     assert perfect.values["all_positives"]["R@100"][place] == 1.0
     assert perfect.values["all_positives"]["MAP"][place] == 1.0
-    # One denominator: AP is 1 of 2 positives, however few were retrieved.
+    # The denominator is always 2 positives, however few were retrieved.
     assert perfect.values["retrieved"]["MAP"][place] == 0.5
 
 

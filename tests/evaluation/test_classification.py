@@ -38,7 +38,7 @@ def by_sentence_transformers(labels, scores):
 def test_the_values_worked_by_hand():
     values = classification_values([1, 0, 1, 0], [0.9, 0.8, 0.6, 0.1])
 
-    # Accuracy: accept the first alone, or the first three: 3 of 4 either way, the strictest wins.
+    # Accuracy: accepting the first or the first three gives 3 of 4; the higher threshold wins.
     # F1: the first three have precision 2/3 and recall 1.
     assert values == pytest.approx(
         {
@@ -67,7 +67,7 @@ def test_without_a_positive_label_f1_and_average_precision_are_0():
     assert values["f1"] == values["f1_threshold"] == values["average_precision"] == 0.0
 
 
-# Few different scores, so that many are tied; and neighbours that have no float between them.
+# Few different scores, so many are tied; and neighbours without a float between them.
 SCORES = st.sampled_from(
     [-2.0, 0.0, 0.1, 0.25, 1.0, float(np.nextafter(np.float32(1), np.float32(2))), 7.5]
 ) | st.floats(-9, 9, width=32)
@@ -151,7 +151,7 @@ def test_intervals_are_those_of_samples_of_pairs():
     scores = [round(label + rng.normal(), 1) for label in labels]  # some are equal
     settings = StatisticsSettings(resamples=1_500, confidence=0.9)
     found = classification_intervals(labels, scores, settings)
-    # Drawn from the pairs in the order of their scores, as the documented bootstrap is.
+    # The bootstrap draws from the pairs in the order of their scores.
     order = np.argsort(-np.asarray(scores, dtype=np.float32), kind="stable")
     again = np.random.default_rng(settings.seed)
     samples = []

@@ -112,7 +112,7 @@ def test_a_consistent_loss_is_significant(tmp_path: Path) -> None:
             wins=0,
             ties=0,
             losses=10,
-            p=2 / 1024,  # All signs as they are, or all turned.
+            p=2 / 1024,  # all signs unchanged, or all flipped
             p_holm=2 / 1024,
             verdict="loss",
         )

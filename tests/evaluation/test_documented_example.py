@@ -1,4 +1,4 @@
-"""The worked example of docs/measures.md: every figure that the page prints is computed here."""
+"""The worked example of docs/measures.md: every figure of the page is computed here."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PROTOCOLS = ("first_stage", "retrieved", "all_positives", "oracle")
 
 
 def tables(*header):
-    """The rows of the page's tables whose header begins so, as dictionaries."""
+    """The rows of the page's tables with this beginning of the header, as dictionaries."""
     found, columns = [], None
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip().strip("`") for cell in line.strip("|").split("|")]
@@ -65,7 +65,7 @@ MEASURE = re.compile(r"(MAP|MRR|nDCG)(?:@(\d+))?")
 
 
 def computed(example, figures, measure):
-    """What the code gives, and the same by sentence-transformers where it has the figure."""
+    """Our value, and sentence-transformers' value if it has the figure."""
     if figures in SBERT:
         ours = by_sbert_protocol(example, SBERT[figures], measure)
         assert ours == pytest.approx(by_evaluator(example, figures, measure), abs=1e-9)
@@ -97,7 +97,7 @@ def by_evaluator(example, figures, measure):
 
 
 def evaluator_name(measure):
-    """``nDCG@2`` is ``ndcg@2``; the evaluator's MAP has no cut-off, whatever its ``at_k``."""
+    """The evaluator's name: ``nDCG@2`` is ``ndcg@2``; its MAP never has a cut-off."""
     kind, at_k = MEASURE.fullmatch(measure).groups()
     return (f"{kind.lower()}@{at_k}", int(at_k)) if at_k else (kind.lower(), 10)
 

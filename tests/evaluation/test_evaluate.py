@@ -50,7 +50,7 @@ def experiment(beir, tiny_encoder, tiny_reranker):
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the systems whose cells are computed from now on."""
+    """A list of the systems whose cells are computed from now on."""
     names: list[str] = []
     real = module.evaluate_cell
 
@@ -115,7 +115,7 @@ def test_a_finished_cell_is_not_computed_again(experiment, tmp_path, computed):
 
 
 def damaged(cell: dict[str, Any], damage: str) -> str:
-    """The text of a stored cell that something has happened to."""
+    """The text of a stored cell with this damage."""
     if damage == "a figure":
         cell["values"]["first_stage"]["MAP"].pop()
     elif damage == "a query":
@@ -123,7 +123,7 @@ def damaged(cell: dict[str, Any], damage: str) -> str:
     elif damage == "a list":
         cell["top"]["first_stage"].pop()
     else:
-        del cell["relevant_from"]  # as an earlier version has written it
+        del cell["relevant_from"]  # earlier versions did not write it
     return json.dumps(cell)[: -20 if damage == "the end" else None]
 
 
@@ -204,7 +204,7 @@ def test_run_files_of_a_stored_cell_that_does_not_say_what_they_are_are_written_
     evaluate(experiment(rerankers=[]), tmp_path / "out")
     for path in (tmp_path / "out/cells").iterdir():
         cell = json.loads(path.read_text())
-        del cell["run_files"]  # as an earlier version has written it
+        del cell["run_files"]  # earlier versions did not write it
         path.write_text(json.dumps(cell))
     shutil.rmtree(tmp_path / "out/runs")
     computed.clear()
@@ -340,7 +340,7 @@ def test_costs_are_measured_with_an_encoder_that_was_moved(experiment, tiny_enco
 
 
 NO_ENCODER = {"encoder": "no/such-encoder"}
-"""An index setting that raises ModelNotFoundError as soon as anything is to be encoded."""
+"""An index setting that raises ModelNotFoundError if anything is encoded."""
 
 
 def test_bm25_alone_encodes_nothing_and_ranks_as_an_index_without_vectors(experiment, tmp_path):
@@ -367,7 +367,7 @@ def test_a_fusion_over_bm25_alone_is_said_to_do_without_the_cosine(
     settings = {"first_stages": ["bm25"], "candidates": [5], "rerankers": rerankers}
     report = evaluate(experiment(index=NO_ENCODER, **settings), tmp_path / "out")
     alone, fused, _ = report.systems
-    # By such weights the ranking is BM25's own.
+    # With these weights the ranking is that of BM25.
     assert fused.protocols["retrieved"] == alone.protocols["first_stage"]
     assert ["does without the cosine" in "".join(each.warnings) for each in report.systems] == [
         False,

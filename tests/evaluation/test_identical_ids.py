@@ -1,4 +1,4 @@
-"""A collection whose queries are documents, as ArguAna's are."""
+"""A collection whose queries are documents, like ArguAna."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DOCUMENTS = {
     "3": ("", "the boat on the sea"),
     "4": ("", "bread and cheese in the kitchen"),
 }
-# "1" is a document; "4" is a number that a document has too.
+# "1" is a document; "4" is by chance also the id of a document.
 QUERIES = {"1": "the boat on the river is old and slow", "4": "boat on the sea"}
 QRELS = [("1", "2", 1), ("4", "3", 1)]
 
@@ -65,7 +65,7 @@ def test_a_query_that_is_a_document_is_warned_of_and_counts(folder, tmp_path) ->
         "1 queries are documents of the corpus and count as their own results: set "
         "ignore_identical_ids to leave them out, as BEIR does (first: query '1')"
     ]
-    # Query "1" finds itself first, and what is relevant second; "4" finds its document first.
+    # Query "1" finds itself first, and the relevant document second; "4" finds its document first.
     means = system.protocols["first_stage"]
     assert means["nDCG@3"] == pytest.approx((1 / log2(3) + 1) / 2)
     assert means["MRR@3"] == means["MAP"] == 0.75
@@ -81,7 +81,7 @@ def test_ignored_it_is_in_no_ranking_of_any_protocol(folder, tiny_reranker, tmp_
     assert len(runs) == 3
     for path in runs:
         found = read_run(path)
-        # As many candidates as there are others: the document was left out before they were cut.
+        # There is a full number of candidates: the document was left out before cutting.
         assert {query: set(scores) for query, scores in found.items()} == {
             "1": {"2", "3", "4"} & set(found["1"]),
             "4": {"1", "2", "3"},

@@ -25,13 +25,13 @@ def score(qrels, ranking, measures=ALL, **options):
 
 
 def by_pytrec_eval(qrels, rankings, measures, relevant_from=1):
-    """The measures without ir-measures: what pytrec_eval lacks is made of what it has."""
+    """The measures by pytrec_eval alone; those that it lacks are derived from those that it has."""
     import pytrec_eval
 
     names = {"MAP": "map", "MRR": "recip_rank", "nDCG": "ndcg", "R": "recall", "P": "P"}
     cut = {"MAP": "map_cut", "nDCG": "ndcg_cut", "R": "recall", "P": "P", "Success": "success"}
     values = {query: {} for query in rankings}
-    # It does not end where all grades of a query are negative, if memory happens to be so.
+    # If all grades of a query are negative, it may never end, depending on memory.
     grades = {q: {d: max(grade, 0) for d, grade in own.items()} for q, own in qrels.items()}
     for measure in measures:
         kind, _, k = measure.partition("@")
@@ -199,7 +199,7 @@ def test_importing_the_evaluation_loads_no_heavy_library():
 
 
 def test_judgements_that_are_all_negative_give_zeros():
-    # As often as it takes for freed memory to be used again, which pytrec_eval once read.
+    # Repeat until freed memory is used again, which pytrec_eval once read.
     for place in range(200):
         qrels = {"q": {f"d{place}": -1, "e": -2}}
         values = Scorer(qrels, ["nDCG@10", "MAP", "MRR@10"]).score({"q": ["e", f"d{place}"]})
@@ -246,7 +246,7 @@ def test_equal_to_pytrec_eval_on_a_real_collection(path):
         for query, document, grade in list(csv.reader(lines, delimiter="\t"))[1:]:
             qrels.setdefault(query, {})[document] = int(grade)
     documents = sorted({document for grades in qrels.values() for document in grades})
-    # Each query's judged documents among some of the others', in the order of a hash.
+    # Each query's judged documents among some of the others, in the order of a hash.
     rankings = {
         query: sorted(
             {*grades, *documents[place % 97 :: len(documents) // 20 + 1]},

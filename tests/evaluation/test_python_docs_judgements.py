@@ -14,13 +14,13 @@ PYTHON_DOCS = Path(__file__).parents[2] / "eval/collections/python-docs"
 
 
 def interpreter(version: str) -> str | None:
-    """An interpreter of that version, on the path or of pyenv; None where there is none."""
+    """An interpreter of that version, on the path or from pyenv; None if there is none."""
     versions = Path.home() / ".pyenv/versions"
     found = shutil.which(f"python{version}")
     for path in ([found] if found else []) + sorted(
         map(str, versions.glob(f"{version}.*/bin/python"))
     ):
-        # One of pyenv's stand-ins is there for versions that are not, and then fails.
+        # A shim of pyenv may exist for a version that is not installed, and then fails.
         command = [path, "-I", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
         if subprocess.run(command, capture_output=True, text=True).stdout.strip() == version:
             return path

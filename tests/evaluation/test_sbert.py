@@ -12,7 +12,7 @@ from rerank_search.evaluation.sbert import sbert_negative_values, sbert_values
 
 
 class GivenScores:
-    """A model in the eyes of sentence-transformers: each text has the score it was given."""
+    """A stand-in model for sentence-transformers: each text has a given score."""
 
     def __init__(self, scores):
         self._scores = scores
@@ -41,8 +41,8 @@ def test_the_values_worked_by_hand():
 
     discounts = 1 / np.log2([2, 3, 4])
     ideal = discounts[0] + discounts[1]
-    # All: missed, wrong, right. Base: wrong, right, missed. Retrieved: wrong, right, and the
-    # denominator knows nothing of the one that was missed.
+    # All: missed, wrong, right. Base: wrong, right, missed. Retrieved: wrong, right, without the
+    # missed one in the denominator.
     assert values == pytest.approx(
         {
             "map": (1 + 2 / 3) / 2,
@@ -80,7 +80,7 @@ SCORES = st.fixed_dictionaries(
     at_k=st.integers(1, 12),
 )
 def test_equal_to_sentence_transformers_with_documents(positives, documents, scores, at_k):
-    # Otherwise it crashes: that case is below.
+    # Otherwise it crashes; the test below has that case.
     assume(len(positives) + sum(document not in positives for document in documents) > 1)
     sample = {"positive": positives, "documents": documents}
     values = sbert_values(positives, documents, scores, at_k=at_k)

@@ -28,7 +28,7 @@ Scored = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(scored=Scored, at_k=st.integers(1, 130))
 def test_equal_to_scikit_learn_to_the_last_bit(scored: list[tuple[bool, float]], at_k: int) -> None:
-    # The figures are of the positives first, then of the others.
+    # The positives come first, then the others.
     scored = sorted(scored, key=lambda pair: not pair[0])
     texts = [f"{place}" for place in range(len(scored))]
     relevant = [int(each) for each, _ in scored]

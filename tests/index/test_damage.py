@@ -1,4 +1,4 @@
-"""What a damaged, foreign, full or unwritable index says, and how it is repaired."""
+"""Errors of damaged, foreign, full or unwritable indexes, and their repair."""
 
 import json
 import os
@@ -294,7 +294,7 @@ def test_a_directory_that_cannot_be_written_is_searched(in_the_open: Path, kille
     path = in_the_open / "index"
     with Index.create(path, encoder=None) as index:
         index.add(DOCUMENTS)
-        # A copy of an open index is what a killed writer leaves: with its write-ahead log.
+        # A copy of an open index, with its write-ahead log, is like the files of a killed writer.
         copy = shutil.copytree(path, in_the_open / "copy") if killed else path
     for entry in [copy, *copy.rglob("*")]:
         entry.chmod(0o555 if entry.is_dir() else 0o444)
@@ -370,6 +370,6 @@ def test_nothing_is_lost_on_a_full_disk(small_disk: Callable[[int], Path]) -> No
     index = small_disk(4_000) / "index"
     small_index(index)
     acknowledged = fill(index, 0)
-    # More space comes as on any machine: something else is deleted, here by growing.
+    # Growing the disk stands for deleting other files.
     small_disk(64_000)
     check_filled(index, acknowledged)

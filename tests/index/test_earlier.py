@@ -1,7 +1,7 @@
-"""Indexes that were written before the analysis of words had a version (``analysis`` 2).
+"""Indexes written before the text analysis had a version (``analysis`` 2).
 
 The archives were made at commit ce91777 by ``Index.create(..., encoder=None, analyzer="plain")``,
-with each engine, from the texts that ``test_the_documents_are_these`` has.
+with each engine, from the texts in ``test_the_documents_are_these``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ FOUND = {
         "river boat": [("9", 1.319254), ("8", 0.694502)],
     },
 }
-"""What the version that wrote them found, with its scores."""
+"""Results and scores of the version that wrote the indexes."""
 
 
 @pytest.fixture(params=["tantivy", "bm25s"])

@@ -1,4 +1,4 @@
-"""Encoders with prompts, or with modules of their own for queries and documents, in an index."""
+"""Encoders with prompts, or with different modules for queries and documents, in an index."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cosines(index: Index, query: str = QUERY) -> dict[str, float]:
 
 
 def expected_cosines(encoder: Path, query_prompt: str, document_prompt: str) -> dict[str, float]:
-    """By sentence-transformers alone, with the prompts written before the texts."""
+    """The cosines by sentence-transformers alone, with the prompts written before the texts."""
     model = SentenceTransformer(str(encoder), device="cpu")
     documents = [document_prompt + text for text in TEXTS.values()]
     [query] = model.encode([query_prompt + QUERY], prompt="", normalize_embeddings=True)
@@ -48,7 +48,7 @@ def expected_cosines(encoder: Path, query_prompt: str, document_prompt: str) -> 
 
 
 def made_by_an_earlier_version(index: Path) -> None:
-    """Take out what an earlier version did not write."""
+    """Remove everything that an earlier version did not write."""
     for file, holder in ((index / "manifest.json", "encoder"), (index / "dense/state.json", None)):
         content = json.loads(file.read_text())
         del (content if holder is None else content[holder])["prompts"]
@@ -199,7 +199,7 @@ def test_an_index_made_with_the_default_prompt_for_all_texts_ranks_as_before(
     prompted_encoder, tmp_path: Path
 ) -> None:
     encoder = prompted_encoder({"query": "query: "}, "query")
-    # As an earlier version made it: with the default prompt before documents too.
+    # An earlier version put the default prompt before documents too.
     give_prompts(encoder, {"query": "query: ", "document": "query: "})
     with filled(tmp_path / "index", encoder):
         pass
@@ -326,7 +326,7 @@ def test_a_cached_index_of_an_evaluation_made_without_prompts_is_not_used(
         return content_key(iter(DOCUMENTS), IndexSettings(encoder=str(encoder)))
 
     plain, prompted = key(tiny_encoder), key(prompted_encoder(E5))
-    # As an earlier version named it.
+    # The name in an earlier version.
     monkeypatch.setattr(
         "rerank_search.judged.corpus_index.tells_tasks_apart", lambda directory: False
     )

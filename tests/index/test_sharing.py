@@ -68,7 +68,7 @@ class Writer:
         assert self._process.stdout.readline() == f"{answer}\n"
 
     def begin(self, id: str) -> None:
-        """Begin an ``add`` that goes on until the next ``do``."""
+        """Begin an ``add`` that continues until the next ``do``."""
         self.do(f"begin {id}", "begun")
 
     def end(self) -> None:
@@ -298,7 +298,7 @@ def test_a_writer_mends_what_another_left_between_two_renames(path: Path) -> Non
 
 
 def between_two_renames(folder: Path) -> None:
-    """As a rebuild leaves it that is killed, or slow, at that moment."""
+    """Leave the folder as a rebuild does that is killed between its two renames."""
     shutil.copytree(folder, folder.with_name(f"{folder.name}.new"))
     folder.rename(folder.with_name(f"{folder.name}.old"))
 

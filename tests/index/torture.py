@@ -1,12 +1,12 @@
-"""Kill a process that writes to an index, at random moments, and look at what is left.
+"""Kill a process that writes to an index, at random moments, and check the index.
 
     python tests/index/torture.py 200 [--seed 1]
 
-A child adds, replaces and deletes documents (and sometimes compacts or rebuilds), and says on a
-pipe what it is about to do and, once the call has returned, that it is done. It is killed by
-SIGKILL. Another child then opens the index and checks that everything acknowledged is there in
-its right version, that everything deleted is gone, that the change under way has happened as a
-whole or not at all, and that both stages and the documents agree.
+A child adds, replaces and deletes documents (and sometimes compacts or rebuilds). It writes each
+change to a pipe before the call, and after the call that it is done. It is killed by SIGKILL.
+Another child then opens the index and checks that everything acknowledged is there in the right
+version, that everything deleted is gone, that the interrupted change has happened completely or
+not at all, and that both stages and the documents agree.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SENTENCE = "the harbour and the bridge of the city in winter snow "
 
 
 def document(id: str, version: int) -> Document:
-    """Every version has a word of its own; some are long enough to be split."""
+    """A version of a document, with a word of its own; some are long enough to be split."""
     length = 1 + (version * 7 + int(id)) % 5 * ((int(id) % 7) == 0)
     text = f"common word{id}x{version} " + (SENTENCE * 2 + ". ") * length
     return Document(id, text, title="old song" if int(id) % 2 else "", metadata={"v": version})
@@ -80,7 +80,7 @@ def changed(model: Model, change: dict[str, object]) -> Model:
 
 
 def inspect(path: Path, candidates: list[Model], say: Callable[[object], None]) -> None:
-    """Say which of the models the index holds, or what is wrong."""
+    """Report which of the models the index has, or what is wrong."""
     with Index.open(path) as index:
         wrong = index.verify()
         held = {found.id: found for id in index.ids() if (found := index.get(id)) is not None}
@@ -97,7 +97,7 @@ def inspect(path: Path, candidates: list[Model], say: Callable[[object], None]) 
 
 
 def disagreements(index: Index, model: Model) -> list[str]:
-    """Where a stage finds other documents than there are."""
+    """The differences between the documents and those that the stages find."""
     wrong = []
     for stage in ("bm25", "dense"):
         retriever = index.retriever(stage)
@@ -116,7 +116,7 @@ def disagreements(index: Index, model: Model) -> list[str]:
 
 
 def forked(work: Callable[[Callable[[object], None]], None]) -> tuple[int, int]:
-    """Run ``work`` in a child; its id, and the end of a pipe from which its words are read."""
+    """Run ``work`` in a child; its id, and the end of a pipe to read its messages."""
     read, written = os.pipe()
     child = os.fork()
     if child:
@@ -132,11 +132,11 @@ def forked(work: Callable[[Callable[[object], None]], None]) -> tuple[int, int]:
 
 
 def kill_once(path: Path, model: Model, chance: random.Random) -> tuple[Model, Model | None]:
-    """Let a child write, and kill it; what it has acknowledged, and that with what was begun."""
+    """Let a child write, and kill it; the acknowledged model, and that with the next change."""
     seed = chance.randrange(2**32)
     child, pipe = forked(lambda say: write(path, seed, model, say))
     told = b""
-    if chance.random() < 0.8:  # else it may die while it opens the index
+    if chance.random() < 0.8:  # otherwise it may be killed while it opens the index
         while b"\n" not in told and (piece := os.read(pipe, 65536)):
             told += piece
     deadline = time.monotonic() + chance.uniform(0, 1.2)
@@ -164,7 +164,7 @@ def kill_once(path: Path, model: Model, chance: random.Random) -> tuple[Model, M
 
 
 def examined(path: Path, candidates: list[Model]) -> Model:
-    """What the index holds, after a look from another process. Raises on anything wrong."""
+    """The content of the index, checked by another process. Raises an error if it is wrong."""
     child, pipe = forked(lambda say: inspect(path, candidates, say))
     told = b""
     while piece := os.read(pipe, 65536):
@@ -179,8 +179,8 @@ def examined(path: Path, candidates: list[Model]) -> Model:
 
 
 def torture(path: Path, encoder: Path, kills: int, seed: int) -> None:
-    """Raise RuntimeError, with the seed, at the first thing that is wrong."""
-    # Imported here, so that the children find them loaded; this process never uses them.
+    """Kill and check repeatedly. Raises RuntimeError, with the seed, at the first fault."""
+    # Import them for the children; this process never uses them.
     import faiss  # noqa: F401
     import sentence_transformers  # noqa: F401
     import tantivy  # noqa: F401

@@ -1,4 +1,4 @@
-"""A small judged collection, as a folder of a test's own."""
+"""A small judged collection, in a folder of the test."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def opened(folder, documents=DOCUMENTS, settings=PLAIN, **options):
 
 @pytest.fixture
 def shown():
-    """A progress, and what it showed: description, total and steps of each display."""
+    """A progress, and the list of its displays: description, total and steps."""
     displays: list[list] = []
 
     @contextmanager
@@ -200,7 +200,7 @@ def test_a_damaged_index_is_built_anew(tmp_path, caplog, folder, damage):
     if folder:
         (tmp_path / key).rename(path)
     if damage == "no manifest":
-        (path / "manifest.json").unlink()  # as in a process that was killed while it began
+        (path / "manifest.json").unlink()  # as after a process that was killed early
     else:
         (path / damage).write_bytes(b"damaged " * 1000)
     for _ in range(2):
@@ -243,7 +243,7 @@ with index:
 
 
 def builder(folder: Path) -> subprocess.Popen[str]:
-    """A process that opens the index of DOCUMENTS, and waits for a line while it builds it."""
+    """A process that builds the index of DOCUMENTS, and waits for a line while it does."""
     return subprocess.Popen(
         [sys.executable, "-c", BUILDER, str(folder)],
         stdin=subprocess.PIPE,

@@ -24,7 +24,7 @@ PAIRS = [
 
 
 class Counting:
-    """A reranker that counts what it is asked, and may have a fingerprint."""
+    """A reranker that counts its pairs, and may have a fingerprint."""
 
     name = "counting"
 
@@ -123,7 +123,7 @@ def test_two_processes_may_fill_one_cache(tmp_path: Path):
 
 
 def kept(folder: Path) -> int:
-    """How many scores the file in the folder has."""
+    """The number of scores in the folder's file."""
     [path] = folder.glob("*.sqlite")
     with sqlite3.connect(path) as database:
         [count] = database.execute("SELECT count(*) FROM scores").fetchone()
@@ -132,7 +132,7 @@ def kept(folder: Path) -> int:
 
 
 def filled(folder: Path, pairs=PAIRS) -> Path:
-    """The file of a cache that knows the pairs."""
+    """The file of a cache with scores of the pairs."""
     cache = ScoreCache(folder, Counting("a"))
     cache.scored(pairs)
     cache.close()

@@ -40,7 +40,7 @@ def test_less_than_a_twentieth_of_a_batch_is_padding_unless_it_is_small(lengths,
 
 @pytest.mark.parametrize("at_once", [1, 2, 5])
 def test_results_are_in_the_order_of_the_items_however_many_are_computed_at_once(at_once):
-    together = threading.Barrier(at_once)  # which nobody passes unless so many are there
+    together = threading.Barrier(at_once)  # passes only when this many threads wait
 
     def squared(number: int) -> int:
         together.wait(timeout=30)
@@ -74,5 +74,5 @@ def test_budgets_give_each_thread_as_many_tokens(lengths, most, at_once):
     budget = even_budget(np.array(lengths, dtype=np.int64), most, at_once)
     assert 1 <= budget <= most
     rounds = -(-sum(lengths) // (budget * at_once))
-    assert rounds == -(-sum(lengths) // (most * at_once))  # no more than are needed
-    assert budget * at_once * rounds < sum(lengths) + at_once * rounds  # and no larger
+    assert rounds == -(-sum(lengths) // (most * at_once))  # no more than needed
+    assert budget * at_once * rounds < sum(lengths) + at_once * rounds  # no larger than needed

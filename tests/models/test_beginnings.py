@@ -63,7 +63,7 @@ def unigram() -> Tokenizer:
 TOKENIZERS = {"bert": bert(), "byte-level BPE": byte_level_bpe(), "Unigram": unigram()}
 
 PIECES = ["river", "boat", " ", "\n", "a", "ab", "é", "e\u0301", "!", "…", "中", "文", "。", "😀"]
-"""Repeated many times each, so that texts are far longer than what is read at first."""
+"""Pieces that are repeated many times, to make texts far longer than the part read first."""
 
 
 def stretches(most: int) -> st.SearchStrategy[str]:

@@ -64,7 +64,7 @@ def encodable(text: str) -> bool:
 
 
 def left_to_sentence_transformers(directory: Path | str, copy: Path) -> Path:
-    """A copy that says the same, with a setting that nobody knows."""
+    """A copy with the same content and an unknown setting."""
     shutil.copytree(directory, copy)
     change(copy / "tokenizer_config.json", {"made_by": "a test"})
     return copy
@@ -76,7 +76,7 @@ def change(path: Path, values: dict[str, Any]) -> None:
 
 
 def tokenizer_state(tokenizer: Any) -> dict[str, Any]:
-    """Everything but what each call sets anew."""
+    """The state of a tokenizer, without the parts that each call sets."""
     state: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
     return {name: value for name, value in state.items() if name not in ("truncation", "padding")}
 
@@ -104,7 +104,7 @@ def test_bundled_rerankers_are_read_with_the_tokenizer_of_transformers(name: str
 
 @pytest.fixture(scope="module")
 def by_dtype(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Any]]:
-    """The bundled tiny reranker, read by ourselves and by sentence-transformers."""
+    """The bundled tiny reranker, read by our code and by sentence-transformers."""
     directory = resolve_reranker("rerank-search-tiny")
     whole = left_to_sentence_transformers(directory, tmp_path_factory.mktemp("whole") / "model")
 
@@ -191,7 +191,7 @@ def test_pooling_and_normalising_are_the_models_own(
 def test_a_bert_that_somebody_trained_is_read_and_computed_alike(
     tiny_reranker: Path, tmp_path: Path
 ) -> None:
-    """Without files of sentence-transformers, and with a tokenizer.json that is taken as it is."""
+    """The folder has no files of sentence-transformers, and tokenizer.json is used unchanged."""
     whole = left_to_sentence_transformers(tiny_reranker, tmp_path / "whole")
     assert read_classifier(str(tiny_reranker), "cpu", "float32") is not None
     pairs = [("the red bird", "a boat on the river " * 40), ("a", ""), ("queen", "king £ 中文")]

@@ -23,7 +23,7 @@ SIZES = {
 IDS = torch.tensor([[1, 7, 8, 2, 9, 9, 10, 2], [1, 30, 2, 5, 2, 0, 0, 0], [1, 2, 2, 0, 0, 0, 0, 0]])
 
 MANY = IDS.repeat(50, 1)
-"""So many tokens that rows are filled up."""
+"""Enough tokens to fill rows."""
 
 
 def network(kind: str, **options: object) -> torch.nn.Module:
@@ -31,7 +31,7 @@ def network(kind: str, **options: object) -> torch.nn.Module:
     config = getattr(transformers, f"{kind}Config")(**SIZES | {"num_labels": 1} | options)
     model: torch.nn.Module = getattr(transformers, f"{kind}ForSequenceClassification")(config)
     for name, weights in model.named_parameters():
-        if name.endswith("bias"):  # new ones are 0, and one that was left out would not be noticed
+        if name.endswith("bias"):  # new biases are 0, and a missing one would not be noticed
             torch.nn.init.normal_(weights, std=0.3)
     return model.eval()
 
@@ -87,7 +87,7 @@ def test_outputs_of_all_tokens_are_those_of_the_plain_model(kind, ids):
     options = {"input_ids": ids, "attention_mask": (ids != 0).long()}
     with torch.inference_mode():
         found, expected = (each(**options) for each in (fused, plain))
-    read = ids != 0  # what stands at padding is read by nobody
+    read = ids != 0  # nothing reads the values at padding
     outputs, expected_outputs = found.last_hidden_state[read], expected.last_hidden_state[read]
     torch.testing.assert_close(outputs, expected_outputs, atol=1e-5, rtol=1e-5)
     if expected.pooler_output is not None:
@@ -134,7 +134,7 @@ def test_inputs_that_it_does_not_read_are_an_error_and_no_mask_is_no_padding():
 
 def test_layers_with_an_adapter_are_left_alone():
     class Adapted(torch.nn.Linear):
-        """As a low-rank adapter wraps a layer: its output is not that of its weight."""
+        """A layer like one with a low-rank adapter: its output is not that of its weight."""
 
         def forward(self, inputs: torch.Tensor) -> torch.Tensor:
             return super().forward(inputs) + inputs.flip(-1)

@@ -24,7 +24,7 @@ def threads(**environment: str) -> int:
 
 
 def output(code: str, **environment: str) -> str:
-    """Of a process of its own: the number is one of the whole process."""
+    """The output of a new process, because the number of threads is set for the whole process."""
     inherited = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     done = subprocess.run(
         [sys.executable, "-c", code],

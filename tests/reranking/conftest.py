@@ -1,4 +1,4 @@
-"""Tiny classifiers with tokenizers and networks of other kinds than the usual."""
+"""Tiny classifiers with unusual tokenizers and networks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VOCABULARY = 120
 
 
 def save(folder: Path, tokenizer: Any, kind: str, config: Any) -> Path:
-    """A seeded classifier with weights large enough that texts differ, and its tokenizer."""
+    """A seeded classifier with weights large enough to tell texts apart, and its tokenizer."""
     import transformers
 
     torch.manual_seed(3)

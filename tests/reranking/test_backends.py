@@ -55,7 +55,7 @@ def test_logits_are_those_of_torch(backend, tiny_reranker, expected):
     reranker = CrossEncoderReranker(tiny_reranker, backend=backend, dtype="float32")
     assert (reranker.backend, reranker.dtype) == (backend, "float32")
     np.testing.assert_allclose(reranker.score(PAIRS), expected, atol=1e-4)
-    # Alone as in a batch: neither padding nor the example's shape is in the graph.
+    # Alone as in a batch: the graph must not contain padding or the example's shape.
     alone = [reranker.score([pair])[0] for pair in PAIRS]
     np.testing.assert_allclose(alone, expected, atol=1e-4)
     predicted = reranker.predict(PAIRS, prompt="find: ")  # computed by sentence-transformers
@@ -264,7 +264,7 @@ def test_auto_measures_once_and_takes_the_fastest(tiny_reranker, cache, expected
     assert "torch float32" in speeds
     np.testing.assert_allclose(first.score(PAIRS), expected, atol=0.2)
 
-    # What was measured is read, not measured again.
+    # The stored measurements are read; nothing is measured again.
     path.write_text(json.dumps(speeds | {"torch float32": 1e9}))
     again = CrossEncoderReranker(tiny_reranker, backend="auto", dtype="auto", device="cpu")
     assert (again.backend, again.dtype) == ("torch", "float32")

@@ -57,7 +57,7 @@ def test_platt_is_the_logistic_regression_on_smoothed_targets():
     scores, labels = judged(60)
     positives = labels.sum()
     target = np.where(labels, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
-    # A document of target 0.9 is one of label 1 with weight 0.9 and one of label 0 with 0.1.
+    # Target 0.9 is the same as label 1 with weight 0.9 and label 0 with weight 0.1.
     expected = LogisticRegression(C=1e9, tol=1e-10, max_iter=10_000).fit(
         np.concatenate([scores, scores])[:, None],
         np.repeat([1, 0], len(scores)),

@@ -10,7 +10,7 @@ PAIRS = [("query", "x" * 95)] * 50
 
 
 class Counting:
-    """Scores by text length, and moves a clock of its own by a fixed time per pair."""
+    """A reranker that scores by length, and moves a clock by a fixed time per pair."""
 
     name = "counting"
 

@@ -21,7 +21,7 @@ from rerank_search.types import Document
 
 
 class Known:
-    """A reranker that reads its score of a text: the number at a place of it."""
+    """A reranker whose score is the number at a place in the text."""
 
     def __init__(self, place: int) -> None:
         self.name = f"number {place}"
@@ -38,7 +38,7 @@ def test_the_best_of_each_query_are_scored_by_the_next():
     pairs = [("q", "1 7"), ("q", "3 -9"), ("p", "8 0"), ("q", "2 5"), ("q", "-4 99")]
     values = Cascade([fast, slow], keep=[2]).score(pairs)
     assert slow.seen == ["3 -9", "2 5", "8 0"]
-    # 1 and -4 of the fast one follow below -9, five apart as they were.
+    # 1 and -4 of the fast one follow below -9, still five apart.
     np.testing.assert_array_equal(values, [-10, -9, 0, 5, -15])
     assert values.dtype == np.float32
 

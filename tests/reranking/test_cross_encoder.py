@@ -312,7 +312,7 @@ def test_half_precision_gives_nearly_the_same_logits_in_float32(tiny_reranker, r
     ours, exact = halved.score(PAIRS), reranker.score(PAIRS)
     assert ours.dtype == np.float32
     assert 0 < np.abs(ours - exact).max() < 0.2
-    # The sum over the last layer's features is not rounded, so that near logits stay apart.
+    # The sum over the last layer's features is not rounded, so close logits stay apart.
     rounded = torch.from_numpy(ours).to(getattr(torch, dtype)).float().numpy()
     assert (rounded != ours).all()
     assert np.abs(halved.predict(PAIRS) - reranker.predict(PAIRS)).max() < 0.05
@@ -377,7 +377,7 @@ def test_remembered_scores_are_the_computed_ones(reranker, tiny_reranker):
 def test_a_remembered_score_is_not_computed_again(tiny_reranker):
     remembering = CrossEncoderReranker(tiny_reranker, device="cpu", cache_size=10)
     first = remembering.score(PAIRS)
-    with torch.no_grad():  # whatever is computed from now on comes out as NaN
+    with torch.no_grad():  # everything computed from now on is NaN
         for weights in remembering._classifier._network.classifier.parameters():
             weights.fill_(float("nan"))
     np.testing.assert_array_equal(remembering.score(PAIRS), first)

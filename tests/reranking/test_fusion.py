@@ -15,7 +15,7 @@ ALONE = Weights(0.5, {"rerank": 2.0})
 
 
 def _queries(count: int = 40, seed: int = 3):
-    """Candidates whose reranker and cosine both know something, and whose BM25 knows nothing."""
+    """Candidates whose reranker and cosine scores are useful, and whose BM25 scores are random."""
     random = np.random.default_rng(seed)
     queries, labels = [], []
     for _ in range(count):
@@ -198,7 +198,7 @@ def test_a_file_cut_short_is_refused(tmp_path):
 
 
 def test_rare_relevance_and_far_outliers_are_fitted_to_the_optimum():
-    """Where plain Newton steps diverge; the optimum is scikit-learn's."""
+    """Plain Newton steps would diverge here; the optimum is scikit-learn's."""
     from sklearn.linear_model import LogisticRegression
 
     random = np.random.default_rng(5)

@@ -1,4 +1,4 @@
-"""What runs on a CUDA GPU; skipped where there is none."""
+"""Tests on a CUDA GPU, skipped without one."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ pairs = [(f"join {i}", "join a path " * (20 + i % 100)) for i in range(200_000)]
 threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
 reranker.score(pairs)
 """
-"""Minutes of work, of which a second is done."""
+"""A script with minutes of work, interrupted after a second."""
 
 
 @pytest.mark.process
@@ -28,7 +28,7 @@ def test_an_interrupted_call_computes_no_other_batch(backend, package):
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
     arguments = [sys.executable, "-W", "ignore", "-c", SCORE_MUCH, backend]
-    # Far less than all pairs take: ended in time is interrupted.
+    # Far less than all pairs take: if it ends in time, it was interrupted.
     ended = subprocess.run(arguments, capture_output=True, text=True, timeout=90)
     assert ended.returncode == -signal.SIGINT
     assert ended.stderr.strip().endswith("KeyboardInterrupt")

@@ -1,4 +1,4 @@
-"""The usage block of each model card runs with only the import changed."""
+"""The usage block of each model card runs if only the import is changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STATEMENT = r"(?:(?:model|pairs|scores|ranks) = |print\()"
 
 
 def usage_block(card: str) -> str:
-    """The card's code; of a card whose line breaks are lost, without its comments."""
+    """The card's code, without comments if the card has lost its line breaks."""
     start = card.index(IMPORT)
     code = card[start : card.index("```", start)]
     if "\n" in code.strip():

@@ -77,7 +77,7 @@ def slow_tokenizer(tmp_path_factory):
 @given(query=words, text=words)
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_longest_first_cuts_as_transformers_does(request, kind, side, window, query, text):
-    # There transformers leaves out the separator after an empty text beside a query that is cut.
+    # In that case transformers omits the separator after an empty text if the query is cut.
     assume(text or kind == "tokenizer" or side == "right")
     tokenizer = copy.deepcopy(request.getfixturevalue(kind))
     tokenizer.truncation_side = side

@@ -72,7 +72,7 @@ def same_ranking(ours, theirs):
 
 
 def both(name, use):
-    """What ``use`` makes of either class."""
+    """The results of ``use`` with either class."""
     return use(CrossEncoder), use(Original)
 
 
@@ -329,7 +329,7 @@ def test_the_constructor_has_every_argument_of_the_original():
 )
 def test_the_constructor_takes_every_argument_of_every_version(name, options):
     def use(cross_encoder):
-        # It writes to the dictionaries that it is given.
+        # sentence-transformers changes the given dictionaries.
         own = {key: dict(v) if isinstance(v, dict) else v for key, v in options.items()}
         return cross_encoder(name, device="cpu", **own).predict(PAIRS)
 

@@ -1,4 +1,4 @@
-"""Rerankers whose tokenizers or networks are of other kinds than a BERT's."""
+"""Rerankers with tokenizers or networks that are not a BERT's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAIRS = [(QUERY, text) for text in TEXTS]
 def one_by_one(directory, pairs=PAIRS, **options):
     """The logits of sentence-transformers, one pair at a time."""
     original = Original(str(directory), device="cpu", **options)
-    if original.tokenizer.pad_token is None:  # then it refuses even one pair, which needs none
+    if original.tokenizer.pad_token is None:  # it refuses even one pair, which needs no padding
         original.tokenizer.pad_token = original.tokenizer.eos_token
     return original.predict(pairs, batch_size=1, activation_fn=IDENTITY)
 
@@ -173,7 +173,7 @@ def test_token_types_are_left_out_where_the_network_takes_none(tmp_path):
     np.testing.assert_allclose(reranker.score(PAIRS), one_by_one(directory), atol=1e-4)
 
 
-# What is cut
+# Truncation
 
 
 def _with_tokenizer(tiny_reranker, folder, **options):
@@ -226,7 +226,7 @@ def test_predict_and_rank_cut_long_queries_as_in_sentence_transformers(
     model, original = (kind(str(directory), device="cpu") for kind in (CrossEncoder, Original))
     for query in (f"{QUERY} {LONG}", LONG[:150]):
         ours, theirs = (
-            # Of scores that a sigmoid has made equal, the order is not the original's.
+            # If a sigmoid makes scores equal, their order differs from the original's.
             each.rank(query, [LONG, *TEXTS], activation_fn=IDENTITY)
             for each in (model, original)
         )

@@ -29,7 +29,7 @@ texts_of_words = st.lists(
 
 
 class WordEncoder:
-    """No model: the sum of one fixed direction per word. Equal texts get equal vectors."""
+    """An encoder without a model: a vector is the sum of one fixed direction per word."""
 
     name = "words"
 
@@ -429,4 +429,4 @@ def test_progress_counts_passages_when_they_are_encoded_not_when_they_are_read(
     assert [done for done, _ in told if done] == [64, 64, 64, 64, 44]
     assert [encoded for done, encoded in told if done] == [64, 128, 192, 256, 300]
     index.update(301, with_longest_last, [], progress=lambda done: told.append((done, 0)))
-    assert sum(done for done, _ in told) == 600  # known ones are through at once
+    assert sum(done for done, _ in told) == 600  # known ones are done at once

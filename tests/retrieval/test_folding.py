@@ -45,7 +45,7 @@ SAME = [
     ("ख\u093cबर", "\u0959बर"),
     ("1\ufe0f\u20e3", "1"),
 ]
-"""Spellings of one word; the marks are written as escapes where an editor would compose them."""
+"""Spellings of one word; marks that an editor would compose are written as escapes."""
 
 
 @pytest.mark.parametrize("analyzer", ["plain", "english"])

@@ -69,7 +69,7 @@ def test_weighted_sum_of_standard_scores() -> None:
     [hits] = Hybrid([BM25, DENSE], fusion=fusion).retrieve(["q"], 10)
     deviation = (2 / 3) ** 0.5
     high = 1 / deviation
-    # Not found is as good as last: "b" by dense, "d" by bm25.
+    # Not found counts as last: "b" in dense, "d" in bm25.
     assert {hit.id: hit.score for hit in hits} == pytest.approx(
         {"a": high - high, "b": 0.0 - high, "c": -high + high, "d": -high + 0.0}
     )

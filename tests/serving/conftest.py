@@ -37,7 +37,7 @@ NOTES = [
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that answers, and what it serves."""
+    """A running server, and what it serves."""
 
     client: httpx2.Client
     service: Service
@@ -94,7 +94,7 @@ def make_home(folder: Path, encoder: Path) -> Path:
 def server(
     tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, reranker: CrossEncoderReranker
 ) -> Iterator[Running]:
-    """Serves the index "notes" and a tiny reranker, to everyone; tests only read."""
+    """A server with the index "notes" and a tiny reranker, without keys; tests only read."""
     with running(make_home(tmp_path_factory.mktemp("home"), tiny_encoder), [reranker]) as found:
         yield found
 
@@ -103,7 +103,7 @@ def server(
 def small(
     tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, reranker: CrossEncoderReranker
 ) -> Iterator[Running]:
-    """A server with limits that are soon reached."""
+    """A server with low limits."""
     limits = Limits(
         documents=3,
         document_characters=100,
@@ -127,20 +127,20 @@ def fresh(tmp_path: Path, tiny_encoder: Path, reranker: CrossEncoderReranker) ->
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """`rerank-search serve`, as a process that answers."""
+    """A running process of `rerank-search serve`."""
 
     process: subprocess.Popen[bytes]
     url: str
     log: Path
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log, without what comes before it."""
+        """The lines of the log, without earlier output."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]
 
 
 @contextmanager
 def process_serving(home: Path, *arguments: str, **environment: str) -> Iterator[Process]:
-    log = home.parent / "log"  # a pipe that nobody reads would fill, and stop the server
+    log = home.parent / "log"  # an unread pipe would fill up and stop the server
     with (
         log.open("w") as stderr,
         subprocess.Popen(
@@ -157,7 +157,7 @@ def process_serving(home: Path, *arguments: str, **environment: str) -> Iterator
 
 
 def _announced(process: subprocess.Popen[bytes], log: Path) -> str:
-    """The URL that the server says it listens at, once it does."""
+    """The URL that the server prints when it is ready."""
     end = time.monotonic() + 60
     while time.monotonic() < end and process.poll() is None:
         match = re.search(r"Serving .* at (http://\S+)", log.read_text())
@@ -176,7 +176,7 @@ def _answers(url: str) -> bool:
 
 @pytest.fixture(scope="session")
 def serving() -> Callable[..., Any]:
-    """Starts the command as a process: for a home, with arguments, and variables."""
+    """Starts the command as a process, for a home, with arguments and variables."""
     return process_serving
 
 
@@ -185,7 +185,7 @@ Serve = Callable[..., Any]
 
 @pytest.fixture
 def serve(tmp_path: Path, tiny_encoder: Path, reranker: CrossEncoderReranker) -> Serve:
-    """Starts a server with limits, keys or rerankers of one's own; None is no reranker."""
+    """Starts a server with given limits, keys or rerankers; None is no reranker."""
     home = make_home(tmp_path, tiny_encoder)
 
     def start(*rerankers: Any, **options: Any) -> Any:

@@ -17,7 +17,7 @@ RERANK = {"query": "a file", "documents": ["read a file", "a river"]}
 
 
 class Gated:
-    """A reranker that somebody else wrote, and that takes its time."""
+    """A reranker of a user that is slow."""
 
     name = "gated"
 
@@ -69,7 +69,7 @@ def test_a_document_of_one_piece_keeps_nobody_waiting(fresh, piece):
 @pytest.mark.parametrize("piece", ["中", "aB3/x+9", "?!", "z"])
 def test_a_text_without_a_space_is_reranked_beside_a_short_one(server, piece):
     def score(*documents: str) -> float:
-        """Of the last of the documents."""
+        """The score of the last document."""
         asked = {"query": "a file", "documents": documents}
         results = server.post("/v2/rerank", asked).json()["results"]
         by_index = {one["index"]: one["relevance_score"] for one in results}

@@ -1,4 +1,4 @@
-"""Clients that others have written, as they are."""
+"""Clients of other projects, unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def expected(reranker):
 @pytest.fixture
 def cohere():
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pydantic, about its generated models
+        warnings.simplefilter("ignore")  # pydantic warns of its generated models
         return pytest.importorskip("cohere")
 
 
@@ -67,7 +67,7 @@ def test_coheres_async_client_reranks(cohere, server, expected):
 def litellm():
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        patch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks the network for one
+        patch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # otherwise it uses the network
         return pytest.importorskip("litellm")
 
 

@@ -1,4 +1,4 @@
-"""What a server and its clients do in a process that was forked off the one that made them."""
+"""A server and its clients in a forked process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API against its own description, and against bodies that nobody would describe."""
+"""The API against its own description, and against random bodies."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_schemathesis_finds_nothing(fresh, tmp_path):
         [
             sys.executable, "-m", "schemathesis.cli", "run", f"{fresh.url}/openapi.json",
             "--phases", "examples,coverage,fuzzing", "--max-examples", "10", "--seed", "42",
-            # A filter's operators and how many texts pair with how many are not for a schema.
+            # A schema cannot express a filter's operators, or which numbers of texts can be paired.
             "--exclude-checks", "positive_data_acceptance",
         ],
         capture_output=True,

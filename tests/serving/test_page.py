@@ -39,13 +39,13 @@ DOCUMENTS = [
     Document("bread", "the bread is in the oven of the kitchen", "bread", {"kind": "food"}),
     Document("boat", "a boat on the river to the sea", "", {"kind": "water"}),
     Document("hostile", f"violin {HOSTILE}", f"violin {HOSTILE}", {"kind": HOSTILE}),
-    # Characters that JavaScript counts as two, before the passage that is to be found.
+    # Characters that JavaScript counts as two, before the passage to find.
     Document("long", "🎻 a song of the snow. " * 40 + "The queen has a new bicycle.", "song"),
 ]
 
 
 class Visitor:
-    """A page of the browser, and everything that should not happen in it."""
+    """A page of the browser, which records everything that should not happen."""
 
     def __init__(self, page, url: str) -> None:
         self.page, self.url = page, url
@@ -56,7 +56,7 @@ class Visitor:
         page.on("console", lambda message: self.complaints.append(message.text))
 
     def open(self, query: str = "") -> None:
-        """A search, or the empty page."""
+        """Open a search, or the empty page."""
         self.page.goto(self.url + query)
         self.settle()
 
@@ -67,7 +67,7 @@ class Visitor:
         self.settle()
 
     def go(self, steps: int) -> None:
-        """Through the history; the page has heard of it before its answer is waited for."""
+        """Go through the history, and wait until the page has answered."""
         self.page.evaluate(
             """steps => new Promise((done) => {
                 addEventListener("popstate", () => done(), { once: true });
@@ -82,16 +82,16 @@ class Visitor:
         self.page.locator("#results:not([aria-busy])").wait_for(state="attached")
 
     def titles(self) -> list[str]:
-        """Of the documents in the second list, or in the only one."""
+        """The titles of the documents in the second list, or in the only one."""
         return self.page.locator(".after .title").all_inner_texts()
 
     def problem(self) -> str:
-        """The message of the alert, once there is one."""
+        """The message of the alert, when there is one."""
         alert = self.page.get_by_role("alert").filter(has_text=re.compile("."))
         return alert.inner_text()
 
     def focused(self) -> str:
-        """The title of the result that has the focus, or the id of what else has it."""
+        """The title of the result with the focus, or the id of another element with it."""
         return self.page.evaluate(
             "document.activeElement.querySelector(':scope > .head .title')?.innerText"
             " ?? document.activeElement.id"
@@ -102,7 +102,7 @@ class Visitor:
 def server(
     tiny_encoder: Path, tiny_reranker: Path, tmp_path_factory: pytest.TempPathFactory, serving
 ) -> Iterator[str]:
-    """The URL of a server with two indexes, of which one has no vectors."""
+    """The URL of a server with two indexes, one of them without vectors."""
     folder = tmp_path_factory.mktemp("served")
     for name, encoder in (("notes", str(tiny_encoder)), ("plain", None)):
         with Index.create(folder / "indexes" / name, encoder=encoder) as index:
@@ -113,7 +113,7 @@ def server(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
-    # For this module only: as long as it is there, other tests can't run an event loop.
+    # For this module only: while it runs, other tests cannot run an event loop.
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -122,7 +122,7 @@ def browser() -> Iterator:
 
 @pytest.fixture
 def visit(browser, server: str) -> Iterator:
-    """Makes visitors; afterwards none of them may have seen anything that should not happen."""
+    """Makes visitors; at the end none of them may have recorded a fault."""
     contexts, visitors = [], []
 
     def arrive(viewport=WIDE, color_scheme="light", at=server) -> Visitor:
@@ -281,7 +281,7 @@ def test_an_error_of_the_server_is_shown_and_gone_with_the_next_search(visitor):
     visitor.search(QUERY)
     assert visitor.page.get_by_role("alert").inner_text() == ""
     assert visitor.titles()
-    # The browser itself tells the console of every answer that is an error.
+    # The browser itself logs every answer that is an error to the console.
     visitor.complaints[:] = [each for each in visitor.complaints if "status of 400" not in each]
 
 
@@ -303,7 +303,7 @@ def test_an_answer_that_could_not_be_reranked_says_so(visit, serve):
 
 
 class Calibrated:
-    """Scores by length, and gives them a meaning."""
+    """A calibrated reranker that scores by length."""
 
     name = "calibrated"
 

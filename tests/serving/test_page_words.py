@@ -1,4 +1,4 @@
-"""The words that the page marks are those by which the server finds texts."""
+"""The page marks the words by which the server finds texts."""
 
 from __future__ import annotations
 

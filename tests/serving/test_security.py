@@ -132,7 +132,7 @@ def test_keys_come_and_go_while_the_server_runs(serve, keys):
         remove_key(path, "reader")
         assert (status(reader), status(new)) == (401, 200)
         path.write_text("damaged")
-        # Nobody gets in by a key that cannot be checked.
+        # A key that cannot be checked gives no access.
         assert status(new) == 503
 
 
@@ -152,7 +152,7 @@ def test_a_body_is_bounded_before_it_is_read(serve):
         assert server.client.post("/v2/rerank", content=chunks(), headers=sent).status_code == 413
         documents = {"documents": [{"id": "a", "text": "x" * 1_000}]}
         assert server.post("/v1/indexes/notes/documents", documents).status_code == 413
-        # Only where it is stored while it comes in may a body be longer.
+        # Only a body that is stored while it comes in may be longer.
         sent = {"content-type": "application/x-ndjson"}
         assert (
             server.client.post("/v2/rerank", content=b" " * 1_500, headers=sent).status_code == 413
@@ -211,7 +211,7 @@ def test_a_body_that_is_no_use_is_the_callers_fault(small, content):
 
 
 def test_a_string_without_an_end_is_read_once():
-    # Tried again from each of its quotes it would take days.
+    # If it were tried again from each quote, it would take days.
     with pytest.raises(ApiError, match="not valid JSON"):
         strict_json(b"[" + b"[]," * 100 + b'"' + b'\\"' * 500_000, 64)
 

@@ -25,7 +25,7 @@ def home(tmp_path: Path) -> Path:
     ("ending", "expected"),
     [
         (signal.SIGTERM, {-signal.SIGTERM}),
-        # 0 where the tests themselves were started with SIGINT ignored, as in the background.
+        # 0 if the tests themselves were started with SIGINT ignored, as in the background.
         (signal.SIGINT, {130, 0}),
         (signal.SIGKILL, {-signal.SIGKILL}),
     ],
@@ -65,5 +65,5 @@ def test_what_was_acknowledged_is_there_however_the_server_ends(
 
 def test_small_answers_are_sent_at_once():
     with Server("127.0.0.1", 0) as server:
-        # By which asyncio switches Nagle's algorithm off for connections.
+        # asyncio then switches off Nagle's algorithm for connections.
         assert server.socket.proto == socket.IPPROTO_TCP

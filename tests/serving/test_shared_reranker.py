@@ -19,7 +19,7 @@ PAIRS = [(f"find file {i}", f"read a line of file {i % 7} with bread") for i in 
 
 
 class Slow:
-    """A reranker that somebody else wrote: it waits for leave, and notes what it is asked."""
+    """A reranker that waits for permission, and records its pairs."""
 
     name = "slow"
 
@@ -38,7 +38,7 @@ class Slow:
 
 
 def blocked(slow: Slow, **options) -> SharedReranker:
-    """A worker that is busy with one pair, so that what is submitted next waits."""
+    """A shared reranker that is busy with one pair, so the next requests wait."""
     shared = SharedReranker(slow, **options)
     shared.submit([("q", "first")])
     while not slow.calls:

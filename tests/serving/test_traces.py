@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry, kept in memory, and sent by a server to a stand-in for a collector."""
+"""Spans of OpenTelemetry, in memory, and sent by a server to a stand-in for a collector."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 @pytest.fixture
 def spans(serve):
-    """A server whose spans are kept, and what gives those that have ended."""
+    """A server whose spans are kept, and a function that returns those that have ended."""
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -34,7 +34,7 @@ def spans(serve):
     provider.add_span_processor(SimpleSpanProcessor(kept))
 
     def ended(request: str | None = None):
-        """All of them, once that of the request is among them: it ends after the answer."""
+        """All ended spans; waits for that of the request, which ends after the answer."""
         deadline = time.monotonic() + 30
         while True:
             found = kept.get_finished_spans()
@@ -54,7 +54,7 @@ def test_a_search_has_a_span_for_each_stage(spans):
     found = {span.name: span for span in ended("POST /v1/search")}
     assert {"POST /v1/search", "search", "first_stage", "documents", "rerank"} <= set(found)
     request, search = found["POST /v1/search"], found["search"]
-    # It goes on with the trace of whoever asked.
+    # It continues the trace of the caller.
     assert f"{request.context.trace_id:032x}" == PARENT.split("-")[1]
     assert search.parent.span_id == request.context.span_id
     for name in ("first_stage", "documents", "rerank"):
@@ -95,7 +95,7 @@ def test_health_the_page_and_metrics_are_not_traced(spans):
 
 @pytest.fixture
 def collector():
-    """The address of a server that takes what is posted to it, and all of that."""
+    """The address of a server that accepts all posts, and a list of them."""
     taken: list[tuple[str, bytes]] = []
 
     class Taker(BaseHTTPRequestHandler):

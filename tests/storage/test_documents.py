@@ -310,7 +310,7 @@ def test_a_store_is_a_dictionary_that_survives_reopening(
     for step, values in steps:
         if step == "put":
             latest = {document.id: document for document in values}
-            # By its text: 1 is not 1.0, and another order of the metadata is given back as such.
+            # Compare as text: 1 is not 1.0, and the order of metadata is kept.
             changed = sum(repr(model.get(id)) != repr(document) for id, document in latest.items())
             assert put(store, *values) == changed
             model.update(latest)

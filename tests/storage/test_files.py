@@ -15,6 +15,6 @@ def test_documents_that_may_not_be_read_are_not_called_damaged(
 ) -> None:
     documents = tmp_path / "documents.sqlite"
     documents.touch()
-    monkeypatch.setattr(os, "access", lambda *_: False)  # nothing is forbidden to root
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root has all permissions
     with pytest.raises(IndexReadOnlyError, match="cannot be read"), storage_errors(documents):
         raise sqlite3.OperationalError("unable to open database file")

@@ -1,4 +1,4 @@
-"""Filters against a matcher that is written down as the documentation reads."""
+"""Filters against a simple matcher that follows the documentation."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Small data to train on: collections of short texts as BEIR folders, and labelled pairs."""
+"""Small training data: collections of short texts as BEIR folders, and labelled pairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLOURS = ("red", "green")
 
 @pytest.fixture(scope="session")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Documents about a coloured noun; each of the twenty queries asks for one of them."""
+    """A collection of documents about a coloured noun; each of 20 queries asks for one of them."""
     folder = tmp_path_factory.mktemp("data") / "colours"
     (folder / "qrels").mkdir(parents=True)
     things = [(colour, noun) for colour in COLOURS for noun in NOUNS]
@@ -37,7 +37,7 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A collection that the smallest model learns: what is relevant says "answer"."""
+    """A collection that the smallest model can learn: relevant documents contain "answer"."""
     folder = tmp_path_factory.mktemp("data") / "answers"
     (folder / "qrels").mkdir(parents=True)
     kinds = [(noun, kind) for noun in NOUNS for kind in ("answer", "snow")]
@@ -53,7 +53,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pairs_recipe(tmp_path: Path, tiny_reranker: Path) -> Path:
-    """Pairs that are labelled by whether their noun is the same: 240 to train on, 60 to watch."""
+    """Pairs labelled by whether they have the same noun: 240 for training, 60 to evaluate."""
     rng = random.Random(5)
     for name, count in (("train", 240), ("dev", 60)):
         rows = ["text1,text2,label"]
@@ -91,5 +91,5 @@ eval_steps = 5
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees what another one has kept."""
+    """Give each test a cache of its own."""
     monkeypatch.setenv("RERANK_SEARCH_CACHE", str(tmp_path / "cache"))

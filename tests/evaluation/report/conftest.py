@@ -30,7 +30,7 @@ def values(**measures: Sequence[float]) -> Values:
 
 
 def make_cell(depth: int, reranker: str | None, **changes: Any) -> Cell:
-    """bm25: 0, 0.5 and 1; the reranker: 1, 1 and 0.5; what it could have: 1, 1 and 1."""
+    """A cell: bm25 has 0, 0.5 and 1; the reranker 1, 1 and 0.5; the oracle 1, 1 and 1."""
     found: dict[Protocol, Values] = {
         "first_stage": values(nDCG_10=[0.0, 0.5, 1.0], Judged_10=[0.2, 0.2, 0.2]),
         "oracle": values(nDCG_10=[1.0, 1.0, 1.0], Judged_10=[0.3, 0.3, 0.3]),
@@ -60,7 +60,7 @@ def make_cell(depth: int, reranker: str | None, **changes: Any) -> Cell:
 
 
 def make_cost(depth: int, reranker: str | None) -> Cost:
-    """2 ms for the first stage and as many milliseconds as there are candidates for the second."""
+    """A cost of 2 ms for the first stage, and of 1 ms for each candidate of the second."""
     rerank = {} if reranker is None else {"rerank": float(depth)}
     stages = {"first_stage": 2.0, **rerank, "total": 2.0 + sum(rerank.values())}
     return Cost(

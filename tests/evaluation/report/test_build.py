@@ -42,7 +42,7 @@ def test_the_reranked_list_is_compared_with_its_first_stage_at_each_depth(
     ]
     row = rows[0]
     assert row.difference == pytest.approx(1 / 3)
-    # The differences are 1, 0.5 and -0.5: 6 of the 8 ways to sign them sum up to 1 or more.
+    # The differences are 1, 0.5 and -0.5: 6 of the 8 sign patterns have a sum of 1 or more.
     assert row.p == row.p_holm == 6 / 8
     assert (row.wins, row.ties, row.losses) == (2, 0, 1)
 

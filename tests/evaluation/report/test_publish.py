@@ -17,7 +17,7 @@ EVAL = Path(__file__).parents[3] / "eval"
 
 @pytest.fixture
 def publish(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """eval/publish.py, which is a script."""
+    """The script eval/publish.py as a module."""
     monkeypatch.syspath_prepend(EVAL)
     import publish
 
@@ -74,7 +74,7 @@ def test_a_published_report_is_whole_or_as_it_was(
     results.mkdir()
     (folder / "report.json").write_text(report.model_dump_json())
     (folder / "report.md").write_text(markdown(report), encoding="utf-8")
-    # Another name of what was published before: it keeps the old text where the file is replaced.
+    # A hard link to the published file: it keeps the old text if the file is replaced.
     (results / "a run.md").write_text("published before")
     (results / "other name").hardlink_to(results / "a run.md")
     monkeypatch.setattr(publish, "RESULTS", results)

@@ -21,7 +21,7 @@ QRELS = HEADER + "q1\td1\t2\nq1\td2\t0\nq2\td2\t1\n"
 
 
 def beir(folder: Path, **files: str | None) -> Path:
-    """A folder of two documents and two queries; ``files`` replaces contents, None removes."""
+    """A folder of two documents and two queries; ``files`` replaces contents, None removes one."""
     contents = {"corpus.jsonl": CORPUS, "queries.jsonl": QUERIES, "qrels/test.tsv": QRELS}
     named = {"corpus": "corpus.jsonl", "queries": "queries.jsonl", "test": "qrels/test.tsv"}
     contents |= {named.get(name, f"qrels/{name}.tsv"): content for name, content in files.items()}

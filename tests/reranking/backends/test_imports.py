@@ -1,4 +1,4 @@
-"""Runtimes report to their makers when they are imported; here they must not."""
+"""Some runtimes report usage to their makers when they are imported; here they must not."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_runtime_keeps_no_id_of_the_machine_and_starts_nothing(
         pytest.skip(f"needs the extra {backend}")
     home, cache = tmp_path / "home", tmp_path / "cache"
     home.mkdir()
-    # Where continuous integration is known by its variables, nothing would be reported anyway.
+    # In continuous integration, known by its variables, nothing would be reported anyway.
     environment = {
         name: value
         for name, value in os.environ.items()

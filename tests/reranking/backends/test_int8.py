@@ -1,4 +1,4 @@
-"""The model in int8: near enough to float32, or refused."""
+"""The model in int8: close enough to float32, or refused."""
 
 import importlib.util
 import json
@@ -93,7 +93,7 @@ def test_the_bundled_reranker_passes_and_is_compared_once(cache):
     figures = gate.Figures(**json.loads(path.read_text()))
     assert figures.passed
     assert figures.tau < 1
-    # What is noted decides from now on.
+    # The stored figures decide from now on.
     path.write_text(json.dumps({"tau": 0.5, "exact": 0.7, "rounded": 0.7}))
     with pytest.raises(InvalidInputError, match=r"too much: Kendall's tau 0\.500"):
         CrossEncoderReranker(backend="auto", dtype="int8", max_length=128)
@@ -102,7 +102,7 @@ def test_the_bundled_reranker_passes_and_is_compared_once(cache):
 @pytest.mark.slow
 @needs_openvino
 def test_a_model_that_int8_spoils_is_refused_with_the_figures(tiny_reranker, tmp_path):
-    # Many layers of large random weights, which make much of what little is rounded off.
+    # Many layers of large random weights amplify small rounding errors.
     directory = Path(shutil.copytree(tiny_reranker, tmp_path / "wild"))
     config = AutoConfig.from_pretrained(directory, num_hidden_layers=6, initializer_range=1.0)
     torch.manual_seed(5)

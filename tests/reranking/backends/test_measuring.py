@@ -1,4 +1,4 @@
-"""What a first load with backend="auto" does: within a time, and in one process of a machine."""
+"""The first load with backend="auto": it measures within a time limit, in one process at once."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def names(found: list[BackendOption]) -> list[str]:
 def test_what_does_not_fit_is_tried_by_a_few_later_loads_and_then_only_when_asked(
     loaded: Loaded, cache: Path
 ) -> None:
-    for tries in (*range(1, TRIES + 1), TRIES):  # the last load tries nothing
+    for tries in (*range(1, TRIES + 1), TRIES):  # the last load does not try again
         found = measured(loaded, OPTIONS, cache, 0)
         assert names(found) == ["torch", "onnx"]
         assert [each.pairs_per_second for each in found] == [None, None]

@@ -243,7 +243,7 @@ def test_an_index_is_made_once(fresh):
     assert ndjson(fresh, [{"id": "a", "text": "a song"}], "more").json()["written"] == 1
     found = fresh.post("/v1/search", {"index": "more", "query": "song"}).json()
     assert [hit["id"] for hit in found["results"][0]["hits"]] == ["a"]
-    # Which of the two is no longer plain.
+    # It is not clear which of the two is meant.
     assert fresh.post("/v1/search", {"query": "song"}).status_code == 400
 
 
@@ -261,7 +261,7 @@ def test_no_name_leads_out_of_the_home(fresh, name):
 
 @pytest.fixture
 def other_writer(fresh, monkeypatch):
-    """Somebody else's lock, for which nobody waits."""
+    """A lock of another writer, with no time to wait for it."""
     monkeypatch.setenv("RERANK_SEARCH_LOCK_TIMEOUT", "0")
     lock = ProcessLock(fresh.home / "notes" / "write.lock")
     assert lock.acquire(0)
@@ -274,7 +274,7 @@ def test_an_index_that_another_process_writes_to_is_locked(fresh, other_writer, 
     assert answer.status_code == 503
     assert answer.json()["error"]["type"] == "locked"
     assert int(answer.headers["Retry-After"]) >= 1
-    # Who that is stands in the log, and is not told to strangers.
+    # The log says who that is, the answer does not.
     assert "this process itself" in caplog.text
     assert "this process itself" not in answer.text
     other_writer.release()
@@ -348,7 +348,7 @@ def test_indexes_share_the_model_of_their_encoder(fresh, tiny_encoder):
     with indexes.use("notes") as notes, indexes.use("more") as more:
         assert notes is not more
         assert notes._encoder is more._encoder
-    # An index with no vectors has none to share.
+    # An index without vectors has no encoder to share.
     fresh.client.put("/v1/indexes/words", json={"encoder": None})
     with indexes.use("words") as words:
         assert words._encoder is None
@@ -363,7 +363,7 @@ def test_errors_do_not_say_where_an_index_lies(fresh, caplog):
     for told in (answer, listed):
         assert "bad/manifest.json" in told.text
         assert str(fresh.home) not in told.text
-    assert str(fresh.home / "bad") in caplog.text  # the log has the whole
+    assert str(fresh.home / "bad") in caplog.text  # the log has the whole path
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ def test_documents_come_back_by_score(server, expected, path):
     results = answer.json()["results"]
     assert [each["index"] for each in results] == expected
     assert all(0 <= each["relevance_score"] <= 1 for each in results)
-    # A client that finds the key takes its value for a document.
+    # A client that finds the key reads its value as a document.
     assert all("document" not in each for each in results)
 
 
@@ -120,7 +120,7 @@ def test_a_wrong_request_is_told_what_is_wrong(server, path, asked, message):
     answer = server.post(path, asked)
     assert answer.status_code == 400
     body = answer.json()
-    # Cohere's clients read the one, vLLM's the other.
+    # Cohere's clients read one of them, vLLM's the other.
     assert body["message"] == body["error"]["message"]
     assert message in body["message"]
     assert body["error"]["type"] == "invalid_request"
@@ -181,7 +181,7 @@ def test_an_unknown_model_names_those_that_are_there(server, reranker):
     answer = server.post("/v2/rerank", {"model": "other", "query": "a", "documents": ["b"]})
     assert answer.status_code == 404
     assert answer.json()["error"]["type"] == "model_not_found"
-    # Where it lies on the disk is nobody's business.
+    # The answer must not show its path.
     name = Path(reranker.name).name
     assert answer.json()["message"].endswith(f"there are: {name}")
     named = {"model": name, "query": "a", "documents": ["b"]}

@@ -43,7 +43,7 @@ def test_tokens_are_those_that_the_model_would_read(tiny_reranker: Path) -> None
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_reranker)
-    # Three special tokens each; the window of the tokenizer (64) does not cut what is counted.
+    # Three special tokens each; the tokenizer's window (64) does not affect the counts.
     lengths = [1, 3, 96]
     group = Group("river", [" ".join(["rain"] * length) for length in lengths], [1.0, 0.0, 0.0])
     [described] = describe(

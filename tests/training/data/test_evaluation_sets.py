@@ -48,7 +48,7 @@ def make(collection: Path, tiny_encoder: Path, cache: Path, tmp_path: Path):
 
 @pytest.fixture
 def index(collection: Path, tiny_encoder: Path, cache: Path):
-    """The index of the collection of colours, as an evaluation has it."""
+    """The index of the collection of colours, as in an evaluation."""
     read = load_beir(collection, "train")
     settings = IndexSettings(encoder=str(tiny_encoder))
     opened, _ = open_corpus_index("colours", read.documents, settings, cache / "indexes")
@@ -210,7 +210,7 @@ def test_a_missing_encoder_is_missed_before_anything_is_written(make) -> None:
 
 @contextmanager
 def full_disk():
-    """No file can grow beyond 4,096 bytes meanwhile."""
+    """A context in which no file can grow beyond 4,096 bytes."""
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
@@ -221,7 +221,7 @@ def full_disk():
 
 
 def test_a_disk_that_is_full_leaves_the_old_samples(make, index) -> None:
-    # The index is held open, so that opening it again writes nothing.
+    # Keep the index open, so that opening it again writes nothing.
     make(candidates=1)
     before = make.file.read_text()
     message = re.escape(f"no space is left on the disk for {make.file}")

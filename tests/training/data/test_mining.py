@@ -34,7 +34,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def mine(collection: Path, tiny_encoder: Path, cache: Path, tmp_path: Path):
-    """Mines the collection of colours, or another; lines() has what was written."""
+    """Mines the collection of colours, or another; lines() returns the written lines."""
 
     class Mine:
         file = tmp_path / "colours-train.jsonl"
@@ -67,7 +67,7 @@ def mine(collection: Path, tiny_encoder: Path, cache: Path, tmp_path: Path):
 
 @pytest.fixture
 def index(collection: Path, tiny_encoder: Path, cache: Path):
-    """The index of the collection of colours, as an evaluation has it."""
+    """The index of the collection of colours, as in an evaluation."""
     opened, _ = opened_index(collection, tiny_encoder, cache)
     with opened:
         yield opened
@@ -85,7 +85,7 @@ def written(
     queries: dict[str, str],
     judgements: list[tuple[str, str]],
 ) -> Path:
-    """A BEIR folder whose judgements are all relevant."""
+    """A BEIR folder in which all judged documents are relevant."""
     (folder / "qrels").mkdir(parents=True)
     for name, texts in (("corpus", documents), ("queries", queries)):
         rows = [json.dumps({"_id": id, "text": text}) for id, text in texts.items()]
@@ -101,7 +101,7 @@ def stage_scores(index, query: str, ids: list[str]) -> list[dict[str, float]]:
 
 
 def texts_of(folder: Path) -> dict[str, str]:
-    """Document id to the text that a reranker is given."""
+    """Document id to the text that a reranker sees."""
     documents = load_beir(folder, "train").documents
     assert documents is not None
     return {each.id: f"{each.title}\n{each.text}" for each in documents()}
@@ -239,7 +239,7 @@ def test_candidates_that_a_reranker_takes_for_relevant_are_replaced_by_others(
     found = mine(**options, false_negatives={"reranker": str(tiny_reranker)})
     assert len(mine.lines()) > 0
     assert not any(above())
-    # Most queries have as many negatives as without the filter: the next in order stepped in.
+    # Most queries have as many negatives as without the filter: others replaced the filtered ones.
     assert Counter(len(group.documents) for group in found.groups).most_common(1)[0][0] == 5
     [finding] = [each for each in found.findings if "takes for relevant" in each.what]
     assert finding.count > 0
@@ -517,7 +517,7 @@ def test_progress_counts_every_query(
 
 @contextmanager
 def full_disk():
-    """No file can grow beyond 4,096 bytes meanwhile."""
+    """A context in which no file can grow beyond 4,096 bytes."""
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
@@ -528,7 +528,7 @@ def full_disk():
 
 
 def test_a_disk_that_is_full_leaves_the_old_file(mine, index) -> None:
-    # The index is held open, so that opening it again writes nothing.
+    # Keep the index open, so that opening it again writes nothing.
     mine.file.write_text("old")
     message = re.escape(f"no space is left on the disk for {mine.file}")
     with full_disk(), pytest.raises(StorageFullError, match=message):
@@ -572,7 +572,7 @@ def test_pairs_without_wrong_ones_are_mined(
         assert len(negatives) == 3
         assert set(negatives) <= texts - relevant
         assert group.labels[0] == max(group.labels)
-        assert len(set(group.labels)) > 2  # the teacher's, who has cosines and BM25
+        assert len(set(group.labels)) > 2  # labels of the teacher with cosines and BM25
     assert {document for group in found.groups for document in group.documents} == texts
     assert [str(each) for each in found.findings] == [
         "1 pairs with a blank text, left out (first: train.jsonl, line 8)"
@@ -623,7 +623,7 @@ def test_questions_that_are_the_same_are_no_negatives_either_way_round(
     assert set(documents) == {"bird sea", "the sea bird", "sea bird", "king"}
     assert documents["bird sea"][0] == "sea bird"
     assert "bird sea" not in documents["bird sea"]
-    # "sea bird" stands for "bird sea" in one row, and is answered by "a bird" in another.
+    # "sea bird" is paired with "bird sea" in one row, and with "a bird" in another.
     assert documents["sea bird"][0] in ("a bird", "bird sea")
     assert documents["sea bird"][1:] == ["queen"]
 
@@ -640,15 +640,15 @@ ARGUMENTS = {
 def test_a_query_that_is_a_document_is_no_negative_of_its_own(
     mine, tmp_path: Path, ignored: bool
 ) -> None:
-    queries = {"a": ARGUMENTS["a"], "c": "the boat is new"}  # c is a number by chance, so to speak
+    queries = {"a": ARGUMENTS["a"], "c": "the boat is new"}  # "c" is a document's id by chance
     folder = written(tmp_path / "arguments", ARGUMENTS, queries, [("a", "b"), ("c", "b")])
-    # A title keeps the document's text from being the query's, letter by letter.
+    # With a title the document's text differs from the query's.
     corpus = [{"_id": id, "title": "transport", "text": text} for id, text in ARGUMENTS.items()]
     (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in corpus))
     made = mine(folder, random=0, ranks=(1, 9), source={"ignore_identical_ids": ignored})
     found = {line["query_id"]: set(line["ids"]) for line in mine.lines()}
     assert "a" not in found["a"]
-    assert ("c" in found["c"]) is not ignored  # with another text it is left out by its id alone
+    assert ("c" in found["c"]) is not ignored  # with another text only its id leaves it out
     own = next(
         str(each) for each in made.findings if "left out of their own candidates" in str(each)
     )

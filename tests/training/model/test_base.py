@@ -1,4 +1,4 @@
-"""What a run can begin with: architectures, windows and dropouts."""
+"""Models that a run can begin with: architectures, windows and dropouts."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def network(kind: str) -> torch.nn.Module:
 
 
 def gradients(model: torch.nn.Module, ids: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Of the sum of squared logits, by weight; the logits as well."""
+    """The gradients of the sum of squared logits by weight, and the logits."""
     logits = model(input_ids=ids, attention_mask=(ids != 0).long()).logits
     logits.float().square().sum().backward()
     found = {name: weight.grad for name, weight in model.named_parameters()}

@@ -34,7 +34,7 @@ def test_the_weights_are_the_average_of_the_trained_ones_and_anothers(
     theirs = {name: 2 * values for name, values in weights(other).items()}
     save_file(theirs, other / "model.safetensors", metadata={"format": "pt"})
     trained = weights(train(pairs_recipe, overrides={"epochs": "1"}))
-    # The run has ended: it is blended anew, and not trained again.
+    # The run has ended: its weights are blended again, without training.
     found = weights(blended(pairs_recipe, other, 0.25))
     assert found.keys() == trained.keys()
     for name, values in found.items():

@@ -1,4 +1,4 @@
-"""What a student begins with, against the base that it was made of."""
+"""A new student compared with the base that it was made from."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def made(base: Path, folder: Path, layers: int, width: int, heads: int | None = 
 
 
 def distances(network, inputs) -> np.ndarray:
-    """Between the states of the first tokens after the last layer, of each two pairs."""
+    """The distances between the states of the first tokens after the last layer, for all pairs."""
     with torch.no_grad():
         states = network(**inputs).last_hidden_state[:, 0]
     return torch.pdist(states).numpy()
 
 
 def likeness(base: Path, model: CrossEncoder, groups: list[Group]) -> tuple[float, float]:
-    """Of distances between states to the base's: before a student is narrowed, and after."""
+    """The correlation of distances between states with the base's, before and after narrowing."""
     from transformers import AutoModel
 
     pairs = [(group.query, text) for group in groups[50:] for text in group.documents]
@@ -83,7 +83,7 @@ def test_it_keeps_the_heads_that_move_something(tiny_encoder, tmp_path, groups):
 
 
 def test_where_the_width_stays_it_is_the_base_without_what_moves_little(tiny_reranker, tmp_path):
-    """The units that are left out here move nothing: so the scores are the base's."""
+    """The units that are left out here have no effect, so the scores are the base's."""
     base = CrossEncoder(str(tiny_reranker), device="cpu")
     pairs = [("a path", "a river"), ("b", "c")]
     units = base.model.config.intermediate_size
@@ -101,7 +101,7 @@ def test_where_the_width_stays_it_is_the_base_without_what_moves_little(tiny_rer
 
 
 def test_its_first_scores_are_small_and_its_gradients_too(tiny_encoder, tmp_path, groups):
-    """However large the labels are: a fitted head made the training diverge."""
+    """They are small for any labels, because a fitted head made the training diverge."""
     scaled = [Group(each.query, each.documents, [50 * x for x in each.labels]) for each in groups]
     model = made(tiny_encoder, tmp_path, layers=2, width=28)
     narrow(model, str(tiny_encoder), scaled, seed=1)

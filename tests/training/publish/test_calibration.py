@@ -37,7 +37,7 @@ def model(tiny_reranker: Path, tmp_path: Path) -> Path:
 
 
 def write_collection(folder: Path, judgements: str) -> CollectionSettings:
-    """Two documents, of which both queries find both."""
+    """A collection of two documents, which both queries find."""
     (folder / "qrels").mkdir(parents=True)
     (folder / "corpus.jsonl").write_text(
         '{"_id": "d1", "text": "a red boat"}\n{"_id": "d2", "text": "a blue boat"}\n'
@@ -176,7 +176,7 @@ def test_a_collection_that_is_given_twice_is_refused(model: Path, tmp_path: Path
 
 
 def test_a_fold_with_all_that_is_not_relevant_is_left_out(model: Path, tmp_path: Path) -> None:
-    """Of ten queries two have other candidates too, and these are dealt into one of five folds."""
+    """Two of ten queries have irrelevant candidates too, and both are in the same fold of five."""
     settings = write_collection(tmp_path / "ten", "")
     folder = tmp_path / "ten"
     dealt = by_hash({f"q{i}": {} for i in range(10)})

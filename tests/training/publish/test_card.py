@@ -286,7 +286,7 @@ def test_what_the_trainer_noted_is_in_the_card(trained: CrossEncoder, card: Writ
     assert "- `max_steps`: 2" in text
     assert "### Training Logs" in text
     assert "<code>the red river by the sea</code>" in text
-    # It would be counted until the card is written, whatever was done since the last step.
+    # It would count until the card is written, not until the last step.
     assert "### Training Time" not in text
 
 

@@ -25,7 +25,7 @@ def matplotlib() -> None:
 
 
 def labels(path: Path) -> set[str]:
-    """The words of a picture: matplotlib writes each as a comment beside its outlines."""
+    """The words of a picture, which matplotlib writes as comments beside their outlines."""
     parser = ElementTree.XMLParser(target=ElementTree.TreeBuilder(insert_comments=True))
     root = ElementTree.parse(path, parser).getroot()
     return {(node.text or "").strip() for node in root.iter(ElementTree.Comment)}

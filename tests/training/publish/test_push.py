@@ -1,4 +1,4 @@
-"""Uploads to a local stand-in of the hub: it speaks what an upload of small files needs."""
+"""Uploads to a local stand-in of the hub, which supports uploads of small files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOKEN = "hf_for_tests_alone"
 
 
 class Hub(ThreadingHTTPServer):
-    """Keeps the files of its repositories; ``tokens`` says who may write (a status: who not)."""
+    """A hub that keeps files of repositories; ``tokens`` may write (a status: may not)."""
 
     daemon_threads = True
 
@@ -111,7 +111,7 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture
 def model(tiny_reranker: Path, tmp_path: Path) -> Path:
-    """A model's directory, with what a run may leave in it."""
+    """A model's directory, with other files that a run may leave in it."""
     directory = tmp_path / "model"
     shutil.copytree(tiny_reranker, directory)
     card = '---\ntags:\n- reranker\n---\nmodel = CrossEncoder("cross_encoder_model_id")\n'
@@ -131,7 +131,7 @@ LEFT_OUT += ["optimizer.pt", "train.jsonl", "trainer_state.json"]
 
 @pytest.fixture
 def program(hub: Hub, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """``rerank-search push`` as a process, whose hub is the stand-in."""
+    """``rerank-search push`` as a process, with the stand-in as its hub."""
 
     def invoke(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         ours = {

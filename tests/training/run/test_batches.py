@@ -1,4 +1,4 @@
-"""Batches of rows of about the same length."""
+"""Batches of rows of similar length."""
 
 import random
 from pathlib import Path
@@ -61,7 +61,7 @@ def test_little_is_padded(tokenizer: Any) -> None:
     lengths = np.array([text.count(" ") for text in rows["document"]])
 
     def padded(batches: list[list[int]]) -> float:
-        """Tokens with those of padding, times those without."""
+        """The number of tokens with padding, divided by the number without."""
         return sum(lengths[batch].max() * len(batch) for batch in batches) / lengths.sum()
 
     order = np.random.default_rng(0).permutation(2_000)

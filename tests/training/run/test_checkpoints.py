@@ -43,7 +43,7 @@ def report_pairs(folder: Path) -> Sequence[PairReport]:
 
 
 def measures(folder: Path, model: str = "tiny") -> dict[str, float]:
-    """The harness's figures of the finished model, or of "untuned"."""
+    """The evaluation's figures of the finished model, or of "untuned"."""
     return next(dict(each.values) for each in report_pairs(folder) if each.reranker == model)
 
 
@@ -74,7 +74,7 @@ def test_a_disk_that_fills_up_anywhere_is_said_and_the_run_goes_on(
     kilobytes: int, pairs_recipe: Path, small_disk: Callable[[int], Path]
 ) -> None:
     options = {"max_steps": "6", "output": str(small_disk(kilobytes) / "model")}
-    for _ in range(2):  # what the first one left behind is no other error
+    for _ in range(2):  # files of the first attempt cause no other error
         with pytest.raises(StorageFullError, match="no space is left"):
             train(pairs_recipe, overrides=options)
     small_disk(10_000)
@@ -117,9 +117,9 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_measures(
     command = [*COMMAND, str(pairs_recipe)]
     command += [part for key, value in options.items() for part in ("--set", f"{key}={value}")]
     checkpoints = pairs_recipe.parent / "model-checkpoints"
-    moment = random.Random()  # another one each time
+    moment = random.Random()  # a new seed each time
     kills = 0
-    for wanted in (1, 2):  # so that something was written by then
+    for wanted in (1, 2):  # wait until something was written
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None and len(list(checkpoints.glob("checkpoint-*"))) < wanted:
             time.sleep(0.002)
@@ -138,7 +138,7 @@ def test_a_run_that_ended_early_is_not_trained_on_when_it_is_repeated(pairs_reci
     options = {"lr": "0.0", "evaluation.patience": "2", "eval_steps": "1", "epochs": "3"}
     directory = train(pairs_recipe, overrides=options)
     before = state(pairs_recipe.parent)
-    # The first evaluation is a gain, the two after it are none.
+    # The first evaluation is a gain, the next two are not.
     assert before["global_step"] == 3
     shutil.rmtree(directory)
     train(pairs_recipe, overrides=options)
@@ -238,7 +238,7 @@ def test_a_model_that_cannot_be_written_leaves_nothing_half_done(
     directory = train(pairs_recipe, overrides={"max_steps": "1"})
     kept = (directory / "README.md").read_bytes()
     (folder / "model-evaluation" / "report.json").unlink()
-    (folder / "model-evaluation" / "report.json").mkdir()  # where a file must go
+    (folder / "model-evaluation" / "report.json").mkdir()  # in the place of a file
     with pytest.raises(OSError, match=r"report\.json"):
         train(pairs_recipe, overrides={"max_steps": "1"})
     assert not (folder / "model.tmp").exists()
@@ -247,7 +247,7 @@ def test_a_model_that_cannot_be_written_leaves_nothing_half_done(
 
 @pytest.mark.training
 def test_two_processes_train_one_model(pairs_recipe: Path) -> None:
-    """As on two GPUs, over the CPU's own way to exchange gradients."""
+    """As with two GPUs, but gradients are exchanged between processes on the CPU."""
     launched = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--nproc-per-node=2"]
     command = [*launched, "--standalone", "-m", *COMMAND[4:], str(pairs_recipe), "--set=epochs=8"]
     environment = {**os.environ, "RERANK_SEARCH_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
@@ -256,9 +256,9 @@ def test_two_processes_train_one_model(pairs_recipe: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("trained ") == 1
-    # 15 batches a pass: 7 steps of two, and one batch is left over.
+    # 15 batches a pass: 7 steps of two, and one of one batch.
     assert state(pairs_recipe.parent)["global_step"] == 56
-    assert done.stderr.count("step 15 of 56") == 2  # its loss and its measures, told once
+    assert done.stderr.count("step 15 of 56") == 2  # its loss and its measures, once each
     before, after = (
         measures(pairs_recipe.parent, model)["average_precision"] for model in ("untuned", "tiny")
     )

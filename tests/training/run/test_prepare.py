@@ -1,4 +1,4 @@
-"""Wrong values are named with their key before anything is read, loaded or trained."""
+"""Errors about wrong values name the key before anything is read, loaded or trained."""
 
 from __future__ import annotations
 

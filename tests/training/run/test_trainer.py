@@ -71,7 +71,7 @@ NOUNS = ["river", "bridge", "sea", "harbour"]
 
 
 def relevance(model: CrossEncoder) -> float:
-    """Mean logit of texts that answer, less that of texts that don't."""
+    """Mean logit of texts that answer, minus that of texts that do not."""
     pairs = [(f"which {n}", f"the {n} is the {k}") for k in ("answer", "snow") for n in NOUNS]
     scores = model.predict(pairs, activation_fn=torch.nn.Identity())
     return float(scores[:4].mean() - scores[4:].mean())
@@ -113,7 +113,7 @@ def test_a_student_is_smaller_and_learns(answers: Path, tiny_encoder: Path, tmp_
     assert trained.config.num_hidden_layers == 1
     card = (tmp_path / "model" / "README.md").read_text()
     assert "student" in card
-    # It was loaded from a folder that is gone.
+    # It was loaded from a folder that no longer exists.
     for text in (card, (tmp_path / "model" / "config.json").read_text()):
         assert tempfile.gettempdir() not in text
 
@@ -220,7 +220,7 @@ def test_a_killed_run_goes_on_to_the_same_scores(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
-    # In bfloat16 the order in which threads add up shows in the weights.
+    # In bfloat16 the order in which threads add numbers affects the weights.
     long = SAVING | {"arguments.num_train_epochs": "12", "precision": "float32"}
     expected = train(recipe(whole, collection, tiny_encoder), overrides=long)
     path = recipe(killed, collection, tiny_encoder)
@@ -236,8 +236,8 @@ def test_a_killed_run_goes_on_to_the_same_scores(
     assert process.wait() == -signal.SIGKILL
     assert not (killed / "model").exists()
     again = train(path, overrides=long)
-    # Not the weights: Adam makes steps of the rounding errors of gradients that are 0, such as
-    # those of the biases of keys, which no score depends on.
+    # Do not compare weights: Adam turns rounding errors of gradients that are 0 into steps, such
+    # as those of the biases of keys, on which no score depends.
     pairs = [(f"which {noun} is red", f"The {noun} by the sea is red.") for noun in NOUNS]
     theirs, ours = (CrossEncoder(str(each)).predict(pairs) for each in (expected, again))
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
@@ -341,7 +341,7 @@ sources = [{{ collection = {json.dumps(str(answers))} }}]
     train(path, overrides={"lr": "0.0", "epochs": "50", "arguments.eval_steps": "1"})
     newest = last_whole(tmp_path / "model-checkpoints")
     assert newest is not None
-    # The first evaluation is a gain, the two after it are none.
+    # The first evaluation is a gain, the next two are not.
     assert newest.name == "checkpoint-3"
 
 
@@ -409,7 +409,7 @@ def test_a_run_that_diverges_writes_no_model(
 def test_scores_that_are_not_finite_are_never_a_best_checkpoint(
     answers: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    """A ranking of NaN has an nDCG too."""
+    """A ranking by NaN has an nDCG too."""
     path = measured(
         recipe(tmp_path, answers, tiny_encoder, loss="bce", leaks="allow"),
         f"""
