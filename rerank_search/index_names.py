@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rerank_search.built_in_stages import EVERY_INDEX
+
 DOCUMENTS, MANIFEST = "documents.sqlite", "manifest.json"
 """The files that make a folder an index."""
 
 SUFFIX = ".index"
 """Suffix of an index folder if a folder of documents already has the index's name."""
 
-_OWN = (DOCUMENTS, MANIFEST, "bm25", "dense", "write.lock")
+_OWN = (DOCUMENTS, MANIFEST, *EVERY_INDEX, "write.lock")
 
 
 def is_index(folder: Path) -> bool:

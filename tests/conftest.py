@@ -317,3 +317,43 @@ def install_package(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
     yield install
     uninstall()
+
+
+ENGINE = """
+import numpy as np
+
+from rerank_search.retrieval.base import Engine, PassageScores
+from rerank_search.retrieval.state import StateFile
+
+
+class Fixed(Engine):
+    name, seq = "fixed", 0
+
+    def __init__(self, source):
+        self.state = StateFile(source.folder)
+        source.folder.mkdir(parents=True, exist_ok=True)
+        if not self.state.exists():
+            self.state.publish({"seq": 0})
+        self.seq = self.state.read()["seq"]
+
+    def update(self, seq, added, removed, *, progress=lambda number: None):
+        self.state.publish({"seq": seq})
+        self.seq = seq
+
+    def search(self, queries, k, *, allowed=None):
+        return [PassageScores(np.array([1]), np.ones(1, np.float32)) for _ in queries]
+
+    def refresh(self):
+        return False
+"""
+
+
+@pytest.fixture
+def install_engine(install_package: Callable[..., Path]) -> Callable[..., Path]:
+    """Installs the first stage ``fixed``, in a version, with code that follows its own."""
+
+    def install(version: str = "1.0", more: str = "") -> Path:
+        entries = {"rerank_search.retrievers": {"fixed": "fixed:Fixed"}}
+        return install_package({"fixed.py": ENGINE + more}, entries, version=version)
+
+    return install

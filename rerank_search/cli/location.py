@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rerank_search.errors import IndexNotFoundError, InvalidInputError
+from rerank_search.errors import IndexExistsError, IndexNotFoundError, InvalidInputError
 from rerank_search.index_names import index_name, is_index, named_index
 
 FOLDER = Path("indexes")
@@ -24,10 +24,7 @@ IndexArgument = Annotated[
 def existing_index(name: str) -> Path:
     """The folder of an index. Raises IndexNotFoundError, which names the searched folders."""
     _check(name)
-    path = Path(name)
-    candidates = [named_index(path.parent, path.name)]
-    if not _is_path(name):
-        candidates += [named_index(folder, name) for folder in _folders()]
+    candidates = [named_index(folder, Path(name).name) for folder in _searched(name)]
     for candidate in candidates:
         if is_index(candidate):
             return candidate
@@ -41,9 +38,21 @@ def existing_index(name: str) -> Path:
 
 
 def new_index(name: str) -> Path:
-    """The folder for a new index: a path is used unchanged, a name goes below ``home_folder``."""
+    """The folder for a new index: a path is used unchanged, a name goes below ``home_folder``.
+
+    Raises IndexExistsError if ``existing_index`` would find another index by this name.
+    """
     _check(name)
-    return Path(name) if _is_path(name) else _folders()[0] / name
+    if _is_path(name):
+        return Path(name)
+    new = home_folder() / name
+    here = named_index(Path(), name)
+    if is_index(here):
+        raise IndexExistsError(
+            f"the name {name} already stands for the index ./{here}: choose another name, or give "
+            f"the path {new}"
+        )
+    return new
 
 
 def home_folder() -> Path:
@@ -60,6 +69,11 @@ def known_indexes() -> list[Path]:
         for entry in sorted(folder.iterdir())
         if is_index(entry)
     ]
+
+
+def _searched(name: str) -> list[Path]:
+    """The folders in which an index of that name is looked for, in this order."""
+    return [Path(name).parent, *([] if _is_path(name) else _folders())]
 
 
 def _check(name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import warnings
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
@@ -121,10 +121,17 @@ class AsyncClient(BaseClient):
         return done.deleted
 
     async def create_index(
-        self, name: str, *, encoder: str | None = DEFAULT_ENCODER, analyzer: str = "english"
+        self,
+        name: str,
+        *,
+        encoder: str | None = DEFAULT_ENCODER,
+        analyzer: str = "english",
+        first_stages: Sequence[str] = (),
     ) -> ServedIndex:
         """See ``Client.create_index``, also for what it raises."""
-        return await self._ask(creation(name, encoder=encoder, analyzer=analyzer))
+        return await self._ask(
+            creation(name, encoder=encoder, analyzer=analyzer, first_stages=first_stages)
+        )
 
     async def indexes(self) -> list[ServedIndex]:
         """See ``Client.indexes``, also for what it raises."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
@@ -159,14 +159,22 @@ class Client(BaseClient):
         return done.deleted
 
     def create_index(
-        self, name: str, *, encoder: str | None = DEFAULT_ENCODER, analyzer: str = "english"
+        self,
+        name: str,
+        *,
+        encoder: str | None = DEFAULT_ENCODER,
+        analyzer: str = "english",
+        first_stages: Sequence[str] = (),
     ) -> ServedIndex:
         """Make an empty index on the server; ``encoder=None`` leaves the vectors out.
 
+        ``first_stages`` names further first stages, which packages installed there add.
         Not repeated if its answer was lost. Raises IndexExistsError, InvalidInputError,
         ModelNotFoundError, IndexReadOnlyError, StorageFullError, ServerError.
         """
-        return self._ask(creation(name, encoder=encoder, analyzer=analyzer))
+        return self._ask(
+            creation(name, encoder=encoder, analyzer=analyzer, first_stages=first_stages)
+        )
 
     def indexes(self) -> list[ServedIndex]:
         """The indexes of the server. Raises SearchIndexError, ServerError."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from rerank_search.arguments import several
 from rerank_search.client.call import Call, as_json, path_of_index
 
 
@@ -27,9 +29,14 @@ def indexes() -> Call[list[ServedIndex]]:
     return Call("GET", "/v1/indexes", lambda answer: [_index(each) for each in answer["indexes"]])
 
 
-def creation(name: str, *, encoder: str | None, analyzer: str) -> Call[ServedIndex]:
+def creation(
+    name: str, *, encoder: str | None, analyzer: str, first_stages: Sequence[str]
+) -> Call[ServedIndex]:
     """Make an index. Raises InvalidInputError."""
-    body = as_json({"encoder": encoder, "analyzer": analyzer})
+    settings: dict[str, object] = {"encoder": encoder, "analyzer": analyzer}
+    if further := list(several("first_stages", first_stages, one="names")):
+        settings["first_stages"] = further  # earlier servers do not know this field
+    body = as_json(settings)
     # If the answer were lost, a second request would be answered with IndexExistsError.
     return Call("PUT", path_of_index(name), _index, body, repeatable=False)
 

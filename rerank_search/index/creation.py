@@ -51,8 +51,8 @@ def _claimed(directory: Path) -> Iterator[None]:
 
 def _exists(directory: Path) -> IndexExistsError:
     return IndexExistsError(
-        f"{directory} exists and is not an empty directory: open it by Index.open, choose another "
-        "path, or delete it"
+        f"{directory} exists and is not an empty directory: if it is the index that you want, use "
+        "it as it is. Otherwise choose another path, or delete it"
     )
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from rerank_search.built_in_stages import DENSE
 from rerank_search.errors import IndexCorruptedError, PluginError
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index.swap import SwappedFolder
@@ -100,7 +101,7 @@ class Engines:
     @property
     def prompts(self) -> Prompts | None:
         """The prompts that the vectors were made with; see ``VectorIndex.prompts``."""
-        return cast("VectorIndex", self.engine("dense")).prompts
+        return cast("VectorIndex", self.engine(DENSE)).prompts
 
     def refresh(self) -> bool:
         """Load what other processes have published; return whether there was anything."""

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from rerank_search import arguments
 from rerank_search.arguments import check_function, document_id, id_list, several, whole_number
+from rerank_search.built_in_stages import DENSE, HYBRID
 from rerank_search.errors import (
     FilterWarning,
     InvalidInputError,
@@ -303,7 +304,7 @@ class Index:
         """The names that ``retriever`` accepts, the best last."""
         return stages_of(self._manifest.first_stages, encoder=self._encoder is not None)
 
-    def retriever(self, name: str = "hybrid", *, fusion: HybridFusion | None = None) -> Retriever:
+    def retriever(self, name: str = HYBRID, *, fusion: HybridFusion | None = None) -> Retriever:
         """The first stage of that name, which also sees what other processes publish.
 
         ``name`` may also be a first stage of an installed package that combines others, even if the
@@ -348,7 +349,7 @@ class Index:
         problems += self._engines.problems()
         if self._encoder is not None and manifest.encoder is not None:
             problems += encoder_problems(self._encoder, manifest.encoder)
-            if "dense" not in self._engines.damage:
+            if DENSE not in self._engines.damage:
                 problems += prompt_problems(self._encoder, self._engines.prompts)
         return problems
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from rerank_search.built_in_stages import BM25, DENSE
 from rerank_search.index_names import DOCUMENTS
+from rerank_search.retrieval.registry import engines_of, stages_of
 from rerank_search.storage.documents import Totals
 from rerank_search.storage.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """The contents of an index and how it was made; sizes are in bytes on disk."""
+    """The contents of an index and how it was made; sizes are in bytes on disk.
+
+    ``bytes_engines`` has the size of each engine; ``bytes_bm25`` and ``bytes_dense`` are two of
+    them.
+    """
 
     path: Path
     documents: int
@@ -27,14 +33,18 @@ class IndexInfo:
     analyzer: str
     bm25: str
     passage_tokens: int | None
+    first_stages: tuple[str, ...]
     bytes_documents: int
     bytes_bm25: int
     bytes_dense: int
+    bytes_engines: Mapping[str, int]
 
 
 def index_info(path: Path, manifest: Manifest, totals: Totals) -> IndexInfo:
     """The facts about the index at ``path``."""
     built, passages = manifest.encoder, manifest.passages
+    further, encoded = manifest.first_stages, built is not None
+    sizes = {name: _size((path / name).rglob("*")) for name in engines_of(further, encoder=encoded)}
     return IndexInfo(
         path=path,
         documents=totals.documents,
@@ -47,9 +57,11 @@ def index_info(path: Path, manifest: Manifest, totals: Totals) -> IndexInfo:
         analyzer=manifest.analyzer,
         bm25=manifest.bm25.engine,
         passage_tokens=None if passages is None else passages.tokens,
+        first_stages=stages_of(further, encoder=encoded),
         bytes_documents=_size(path.glob(f"{DOCUMENTS}*")),
-        bytes_bm25=_size((path / "bm25").rglob("*")),
-        bytes_dense=_size((path / "dense").rglob("*")),
+        bytes_bm25=sizes.get(BM25, 0),
+        bytes_dense=sizes.get(DENSE, 0),
+        bytes_engines=sizes,
     )
 
 

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from rerank_search import __version__
+from rerank_search.built_in_stages import BM25
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import (
     IndexCorruptedError,
@@ -60,7 +61,7 @@ def open_existing_index(path: Path) -> tuple[Index, str]:
     index = Index.open(path, read_only=True)
     try:
         made_with = Manifest.read(path).model_dump(mode="json", exclude={"created", "published"})
-        analysis = {"analysis": recorded_analysis(path / "bm25")}
+        analysis = {"analysis": recorded_analysis(path / BM25)}
         added = _added(made_with.get("first_stages", ()))
         return index, _digest(_documents(index), [made_with, analysis, *added])
     except BaseException:

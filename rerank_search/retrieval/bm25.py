@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.built_in_stages import BM25
 from rerank_search.errors import IndexReadOnlyError
 from rerank_search.files import disk_errors
 from rerank_search.queries import checked_k
@@ -36,7 +37,7 @@ class Bm25Index(Engine):
     that was opened for reading.
     """
 
-    name = "bm25"
+    name: str = BM25
 
     def __init__(
         self,

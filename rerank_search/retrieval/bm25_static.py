@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.built_in_stages import BM25
 from rerank_search.errors import (
     IndexMismatchError,
     IndexReadOnlyError,
@@ -56,7 +57,7 @@ class Bm25StaticIndex(Engine):
     naming a damaged version, IndexReadOnlyError for an update of an index opened for reading.
     """
 
-    name = "bm25"
+    name: str = BM25
     incremental = False
 
     def __init__(

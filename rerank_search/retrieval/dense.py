@@ -12,6 +12,7 @@ from threading import RLock
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.built_in_stages import DENSE
 from rerank_search.errors import (
     IndexCorruptedError,
     IndexMismatchError,
@@ -60,7 +61,7 @@ class VectorIndex(Engine):
     length than those stored, IndexReadOnlyError for an update of an index opened for reading.
     """
 
-    name = "dense"
+    name: str = DENSE
 
     def __init__(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.arguments import real_number, several, whole_number
+from rerank_search.built_in_stages import BM25, DENSE, HYBRID
 from rerank_search.errors import InvalidInputError
 from rerank_search.queries import checked_k
 from rerank_search.ranking import ranked
@@ -105,7 +106,7 @@ class Hybrid:
     best.
     """
 
-    name = "hybrid"
+    name: str = HYBRID
 
     def __init__(
         self,
@@ -167,4 +168,4 @@ class Hybrid:
 
 def opened(index: Stages, *, fusion: HybridFusion | None = None) -> Hybrid:
     """BM25 and the vectors of an index, fused."""
-    return Hybrid([index.retriever("bm25"), index.retriever("dense")], fusion=fusion)
+    return Hybrid([index.retriever(BM25), index.retriever(DENSE)], fusion=fusion)

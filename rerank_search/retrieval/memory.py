@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rerank_search.built_in_stages import BM25
 from rerank_search.errors import InvalidFilterError
 from rerank_search.queries import checked_k, query_list
 from rerank_search.ranking import ranked
@@ -26,7 +27,7 @@ class MemoryRetriever:
     position, and ``retrieve`` by id. Hits have no document.
     """
 
-    name = "bm25"
+    name: str = BM25
 
     def __init__(self, texts: Sequence[str], *, analyzer: str = "english") -> None:
         self._analyzer = analyzer

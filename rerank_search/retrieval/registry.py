@@ -12,6 +12,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from rerank_search import entry_points
+from rerank_search.built_in_stages import BM25, DENSE, EVERY_INDEX, HYBRID
 from rerank_search.errors import InvalidInputError, PluginError
 from rerank_search.shown import shown
 
@@ -45,16 +46,13 @@ class FirstStage:
 
 
 BUILT_IN = (
-    FirstStage("bm25", "rerank_search.retrieval.bm25:opened"),
-    FirstStage("dense", "rerank_search.retrieval.dense:opened", encodes=True),
+    FirstStage(BM25, "rerank_search.retrieval.bm25:opened"),
+    FirstStage(DENSE, "rerank_search.retrieval.dense:opened", encodes=True),
     FirstStage(
-        "hybrid", "rerank_search.retrieval.hybrid:opened", made_of=("bm25", "dense"), encodes=True
+        HYBRID, "rerank_search.retrieval.hybrid:opened", made_of=(BM25, DENSE), encodes=True
     ),
 )
 """The first stages of this package, the best last."""
-
-EVERY_INDEX = ("bm25", "dense")
-"""The engines that every index has; "dense" only if it has an encoder."""
 
 BUILT_IN_NAMES = tuple(stage.name for stage in BUILT_IN)
 _BY_NAME = {stage.name: stage for stage in BUILT_IN}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -82,7 +82,9 @@ class Indexes:
         with _errors_without(path, name), self._open.use(name, path) as index:
             yield index
 
-    def create(self, name: str, *, encoder: str | None, analyzer: str) -> None:
+    def create(
+        self, name: str, *, encoder: str | None, analyzer: str, first_stages: Sequence[str] = ()
+    ) -> None:
         """Make an empty index in the home. Raises what Index.create raises, and ApiError."""
         if not _NAME.fullmatch(name):
             raise InvalidInputError(
@@ -95,7 +97,9 @@ class Indexes:
         if encoder is not None:
             encoder = self._known_encoder(encoder)
         with _errors_without(path, name):
-            Index.create(path, encoder=encoder, analyzer=analyzer).close()
+            Index.create(
+                path, encoder=encoder, analyzer=analyzer, first_stages=first_stages
+            ).close()
         with self._lock:
             self._named[name] = path
 

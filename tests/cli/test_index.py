@@ -102,6 +102,44 @@ def test_an_index_below_a_file_is_refused(notes: Path, run: Run) -> None:
 def test_creating_an_index_twice_is_an_error(notes: Path, run: Run) -> None:
     result = run("index", "create", "notes", "--no-encoder")
     assert isinstance(result.exception, IndexExistsError)
+    assert "use it as it is" in str(result.exception)
+
+
+@pytest.mark.parametrize("taken", ["./notes", "./notes.index"])
+def test_a_name_that_stands_for_an_index_elsewhere_is_not_used_for_a_new_one(
+    folder: Path, run: Run, answer: Answer, taken: str
+) -> None:
+    answer("index", "create", taken, "--no-encoder")
+    result = run("index", "create", "notes", "--no-encoder")
+    assert isinstance(result.exception, IndexExistsError)
+    assert f"stands for the index {taken}" in str(result.exception)
+    assert "indexes/notes" in str(result.exception)
+    # A path is clear.
+    assert run("index", "create", "indexes/notes", "--no-encoder").exit_code == 0
+
+
+def test_a_folder_of_documents_does_not_take_the_name_of_an_index(
+    folder: Path, answer: Answer
+) -> None:
+    (folder / "notes").mkdir()
+    (folder / "notes" / "corpus.jsonl").touch()
+    answer("index", "create", "notes", "--no-encoder")
+    assert answer("index", "info", "notes")["path"] == "indexes/notes"
+
+
+def test_info_names_the_first_stages_and_the_size_of_each_engine(
+    folder: Path, run: Run, answer: Answer, install_engine: Callable[..., Path]
+) -> None:
+    install_engine()
+    answer("index", "create", "notes", "--no-encoder", "--first-stage", "fixed")
+    info = answer("index", "info", "notes")
+    assert info["first_stages"] == ["fixed", "bm25"]
+    sizes = info["bytes_engines"]
+    assert sizes == {"fixed": sizes["fixed"], "bm25": info["bytes_bm25"]}
+    assert min(sizes.values()) > 0
+    lines = run("index", "info", "notes").stdout.splitlines()
+    assert "first_stages     fixed, bm25" in lines
+    assert f"bytes_engines    fixed {sizes['fixed']}, bm25 {sizes['bm25']}" in lines
 
 
 def test_encoder_and_no_encoder_exclude_each_other(folder: Path, run: Run) -> None:

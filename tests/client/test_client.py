@@ -263,6 +263,16 @@ def notes(tmp_path: Path) -> Iterator[Client]:
         yield client
 
 
+def test_an_index_is_made_with_a_first_stage_of_a_package(notes, install_engine):
+    install_engine()
+    made = notes.create_index("more", encoder=None, first_stages=["fixed"])
+    assert made.first_stages == ("fixed", "bm25")
+    with pytest.raises(InvalidInputError, match="'unknown'"):
+        notes.create_index("another", encoder=None, first_stages=["unknown"])
+    with pytest.raises(InvalidInputError, match="first_stages"):
+        notes.create_index("another", encoder=None, first_stages="fixed")
+
+
 def test_what_is_added_is_found_and_what_is_deleted_is_not(notes):
     assert notes.add(DOCUMENTS) == len(DOCUMENTS)
     assert notes.add(iter(DOCUMENTS)) == 0

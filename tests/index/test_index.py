@@ -319,7 +319,9 @@ def test_info_says_what_the_index_holds(index: Index, tiny_encoder: Path) -> Non
     info = index.info()
     assert (info.documents, info.passages, info.seq) == (2, 1, 2)
     assert (info.encoder, info.dimension, info.passage_tokens) == (str(tiny_encoder), 32, 64)
+    assert info.first_stages == ("bm25", "dense", "hybrid")
     assert min(info.bytes_documents, info.bytes_bm25, info.bytes_dense) > 0
+    assert info.bytes_engines == {"bm25": info.bytes_bm25, "dense": info.bytes_dense}
 
 
 def test_an_index_is_never_made_over_something(tmp_path: Path) -> None:

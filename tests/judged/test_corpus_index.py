@@ -87,46 +87,6 @@ def test_other_settings_are_another_index(tiny_encoder):
     assert len(keys) == 4
 
 
-ENGINE = """
-import numpy as np
-
-from rerank_search.retrieval.base import Engine, PassageScores
-from rerank_search.retrieval.state import StateFile
-
-
-class Fixed(Engine):
-    name, seq = "fixed", 0
-
-    def __init__(self, source):
-        self.state = StateFile(source.folder)
-        source.folder.mkdir(parents=True, exist_ok=True)
-        if not self.state.exists():
-            self.state.publish({"seq": 0})
-        self.seq = self.state.read()["seq"]
-
-    def update(self, seq, added, removed, *, progress=lambda number: None):
-        self.state.publish({"seq": seq})
-        self.seq = seq
-
-    def search(self, queries, k, *, allowed=None):
-        return [PassageScores(np.array([1]), np.ones(1, np.float32)) for _ in queries]
-
-    def refresh(self):
-        return False
-"""
-
-
-@pytest.fixture
-def install_engine(install_package):
-    """Installs the engine ``fixed`` in a version, with code that follows its own."""
-
-    def install(version: str, more: str = "") -> None:
-        entries = {"rerank_search.retrievers": {"fixed": "fixed:Fixed"}}
-        install_package({"fixed.py": ENGINE + more}, entries, version=version)
-
-    return install
-
-
 def test_another_version_of_an_engine_or_other_code_is_another_index(
     install_engine, tmp_path, shown
 ):

@@ -30,4 +30,4 @@ def compact(index: IndexArgument, lock_timeout: LockTimeout = None, as_json: Jso
 
 
 def _size(info: IndexInfo) -> int:
-    return info.bytes_documents + info.bytes_bm25 + info.bytes_dense
+    return info.bytes_documents + sum(info.bytes_engines.values())

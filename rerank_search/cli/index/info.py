@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import typer
 
@@ -20,4 +21,10 @@ def info(index: IndexArgument, as_json: Json = False) -> None:
         print_json(found)
         return
     for field in dataclasses.fields(found):
-        typer.echo(f"{field.name:<16} {getattr(found, field.name)}")
+        typer.echo(f"{field.name:<16} {_shown(getattr(found, field.name))}")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {number}" for name, number in value.items())
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

@@ -54,7 +54,12 @@ async def create(
     wanted = asked or NewIndex()
 
     def make() -> IndexAnswer:
-        service.indexes.create(name, encoder=wanted.encoder, analyzer=wanted.analyzer)
+        service.indexes.create(
+            name,
+            encoder=wanted.encoder,
+            analyzer=wanted.analyzer,
+            first_stages=wanted.first_stages,
+        )
         return _described(service.indexes, name)
 
     return await threads.write(make)

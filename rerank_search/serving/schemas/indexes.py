@@ -17,6 +17,8 @@ class NewIndex(OwnRequest):
     encoder: str | None = DEFAULT_ENCODER
     """The model for the vectors; null makes an index without vectors."""
     analyzer: Literal["english", "plain"] = "english"
+    first_stages: Listed[str] = Field(default=[])
+    """First stages besides bm25, dense and hybrid, which installed packages add."""
 
 
 class IndexAnswer(Answer):

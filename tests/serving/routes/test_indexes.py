@@ -247,6 +247,23 @@ def test_an_index_is_made_once(fresh):
     assert fresh.post("/v1/search", {"query": "song"}).status_code == 400
 
 
+def test_an_index_is_made_with_a_first_stage_of_a_package(fresh, install_engine):
+    install_engine()
+    asked = {"encoder": None, "first_stages": ["fixed"]}
+    answer = fresh.client.put("/v1/indexes/more", json=asked)
+    assert answer.status_code == 201
+    assert answer.json()["first_stages"] == ["fixed", "bm25"]
+
+
+@pytest.mark.parametrize("name", ["unknown", "bm25"])
+def test_an_index_is_not_made_with_an_unusable_first_stage(fresh, name):
+    asked = {"encoder": None, "first_stages": [name]}
+    answer = fresh.client.put("/v1/indexes/more", json=asked)
+    assert answer.status_code == 400
+    assert repr(name) in answer.json()["error"]["message"]
+    assert not (fresh.home / "more").exists()
+
+
 @pytest.mark.parametrize(
     "name", ["..", "a%2Fb", "%2e%2e%2fother", "a b", ".hidden", "-x", "x" * 65]
 )

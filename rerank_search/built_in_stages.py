@@ -1,0 +1,12 @@
+"""Names of the first stages that are part of this package; ``retrieval.registry`` makes them."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+BM25: Final[Literal["bm25"]] = "bm25"
+DENSE: Final[Literal["dense"]] = "dense"
+HYBRID: Final[Literal["hybrid"]] = "hybrid"
+
+EVERY_INDEX: Final = (BM25, DENSE)
+"""The engines that every index has; dense only if it has an encoder."""
