@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping, Set
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence, Set
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TypeVar
@@ -15,18 +15,23 @@ from rerank_search.shown import shown
 Item = TypeVar("Item")
 
 
-def whole_number(name: str, value: object, *, least: int = 1) -> int:
+def whole_number(
+    name: str, value: object, *, least: int | None = 1, most: int | None = None
+) -> int:
     """``value`` as an int: any integer, NumPy's included, but not a bool or a float.
 
-    Raises InvalidInputError for anything else and for less than ``least``.
+    Raises InvalidInputError for anything else, for less than ``least`` and for more than ``most``.
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
+        bound = "" if least is None else f", at least {least}"
         raise InvalidInputError(
-            f"{name}={shown(value)} is not a whole number{_kind(value)}: give one, at least {least}"
+            f"{name}={shown(value)} is not a whole number{_kind(value)}: give one{bound}"
         )
     number = int(value)
-    if number < least:
+    if least is not None and number < least:
         raise InvalidInputError(f"{name}={shown(number)} must be at least {least}")
+    if most is not None and number > most:
+        raise InvalidInputError(f"{name}={shown(number)} must be at most {most}")
     return number
 
 
@@ -64,6 +69,22 @@ def truth_value(name: str, value: object) -> bool:
     if type(value).__name__ in ("bool", "bool_"):  # NumPy's has these names
         return bool(value)
     raise InvalidInputError(f"{name}={shown(value)} is not True or False")
+
+
+def one_of(name: str, value: object, choices: Sequence[object]) -> object:
+    """``value`` if it is one of the choices. Raises InvalidInputError."""
+    if value not in choices:
+        raise InvalidInputError(
+            f"{name}={shown(value)} is unknown: use one of {', '.join(map(repr, choices))}"
+        )
+    return value
+
+
+def string(name: str, value: object) -> str:
+    """``value`` if it is a string. Raises InvalidInputError."""
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{name}={shown(value)} is not a string{_kind(value)}: give one")
+    return value
 
 
 def document_id(value: object, what: str = "a document id") -> str:

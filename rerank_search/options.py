@@ -5,9 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypedDict, TypeVar
+from types import NoneType, UnionType
+from typing import (
+    Any,
+    Literal,
+    TypedDict,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from rerank_search.arguments import real_number, truth_value, whole_number
+from rerank_search.arguments import one_of, real_number, string, truth_value, whole_number
 from rerank_search.errors import InvalidInputError
 from rerank_search.queries import check_excluded
 from rerank_search.shown import bounded_repr, shown
@@ -24,18 +34,36 @@ class Option:
     """
 
     help: str
-    whole: bool = False
     ge: int | None = None
     gt: int | None = None
     le: int | None = None
 
-    def checked(self, name: str, value: Any) -> Any:
-        """The checked value; a number becomes Python's own type. Raises InvalidInputError."""
-        if self.whole:
-            return whole_number(name, value, least=self.ge or 0)
-        if value is None or (self.ge, self.gt, self.le) == (None, None, None):
-            return value
-        return real_number(name, value, above=self.gt, least=self.ge, most=self.le)
+    def checked(self, name: str, kind: Any, value: Any) -> Any:
+        """The value, checked to be of a type; a number becomes Python's own.
+
+        ``kind`` is the type that the option declares. Only bool, numbers, strings, literals and
+        None are checked: a value of another type is checked where it is used. Raises
+        InvalidInputError.
+        """
+        if get_origin(kind) in (Union, UnionType):
+            kinds = get_args(kind)
+            if value is None and NoneType in kinds:
+                return None
+            [kind, *others] = (each for each in kinds if each is not NoneType)
+            if others:
+                return value
+        if kind is bool:
+            return truth_value(name, value)
+        if kind is int:
+            least = self.ge if self.gt is None else self.gt + 1
+            return whole_number(name, value, least=least, most=self.le)
+        if kind is float:
+            return real_number(name, value, above=self.gt, least=self.ge, most=self.le)
+        if kind is str:
+            return string(name, value)
+        if get_origin(kind) is Literal:
+            return one_of(name, value, get_args(kind))
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,19 +76,19 @@ class SearchOptions:
         >>> options = SearchOptions(top_k=3, filter={"module": "os"})
         >>> response = searcher.search("how do I join two paths", options)
 
-    To add an option, add a field here and in SearchArguments, and the code that uses it. Numbers
-    are checked against their bounds; the command line and the HTTP API take help and bounds from
-    here.
+    To add an option, add a field here and in SearchArguments, and the code that uses it. Its value
+    is checked by its type and its bounds, and the HTTP API and the clients have it. The command
+    line needs an argument of its own, which takes help and bounds from here.
     """
 
     top_k: int = field(
-        default=10, metadata={"option": Option("Number of documents to return.", whole=True, ge=1)}
+        default=10, metadata={"option": Option("Number of documents to return.", ge=1)}
     )
     candidates: int = field(
         default=100,
         metadata={
             "option": Option(
-                "Number of documents that the first stage fetches to be reranked.", whole=True, ge=1
+                "Number of documents that the first stage fetches to be reranked.", ge=1
             )
         },
     )
@@ -103,8 +131,8 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         for name, option in OPTIONS.items():
-            object.__setattr__(self, name, option.checked(name, getattr(self, name)))
-        object.__setattr__(self, "rerank", truth_value("rerank", self.rerank))
+            checked = option.checked(name, TYPES[name], getattr(self, name))
+            object.__setattr__(self, name, checked)
         if not self.rerank:
             self.check_without_reranker("rerank=False")
 
@@ -128,6 +156,9 @@ OPTIONS: Mapping[str, Option] = {
     each.name: each.metadata["option"] for each in fields(SearchOptions)
 }
 """Help and bounds of each option, by its name."""
+
+TYPES: Mapping[str, Any] = get_type_hints(SearchOptions)
+"""The type of each option, by its name."""
 
 
 class SearchArguments(TypedDict, total=False):

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import fields
-from typing import get_type_hints
+from typing import Literal, get_type_hints
 
 import numpy as np
 import pytest
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.options import OPTIONS, SearchArguments, SearchOptions, merged
+from rerank_search.options import OPTIONS, Option, SearchArguments, SearchOptions, merged
 from rerank_search.searcher import Searcher
 
 
@@ -56,6 +57,44 @@ def test_numbers_become_pythons_own() -> None:
 def test_an_invalid_value_is_refused_by_name(arguments, message) -> None:
     with pytest.raises(InvalidInputError, match=message):
         SearchOptions(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (int, np.int64(-3), -3),
+        (int | None, None, None),
+        (float, 2, 2.0),
+        (float | None, np.float32(0.5), 0.5),
+        (bool, np.bool_(True), True),
+        (str, "ab", "ab"),
+        (Literal["a", "b"], "b", "b"),
+        (Literal["a", "b"] | None, None, None),
+        (Sequence[str] | None, ["a"], ["a"]),
+    ],
+)
+def test_an_option_takes_a_value_of_its_type(kind, value, expected) -> None:
+    checked = Option("Help.").checked("new", kind, value)
+    assert (checked, type(checked)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("option", "kind", "value", "message"),
+    [
+        (Option("Help."), int, 1.5, "new=1.5 is not a whole number but a float: give one"),
+        (Option("Help."), int, None, "new=None is not a whole number"),
+        (Option("Help.", gt=0), int | None, 0, "new=0 must be at least 1"),
+        (Option("Help.", le=3), int, 4, "new=4 must be at most 3"),
+        (Option("Help."), float, "1", "new='1' is not a number"),
+        (Option("Help."), float | None, float("nan"), "new=nan is not finite"),
+        (Option("Help."), bool | None, 1, "new=1 is not True or False"),
+        (Option("Help."), str | None, 5, "new=5 is not a string but an int"),
+        (Option("Help."), Literal["a", "b"], "c", "new='c' is unknown: use one of 'a', 'b'"),
+    ],
+)
+def test_an_option_of_any_plain_type_is_checked(option, kind, value, message) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        option.checked("new", kind, value)
 
 
 def test_as_many_documents_are_fetched_as_are_returned() -> None:

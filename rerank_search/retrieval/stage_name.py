@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-from rerank_search.retrieval.registry import BUILT_IN_NAMES, known_name
+from rerank_search.retrieval.registry import known_name, names
 
-FirstStageName: TypeAlias = Annotated[
-    str,
-    AfterValidator(known_name),
-    WithJsonSchema({"type": "string", "enum": list(BUILT_IN_NAMES)}),
-]
-"""A name that the registry knows; its JSON schema lists the built-in ones."""
+
+class _Listed:
+    """Lists the names in a JSON schema, which is made when every package can be looked up."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "enum": list(names())}
+
+
+FirstStageName: TypeAlias = Annotated[str, AfterValidator(known_name), _Listed()]
+"""A name that the registry knows; its JSON schema lists those that there are."""

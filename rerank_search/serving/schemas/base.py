@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, TypeVar
+from collections.abc import Mapping, Sequence
+from types import GenericAlias, UnionType
+from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     FailFast,
+    StrictBool,
     WithJsonSchema,
     model_validator,
 )
@@ -89,6 +92,20 @@ def _not_bool(value: Any) -> Any:
 
 Count = Annotated[int, BeforeValidator(_not_bool)]
 Number = Annotated[float, BeforeValidator(_not_bool)]
+
+_STRICT: Mapping[Any, Any] = {int: Count, float: Number, bool: StrictBool}
+
+
+def json_type(kind: Any) -> Any:
+    """The type in a request of a Python type: numbers and bools are not taken for each other."""
+    origin, parts = get_origin(kind), tuple(map(json_type, get_args(kind)))
+    if origin in (Union, UnionType):
+        return Union[parts]  # noqa: UP007 (of a tuple)
+    if origin in (list, Sequence):
+        return Listed[parts[0]]  # type: ignore[valid-type]
+    if origin is Mapping:
+        return GenericAlias(dict, parts)
+    return _STRICT.get(kind, kind)
 
 
 def one_of(*choices: tuple[str, ...]) -> dict[str, Any]:

@@ -3,49 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     StrictBool,
-    WithJsonSchema,
     create_model,
     model_validator,
 )
 
-from rerank_search.options import OPTIONS, SearchOptions
-from rerank_search.retrieval.registry import known_name, names
-from rerank_search.serving.schemas.base import Answer, Count, Listed, Number, OwnRequest, one_of
-from rerank_search.types import Filter, JsonValue, ReturnedText
+from rerank_search.options import OPTIONS, TYPES, SearchOptions
+from rerank_search.retrieval.stage_name import FirstStageName
+from rerank_search.serving.schemas.base import Answer, Listed, OwnRequest, json_type, one_of
+from rerank_search.types import JsonValue, ReturnedText
 
 Model = TypeVar("Model", bound=BaseModel)
-
-FirstStage = Annotated[
-    str, AfterValidator(known_name), WithJsonSchema({"type": "string", "enum": list(names())})
-]
-
-_JSON_TYPES: dict[Any, Any] = {
-    int: Count,
-    bool: StrictBool,
-    str | None: str | None,
-    float | None: Number | None,
-    Filter | None: dict[str, JsonValue] | None,
-}
-"""The type in a request for each type that a search option has."""
 
 
 def with_search_options(model: type[Model]) -> type[Model]:
     """The model with a field for each search option, with its default, help and bounds."""
-    types = get_type_hints(SearchOptions)
     added: dict[str, Any] = {}
     for each in fields(SearchOptions):
         option = OPTIONS[each.name]
         bounds = {name: getattr(option, name) for name in ("ge", "gt", "le")}
         given = {name: bound for name, bound in bounds.items() if bound is not None}
-        kind = FirstStage | None if each.name == "first_stage" else _JSON_TYPES[types[each.name]]
+        is_stage = each.name == "first_stage"
+        kind = FirstStageName | None if is_stage else json_type(TYPES[each.name])
         added[each.name] = (kind, Field(each.default, description=option.help, **given))
     return create_model(
         model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, **added
