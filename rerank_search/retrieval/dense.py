@@ -41,8 +41,8 @@ HNSW_ABOVE = 200_000
 ENCODED_AT_ONCE = 8192
 """Passages whose vectors are in memory together before they are written."""
 
-TOLD_AFTER = 64
-"""Number of passages between two reports of progress: a second or two of encoding on a CPU."""
+TOLD_AFTER = 32_768
+"""Characters of passages between two reports of progress: a second or two of encoding on a CPU."""
 
 FEWEST_COMPACTED = 1000
 """Fewest removed rows for which the other rows are written again."""
@@ -266,15 +266,12 @@ class VectorIndex(Engine):
     def _encoded(
         self, texts: Sequence[str], progress: Callable[[int], None]
     ) -> NDArray[np.float32]:
-        """The vectors of texts; those of similar length are encoded together, to pad the least."""
-        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
-        parts = []
-        for start in range(0, len(order), TOLD_AFTER):
-            places = order[start : start + TOLD_AFTER]
-            parts.append(self._vectors([texts[place] for place in places], "document"))
+        parts = _of_similar_length(texts)
+        vectors = []
+        for places in parts:
+            vectors.append(self._vectors([texts[place] for place in places], "document"))
             progress(len(places))
-        vectors = np.concatenate(parts)
-        return vectors[np.argsort(order)]
+        return np.concatenate(vectors)[np.argsort(np.concatenate(parts))]
 
     def _vectors(self, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
         if self.prompts is None:
@@ -334,6 +331,19 @@ def opened(source: EngineSource) -> VectorIndex:
         read_only=source.read_only,
         prompts=source.encoder.prompts if is_new else None,
     )
+
+
+def _of_similar_length(texts: Sequence[str]) -> list[NDArray[np.int64]]:
+    """Positions of the texts in parts of similar length, so that little of a batch is padding.
+
+    The parts are shuffled: after any of them, the share of finished passages is about the share of
+    the time that all of them take.
+    """
+    lengths = np.array([len(text) for text in texts])
+    order = np.argsort(-lengths, kind="stable")
+    part = np.cumsum(lengths[order]) // TOLD_AFTER
+    parts = np.split(order, np.flatnonzero(np.diff(part)) + 1)
+    return [parts[i] for i in np.random.default_rng(0).permutation(len(parts))]
 
 
 def _batches(passages: Iterable[Passage], size: int) -> Iterator[list[Passage]]:

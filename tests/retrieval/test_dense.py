@@ -412,21 +412,33 @@ def test_unknown_dtype_is_an_error(tmp_path: Path) -> None:
         VectorIndex(tmp_path, WordEncoder(), dtype="int8")  # type: ignore[arg-type]
 
 
+def test_long_passages_come_between_short_ones_so_that_the_time_left_is_about_right(
+    tmp_path: Path,
+) -> None:
+    told: list[int] = []
+    with_longest_last = [Passage(id, "red " * id) for id in range(1, 601)]
+    index = VectorIndex(tmp_path / "dense", WordEncoder())
+    index.update(600, with_longest_last, [], progress=told.append)
+    done = [number for number in told if number]
+    assert 200 < sum(done[: len(done) // 2]) < 400
+
+
 @pytest.mark.slow
 def test_progress_counts_passages_when_they_are_encoded_not_when_they_are_read(
     tmp_path: Path,
 ) -> None:
     encoder = WordEncoder()
     told: list[tuple[int, int]] = []
-    with_longest_last = [Passage(id, "red " * id) for id in range(1, 301)]
+    with_longest_last = [Passage(id, "red " * id) for id in range(1, 601)]
     index = VectorIndex(tmp_path / "dense", encoder)
     index.update(
-        300,
+        600,
         with_longest_last,
         [],
         progress=lambda done: told.append((done, encoder.encoded)),
     )
-    assert [done for done, _ in told if done] == [64, 64, 64, 64, 44]
-    assert [encoded for done, encoded in told if done] == [64, 128, 192, 256, 300]
-    index.update(301, with_longest_last, [], progress=lambda done: told.append((done, 0)))
-    assert sum(done for done, _ in told) == 600  # known ones are done at once
+    done = np.cumsum([done for done, _ in told])
+    assert done.tolist() == [encoded for _, encoded in told]
+    assert len(told) > 15
+    index.update(601, with_longest_last, [], progress=lambda done: told.append((done, 0)))
+    assert sum(done for done, _ in told) == 1200  # known ones are done at once
