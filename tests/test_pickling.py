@@ -30,7 +30,7 @@ from rerank_search import (
 from rerank_search.client import ServerError
 from rerank_search.reranking.fusion import Weights
 from rerank_search.retrieval.encoder import Encoder
-from rerank_search.retrieval.hybrid import WeightedSum
+from rerank_search.retrieval.hybrid import ReciprocalRankFusion
 from rerank_search.serving.errors import ApiError, OverloadedError
 
 DOCUMENTS = [
@@ -158,7 +158,7 @@ def test_a_retriever_finds_the_same(name: str, index: Index):
 
 
 def test_a_hybrid_keeps_its_fusion_and_opens_its_index_once(index: Index):
-    retriever = index.retriever("hybrid", fusion=WeightedSum([0.2, 0.8]))
+    retriever = index.retriever("hybrid", fusion=ReciprocalRankFusion(k=1))
     assert again(retriever).retrieve(["join paths"], 3) == retriever.retrieve(["join paths"], 3)
     opened = []
 

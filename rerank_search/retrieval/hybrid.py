@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Protocol
 
 from rerank_search.arguments import real_number, several, whole_number
 from rerank_search.built_in_stages import BM25, DENSE, HYBRID
@@ -48,55 +45,6 @@ class ReciprocalRankFusion:
         return fused
 
 
-@dataclass(frozen=True, slots=True)
-class WeightedSum:
-    """The weighted sum of scores, scaled within each ranking.
-
-    ``minmax`` maps the scores of a ranking to 0..1 (all equal: to 1), ``zscore`` to mean 0 and
-    standard deviation 1 (all equal: to 0). A document that a stage did not find gets the lowest
-    mapped score of that stage's ranking. ``weights`` has one number for each stage, in order.
-    """
-
-    weights: Sequence[float]
-    normalise: Literal["minmax", "zscore"] = "minmax"
-
-    def __post_init__(self) -> None:
-        if self.normalise not in ("minmax", "zscore"):
-            raise InvalidInputError(
-                f"there is no normalisation {self.normalise!r}: choose minmax or zscore"
-            )
-        for place, weight in enumerate(several("weights", self.weights, one="numbers")):
-            real_number(f"weights[{place}]", weight, least=0)
-
-    def fuse(self, rankings: Sequence[Sequence[Hit]]) -> dict[str, float]:
-        """Score of every document in any of the rankings; higher is better."""
-        if len(rankings) != len(self.weights):
-            raise InvalidInputError(
-                f"there are {len(self.weights)} weights for {len(rankings)} stages: give one for "
-                "each stage, in the order of the stages"
-            )
-        fused = {hit.id: 0.0 for ranking in rankings for hit in ranking}
-        for weight, ranking in zip(self.weights, rankings, strict=True):
-            if not ranking:
-                continue
-            mapped = self._mapped(np.array([hit.score for hit in ranking], dtype=np.float64))
-            by_id = {hit.id: float(score) for hit, score in zip(ranking, mapped, strict=True)}
-            lowest = float(mapped.min())
-            for document in fused:
-                fused[document] += weight * by_id.get(document, lowest)
-        return fused
-
-    def _mapped(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        lowest, highest = float(scores.min()), float(scores.max())
-        if self.normalise == "minmax":
-            below, spread, constant = lowest, highest - lowest, 1.0
-        else:
-            below, spread, constant = float(scores.mean()), float(scores.std()), 0.0
-        if lowest == highest:
-            return np.full(len(scores), constant)
-        return np.divide(scores - below, spread)
-
-
 class Hybrid:
     """Several first stages combined into one; a ``Retriever``.
 
@@ -126,8 +74,8 @@ class Hybrid:
         self._fusion = ReciprocalRankFusion() if fusion is None else fusion
         if isinstance(self._fusion, type) or not callable(getattr(self._fusion, "fuse", None)):
             raise InvalidInputError(
-                f"fusion={shown(fusion)} has no method fuse: give ReciprocalRankFusion() or "
-                "WeightedSum(weights)"
+                f"fusion={shown(fusion)} has no method fuse: give one such as "
+                "ReciprocalRankFusion()"
             )
         self._depth = None if depth is None else whole_number("depth", depth)
 

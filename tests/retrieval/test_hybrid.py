@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.ranking import ranked
-from rerank_search.retrieval.hybrid import Hybrid, ReciprocalRankFusion, WeightedSum
+from rerank_search.retrieval.hybrid import Hybrid, ReciprocalRankFusion
 from rerank_search.retrieval.memory import MemoryRetriever
 from rerank_search.types import Filter, Hit, Span
 
@@ -57,30 +57,20 @@ def test_the_span_is_that_of_the_stage_that_ranks_the_document_best() -> None:
     assert {hit.id: hit.span for hit in hits} == {"a": (0, 5), "b": (7, 9)}
 
 
-def test_weighted_sum_of_scores_between_0_and_1() -> None:
-    [hits] = Hybrid([BM25, DENSE], fusion=WeightedSum([0.5, 2.0])).retrieve(["q"], 10)
-    assert {hit.id: hit.score for hit in hits} == pytest.approx(
-        {"a": 0.5 * 1.0 + 0.0, "b": 0.5 * 0.5, "c": 2.0, "d": 2.0 * 0.5}
-    )
+class BestRank:
+    """A fusion of a user's own."""
+
+    def fuse(self, rankings: Sequence[Sequence[Hit]]) -> dict[str, float]:
+        scores: dict[str, float] = {}
+        for hit in (hit for ranking in rankings for hit in ranking):
+            scores[hit.id] = max(scores.get(hit.id, 0.0), 1 / hit.rank)
+        return scores
 
 
-def test_weighted_sum_of_standard_scores() -> None:
-    fusion = WeightedSum([1.0, 1.0], normalise="zscore")
-    [hits] = Hybrid([BM25, DENSE], fusion=fusion).retrieve(["q"], 10)
-    deviation = (2 / 3) ** 0.5
-    high = 1 / deviation
-    # Not found counts as last: "b" in dense, "d" in bm25.
-    assert {hit.id: hit.score for hit in hits} == pytest.approx(
-        {"a": high - high, "b": 0.0 - high, "c": -high + high, "d": -high + 0.0}
-    )
-
-
-@pytest.mark.parametrize("normalise", ["minmax", "zscore"])
-def test_equal_scores_and_empty_rankings_can_be_weighted(normalise: str) -> None:
-    fusion = WeightedSum([1.0, 1.0], normalise=normalise)  # type: ignore[arg-type]
-    stages = [Fixed("bm25", {"b": 3.0, "a": 3.0}), Fixed("dense", {})]
-    [hits] = Hybrid(stages, fusion=fusion).retrieve(["q"], 10)
-    assert [hit.id for hit in hits] == ["a", "b"]
+def test_another_fusion_can_be_given() -> None:
+    [hits] = Hybrid([BM25, DENSE], fusion=BestRank()).retrieve(["q"], 10)
+    assert [(hit.id, hit.score) for hit in hits][:2] == [("a", 1.0), ("c", 1.0)]
+    assert all(hit.stage_scores["hybrid"] == hit.score for hit in hits)
 
 
 def test_stages_are_asked_deeper_than_k() -> None:
@@ -110,11 +100,6 @@ def test_no_matches_are_an_empty_ranking() -> None:
         (lambda: ReciprocalRankFusion(k=-1), "-1"),
         (lambda: ReciprocalRankFusion(k=float("nan")), "nan"),
         (lambda: ReciprocalRankFusion(k=None), "None"),
-        (lambda: WeightedSum("12"), "one string"),
-        (lambda: WeightedSum([1.0, -2.0]), "-2"),
-        (lambda: WeightedSum([1.0, float("nan")]), "nan"),
-        (lambda: WeightedSum([1.0], normalise="rank"), "rank"),
-        (lambda: Hybrid([BM25, DENSE], fusion=WeightedSum([1.0])).retrieve(["q"], 5), "1 weights"),
     ],
 )
 def test_wrong_arguments_are_named(wrong: object, value: str) -> None:
@@ -130,7 +115,7 @@ def test_hits_are_the_best_of_the_union_in_the_total_order(
     first: dict[str, float], second: dict[str, float], k: int
 ) -> None:
     stages = [Fixed("bm25", first), Fixed("dense", second)]
-    for fusion in (ReciprocalRankFusion(), WeightedSum([0.3, 0.7])):
+    for fusion in (ReciprocalRankFusion(), BestRank()):
         [hits] = Hybrid(stages, fusion=fusion).retrieve(["q"], k)
         [everything] = Hybrid(stages, fusion=fusion).retrieve(["q"], 100)
         assert hits == everything[:k]
