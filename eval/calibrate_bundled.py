@@ -26,7 +26,7 @@ from rerank_search.judged.settings import CollectionSettings
 from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_reranker
 from rerank_search.reranking.calibration import Calibration, Calibrations
 from rerank_search.reranking.fusion import Fusion
-from rerank_search.training.publish.calibration import PLOT_FILE, calibrate
+from rerank_search.training.publish.fitting import PLOT_FILE, calibrate
 from rerank_search.training.publish.judged_candidates import judged_candidates, labels_of, scores_of
 from rerank_search.training.publish.reliability import Bin, reliability, reliability_plot
 

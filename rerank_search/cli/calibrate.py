@@ -73,7 +73,7 @@ def calibrate(
     check_writable(folder)
 
     from rerank_search.judged.settings import CollectionSettings
-    from rerank_search.training.publish.calibration import calibrate as fit
+    from rerank_search.training.publish.fitting import calibrate as fit
 
     found = fit(
         model,

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from rerank_search.training.publish.calibration import Calibrated, calibrate
+from rerank_search.training.publish.fitting import Calibrated, calibrate
 
 __all__ = ["Calibrated", "calibrate"]

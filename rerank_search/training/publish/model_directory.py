@@ -13,9 +13,9 @@ from rerank_search.judged.settings import RerankerSettings
 from rerank_search.progress import Progress
 from rerank_search.shown import counted
 from rerank_search.training.model.base import WINDOW
-from rerank_search.training.publish.calibration import PLOT_FILE, Calibrated, calibrate
 from rerank_search.training.publish.card import write_card
 from rerank_search.training.publish.card_facts import CardFacts
+from rerank_search.training.publish.fitting import PLOT_FILE, Calibrated, calibrate
 from rerank_search.training.publish.plots import training_plots
 from rerank_search.training.publish.report import report_of, results_of
 from rerank_search.training.recipe.recipe import Recipe

@@ -18,7 +18,7 @@ from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import Fusion, Weights
 from rerank_search.searcher import Searcher
 from rerank_search.storage.manifest import Manifest
-from rerank_search.training.publish.calibration import calibrate
+from rerank_search.training.publish.fitting import calibrate
 from rerank_search.types import Document
 
 WORDS_ONLY = IndexSettings(encoder=False)
