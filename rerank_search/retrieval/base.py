@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -57,6 +58,13 @@ class Passage:
     def body(self) -> str:
         """The passage's own characters, without the title."""
         return self.text[len(self.title) + 1 :] if self.title else self.text
+
+
+def in_batches(passages: Iterable[Passage], size: int) -> Iterator[list[Passage]]:
+    """The passages in lists of ``size``; the last one may be shorter."""
+    rest = iter(passages)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from rerank_search.errors import IndexReadOnlyError
 from rerank_search.files import disk_errors
 from rerank_search.queries import checked_k
 from rerank_search.retrieval.analysis import ANALYSIS, outdated, prepared, recorded_analysis, terms
-from rerank_search.retrieval.base import Engine, EngineSource, Passage, PassageScores
+from rerank_search.retrieval.base import Engine, EngineSource, Passage, PassageScores, in_batches
 from rerank_search.retrieval.postings import Postings, tantivy_errors
 from rerank_search.retrieval.state import StateFile, differences
 from rerank_search.retrieval.ties import EMPTY, complete
@@ -154,7 +153,7 @@ class Bm25Index(Engine):
         import tantivy
 
         highest = known
-        for some in _batches(added, 1000):
+        for some in in_batches(added, 1000):
             with tantivy_errors(self._directory):
                 for passage in some:
                     if passage.id <= known:  # perhaps added before a crash: do not add it twice
@@ -283,9 +282,3 @@ def _fetch(
     hits = searcher.search(query, limit, count=False).hits
     ids = searcher.fast_field_values("id", [address for _, address in hits])
     return np.array(ids, dtype=np.int64), np.array([score for score, _ in hits], dtype=np.float32)
-
-
-def _batches(passages: Iterable[Passage], size: int) -> Iterator[list[Passage]]:
-    rest = iter(passages)
-    while batch := list(islice(rest, size)):
-        yield batch

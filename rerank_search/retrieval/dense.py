@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from threading import RLock
 
@@ -28,6 +27,7 @@ from rerank_search.retrieval.base import (
     Passage,
     PassageScores,
     TextEncoder,
+    in_batches,
 )
 from rerank_search.retrieval.state import damaged, differences
 from rerank_search.retrieval.ties import EMPTY
@@ -248,7 +248,7 @@ class VectorIndex(Engine):
         """The published state with segments of the new passages, and the ids of these."""
         published = self._snapshot.published
         written = [np.empty(0, np.int64)]
-        for some in _batches(added, ENCODED_AT_ONCE):
+        for some in in_batches(added, ENCODED_AT_ONCE):
             ids = np.array([passage.id for passage in some], dtype=np.int64)
             unknown = self._snapshot.rows_of(ids) < 0  # others were added before a crash
             progress(int((~unknown).sum()))
@@ -344,9 +344,3 @@ def _of_similar_length(texts: Sequence[str]) -> list[NDArray[np.int64]]:
     part = np.cumsum(lengths[order]) // TOLD_AFTER
     parts = np.split(order, np.flatnonzero(np.diff(part)) + 1)
     return [parts[i] for i in np.random.default_rng(0).permutation(len(parts))]
-
-
-def _batches(passages: Iterable[Passage], size: int) -> Iterator[list[Passage]]:
-    rest = iter(passages)
-    while batch := list(islice(rest, size)):
-        yield batch
