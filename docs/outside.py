@@ -34,4 +34,4 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Point links at these places: docs/ is the top of the site."""
     if page.file.src_uri == "index.md":
         return markdown.replace("](docs/", "](")
-    return OUT_OF_DOCS.sub("](", markdown)
+    return OUT_OF_DOCS.sub("](", markdown).replace(f"](../{START_PAGE})", "](index.md)")

@@ -1,4 +1,4 @@
-"""The package of docs/extending.md, installed as on the page, and broken packages."""
+"""The package of docs/extending.md, which tests/documentation/ runs too, and broken packages."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from rerank_search.evaluation.experiment import experiment_of
 from rerank_search.retrieval.registry import names
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
-BLOCKS = re.findall(r"```(?:python|toml)\n(.*?)```", PAGE, re.DOTALL)
-SUBSTRING, OVERLAP, PYPROJECT, USE, EXPERIMENT, CHECK, RECENT, _ = BLOCKS
+FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
 RECENT_LINE = re.search(r"`(recent = .*?)`", PAGE)[1]
 
 
@@ -37,15 +36,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the page's package installed."""
     project, site = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("site")
     (project / "my_search").mkdir()
-    for name, text in (("substring", SUBSTRING), ("overlap", OVERLAP), ("recent", RECENT)):
-        (project / "my_search" / f"{name}.py").write_text(text)
+    for name in ("substring", "overlap", "recent"):
+        (project / "my_search" / f"{name}.py").write_text(FILES[f"my_search/{name}.py"])
     (project / "my_search" / "__init__.py").touch()
     (project / "my_search" / "broken.py").write_text("import a_module_that_nobody_has")
     entries = [RECENT_LINE, 'broken = "my_search.broken:Anything"', 'number = "math:pi"']
     first, second = '"my_search.substring:Substring"', '"my_search.overlap:Overlap"'
     more = [*entries[1:], 'nothing = "types:SimpleNamespace"']
-    pyproject = PYPROJECT.replace(first, "\n".join([first, *entries])).replace(
-        second, "\n".join([second, *more])
+    pyproject = (
+        FILES["pyproject.toml"]
+        .replace(first, "\n".join([first, *entries]))
+        .replace(second, "\n".join([second, *more]))
     )
     install(project, site, pyproject)
     return site
@@ -69,27 +70,6 @@ def index(installed: None, tmp_path: Path) -> Iterator[Index]:
             ]
         )
         yield index
-
-
-def run(site: Path, folder: Path, *arguments: str) -> str:
-    environment = {
-        "PYTHONPATH": f"{site}:{Path(__file__).parents[1]}",
-        "RERANK_SEARCH_CACHE": str(folder / "cache"),
-    }
-    command = [sys.executable, *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.mark.process
-def test_the_page_runs_as_it_stands(site: Path, tmp_path: Path) -> None:
-    printed = re.search(r"\n    (\['b'\] substring)\n", PAGE)[1]
-    assert run(site, tmp_path, "-c", USE).strip() == printed
-    run(site, tmp_path, "-c", CHECK)
-    command = re.search(r"    rerank-search (search notes .*)", PAGE)[1]
-    words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command)]
-    assert "wood" in run(site, tmp_path, "-m", "rerank_search", *words, "--json")
 
 
 def test_its_names_are_known_after_the_built_in_ones(installed: None) -> None:
@@ -184,17 +164,6 @@ def notes(tmp_path: Path) -> Path:
     (folder / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": "paths join"}))
     (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tb\t1\n")
     return folder
-
-
-@pytest.mark.process
-def test_the_experiment_of_the_page_runs(site: Path, notes: Path) -> None:
-    (notes.parent / "mine.toml").write_text(EXPERIMENT.replace("my-collection", notes.name))
-    run(site, notes.parent, "-m", "rerank_search", "evaluate", "mine.toml", "--output", "results")
-    report = json.loads((notes.parent / "results" / "report.json").read_text())
-    systems = {(system["first_stage"], system["reranker"]) for system in report["systems"]}
-    assert systems == {
-        (stage, reranker) for stage in ("bm25", "substring") for reranker in (None, "overlap")
-    }
 
 
 CONSTANT = """
