@@ -24,13 +24,13 @@ demo: .venv/.runtime
 	@echo "What the second stage is worth on 100 judged questions (half a minute):"
 	@$(BIN)/rerank-search evaluate eval/experiments/demo.toml
 
-# One process for each core; every process makes its own models, so that more take only memory.
+# One process for each core. Every process makes its own models, so more processes only use memory.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 test: .venv/.development
 	$(PYTEST)
 
-# For the daily loop: what takes less than a second each.
+# For the daily loop: the tests that take less than a second each.
 test-fast: .venv/.development
 	$(PYTEST) -q -m "not (slow or process or training or browser)"
 
@@ -52,11 +52,11 @@ bench: .venv/.development
 	$(BIN)/python eval/benchmarks/startup.py
 	$(BIN)/python eval/benchmarks/evaluation.py
 
-# What grows with the corpus, up to 1,000,000 documents. A quarter of an hour, and 3 GB of disk.
+# Costs at up to 1,000,000 documents. Takes a quarter of an hour, and 3 GB of disk.
 bench-growth: .venv/.development
 	$(BIN)/python eval/benchmarks/growth.py
 
-# What the bundled rerankers are worth, where the collections in ../shared/data are there. Hours.
+# The quality of the bundled rerankers; needs the collections in ../shared/data. Takes hours.
 bench-quality: .venv/.development
 	$(BIN)/rerank-search evaluate eval/experiments/bundled-reranker.toml
 	$(BIN)/rerank-search evaluate eval/experiments/depth.toml
@@ -88,8 +88,8 @@ bench-training: .venv/.development
 torture: .venv/.development
 	$(BIN)/python tests/index/torture.py 200
 
-# Starts 200 fresh processes whose first call uses several threads, and counts those that hang. An
-# hour; the test suite starts 6 for each backend.
+# Starts 200 new processes whose first call uses several threads, and counts those that hang. Takes
+# an hour; the test suite starts 6 for each backend.
 torture-first-calls: .venv/.development
 	$(BIN)/python tests/first_calls.py 200
 	$(BIN)/python tests/first_calls.py 200 --backend onnx

@@ -85,7 +85,7 @@ def _run() -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
-        # A reader that closed the pipe (`| head`) is no error.
+        # A reader that closed the pipe (`| head`) is not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = FAILED if isinstance(error, BrokenPipeError) else _failed(error)
     return status

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A reranker of a server. What the server does not say of it is None."""
+    """A reranker of a server. Fields that the server does not report are None."""
 
     name: str
     max_length: int | None

@@ -82,7 +82,7 @@ class RequestMiddleware:
             self._gate.check_rate(caller, path)
             await self._app(scope, bounded(path, headers, self._limits, receive), answer)
         except ClientDisconnect:
-            status = status or 499  # nobody reads an answer
+            status = status or 499  # the client has disconnected
         except ApiError as error:
             await error_response(error, state)(scope, receive, answer)
         except Exception:

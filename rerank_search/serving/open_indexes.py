@@ -120,7 +120,7 @@ def manifest(path: Path) -> Manifest:
 
 
 def _inode(path: Path) -> int:
-    """The inode of the documents, which a rebuilt index has not; 0 if there are none."""
+    """The inode of the documents, which a rebuild changes; 0 if there are none."""
     try:
         return (path / DOCUMENTS).stat().st_ino
     except FileNotFoundError:  # opening the index says what is wrong

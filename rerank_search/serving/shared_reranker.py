@@ -52,7 +52,7 @@ class RoundReport:
 
 
 class SharedReranker:
-    """A reranker that many requests share, without waiting for each other's ends.
+    """A reranker that many requests share, without waiting for one another to end.
 
     A thread of its own scores rounds of at most ``round_cost`` characters. Each waiting request
     has an equal share of a round, so that a short one does not wait for a long one to end; the
@@ -195,7 +195,7 @@ class SharedReranker:
         except RerankSearchError as error:
             if len(parts) == 1:
                 _fail(line, parts[0].job, self._public(error))
-            else:  # only the requests whose own pairs fail shall fail
+            else:  # only the requests whose own pairs fail should fail
                 for part in parts:
                     self._score(line, [part])
             return

@@ -99,7 +99,7 @@ class DeleteAnswer(Answer):
 
     deleted: int
     warnings: list[str] | None = None
-    """What the filter names and no document has, such as a misspelled key."""
+    """Parts of the filter that no document has, such as a misspelled key."""
 
 
 UPLOAD_BODY: dict[str, Any] = {

@@ -143,4 +143,4 @@ class SearchAnswer(Answer):
     model: str | None = None
     results: list[SearchResult]
     warnings: list[str] | None = None
-    """What the filter names and no document has, such as a misspelled key."""
+    """Parts of the filter that no document has, such as a misspelled key."""

@@ -32,7 +32,7 @@ class LossTraits:
 
     @property
     def is_row_by_row(self) -> bool:
-        """Whether the loss of a row is independent of the other rows, and rows are no lists."""
+        """Whether a loss without lists computes each row independently of the others."""
         return self.layout in ("pairs", "margins")
 
     @property
