@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 PRIMARY = "nDCG@10"
 
 _FUSED_WITHOUT = (
-    "the fusion is without the cosine, because no vectors are made for the first stage bm25 "
-    "alone: add dense or hybrid to first_stages to fuse as an index with vectors does"
+    "the fusion ignores the cosine, because no vectors are made for the first stage bm25 alone: "
+    "add dense or hybrid to first_stages to fuse as an index with vectors does"
 )
 
 

@@ -177,4 +177,4 @@ def test_a_first_load_says_what_it_measures_and_for_how_long(
     told = program(*arguments, **settings).stderr
     assert "measuring which backend computes this model fastest, once, in 30 s at most" in told
     assert "measured in " in told
-    assert "measuring what" not in program(*arguments, **settings).stderr
+    assert "measuring which" not in program(*arguments, **settings).stderr

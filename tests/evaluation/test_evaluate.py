@@ -369,7 +369,7 @@ def test_a_fusion_over_bm25_alone_is_said_to_do_without_the_cosine(
     alone, fused, _ = report.systems
     # With these weights the ranking is that of BM25.
     assert fused.protocols["retrieved"] == alone.protocols["first_stage"]
-    assert ["does without the cosine" in "".join(each.warnings) for each in report.systems] == [
+    assert ["ignores the cosine" in "".join(each.warnings) for each in report.systems] == [
         False,
         True,
         False,

@@ -241,7 +241,7 @@ def test_candidates_that_a_reranker_takes_for_relevant_are_replaced_by_others(
     assert not any(above())
     # Most queries have as many negatives as without the filter: others replaced the filtered ones.
     assert Counter(len(group.documents) for group in found.groups).most_common(1)[0][0] == 5
-    [finding] = [each for each in found.findings if "takes for relevant" in each.what]
+    [finding] = [each for each in found.findings if "considers relevant" in each.what]
     assert finding.count > 0
 
 
