@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeVar, get_args
+from typing import BinaryIO, TypeVar
 
+from rerank_search.corpora.file_formats import Format, format_of_name
 from rerank_search.corpora.lines import document_of_json, document_of_row
 from rerank_search.corpora.separated import (
     Separated,
@@ -20,17 +21,7 @@ from rerank_search.errors import InvalidDocumentError, InvalidInputError
 from rerank_search.storage.records import checked
 from rerank_search.types import Document
 
-Format = Literal["jsonl", "csv", "tsv"]
-
 Content = TypeVar("Content")
-
-_FORMATS: dict[str, Format] = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-}
 
 
 @dataclass(slots=True)
@@ -123,17 +114,7 @@ def _csv_rows(stream: BinaryIO) -> int:
 
 
 def _format_of(source: str | Path) -> Format:
-    if str(source) == STDIN:
-        return "jsonl"
-    path = Path(source)
-    suffix = Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix
-    if (known := _FORMATS.get(suffix.lower())) is None:
-        raise InvalidInputError(
-            f"{path}: the name does not show the format: give it (--format "
-            f"{'|'.join(get_args(Format))}; in Python format=...), or rename the file to end in "
-            f"{', '.join(_FORMATS)}"
-        )
-    return known
+    return "jsonl" if str(source) == STDIN else format_of_name(Path(source))
 
 
 def json_lines(lines: Iterable[bytes], *, first: int = 1) -> Iterator[tuple[int, Document | str]]:

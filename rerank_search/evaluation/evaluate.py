@@ -53,11 +53,6 @@ if TYPE_CHECKING:
 
 PRIMARY = "nDCG@10"
 
-_FUSED_WITHOUT = (
-    "the fusion ignores the cosine, because no vectors are made for the first stage bm25 alone: "
-    "add dense or hybrid to first_stages to fuse as an index with vectors does"
-)
-
 
 def evaluate(experiment: Experiment, output: Path, *, progress: Progress = quiet) -> Report:
     """Run the experiment and write its report into ``output``.
@@ -131,7 +126,11 @@ class _Run:
         content += _content(collection)
         without_cosine = experiment.index.encoder and not settings.encoder and existing is None
         for reranker in rerankers:
-            fused = [_FUSED_WITHOUT] if without_cosine and _takes_cosine(reranker) else []
+            fused = (
+                [_fused_without(experiment.first_stages)]
+                if without_cosine and _takes_cosine(reranker)
+                else []
+            )
             for stage in (*collection.runs, *own):
                 for depth in experiment.candidates:
                     system = System(stage, depth, None if reranker is None else reranker.label)
@@ -314,6 +313,16 @@ def _takes_cosine(reranker: RerankerSettings | None) -> bool:
     fusion = None if reranker is None else declared_fusion(reranker)
     return fusion is not None and any(
         stage.encodes and stage.name in fusion.signals for stage in BUILT_IN
+    )
+
+
+def _fused_without(first_stages: Sequence[str]) -> str:
+    """The warning that a fusion ignores the cosine."""
+    stages = f"first stage{'' if len(first_stages) == 1 else 's'} {', '.join(first_stages)}"
+    encoding = " or ".join(stage.name for stage in BUILT_IN if stage.encodes)
+    return (
+        f"the fusion ignores the cosine, because no vectors are made for the {stages}: add "
+        f"{encoding} to first_stages to fuse as an index with vectors does"
     )
 
 

@@ -152,10 +152,12 @@ def checksum_problems(directory: Path, expected: dict[str, str]) -> list[str]:
 def _missing(directory: Path) -> IndexNotFoundError | IndexCorruptedError:
     if (directory / DOCUMENTS).exists():
         return _damaged(directory / MANIFEST, "it is missing")
-    return IndexNotFoundError(
-        f"there is no index at {directory}: check the path, or make one with Index.create or "
-        "`rerank-search index create`"
-    )
+    definition = directory.with_name(f"{directory.name}.toml")
+    if definition.is_file():
+        way = f"make it from its definition, `rerank-search index build {definition}`"
+    else:
+        way = "make one with Index.create or `rerank-search index create`"
+    return IndexNotFoundError(f"there is no index at {directory}: check the path, or {way}")
 
 
 def _damaged(path: Path, reason: str) -> IndexCorruptedError:

@@ -41,6 +41,12 @@ def test_no_manifest_is_no_index(tmp_path: Path) -> None:
         Manifest.read(tmp_path / "missing")
 
 
+def test_a_missing_index_with_a_definition_is_made_from_it(tmp_path: Path) -> None:
+    (tmp_path / "notes.toml").touch()
+    with pytest.raises(IndexNotFoundError, match=r"index build .*notes\.toml`"):
+        Manifest.read(tmp_path / "notes")
+
+
 def test_documents_without_a_manifest_are_a_damaged_index(tmp_path: Path) -> None:
     (tmp_path / "documents.sqlite").touch()
     with pytest.raises(IndexCorruptedError, match=r"manifest\.json"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rerank_search.cli.index.lock_timeout import LockTimeout
 from rerank_search.cli.location import IndexArgument, existing_index
 from rerank_search.cli.output import Json, note, print_json, progress
+from rerank_search.corpora.file_formats import NAMES, Format
 from rerank_search.shown import counted
 
 if TYPE_CHECKING:
@@ -19,10 +20,13 @@ def add(
     index: IndexArgument,
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="JSONL, CSV or TSV, gzipped or not; - reads stdin."),
+        typer.Argument(
+            metavar="FILE...",
+            help=f"{', '.join(NAMES).upper()}, gzipped or not; - reads stdin.",
+        ),
     ],
     format: Annotated[
-        Literal["jsonl", "csv", "tsv"] | None,
+        Format | None,
         typer.Option(help="Format of the files, if their names do not show it."),
     ] = None,
     skip_invalid: Annotated[
