@@ -79,11 +79,11 @@ def check_retriever(
     documents that the queries find.
     """
     _require(bool(retriever.name), "name must not be empty")
-    _require(retriever.retrieve([], 5) == [], "no queries must give no rankings")
+    _require(retriever.retrieve([], 5) == [], "retrieve([], 5) must return no rankings")
     given = list(queries)
     everything = retriever.retrieve(given, documents + 10)
     _require(given == list(queries), "retrieve() must not change its input")
-    _require(len(everything) == len(given), "there must be one ranking per query")
+    _require(len(everything) == len(given), "retrieve() must return one ranking for each query")
     for query, hits in zip(given, everything, strict=True):
         _check_ranking(query, hits, most=documents)
         _require(
@@ -135,18 +135,18 @@ def check_searchable(
     if filter is not None:
         warnings = searchable.filter_warnings(filter)
         _require(
-            all(isinstance(each, str) for each in warnings), "filter_warnings() must give sentences"
+            all(isinstance(each, str) for each in warnings), "filter_warnings() must return strings"
         )
 
 
 def _check_documents(searchable: Searchable, rankings: Sequence[Sequence[Hit]]) -> None:
     wanted = [hit.id for hits in rankings for hit in hits if hit.document is None]
     found = searchable.documents(wanted)
-    _require(len(found) == len(wanted), "documents() must give one entry per id")
+    _require(len(found) == len(wanted), "documents() must return one entry for each id")
     for id, document in zip(wanted, found, strict=True):
-        _require(document is not None, f"documents() must have {id!r}, which was just found")
+        _require(document is not None, f"documents() must return {id!r}, which was found")
         _require(document is None or document.id == id, f"documents() must keep the order: {id!r}")
-    _require(searchable.documents([]) == [], "documents() must give nothing for no ids")
+    _require(searchable.documents([]) == [], "documents([]) must return an empty list")
 
 
 def _check_stage_scores(
@@ -187,12 +187,12 @@ def _check_filter(
             found = {hit.id for hit in best}
             _require(
                 all(allows(id) for id in found),
-                f"the filter must hold: {query!r} found {sorted(found)}",
+                f"hits must match the filter: {query!r} found {sorted(found)}",
             )
             _require(
                 len(found) >= min(k, len(expected)),
-                f"filtering must not cost hits: {query!r} found {len(found)}, there are at least "
-                f"{len(expected)}, k={k}",
+                f"a filter must not lose hits: {query!r} found {len(found)} with k={k}, and at "
+                f"least {len(expected)} match",
             )
 
 

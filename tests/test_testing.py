@@ -71,8 +71,8 @@ class Forgetful:
     ("replaced", "rule"),
     [
         ({"first_stages": ()}, "at least one first stage"),
-        ({"documents": lambda ids: []}, "one entry per id"),
-        ({"documents": lambda ids: [None] * len(ids)}, "which was just found"),
+        ({"documents": lambda ids: []}, "one entry for each id"),
+        ({"documents": lambda ids: [None] * len(ids)}, "which was found"),
         ({"stage_scores": lambda queries, rankings: [[] for _ in rankings]}, "keep the hits"),
     ],
 )
@@ -165,7 +165,7 @@ class Lenient(Own):
         (Unsorted(), "score descending"),
         (Repeating(), "repeat"),
         (Lenient(), "k=0"),
-        (Own(), "filter must hold"),
+        (Own(), "hits must match the filter"),
     ],
 )
 def test_a_retriever_that_breaks_a_rule_is_told_which(retriever, rule):

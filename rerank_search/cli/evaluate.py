@@ -30,7 +30,7 @@ def evaluate(
     ] = None,
     first_stage: Annotated[
         list[str] | None,
-        typer.Option(help="bm25, dense or hybrid; repeatable. All by default."),
+        typer.Option(help="A first stage, such as bm25; repeatable. All by default."),
     ] = None,
     candidates: Annotated[
         list[int] | None, typer.Option(help="Candidates to rerank; repeatable. 100 by default.")
