@@ -80,7 +80,7 @@ class Searcher:
     ) -> None:
         if on_rerank_error not in ("raise", "first_stage"):
             raise InvalidInputError(
-                f"on_rerank_error={shown(on_rerank_error)} is unknown; use 'raise' or 'first_stage'"
+                f"on_rerank_error={shown(on_rerank_error)} is unknown: use 'raise' or 'first_stage'"
             )
         _check_choice("fusion", fusion, Fusion)
         _check_choice("calibration", calibration, Calibration, Calibrations)
@@ -93,9 +93,9 @@ class Searcher:
         self._final = FinalScore(self._fusion, self._searched.first_stages, given)
         if calibration not in ("auto", None) and self._final.calibration is None:
             raise InvalidInputError(
-                "the calibration is not of the score that hits are sorted by here: give the "
-                "fusion it was made with (fusion=None for one of the logit) and an index with "
-                "the same first stages, or calibrate again"
+                "the calibration is for another score than the one that hits are sorted by: give "
+                "the fusion it was made with (fusion=None for the logit) and an index with the "
+                "same first stages, or calibrate again"
             )
 
     def __repr__(self) -> str:
@@ -181,8 +181,8 @@ class Searcher:
             options.check_without_reranker("reranker=None")
         if options.budget_ms is not None and reranker is not None and self._traits.listwise:
             raise InvalidInputError(
-                f"budget_ms={options.budget_ms:g} scores a list in parts, and the scores of a "
-                "cascade depend on all of it: leave budget_ms out, or lower candidates"
+                f"budget_ms={options.budget_ms:g} cannot be used with a cascade, whose scores "
+                "depend on the whole list: leave budget_ms out, or lower candidates"
             )
         self._check_relevance(options.min_relevance)
         return _Plan(
@@ -196,9 +196,9 @@ class Searcher:
     def _check_relevance(self, least: float | None) -> None:
         if least is not None and self._final.calibration is None:
             raise InvalidInputError(
-                f"min_relevance={least} needs a calibrated reranker, and this one has no "
-                "calibration of the score that hits are sorted by: calibrate it "
-                "(rerank-search calibrate), or leave min_relevance out"
+                f"min_relevance={least} needs a calibrated reranker, and this one is not "
+                "calibrated for the score that hits are sorted by: run `rerank-search "
+                "calibrate`, or leave min_relevance out"
             )
 
     def _explained(self, queries: Sequence[str], plan: _Plan) -> Iterator[ExplainedResponse]:
@@ -288,7 +288,7 @@ def _check_choice(name: str, given: object, *kinds: type) -> None:
     if given is not None and not isinstance(given, kinds):
         named = ", ".join(f"a {kind.__name__}" for kind in kinds)
         raise InvalidInputError(
-            f"{name}={shown(given)} is unknown; use 'auto', {named}, or None for none"
+            f"{name}={shown(given)} is unknown: use 'auto', {named}, or None for none"
         )
 
 
@@ -296,7 +296,7 @@ def passage(hit: Hit) -> str:
     """The text of a hit that is reranked: the title, a newline, the best passage."""
     document = hit.document
     if document is None:
-        raise InvalidInputError(f"the hit {hit.id!r} has no document to rerank; fetch it first")
+        raise InvalidInputError(f"the hit {hit.id!r} has no document to rerank: fetch it first")
     if hit.span is None:
         title, text = document.title, document.text
     else:

@@ -108,8 +108,8 @@ def test_without_a_calibration_or_a_second_stage_nothing_is_said_of_relevance(in
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"calibration": calibration(fusion=WEIGHTS)}, "not of the score"),
-        ({"calibration": calibration(), "fusion": FUSION}, "not of the score"),
+        ({"calibration": calibration(fusion=WEIGHTS)}, "for another score"),
+        ({"calibration": calibration(), "fusion": FUSION}, "for another score"),
         ({"calibration": "none"}, "calibration='none' is unknown"),
     ],
 )
@@ -194,5 +194,5 @@ def test_of_several_calibrations_a_search_shows_the_one_of_its_score(index, rera
 
 def test_calibrations_that_are_all_of_other_scores_are_an_error(index, reranker):
     others = Calibrations(calibrations=[calibration(fusion=WEIGHTS)])
-    with pytest.raises(InvalidInputError, match="not of the score"):
+    with pytest.raises(InvalidInputError, match="for another score"):
         Searcher(index, reranker, calibration=others)

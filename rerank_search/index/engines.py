@@ -171,9 +171,9 @@ class Engines:
                 engine = self.engine(name)
                 if engine.seq < seq:
                     found.append(
-                        f"{name} is as of change {engine.seq} and the documents as of {seq}: "
-                        "close the program that writes, and open the index again. If that does "
-                        "not help, `rerank-search index rebuild` does, or says why it cannot"
+                        f"{name} is at change {engine.seq}, but the documents are at {seq}: close "
+                        "the program that writes, and open the index again. If that does not "
+                        "help, run `rerank-search index rebuild`"
                     )
                 else:
                     found.extend(engine.problems(expected))

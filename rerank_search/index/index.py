@@ -261,7 +261,9 @@ class Index:
         what ``delete`` raises.
         """
         if isinstance(filter, Mapping) and not filter:
-            raise InvalidInputError("an empty filter allows every document: delete them by ids()")
+            raise InvalidInputError(
+                "an empty filter allows every document: to delete all of them, give ids()"
+            )
         if warn:
             for message in self.filter_warnings(filter):
                 warnings.warn(message, FilterWarning, stacklevel=2)

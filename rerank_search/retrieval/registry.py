@@ -119,8 +119,7 @@ def kinds(further: Sequence[str]) -> dict[str, StageKind]:
     for name in further:
         if known_name(name) in EVERY_INDEX or name in _COMBINED:
             raise InvalidInputError(
-                f"first_stages has {name!r}, which an index has without being asked for it: "
-                "leave it out"
+                f"first_stages has {name!r}, which every index has anyway: leave it out"
             )
         if not name.replace("-", "_").isidentifier():
             raise PluginError(
@@ -199,7 +198,7 @@ def _who(name: str) -> str:
 
 def _no_retriever(who: str, what: str) -> PluginError:
     return PluginError(
-        f"{who} {what} is no first stage".replace("  ", " ")
+        f"{who} {what} is not a first stage".replace("  ", " ")
         + ": it must name a class with the method retrieve, or one derived from Engine"
     )
 

@@ -181,7 +181,7 @@ def test_verify_reports_the_first_stage_that_is_behind(path: Path) -> None:
         assert "ZeroDivisionError: no divisor" in problem
     with Index.open(path, read_only=True) as reader:
         [problem] = reader.verify()
-        assert problem.startswith("fragile is as of change 2 and the documents as of 3")
+        assert problem.startswith("fragile is at change 2, but the documents are at 3")
     with Index.open(path, for_repair=True) as index:
         with pytest.raises(PluginError, match="ZeroDivisionError"):
             index.rebuild()

@@ -167,7 +167,7 @@ def test_a_time_budget_is_refused_for_what_needs_the_whole_list(tmp_path):
         index.add([Document(id="a", text="1 2")])
         searcher = Searcher(index, Cascade([Known(0), Known(1)], keep=[1]))
         assert [hit.score for hit in searcher.search("1").hits] == [2.0]
-        with pytest.raises(InvalidInputError, match="budget_ms=50 scores a list in parts"):
+        with pytest.raises(InvalidInputError, match="budget_ms=50 cannot be used with a cascade"):
             searcher.search("1", budget_ms=50)
 
 
