@@ -113,7 +113,7 @@ def _experiment(what: list[str], given: dict[str, Any]) -> Experiment:
         if given:
             option = next(iter(given)).replace("_", "-")
             raise typer.BadParameter(
-                f"the option for {option} cannot be used with an experiment: set it in {what[0]}."
+                f"the option for {option} cannot be used with an experiment: set it in {what[0]}"
             )
         return load_experiment(Path(what[0]))
     collection: dict[str, Any] = {
@@ -125,7 +125,7 @@ def _experiment(what: list[str], given: dict[str, Any]) -> Experiment:
         collection["runs"] = _named(given.pop("runs"))
     if "dtype" in given and "rerankers" not in given:
         raise typer.BadParameter(
-            "--dtype is the precision of rerankers, and there is none: add --reranker."
+            "--dtype is the precision of rerankers, and there is none: add --reranker"
         )
     dtype = given.pop("dtype", "float32")
     given["rerankers"] = [{"model": model, "dtype": dtype} for model in given.get("rerankers", [])]
@@ -141,7 +141,7 @@ def _named(runs: list[Path]) -> dict[str, Path]:
         if name in named:
             raise typer.BadParameter(
                 f"two run files have the name {name!r}: rename one, or name the runs in an "
-                "experiment."
+                "experiment"
             )
         named[name] = path.resolve()
     return named

@@ -34,7 +34,7 @@ def _condition(argument: str) -> Filter:
     match = _CONDITION.fullmatch(argument)
     if match is None:
         raise typer.BadParameter(
-            f"--filter {argument:.200}: write key=value (or != < <= > >=), or a JSON object."
+            f"--filter {argument:.200}: write key=value (or != < <= > >=), or a JSON object"
         )
     key, operator, value = match.groups()
     return {key.strip(): {_OPERATORS[operator]: _value(value.strip())}}
@@ -44,7 +44,7 @@ def _json_form(argument: str) -> Filter:
     try:
         parsed: JsonValue = json.loads(argument)
     except (ValueError, RecursionError) as error:
-        raise typer.BadParameter(f"--filter {argument:.200}: not valid JSON ({error}).") from error
+        raise typer.BadParameter(f"--filter {argument:.200}: not valid JSON ({error})") from error
     return dict(parsed)
 
 

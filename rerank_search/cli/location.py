@@ -32,8 +32,8 @@ def existing_index(name: str) -> Path:
     there = sorted({index_name(folder) for folder in known_indexes()})
     known = f"Existing indexes: {', '.join(there)}." if there else "There are no indexes yet."
     raise IndexNotFoundError(
-        f"There is no index at {looked}. {known} Make one with `rerank-search index create` or "
-        "`rerank-search index build`."
+        f"there is no index at {looked}. {known} Make one with `rerank-search index create` or "
+        "`rerank-search index build`"
     )
 
 

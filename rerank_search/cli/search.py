@@ -76,9 +76,11 @@ def search(
     from rerank_search.searcher import Searcher
 
     if passages and no_text:
-        raise typer.BadParameter("--passages and --no-text exclude each other.")
+        raise typer.BadParameter(
+            "--passages and --no-text exclude each other: leave one of them out"
+        )
     if (passages or no_text) and not as_json:
-        raise typer.BadParameter("--passages and --no-text need --json: add it.")
+        raise typer.BadParameter("--passages and --no-text need --json: add it")
     if no_rerank:
         _check_first_stage_alone(
             {
@@ -125,7 +127,7 @@ def _check_first_stage_alone(given: Mapping[str, bool]) -> None:
     for option, is_given in given.items():
         if is_given:
             raise typer.BadParameter(
-                f"--no-rerank and {option} exclude each other: leave one of them out."
+                f"--no-rerank and {option} exclude each other: leave one of them out"
             )
 
 

@@ -97,7 +97,7 @@ def _overrides(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not key or not equals:
-            raise typer.BadParameter(f"--set {pair}: write KEY=VALUE.")
+            raise typer.BadParameter(f"--set {pair}: write KEY=VALUE")
         overrides[key] = value
     return overrides
 

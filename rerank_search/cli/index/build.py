@@ -35,7 +35,7 @@ def build(
 
     if definition.suffix != ".toml":
         raise typer.BadParameter(
-            f"{definition} is not a definition: give a file whose name ends in .toml."
+            f"{definition} is not a definition: give a file whose name ends in .toml"
         )
     skipped = SkippedLines() if skip_invalid else None
     built = build_index(

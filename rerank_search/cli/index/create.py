@@ -39,7 +39,9 @@ def create(
     from rerank_search.retrieval.registry import known_name
 
     if encoder is not None and no_encoder:
-        raise typer.BadParameter("--encoder and --no-encoder exclude each other.")
+        raise typer.BadParameter(
+            "--encoder and --no-encoder exclude each other: leave one of them out"
+        )
     chosen: dict[str, object] = {"analyzer": analyzer}
     if encoder is not None or no_encoder:
         chosen["encoder"] = False if no_encoder else encoder

@@ -51,7 +51,7 @@ def query_texts(path: Path) -> dict[str, str]:
 def _strict(path: Path) -> Iterator[tuple[int, Document]]:
     for number, record in numbered_documents(path):
         if isinstance(record, str):
-            raise InvalidDocumentError(f"{path}, line {number}: {record}. Fix the line.")
+            raise InvalidDocumentError(f"{path}, line {number}: {record}. Fix the line")
         yield number, record
 
 
