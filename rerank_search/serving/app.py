@@ -17,8 +17,9 @@ from rerank_search.serving.keys import KeyFile
 from rerank_search.serving.middleware import RequestMiddleware
 from rerank_search.serving.openapi import describe
 from rerank_search.serving.rate import RateLimiter
+from rerank_search.serving.route_table import RouteTable
 from rerank_search.serving.routes import indexes, operations, rerank, search
-from rerank_search.serving.security import Gate, is_untraced
+from rerank_search.serving.security import Gate
 from rerank_search.serving.service import Service
 
 
@@ -29,6 +30,9 @@ def create_app(
 
     ``hosts`` are the names by which it may be called; None allows any.
     """
+
+    routers = [rerank.router, search.router, indexes.router, operations.router]
+    routes = RouteTable([route for router in routers for route in router.routes])
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -48,20 +52,20 @@ def create_app(
             "logs": False,
             "operation_spans": False,
             "auto_configure": False,
-            "exclude": is_untraced,
+            "exclude": lambda scope: not routes.facts(scope).traced,
         },
     )
-    app.openapi = functools.partial(describe, app)  # type: ignore[method-assign]
+    app.openapi = functools.partial(describe, app, routes)  # type: ignore[method-assign]
     provide(app, service)
-    routers = [rerank.router, search.router, indexes.router, operations.router]
     for router in routers:
         app.include_router(router)
     operations.add_page_files(app)
-    add_error_handlers(app, [route for router in routers for route in router.routes])
+    add_error_handlers(app, routes)
     per_minute = service.limits.requests_per_minute
     rate = None if per_minute is None else RateLimiter(per_minute)
     app.add_middleware(
         RequestMiddleware,
+        routes=routes,
         metrics=service.metrics,
         limits=service.limits,
         gate=Gate(keys=keys, rate=rate, hosts=hosts),

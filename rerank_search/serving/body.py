@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from rerank_search.serving.limits import Limits, too_large
+from rerank_search.serving.route_table import Facts
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive
@@ -19,22 +19,20 @@ STREAMED = frozenset({"application/x-ndjson", "application/ndjson", "application
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """The beginning of a body that some editors and shells write; it is skipped."""
 
-_UPLOAD = re.compile("/v1/indexes/[^/]+/documents")
-
 
 def media_type(headers: Headers) -> str:
     """The media type of a body, without its parameters."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def bounded(path: str, headers: Headers, limits: Limits, receive: Receive) -> Receive:
-    """``receive`` for a body that is not compressed and not above its limit.
+def bounded(facts: Facts, headers: Headers, limits: Limits, receive: Receive) -> Receive:
+    """``receive`` for a body that is not compressed and not above the limit of its route.
 
     Raises ApiError 413 if the length that the headers give is above the limit. While the body is
     read, raises HTTPException, which FastAPI does not turn into a 400: 413 for one that is longer,
     415 for one that is compressed.
     """
-    streamed = _UPLOAD.fullmatch(path) and media_type(headers) in STREAMED
+    streamed = facts.streams and media_type(headers) in STREAMED
     most = limits.upload_bytes if streamed else limits.body_bytes
     problem = (
         f"the body is larger than {most:,} bytes: send less at a time, or documents as NDJSON, "

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute
 
 from rerank_search.errors import RerankError, RerankSearchError
 from rerank_search.serving.errors import ApiError, api_error, body
+from rerank_search.serving.route_table import RouteTable
 from rerank_search.serving.schemas.rerank import is_tei
 from rerank_search.serving.validation import invalid
 
@@ -29,7 +28,7 @@ _TYPES = {
 """The ``type`` of the errors that Starlette raises, by their status."""
 
 
-def add_error_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+def add_error_handlers(app: FastAPI, routes: RouteTable) -> None:
     """Have the app answer every error in the shape of the API that was called.
 
     ``routes`` are those of the API, whose methods are listed if a request has another one.
@@ -41,7 +40,7 @@ def add_error_handlers(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> Response:
-        if request.url.path == "/rerank" and is_tei(error.body):
+        if request.state.facts.takes_tei and is_tei(error.body):
             request.state.shape = "tei"
         return error_response(_of_validation(error), request.scope["state"])
 
@@ -74,16 +73,12 @@ def _of_validation(error: RequestValidationError) -> ApiError:
     return invalid(error.errors()[0])
 
 
-def _of_http(routes: Sequence[BaseRoute], request: Request, error: HTTPException) -> ApiError:
+def _of_http(routes: RouteTable, request: Request, error: HTTPException) -> ApiError:
     status, message, headers = error.status_code, str(error.detail), dict(error.headers or {})
     if status == 404:
         message = "there is nothing at this path"
     elif status == 405:
         # Starlette names the methods of the first route with this path only.
-        known = [route for route in routes if isinstance(route, APIRoute)]
-        matching = [route for route in known if route.path_regex.match(request.url.path)]
-        headers["Allow"] = ", ".join(
-            sorted({name for each in matching for name in each.methods or ()})
-        )
+        headers["Allow"] = ", ".join(routes.allowed_methods(request.scope))
         message = f"this path allows {headers['Allow']}"
     return ApiError(status, _TYPES.get(status, "invalid_request"), message, headers)

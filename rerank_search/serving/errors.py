@@ -23,8 +23,6 @@ Shape: TypeAlias = Literal["native", "rerank", "tei"]
 """The shapes of an error: our own, that of Cohere, Jina and vLLM (one object with what each of
 their clients reads), and that of text-embeddings-inference."""
 
-_RERANK_PATHS = frozenset({"/rerank", "/v1/rerank", "/v2/rerank", "/score"})
-
 COME_AGAIN = 5
 """Seconds until a client should try again, after the server itself has waited for a writer."""
 
@@ -101,11 +99,6 @@ def api_error(error: RerankSearchError) -> ApiError:
 def internal_error() -> ApiError:
     """An unexpected error, with a message that reveals nothing to callers."""
     return ApiError(500, "internal", "the request failed inside the server; see its log")
-
-
-def shape_of(path: str) -> Shape:
-    """The shape of errors at a path; ``/rerank`` gets another one for some bodies."""
-    return "rerank" if path in _RERANK_PATHS else "native"
 
 
 def body(error: ApiError, shape: Shape, request_id: str) -> dict[str, Any]:

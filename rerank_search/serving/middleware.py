@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from rerank_search.serving.body import bounded
 from rerank_search.serving.error_handlers import error_response
-from rerank_search.serving.errors import ApiError, internal_error, shape_of
+from rerank_search.serving.errors import ApiError, internal_error
 from rerank_search.serving.log import FIELDS
 from rerank_search.serving.traces import trace_id
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rerank_search.serving.limits import Limits
     from rerank_search.serving.metrics import Metrics
+    from rerank_search.serving.route_table import RouteTable
     from rerank_search.serving.security import Gate
 
 logger = logging.getLogger("rerank_search.serving")
@@ -47,8 +48,11 @@ class RequestMiddleware:
     Requests that the gate refuses go no further.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, limits: Limits, gate: Gate) -> None:
+    def __init__(
+        self, app: ASGIApp, *, routes: RouteTable, metrics: Metrics, limits: Limits, gate: Gate
+    ) -> None:
         self._app = app
+        self._routes = routes
         self._metrics = metrics
         self._limits = limits
         self._gate = gate
@@ -58,11 +62,12 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers, path = Headers(scope=scope), scope["path"]
+        headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
-        state["request_id"], state["shape"] = request_id, shape_of(path)
+        facts = self._routes.facts(scope)
+        state["request_id"], state["facts"], state["shape"] = request_id, facts, facts.shape
         started, status = time.perf_counter(), 0
 
         async def answer(message: Message) -> None:
@@ -78,9 +83,9 @@ class RequestMiddleware:
         caller = ""
         try:
             self._gate.check_host(headers)
-            caller = self._gate.caller(scope, headers)
-            self._gate.check_rate(caller, path)
-            await self._app(scope, bounded(path, headers, self._limits, receive), answer)
+            caller = self._gate.caller(scope, headers, facts)
+            self._gate.check_rate(caller, facts)
+            await self._app(scope, bounded(facts, headers, self._limits, receive), answer)
         except ClientDisconnect:
             status = status or 499  # the client has disconnected
         except ApiError as error:

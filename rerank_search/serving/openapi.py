@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from rerank_search.serving.errors import shape_of
+from rerank_search.serving.route_table import RouteTable
 from rerank_search.serving.schemas.errors import ErrorAnswer, RerankErrorAnswer, TeiErrorAnswer
 
 _STATUSES = {
@@ -26,7 +26,7 @@ _STATUSES = {
 }
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
+def describe(app: FastAPI, routes: RouteTable) -> dict[str, Any]:
     """The OpenAPI document, which is made once."""
     if app.openapi_schema is None:
         made = get_openapi(
@@ -35,7 +35,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             description=app.description,
             routes=app.routes,
         )
-        _add_errors(made)
+        _add_errors(made, routes)
         made["components"]["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer", "description": "If the server has keys."},
             "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -45,7 +45,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _add_errors(made: dict[str, Any]) -> None:
+def _add_errors(made: dict[str, Any], routes: RouteTable) -> None:
     """Describe our errors instead of FastAPI's own, which would have the status 422."""
     models = (ErrorAnswer, RerankErrorAnswer, TeiErrorAnswer)
     _, schemas = models_json_schema(
@@ -56,11 +56,13 @@ def _add_errors(made: dict[str, Any]) -> None:
     known.update(schemas["$defs"])
     for name in ("HTTPValidationError", "ValidationError"):
         known.pop(name, None)
+    by_path = routes.by_path()
     for path, operations in made["paths"].items():
-        if path.startswith("/health"):
+        facts = by_path[path]
+        if facts.public:
             continue
-        names = ["ErrorAnswer"] if shape_of(path) == "native" else ["RerankErrorAnswer"]
-        if path == "/rerank":
+        names = ["ErrorAnswer"] if facts.shape == "native" else ["RerankErrorAnswer"]
+        if facts.takes_tei:
             names.append("TeiErrorAnswer")
         content = {"schema": {"anyOf": [{"$ref": f"#/components/schemas/{n}"} for n in names]}}
         for operation in operations.values():

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.datastructures import Headers
 
 from rerank_search.errors import RerankSearchError
 from rerank_search.serving.errors import ApiError
-from rerank_search.serving.keys import Key, KeyFile, Scope
+from rerank_search.serving.keys import KeyFile
 from rerank_search.serving.rate import RateLimiter
+from rerank_search.serving.route_table import Facts
 
 logger = logging.getLogger("rerank_search.serving")
 
 _PORT = re.compile(r":\d*$")
-_PUBLIC = ("/health/", "/ui/")
-_PAGES = frozenset({"/", "/openapi.json", "/favicon.ico"})
 
 
 class Gate:
     """Refuses requests before a byte of their body is read.
 
-    If there are keys, everything but health and the page needs one; changing an index needs one
-    for writing. ``hosts`` are the names by which the server may be called; None allows any.
+    If there are keys, every route that is not public needs one; a route that changes something
+    needs one for writing. ``hosts`` are the names by which the server may be called; None allows
+    any.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class Gate:
                 f"{known}",
             )
 
-    def caller(self, scope: Mapping[str, Any], headers: Headers) -> str:
+    def caller(self, scope: Mapping[str, Any], headers: Headers, facts: Facts) -> str:
         """The name of the key, or the address, for the log. Raises ApiError 401 or 403."""
         address = (scope.get("client") or ("", 0))[0]
-        if self._keys is None or _is_public(scope["path"]):
+        if self._keys is None or facts.public:
             return str(address)
         secret = headers.get("x-api-key") or _bearer(headers.get("authorization", ""))
         if not secret:
@@ -62,34 +62,16 @@ class Gate:
             raise ApiError(503, "keys_unavailable", "keys cannot be checked now") from None
         if key is None:
             raise _unauthorized("the key is not valid: it is mistyped, or was removed")
-        _require(key, needed_scope(scope["method"], scope["path"]))
+        if not facts.reads and key.scope != "write":
+            raise ApiError(
+                403, "forbidden", f"the key {key.name!r} is for reading: use one made with --write"
+            )
         return key.name
 
-    def check_rate(self, caller: str, path: str) -> None:
+    def check_rate(self, caller: str, facts: Facts) -> None:
         """Count a request. Raises ApiError 429 above the rate."""
-        if self._rate is not None and not _is_public(path):
+        if self._rate is not None and not facts.public:
             self._rate.check(caller)
-
-
-def needed_scope(method: str, path: str) -> Scope:
-    """The scope that a key needs for a request."""
-    changes = path.startswith("/v1/indexes") and method not in ("GET", "HEAD", "OPTIONS")
-    return "write" if changes else "read"
-
-
-def is_untraced(scope: MutableMapping[str, Any]) -> bool:
-    """Whether a request has no trace.
-
-    The URLs of the page may hold queries; health and metrics are asked for every few seconds.
-    """
-    return _is_public(scope["path"]) or scope["path"] == "/metrics"
-
-
-def _require(key: Key, scope: Scope) -> None:
-    if scope == "write" and key.scope != "write":
-        raise ApiError(
-            403, "forbidden", f"the key {key.name!r} is for reading: use one made with --write"
-        )
 
 
 def _unauthorized(message: str) -> ApiError:
@@ -99,7 +81,3 @@ def _unauthorized(message: str) -> ApiError:
 def _bearer(header: str) -> str:
     kind, _, secret = header.partition(" ")
     return secret.strip() if kind.lower() == "bearer" else ""
-
-
-def _is_public(path: str) -> bool:
-    return path in _PAGES or path.startswith(_PUBLIC)

@@ -13,6 +13,7 @@ from rerank_search.serving.dependencies import ServiceGiven, ThreadsGiven
 from rerank_search.serving.errors import api_error
 from rerank_search.serving.indexes import NAME, Indexes
 from rerank_search.serving.names import public_name
+from rerank_search.serving.route_table import Facts, declared
 from rerank_search.serving.schemas.indexes import (
     UPLOAD_BODY,
     DeleteAnswer,
@@ -68,6 +69,7 @@ async def create(
 @router.post(
     "/v1/indexes/{name}/documents", response_model_exclude_none=True, openapi_extra=UPLOAD_BODY
 )
+@declared(Facts(streams=True))
 async def add(
     request: Request, name: str, service: ServiceGiven, threads: ThreadsGiven
 ) -> UpsertAnswer:

@@ -9,6 +9,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import FileResponse
 
 from rerank_search.serving.dependencies import ServiceGiven
+from rerank_search.serving.route_table import Facts, declared
 
 UI = Path(__file__).parent.parent / "ui"
 
@@ -16,24 +17,28 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/health/live")
+@declared(Facts(public=True, traced=False))
 async def live() -> dict[str, str]:
     """Whether the process answers."""
     return {"status": "live"}
 
 
 @router.get("/health/ready")
+@declared(Facts(public=True, traced=False))
 async def ready() -> dict[str, str]:
     """Whether requests are accepted: models are loaded before the first one."""
     return {"status": "ready"}
 
 
 @router.get("/metrics", response_class=Response)
+@declared(Facts(traced=False))
 async def metrics(service: ServiceGiven) -> Response:
     """Counts and times, for Prometheus."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 @router.get("/", include_in_schema=False)
+@declared(Facts(public=True, traced=False))
 async def page() -> FileResponse:
     """The search page."""
     return FileResponse(UI / "index.html")

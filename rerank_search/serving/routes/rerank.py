@@ -12,6 +12,7 @@ from fastapi import APIRouter, Body, Request
 from rerank_search.reranking.base import LongDocuments, Scores
 from rerank_search.serving.dependencies import ServiceGiven
 from rerank_search.serving.errors import ApiError
+from rerank_search.serving.route_table import Facts, declared
 from rerank_search.serving.schemas.rerank import (
     AnyRerankRequest,
     ModelList,
@@ -35,6 +36,7 @@ router = APIRouter(tags=["reranking"], route_class=StrictJsonRoute)
 
 
 @router.post("/rerank", response_model_exclude_none=True)
+@declared(Facts(reads=True, shape="rerank", takes_tei=True))
 async def rerank_any(
     request: Request, asked: Annotated[AnyRerankRequest, Body()], service: ServiceGiven
 ) -> RerankAnswer | list[TeiResult]:
@@ -46,18 +48,21 @@ async def rerank_any(
 
 
 @router.post("/v1/rerank", response_model_exclude_none=True)
+@declared(Facts(reads=True, shape="rerank"))
 async def rerank_v1(request: Request, asked: RerankRequest, service: ServiceGiven) -> RerankAnswer:
     """Rerank as Jina and vLLM do."""
     return await _rerank(request, service, asked)
 
 
 @router.post("/v2/rerank", response_model_exclude_none=True)
+@declared(Facts(reads=True, shape="rerank"))
 async def rerank_v2(request: Request, asked: RerankRequest, service: ServiceGiven) -> RerankAnswer:
     """Rerank as Cohere does."""
     return await _rerank(request, service, asked)
 
 
 @router.post("/score", response_model_exclude_none=True)
+@declared(Facts(reads=True, shape="rerank"))
 async def score(request: Request, asked: ScoreRequest, service: ServiceGiven) -> ScoreAnswer:
     """Score pairs as vLLM does."""
     limits = service.limits

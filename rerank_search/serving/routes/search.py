@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from rerank_search.searcher import Searcher
 from rerank_search.serving.dependencies import ServiceGiven, ThreadsGiven
 from rerank_search.serving.ongoing import OngoingSearch
+from rerank_search.serving.route_table import Facts, declared
 from rerank_search.serving.schemas.search import (
     FirstStageHit,
     FoundDocument,
@@ -27,6 +28,7 @@ router = APIRouter(tags=["searching"], route_class=StrictJsonRoute)
 
 
 @router.post("/v1/search", response_model=SearchAnswer)
+@declared(Facts(reads=True))
 async def search(
     request: Request, asked: SearchRequest, service: ServiceGiven, threads: ThreadsGiven
 ) -> Response:
