@@ -4,7 +4,7 @@ import { element } from "./dom.js";
 import { movementLines } from "./movement.js";
 import { excerpt, marked, wordsOf } from "./text.js";
 
-const SCORES = ["bm25", "dense", "hybrid", "rerank", "fused"];
+const SECOND_STAGE = ["rerank", "fused"];
 const score = new Intl.NumberFormat("en", {
   minimumSignificantDigits: 3,
   maximumSignificantDigits: 3,
@@ -131,7 +131,9 @@ function place(rank) {
 }
 
 function scores(hit) {
-  const shown = SCORES.filter((name) => name in hit.stage_scores);
+  const names = Object.keys(hit.stage_scores);
+  const first = names.filter((name) => !SECOND_STAGE.includes(name)).sort();
+  const shown = [...first, ...SECOND_STAGE.filter((name) => names.includes(name))];
   const pairs = shown.map((name) => [name, score.format(hit.stage_scores[name])]);
   if (hit.relevance !== undefined) pairs.push(["relevance", score.format(hit.relevance)]);
   return facts("Scores", pairs, "scores");

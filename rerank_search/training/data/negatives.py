@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
+from rerank_search.built_in_stages import BM25, DENSE
 from rerank_search.judged.candidates import QUERIES_AT_ONCE
 from rerank_search.judged.findings import Tally
 from rerank_search.searcher import passage
@@ -282,8 +283,8 @@ class Miner:
         )
         labels = [
             [
-                soft.cosine * hit.stage_scores.get("dense", 0.0)
-                + soft.bm25 * hit.stage_scores.get("bm25", 0.0)
+                soft.cosine * hit.stage_scores.get(DENSE, 0.0)
+                + soft.bm25 * hit.stage_scores.get(BM25, 0.0)
                 + soft.gold * (place < len(group.positives))
                 for place, hit in enumerate(hits)
             ]

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from rerank_search.built_in_stages import BM25
 from rerank_search.judged.names import Name
 from rerank_search.judged.settings import CollectionSettings
 from rerank_search.retrieval.registry import known_name
@@ -31,7 +32,7 @@ class EvaluationSet(Table):
     split: str = "dev"
     sources: list[Source] = Field(default_factory=list)
     candidates: int = Field(default=30, ge=1)
-    candidates_from: Annotated[str, AfterValidator(_random_or_known)] = "bm25"
+    candidates_from: Annotated[str, AfterValidator(_random_or_known)] = BM25
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> EvaluationSet:

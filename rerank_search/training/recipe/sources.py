@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from rerank_search.built_in_stages import EVERY_INDEX
 from rerank_search.retrieval.stage_name import FirstStageName
 from rerank_search.training.recipe.table import Table
 
@@ -97,7 +98,7 @@ class FalseNegatives(Table):
 class Negatives(Table):
     """How the negatives of a collection's queries are chosen."""
 
-    first_stages: list[FirstStageName] = Field(default=["bm25", "dense"], min_length=1)
+    first_stages: list[FirstStageName] = Field(default=[*EVERY_INDEX], min_length=1)
     """First stages whose joined results negatives are drawn from."""
     encoder: str = ENCODER
     ranks: tuple[int, int] = (1, 50)
