@@ -1,4 +1,4 @@
-"""The versions and the machine of a run, for its report."""
+"""The versions, the machine and the rerankers of a run, for its report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGES = (
 
 
 def environment(rerankers: Iterable[str]) -> Mapping[str, str]:
-    """Versions, processor, and the backend and precision of each reranker, by name."""
+    """Versions, the processor, and the descriptions of the rerankers, by name."""
     found = {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
