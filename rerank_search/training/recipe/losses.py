@@ -13,15 +13,20 @@ from rerank_search.training.recipe.table import Table
 Layout: TypeAlias = Literal["pairs", "lists", "shares", "positives", "margins"]
 """The kinds of rows for losses; ``data.rows`` makes and describes them."""
 
+_SBERT = "sentence_transformers.cross_encoder.losses"
+
 _ANY = (-math.inf, math.inf)
 _SHARES = (0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class LossTraits:
-    """A loss: sentence-transformers' class for it, its rows, and the range of its labels."""
+    """A loss: its class ("module:Class"), its rows, and the range of its labels.
 
-    class_name: str
+    The class is a torch module that is made with the model, and with the recipe's options by name.
+    """
+
+    made_by: str
     layout: Layout
     labels: tuple[float, float]
 
@@ -42,16 +47,18 @@ class LossTraits:
 
 
 LOSSES = {
-    "bce": LossTraits("BinaryCrossEntropyLoss", "pairs", _SHARES),
-    "mse": LossTraits("MSELoss", "pairs", _ANY),
-    "listwise": LossTraits("ListNetLoss", "lists", _ANY),
+    "bce": LossTraits(f"{_SBERT}:BinaryCrossEntropyLoss", "pairs", _SHARES),
+    "mse": LossTraits(f"{_SBERT}:MSELoss", "pairs", _ANY),
+    "listwise": LossTraits(f"{_SBERT}:ListNetLoss", "lists", _ANY),
     # Its gains are powers of two, and the largest in single precision is 2 to the 127.
-    "lambda": LossTraits("LambdaLoss", "lists", (-math.inf, 100.0)),
-    "ranknet": LossTraits("RankNetLoss", "lists", _ANY),
-    "list-mle": LossTraits("ListMLELoss", "lists", _ANY),
-    "cross-entropy": LossTraits("ListNetLoss", "shares", _SHARES),
-    "multiple-negatives": LossTraits("MultipleNegativesRankingLoss", "positives", _SHARES),
-    "margin-mse": LossTraits("MarginMSELoss", "margins", _ANY),
+    "lambda": LossTraits(f"{_SBERT}:LambdaLoss", "lists", (-math.inf, 100.0)),
+    "ranknet": LossTraits(f"{_SBERT}:RankNetLoss", "lists", _ANY),
+    "list-mle": LossTraits(f"{_SBERT}:ListMLELoss", "lists", _ANY),
+    "cross-entropy": LossTraits(f"{_SBERT}:ListNetLoss", "shares", _SHARES),
+    "multiple-negatives": LossTraits(
+        f"{_SBERT}:MultipleNegativesRankingLoss", "positives", _SHARES
+    ),
+    "margin-mse": LossTraits(f"{_SBERT}:MarginMSELoss", "margins", _ANY),
 }
 
 UNBOUNDED = tuple(sorted(name for name, traits in LOSSES.items() if traits.takes_logits))
@@ -64,7 +71,7 @@ else:
 
 
 class Loss(Table):
-    """The loss to minimise. ``options`` are passed to sentence-transformers' class for it."""
+    """The loss to minimise. ``options`` are passed to its class."""
 
     name: LossName = "listwise"
     pos_weight: float | Literal["balanced"] | None = None

@@ -118,7 +118,7 @@ def prepare(
 def _check_models(recipe: Recipe, base: Base) -> None:
     """Raise for a loss that does not fit the base, and a model that is missing or unsuitable."""
     from rerank_search.training.model.blending import weights_for
-    from rerank_search.training.model.losses import build_loss
+    from rerank_search.training.model.loss_function import build_loss
 
     build_loss(recipe.loss, base.model, [])
     if recipe.blend is not None:

@@ -21,7 +21,7 @@ from rerank_search.training.data.groups import TrainingSet
 from rerank_search.training.data.rows import rows
 from rerank_search.training.data.training_sets import numbered_names
 from rerank_search.training.model.blending import blend_weights
-from rerank_search.training.model.losses import build_loss
+from rerank_search.training.model.loss_function import build_loss
 from rerank_search.training.model.student import narrow
 from rerank_search.training.recipe.recipe import Recipe
 from rerank_search.training.run.checkpoints import CheckpointedTrainer, claim, last_whole, only_run

@@ -1,9 +1,10 @@
-"""The loss of a recipe, as an instance of sentence-transformers' class for it."""
+"""The loss of a recipe, as an instance of the class that computes it."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,11 +24,9 @@ def build_loss(settings: Loss, model: CrossEncoder, labels: Sequence[float]) -> 
     Listwise losses get all pairs of a batch in one call, which the model computes in parts of
     similar length. Raises InvalidInputError for an option that the class does not have.
     """
-    from sentence_transformers.cross_encoder import losses
-
     options = dict(settings.options)
-    name = settings.traits.class_name
-    kind = getattr(losses, name)
+    kind = resolve_name(settings.traits.made_by)
+    name = kind.__name__
     known = [key for key in inspect.signature(kind).parameters if key not in ("model", "kwargs")]
     for key in options:
         if key not in known:
