@@ -63,10 +63,10 @@ class Searcher:
     first stage's ranking with ``reranked`` False and the reason in ``degraded``. All other errors
     are always raised.
 
-        >>> searcher = Searcher(Index.open("indexes/docs"))
-        >>> response = searcher.search("how do I join two paths", top_k=3)
+        >>> searcher = Searcher(Index.open("indexes/notes"))
+        >>> response = searcher.search("how do I join two paths", top_k=2)
         >>> [hit.id for hit in response.hits]
-        ['os.path.join', 'posixpath.join', 'pathlib.PurePath.joinpath']
+        ['os.path.join', 'str.join']
     """
 
     def __init__(

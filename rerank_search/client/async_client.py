@@ -35,8 +35,8 @@ class AsyncClient(BaseClient):
 
     Coroutines of one event loop may share one.
 
-        >>> async with AsyncClient("http://127.0.0.1:8000", "docs") as client:
-        ...     response = await client.search("how do I join two paths", top_k=3)
+        >>> async with AsyncClient("http://127.0.0.1:8000", "notes") as client:
+        ...     response = await client.search("how do I join two paths", top_k=2)
     """
 
     def __init__(

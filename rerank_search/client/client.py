@@ -39,10 +39,10 @@ class Client(BaseClient):
     connection breaks, is repeated up to ``retries`` times. The waits between attempts grow, and
     follow what the server asks for; all together they are at most ``timeout * retries``.
 
-        >>> with Client("http://127.0.0.1:8000", "docs") as client:
-        ...     response = client.search("how do I join two paths", top_k=3)
+        >>> with Client("http://127.0.0.1:8000", "notes") as client:
+        ...     response = client.search("how do I join two paths", top_k=2)
         >>> [hit.id for hit in response.hits]
-        ['os.path.join', 'posixpath.join', 'pathlib.PurePath.joinpath']
+        ['os.path.join', 'str.join']
 
     Raises InvalidInputError for arguments that cannot be used. Every method that calls the server
     raises ServerError if the server cannot be reached, is overloaded or refuses the key, and the
