@@ -8,8 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from sentence_transformers import CrossEncoder
 
 from rerank_search import Document, Index, PluginError, Searcher
 from rerank_search.errors import InvalidInputError
@@ -198,3 +201,16 @@ def test_a_first_stage_that_every_index_has_is_not_asked_for(tmp_path: Path) -> 
     with pytest.raises(InvalidInputError, match="first_stages has 'bm25'"):
         Index.create(tmp_path / "index", encoder=None, first_stages=["bm25"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_loss_of_the_page_is_computed_from_the_logits_of_pairs(tiny_reranker: Path) -> None:
+    made: dict[str, Any] = {}
+    exec(FILES["hinge.py"], made)
+    model = CrossEncoder(str(tiny_reranker), device="cpu")
+    queries, texts, labels = ["river", "sea"], ["a river", "bread"], [1.0, 0.0]
+    logits = model.predict(
+        list(zip(queries, texts, strict=True)), activation_fn=torch.nn.Identity()
+    )
+    expected = (max(0, 2 - logits[0]) + max(0, 2 + logits[1])) / 2
+    loss = made["Hinge"](model, margin=2.0)([queries, texts], torch.tensor(labels))
+    assert loss.item() == pytest.approx(expected, abs=1e-5)

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rerank_search.arguments import check_function
+from rerank_search.built_in_stages import EVERY_INDEX
 from rerank_search.corpora.python_docs import python_docs
 from rerank_search.corpora.readers import SkippedLines, count_documents, read_documents
 from rerank_search.corpora.repeated import RepeatedIds
@@ -21,7 +22,7 @@ from rerank_search.index import Index
 from rerank_search.index_names import is_file_of_index, is_index
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.progress import Progress, quiet
-from rerank_search.retrieval.registry import BUILT_IN_NAMES, is_engine
+from rerank_search.retrieval.registry import is_engine
 from rerank_search.retrieval.stage_name import FirstStageName
 from rerank_search.storage.manifest import Bm25Settings, Manifest
 from rerank_search.storage.passages import Passages
@@ -49,7 +50,7 @@ class IndexSettings(BaseModel):
 
     def with_first_stages(self, names: Iterable[str]) -> IndexSettings:
         """The same settings with these first stages added. Raises PluginError."""
-        more = [name for name in names if name not in BUILT_IN_NAMES and is_engine(name)]
+        more = [name for name in names if name not in EVERY_INDEX and is_engine(name)]
         return self.model_copy(
             update={"first_stages": list(dict.fromkeys([*self.first_stages, *more]))}
         )
