@@ -86,7 +86,7 @@ bench-training: .venv/.development
 
 # Kills a writing process 200 times; the test suite does it 20 times.
 torture: .venv/.development
-	$(BIN)/python tests/index/torture.py 200
+	$(BIN)/python -m tests.index.torture 200
 
 # Starts 200 new processes whose first call uses several threads, and counts those that hang. Takes
 # an hour; the test suite starts 6 for each backend.

@@ -9,7 +9,7 @@ import signal
 import string
 import subprocess
 import sys
-import time
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -19,7 +19,9 @@ from typing import Any
 
 import pytest
 
-# Set this before the libraries are imported: no test may reach a model hub.
+from tests.waiting import until
+
+# Before the libraries are imported: no test may reach a model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 # No test may measure the fastest backend, unless it is about that.
@@ -32,9 +34,11 @@ import hypothesis
 import torch
 
 torch.set_num_threads(1)
-# The first example of a test may take seconds to import a library.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# The same examples each time, so that a failure is of the change at hand. The first example of a
+# test may import a library for seconds.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.register_profile("new", deadline=None, max_examples=500)
+hypothesis.settings.load_profile("same")
 
 WORDS = """
 the a an of to in on at for with by from and or not is are was were be it this that these
@@ -138,15 +142,13 @@ def in_child() -> Callable[[Callable[[], object]], bool]:
                 traceback.print_exc()
             finally:
                 os._exit(2)
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            if ended:
-                return status == 0
-            time.sleep(0.02)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return False
+        try:
+            # Its end is waited for, and it is left for the call below to see how it ended.
+            until(lambda: os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT))
+        except AssertionError:
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        return status == 0
 
     return run
 
@@ -254,27 +256,47 @@ def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-@pytest.fixture
-def interrupted_at() -> Callable[[Any], AbstractContextManager[None]]:
-    """A context in which the first call of a function is interrupted by Ctrl-C."""
+@pytest.fixture(scope="session")
+def when_called() -> Callable[..., AbstractContextManager[None]]:
+    """A context in which an action gets the arguments of each call of a function.
+
+    The function stays as it is: the interpreter tells of its calls, also in threads that start in
+    the context.
+    """
 
     @contextmanager
-    def interrupted(function: Any) -> Iterator[None]:
-        code = getattr(function, "__wrapped__", function).__code__
+    def noticing(function: Any, action: Callable[[dict[str, Any]], object]) -> Iterator[None]:
+        code = getattr(getattr(function, "__wrapped__", function), "__code__", None)
 
-        def interrupt(frame: FrameType, event: str, _: object) -> None:
+        def notice(frame: FrameType, event: str, called: object) -> None:
             if event == "call" and frame.f_code is code:
-                sys.setprofile(None)
-                raise KeyboardInterrupt
+                action(dict(frame.f_locals))
+            elif event == "c_call" and called is function:
+                action({})
 
         before = sys.getprofile()
-        sys.setprofile(interrupt)
+        threading.setprofile(notice)
+        sys.setprofile(notice)
         try:
             yield
         finally:
             sys.setprofile(before)
+            threading.setprofile(before)
 
-    return interrupted
+    return noticing
+
+
+@pytest.fixture(scope="session")
+def interrupted_at(
+    when_called: Callable[..., AbstractContextManager[None]],
+) -> Callable[[Any], AbstractContextManager[None]]:
+    """A context in which Ctrl-C comes, once, when a function is called."""
+
+    def interrupt(_: object) -> None:
+        sys.setprofile(None)
+        raise KeyboardInterrupt
+
+    return lambda function: when_called(function, interrupt)
 
 
 @pytest.fixture

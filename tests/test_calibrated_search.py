@@ -1,3 +1,5 @@
+"""Searches that say how likely each hit is relevant."""
+
 from __future__ import annotations
 
 import shutil

@@ -164,7 +164,7 @@ SENTENCE_END = re.compile(r"""[.!?…]+["'”’»)\]]*\s+|[。！？]+["'”’
 @given(st.text(alphabet=".!?…。！\"'”)] \n\t\u3000aé", max_size=40))
 def test_sentences_end_where_the_simple_expression_says(text: str) -> None:
     expected = [match.span() for match in SENTENCE_END.finditer(text)]
-    assert [match.span() for match in passages._SENTENCE_END.finditer(text)] == expected
+    assert [match.span() for match in passages.SENTENCE_END.finditer(text)] == expected
 
 
 NODE = shutil.which("node")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rerank_search.lock import ProcessLock
+from rerank_search.lock import Holder, ProcessLock
 
 
 def test_a_lock_says_who_holds_it_as_long_as_it_is_held(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_lock_is_free_after_ctrl_c_while_it_was_taken(
     tmp_path: Path, interrupted_at: Callable[[object], AbstractContextManager[None]]
 ) -> None:
     lock = ProcessLock(tmp_path / "lock")
-    with interrupted_at(ProcessLock._write_record), pytest.raises(KeyboardInterrupt):
+    with interrupted_at(Holder.__init__), pytest.raises(KeyboardInterrupt):
         lock.acquire(0)
     assert ProcessLock(tmp_path / "lock").acquire(0)
 

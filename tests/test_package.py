@@ -1,3 +1,5 @@
+"""The package as a whole: its public names, and what importing it loads."""
+
 from __future__ import annotations
 
 import subprocess

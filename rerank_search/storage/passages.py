@@ -31,7 +31,7 @@ _TITLE_ALONE: Span = (0, 0)
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 # Possessive, and tried only from the first mark of a run: a run of 20,000 dots took seconds.
-_SENTENCE_END = re.compile(
+SENTENCE_END = re.compile(
     r"""(?<![.!?…])[.!?…]++["'”’»)\]]*+\s++|[。！？]++["'”’»）」』]*+\s*+|\n[^\S\n]*+\n\s*+"""
 )
 
@@ -95,7 +95,7 @@ class Splitter:
 
     def _spans(self, text: str, tokens: list[tuple[int, int]], most: int) -> list[Span]:
         starts = [start for start, _ in tokens]
-        sentences = sorted({bisect_left(starts, m.end()) for m in _SENTENCE_END.finditer(text)})
+        sentences = sorted({bisect_left(starts, m.end()) for m in SENTENCE_END.finditer(text)})
         spans: list[Span] = []
         first, last = 0, len(tokens)
         while True:

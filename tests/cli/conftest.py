@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from rerank_search.cli.main import app
+from rerank_search.cli.main import app, main
 
 LINES = [
     {"id": "join", "text": "join two paths", "title": "Paths", "module": "os", "year": 2020},
@@ -34,6 +34,29 @@ def run() -> Callable[..., Result]:
 
     def invoke(*arguments: str) -> Result:
         return CliRunner().invoke(app, arguments)
+
+    return invoke
+
+
+@pytest.fixture
+def called(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command line in this process, with exit codes and errors: quicker than ``program``."""
+
+    def invoke(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        before = dict(os.environ)
+        os.environ |= environment
+        monkeypatch.setattr(sys, "argv", ["rerank-search", *arguments])
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:  # with what the command sets for the libraries
+            os.environ.clear()
+            os.environ |= before
+        code = ended.value.code
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
 
     return invoke
 

@@ -121,7 +121,6 @@ def test_long_names_are_folded_and_figures_are_whole_in_a_pipe(run, small, folde
     assert result.stdout.count("x") == 2 * 80  # the collection and the run
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -140,8 +139,7 @@ def test_long_names_are_folded_and_figures_are_whole_in_a_pipe(run, small, folde
         ([], 2, "Missing argument"),
     ],
 )
-def test_a_mistake_is_named(program, experiment, arguments, code, message):
-    result = program("evaluate", *arguments, RERANK_SEARCH_OFFLINE="1")
+def test_a_mistake_is_named(called, experiment, arguments, code, message):
+    result = called("evaluate", *arguments, RERANK_SEARCH_OFFLINE="1")
     assert result.returncode == code, result.stderr
     assert message in result.stderr
-    assert "Traceback" not in result.stderr

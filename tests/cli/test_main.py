@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-Program = Callable[..., subprocess.CompletedProcess[str]]
+Called = Program = Callable[..., subprocess.CompletedProcess[str]]
 Run = Callable[..., Result]
 
 HEAVY = ("torch", "faiss", "fastapi", "sentence_transformers", "tantivy", "bm25s", "datasets")
@@ -55,20 +55,20 @@ def test_the_version_is_that_of_the_package(run: Run) -> None:
     assert run("--version").stdout.startswith("rerank-search 0.")
 
 
-def test_an_unknown_option_is_wrong_usage(program: Program) -> None:
-    done = program("search", "--no-such-option")
+def test_an_unknown_option_is_wrong_usage(called: Called) -> None:
+    done = called("search", "--no-such-option")
     assert done.returncode == 2
     assert "--no-such-option" in done.stderr
 
 
-def test_an_argument_that_cannot_be_used_is_wrong_usage(folder: Path, program: Program) -> None:
-    done = program("index", "build", "nowhere.toml")
+def test_an_argument_that_cannot_be_used_is_wrong_usage(folder: Path, called: Called) -> None:
+    done = called("index", "build", "nowhere.toml")
     assert done.returncode == 2
     assert done.stderr.startswith("error: nowhere.toml cannot be read")
 
 
-def test_a_failure_is_one_line_that_says_what_to_do(folder: Path, program: Program) -> None:
-    done = program("index", "info", "nowhere")
+def test_a_failure_is_one_line_that_says_what_to_do(folder: Path, called: Called) -> None:
+    done = called("index", "info", "nowhere")
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
@@ -76,9 +76,9 @@ def test_a_failure_is_one_line_that_says_what_to_do(folder: Path, program: Progr
     assert "rerank-search index create" in done.stderr
 
 
-def test_a_malformed_document_is_a_failure(notes: Path, program: Program) -> None:
+def test_a_malformed_document_is_a_failure(notes: Path, called: Called) -> None:
     Path("bad.jsonl").write_text("nonsense\n")
-    assert program("index", "add", "notes", "bad.jsonl").returncode == 1
+    assert called("index", "add", "notes", "bad.jsonl").returncode == 1
 
 
 def test_the_traceback_is_shown_on_request(folder: Path, program: Program) -> None:
@@ -157,10 +157,9 @@ def test_a_reader_that_goes_away_is_no_reason_for_a_message(notes: Path) -> None
     assert done.returncode == 1
 
 
-@pytest.mark.process
-def test_a_setting_that_cannot_be_used_is_one_line_too(folder: Path, program: Program) -> None:
+def test_a_setting_that_cannot_be_used_is_one_line_too(folder: Path, called: Called) -> None:
     for variable in ("RERANK_SEARCH_OFFLINE", "RERANK_SEARCH_DEBUG"):
-        done = program("index", "info", "nowhere", **{variable: "perhaps"})
+        done = called("index", "info", "nowhere", **{variable: "perhaps"})
         assert done.returncode == 2
         assert done.stderr.startswith(f"error: the environment variable {variable}")
         assert done.stderr.count("\n") == 1
@@ -196,12 +195,11 @@ def test_a_closed_stream_is_an_empty_one(notes: Path, closed: str) -> None:
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.process
 def test_an_error_about_a_file_sends_no_control_sequences_to_the_terminal(
-    notes: Path, folder: Path, program: Callable[..., subprocess.CompletedProcess[str]]
+    notes: Path, folder: Path, called: Called
 ) -> None:
     (folder / "odd.csv").write_text("key\x1b[31m,text\na,b\n")
-    result = program("index", "add", "notes", "odd.csv")
+    result = called("index", "add", "notes", "odd.csv")
     assert result.returncode == 2
     assert "the header (key [31m, text)" in result.stderr
     assert "\x1b" not in result.stderr

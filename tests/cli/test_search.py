@@ -132,9 +132,9 @@ def test_models_load_without_a_word(both: str, program: Any, tiny_reranker: Path
 
 
 @pytest.mark.slow
-def test_an_unknown_reranker_is_an_error_without_network(both: str, program: Any) -> None:
+def test_an_unknown_reranker_is_an_error_without_network(both: str, called: Any) -> None:
     arguments = ("search", both, "x", "--reranker", "nobody/no-such-model")
-    done = program(*arguments, RERANK_SEARCH_OFFLINE="1")
+    done = called(*arguments, RERANK_SEARCH_OFFLINE="1")
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "nobody/no-such-model" in done.stderr

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -45,6 +44,7 @@ from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.keys import KeyFile, add_key
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.service import Service
+from tests.waiting import until
 
 LONG = " ".join(["the river and the sea.", "join the paths of a file."] * 30)
 DOCUMENTS = [
@@ -72,9 +72,8 @@ def running(
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
+        until(lambda: server.started or not thread.is_alive())
+        assert server.started
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
@@ -778,7 +777,7 @@ def test_the_asynchronous_client_waits_without_holding_up_the_loop(scripted):
         nonlocal ticks
         while True:
             ticks += 1
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0)
 
     async def search():
         ticking = asyncio.create_task(tick())

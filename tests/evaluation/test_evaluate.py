@@ -6,7 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ import pytest
 
 from rerank_search import Document, Index
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
-from rerank_search.evaluation import evaluate as module
 from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import Experiment
 from rerank_search.judged.formats.documents import documents_in
-from rerank_search.judged.second_stages import device
+from rerank_search.judged.second_stages import device, identity
 from rerank_search.reranking.fusion import Fusion, Weights
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -48,18 +49,20 @@ def experiment(beir, tiny_encoder, tiny_reranker):
     return make
 
 
+class Computed(list[str]):
+    """The names of the systems whose cells are computed, from the progress of evaluations."""
+
+    @contextmanager
+    def progress(self, description: str, steps: float) -> Iterator[Callable[[float], None]]:
+        system = description.rpartition(" ")[2]
+        if "@" in system:  # not the reading, the indexing or the cost
+            self.append(system)
+        yield lambda _: None
+
+
 @pytest.fixture
-def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A list of the systems whose cells are computed from now on."""
-    names: list[str] = []
-    real = module.evaluate_cell
-
-    def noticed(collection, index, system, *rest, **options):
-        names.append(system.name)
-        return real(collection, index, system, *rest, **options)
-
-    monkeypatch.setattr(module, "evaluate_cell", noticed)
-    return names
+def computed() -> Computed:
+    return Computed()
 
 
 @pytest.mark.slow
@@ -105,12 +108,12 @@ def test_the_same_experiment_twice_gives_the_same_figures(experiment, tmp_path):
 
 @pytest.mark.slow
 def test_a_finished_cell_is_not_computed_again(experiment, tmp_path, computed):
-    first = evaluate(experiment(), tmp_path / "out")
+    first = evaluate(experiment(), tmp_path / "out", progress=computed.progress)
     computed.clear()
-    again = evaluate(experiment(), tmp_path / "out")
+    again = evaluate(experiment(), tmp_path / "out", progress=computed.progress)
     assert computed == []
     assert again.systems == first.systems
-    evaluate(experiment(candidates=[2, 5, 9]), tmp_path / "out")
+    evaluate(experiment(candidates=[2, 5, 9]), tmp_path / "out", progress=computed.progress)
     assert computed == ["bm25@9", "hybrid@9", "bm25@9+tiny", "hybrid@9+tiny"]
 
 
@@ -130,11 +133,11 @@ def damaged(cell: dict[str, Any], damage: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["a figure", "a query", "a list", "the end", "a field"])
 def test_a_damaged_cell_is_computed_again(experiment, tmp_path, computed, damage):
-    first = evaluate(experiment(rerankers=[]), tmp_path / "out")
+    first = evaluate(experiment(rerankers=[]), tmp_path / "out", progress=computed.progress)
     for path in (tmp_path / "out/cells").iterdir():
         path.write_text(damaged(json.loads(path.read_text()), damage))
     computed.clear()
-    again = evaluate(experiment(rerankers=[]), tmp_path / "out")
+    again = evaluate(experiment(rerankers=[]), tmp_path / "out", progress=computed.progress)
     assert len(computed) == 4
     assert again.systems == first.systems
 
@@ -144,7 +147,7 @@ def test_a_damaged_cell_is_computed_again(experiment, tmp_path, computed, damage
 def test_a_cell_is_computed_again_when_what_it_was_made_of_has_changed(
     experiment, beir, tmp_path, computed, change
 ):
-    evaluate(experiment(rerankers=[]), tmp_path / "out")
+    evaluate(experiment(rerankers=[]), tmp_path / "out", progress=computed.progress)
     if change == "qrels":
         path = beir / "qrels/test.tsv"
         path.write_text(path.read_text().replace("q1\tjoin\t2", "q1\tjoin\t1"))
@@ -152,31 +155,31 @@ def test_a_cell_is_computed_again_when_what_it_was_made_of_has_changed(
         path = beir / f"{change}.jsonl"
         path.write_text(path.read_text().replace("music", "violin"))
     computed.clear()
-    evaluate(experiment(rerankers=[]), tmp_path / "out")
+    evaluate(experiment(rerankers=[]), tmp_path / "out", progress=computed.progress)
     assert len(computed) == 4
 
 
 def test_what_was_found_in_the_data_is_said_anew_without_computing(
     experiment, beir, tmp_path, computed
 ):
-    evaluate(experiment(rerankers=[]), tmp_path / "out")
+    evaluate(experiment(rerankers=[]), tmp_path / "out", progress=computed.progress)
     path = beir / "qrels/test.tsv"
     path.write_text(path.read_text() + "q1\tjoin\t2\n")
     computed.clear()
-    report = evaluate(experiment(rerankers=[]), tmp_path / "out")
+    report = evaluate(experiment(rerankers=[]), tmp_path / "out", progress=computed.progress)
     assert computed == []
     assert "repeated" in report.systems[0].warnings[0]
 
 
 @pytest.mark.slow
 def test_run_files_that_are_gone_are_written_again(experiment, tmp_path, computed):
-    evaluate(experiment(), tmp_path / "out")
+    evaluate(experiment(), tmp_path / "out", progress=computed.progress)
     runs = tmp_path / "out/runs/small/test"
     before = {path.name: path.read_text() for path in runs.iterdir()}
     (runs / "bm25@2.first_stage.trec").unlink()
     (runs / "hybrid@5+tiny.retrieved.trec").unlink()
     computed.clear()
-    evaluate(experiment(), tmp_path / "out")
+    evaluate(experiment(), tmp_path / "out", progress=computed.progress)
     assert computed == ["bm25@2", "hybrid@5+tiny"]
     assert {path.name: path.read_text() for path in runs.iterdir()} == before
 
@@ -185,30 +188,30 @@ def test_run_files_that_are_gone_are_written_again(experiment, tmp_path, compute
 def test_run_files_of_other_queries_are_written_again(experiment, beir, tmp_path, computed):
     whole = experiment(candidates=[2])
     one_query = experiment(candidates=[2], collections=[{"path": str(beir), "queries": 1}])
-    evaluate(whole, tmp_path / "out")
+    evaluate(whole, tmp_path / "out", progress=computed.progress)
     runs = tmp_path / "out/runs/small/test"
     before = {path.name: path.read_text() for path in runs.iterdir()}
-    evaluate(one_query, tmp_path / "out")
+    evaluate(one_query, tmp_path / "out", progress=computed.progress)
     assert {path.name: path.read_text() for path in runs.iterdir()} != before
     computed.clear()
-    evaluate(whole, tmp_path / "out")
+    evaluate(whole, tmp_path / "out", progress=computed.progress)
     assert len(computed) == 4
     assert {path.name: path.read_text() for path in runs.iterdir()} == before
-    evaluate(whole, tmp_path / "out")
+    evaluate(whole, tmp_path / "out", progress=computed.progress)
     assert len(computed) == 4
 
 
 def test_run_files_of_a_stored_cell_that_does_not_say_what_they_are_are_written_again(
     experiment, tmp_path, computed
 ):
-    evaluate(experiment(rerankers=[]), tmp_path / "out")
+    evaluate(experiment(rerankers=[]), tmp_path / "out", progress=computed.progress)
     for path in (tmp_path / "out/cells").iterdir():
         cell = json.loads(path.read_text())
         del cell["run_files"]  # earlier versions did not write it
         path.write_text(json.dumps(cell))
     shutil.rmtree(tmp_path / "out/runs")
     computed.clear()
-    evaluate(experiment(rerankers=[]), tmp_path / "out")
+    evaluate(experiment(rerankers=[]), tmp_path / "out", progress=computed.progress)
     assert len(computed) == 4
     assert len(list((tmp_path / "out/runs/small/test").iterdir())) == 4
 
@@ -230,16 +233,10 @@ def test_run_files_of_names_that_share_their_parts_lie_apart(experiment, beir, t
     assert queries == [{"q1", "q2", "q3", "q4"}, {"q1"}]
 
 
-def test_weights_are_read_for_their_hash_once_a_run(experiment, tmp_path, monkeypatch):
+def test_weights_are_read_for_their_hash_once_a_run(experiment, tmp_path, when_called):
     hashed: list[str] = []
-    real = module.identity
-
-    def noticed(settings):
-        hashed.append(settings.label)
-        return real(settings)
-
-    monkeypatch.setattr(module, "identity", noticed)
-    evaluate(experiment(), tmp_path / "out")
+    with when_called(identity, lambda given: hashed.append(given["settings"].label)):
+        evaluate(experiment(), tmp_path / "out")
     assert hashed == ["tiny"]
 
 
@@ -250,15 +247,15 @@ def test_costs_of_another_device_are_not_taken(experiment, tmp_path, computed, m
         monkeypatch.delenv("RERANK_SEARCH_DEVICE", raising=False)
         once = experiment(**settings, cost_queries=cost_queries)
         [tiny] = once.rerankers
-        evaluate(once, tmp_path / "out")
+        evaluate(once, tmp_path / "out", progress=computed.progress)
         computed.clear()
         named = once.model_copy(
             update={"rerankers": [tiny.model_copy(update={"device": device(tiny)})]}
         )
-        evaluate(named, tmp_path / "out")
+        evaluate(named, tmp_path / "out", progress=computed.progress)
         assert computed == []
         monkeypatch.setenv("RERANK_SEARCH_DEVICE", "cpu:0")
-        evaluate(once, tmp_path / "out")
+        evaluate(once, tmp_path / "out", progress=computed.progress)
         assert computed == (["bm25@2+tiny"] if cost_queries else [])
 
 
@@ -303,10 +300,7 @@ def test_a_killed_run_goes_on(experiment, beir, tiny_encoder, tiny_reranker, tmp
     process = subprocess.Popen(
         [sys.executable, "-c", script, arguments, str(out)], env=dict(os.environ)
     )
-    deadline = time.monotonic() + 120
-    while process.poll() is None and not list(out.glob("cells/*.json")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: process.poll() is not None or list(out.glob("cells/*.json")), 120)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (out / "report.json").exists()

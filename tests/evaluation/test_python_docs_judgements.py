@@ -1,3 +1,5 @@
+"""The judgements in eval/collections/python-docs, against the docstrings of several Pythons."""
+
 from __future__ import annotations
 
 import json

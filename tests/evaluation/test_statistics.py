@@ -49,12 +49,13 @@ def test_interval_widens_with_the_confidence():
     assert wide[0] < narrow[0] < ours.mean() < narrow[1] < wide[1]
 
 
-def test_interval_is_the_same_in_blocks_as_at_once(monkeypatch):
-    ours, _ = systems(30)
-    whole = bootstrap_interval(ours, RANDOMISATION)
-    monkeypatch.setattr("rerank_search.evaluation.statistics._BLOCK", 100)
+def test_interval_of_many_resamples_is_the_same_as_drawn_at_once():
+    ours, _ = systems(60)
+    drawn = np.random.default_rng(RANDOMISATION.seed).integers(0, 60, (10_000, 60))
+    tail = (1 - RANDOMISATION.confidence) / 2
+    at_once = np.quantile(ours[drawn].mean(axis=1), [tail, 1 - tail])
 
-    assert bootstrap_interval(ours, RANDOMISATION) == pytest.approx(whole, abs=1e-12)
+    assert bootstrap_interval(ours, RANDOMISATION) == pytest.approx(tuple(at_once), abs=1e-12)
 
 
 def test_intervals_of_many_columns_are_those_of_each_alone():
@@ -121,12 +122,14 @@ def test_random_p_value_is_never_0():
     assert p_value(ours, np.zeros(1000), RANDOMISATION) == 1 / 10_001
 
 
-def test_many_resamples_and_queries_are_drawn_block_by_block(monkeypatch):
-    ours, theirs = systems(60, gain=0.05)
-    whole = p_value(ours, theirs, StatisticsSettings(resamples=1000))
-    monkeypatch.setattr("rerank_search.evaluation.statistics._BLOCK", 60 * 64)
+def test_p_value_of_many_resamples_is_the_same_as_drawn_at_once():
+    ours, theirs = systems(64, gain=0.05)
+    random = np.random.default_rng(RANDOMISATION.seed)
+    signs = 1 - 2.0 * random.integers(0, 2, (10_000, 64), dtype=np.int8)
+    differences = ours - theirs
+    extreme = abs(signs @ differences) >= abs(differences.sum()) - 1e-9
 
-    assert p_value(ours, theirs, StatisticsSettings(resamples=1000)) == whole
+    assert p_value(ours, theirs, RANDOMISATION) == (extreme.sum() + 1) / 10_001
 
 
 def test_more_than_64_queries_are_never_enumerated():

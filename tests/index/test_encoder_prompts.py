@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,15 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Router
 from sentence_transformers.sentence_transformer.modules import Normalize, StaticEmbedding
 
-from rerank_search import Document, Index, InvalidInputError
+from rerank_search import Document, Index, InvalidInputError, __version__
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.index.query_vectors import QueryVectors
+from rerank_search.index_names import DOCUMENTS as STORED
 from rerank_search.judged.corpus_index import content_key
+from rerank_search.models.registry import fingerprint
+from rerank_search.retrieval.analysis import ANALYSIS
 from rerank_search.retrieval.encoder import Encoder
+from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.manifest import Manifest
 from rerank_search.storage.passages import Passages
 
@@ -153,10 +159,11 @@ def test_a_passage_fits_the_window_together_with_the_prompt(
         index.add([Document("long", "the river and the sea. " * 60, title="red boat")])
         assert index.info().passage_tokens == 64 - 6
         tokenizer = SentenceTransformer(str(encoder), device="cpu").tokenizer
-        lengths = [
-            len(tokenizer(f"the passage of a document: {passage.text}")["input_ids"])
-            for passage in index._store.corpus()
-        ]
+        with closing(DocumentStore(index.path / STORED, read_only=True)) as store:
+            lengths = [
+                len(tokenizer(f"the passage of a document: {passage.text}")["input_ids"])
+                for passage in store.corpus()
+            ]
         assert len(lengths) > 1
         assert max(lengths) == 64
 
@@ -320,15 +327,23 @@ def test_a_static_model_has_passages_of_256_tokens(tiny_encoder: Path, tmp_path:
 
 
 def test_a_cached_index_of_an_evaluation_made_without_prompts_is_not_used(
-    tiny_encoder: Path, prompted_encoder, monkeypatch: pytest.MonkeyPatch
+    tiny_encoder: Path, prompted_encoder
 ) -> None:
-    def key(encoder: Path) -> str:
-        return content_key(iter(DOCUMENTS), IndexSettings(encoder=str(encoder)))
+    def key(settings: IndexSettings) -> str:
+        return content_key(iter(DOCUMENTS), settings)
 
-    plain, prompted = key(tiny_encoder), key(prompted_encoder(E5))
-    # The name in an earlier version.
-    monkeypatch.setattr(
-        "rerank_search.judged.corpus_index.tells_tasks_apart", lambda directory: False
+    def earlier_key(settings: IndexSettings) -> str:
+        """As a version without prompts named the same index."""
+        options = settings.model_dump(mode="json", exclude={"encoder"})
+        made_with = [options, fingerprint(Path(settings.encoder)), {"analysis": ANALYSIS}]
+        digest = hashlib.sha256(json.dumps([__version__, *made_with]).encode())
+        for document in DOCUMENTS:
+            fields = [document.id, document.title, document.text]
+            digest.update(json.dumps(fields).encode() + b"\n")
+        return digest.hexdigest()[:32]
+
+    plain, prompted = (
+        IndexSettings(encoder=str(each)) for each in (tiny_encoder, prompted_encoder(E5))
     )
-    assert key(tiny_encoder) == plain
-    assert key(prompted_encoder(E5)) != prompted
+    assert key(plain) == earlier_key(plain)
+    assert key(prompted) != earlier_key(prompted)

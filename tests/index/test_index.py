@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,7 @@ from rerank_search.errors import (
     SearchIndexError,
 )
 from rerank_search.index import Bm25Settings, Index, Passages
-from rerank_search.index import index as index_module
-from rerank_search.retrieval.encoder import Encoder
-from rerank_search.storage.manifest import EncoderRecord
+from rerank_search.index.encoder_record import recorded
 from rerank_search.types import Document, Hit
 
 SLOW_FIXTURES = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -335,18 +334,18 @@ def test_an_index_is_never_made_over_something(tmp_path: Path) -> None:
 
 
 def test_of_two_that_create_the_same_index_one_is_refused(
-    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_encoder: Path,
+    tmp_path: Path,
+    when_called: Callable[..., AbstractContextManager[None]],
 ) -> None:
     path = tmp_path / "index"
-    recorded = index_module.recorded
 
-    def slowly(encoder: Encoder) -> EncoderRecord:
+    def create_faster(_: object) -> None:
         with Index.create(path, encoder=None) as faster:
             faster.add([Document("a", "a bird")])
-        return recorded(encoder)
 
-    monkeypatch.setattr(index_module, "recorded", slowly)
-    with pytest.raises(IndexExistsError):
+    # Called after the folder was found to be free, and before anything is written.
+    with when_called(recorded, create_faster), pytest.raises(IndexExistsError):
         Index.create(path, encoder=str(tiny_encoder))
     with Index.open(path) as index:
         assert index.get("a") == Document("a", "a bird")

@@ -18,8 +18,7 @@ from rerank_search.errors import (
     InvalidInputError,
 )
 from rerank_search.index import Index
-from rerank_search.index.swap import SwappedFolder
-from rerank_search.lock import ProcessLock
+from rerank_search.lock import Holder, ProcessLock
 from rerank_search.storage.manifest import Manifest
 from rerank_search.types import Document
 
@@ -245,35 +244,48 @@ def test_a_rebuild_elsewhere_is_seen_by_both_stages(tiny_encoder: Path, tmp_path
 
 
 def test_a_rebuild_elsewhere_is_seen_where_folders_cannot_be_told_apart(
-    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_encoder: Path, tmp_path: Path
 ) -> None:
-    # A file system gives the number of a deleted folder to a new one.
-    monkeypatch.setattr(SwappedFolder, "inode", 1)
-    path = tmp_path / "dense"
+    path = tmp_path / "index"
     with Index.create(path, encoder=str(tiny_encoder)) as first:
         first.add([Document("a", "bird"), Document("b", "river"), Document("c", "cheese bread")])
         first.delete(["a"])
         with Index.open(path, read_only=True) as reader:
-            first.rebuild()
+            with the_number_of(path / "dense"):
+                first.rebuild()
             for id, text in {"b": "river", "c": "cheese bread"}.items():
                 [[hit]] = reader.retriever("dense").retrieve([text], 1)
                 assert hit.id == id
                 assert hit.score == pytest.approx(1.0, abs=1e-5)
 
 
-def test_a_reader_opens_after_the_second_of_a_rebuilds_two_renames(path: Path) -> None:
+@contextmanager
+def the_number_of(folder: Path) -> Iterator[None]:
+    """The inode of what replaces the folder meanwhile is the folder's.
+
+    A file system may give the number of a deleted folder to a new one.
+    """
+    kept = folder.with_name("kept")
+    folder.rename(kept)
+    shutil.copytree(kept, folder)
+    yield
+    for file in kept.iterdir():
+        file.unlink()
+    for file in folder.iterdir():
+        file.rename(kept / file.name)
+    folder.rmdir()
+    kept.rename(folder)
+
+
+def test_a_reader_opens_after_the_second_of_a_rebuilds_two_renames(
+    path: Path, when_called: Callable[..., AbstractContextManager[None]]
+) -> None:
     bm25, new = path / "bm25", path / "bm25.new"
-
-    def second_rename() -> None:
-        time.sleep(0.1)
-        new.rename(bm25)
-
     bm25.rename(new)
-    other = threading.Thread(target=second_rename)
-    other.start()
-    with Index.open(path, read_only=True) as reader:
+    # The other process renames when the reader is already waiting for that.
+    renames = when_called(time.sleep, lambda _: new.exists() and new.rename(bm25))
+    with renames, Index.open(path, read_only=True) as reader:
         assert found(reader) == ["a"]
-    other.join()
 
 
 @pytest.mark.parametrize("stage", ["bm25", "dense"])
@@ -352,7 +364,7 @@ def test_threads_search_while_another_writes(tiny_encoder: Path, tmp_path: Path)
     assert wrong == []
 
 
-@pytest.mark.parametrize("moment", [ProcessLock._write_record, Manifest.read, ProcessLock.release])
+@pytest.mark.parametrize("moment", [Holder.__init__, Manifest.read, ProcessLock.release])
 def test_ctrl_c_at_any_moment_of_a_write_leaves_the_index_to_the_next_writer(
     path: Path,
     interrupted_at: Callable[[object], AbstractContextManager[None]],

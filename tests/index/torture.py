@@ -1,6 +1,6 @@
 """Kill a process that writes to an index, at random moments, and check the index.
 
-    python tests/index/torture.py 200 [--seed 1]
+    python -m tests.index.torture 200 [--seed 1]
 
 A child adds, replaces and deletes documents (and sometimes compacts or rebuilds). It writes each
 change to a pipe before the call, and after the call that it is done. It is killed by SIGKILL.
@@ -222,7 +222,7 @@ def main() -> None:
 
 def made_elsewhere(folder: Path) -> Path:
     """The tests' tiny encoder, made in a child, so that this process starts no threads."""
-    from conftest import make_tiny_encoder
+    from tests.conftest import make_tiny_encoder
 
     child, pipe = forked(lambda say: say(str(make_tiny_encoder(folder))))
     told = os.read(pipe, 65536)

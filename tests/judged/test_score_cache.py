@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from rerank_search.errors import RerankError
-from rerank_search.judged import score_cache
-from rerank_search.judged.score_cache import ScoreCache
+from rerank_search.judged.score_cache import PAIRS_AT_ONCE, ScoreCache
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 
 PAIRS = [
@@ -84,29 +83,28 @@ def test_a_reranker_without_a_fingerprint_is_asked_each_time(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_progress_adds_up_to_all_pairs(tmp_path, monkeypatch):
-    monkeypatch.setattr(score_cache, "PAIRS_AT_ONCE", 2)
+TWO_CHUNKS = [("how to join", f"the path {i}") for i in range(PAIRS_AT_ONCE + 100)]
+
+
+def test_progress_adds_up_to_all_pairs(tmp_path):
     cache = ScoreCache(tmp_path, Counting("a"))
     ticks: list[int] = []
-    cache.scored(PAIRS, ticks.append)
-    assert sum(ticks) == len(PAIRS)
-    assert len(ticks) == 3
+    cache.scored([*TWO_CHUNKS, TWO_CHUNKS[0]], ticks.append)
+    assert ticks == [1, PAIRS_AT_ONCE, 100]  # a repeated pair is through at once
 
 
-def test_what_was_scored_before_a_failure_is_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(score_cache, "PAIRS_AT_ONCE", 1)
-
+def test_what_was_scored_before_a_failure_is_kept(tmp_path):
     class Dying(Counting):
         def score(self, pairs):
-            if len(self.asked) == 2:
+            if self.asked:
                 raise MemoryError
             return super().score(pairs)
 
     with pytest.raises(RerankError, match="counting"):
-        ScoreCache(tmp_path, Dying("a")).scored(PAIRS)
+        ScoreCache(tmp_path, Dying("a")).scored(TWO_CHUNKS)
     rest = Counting("a")
-    ScoreCache(tmp_path, rest).scored(PAIRS)
-    assert len(rest.asked) == 1
+    ScoreCache(tmp_path, rest).scored(TWO_CHUNKS)
+    assert len(rest.asked) == 100
 
 
 def test_two_processes_may_fill_one_cache(tmp_path: Path):

@@ -103,16 +103,22 @@ def test_bundled_rerankers_are_read_with_the_tokenizer_of_transformers(name: str
 
 
 @pytest.fixture(scope="module")
-def by_dtype(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], list[Any]]:
-    """The bundled tiny reranker, read by our code and by sentence-transformers."""
+def directories(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The bundled tiny reranker as we read it ourselves, and as sentence-transformers does."""
     directory = resolve_reranker("rerank-search-tiny")
     whole = left_to_sentence_transformers(directory, tmp_path_factory.mktemp("whole") / "model")
+    assert read_classifier(directory, "cpu", "float32") is not None
+    assert read_classifier(str(whole), "cpu", "float32") is None
+    return [directory, str(whole)]
+
+
+@pytest.fixture(scope="module")
+def by_dtype(directories: list[str]) -> Callable[[str], list[Any]]:
+    """A reranker from each of the directories."""
 
     def load(dtype: str) -> list[Any]:
         options: Any = {"device": "cpu", "backend": "torch", "dtype": dtype}
-        found = [CrossEncoderReranker(each, **options) for each in (directory, whole)]
-        assert [each._classifier._plain is not None for each in found] == [True, False]
-        return found
+        return [CrossEncoderReranker(each, **options) for each in directories]
 
     return load
 
@@ -138,12 +144,14 @@ def test_logits_are_those_through_sentence_transformers_to_the_bit(
 
 
 @pytest.mark.slow
-def test_int8_is_fitted_to_the_same_tokens(by_dtype: Callable[[str], list[Any]]) -> None:
-    plain, whole = by_dtype("float32")
+def test_int8_is_fitted_to_the_same_tokens(directories: list[str]) -> None:
+    plain = read_classifier(directories[0], "cpu", "float32")
+    assert plain is not None
+    whole = CrossEncoder(directories[1], device="cpu")
     texts = ["a river and the sea " * 40, "", "İstanbul"]
     options: Any = {"truncation": True, "max_length": 20, "padding": True}
-    found = plain._classifier.tokenizer(["how to join", "a", "b"], texts, **options)
-    expected = whole._classifier.tokenizer(["how to join", "a", "b"], texts, **options)
+    found = plain.tokenizer(["how to join", "a", "b"], texts, **options)
+    expected = whole.tokenizer(["how to join", "a", "b"], texts, **options)
     assert dict(found) == dict(expected)
 
 
@@ -158,6 +166,9 @@ def encoders(tmp_path: Path, directory: str | Path) -> tuple[Encoder, Encoder]:
 def test_vectors_are_those_through_sentence_transformers_to_the_bit(tmp_path: Path) -> None:
     plain, whole = encoders(tmp_path, resolve_encoder(DEFAULT_ENCODER))
     assert (plain.window, plain.dimension) == (whole.window, whole.dimension)
+    read = read_encoder(plain.name, "cpu")
+    assert read is not None
+    tokenizers = read.tokenizer, SentenceTransformer(whole.name, device="cpu").tokenizer
 
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(texts=st.lists(TEXTS.filter(encodable), min_size=1, max_size=20))
@@ -166,7 +177,7 @@ def test_vectors_are_those_through_sentence_transformers_to_the_bit(tmp_path: Pa
         np.testing.assert_allclose(plain.encode(texts), whole.encode(texts), atol=1e-6)
         assert np.array_equal(plain.encode(texts[:1]), whole.encode(texts[:1]))
         assert plain.token_offsets(texts[0]) == whole.token_offsets(texts[0])
-        tokens = [each._model.tokenizer.tokenize(texts[0]) for each in (plain, whole)]
+        tokens = [tokenizer.tokenize(texts[0]) for tokenizer in tokenizers]
         assert tokens[0] == tokens[1]
 
     check()
@@ -232,8 +243,8 @@ def test_weights_are_rounded_as_transformers_rounds_them(
     config = json.loads((directory / "config.json").read_text())
     config.pop("dtype", None)
     (directory / "config.json").write_text(json.dumps(config | ({"dtype": named} if named else {})))
+    assert read_classifier(str(directory), "cpu", "float32") is not None
     plain = CrossEncoderReranker(directory, device="cpu")
-    assert plain._classifier._plain is not None
     other = CrossEncoderReranker(
         left_to_sentence_transformers(directory, tmp_path / "whole"), device="cpu"
     )
@@ -362,7 +373,5 @@ def test_what_sentence_transformers_is_asked_for_is_computed_alike(
         CrossEncoderReranker(each, device="cpu", max_length=20) for each in (tiny_reranker, whole)
     )
     pairs = [("the red bird", "a boat on the river " * 9), ("a", "")]
-    assert plain._classifier._whole is None
     options: Any = {"prompt": "find: ", "show_progress_bar": False}
     assert plain.predict(pairs, **options).tolist() == other.predict(pairs, **options).tolist()
-    assert plain._classifier._whole is not None

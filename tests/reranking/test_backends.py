@@ -16,8 +16,11 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from rerank_search.errors import InvalidInputError, MissingDependencyError
+from rerank_search.models.bert_folder import read_classifier
 from rerank_search.models.threads import one_thread
+from rerank_search.reranking.backends.installed import install
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+from rerank_search.reranking.loaded_network import loaded_network
 
 QUERY = "how to join the paths"
 TEXTS = ["join file paths with a path", "", "the bread is in the oven", "a boat on the river " * 30]
@@ -63,10 +66,17 @@ def test_logits_are_those_of_torch(backend, tiny_reranker, expected):
     np.testing.assert_allclose(predicted, plain, atol=1e-4)
 
 
+def network_of(directory, backend, cache):
+    """The network as the reranker computes it."""
+    read = read_classifier(str(directory), "cpu", "float32")
+    loaded = loaded_network(read.network, read.tokenizer, str(directory))
+    return install(loaded, backend, "float32", cache)
+
+
 @pytest.mark.parametrize("backend", [*EXPORTED, "torch"])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_batches_that_are_computed_at_once_keep_their_places(
-    backend, threads, tiny_reranker, expected, monkeypatch
+    backend, threads, tiny_reranker, expected, monkeypatch, tmp_path
 ):
     before = torch.get_num_threads()
     monkeypatch.setenv("RERANK_SEARCH_THREADS", str(threads))
@@ -74,7 +84,7 @@ def test_batches_that_are_computed_at_once_keep_their_places(
         options = {"backend": backend, "dtype": "float32", "batch_tokens": 70}
         reranker = CrossEncoderReranker(tiny_reranker, **options)
         can = backend != "torch" or one_thread() is not None
-        assert reranker._classifier._installed.at_once == (threads if can else 1)
+        assert network_of(tiny_reranker, backend, tmp_path).at_once == (threads if can else 1)
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(lambda _: reranker.score(PAIRS), range(20)))
     finally:
@@ -87,10 +97,12 @@ WITH_LITTLE_MEMORY = """
 import resource, sys
 import numpy as np
 from rerank_search import CrossEncoderReranker
-from rerank_search.reranking import classifier
+from rerank_search.reranking.memory import halving
 
-halved, halving = [], classifier.halving
-classifier.halving = lambda *given: halved.append(given) or halving(*given)
+halved = []
+def notice(frame, event, _):
+    if event == "call" and frame.f_code is halving.__code__:
+        halved.append(True)
 options = {"device": "cpu", "backend": sys.argv[1], "dtype": "float32"}
 pairs = [(f"the year {i}", "a word and another " * 20) for i in range(2_000)]
 expected = CrossEncoderReranker("rerank-search-tiny", **options).score(pairs)
@@ -98,6 +110,7 @@ reranker = CrossEncoderReranker("rerank-search-tiny", batch_tokens=10**6, **opti
 reranker.score(pairs[:2])
 [used] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize")]
 resource.setrlimit(resource.RLIMIT_AS, ((int(used) + 400_000) * 1024, resource.RLIM_INFINITY))
+sys.setprofile(notice)
 np.testing.assert_allclose(reranker.score(pairs), expected, atol=1e-4)
 assert halved
 """

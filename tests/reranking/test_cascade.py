@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.index import Index
+from rerank_search.models.beginnings import completed
 from rerank_search.reranking.cascade import Cascade
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
-from rerank_search.reranking.pairs import PairTokenizer
 from rerank_search.searcher import Searcher
 from rerank_search.types import Document
 
@@ -83,20 +83,15 @@ def test_real_models_searched_with(tiny_reranker):
 
 @pytest.mark.parametrize(("max_length", "times"), [(None, 1), (12, 2)])
 def test_texts_are_tokenised_once_where_the_windows_are_the_same(
-    tiny_reranker, monkeypatch, max_length, times
+    tiny_reranker, when_called, max_length, times
 ):
     tokenised: list[str] = []
-    tokenise = PairTokenizer._kept
-
-    def noted(self, texts):
-        tokenised.extend(texts)
-        return tokenise(self, texts)
-
-    monkeypatch.setattr(PairTokenizer, "_kept", noted)
     first = CrossEncoderReranker(tiny_reranker, device="cpu", max_length=max_length)
     last = CrossEncoderReranker(tiny_reranker, device="cpu")
     pairs = [("a river", "the river " * 20), ("a river", "the sea")]
-    scores = Cascade([first, last], keep=[2]).score(pairs)
+    cascade = Cascade([first, last], keep=[2])
+    with when_called(completed, lambda given: tokenised.append(given["text"])):
+        scores = cascade.score(pairs)
     assert [tokenised.count(text) for _, text in pairs] == [times, times]
     alone = CrossEncoderReranker(tiny_reranker, device="cpu").score(pairs)
     np.testing.assert_array_equal(scores, alone)

@@ -1,3 +1,5 @@
+"""Ctrl-C while a reranker computes."""
+
 from __future__ import annotations
 
 import importlib.util
@@ -8,13 +10,21 @@ import sys
 import pytest
 
 SCORE_MUCH = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 from rerank_search import CrossEncoder
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 reranker = CrossEncoder("rerank-search-tiny", backend=sys.argv[1], dtype="float32", device="cpu")
 pairs = [(f"join {i}", "join a path " * (20 + i % 100)) for i in range(200_000)]
-threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+reranker.score(pairs[:2])  # from now on its threads compute
+
+def interrupt():
+    spent = time.process_time()
+    while time.process_time() < spent + 1:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt, daemon=True).start()
 reranker.score(pairs)
 """
 """A script with minutes of work, interrupted after a second."""

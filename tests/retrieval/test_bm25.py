@@ -263,14 +263,14 @@ def test_problems_names_missing_and_left_over_passages(index: Bm25Index) -> None
 
 
 HOLD_THE_WRITER = """
-import sys, time
+import sys
 from pathlib import Path
 from rerank_search.retrieval.bm25 import Bm25Index
 from rerank_search.retrieval.base import Passage
 def slow():
     yield Passage(50, "golden fish")
     print("writing", flush=True)
-    time.sleep(60)
+    sys.stdin.read()  # until it is killed
 Bm25Index(Path(sys.argv[1])).update(4, slow(), [])
 """
 
@@ -279,7 +279,8 @@ def test_a_killed_writer_leaves_the_index_whole_and_unlocked(
     index: Bm25Index, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-c", HOLD_THE_WRITER, str(tmp_path / "bm25")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         with pytest.raises(IndexLockedError, match="another process"):
@@ -325,12 +326,12 @@ index.close()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
-def test_a_directory_that_cannot_be_written_is_searchable(index: Bm25Index) -> None:
+def test_a_directory_that_cannot_be_written_is_searchable(index: Bm25Index, tmp_path: Path) -> None:
     # pytest's own temporary directories can only be entered by their owner.
     with tempfile.TemporaryDirectory() as parent:
         Path(parent).chmod(0o755)
         directory = Path(parent) / "bm25"
-        shutil.copytree(index._directory, directory)
+        shutil.copytree(tmp_path / "bm25", directory)
         for file in directory.iterdir():
             file.chmod(0o444)
         directory.chmod(0o555)

@@ -261,16 +261,22 @@ def graph_index(directory: Path, dtype: Dtype = "float32") -> VectorIndex:
 
 
 @pytest.fixture(scope="module", params=["float32", "float16"])
-def large(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> VectorIndex:
-    index = graph_index(tmp_path_factory.mktemp("graph"), request.param)
+def graph(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of ``large``."""
+    return tmp_path_factory.mktemp(request.param)
+
+
+@pytest.fixture(scope="module")
+def large(graph: Path) -> VectorIndex:
+    index = graph_index(graph, "float16" if graph.name.startswith("float16") else "float32")
     index.update(1, numbered(7000), [])
     index.update(2, numbered(50, 7001), [10, 7002])
     return index
 
 
 @pytest.mark.slow
-def test_a_large_index_has_a_graph_that_finds_nearly_all(large: VectorIndex) -> None:
-    assert list(large._directory.glob("graph-*.faiss"))
+def test_a_large_index_has_a_graph_that_finds_nearly_all(graph: Path, large: VectorIndex) -> None:
+    assert list(graph.glob("graph-*.faiss"))
     everything = np.arange(1, 7051)
     overlaps = []
     for query in range(0, 7000, 350):
@@ -290,8 +296,8 @@ def test_filters_stay_exact_with_a_graph(large: VectorIndex) -> None:
     assert set(large.search(["number 17"], 9, allowed=allowed)[0].ids.tolist()) == {17, 7003}
 
 
-def test_a_graph_is_used_again_after_reopening(large: VectorIndex) -> None:
-    reopened = VectorIndex(large._directory, WordEncoder(), hnsw_above=6000, read_only=True)
+def test_a_graph_is_used_again_after_reopening(graph: Path, large: VectorIndex) -> None:
+    reopened = VectorIndex(graph, WordEncoder(), hnsw_above=6000, read_only=True)
     assert found(reopened, "number 123", 3) == found(large, "number 123", 3)
 
 

@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from rerank_search.serving.keys import KeyFile
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.service import Service
 from rerank_search.serving.traces import Traces
+from tests.waiting import until
 
 NOTES = [
     Document("join", "join two paths", "Paths", {"module": "os", "year": 2020}),
@@ -43,6 +43,8 @@ class Running:
     service: Service
     home: Path
     url: str
+    end: Callable[[], None]
+    """Has the server end once its requests are answered."""
 
     def post(self, path: str, body: Any, **headers: str) -> httpx2.Response:
         return self.client.post(path, json=body, headers=headers)
@@ -66,16 +68,19 @@ def running(
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
+
+    def end() -> None:
+        server.should_exit = True
+
     try:
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
+        until(lambda: server.started or not thread.is_alive())
+        assert server.started
         port = server.servers[0].sockets[0].getsockname()[1]
         url = f"http://127.0.0.1:{port}"
         with httpx2.Client(base_url=url, timeout=60) as client:
-            yield Running(client, service, home, url)
+            yield Running(client, service, home, url, end)
     finally:
-        server.should_exit = True
+        end()
         thread.join()
 
 
@@ -157,14 +162,15 @@ def process_serving(home: Path, *arguments: str, **environment: str) -> Iterator
 
 
 def _announced(process: subprocess.Popen[bytes], log: Path) -> str:
-    """The URL that the server prints when it is ready."""
-    end = time.monotonic() + 60
-    while time.monotonic() < end and process.poll() is None:
-        match = re.search(r"Serving .* at (http://\S+)", log.read_text())
-        if match is not None and _answers(match[1]):
-            return match[1]
-        time.sleep(0.05)
-    pytest.fail(f"the server did not start: {log.read_text()}")
+    """The URL that the server says it listens at, once it does."""
+
+    def said() -> re.Match[str] | None:
+        return re.search(r"Serving .* at (http://\S+)", log.read_text())
+
+    until(lambda: process.poll() is not None or ((match := said()) and _answers(match[1])))
+    match = said()
+    assert match is not None, f"the server did not start: {log.read_text()}"
+    return match[1]
 
 
 def _answers(url: str) -> bool:

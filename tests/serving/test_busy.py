@@ -133,6 +133,14 @@ def test_a_full_queue_is_told_as_such(serve):
             thread.join()
 
 
+def refuses(url: str) -> bool:
+    try:
+        httpx2.get(f"{url}/health/live", timeout=10)
+    except httpx2.TransportError:
+        return True
+    return False
+
+
 def test_a_request_that_is_being_answered_is_answered_at_the_end(serve):
     slow = Gated()
     answers: list[int] = []
@@ -144,6 +152,9 @@ def test_a_request_that_is_being_answered_is_answered_at_the_end(serve):
         )
         ask.start()
         until(lambda: slow.calls)
-        threading.Timer(0.5, slow.gate.set).start()
+        # The server is told to end, and the model goes on only after that.
+        server.end()
+        until(lambda: refuses(server.url))
+        slow.gate.set()
     ask.join()
     assert answers == [200]

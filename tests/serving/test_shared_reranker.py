@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
@@ -14,6 +13,7 @@ from rerank_search.reranking.cascade import Cascade
 from rerank_search.serving.errors import OverloadedError
 from rerank_search.serving.rounds import ROUND_COST
 from rerank_search.serving.shared_reranker import SharedReranker
+from tests.waiting import until
 
 PAIRS = [(f"find file {i}", f"read a line of file {i % 7} with bread") for i in range(60)]
 
@@ -41,8 +41,7 @@ def blocked(slow: Slow, **options) -> SharedReranker:
     """A shared reranker that is busy with one pair, so the next requests wait."""
     shared = SharedReranker(slow, **options)
     shared.submit([("q", "first")])
-    while not slow.calls:
-        time.sleep(0.001)
+    until(lambda: slow.calls)
     return shared
 
 
@@ -129,8 +128,7 @@ def test_the_rest_of_a_long_request_is_not_scored_once_it_is_cancelled():
     shared = blocked(slow)
     long = shared.submit([("q", "x" * 2000)] * 500)
     slow.leave.release()
-    while len(slow.calls) < 2:
-        time.sleep(0.001)
+    until(lambda: len(slow.calls) == 2)
     long.cancel()
     slow.gate.set()
     shared.close()

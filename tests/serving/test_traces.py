@@ -6,7 +6,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2
@@ -16,6 +15,7 @@ from rerank_search import Document, Index
 from rerank_search.errors import MissingDependencyError
 from rerank_search.serving import traces
 from rerank_search.serving.traces import ENDPOINTS, Traces
+from tests.waiting import until
 
 pytest.importorskip("opentelemetry.sdk.trace", reason="the extra 'telemetry' is not installed")
 
@@ -34,14 +34,10 @@ def spans(serve):
     provider.add_span_processor(SimpleSpanProcessor(kept))
 
     def ended(request: str | None = None):
-        """All ended spans; waits for that of the request, which ends after the answer."""
-        deadline = time.monotonic() + 30
-        while True:
-            found = kept.get_finished_spans()
-            if request is None or request in {span.name for span in found}:
-                return found
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        """All of them, once that of the request is among them: it ends after the answer."""
+        if request is not None:
+            until(lambda: request in {span.name for span in kept.get_finished_spans()})
+        return kept.get_finished_spans()
 
     with serve(traces=Traces(provider)) as server:
         yield server, ended

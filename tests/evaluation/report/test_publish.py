@@ -1,3 +1,5 @@
+"""eval/publish.py, which makes the tables of eval/results from reports."""
+
 from __future__ import annotations
 
 import json

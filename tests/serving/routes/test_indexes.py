@@ -5,12 +5,15 @@ import json
 import os
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 
 from rerank_search import Document, Index
 from rerank_search.errors import SearchIndexError
 from rerank_search.lock import ProcessLock
+from rerank_search.serving.uploads import BATCH_BYTES
+from tests.waiting import until
 
 
 def ndjson(server, lines, name="notes"):
@@ -25,6 +28,19 @@ def ndjson(server, lines, name="notes"):
 def stored(server, id):
     with Index.open(server.home / "notes", read_only=True) as index:
         return index.get(id)
+
+
+@pytest.fixture
+def copied_encoder(tiny_encoder: Path, tmp_path: Path) -> Path:
+    """An encoder that a test may delete."""
+    return Path(shutil.copytree(tiny_encoder, tmp_path / "encoder"))
+
+
+def found_by_vectors(fresh, index: str) -> list[str]:
+    asked = {"index": index, "query": "violin", "first_stage": "dense", "rerank": False}
+    answer = fresh.post("/v1/search", asked)
+    assert answer.status_code == 200, answer.text
+    return [hit["id"] for hit in answer.json()["results"][0]["hits"]]
 
 
 def test_indexes_are_listed_with_what_they_hold(server):
@@ -73,23 +89,28 @@ def test_ndjson_takes_the_good_lines_and_names_the_others(fresh):
     assert stored(fresh, "a").text == "a song"
 
 
-@pytest.mark.process
+def much(number: int) -> dict[str, object]:
+    """A document; forty of them are more than are stored at once."""
+    metadata = {"note": "x" * (BATCH_BYTES // 30)}
+    return {"id": f"n{number}", "text": "snow", "metadata": metadata}
+
+
 def test_much_ndjson_is_stored_while_it_comes_in(fresh):
-    lines = [{"id": f"n{i}", "text": "snow " * 400} for i in range(3_000)]
-    lines.insert(2_500, "broken")
+    lines = [much(i) for i in range(40)]
+    lines.insert(35, "broken")
     answer = ndjson(fresh, lines).json()
-    assert (answer["written"], answer["failed"]) == (3_000, 1)
-    assert answer["errors"][0]["line"] == 2_501
-    assert fresh.client.get("/v1/indexes/notes").json()["documents"] == 3_004
+    assert (answer["written"], answer["failed"]) == (40, 1)
+    assert answer["errors"][0]["line"] == 36
+    assert fresh.client.get("/v1/indexes/notes").json()["documents"] == 44
 
 
-@pytest.mark.slow
 def test_an_upload_that_breaks_off_keeps_what_was_stored(fresh):
     import httpx2
 
     def half():
-        for i in range(3_000):
-            yield json.dumps({"id": f"n{i}", "text": "snow " * 400}).encode() + b"\n"
+        for i in range(40):
+            yield json.dumps(much(i)).encode() + b"\n"
+        until(lambda: fresh.client.get("/v1/indexes/notes").json()["documents"] > 4)
         raise OSError("pulled out")
 
     with pytest.raises(OSError, match="pulled out"), httpx2.Client(base_url=fresh.url) as client:
@@ -100,6 +121,7 @@ def test_an_upload_that_breaks_off_keeps_what_was_stored(fresh):
         )
     assert fresh.client.get("/health/ready").status_code == 200
     assert fresh.post("/v1/search", {"query": "join two paths"}).status_code == 200
+    assert fresh.client.get("/v1/indexes/notes").json()["documents"] > 4
 
 
 @pytest.mark.parametrize(
@@ -358,17 +380,17 @@ def test_an_index_that_was_removed_is_not_there(fresh):
         ]
 
 
-def test_indexes_share_the_model_of_their_encoder(fresh, tiny_encoder):
-    asked = {"encoder": str(tiny_encoder)}
-    assert fresh.client.put("/v1/indexes/more", json=asked).status_code == 201
-    indexes = fresh.service.indexes
-    with indexes.use("notes") as notes, indexes.use("more") as more:
-        assert notes is not more
-        assert notes._encoder is more._encoder
-    # An index without vectors has no encoder to share.
-    fresh.client.put("/v1/indexes/words", json={"encoder": None})
-    with indexes.use("words") as words:
-        assert words._encoder is None
+def test_indexes_share_the_model_of_their_encoder(fresh, copied_encoder):
+    for name in ("one", "other"):
+        with Index.create(fresh.home / name, encoder=str(copied_encoder)) as index:
+            index.add([Document("song", "a violin song")])
+    # An index with no vectors has none to share.
+    Index.create(fresh.home / "words", encoder=None).close()
+    assert found_by_vectors(fresh, "one") == ["song"]
+    with fresh.service.indexes.use("words") as words:
+        assert words.first_stages == ("bm25",)
+    shutil.rmtree(copied_encoder)  # what is in memory is there for the other index too
+    assert found_by_vectors(fresh, "other") == ["song"]
 
 
 def test_errors_do_not_say_where_an_index_lies(fresh, caplog):
@@ -439,13 +461,15 @@ def test_a_folder_that_may_not_be_read_does_not_hide_the_others(fresh):
     assert [each["name"] for each in listed["indexes"]] == ["notes"]
 
 
-def test_warming_loads_encoders_and_outlives_a_damaged_index(fresh, caplog):
+def test_warming_loads_encoders_and_outlives_a_damaged_index(fresh, copied_encoder, caplog):
+    with Index.create(fresh.home / "songs", encoder=str(copied_encoder)) as index:
+        index.add([Document("song", "a violin song")])
     Index.create(fresh.home / "bad", encoder=None).close()
     (fresh.home / "bad" / "manifest.json").write_text("damaged")
     fresh.service.indexes.warm()
     assert "the index 'bad' cannot be searched" in caplog.text
-    with fresh.service.indexes.use("notes") as index:
-        assert index._encoder._loaded is not None
+    shutil.rmtree(copied_encoder)
+    assert found_by_vectors(fresh, "songs") == ["song"]
 
 
 def test_an_index_without_its_documents_is_damaged_and_not_unknown(fresh):

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 
 from rerank_search import CrossEncoderReranker
 
@@ -69,9 +70,9 @@ def test_a_text_that_may_not_be_cut_is_refused_in_teis_words(server):
     assert server.post("/rerank", {**asked, "truncate": True}).status_code == 200
 
 
-def test_tokens_are_counted(server, reranker):
+def test_tokens_are_counted(server, tiny_reranker):
     usage = server.post("/v1/rerank", {"query": QUERY, "documents": TEXTS}).json()["usage"]
-    tokenizer = reranker._classifier.tokenizer
+    tokenizer = AutoTokenizer.from_pretrained(tiny_reranker)
     expected = sum(len(tokenizer(QUERY, text)["input_ids"]) for text in TEXTS)
     assert (usage["total_tokens"], usage["prompt_tokens"]) == (expected, expected)
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ from rerank_search.reranking.fusion import Fusion
 from rerank_search.training.model.cross_encoder import LengthSortedCrossEncoder
 from rerank_search.training.run.checkpoints import last_whole
 from rerank_search.training.train import train
+from tests.waiting import until
 
 
 def recipe(folder: Path, collection: Path, encoder: Path, **options: object) -> Path:
@@ -230,8 +231,8 @@ def test_a_killed_run_goes_on_to_the_same_scores(
     )
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, str(path)])
     checkpoints = killed / "model-checkpoints"
-    while process.poll() is None and not list(checkpoints.glob("checkpoint-*/whole.json")):
-        time.sleep(0.005)
+    written = partial(checkpoints.glob, "checkpoint-*/whole.json")
+    until(lambda: process.poll() is not None or list(written()), 120)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not (killed / "model").exists()
