@@ -84,12 +84,12 @@ bench-serve: .venv/.development
 bench-training: .venv/.development
 	$(BIN)/python eval/benchmarks/training.py
 
-# Kills a writing process 200 times; the test suite does it 20 times.
+# Kills a writing process 200 times; the test suite does it 10 times.
 torture: .venv/.development
 	$(BIN)/python -m tests.index.torture 200
 
 # Starts 200 new processes whose first call uses several threads, and counts those that hang. Takes
-# an hour; the test suite starts 6 for each backend.
+# an hour; the test suite starts 3 for each backend.
 torture-first-calls: .venv/.development
 	$(BIN)/python tests/first_calls.py 200
 	$(BIN)/python tests/first_calls.py 200 --backend onnx

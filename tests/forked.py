@@ -23,7 +23,7 @@ import torch
 from rerank_search import Cascade, Document, Index, IndexLockedError, Searcher
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 
-TEXTS = ["join file paths", "the bread is in the oven", "a boat on the river " * 20] * 20
+TEXTS = ["join file paths", "the bread is in the oven", "a boat on the river " * 20] * 8
 PAIRS = [(f"how to join {i}", text) for i, text in enumerate(TEXTS)]
 TIMEOUT = 200.0
 

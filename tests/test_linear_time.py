@@ -31,7 +31,7 @@ from rerank_search.storage.passages import Splitter, words
 from rerank_search.training.data.made_up import SENTENCE_END
 from rerank_search.training.data.texts import letters_and_digits
 
-SIZE, MEGABYTE = 200_000, 1_000_000
+SIZE, MEGABYTE = 100_000, 1_000_000
 
 SECONDS = 20.0
 """CPU limit: the work takes less than 2 s if it is linear, and many minutes if quadratic."""

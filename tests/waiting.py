@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Return when the condition is true. Fails after ``seconds``."""
+def until(condition: Callable[[], object], seconds: float = 120) -> None:
+    """Return once the condition is true. Fails after so many seconds."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"not true after {seconds:g} s"

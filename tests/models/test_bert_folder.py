@@ -130,7 +130,7 @@ def test_logits_are_those_through_sentence_transformers_to_the_bit(
 ) -> None:
     plain, whole = by_dtype(dtype)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=25)
     @given(pairs=PAIRS)
     def check(pairs: list[tuple[str, str]]) -> None:
         assert plain.score(pairs).tolist() == whole.score(pairs).tolist()
@@ -170,7 +170,7 @@ def test_vectors_are_those_through_sentence_transformers_to_the_bit(tmp_path: Pa
     assert read is not None
     tokenizers = read.tokenizer, SentenceTransformer(whole.name, device="cpu").tokenizer
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
     @given(texts=st.lists(TEXTS.filter(encodable), min_size=1, max_size=20))
     def check(texts: list[str]) -> None:
         # Batches of other texts may differ in the last bits.

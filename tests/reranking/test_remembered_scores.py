@@ -21,7 +21,7 @@ class Computing:
         lengths = [len(query) + len(text) for query, text in pairs]
         return Read(
             np.array(lengths, np.float32),
-            np.array([length > 20 for length in lengths]),
+            np.array([length > 20 for length in lengths], np.bool_),
             np.array(lengths, np.int64) + 3,
         )
 

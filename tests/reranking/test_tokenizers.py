@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -37,11 +38,19 @@ def one_by_one(directory, pairs=PAIRS, **options):
 # Tokenizers written in Python
 
 
+@pytest.fixture(scope="module")
+def ours_and_theirs(slow_reranker):
+    """A reranker whose tokenizer is written in Python, loaded by both libraries."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "emoji is not installed")
+        ours = CrossEncoder(slow_reranker, device="cpu")
+        return ours, Original(str(slow_reranker), device="cpu")
+
+
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:emoji is not installed")
-def test_a_tokenizer_written_in_python_scores_as_in_sentence_transformers(slow_reranker):
-    reranker = CrossEncoder(slow_reranker, device="cpu")
-    expected = one_by_one(slow_reranker)
+def test_a_tokenizer_written_in_python_scores_as_in_sentence_transformers(ours_and_theirs):
+    reranker, original = ours_and_theirs
+    expected = original.predict(PAIRS, batch_size=1, activation_fn=IDENTITY)
     np.testing.assert_allclose(reranker.score(PAIRS), expected, atol=1e-4)
     predicted = reranker.predict(PAIRS, activation_fn=IDENTITY)
     np.testing.assert_allclose(predicted, expected, atol=1e-4)
@@ -50,16 +59,17 @@ def test_a_tokenizer_written_in_python_scores_as_in_sentence_transformers(slow_r
 
 @pytest.mark.slow
 def test_a_tokenizer_written_in_python_cuts_long_queries_as_in_sentence_transformers(
-    slow_reranker,
+    ours_and_theirs,
 ):
     pairs = [(f"{QUERY} " * n, "the boat " * n) for n in (5, 9, 30)]
-    predicted = CrossEncoder(slow_reranker, device="cpu").predict(pairs, activation_fn=IDENTITY)
-    np.testing.assert_allclose(predicted, one_by_one(slow_reranker, pairs), atol=1e-4)
+    ours, theirs = ours_and_theirs
+    expected = theirs.predict(pairs, batch_size=1, activation_fn=IDENTITY)
+    np.testing.assert_allclose(ours.predict(pairs, activation_fn=IDENTITY), expected, atol=1e-4)
 
 
 @pytest.mark.slow
-def test_threads_share_a_tokenizer_written_in_python(slow_reranker):
-    reranker = CrossEncoderReranker(slow_reranker, device="cpu")
+def test_threads_share_a_tokenizer_written_in_python(ours_and_theirs):
+    reranker, _ = ours_and_theirs
     expected = reranker.score(PAIRS)
     with ThreadPoolExecutor(4) as pool:
         for scores in pool.map(lambda _: reranker.score(PAIRS), range(8)):
@@ -67,8 +77,8 @@ def test_threads_share_a_tokenizer_written_in_python(slow_reranker):
 
 
 @pytest.mark.slow
-def test_windows_need_a_tokenizer_that_knows_where_tokens_stand(slow_reranker):
-    reranker = CrossEncoderReranker(slow_reranker, device="cpu")
+def test_windows_need_a_tokenizer_that_knows_where_tokens_stand(ours_and_theirs):
+    reranker, _ = ours_and_theirs
     with pytest.raises(InvalidInputError, match="does not give: use long_documents='truncate'"):
         reranker.score_with_report(PAIRS, long_documents="max_passage")
 

@@ -54,6 +54,11 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def pairs_recipe(tmp_path: Path, tiny_reranker: Path) -> Path:
     """Pairs labelled by whether they have the same noun: 240 for training, 60 to evaluate."""
+    return write_pairs_recipe(tmp_path, tiny_reranker)
+
+
+def write_pairs_recipe(folder: Path, base: Path) -> Path:
+    """The recipe, and its pairs beside it."""
     rng = random.Random(5)
     for name, count in (("train", 240), ("dev", 60)):
         rows = ["text1,text2,label"]
@@ -61,12 +66,12 @@ def pairs_recipe(tmp_path: Path, tiny_reranker: Path) -> Path:
             noun, other = rng.sample(NOUNS, 2)
             colour = f"{rng.choice(COLOURS)} {name} {i}"
             rows.append(f"the {noun} is {colour},{noun if i % 2 else other} {colour},{i % 2}")
-        (tmp_path / f"{name}.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    path = tmp_path / "recipe.toml"
+        (folder / f"{name}.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    path = folder / "recipe.toml"
     path.write_text(
         f"""
 name = "tiny"
-base = {json.dumps(str(tiny_reranker))}
+base = {json.dumps(str(base))}
 output = "model"
 loss = "bce"
 precision = "float32"

@@ -154,34 +154,38 @@ def weights(directory: Path) -> dict[str, torch.Tensor]:
 
 
 SAVING = {"arguments.save_steps": "2", "arguments.num_train_epochs": "3"}
+EXACT = SAVING | {"precision": "float32"}
+
+
+@pytest.fixture(scope="module")
+def saved(collection: Path, tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that saved checkpoints, for tests that only read it."""
+    folder = tmp_path_factory.mktemp("saved")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RERANK_SEARCH_CACHE", str(folder / "cache"))
+        train(recipe(folder, collection, tiny_encoder), overrides=EXACT)
+    return folder
+
+
+@pytest.fixture
+def copy(saved: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, for a test that goes on with the run."""
+    return Path(shutil.copytree(saved, tmp_path / "copy"))
 
 
 @pytest.mark.training
-def test_an_interrupted_run_goes_on_to_the_same_model(
-    collection: Path, tiny_encoder: Path, tmp_path: Path
-) -> None:
-    whole, halves = tmp_path / "whole", tmp_path / "halves"
-    for folder in (whole, halves):
-        folder.mkdir()
-    exact = SAVING | {"precision": "float32"}
-    expected = train(recipe(whole, collection, tiny_encoder), overrides=exact)
-    path = recipe(halves, collection, tiny_encoder)
-    train(path, overrides=exact)
-    checkpoints = sorted((halves / "model-checkpoints").glob("checkpoint-*"))
-    shutil.rmtree(checkpoints[-1])
-    again = train(path, overrides=exact)
-    first, second = weights(expected), weights(again)
+def test_an_interrupted_run_goes_on_to_the_same_model(saved: Path, copy: Path) -> None:
+    checkpoints = (copy / "model-checkpoints").glob("checkpoint-*")
+    shutil.rmtree(max(checkpoints, key=lambda each: int(each.name.rpartition("-")[2])))
+    again = train(copy / "recipe.toml", overrides=EXACT)
+    first, second = weights(saved / "model"), weights(again)
     for name, tensor in first.items():
         torch.testing.assert_close(second[name], tensor)
 
 
 @pytest.mark.training
-def test_a_checkpoint_that_is_not_whole_is_removed(
-    collection: Path, tiny_encoder: Path, tmp_path: Path
-) -> None:
-    path = recipe(tmp_path, collection, tiny_encoder)
-    train(path, overrides=SAVING)
-    checkpoints = tmp_path / "model-checkpoints"
+def test_a_checkpoint_that_is_not_whole_is_removed(copy: Path) -> None:
+    checkpoints = copy / "model-checkpoints"
     newest = max(checkpoints.glob("checkpoint-*"), key=lambda each: each.stat().st_mtime)
     with (newest / "model.safetensors").open("r+b") as file:
         file.truncate(100)
@@ -189,17 +193,14 @@ def test_a_checkpoint_that_is_not_whole_is_removed(
     assert before is not None
     assert before != newest
     assert not newest.exists()
-    assert (train(path, overrides=SAVING) / "model.safetensors").is_file()
+    again = train(copy / "recipe.toml", overrides=EXACT)
+    assert (again / "model.safetensors").is_file()
 
 
 @pytest.mark.training
-def test_checkpoints_of_another_recipe_are_refused(
-    collection: Path, tiny_encoder: Path, tmp_path: Path
-) -> None:
-    path = recipe(tmp_path, collection, tiny_encoder)
-    train(path, overrides=SAVING)
+def test_checkpoints_of_another_recipe_are_refused(copy: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"another run \(it differs in arguments\)"):
-        train(path, overrides=SAVING | {"lr": "1e-5"})
+        train(copy / "recipe.toml", overrides=EXACT | {"lr": "1e-5"})
 
 
 def test_checkpoints_that_no_run_of_ours_has_written_are_left_alone(
@@ -232,7 +233,7 @@ def test_a_killed_run_goes_on_to_the_same_scores(
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, str(path)])
     checkpoints = killed / "model-checkpoints"
     written = partial(checkpoints.glob, "checkpoint-*/whole.json")
-    until(lambda: process.poll() is not None or list(written()), 120)
+    until(lambda: process.poll() is not None or list(written()), 300)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not (killed / "model").exists()
