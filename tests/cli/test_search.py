@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from dataclasses import fields
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from rerank_search.cli.search import search
+from rerank_search.options import OPTIONS
 from rerank_search.types import Document, Hit, SearchResponse
 
 Run = Callable[..., Result]
@@ -21,6 +24,12 @@ def ids(response: Any) -> list[str]:
 
 def names(kind: type) -> set[str]:
     return {field.name for field in fields(kind)}
+
+
+def test_the_command_line_has_every_search_option() -> None:
+    arguments = inspect.signature(search).parameters.keys()
+    assert OPTIONS.keys() - {"rerank"} <= arguments  # which is --no-rerank
+    assert "no_rerank" in arguments
 
 
 def test_the_first_stage_alone_needs_no_model(notes: Path, answer: Answer) -> None:
