@@ -45,15 +45,21 @@ def exact_version(entry: EntryPoint) -> str:
 
 
 @contextmanager
-def plugin_errors(who: str, doing: str, *, advice: str = "") -> Iterator[None]:
+def plugin_errors(
+    who: str,
+    doing: str,
+    *,
+    advice: str = "",
+    kept: tuple[type[RerankSearchError], ...] = (RerankSearchError,),
+) -> Iterator[None]:
     """Turn any error of a package's code into a PluginError that names the package.
 
-    ``who`` is what ``described`` gives. Errors of rerank_search pass through: their messages
-    already say what to do.
+    ``who`` is what ``described`` gives. Errors of the classes ``kept`` stay as they are; those of
+    rerank_search already say what to do.
     """
     try:
         yield
-    except RerankSearchError:
+    except kept:
         raise
     except Exception as error:  # imported code may raise anything
         raise PluginError(

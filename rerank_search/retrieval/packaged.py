@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.entry_points import plugin_errors
-from rerank_search.errors import PluginError
+from rerank_search.errors import PluginError, SearchIndexError
 from rerank_search.retrieval.base import Engine, EngineSource, Passage, PassageScores, Retriever
 from rerank_search.shown import counted, shown
 from rerank_search.storage.files import storage_errors
@@ -20,14 +20,13 @@ from rerank_search.types import Filter, Hit
 
 logger = logging.getLogger(__name__)
 
-Item = TypeVar("Item")
-
 
 class PackagedEngine(Engine):
     """The engine of another package; ``who`` names it in errors.
 
     Every method raises PluginError for an error of the package's code, and for a result that
-    breaks the contract. Errors of the disk stay what they are.
+    breaks the contract. Errors of the disk stay what they are. ``search`` keeps all errors of
+    rerank_search, which are about its arguments; elsewhere they are not the caller's fault.
     """
 
     def __init__(self, name: str, make: Callable[..., Any], source: EngineSource, who: str) -> None:
@@ -78,7 +77,7 @@ class PackagedEngine(Engine):
         self, queries: Sequence[str], k: int, *, allowed: NDArray[np.int64] | None = None
     ) -> list[PassageScores]:
         """The best k passages of each query among ``allowed``."""
-        with self._errors("search"):
+        with plugin_errors(self._who, "search"), storage_errors(self._folder):
             found = self._engine.search(queries, k, allowed=allowed)
         return checked_list(found, PassageScores, len(queries), f"{self._who} returned from search")
 
@@ -92,7 +91,8 @@ class PackagedEngine(Engine):
     ) -> list[NDArray[np.float32]]:
         """The scores of each query's passages; 0 for a passage that ``search`` does not find."""
         with self._errors("scores"):
-            return self._engine.scores(queries, passages)
+            found = self._engine.scores(queries, passages)
+        return checked_list(found, np.ndarray, len(queries), f"{self._who} returned from scores")
 
     def compact(self) -> bool:
         """Drop the remains of removed passages; False if that needs a rebuild."""
@@ -114,7 +114,11 @@ class PackagedEngine(Engine):
 
     @contextmanager
     def _errors(self, doing: str, *, advice: str = "") -> Iterator[None]:
-        with plugin_errors(self._who, doing, advice=advice), storage_errors(self._folder):
+        kept = (SearchIndexError, PluginError)
+        with (
+            plugin_errors(self._who, doing, advice=advice, kept=kept),
+            storage_errors(self._folder),
+        ):
             yield
 
 
@@ -135,13 +139,18 @@ class PackagedRetriever:
         """The best k documents of each query that the filter allows. Raises PluginError."""
         with plugin_errors(self._who, "retrieve"):
             found = self._retriever.retrieve(queries, k, filter=filter)
-        return checked_list(found, list, len(queries), f"{self._who} returned from retrieve")
+        rankings = checked_list(
+            found, Sequence, len(queries), f"{self._who} returned from retrieve"
+        )
+        return [list(hits) for hits in rankings]
 
 
-def checked_list(found: object, kind: type[Item], count: int, what: str) -> list[Item]:
-    """``found`` if it is a list of ``count`` objects of a class. Raises PluginError."""
-    if isinstance(found, list) and len(found) == count == sum(isinstance(x, kind) for x in found):
-        return found
+def checked_list(found: object, kind: Any, count: int, what: str) -> list[Any]:
+    """``found`` as a list of ``count`` objects of a class. Raises PluginError."""
+    if isinstance(found, Sequence):
+        items = [each for each in found if isinstance(each, kind)]
+        if len(items) == len(found) == count:
+            return items
     raise PluginError(
         f"{what} {shown(found)}, which must be a list of {counted(count, kind.__name__)}, one for "
         "each query. Upgrade that package, or uninstall it"

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from rerank_search import Document, Index, InvalidInputError, PluginError, Searcher
+from rerank_search import (
+    Document,
+    Index,
+    InvalidInputError,
+    ModelNotFoundError,
+    PluginError,
+    Searcher,
+)
 from rerank_search.judged.candidates import CandidateSource
 from rerank_search.judged.collection import JudgedCollection
 
@@ -233,6 +240,14 @@ def test_ctrl_c_and_errors_of_this_library_pass_through(path: Path, stage: str) 
         index.add([Document("c", "ctrl-c")])
 
 
+def test_an_error_of_this_library_in_an_update_is_not_the_callers_fault(path: Path) -> None:
+    with Index.open(path) as index, pytest.raises(PluginError, match="too long") as caught:
+        index.add([Document("c", "refused bread")])
+    assert isinstance(caught.value.__cause__, InvalidInputError)
+    with Index.open(path) as index:
+        assert found(index, "bread") == ["b", "c"]
+
+
 class Lengths:
     """Prefers short texts."""
 
@@ -267,13 +282,14 @@ def test_figures_are_not_computed_without_the_scores_of_a_package_that_fails(pat
             list(source.candidates(["q"]))
 
 
+@pytest.mark.parametrize("error", [OSError("no socket"), ModelNotFoundError("no socket")])
 def test_an_engine_that_cannot_be_opened_leaves_the_others_searchable(
-    path: Path, fails: dict[str, BaseException]
+    path: Path, fails: dict[str, BaseException], error: Exception
 ) -> None:
-    fails["open"] = OSError("no socket")
+    fails["open"] = error
     with Index.open(path) as index:
         assert found(index, "bread") == ["b"]
-        with pytest.raises(PluginError, match=r"my-search.*OSError: no socket"):
+        with pytest.raises(PluginError, match=r"my-search.*Error: no socket"):
             found(index, "bread", "fragile")
         assert any("no socket" in problem for problem in index.verify())
         with pytest.raises(PluginError):
