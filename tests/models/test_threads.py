@@ -109,5 +109,5 @@ def test_a_container_has_the_cores_of_its_quota(tmp_path, quota, cores):
 
 def test_no_threads_at_all_are_an_error(monkeypatch):
     monkeypatch.setenv("RERANK_SEARCH_THREADS", "0")
-    with pytest.raises(InvalidInputError, match="RERANK_SEARCH_THREADS is '0'"):
+    with pytest.raises(InvalidInputError, match="RERANK_SEARCH_THREADS='0' is invalid"):
         Settings()
