@@ -100,7 +100,7 @@ def test_an_index_of_other_documents_is_refused(run, model, small, folder):
     judged = folder / "small/qrels/dev.tsv"
     judged.write_text("query-id\tcorpus-id\tscore\nq1\tx1\t1\nq2\tx2\t1\nq2\tjoin\t1\n")
     result = run("calibrate", "model", "small", "--index", "indexes/notes")
-    assert "has 1 of the 3 documents that are relevant" in str(result.exception)
+    assert "has only 1 of the 3 documents that are relevant" in str(result.exception)
     assert not FILES & {path.name for path in model.iterdir()}
 
 
