@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -41,10 +40,3 @@ raise SystemExit(", ".join(heavy & set(sys.modules)) or None)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-
-
-def test_folders_of_tests_mirror_those_of_the_package():
-    tests, package = Path(__file__).parent, Path(rerank_search.__file__).parent
-    folders = {file.parent.relative_to(tests) for file in tests.rglob("test_*.py")}
-    assert len(folders) > 10
-    assert [folder for folder in sorted(folders) if not (package / folder).is_dir()] == []
