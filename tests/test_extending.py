@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ import pytest
 import torch
 from sentence_transformers import CrossEncoder
 
+import rerank_search
 from rerank_search import Document, Index, PluginError, Searcher
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.evaluate import evaluate
@@ -214,3 +217,50 @@ def test_the_loss_of_the_page_is_computed_from_the_logits_of_pairs(tiny_reranker
     expected = (max(0, 2 - logits[0]) + max(0, 2 + logits[1])) / 2
     loss = made["Hinge"](model, margin=2.0)([queries, texts], torch.tensor(labels))
     assert loss.item() == pytest.approx(expected, abs=1e-5)
+
+
+HYBRID_LINE = "    FirstStage(\n        HYBRID,"
+BUILT_IN_LINES = """
+    FirstStage("recent", "rerank_search.retrieval.recent:Recent", made_of=(BM25,)),
+    FirstStage("substring", "rerank_search.retrieval.substring:Substring"),
+"""
+WITH_THEM = """
+import sys
+from rerank_search import Document, Index, Searcher
+
+with Index.create(sys.argv[1], encoder=None, first_stages=["substring"]) as index:
+    index.add([Document("a", "two paths", metadata={"year": 1}),
+               Document("b", "two paths join", metadata={"year": 2})])
+    searcher = Searcher(index, None)
+    print(*index.first_stages)
+    for stage in index.first_stages:
+        print(stage, *[hit.id for hit in searcher.search("paths join", first_stage=stage).hits])
+    print(searcher.search("paths join").first_stage)
+"""
+
+
+@pytest.mark.process
+def test_a_line_of_the_registry_adds_a_first_stage_to_this_package(tmp_path: Path) -> None:
+    package = tmp_path / "copy" / "rerank_search"
+    original = Path(rerank_search.__file__).parent
+    shutil.copytree(original, package, ignore=shutil.ignore_patterns("*.safetensors"))
+    for name in ("recent", "substring"):
+        (package / "retrieval" / f"{name}.py").write_text(FILES[f"my_search/{name}.py"])
+    registry = package / "retrieval" / "registry.py"
+    registry.write_text(registry.read_text().replace(HYBRID_LINE, BUILT_IN_LINES + HYBRID_LINE))
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_THEM, str(tmp_path / "notes")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(package.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "substring bm25 recent",
+        "substring b",
+        "bm25 b a",
+        "recent b a",
+        "recent",
+    ]

@@ -312,8 +312,13 @@ class Index:
         ``name`` may also be a first stage of an installed package that combines others, even if the
         index was created without it. ``fusion`` says how "hybrid" combines the other two (default:
         reciprocal rank fusion). Raises InvalidInputError for a name that the index does not have,
-        PluginError.
+        and for a ``fusion`` with another name; PluginError.
         """
+        if fusion is not None and name != HYBRID:
+            raise InvalidInputError(
+                f"fusion cannot be given for the first stage {shown(name)}, only for {HYBRID!r}: "
+                "leave it out"
+            )
         if name in self._engines.names:
             return Stage(name, partial(self._engines.engine, name), self._store, index=self)
         if name in self.first_stages or is_installed_combination(name):

@@ -52,7 +52,7 @@ BUILT_IN = (
         HYBRID, "rerank_search.retrieval.hybrid:opened", made_of=(BM25, DENSE), encodes=True
     ),
 )
-"""The first stages of this package, the best last."""
+"""The first stages of this package. Of the combined ones, the last is an index's default."""
 
 BUILT_IN_NAMES = tuple(stage.name for stage in BUILT_IN)
 _BY_NAME = {stage.name: stage for stage in BUILT_IN}
@@ -69,7 +69,8 @@ def known_name(name: str) -> str:
     """``name``, if there is a first stage of that name. Raises InvalidInputError."""
     if not isinstance(name, str) or (name not in _BY_NAME and name not in _installed()):
         raise InvalidInputError(
-            f"there is no first stage {shown(name)}: use one of {', '.join(names())}"
+            f"there is no first stage {shown(name)}: use one of {', '.join(names())}, or install "
+            "the package that adds it"
         )
     return name
 
@@ -119,7 +120,8 @@ def kinds(further: Sequence[str]) -> dict[str, StageKind]:
     for name in further:
         if known_name(name) in EVERY_INDEX or name in _COMBINED:
             raise InvalidInputError(
-                f"first_stages has {name!r}, which every index has anyway: leave it out"
+                f"first_stages has {name!r}, which is built in: leave it out. Every index has "
+                "bm25, and dense and hybrid if it has an encoder"
             )
         if not name.replace("-", "_").isidentifier():
             raise PluginError(
@@ -154,19 +156,20 @@ def opened_engine(name: str, source: EngineSource) -> Engine:
 
 
 def combined_stage(name: str, index: Stages, *, fusion: HybridFusion | None) -> Retriever:
-    """The first stage of that name, which combines others. Raises PluginError.
+    """The first stage of that name, which combines others; ``fusion`` is for hybrid only.
 
-    ``fusion`` is passed to built-in first stages only.
+    Raises PluginError.
     """
     if name in _BY_NAME:
-        return cast("Retriever", _maker(name)(index, fusion=fusion))
+        options = {} if fusion is None else {"fusion": fusion}
+        return cast("Retriever", _maker(name)(index, **options))
     from rerank_search.retrieval.packaged import PackagedRetriever
 
     make, who = _maker(name), _who(name)
     with entry_points.plugin_errors(who, "making the first stage"):
         made = make(index)
     if not callable(getattr(made, "retrieve", None)) or not hasattr(made, "name"):
-        raise _no_retriever(who, f"gives {shown(made)}, which")
+        raise _no_retriever(f"{who} gives {shown(made)}, which")
     return PackagedRetriever(made, who)
 
 
@@ -182,7 +185,7 @@ def _maker(name: str) -> Callable[..., Any]:
     found = entry_points.loaded(entry)
     usable = callable(getattr(found, "retrieve", None)) or _derives_from_engine(found)
     if not callable(found) or (isinstance(found, type) and not usable):
-        raise _no_retriever(_who(name), "")
+        raise _no_retriever(_who(name))
     return found
 
 
@@ -196,10 +199,10 @@ def _who(name: str) -> str:
     return entry_points.described(_installed()[name])
 
 
-def _no_retriever(who: str, what: str) -> PluginError:
+def _no_retriever(what: str) -> PluginError:
     return PluginError(
-        f"{who} {what} is not a first stage".replace("  ", " ")
-        + ": it must name a class with the method retrieve, or one derived from Engine"
+        f"{what} is not a first stage: it must name a class with the method retrieve, or one "
+        "derived from Engine"
     )
 
 

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from rerank_search.errors import RerankError, RerankSearchError
+from rerank_search.errors import PluginError, RerankError, RerankSearchError
 from rerank_search.serving.errors import ApiError, api_error, body
 from rerank_search.serving.route_table import RouteTable
 from rerank_search.serving.schemas.rerank import is_tei
@@ -60,7 +60,10 @@ def _answered(error: RerankSearchError, state: Mapping[str, Any]) -> JSONRespons
     known = api_error(error)
     if known.status >= 500:
         # The message of a reranker's error may quote texts.
-        said = type(error).__name__ if isinstance(error, RerankError) else error.__cause__ or error
+        if isinstance(error, RerankError):
+            said: object = type(error).__name__
+        else:  # a PluginError names the package, which its cause does not
+            said = error if isinstance(error, PluginError) else error.__cause__ or error
         logger.error("request %s failed: %s", state["request_id"], said)
     return error_response(known, state)
 

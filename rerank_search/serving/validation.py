@@ -24,7 +24,7 @@ def invalid(problem: Mapping[str, Any]) -> ApiError:
         path = path[1:]
     where = ".".join(path)
     if no_object:
-        message = f"{where or 'the body'} is not a JSON object, in {{}}: send one"
+        message = f"{where or 'the body'} is not a JSON object: send one, such as {{}}"
     elif problem["type"] == "missing" and not where:
         message = "the body is empty: send a JSON object"
     else:

@@ -41,3 +41,17 @@ def test_others_exceptions_and_paths_are_not_told(serve, tiny_reranker, tmp_path
         assert "private" not in answer.text
         assert str(tmp_path) not in answer.text
     assert "/srv/private has no space" in caplog.text
+
+
+def test_the_log_names_the_package_whose_first_stage_cannot_be_used(serve, install_package, caplog):
+    install_package(
+        {"stages.py": "import no_such_module"},
+        {"rerank_search.retrievers": {"gone": "stages:Gone"}},
+    )
+    asked = {"encoder": None, "first_stages": ["gone"]}
+    with serve(None) as server:
+        answer = server.client.put("/v1/indexes/other", json=asked)
+    assert answer.status_code == 500
+    assert answer.json()["error"]["type"] == "internal"
+    assert "'gone' of the package my-search" in caplog.text
+    assert "no_such_module" in caplog.text

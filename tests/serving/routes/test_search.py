@@ -240,9 +240,9 @@ def test_an_error_of_a_filter_does_not_give_back_all_that_was_sent(server):
     ("body", "message"),
     [
         (b'{"query": "x", "rerank": "no"}', "rerank: Input should be a valid boolean"),
-        (b'{"query": "x", "filter": []}', "filter is not a JSON object, in {}: send one"),
+        (b'{"query": "x", "filter": []}', "filter is not a JSON object: send one, such as {}"),
         (b'{"query": "x", "model": "other"}', "no reranker 'other' is served; there are: "),
-        (b"[]", "the body is not a JSON object, in {}: send one"),
+        (b"[]", "the body is not a JSON object: send one, such as {}"),
         (b"", "the body is empty: send a JSON object"),
     ],
 )
