@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.shown import shown
+from rerank_search.shown import reason, shown
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -66,7 +66,7 @@ def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
         # The message of a check of a whole table is enough: its input would be all of that table.
         whole = isinstance(problem["input"], (Mapping, BaseModel))
         given = "" if whole else f" (it is {shown(problem['input'])})"
-        return f"{key or 'the file'}: {problem['msg'].removeprefix('Value error, ')}{given}"
+        return f"{key or 'the file'}: {reason(problem)}{given}"
     return f"unknown key {shown(key)}{did_you_mean(str(problem['loc'][-1]), sorted(_keys(model)))}"
 
 

@@ -70,8 +70,8 @@ class Option:
 class SearchOptions:
     """The options of a search, as ``Searcher.search`` takes them by name.
 
-    Numbers may be NumPy's. Raises InvalidInputError for a number of an invalid type or out of
-    bounds, and for ``rerank=False`` with an option that needs reranking.
+    Numbers may be NumPy's. Raises InvalidInputError for a value of another type or out of bounds,
+    and for ``rerank=False`` with an option that needs reranking.
 
         >>> options = SearchOptions(top_k=3, filter={"module": "os"})
         >>> response = searcher.search("how do I join two paths", options)

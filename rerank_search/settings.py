@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.shown import shown
+from rerank_search.shown import reason, shown
 
 PREFIX = "RERANK_SEARCH_"
 
@@ -65,5 +65,5 @@ class Settings(BaseSettings):
             variable = f"{PREFIX}{problem['loc'][0]}".upper()
             raise InvalidInputError(
                 f"the environment variable {variable}={shown(problem['input'])} is invalid: "
-                f"{problem['msg']}"
+                f"{reason(problem)}"
             ) from None

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import reprlib
+from collections.abc import Mapping
 from typing import Any
 
 LONGEST = 100
@@ -100,3 +101,8 @@ def bounded_repr(value: Any) -> str:
     """The ``__repr__`` of a dataclass whose fields may hold whole documents."""
     fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return described(type(value).__name__, **fields)
+
+
+def reason(problem: Mapping[str, Any]) -> str:
+    """The message of a problem that pydantic found, without its "Value error, "."""
+    return str(problem["msg"]).removeprefix("Value error, ")

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 A_LINE_EVERY = 2.0
-"""Seconds between two lines of progress without a bar; later, 1/20 of the time so far.
+"""Seconds between two lines of progress without a bar; after two minutes, 1/60 of the time so far.
 
-So a minute has about 30 lines, and an hour about 110."""
+So a minute has 30 lines, and an hour some 260."""
 
 _COUNTS = 45
 """Columns reserved for the figures beside a bar."""
@@ -183,7 +183,7 @@ def _lines(line: Callable[[], str]) -> Iterator[None]:
     over, started = threading.Event(), time.monotonic()
 
     def tell() -> None:
-        while not over.wait(max(A_LINE_EVERY, (time.monotonic() - started) / 20)):
+        while not over.wait(max(A_LINE_EVERY, (time.monotonic() - started) / 60)):
             note(line())
 
     telling = threading.Thread(target=tell, name="progress", daemon=True)

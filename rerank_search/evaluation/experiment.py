@@ -22,6 +22,7 @@ from rerank_search.judged.names import checked_name
 from rerank_search.judged.settings import CollectionSettings, RerankerSettings
 from rerank_search.retrieval.registry import encodes
 from rerank_search.retrieval.stage_name import FirstStageName
+from rerank_search.shown import reason
 
 MEASURES = ("nDCG@10", "MAP", "MRR@10", "R@100", "P@10", "Success@1", "Judged@10")
 
@@ -114,4 +115,4 @@ def experiment_of(arguments: dict[str, Any]) -> Experiment:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         key = ".".join(map(str, problem["loc"]))
-        raise InvalidInputError(f"{key or 'the arguments'}: {problem['msg']}") from None
+        raise InvalidInputError(f"{key or 'the arguments'}: {reason(problem)}") from None

@@ -54,7 +54,7 @@ from rerank_search.retrieval.registry import (
     stages_of,
 )
 from rerank_search.retrieval.stage import Stage
-from rerank_search.shown import shown
+from rerank_search.shown import reason, shown
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Bm25Settings, Manifest, checksum_problems
@@ -150,7 +150,7 @@ class Index:
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
             raise InvalidInputError(
-                f"{problem['loc'][0]} is {shown(problem['input'])}: {problem['msg']}"
+                f"{problem['loc'][0]} is {shown(problem['input'])}: {reason(problem)}"
             ) from error
         store = write_empty(directory, manifest, None if model is None else QueryVectors(model))
         return cls(directory, manifest, store, model, read_only=False, lock_timeout=lock_timeout)

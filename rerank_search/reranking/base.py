@@ -20,7 +20,7 @@ Dtype: TypeAlias = Literal["float32", "bfloat16", "float16", "int8"]
 """The precision of a cross-encoder's matrix products; its logits are always float32."""
 
 LongDocuments: TypeAlias = Literal["truncate", "max_passage"]
-"""How to read a text above the window: cut it, or take the best of its overlapping windows."""
+"""Treatment of a text above the window: cut it, or take the best of its overlapping windows."""
 
 
 class Reranker(Protocol):

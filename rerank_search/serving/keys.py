@@ -25,7 +25,7 @@ except ImportError:
     fcntl = None  # type: ignore[assignment]
 
 Scope: TypeAlias = Literal["read", "write"]
-"""What a key allows: searching and reranking ("read"), or changing indexes too ("write")."""
+"""Permissions of a key: to search and rerank ("read"), or to change indexes too ("write")."""
 
 _PREFIX = "rs_"
 _BYTES = 32

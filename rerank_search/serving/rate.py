@@ -22,8 +22,9 @@ class RateLimiter:
         self._buckets: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
 
-    def __len__(self) -> int:
-        """The number of callers with a bucket."""
+    @property
+    def callers(self) -> int:
+        """The number of callers that are remembered."""
         return len(self._buckets)
 
     def check(self, caller: str) -> None:

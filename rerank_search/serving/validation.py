@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rerank_search.serving.errors import ApiError
+from rerank_search.shown import reason
 
 _APIS = ("rerank", "tei")
 """The tags that pydantic puts before a field of a body that is one of several models."""
@@ -28,6 +29,6 @@ def invalid(problem: Mapping[str, Any]) -> ApiError:
     elif problem["type"] == "missing" and not where:
         message = "the body is empty: send a JSON object"
     else:
-        said = str(problem["msg"]).removeprefix("Value error, ")
+        said = reason(problem)
         message = f"{where}: {said}" if where else said
     return ApiError(400, "invalid_request", message)

@@ -34,7 +34,7 @@ def test_callers_that_are_gone_are_forgotten():
         limiter.check(str(caller))
     now[0] = 100.0
     limiter.check("new")
-    assert len(limiter) == 1
+    assert limiter.callers == 1
 
 
 def test_the_rate_of_a_caller_is_limited(serve):

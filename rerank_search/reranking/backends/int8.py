@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rerank_search.reranking.backends import imports
 
 GROUP = 32
-"""How many neighbouring numbers share a scale, in weights and in their inputs.
+"""Number of neighbouring numbers that share a scale, in weights and in their inputs.
 
 With one scale for 64, or for a row, the bundled reranker's rankings changed more."""
 
