@@ -6,11 +6,14 @@ import importlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from rerank_search import (
     Document,
+    Hit,
     Index,
     InvalidInputError,
     ModelNotFoundError,
@@ -30,6 +33,9 @@ from rerank_search.retrieval.state import StateFile
 
 fails = {"poison": ZeroDivisionError("no divisor"), "ctrl-c": KeyboardInterrupt(),
          "refused": InvalidInputError("too long")}
+answers = {}  # what methods return instead, by their names
+opened = []
+closed = []
 
 
 def check(text):
@@ -44,6 +50,7 @@ class Fragile(Engine):
 
     def __init__(self, source):
         check("open" if source.folder.exists() else "")
+        opened.append(self)
         self.state = StateFile(source.folder)
         if not self.state.exists():
             source.folder.mkdir(parents=True, exist_ok=True)
@@ -60,11 +67,14 @@ class Fragile(Engine):
             check(passage.text)
         for id in removed:
             self.texts.pop(id, None)
+        progress(answers.get("progress", 0))
         if "stuck" not in fails:
             self.seq = seq
-        self.state.publish({"seq": self.seq, "texts": self.texts})
+        self.state.publish({"seq": int(self.seq), "texts": self.texts})
 
     def search(self, queries, k, *, allowed=None):
+        if "search" in answers:
+            return [PassageScores(*answers["search"])]
         check(" ".join(queries))
         if "nothing" in queries:
             return None
@@ -73,6 +83,13 @@ class Fragile(Engine):
     def found(self, query):
         ids = [id for id, text in self.texts.items() if query in text]
         return PassageScores(np.array(ids, np.int64), np.ones(len(ids), np.float32))
+
+    def scores(self, queries, passages):
+        return answers.get("scores") or super().scores(queries, passages)
+
+    def compact(self):
+        check("compact" if "full" in fails else "")
+        return True
 
     def refresh(self):
         check("refresh" if "stale" in fails else "")
@@ -83,10 +100,23 @@ class Fragile(Engine):
 
     def problems(self, expected):
         check(" ".join(self.texts.values()))
-        return []
+        return answers.get("problems", [])
 
     def close(self):
+        closed.append(self)
         check("close" if "leak" in fails else "")
+
+
+class Numbered(Fragile):
+    name = "numbered"
+
+    @property
+    def seq(self):
+        return answers.get("seq", self._seq)
+
+    @seq.setter
+    def seq(self, seq):
+        self._seq = np.int64(seq)
 
 
 class Stateless(Engine):
@@ -104,12 +134,19 @@ class Combined:
         self.index = index
 
     def retrieve(self, queries, k, *, filter=None):
+        if "retrieve" in answers:
+            return answers["retrieve"]
         check(" ".join(queries))
         if "nothing" in queries:
             return None
         return self.index.retriever("bm25").retrieve(queries, k, filter=filter)
 """
-ENTRIES = {"fragile": "Fragile", "stateless": "Stateless", "combined": "Combined"}
+ENTRIES = {
+    "fragile": "Fragile",
+    "numbered": "Numbered",
+    "stateless": "Stateless",
+    "combined": "Combined",
+}
 
 
 @pytest.fixture
@@ -119,6 +156,13 @@ def fails(install_package: Callable[..., Path]) -> dict[str, BaseException]:
     install_package({"fragile.py": FRAGILE}, {"rerank_search.retrievers": named})
     fails: dict[str, BaseException] = importlib.import_module("fragile").fails
     return fails
+
+
+@pytest.fixture
+def answers(fails: dict[str, BaseException]) -> dict[str, Any]:
+    """What methods of the installed package return instead, by their names."""
+    answers: dict[str, Any] = importlib.import_module("fragile").answers
+    return answers
 
 
 @pytest.fixture
@@ -224,7 +268,9 @@ def test_an_error_in_a_search_names_the_package(path: Path, stage: str) -> None:
         with pytest.raises(PluginError, match=r"my-search.*ZeroDivisionError") as caught:
             found(index, "poison", stage)
         assert isinstance(caught.value.__cause__, ZeroDivisionError)
-        with pytest.raises(PluginError, match=r"my-search.* None, which must be a list of 1 "):
+        with pytest.raises(
+            PluginError, match=r"my-search.* None, which must be a list of length 1"
+        ):
             found(index, "nothing", stage)
         assert found(index, "bread", stage) == ["b"]
 
@@ -317,3 +363,94 @@ def test_errors_in_refresh_and_close_do_not_hide_the_other_first_stages(
         assert any("no news" in problem for problem in index.verify())
         fails.update(leak=ValueError(), close=ValueError("still in use"))
     assert "still in use" in caplog.text
+
+
+IDS, SCORES = np.array([1, 2]), np.ones(2, np.float32)
+BAD_PASSAGES: list[tuple[object, object]] = [
+    ([1, 2], SCORES),
+    (IDS, [1.0, 1.0]),
+    (IDS, SCORES[:1]),
+    (IDS / 2, SCORES),
+    (IDS.reshape(1, 2), SCORES),
+    (IDS, SCORES.reshape(2, 1)),
+    (IDS, np.array(["high", "low"])),
+    (IDS, np.array([1.0, np.nan])),
+    (IDS, np.array([1.0, np.inf])),
+]
+
+
+@pytest.mark.parametrize("passages", BAD_PASSAGES)
+def test_passages_that_cannot_be_ranked_are_an_error_of_the_package(
+    path: Path, answers: dict[str, Any], passages: tuple[object, object]
+) -> None:
+    with Index.open(path) as index:
+        answers["search"] = passages
+        with pytest.raises(PluginError, match=r"my-search.* from search .*one-dimensional"):
+            found(index, "bread", "fragile")
+        answers["search"] = (IDS.astype(np.uint64), SCORES)
+        assert found(index, "bread", "fragile") == ["a", "b"]
+        answers["search"] = (np.array([]), np.array([]))
+        assert found(index, "bread", "fragile") == []
+
+
+@pytest.mark.parametrize(
+    "scores", [np.ones(0), np.ones((1, 1)), np.array(["high"]), np.array([np.nan]), [1.0]]
+)
+def test_scores_that_cannot_be_ranked_are_left_out(
+    path: Path, answers: dict[str, Any], caplog: pytest.LogCaptureFixture, scores: object
+) -> None:
+    with Index.open(path) as index:
+        rankings = index.retriever("bm25").retrieve(["bread"], 5)
+        answers["scores"] = [scores]
+        [[hit]] = index.stage_scores(["bread"], rankings)
+        assert list(hit.stage_scores) == ["bm25"]
+        assert "my-search" in caplog.text
+        answers["scores"] = [np.array([0.5])]
+        [[hit]] = index.stage_scores(["bread"], rankings)
+        assert hit.stage_scores["fragile"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ["ab"],
+        [("a", 1.0)],
+        [[("a", 1.0)]],
+        [Hit("a", 1.0, 1)],
+        [[Hit("a", float("nan"), 1)]],
+        [[Hit("a", None, 1)]],  # type: ignore[arg-type]
+    ],
+    ids=str,
+)
+def test_hits_that_cannot_be_ranked_are_an_error_of_the_package(
+    path: Path, answers: dict[str, Any], answer: object
+) -> None:
+    with Index.open(path) as index:
+        answers["retrieve"] = answer
+        with pytest.raises(PluginError, match=r"my-search.* returned from retrieve "):
+            found(index, "bread", "combined")
+        answers["retrieve"] = [(Hit("a", np.float32(1), 1),)]
+        assert found(index, "bread", "combined") == ["a"]
+
+
+@pytest.mark.parametrize("answer", [None, "no problems", [1]], ids=str)
+def test_verify_names_the_package_whose_problems_are_no_sentences(
+    path: Path, answers: dict[str, Any], answer: object
+) -> None:
+    answers["problems"] = answer
+    with Index.open(path) as index:
+        [problem] = index.verify()
+    assert "my-search" in problem
+    assert "must be a list of sentences" in problem
+
+
+def test_the_number_of_a_change_may_be_one_of_numpy(
+    fails: dict[str, BaseException], answers: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "numbers"
+    with Index.create(path, encoder=None, first_stages=["numbered"]) as index:
+        index.add([Document("a", "a boat")])
+        assert found(index, "boat", "numbered") == ["a"]
+        answers["seq"] = "two"
+        with pytest.raises(PluginError, match=r"seq='two', .* whole number\. Upgrade that"):
+            found(index, "boat", "numbered")
