@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from rerank_search.built_in_stages import DENSE
+from rerank_search.built_in_stages import BM25, DENSE, EVERY_INDEX
 from rerank_search.errors import IndexCorruptedError, PluginError
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index.swap import SwappedFolder
@@ -82,10 +82,15 @@ class Engines:
         """The engine in its last published state. Raises IndexCorruptedError, PluginError."""
         if name in self.damage:
             raise self.damage[name]
+        least = self._least_change(name)
         self._refresh(name)
         engine = self._engines[name]
-        if name in self._failed and engine.seq < self._store.totals().seq:
-            raise self._failed[name]
+        if engine.seq < least:
+            raise self._failed.get(name) or PluginError(
+                f"the first stage {name} is at change {engine.seq}, but bm25 is at {least}: its "
+                "package failed in update. Open the index without read_only=True, which calls "
+                "update again, and search this first stage to see the error"
+            )
         return engine
 
     def check(self) -> None:
@@ -150,17 +155,19 @@ class Engines:
                 self._renew(name, tick if name == self.names[-1] else None)
 
     def compact(self) -> None:
-        """Drop the remains of removed passages.
+        """Drop the remains of removed passages. Every engine must have applied all changes.
 
         An engine that cannot do this is built again from the documents. Tantivy's is one: it does
-        not merge on request, and building takes seconds for 100,000 passages.
+        not merge on request, and building takes seconds for 100,000 passages. A package that fails
+        does not keep the other engines from being compacted; ``check_applied`` raises its error.
         """
         for name in self.names:
-            engine = self.engine(name)
-            with storage_errors(self._folders[name].path):
-                compacted = engine.compact()
-            if not compacted and self._store.has_removed:
-                self._renew(name, None, replaces=engine)
+            with self._others_go_on(name):
+                engine = self.engine(name)
+                with storage_errors(self._folders[name].path):
+                    compacted = engine.compact()
+                if not compacted and self._store.has_removed:
+                    self._renew(name, None, replaces=engine)
 
     def problems(self) -> list[str]:
         """The problems, each as a sentence; compares every passage with the documents."""
@@ -198,12 +205,11 @@ class Engines:
         with storage_errors(folder.path):
             folder.clear()
             try:
-                fresh = self._opened(name, folder.new, replaces)
-                self._apply(name, fresh, tick)
+                with closing(self._opened(name, folder.new, replaces)) as fresh:
+                    self._apply(name, fresh, tick)
             except PluginError:
                 folder.clear()  # what is left there would look like a rebuild that goes on
                 raise
-            fresh.close()
             folder.swap()
             self._open(name)
             self.damage.pop(name, None)
@@ -218,14 +224,27 @@ class Engines:
         except PluginError as error:
             self._failed[name] = error
             if name not in self.damage:
+                failed = self._engines[name]
                 try:
                     self._open(name)  # what it holds in memory may be half of an update
                 except (PluginError, IndexCorruptedError) as damage:
                     self.damage[name] = damage
+                failed.close()
 
     def _sound(self) -> list[str]:
         """The names of the engines that are not damaged."""
         return [name for name in self.names if name not in self.damage]
+
+    def _least_change(self, name: str) -> int:
+        """The last change that an engine must have applied to be searched.
+
+        An engine of a package comes before bm25 in ``names``, so it applies a change before bm25
+        does, in whatever process that is. If it lacks a change that bm25 has, its package failed.
+        """
+        if name in EVERY_INDEX or BM25 in self.damage:
+            return 0
+        self._refresh(BM25)
+        return self._engines[BM25].seq
 
     def _refresh(self, name: str) -> bool:
         folder = self._folders[name]
@@ -249,6 +268,7 @@ class Engines:
         inode = folder.inode
         engine = self._opened(name, folder.path)
         if engine.seq > self._store.totals().seq:
+            engine.close()
             raise IndexCorruptedError(
                 f"{folder.path} has change {engine.seq}, which documents.sqlite lacks: that is an "
                 "older copy. Restore the newest one, or keep it and run `rerank-search index "
@@ -309,6 +329,7 @@ class _Documents:
             yield Passage(each.id, each.text, each.title)
 
     def through(self, passages: int) -> None:
-        documents = sum(self._firsts.popleft() for _ in range(passages))
+        finished = min(passages, len(self._firsts))  # a package may count too many
+        documents = sum(self._firsts.popleft() for _ in range(finished))
         if self._tick is not None and documents:
             self._tick(documents)

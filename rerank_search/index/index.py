@@ -11,6 +11,7 @@ may read.
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from rerank_search.built_in_stages import DENSE, HYBRID
 from rerank_search.errors import (
     FilterWarning,
     InvalidInputError,
+    PluginError,
 )
 from rerank_search.index.creation import check_free, write_empty
 from rerank_search.index.encoder_record import (
@@ -66,6 +68,8 @@ if TYPE_CHECKING:
     from rerank_search.retrieval.hybrid import HybridFusion
 
 __all__ = ["Bm25Settings", "Index", "IndexInfo", "Passages"]
+
+logger = logging.getLogger(__name__)
 
 SPLIT, TANTIVY = Passages(), Bm25Settings()
 
@@ -235,10 +239,15 @@ class Index:
                     written += self._store.put(batch, self._split)
                     waiting += len(batch)
                     if waiting >= PUBLISH_EVERY and self._engines.incremental:
-                        self._writer.publish(waiting, progress)
-                        waiting = 0
-            finally:
-                self._writer.publish(waiting, progress)
+                        full, waiting = waiting, 0
+                        self._writer.publish(full, progress)
+            except BaseException:
+                try:
+                    self._writer.publish(waiting, progress)
+                except PluginError as failed:  # must not replace Ctrl-C or the caller's own error
+                    logger.warning("%s", failed)
+                raise
+            self._writer.publish(waiting, progress)
         return written
 
     def delete(self, ids: Iterable[str]) -> int:
@@ -379,12 +388,17 @@ class Index:
             self._engines.check_applied()
 
     def compact(self) -> None:
-        """Return the space of deleted documents to the disk."""
+        """Return the space of deleted documents to the disk.
+
+        Raises PluginError, with nothing compacted, while the package of a first stage fails to
+        apply changes. If it only fails to compact, the rest is compacted before that error.
+        """
         with self._writer.session():
             self._writer.publish()
             self._engines.compact()
             self._store.vacuum()
             self._writer.record()
+            self._engines.check_applied()
 
     def refresh(self) -> bool:
         """Load what other processes have published; return whether there was anything. Cheap."""

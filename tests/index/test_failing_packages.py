@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -232,7 +232,7 @@ def test_verify_reports_the_first_stage_that_is_behind(path: Path) -> None:
         assert "ZeroDivisionError: no divisor" in problem
     with Index.open(path, read_only=True) as reader:
         [problem] = reader.verify()
-        assert problem.startswith("fragile is at change 2, but the documents are at 3")
+        assert problem.startswith("the first stage fragile is at change 2, but bm25 is at 3")
     with Index.open(path, for_repair=True) as index:
         with pytest.raises(PluginError, match="ZeroDivisionError"):
             index.rebuild()
@@ -454,3 +454,93 @@ def test_the_number_of_a_change_may_be_one_of_numpy(
         answers["seq"] = "two"
         with pytest.raises(PluginError, match=r"seq='two', .* whole number\. Upgrade that"):
             found(index, "boat", "numbered")
+
+
+def test_a_package_that_counts_too_many_passages_spoils_no_progress(
+    path: Path, answers: dict[str, Any]
+) -> None:
+    answers["progress"] = 5
+    seen: list[int] = []
+    with Index.open(path) as index:
+        index.add([Document("c", "wine")], progress=seen.append)
+        assert sum(seen) == 1
+        assert found(index, "wine", "fragile") == ["c"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_a_failing_package_does_not_hide_why_an_add_ended(
+    path: Path, caplog: pytest.LogCaptureFixture, error: type[BaseException]
+) -> None:
+    def documents() -> Iterator[Document]:
+        yield Document("c", "poison bread")
+        raise error
+
+    with Index.open(path) as index:
+        with pytest.raises(error):
+            index.add(documents(), batch_size=1)
+        assert "ZeroDivisionError: no divisor" in caplog.text
+        assert found(index, "bread") == ["b", "c"]
+
+
+def test_readers_do_not_get_old_hits_of_a_first_stage_whose_package_failed(
+    path: Path, fails: dict[str, BaseException]
+) -> None:
+    with Index.open(path, read_only=True) as early:
+        assert found(early, "bread", "fragile") == ["b"]
+        with Index.open(path) as index, pytest.raises(PluginError):
+            index.add([Document("c", "poison bread")])
+        with Index.open(path, read_only=True) as late:
+            for reader in (early, late):
+                assert found(reader, "bread") == ["b", "c"]
+                with pytest.raises(PluginError, match=r"fragile is at change 2, but bm25 is at 3"):
+                    found(reader, "bread", "fragile")
+            del fails["poison"]
+            Index.open(path).close()
+            for reader in (early, late):
+                assert found(reader, "bread", "fragile") == ["b", "c"]
+
+
+def test_readers_search_an_index_whose_writer_has_published_nothing_yet(path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def documents() -> Iterator[Document]:
+        yield Document("c", "more bread")
+        with Index.open(path, read_only=True) as reader:
+            assert len(reader) == 3
+            seen.extend(found(reader, "bread", stage) for stage in ("fragile", "bm25"))
+
+    with Index.open(path) as index:
+        index.add(documents(), batch_size=1)
+    assert seen == [["b"], ["b"]]
+
+
+def test_an_engine_that_fails_is_closed(path: Path, fails: dict[str, BaseException]) -> None:
+    package = importlib.import_module("fragile")
+    package.opened.clear()
+    package.closed.clear()
+    with Index.open(path, for_repair=True) as index:
+        for text in ("poison", "more poison"):
+            with pytest.raises(PluginError):
+                index.add([Document(text, text)])
+        with pytest.raises(PluginError):
+            index.rebuild()
+    assert sorted(map(id, package.closed)) == sorted(map(id, package.opened))
+
+
+def test_compacting_goes_on_after_a_package_that_fails_in_it(
+    path: Path, fails: dict[str, BaseException]
+) -> None:
+    def size() -> int:
+        return (path / "documents.sqlite").stat().st_size
+
+    with Index.open(path) as index:
+        index.add(Document(str(i), "wine " * 200) for i in range(200))
+        index.compact()
+        full = size()
+        index.delete(str(i) for i in range(200))
+        fails.update(full=ValueError(), compact=ValueError("no room"))
+        with pytest.raises(PluginError, match=r"my-search.*compact .*no room"):
+            index.compact()
+        assert size() < full
+        assert found(index, "bread") == found(index, "bread", "fragile") == ["b"]
+        assert index.verify() == []
