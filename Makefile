@@ -21,7 +21,7 @@ PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
 demo: .venv/.runtime
 	$(BIN)/rerank-search demo
-	@echo "What the second stage is worth after BM25 on 60 judged questions (half a minute):"
+	@echo "What the second stage is worth after BM25 on 60 judged questions (less than a minute):"
 	@$(BIN)/rerank-search evaluate eval/experiments/demo.toml
 	@echo "After vectors too (minutes): $(BIN)/rerank-search evaluate eval/collections/python-docs \
 	--reranker rerank-search-base --candidates 20"
