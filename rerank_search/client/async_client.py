@@ -13,6 +13,7 @@ import httpx2
 
 from rerank_search.client.base import BaseClient
 from rerank_search.client.call import Call
+from rerank_search.client.connections import LoopConnections
 from rerank_search.client.documents import deletion, deletions, uploads_async, written_with
 from rerank_search.client.exchange import Exchange, Outcome
 from rerank_search.client.indexes import ServedIndex, creation, indexes
@@ -33,7 +34,8 @@ Result = TypeVar("Result")
 class AsyncClient(BaseClient):
     """``Client`` for asyncio: the same methods, to be awaited.
 
-    Coroutines of one event loop may share one.
+    Coroutines may share one, also those of several event loops, one after the other or in several
+    threads. Each loop has its own connections, and closes them when ``asyncio.run`` ends.
 
         >>> async with AsyncClient("http://127.0.0.1:8000", "notes") as client:
         ...     response = await client.search("how do I join two paths", top_k=2)
@@ -54,10 +56,9 @@ class AsyncClient(BaseClient):
             base_url, index, api_key=api_key, timeout=timeout, retries=retries, random=_random
         )
         self._sleep = _sleep
-        self._http = PerProcess(
-            lambda: httpx2.AsyncClient(
-                headers=self._endpoint.headers, timeout=self._endpoint.timeout
-            )
+        endpoint = self._endpoint  # without a cycle, a client that is dropped is freed at once
+        self._connections = PerProcess(
+            lambda: LoopConnections(lambda: httpx2.AsyncClient(**endpoint.http))
         )
 
     @shows_options
@@ -142,8 +143,12 @@ class AsyncClient(BaseClient):
         return await self._ask(models())
 
     async def close(self) -> None:
-        """Close the connections; a second call does nothing."""
-        await self._http.get().aclose()
+        """Close the connections: later calls raise ServerError. A second call does nothing.
+
+        Other event loops that still run close their connections soon after.
+        """
+        self._closed = True
+        await self._connections.get().close()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -159,9 +164,11 @@ class AsyncClient(BaseClient):
     async def _ask(self, call: Call[Result]) -> Result:
         exchange = Exchange(self._endpoint, call)
         while True:
+            self._check_open()
+            http = await self._connections.get().get()
             outcome: Outcome
             try:
-                outcome = await self._http.get().request(
+                outcome = await http.request(
                     call.method, exchange.url, content=call.content, headers=call.headers
                 )
             except httpx2.RequestError as error:

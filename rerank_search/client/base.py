@@ -8,6 +8,7 @@ from typing import Any
 
 from rerank_search.client.call import index_name
 from rerank_search.client.endpoint import Endpoint
+from rerank_search.client.errors import ServerError
 from rerank_search.shown import shown
 
 
@@ -28,6 +29,7 @@ class BaseClient:
             base_url, api_key=api_key, timeout=timeout, retries=retries, random=random
         )
         self._index = None if index is None else index_name(index)
+        self._closed = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as address and settings. Raises InvalidInputError for a client with a key."""
@@ -35,3 +37,10 @@ class BaseClient:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({shown(self._endpoint.url)}, {shown(self._index)})"
+
+    def _check_open(self) -> None:
+        """Raise ServerError if the client was closed."""
+        if self._closed:
+            raise ServerError(
+                f"the client of {self._endpoint.url} is closed: make another one", type="closed"
+            )

@@ -64,9 +64,7 @@ class Client(BaseClient):
             base_url, index, api_key=api_key, timeout=timeout, retries=retries, random=_random
         )
         self._sleep = _sleep
-        self._http = PerProcess(
-            lambda: httpx2.Client(headers=self._endpoint.headers, timeout=self._endpoint.timeout)
-        )
+        self._http = PerProcess(lambda: httpx2.Client(**self._endpoint.http))
 
     @shows_options
     def search(
@@ -188,8 +186,10 @@ class Client(BaseClient):
         return self._ask(models())
 
     def close(self) -> None:
-        """Close the connections; a second call does nothing."""
-        self._http.get().close()
+        """Close the connections: later calls raise ServerError. A second call does nothing."""
+        self._closed = True
+        if (made := self._http.made()) is not None:
+            made.close()
 
     def __enter__(self) -> Client:
         return self
@@ -205,6 +205,7 @@ class Client(BaseClient):
     def _ask(self, call: Call[Result]) -> Result:
         exchange = Exchange(self._endpoint, call)
         while True:
+            self._check_open()
             outcome: Outcome
             try:
                 outcome = self._http.get().request(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -34,6 +36,11 @@ class Endpoint:
         self.random = random
 
     @property
+    def http(self) -> dict[str, Any]:
+        """The arguments with which connections to the server are made."""
+        return {"headers": self.headers, "timeout": self.timeout, "verify": _certificates()}
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The arguments with which a client for the same server is made elsewhere.
 
@@ -45,6 +52,12 @@ class Endpoint:
                 "the pickle: make the client where it is used, with the key from there"
             )
         return {"timeout": self.timeout, "retries": self.retries}
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The trusted certificates, which take longer to read than a search; all clients share them."""
+    return httpx2.create_ssl_context()
 
 
 def _checked_url(base_url: str) -> str:

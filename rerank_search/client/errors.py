@@ -25,8 +25,9 @@ class ServerError(RerankSearchError):
     """A server cannot be reached, or its answer is not a result and not an error of the library.
 
     ``type`` is the type that the API gives (``unauthorized``, ``rate_limited``, ``overloaded``,
-    ``internal`` ...), ``connection`` or ``timeout`` if there was no answer, or ``unexpected`` for
-    an answer that cannot be read. ``status`` and ``request_id`` are None if there are none.
+    ``internal`` ...), ``connection`` or ``timeout`` if there was no answer, ``closed`` for a client
+    that was closed before, or ``unexpected`` for an answer that cannot be read. ``status`` and
+    ``request_id`` are None if there are none.
     """
 
     def __init__(
