@@ -141,6 +141,12 @@ class SearchOptions:
         """The number of documents to fetch for reranking, at least ``top_k``."""
         return max(self.top_k, self.candidates)
 
+    def begun_late(self, milliseconds: float) -> SearchOptions:
+        """The options of a search that had to wait, and so has less of its budget left."""
+        if self.budget_ms is None:
+            return self
+        return replace(self, budget_ms=max(self.budget_ms - milliseconds, 1e-3))
+
     def check_without_reranker(self, because: str, **others: object) -> None:
         """Raise InvalidInputError for an option that needs reranking.
 

@@ -27,6 +27,7 @@ from rerank_search.searchable import Searchable, searchable, with_documents
 from rerank_search.shown import shown
 from rerank_search.stopwatch import Stopwatch
 from rerank_search.types import ExplainedResponse, Hit, SearchResponse
+from rerank_search.worker_threads import WorkerThreads
 
 QUERIES_AT_ONCE = 32
 """Number of queries of a batch whose candidates are in memory together."""
@@ -47,7 +48,7 @@ class _Plan:
 
 
 class Searcher:
-    """Searches an index in two stages. Threads may share one.
+    """Searches an index in two stages. Threads and event loops may share one.
 
     ``index`` is an Index, another Searchable, or a Retriever whose hits have documents. With such a
     retriever a fusion weighs only its own score; ``repr`` shows which scores the fusion weighs.
@@ -89,6 +90,7 @@ class Searcher:
         self._traits = traits(self._reranker)
         self._fusion = self._traits.fusion if fusion == "auto" else fusion
         self._on_rerank_error = on_rerank_error
+        self._threads = WorkerThreads()
         given = self._traits.calibration if calibration == "auto" else calibration
         self._final = FinalScore(self._fusion, self._searched.first_stages, given)
         if calibration not in ("auto", None) and self._final.calibration is None:
@@ -160,6 +162,35 @@ class Searcher:
         """
         asked = self._explained(query_list(queries), self._plan(merged(options, arguments)))
         return [explained.response for explained in asked]
+
+    @shows_options
+    async def asearch(
+        self,
+        query: str,
+        options: SearchOptions | None = None,
+        **arguments: Unpack[SearchArguments],
+    ) -> SearchResponse:
+        """``search`` for asyncio: it runs in a thread, so the event loop goes on meanwhile.
+
+        A searcher has as many threads as the machine has cores, at least four; further searches
+        wait for their turn, which ``budget_ms`` counts. Cancelling returns at once, and a search
+        that has not begun is then never run.
+        """
+        [response] = await self.asearch_batch([query], options, **arguments)
+        return response
+
+    @shows_options
+    async def asearch_batch(
+        self,
+        queries: Iterable[str],
+        options: SearchOptions | None = None,
+        **arguments: Unpack[SearchArguments],
+    ) -> list[SearchResponse]:
+        """``search_batch`` for asyncio, in one thread; see ``asearch``."""
+        asked, wanted, waiting = query_list(queries), merged(options, arguments), Stopwatch()
+        return await self._threads.run(
+            lambda: self.search_batch(asked, wanted.begun_late(waiting.elapsed()))
+        )
 
     @shows_options
     def explain_batch(

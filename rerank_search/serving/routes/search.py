@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 
@@ -54,9 +53,7 @@ def _answer(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> S
         reranker = ongoing.reranker(shared)
     else:
         options.check_without_reranker("a server without a reranker")
-    if options.budget_ms is not None:  # the time since the request came counts too
-        left = max(options.budget_ms - ongoing.milliseconds(), 1e-3)
-        options = replace(options, budget_ms=left)
+    options = options.begun_late(ongoing.milliseconds())
     with service.indexes.use(asked.index) as index:
         name = asked.index or index.path.name
         with service.traces.span("search", index=name, queries=len(queries)):
