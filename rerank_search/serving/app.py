@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import TypeAlias
 
 import anyio.to_thread
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import Receive, Scope, Send
 
 from rerank_search.serving.dependencies import provide
@@ -22,16 +23,26 @@ from rerank_search.serving.routes import indexes, operations, rerank, search
 from rerank_search.serving.security import Gate
 from rerank_search.serving.service import Service
 
+Routes: TypeAlias = Callable[[Service], APIRouter]
+"""Makes routes for a service. What is declared of them counts before requests reach them."""
+
 
 def create_app(
-    service: Service, *, keys: KeyFile | None = None, hosts: frozenset[str] | None = None
+    service: Service,
+    *,
+    keys: KeyFile | None = None,
+    hosts: frozenset[str] | None = None,
+    further: Sequence[Routes] = (),
 ) -> FastAPI:
     """The application for a service whose models are loaded; it closes the service at its end.
 
-    ``hosts`` are the names by which it may be called; None allows any.
+    ``hosts`` are the names by which it may be called; None allows any. ``further`` make more routes
+    for the service, which are behind the same keys, limits and log; a router's lifespan is entered
+    with that of the application.
     """
 
     routers = [rerank.router, search.router, indexes.router, operations.router]
+    routers += [make(service) for make in further]
     routes = RouteTable([route for router in routers for route in router.routes])
 
     @asynccontextmanager

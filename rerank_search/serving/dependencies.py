@@ -13,7 +13,6 @@ from rerank_search.serving.threads import Threads
 def provide(app: FastAPI, service: Service) -> None:
     """Give this service to the routes of the app."""
     app.state.service = service
-    app.state.threads = Threads(service.limits)
 
 
 # Asynchronous, since FastAPI calls other functions in a thread.
@@ -26,8 +25,7 @@ async def service_of(request: Request) -> Service:
 
 
 async def _threads_of(request: Request) -> Threads:
-    threads: Threads = request.app.state.threads
-    return threads
+    return (await service_of(request)).threads
 
 
 ServiceGiven = Annotated[Service, Depends(service_of)]

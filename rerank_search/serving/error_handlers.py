@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,13 +10,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from rerank_search.errors import PluginError, RerankError, RerankSearchError
-from rerank_search.serving.errors import ApiError, api_error, body
+from rerank_search.errors import RerankSearchError
+from rerank_search.serving.errors import ApiError, body, reported
 from rerank_search.serving.route_table import RouteTable
 from rerank_search.serving.schemas.rerank import is_tei
 from rerank_search.serving.validation import invalid
-
-logger = logging.getLogger("rerank_search.serving")
 
 _TYPES = {
     404: "no_such_path",
@@ -36,7 +33,8 @@ def add_error_handlers(app: FastAPI, routes: RouteTable) -> None:
 
     @app.exception_handler(RerankSearchError)
     async def own(request: Request, error: RerankSearchError) -> Response:
-        return _answered(error, request.scope["state"])
+        state = request.scope["state"]
+        return error_response(reported(error, f"request {state['request_id']}"), state)
 
     @app.exception_handler(RequestValidationError)
     async def validation(request: Request, error: RequestValidationError) -> Response:
@@ -53,19 +51,6 @@ def error_response(error: ApiError, state: Mapping[str, Any]) -> JSONResponse:
     """An error in the shape of the API that was called."""
     content = body(error, state["shape"], state["request_id"])
     return JSONResponse(content, status_code=error.status, headers=error.headers)
-
-
-def _answered(error: RerankSearchError, state: Mapping[str, Any]) -> JSONResponse:
-    """An error of ours as a response; one that is not the caller's fault is logged."""
-    known = api_error(error)
-    if known.status >= 500:
-        # The message of a reranker's error may quote texts.
-        if isinstance(error, RerankError):
-            said: object = type(error).__name__
-        else:  # a PluginError names the package, which its cause does not
-            said = error if isinstance(error, PluginError) else error.__cause__ or error
-        logger.error("request %s failed: %s", state["request_id"], said)
-    return error_response(known, state)
 
 
 def _of_validation(error: RequestValidationError) -> ApiError:

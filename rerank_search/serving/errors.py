@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -13,11 +14,14 @@ from rerank_search.errors import (
     IndexReadOnlyError,
     InvalidInputError,
     ModelNotFoundError,
+    PluginError,
     RerankError,
     RerankSearchError,
     SearchIndexError,
     StorageFullError,
 )
+
+logger = logging.getLogger("rerank_search.serving")
 
 Shape: TypeAlias = Literal["native", "rerank", "tei"]
 """The shapes of an error: our own, that of Cohere, Jina and vLLM (one object with what each of
@@ -94,6 +98,19 @@ def api_error(error: RerankSearchError) -> ApiError:
             message = known.said or " ".join(str(error).split())
             return ApiError(known.status, known.type, message, headers)
     return internal_error()
+
+
+def reported(error: RerankSearchError, request: str) -> ApiError:
+    """The error with which a request is answered; one that is not the caller's fault is logged."""
+    known = api_error(error)
+    if known.status >= 500:
+        # The message of a reranker's error may quote texts.
+        if isinstance(error, RerankError):
+            said: object = type(error).__name__
+        else:  # a PluginError names the package, which its cause does not
+            said = error if isinstance(error, PluginError) else error.__cause__ or error
+        logger.error("%s failed: %s", request, said)
+    return known
 
 
 def internal_error() -> ApiError:

@@ -83,7 +83,8 @@ class RequestMiddleware:
         caller = ""
         try:
             self._gate.check_host(headers)
-            caller = self._gate.caller(scope, headers, facts)
+            sender = self._gate.caller(scope, headers, facts)
+            caller, state["key"] = sender.name, sender.key
             self._gate.check_rate(caller, facts)
             await self._app(scope, bounded(facts, headers, self._limits, receive), answer)
         except ClientDisconnect:

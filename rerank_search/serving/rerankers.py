@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores
+from rerank_search.reranking.loaded_later import LoadedLater
 from rerank_search.reranking.traits import traits
 from rerank_search.serving.errors import ApiError
 from rerank_search.serving.limits import Limits
@@ -91,6 +92,8 @@ class Rerankers:
         """Scores in [0, 1] for the logits: calibrated if the model has a calibration of them."""
         self._metrics.truncated(int(scores.truncated.sum()))
         reranker: Any = self._models[name]
+        if isinstance(reranker, LoadedLater):
+            reranker = reranker.load()
         calibrations = traits(reranker).calibration
         calibration = None if calibrations is None else calibrations.of(None)
         if calibration is not None:

@@ -5,19 +5,31 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import Headers
 
 from rerank_search.errors import RerankSearchError
 from rerank_search.serving.errors import ApiError
-from rerank_search.serving.keys import KeyFile
+from rerank_search.serving.keys import Key, KeyFile
 from rerank_search.serving.rate import RateLimiter
 from rerank_search.serving.route_table import Facts
 
 logger = logging.getLogger("rerank_search.serving")
 
 _PORT = re.compile(r":\d*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request: the name of its key, or its address, for the log; and the key.
+
+    ``key`` is None if the server has no keys, and for a public route.
+    """
+
+    name: str
+    key: Key | None = None
 
 
 class Gate:
@@ -47,11 +59,11 @@ class Gate:
                 f"{known}",
             )
 
-    def caller(self, scope: Mapping[str, Any], headers: Headers, facts: Facts) -> str:
-        """The name of the key, or the address, for the log. Raises ApiError 401 or 403."""
+    def caller(self, scope: Mapping[str, Any], headers: Headers, facts: Facts) -> Caller:
+        """Who sent the request. Raises ApiError 401 or 403."""
         address = (scope.get("client") or ("", 0))[0]
         if self._keys is None or facts.public:
-            return str(address)
+            return Caller(str(address))
         secret = headers.get("x-api-key") or _bearer(headers.get("authorization", ""))
         if not secret:
             raise _unauthorized("a key is needed: send it as 'Authorization: Bearer KEY'")
@@ -66,7 +78,7 @@ class Gate:
             raise ApiError(
                 403, "forbidden", f"the key {key.name!r} is for reading: use one made with --write"
             )
-        return key.name
+        return Caller(key.name, key)
 
     def check_rate(self, caller: str, facts: Facts) -> None:
         """Count a request. Raises ApiError 429 above the rate."""

@@ -12,7 +12,7 @@ import uvicorn
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.reranking.base import Reranker
-from rerank_search.serving.app import create_app
+from rerank_search.serving.app import Routes, create_app
 from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.keys import KeyFile
 from rerank_search.serving.limits import Limits
@@ -77,17 +77,19 @@ class Server:
         keys: KeyFile | None = None,
         share_batches: bool = True,
         traces: Traces | None = None,
+        further: Sequence[Routes] = (),
     ) -> None:
         """Answer requests until SIGTERM or SIGINT; unfinished ones are finished first.
 
-        The log of the whole process goes to the standard error, as lines of JSON.
+        ``further`` make more routes, as in ``create_app``. The log of the whole process goes to the
+        standard error, as lines of JSON.
         """
         log_to(sys.stderr)
         service = Service(indexes, rerankers, limits, share_batches=share_batches, traces=traces)
         # Without keys only this machine may send requests.
         open_to_all = keys is not None or not is_loopback(self._host.strip("[]"))
         hosts = None if open_to_all else frozenset({*LOOPBACK, self._host})
-        app = create_app(service, keys=keys, hosts=hosts)
+        app = create_app(service, keys=keys, hosts=hosts, further=further)
         config = uvicorn.Config(
             app,
             log_config=None,

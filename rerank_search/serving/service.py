@@ -1,4 +1,4 @@
-"""What a server serves, without HTTP: indexes, rerankers, their limits and measurements."""
+"""What a server serves, without HTTP: indexes, rerankers, limits, threads and measurements."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.metrics import Metrics
 from rerank_search.serving.rerankers import Rerankers
+from rerank_search.serving.threads import Threads
 from rerank_search.serving.traces import Traces
 
 
 class Service:
     """The indexes and the rerankers of one server. Threads may share one.
 
-    ``rerankers`` are loaded; requests that name none get the first. ``share_batches=False`` scores
-    each request by itself. Raises InvalidInputError if two rerankers have the same name.
+    ``rerankers`` are loaded, or LoadedLater; requests that name none get the first.
+    ``share_batches=False`` scores each request by itself. Raises InvalidInputError if two rerankers
+    have the same name.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Service:
     ) -> None:
         self.indexes = indexes
         self.limits = limits
+        self.threads = Threads(limits)
         self.metrics = Metrics()
         self.traces = traces or Traces()
         self.rerankers = Rerankers(rerankers, limits, self.metrics, share=share_batches)

@@ -38,6 +38,23 @@ class Threads:
         task = asyncio.ensure_future(anyio.to_thread.run_sync(work, limiter=self._readers))
         return await unless_gone(request, task, on_gone)
 
+    async def read_unless_cancelled(
+        self, work: Callable[[], Result], on_cancelled: Callable[[], Any] = lambda: None
+    ) -> Result:
+        """The result of ``work``, which only reads.
+
+        If the wait is cancelled, ``on_cancelled`` is called and the result is dropped. Raises
+        OverloadedError if too many requests wait for a thread.
+        """
+        _check_room(self._readers)
+        try:
+            return await anyio.to_thread.run_sync(
+                work, limiter=self._readers, abandon_on_cancel=True
+            )
+        except anyio.get_cancelled_exc_class():
+            on_cancelled()
+            raise
+
     async def write(self, work: Callable[[], Result]) -> Result:
         """The result of ``work``, which writes: it is finished even if the client disconnects.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from concurrent.futures import Future
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Request
@@ -12,6 +13,7 @@ from fastapi import APIRouter, Body, Request
 from rerank_search.reranking.base import LongDocuments, Scores
 from rerank_search.serving.dependencies import ServiceGiven
 from rerank_search.serving.errors import ApiError
+from rerank_search.serving.reranking import best_first, submitted
 from rerank_search.serving.route_table import Facts, declared
 from rerank_search.serving.schemas.rerank import (
     AnyRerankRequest,
@@ -71,7 +73,9 @@ async def score(request: Request, asked: ScoreRequest, service: ServiceGiven) ->
     limits.check_texts("documents", [text for _, text in pairs], limits.documents)
     for query, _ in pairs:
         limits.check_query(query)
-    scores = await _scored(request, service, model, pairs, "truncate")
+    with service.traces.span("rerank", model=model, count=len(pairs)):
+        future = service.rerankers.submit(model, pairs, "truncate")
+        scores = await _unless_gone(request, future)
     values = service.rerankers.probabilities(model, scores).tolist()
     return ScoreAnswer(
         id=f"score-{request.state.request_id}",
@@ -100,7 +104,7 @@ async def _rerank(request: Request, service: Service, asked: RerankRequest) -> R
             relevance_score=values[place],
             document=RerankedDocument(text=texts[place]) if asked.return_documents else None,
         )
-        for place in _order(scores)[: asked.top_n or None]
+        for place in best_first(scores)[: asked.top_n or None]
     ]
     return RerankAnswer(
         id=str(uuid.uuid4()),
@@ -129,7 +133,7 @@ async def _rerank_tei(request: Request, service: Service, asked: TeiRequest) -> 
             score=chosen[place],
             text=asked.texts[place] if asked.return_text else None,
         )
-        for place in _order(scores)
+        for place in best_first(scores)
     ]
 
 
@@ -153,27 +157,15 @@ async def _of_list(
     texts: list[str],
     long_documents: LongDocuments,
 ) -> Scores:
-    """The scores of a query's texts. Raises ApiError 413 above a limit, 400 for a blank query."""
-    limits = service.limits
-    limits.check_query(query)
-    limits.check_texts("documents", texts, limits.documents)
-    if not query.strip():
-        raise ApiError(400, "invalid_request", "the query is blank: say what to look for")
-    pairs = [(query, text) for text in texts]
-    return await _scored(request, service, model, pairs, long_documents)
+    """The scores of a query's texts. Raises what ``submitted`` and the reranker raise."""
+    with service.traces.span("rerank", model=model, count=len(texts)):
+        future = submitted(service, model, query, texts, long_documents)
+        return await _unless_gone(request, future)
 
 
-async def _scored(
-    request: Request,
-    service: Service,
-    model: str,
-    pairs: list[tuple[str, str]],
-    long_documents: LongDocuments,
-) -> Scores:
-    """The scores of the pairs; they are cancelled if the client disconnects."""
-    with service.traces.span("rerank", model=model, count=len(pairs)):
-        future = service.rerankers.submit(model, pairs, long_documents)
-        return await unless_gone(request, asyncio.wrap_future(future), future.cancel)
+async def _unless_gone(request: Request, future: Future[Scores]) -> Scores:
+    """The scores, which are cancelled if the client disconnects."""
+    return await unless_gone(request, asyncio.wrap_future(future), future.cancel)
 
 
 def _pairs(asked: ScoreRequest) -> list[tuple[str, str]]:
@@ -195,12 +187,6 @@ def _pairs(asked: ScoreRequest) -> list[tuple[str, str]]:
 
 def _listed(given: str | list[str] | None) -> list[str]:
     return [given] if isinstance(given, str) else given or []
-
-
-def _order(scores: Scores) -> list[int]:
-    """Places in the request, the best logit first; equal logits keep their order."""
-    logits = scores.values.tolist()
-    return sorted(range(len(logits)), key=lambda place: (-logits[place], place))
 
 
 def _usage(scores: Scores) -> dict[str, int]:

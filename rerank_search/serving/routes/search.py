@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-
 from fastapi import APIRouter, Request, Response
 
-from rerank_search.searcher import Searcher
 from rerank_search.serving.dependencies import ServiceGiven, ThreadsGiven
 from rerank_search.serving.ongoing import OngoingSearch
 from rerank_search.serving.route_table import Facts, declared
-from rerank_search.serving.schemas.search import (
-    FirstStageHit,
-    FoundDocument,
-    FoundHit,
-    SearchAnswer,
-    SearchRequest,
-    SearchResult,
-)
-from rerank_search.serving.service import Service
+from rerank_search.serving.schemas.search import SearchAnswer, SearchRequest
+from rerank_search.serving.searching import answered
 from rerank_search.serving.strict_json import StrictJsonRoute
-from rerank_search.types import ExplainedResponse, Hit, SearchResponse
 
 router = APIRouter(tags=["searching"], route_class=StrictJsonRoute)
 
@@ -36,104 +24,7 @@ async def search(
 
     def answer() -> bytes:
         """The JSON, written in the thread too: it may hold a thousand documents."""
-        return _answer(service, asked, ongoing).model_dump_json(exclude_none=True).encode()
+        return answered(service, asked, ongoing).model_dump_json(exclude_none=True).encode()
 
     content = await threads.read(request, answer, on_gone=ongoing.cancel)
     return Response(content, media_type="application/json")
-
-
-def _answer(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> SearchAnswer:
-    options, queries = asked.options, asked.every_query
-    _check_limits(service, asked)
-    reranker, model = None, None
-    if options.rerank and (service.rerankers or asked.model is not None):
-        model = service.rerankers.name(asked.model)
-        shared = service.rerankers.shared(model)
-        shared.check_room(options.depth)
-        reranker = ongoing.reranker(shared)
-    else:
-        options.check_without_reranker("a server without a reranker")
-    options = options.begun_late(ongoing.milliseconds())
-    with service.indexes.use(asked.index) as index:
-        name = asked.index or index.path.name
-        with service.traces.span("search", index=name, queries=len(queries)):
-            began = time.time_ns()
-            searcher = Searcher(index, reranker, on_rerank_error="first_stage")
-            if asked.explain:
-                explained = searcher.explain_batch(queries, options)
-            else:  # the candidates of hundreds of queries need not stay in memory
-                found = searcher.search_batch(queries, options)
-                explained = [ExplainedResponse(response, ()) for response in found]
-            responses = [each.response for each in explained]
-            service.traces.stages(responses, began)
-    for response in responses:
-        service.metrics.search(response)
-    return SearchAnswer(
-        index=name,
-        model=model,
-        results=[_result(each, asked) for each in explained],
-        warnings=_warnings(responses),
-    )
-
-
-def _check_limits(service: Service, asked: SearchRequest) -> None:
-    """Raise ApiError 413 for a request that is above a limit."""
-    limits, options, queries = service.limits, asked.options, asked.queries or []
-    limits.check_count("top_k", options.top_k, limits.top_k)
-    limits.check_count("candidates", options.candidates, limits.candidates)
-    limits.check_count("queries", len(queries), limits.queries)
-    pairs = len(queries) * options.depth
-    limits.check_count("queries times candidates", pairs, limits.waiting_pairs)
-    for query in asked.every_query:
-        limits.check_query(query)
-
-
-def _warnings(responses: Sequence[SearchResponse]) -> list[str] | None:
-    """The warnings about the filter, which are those of every response."""
-    return list(responses[0].warnings) or None if responses else None
-
-
-def _result(explained: ExplainedResponse, asked: SearchRequest) -> SearchResult:
-    response, ranks = explained.response, explained.first_stage_ranks
-    return SearchResult(
-        query=response.query,
-        hits=[_hit(hit, ranks.get(hit.id), asked) for hit in response.hits],
-        first_stage=response.first_stage,
-        candidates=response.candidates,
-        reranked=response.reranked,
-        reranked_count=response.reranked_count,
-        truncated=response.truncated,
-        timings=dict(response.timings),
-        degraded=response.degraded,
-        first_stage_hits=[
-            FirstStageHit(
-                id=hit.id,
-                rank=rank,
-                score=hit.score,
-                title=hit.document.title if hit.document else "",
-            )
-            for rank, hit in enumerate(explained.first_stage_hits[: asked.options.top_k], start=1)
-        ]
-        if asked.explain
-        else None,
-    )
-
-
-def _hit(hit: Hit, first_stage_rank: int | None, asked: SearchRequest) -> FoundHit:
-    document = hit.with_text(asked.text).document
-    return FoundHit(
-        id=hit.id,
-        rank=hit.rank,
-        score=hit.score,
-        relevance=hit.relevance,
-        stage_scores=dict(hit.stage_scores),
-        span=hit.span,
-        first_stage_rank=first_stage_rank,
-        document=FoundDocument(
-            text=None if asked.text == "none" else document.text,
-            title=document.title,
-            metadata=dict(document.metadata),
-        )
-        if asked.return_documents and document is not None
-        else None,
-    )
