@@ -5,11 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 from rerank_search.corpora.lines import typed_value
 from rerank_search.types import Filter, JsonValue
+
+FilterOption = Annotated[
+    list[str],
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="Take only documents with this metadata; also != < <= > >=, or a JSON object. "
+        "Repeatable: all of them must match.",
+    ),
+]
 
 _CONDITION = re.compile(r"([^=<>!{}]+)(>=|<=|!=|=|>|<)(.*)", re.DOTALL)
 _OPERATORS = {"=": "$eq", "!=": "$ne", ">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rerank_search.cli.filter_argument import parsed_filter
+from rerank_search.cli.filter_argument import FilterOption, parsed_filter
 from rerank_search.cli.first_stage_argument import FirstStageOption
 from rerank_search.cli.location import IndexArgument, existing_index
 from rerank_search.cli.output import Json, note, print_json, print_table, waiting
@@ -32,14 +32,7 @@ def search(
     top_k: Annotated[
         int, typer.Option(min=OPTIONS["top_k"].ge, help=OPTIONS["top_k"].help)
     ] = SearchOptions.top_k,
-    filter: Annotated[
-        list[str],
-        typer.Option(
-            metavar="KEY=VALUE",
-            help="Search only documents with this metadata; also != < <= > >=, or a JSON object. "
-            "Repeatable: all of them must match.",
-        ),
-    ] = [],  # noqa: B006 (typer copies it)
+    filter: FilterOption = [],  # noqa: B006 (typer copies it)
     reranker: Annotated[
         str | None,
         typer.Option(

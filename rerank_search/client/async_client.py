@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, TypeVar, Unpack
 
 import httpx2
 
+from rerank_search.arguments import id_list
 from rerank_search.client.base import BaseClient
 from rerank_search.client.call import Call
 from rerank_search.client.connections import LoopConnections
 from rerank_search.client.documents import deletion, deletions, uploads_async, written_with
 from rerank_search.client.exchange import Exchange, Outcome
+from rerank_search.client.found import of_filter, of_ids
 from rerank_search.client.indexes import ServedIndex, creation, indexes
 from rerank_search.client.rerankers import ServedModel, models, ranking
 from rerank_search.client.searches import searches
@@ -120,6 +122,32 @@ class AsyncClient(BaseClient):
         for message in done.warnings:
             warnings.warn(message, FilterWarning, stacklevel=2)
         return done.deleted
+
+    async def find(
+        self, filter: Filter | None = None, *, after: str | int | None = None, limit: int = 100
+    ) -> list[Document]:
+        """See ``Client.find``, also for what it raises."""
+        pages = of_filter(self._index, filter, after=after, limit=limit)
+        while (call := pages.call) is not None:
+            pages.take(await self._ask(call))
+        for message in pages.warnings:
+            warnings.warn(message, FilterWarning, stacklevel=2)
+        return pages.documents
+
+    async def get(self, id: str | int) -> Document | None:
+        """See ``Client.get``, also for what it raises."""
+        [found] = await self.documents([id])
+        return found
+
+    async def documents(self, ids: Iterable[str | int]) -> list[Document | None]:
+        """See ``Client.documents``, also for what it raises."""
+        wanted = id_list(ids)
+        found: dict[str, Document] = {}
+        for pages in of_ids(self._index, wanted):
+            while (call := pages.call) is not None:
+                pages.take(await self._ask(call))
+            found |= {each.id: each for each in pages.documents}
+        return [found.get(id) for id in wanted]
 
     async def create_index(
         self,

@@ -83,12 +83,12 @@ def index_name(given: object) -> str:
 
 
 def path_of_index(index: str | None) -> str:
-    """The path of an index that is to be changed. Raises InvalidInputError if it has no name.
+    """The path of an index. Raises InvalidInputError if it has no name.
 
     A search may leave the name out; a change may not, since it could hit the wrong index.
     """
     if not index:
-        raise InvalidInputError("name the index that is to be changed: Client(base_url, index)")
+        raise InvalidInputError("name the index: Client(base_url, index)")
     return f"/v1/indexes/{quote(index_name(index), safe='')}"
 
 

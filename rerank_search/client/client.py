@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, TypeVar, Unpack
 
 import httpx2
 
+from rerank_search.arguments import id_list
 from rerank_search.client.base import BaseClient
 from rerank_search.client.call import Call
 from rerank_search.client.documents import deletion, deletions, uploads, written_with
 from rerank_search.client.exchange import Exchange, Outcome
+from rerank_search.client.found import of_filter, of_ids
 from rerank_search.client.indexes import ServedIndex, creation, indexes
 from rerank_search.client.rerankers import ServedModel, models, ranking
 from rerank_search.client.searches import searches
@@ -155,6 +157,38 @@ class Client(BaseClient):
         for message in done.warnings:
             warnings.warn(message, FilterWarning, stacklevel=2)
         return done.deleted
+
+    def find(
+        self, filter: Filter | None = None, *, after: str | int | None = None, limit: int = 100
+    ) -> list[Document]:
+        """The first ``limit`` documents that the filter allows, as ``Index.find`` returns them.
+
+        Issues a FilterWarning for a key that no document has. Raises IndexNotFoundError,
+        InvalidInputError, SearchIndexError, ServerError.
+        """
+        pages = of_filter(self._index, filter, after=after, limit=limit)
+        while (call := pages.call) is not None:
+            pages.take(self._ask(call))
+        for message in pages.warnings:
+            warnings.warn(message, FilterWarning, stacklevel=2)
+        return pages.documents
+
+    def get(self, id: str | int) -> Document | None:
+        """The document, or None for an unknown id. Raises what ``find`` raises."""
+        return self.documents([id])[0]
+
+    def documents(self, ids: Iterable[str | int]) -> list[Document | None]:
+        """The documents, in the order of ``ids``; None for an unknown id.
+
+        At most 1,000 a request. Raises what ``find`` raises.
+        """
+        wanted = id_list(ids)
+        found: dict[str, Document] = {}
+        for pages in of_ids(self._index, wanted):
+            while (call := pages.call) is not None:
+                pages.take(self._ask(call))
+            found |= {each.id: each for each in pages.documents}
+        return [found.get(id) for id in wanted]
 
     def create_index(
         self,

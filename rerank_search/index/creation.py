@@ -5,12 +5,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from rerank_search.errors import IndexExistsError
+from pydantic import ValidationError
+
+from rerank_search.errors import IndexExistsError, InvalidInputError
 from rerank_search.index.engines import Engines
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index_names import DOCUMENTS
+from rerank_search.shown import reason, shown
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest
@@ -21,6 +26,17 @@ def check_free(directory: Path) -> None:
     with storage_errors(directory):
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise _exists(directory)
+
+
+def new_manifest(**settings: Any) -> Manifest:
+    """The manifest of an index made now. Raises InvalidInputError for an invalid setting."""
+    try:
+        return Manifest(created=datetime.now(UTC), **settings)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        raise InvalidInputError(
+            f"{problem['loc'][0]} is {shown(problem['input'])}: {reason(problem)}"
+        ) from error
 
 
 def write_empty(directory: Path, manifest: Manifest, encoder: QueryVectors | None) -> DocumentStore:

@@ -13,25 +13,29 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ValidationError
-
 from rerank_search import arguments
-from rerank_search.arguments import check_function, document_id, id_list, several, whole_number
+from rerank_search.arguments import (
+    check_function,
+    document_id,
+    id_list,
+    several,
+    whole_number,
+)
 from rerank_search.built_in_stages import DENSE, HYBRID
 from rerank_search.errors import (
     FilterWarning,
     InvalidInputError,
     PluginError,
 )
-from rerank_search.index.creation import check_free, write_empty
+from rerank_search.index.creation import check_free, new_manifest, write_empty
 from rerank_search.index.encoder_record import (
     encoder_of,
     encoder_problems,
@@ -47,6 +51,7 @@ from rerank_search.index.stage_scores import completed
 from rerank_search.index.writer import Progress, Writer, seconds_to_wait
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import DEFAULT_ENCODER
+from rerank_search.queries import check_text
 from rerank_search.retrieval.base import Retriever
 from rerank_search.retrieval.encoder import Encoder
 from rerank_search.retrieval.registry import (
@@ -56,7 +61,7 @@ from rerank_search.retrieval.registry import (
     stages_of,
 )
 from rerank_search.retrieval.stage import Stage
-from rerank_search.shown import reason, shown
+from rerank_search.shown import shown
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Bm25Settings, Manifest, checksum_problems
@@ -140,22 +145,15 @@ class Index:
         hnsw_above = whole_number("hnsw_above", hnsw_above, least=0)
         further = kinds(list(several("first_stages", first_stages, one="names")))
         check_free(directory)
-        try:
-            manifest = Manifest(
-                created=datetime.now(UTC),
-                encoder=None if model is None else recorded(model),
-                analyzer=analyzer,
-                bm25=bm25,
-                passages=fitted(passages, model),
-                vector_dtype=vector_dtype,
-                hnsw_above=hnsw_above,
-                first_stages=further,
-            )
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            raise InvalidInputError(
-                f"{problem['loc'][0]} is {shown(problem['input'])}: {reason(problem)}"
-            ) from error
+        manifest = new_manifest(
+            encoder=None if model is None else recorded(model),
+            analyzer=analyzer,
+            bm25=bm25,
+            passages=fitted(passages, model),
+            vector_dtype=vector_dtype,
+            hnsw_above=hnsw_above,
+            first_stages=further,
+        )
         store = write_empty(directory, manifest, None if model is None else QueryVectors(model))
         return cls(directory, manifest, store, model, read_only=False, lock_timeout=lock_timeout)
 
@@ -274,8 +272,7 @@ class Index:
                 "an empty filter allows every document: to delete all of them, give ids()"
             )
         if warn:
-            for message in self.filter_warnings(filter):
-                warnings.warn(message, FilterWarning, stacklevel=2)
+            self._warn_of(filter)
         with self._writer.session():
             places = self._store.locate(self._store.allowed(filter))
             return self.delete({place[0] for place in places if place is not None})
@@ -299,6 +296,33 @@ class Index:
     def ids(self) -> Iterator[str]:
         """All document ids, ascending by code point."""
         return self._store.ids()
+
+    def find(
+        self,
+        filter: Filter | None = None,
+        *,
+        after: str | None = None,
+        limit: int = 100,
+        warn: bool = True,
+    ) -> list[Document]:
+        """The first ``limit`` documents that the filter allows, ids ascending by code point.
+
+        No filter, or ``{}``, allows all. For the next page give the last id as ``after``. Documents
+        that exist all the while are on exactly one page, whatever is written meanwhile.
+
+            >>> page = index.find({"module": "os"}, limit=500)
+            >>> following = index.find({"module": "os"}, after=page[-1].id, limit=500)
+
+        Issues a FilterWarning for each of ``filter_warnings``, unless ``warn`` is False.
+        Raises InvalidFilterError, InvalidInputError.
+        """
+        first = "" if after is None else document_id(after, "after")
+        check_text(first, "after")
+        limit = whole_number("limit", limit)
+        allowed: Filter = {} if filter is None else filter
+        if warn:
+            self._warn_of(allowed)
+        return self._store.find(allowed, first, min(limit, sys.maxsize))
 
     def __len__(self) -> int:
         return self._store.totals().documents
@@ -430,3 +454,7 @@ class Index:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _warn_of(self, filter: Filter) -> None:
+        for message in self.filter_warnings(filter):
+            warnings.warn(message, FilterWarning, stacklevel=3)

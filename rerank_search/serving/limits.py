@@ -22,6 +22,10 @@ class Limits(BaseModel):
     query_characters: int = Field(default=10_000, ge=1)
     queries: int = Field(default=100, ge=1)
     """Number of queries in a search request."""
+    found_documents: int = Field(default=1_000, ge=1)
+    """Number of documents in an answer of ``find``."""
+    found_characters: int = Field(default=16_000_000, ge=1)
+    """Characters of texts at which an answer of ``find`` ends early; ``next`` leads on."""
     top_k: int = Field(default=1_000, ge=1)
     candidates: int = Field(default=1_000, ge=1)
     json_levels: int = Field(default=64, ge=1)

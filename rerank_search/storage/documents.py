@@ -139,6 +139,23 @@ class DocumentStore:
             yield from (id for (id,) in rows)
             last = rows[-1][0]
 
+    def find(self, filter: Filter, after: str, limit: int) -> list[Document]:
+        """The first ``limit`` documents with ids above ``after`` that the filter allows, by id.
+
+        Raises InvalidFilterError.
+        """
+        condition = compile_filter(filter)
+        # "+" has SQLite walk along the ids. Otherwise it would sort all documents that match, for
+        # every page again.
+        query = (
+            "SELECT id, title, text, metadata FROM "
+            "(SELECT +pk AS document, id, title, text, metadata FROM documents) "
+            f"WHERE id > ? AND ({condition.sql}) ORDER BY id LIMIT ?"
+        )
+        with self._connections.reading() as connection, _too_large_refused():
+            rows = connection.execute(query, (after, *condition.parameters, limit)).fetchall()
+        return [Record(*row).document() for row in rows]
+
     def totals(self) -> Totals:
         """The totals, which are stored and need no counting."""
         with self._connections.reading() as connection:
@@ -311,8 +328,15 @@ def _passages(
 
 def _allowed(connection: sqlite3.Connection, condition: Condition) -> NDArray[np.int64]:
     query = f"SELECT id FROM passages WHERE {condition.sql} ORDER BY id"
-    try:
+    with _too_large_refused():
         return _ids(connection.execute(query, condition.parameters))
+
+
+@contextmanager
+def _too_large_refused() -> Iterator[None]:
+    """Raise InvalidFilterError for a filter above one of SQLite's limits."""
+    try:
+        yield
     except (sqlite3.OperationalError, sqlite3.DataError) as error:
         if not any(sign in str(error) for sign in _TOO_LARGE):
             raise

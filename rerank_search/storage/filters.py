@@ -43,7 +43,7 @@ _DEEPEST = 50
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """An SQL expression over ``passages.document``, and its parameters."""
+    """An SQL expression over a column ``document``, the key of a document, and its parameters."""
 
     sql: str
     parameters: tuple[Any, ...] = ()
@@ -185,9 +185,7 @@ def _listable(value: object) -> bool:
 
 
 def _having(where: str, *parameters: Any) -> Condition:
-    return Condition(
-        f"passages.document IN (SELECT document FROM attributes WHERE {where})", parameters
-    )
+    return Condition(f"document IN (SELECT document FROM attributes WHERE {where})", parameters)
 
 
 def _negated(condition: Condition) -> Condition:

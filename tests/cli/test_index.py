@@ -396,3 +396,16 @@ def test_documents_of_a_pipe_with_a_name_are_added(folder: Path, notes: Path, an
     writing.start()
     assert answer("index", "add", "notes", str(pipe))["written"] == 1
     writing.join()
+
+
+def test_documents_are_shown_by_pages(notes: Path, answer: Answer, run: Run) -> None:
+    page = answer("index", "documents", "notes", "--limit", "2")
+    assert [each["id"] for each in page["documents"]] == ["join", "shell"]
+    assert page["documents"][0]["metadata"] == {"module": "os", "year": 2020}
+    rest = answer("index", "documents", "notes", "--after", page["next"])
+    assert ([each["id"] for each in rest["documents"]], rest["next"]) == (["split"], None)
+    shown = run("index", "documents", "notes", "--filter", "module=os", "--limit", "1")
+    assert shown.stdout == "join  Paths  join two paths\n"
+    assert "--after join" in shown.stderr
+    misspelled = run("index", "documents", "notes", "--filter", "modul=os")
+    assert (misspelled.stdout, "'modul'" in misspelled.stderr) == ("", True)

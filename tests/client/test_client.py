@@ -234,6 +234,55 @@ def test_nothing_to_rank_gives_no_hits(client):
     assert client.rank_texts(QUERY, []) == []
 
 
+def test_documents_are_found_and_got_as_in_the_library(client, url, home):
+    async def ask():
+        async with AsyncClient(url, "docs") as client:
+            return (
+                await client.find({"kind": "path"}),
+                await client.get("a/b ?#%ü"),
+                await client.documents(["boat", "none", "boat"]),
+            )
+
+    with Index.open(home / "docs", read_only=True) as index:
+        assert client.find() == index.find()
+        assert client.find(after="boat", limit=2) == index.find(after="boat", limit=2)
+        several = {"kind": {"$in": ("path", "file")}}
+        assert client.find(several) == index.find(several)
+        for id in ("a/b ?#%ü", "long", "none", "", "..", 7):
+            assert client.get(id) == index.get(id)
+        expected = index.documents(["boat", "none", "boat"])
+        assert client.documents(["boat", "none", "boat"]) == expected
+        assert client.documents([]) == []
+        assert asyncio.run(ask()) == (
+            index.find({"kind": "path"}),
+            index.get("a/b ?#%ü"),
+            expected,
+        )
+
+
+def test_pages_that_the_server_ends_early_are_put_together(tmp_path):
+    with Index.create(tmp_path / "many", encoder=None) as index:
+        index.add(Document(f"{i:04}", "x" * 10, metadata={"odd": i % 2}) for i in range(2100))
+    limits = Limits(found_characters=3_000)
+    with running(tmp_path, [], limits) as url, Client(url, "many") as client:
+        assert [int(each.id) for each in client.find(limit=1050)] == [*range(1050)]
+        assert [int(each.id) for each in client.find({"odd": 1}, limit=5000)] == [
+            *range(1, 2100, 2)
+        ]
+        ids = [f"{i:04}" for i in reversed(range(2200))]
+        assert [each and each.id for each in client.documents(ids)] == [None] * 100 + ids[100:]
+
+
+def test_find_refuses_what_the_library_refuses(client, url):
+    for wrong in ({"limit": 0}, {"after": 1.5}, {"filter": {"kind": {"$regex": "x"}}}):
+        with pytest.raises(InvalidInputError):
+            client.find(**wrong)
+    with Client(url) as nameless, pytest.raises(InvalidInputError, match="name the index"):
+        nameless.find()
+    with pytest.warns(FilterWarning, match="'knd'"):
+        assert client.find({"knd": "path"}) == []
+
+
 def test_models_and_indexes_are_listed(client, reranker):
     first, second = client.models()
     name = Path(reranker.name).name  # the API shows only the last part of a folder

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 PATHS = ["/rerank", "/v2/rerank", "/score", "/v1/search", "/v1/indexes/notes/documents",
-         "/v1/indexes/notes/delete"]  # fmt: skip
+         "/v1/indexes/notes/delete", "/v1/indexes/notes/find"]  # fmt: skip
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -50,7 +50,7 @@ def test_schemathesis_finds_nothing(fresh, tmp_path):
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4_000:] + done.stderr[-2_000:]
-    assert "15 passed" in done.stdout
+    assert "17 passed" in done.stdout
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

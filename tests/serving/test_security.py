@@ -111,6 +111,7 @@ def test_a_key_for_reading_does_not_write(serve, keys):
             sent = {"authorization": f"Bearer {secret}"}
             assert server.post("/v2/rerank", RERANK, **sent).status_code == 200
             assert server.post("/v1/search", {"query": "a"}, **sent).status_code == 200
+            assert server.post("/v1/indexes/notes/find", {}, **sent).status_code == 200
             answer = server.post("/v1/indexes/notes/documents", documents, **sent)
             assert answer.status_code == status
             answer = server.client.delete("/v1/indexes/notes/documents/x", headers=sent)

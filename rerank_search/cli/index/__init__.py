@@ -10,6 +10,7 @@ from rerank_search.cli.index import (
     compact,
     create,
     delete,
+    documents,
     info,
     list,
     rebuild,
@@ -23,6 +24,7 @@ app.command("build")(build.build)
 app.command("create")(create.create)
 app.command("add")(add.add)
 app.command("delete")(delete.delete)
+app.command("documents")(documents.documents)
 app.command("info")(info.info)
 app.command("list")(list.list_indexes)
 app.command("verify")(verify.verify)

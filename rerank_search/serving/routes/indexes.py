@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi import Path as PathParameter
 
 from rerank_search.errors import RerankSearchError
+from rerank_search.index import Index
 from rerank_search.serving.dependencies import ServiceGiven, ThreadsGiven
-from rerank_search.serving.errors import api_error
+from rerank_search.serving.errors import ApiError, api_error
 from rerank_search.serving.indexes import NAME, Indexes
 from rerank_search.serving.names import public_name
 from rerank_search.serving.route_table import Facts, declared
@@ -18,6 +19,9 @@ from rerank_search.serving.schemas.indexes import (
     UPLOAD_BODY,
     DeleteAnswer,
     DeleteRequest,
+    DocumentAnswer,
+    FindAnswer,
+    FindRequest,
     IndexAnswer,
     IndexList,
     NewIndex,
@@ -27,8 +31,13 @@ from rerank_search.serving.service import Service
 from rerank_search.serving.strict_json import StrictJsonRoute
 from rerank_search.serving.threads import Threads
 from rerank_search.serving.uploads import upsert
+from rerank_search.shown import shown
+from rerank_search.types import Document
 
 router = APIRouter(tags=["indexes"], route_class=StrictJsonRoute)
+
+FOUND_AT_ONCE = 100
+"""Number of documents read together for an answer of ``find``."""
 
 _NewName = Annotated[str, PathParameter(json_schema_extra={"pattern": f"^{NAME}$"})]
 
@@ -77,6 +86,35 @@ async def add(
     return await upsert(request, service, name, threads)
 
 
+@router.post("/v1/indexes/{name}/find", response_model=FindAnswer)
+@declared(Facts(reads=True))
+async def find(
+    request: Request, name: str, asked: FindRequest, service: ServiceGiven, threads: ThreadsGiven
+) -> Response:
+    """Documents by a filter or by their ids, a page at a time."""
+
+    def answer() -> bytes:
+        """The JSON, written in the thread too: it may hold a thousand documents."""
+        return _found(service, name, asked).model_dump_json(exclude_none=True).encode()
+
+    return Response(await threads.read(request, answer), media_type="application/json")
+
+
+@router.get("/v1/indexes/{name}/documents/{id:path}")
+async def document(
+    request: Request, name: str, id: str, service: ServiceGiven, threads: ThreadsGiven
+) -> DocumentAnswer:
+    """A document."""
+
+    def get() -> DocumentAnswer:
+        with service.indexes.use(name) as index:
+            if (found := index.get(id)) is None:
+                raise ApiError(404, "no_such_document", f"{name!r} has no document {shown(id)}")
+            return _document(found)
+
+    return await threads.read(request, get)
+
+
 @router.delete("/v1/indexes/{name}/documents/{id:path}", response_model_exclude_none=True)
 async def delete_one(
     name: str, id: str, service: ServiceGiven, threads: ThreadsGiven
@@ -116,6 +154,51 @@ def _listed(indexes: Indexes) -> IndexList:
         except RerankSearchError as error:
             unavailable[name] = str(api_error(error))
     return IndexList(indexes=found, unavailable=unavailable or None)
+
+
+def _found(service: Service, name: str, asked: FindRequest) -> FindAnswer:
+    """A page. It ends early if its texts are long, so that an answer fits into the memory."""
+    limits = service.limits
+    limits.check_count("limit", asked.limit, limits.found_documents)
+    limits.check_count("ids", len(asked.ids or ()), limits.found_documents)
+    filter = asked.filter or {}
+    found: list[Document] = []
+    characters, after = 0, asked.after
+    with service.indexes.use(name) as index:
+        warnings = index.filter_warnings(filter)
+        while len(found) < asked.limit and characters < limits.found_characters:
+            size = min(FOUND_AT_ONCE, asked.limit - len(found))
+            if asked.ids is None:
+                part = index.find(filter, after=after, limit=size, warn=False)
+            else:
+                part = _of_ids(index, asked.ids, after, size)
+            found += part
+            if len(part) < size:
+                after = None
+                break
+            after = part[-1].id
+            characters += sum(len(each.text) for each in part)
+    return FindAnswer(
+        documents=[_document(each) for each in found], next=after, warnings=warnings or None
+    )
+
+
+def _of_ids(index: Index, ids: list[str], after: str | None, limit: int) -> list[Document]:
+    """The first of the documents with these ids, ascending by id."""
+    later = sorted(id for id in {*ids} if after is None or id > after)
+    found: list[Document] = []
+    for start in range(0, len(later), limit):
+        part = index.documents(later[start : start + limit])
+        found += [each for each in part if each is not None]
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def _document(found: Document) -> DocumentAnswer:
+    return DocumentAnswer(
+        id=found.id, text=found.text, title=found.title, metadata=dict(found.metadata)
+    )
 
 
 async def _deleted(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from rerank_search.arguments import document_id
 from rerank_search.models.registry import DEFAULT_ENCODER
-from rerank_search.serving.schemas.base import Answer, Id, Listed, OwnRequest, one_of
+from rerank_search.queries import check_text
+from rerank_search.serving.schemas.base import Answer, Count, Id, Listed, OwnRequest, one_of
 from rerank_search.types import JsonValue
 
 
@@ -98,6 +100,58 @@ class DeleteAnswer(Answer):
     """How many documents were deleted."""
 
     deleted: int
+    warnings: list[str] | None = None
+    """Parts of the filter that no document has, such as a misspelled key."""
+
+
+After = Annotated[
+    str,
+    BeforeValidator(document_id),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]}),
+]
+"""What ids are compared with; it need not be the id of a document."""
+
+
+class FindRequest(OwnRequest):
+    """Documents to return, ascending by id: all, those with these ids, or those of a filter."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {"required": ["ids", "filter"]},
+            "examples": [{"filter": {"module": "os"}, "limit": 20}, {"ids": ["a", "b"]}],
+        }
+    )
+
+    ids: Listed[Id] | None = None
+    filter: dict[str, JsonValue] | None = None
+    after: After | None = None
+    """Only documents with ids above this one, by code point: the ``next`` of the page before."""
+    limit: Count = Field(default=100, ge=1)
+
+    @model_validator(mode="after")
+    def _not_ids_and_a_filter(self) -> FindRequest:
+        if self.ids is not None and self.filter is not None:
+            raise ValueError("give one of ids and filter, or none for all documents")
+        if self.after is not None:
+            check_text(self.after, "after")
+        return self
+
+
+class DocumentAnswer(Answer):
+    """A document; see ``rerank_search.Document``."""
+
+    id: str
+    text: str
+    title: str
+    metadata: dict[str, JsonValue]
+
+
+class FindAnswer(Answer):
+    """A page of documents, ascending by id."""
+
+    documents: list[DocumentAnswer]
+    next: str | None = None
+    """The last id of the page, to be sent as ``after``; missing if there are no more documents."""
     warnings: list[str] | None = None
     """Parts of the filter that no document has, such as a misspelled key."""
 

@@ -6,12 +6,14 @@ import os
 import shutil
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from rerank_search import Document, Index
 from rerank_search.errors import SearchIndexError
 from rerank_search.lock import ProcessLock
+from rerank_search.serving.limits import Limits
 from rerank_search.serving.uploads import BATCH_BYTES
 from tests.waiting import until
 
@@ -480,3 +482,85 @@ def test_an_index_without_its_documents_is_damaged_and_not_unknown(fresh):
     assert "documents.sqlite is damaged or missing" in answer.json()["error"]["message"]
     listed = fresh.client.get("/v1/indexes").json()
     assert "documents.sqlite" in listed["unavailable"]["notes"]
+
+
+def ids(answer) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [each["id"] for each in answer.json()["documents"]]
+
+
+def test_documents_are_found_by_pages(server):
+    first = server.post("/v1/indexes/notes/find", {"limit": 3})
+    assert ids(first) == ["bread", "join", "shell"]
+    second = server.post(
+        "/v1/indexes/notes/find", {"limit": 3, "after": first.json()["next"], "filter": None}
+    )
+    assert ids(second) == ["split"]
+    assert "next" not in second.json()
+    assert second.json()["documents"][0] == {
+        "id": "split",
+        "text": "split a path into two parts",
+        "title": "",
+        "metadata": {"module": "os", "year": 2022},
+    }
+
+
+def test_documents_are_found_by_a_filter_with_its_warnings(server):
+    answer = server.post("/v1/indexes/notes/find", {"filter": {"module": "os"}})
+    assert ids(answer) == ["join", "split"]
+    assert "warnings" not in answer.json()
+    warned = server.post("/v1/indexes/notes/find", {"filter": {"modul": "os"}})
+    assert ids(warned) == []
+    assert "'modul'" in warned.json()["warnings"][0]
+
+
+def test_documents_are_found_by_their_ids(server):
+    asked = {"ids": ["split", "none", "bread", "split", 5, "join"], "limit": 2}
+    first = server.post("/v1/indexes/notes/find", asked)
+    assert ids(first) == ["bread", "join"]
+    rest = server.post("/v1/indexes/notes/find", {**asked, "after": first.json()["next"]})
+    assert ids(rest) == ["split"]
+    assert ids(server.post("/v1/indexes/notes/find", {"ids": []})) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "named"),
+    [
+        ({"limit": 1001}, 413, "1,000"),
+        ({"ids": [str(i) for i in range(1001)]}, 413, "ids"),
+        ({"limit": 0}, 400, "limit"),
+        ({"limit": True}, 400, "limit"),
+        ({"ids": ["a"], "filter": {"a": 1}}, 400, "one of ids and filter"),
+        ({"filter": {"a": {"$regex": "x"}}}, 400, "$regex"),
+        ({"offset": 5}, 400, "offset"),
+        ([], 400, "object"),
+    ],
+)
+def test_what_cannot_be_found_is_refused(server, asked, status, named):
+    answer = server.post("/v1/indexes/notes/find", asked)
+    assert (answer.status_code, named in answer.text) == (status, True)
+
+
+def test_a_page_of_long_texts_ends_early(serve):
+    with serve(None, limits=Limits(found_characters=100_000)) as fresh:
+        documents = [{"id": f"{i:03}", "text": "x" * 1000} for i in range(250)]
+        fresh.post("/v1/indexes/notes/documents", {"documents": documents})
+        page = fresh.post("/v1/indexes/notes/find", {"limit": 250})
+        assert ids(page) == [f"{i:03}" for i in range(100)]
+        assert page.json()["next"] == "099"
+
+
+@pytest.mark.parametrize("id", ["a/b", "/a//b/", "é ü", "\U0001f600", "%2F", "a?b#c", " ", "+"])
+def test_any_id_is_a_path(fresh, id):
+    document = {"id": id, "text": "a song", "title": "t", "metadata": {"of": {"by": None}}}
+    fresh.post("/v1/indexes/notes/documents", {"documents": [document]})
+    path = f"/v1/indexes/notes/documents/{quote(id, safe='')}"
+    assert fresh.client.get(path).json() == document
+    assert fresh.client.delete(path).json() == {"deleted": 1}
+    gone = fresh.client.get(path)
+    assert (gone.status_code, gone.json()["error"]["type"]) == (404, "no_such_document")
+
+
+def test_find_and_get_name_an_unknown_index(server):
+    assert server.post("/v1/indexes/none/find", {}).json()["error"]["type"] == "not_found"
+    assert server.client.get("/v1/indexes/none/documents/a").json()["error"]["type"] == "not_found"
