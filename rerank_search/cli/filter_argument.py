@@ -16,21 +16,30 @@ FilterOption = Annotated[
     list[str],
     typer.Option(
         metavar="KEY=VALUE",
-        help="Take only documents with this metadata; also != < <= > >=, or a JSON object. "
+        help="Take only documents with this metadata; also != < <= > >=, ~= for a "
+        "pattern with *, or a JSON object. "
         "Repeatable: all of them must match.",
     ),
 ]
 
-_CONDITION = re.compile(r"([^=<>!{}]+)(>=|<=|!=|=|>|<)(.*)", re.DOTALL)
-_OPERATORS = {"=": "$eq", "!=": "$ne", ">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
+_CONDITION = re.compile(r"([^=<>!{}]+?)(>=|<=|!=|~=|=|>|<)(.*)", re.DOTALL)
+_OPERATORS = {
+    "=": "$eq",
+    "!=": "$ne",
+    "~=": "$glob",
+    ">": "$gt",
+    ">=": "$gte",
+    "<": "$lt",
+    "<=": "$lte",
+}
 
 
 def parsed_filter(arguments: Sequence[str]) -> Filter | None:
     """All conditions joined by "and"; None if there are none.
 
-    A condition is ``key=value`` with ``=``, ``!=``, ``<``, ``<=``, ``>`` or ``>=``, or JSON such as
-    ``{"year": {"$gte": 2020}}``. A value that looks like a number is a number, unless it is in
-    double quotes. Raises typer.BadParameter for anything else.
+    A condition is ``key=value`` with ``=``, ``!=``, ``<``, ``<=``, ``>``, ``>=`` or ``~=`` (a
+    pattern with ``*``), or JSON such as ``{"year": {"$gte": 2020}}``. A value that looks like a
+    number is a number, unless it is in double quotes. Raises typer.BadParameter for anything else.
     """
     conditions = [_condition(argument) for argument in arguments]
     if len(conditions) < 2:
@@ -44,10 +53,12 @@ def _condition(argument: str) -> Filter:
     match = _CONDITION.fullmatch(argument)
     if match is None:
         raise typer.BadParameter(
-            f"--filter {argument:.200}: write key=value (or != < <= > >=), or a JSON object"
+            f"--filter {argument:.200}: write key=value (or != < <= > >= ~=), or a JSON object"
         )
     key, operator, value = match.groups()
-    return {key.strip(): {_OPERATORS[operator]: _value(value.strip())}}
+    text = value.strip()
+    operand = _unquoted(text) if operator == "~=" else _value(text)
+    return {key.strip(): {_OPERATORS[operator]: operand}}
 
 
 def _json_form(argument: str) -> Filter:
@@ -59,6 +70,10 @@ def _json_form(argument: str) -> Filter:
 
 
 def _value(text: str) -> JsonValue:
-    if len(text) > 1 and text.startswith('"') and text.endswith('"'):
-        return text[1:-1]
-    return typed_value(text)
+    unquoted = _unquoted(text)
+    return typed_value(text) if unquoted == text else unquoted
+
+
+def _unquoted(text: str) -> str:
+    quoted = len(text) > 1 and text.startswith('"') and text.endswith('"')
+    return text[1:-1] if quoted else text

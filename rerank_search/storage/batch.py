@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 
-from rerank_search.storage.filters import attributes
+from rerank_search.storage import path_values
+from rerank_search.storage.attributes import attributes
 from rerank_search.storage.passages import Split
 from rerank_search.storage.records import Record
 
@@ -15,6 +16,7 @@ class Batch:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        path_values.make_current(connection)
         row = connection.execute("SELECT seq, last_document, last_passage FROM state").fetchone()
         self._seq, self._document, self._passage = row
 
@@ -67,7 +69,8 @@ class Batch:
             gone.append((self._seq, pk))
         dropped = self._drop_passages(gone)
         rows = [(pk,) for pk in keys]
-        self._connection.executemany("DELETE FROM attributes WHERE document = ?", rows)
+        for table in ("attributes", "path_values"):
+            self._connection.executemany(f"DELETE FROM {table} WHERE document = ?", rows)
         self._connection.executemany("DELETE FROM documents WHERE pk = ?", rows)
         self._finish(-len(keys), -dropped)
 
@@ -80,9 +83,10 @@ class Batch:
         return max(cursor.rowcount, 0)
 
     def _label(self, documents: list[tuple[int, Record]]) -> None:
-        self._connection.executemany(
-            "DELETE FROM attributes WHERE document = ?", [(pk,) for pk, _ in documents]
-        )
+        for table in ("attributes", "path_values"):
+            self._connection.executemany(
+                f"DELETE FROM {table} WHERE document = ?", [(pk,) for pk, _ in documents]
+            )
         self._connection.executemany(
             "INSERT OR IGNORE INTO attributes (key, kind, value, member, document) "
             "VALUES (?, ?, ?, ?, ?)",
@@ -92,6 +96,7 @@ class Batch:
                 for attribute in attributes(json.loads(record.metadata))
             ),
         )
+        path_values.store(self._connection, ((pk, record.metadata) for pk, record in documents))
 
     def _finish(self, documents: int, passages: int) -> None:
         self._connection.execute(
@@ -99,3 +104,4 @@ class Batch:
             "documents = documents + ?, passages = passages + ?",
             (self._seq, self._document, self._passage, documents, passages),
         )
+        self._connection.execute("UPDATE path_state SET seq = ?", (self._seq,))

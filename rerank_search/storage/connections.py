@@ -16,6 +16,7 @@ from weakref import WeakSet
 from rerank_search.errors import IndexReadOnlyError, SearchIndexError
 from rerank_search.processes import PerProcess
 from rerank_search.storage.files import storage_errors
+from rerank_search.storage.globs import globbed
 
 
 @dataclass(slots=True)
@@ -139,13 +140,16 @@ class Connections:
         return connection
 
     def _open(self, mode: str) -> sqlite3.Connection:
-        return sqlite3.connect(
+        connection = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode={mode}",
             uri=True,
             timeout=30,
             isolation_level=None,
             check_same_thread=False,
         )
+        connection.execute("PRAGMA temp_store=MEMORY")  # there may be no folder to write to
+        connection.create_function("globbed", 2, globbed, deterministic=True)
+        return connection
 
 
 def _reusable(pool: _Pool) -> sqlite3.Connection | None:

@@ -28,6 +28,7 @@ from rerank_search.storage.filter_warnings import filter_warnings
 from rerank_search.storage.filters import Condition, compile_filter
 from rerank_search.storage.lookup import chunks, keys_of, places, records_of
 from rerank_search.storage.passages import Split, passage_text, title_part
+from rerank_search.storage.path_values import collect
 from rerank_search.storage.records import Record
 from rerank_search.storage.schema import SCHEMA
 from rerank_search.types import Document, Filter, Span
@@ -153,6 +154,7 @@ class DocumentStore:
             f"WHERE id > ? AND ({condition.sql}) ORDER BY id LIMIT ?"
         )
         with self._connections.reading() as connection, _too_large_refused():
+            collect(connection, condition.nested)
             rows = connection.execute(query, (after, *condition.parameters, limit)).fetchall()
         return [Record(*row).document() for row in rows]
 
@@ -224,10 +226,11 @@ class DocumentStore:
 
         Raises InvalidFilterError.
         """
-        compile_filter(filter)
+        condition = compile_filter(filter)
         with self._connections.reading() as connection:
             if not connection.execute("SELECT documents FROM state").fetchone()[0]:
                 return []
+            collect(connection, condition.nested)
             return filter_warnings(connection, filter)
 
     def locate(self, passages: NDArray[np.int64]) -> list[tuple[str, Span | None] | None]:
@@ -329,6 +332,7 @@ def _passages(
 def _allowed(connection: sqlite3.Connection, condition: Condition) -> NDArray[np.int64]:
     query = f"SELECT id FROM passages WHERE {condition.sql} ORDER BY id"
     with _too_large_refused():
+        collect(connection, condition.nested)
         return _ids(connection.execute(query, condition.parameters))
 
 

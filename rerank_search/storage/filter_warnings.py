@@ -1,8 +1,8 @@
 """Warnings about filters that name a metadata key, or a kind of value, that no document has.
 
 Such a filter is valid and exact, but nearly always a mistake: a misspelled or nested key, or a year
-stored as text. Each check is one look-up in the index of attributes. Keys are listed only for a
-message, by jumping from one key to the next.
+stored as text. Each check is one look-up in the index of attributes, or in ``path_values``, which
+the caller has filled. Keys are listed only for a message, by jumping from one key to the next.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 
 from rerank_search.shown import shown
-from rerank_search.storage.filters import kind_of
+from rerank_search.storage.attributes import kind_of
+from rerank_search.storage.path_values import known_paths
+from rerank_search.storage.paths import Name, name_of, written
 from rerank_search.types import Filter
 
 MOST_WARNINGS = 5
 KEYS_SHOWN = 5
 
 KEYS_LOOKED_AT = 1_000
-"""Most keys among which similar ones are looked for: the first ones by code point."""
+"""Most keys among which similar ones are looked for: the first ones by code point.
+
+For a path: most documents whose nested keys are looked at.
+"""
 
 _COMPARED_CHARACTERS = 50
 _NOT_METADATA = ("id", "_id", "title", "text")
@@ -53,12 +58,17 @@ def filter_warnings(connection: sqlite3.Connection, filter: Filter) -> list[str]
             break
         if key in unknown:
             continue
-        if not _has(connection, key):
+        name = name_of(key)
+        if not _has(connection, name):
             unknown.add(key)
             known = _keys(connection) if known is None else known
-            found.append(_unknown_key(key, known))
-        elif kind is not None and not _has(connection, key, kind):
-            kinds = [names for each, (_, names) in _KINDS.items() if _has(connection, key, each)]
+            if name.is_nested and name.steps[0] in known:
+                paths = known_paths(connection, name, KEYS_LOOKED_AT)
+                found.append(_unknown_path(key, name, paths))
+            else:
+                found.append(_unknown_key(key, known))
+        elif kind is not None and not _has(connection, name, kind):
+            kinds = [names for each, (_, names) in _KINDS.items() if _has(connection, name, each)]
             found.append(
                 f"the filter compares {shown(key, 50)} with {_KINDS[kind][0]}, and no document "
                 f"has one there: its values are {' or '.join(kinds)}"
@@ -87,6 +97,8 @@ def _of_key(key: str, value: object) -> Iterator[tuple[str, str | None]]:
             yield key, None
         elif name == "$not":
             yield from _of_key(key, operand)
+        elif name == "$all":
+            yield from ((key, kind_of(member)) for member in operand)
         elif name in ("$in", "$nin"):
             # Only a few documents may have one of the kinds in a list, and that is normal.
             kinds = {kind_of(member) for member in operand}
@@ -95,9 +107,9 @@ def _of_key(key: str, value: object) -> Iterator[tuple[str, str | None]]:
             yield key, kind_of(operand)
 
 
-def _has(connection: sqlite3.Connection, key: str, kind: str | None = None) -> bool:
-    where, parameters = ("", (key,)) if kind is None else (" AND kind = ?", (key, kind))
-    query = f"SELECT EXISTS (SELECT 1 FROM attributes WHERE key = ?{where})"
+def _has(connection: sqlite3.Connection, name: Name, kind: str | None = None) -> bool:
+    where, parameters = ("", (name.key,)) if kind is None else (" AND kind = ?", (name.key, kind))
+    query = f"SELECT EXISTS (SELECT 1 FROM {name.table} WHERE key = ?{where})"
     return bool(connection.execute(query, parameters).fetchone()[0])
 
 
@@ -105,22 +117,34 @@ def _keys(connection: sqlite3.Connection) -> list[str]:
     return [key for (key,) in connection.execute(_KEYS, (KEYS_LOOKED_AT + 1,))]
 
 
+def _unknown_path(path: str, name: Name, known: list[str]) -> str:
+    message = f"no document has the metadata path {shown(path, 50)}, which the filter names: "
+    if not known:
+        return f"{message}{shown(name.steps[0], 50)} has no keys inside it"
+    return message + _nearest(path, known)
+
+
 def _unknown_key(key: str, known: list[str]) -> str:
     message = f"no document has the metadata key {shown(key, 50)}, which the filter names: "
-    parent = key.partition(".")[0]
-    if parent != key and parent in known:
-        message += f"a filter can only match all of {shown(parent, 50)}, not keys inside it; "
+    parent, *inside = key.split(".")
+    if inside and parent in known:
+        path = written((parent, *inside))
+        message += f"a key inside {shown(parent, 50)} is written {shown(path, 50)}; "
     elif key in _NOT_METADATA:
         message += "ids, titles and texts are not metadata; "
     if not known:
         return f"{message}no document has any metadata"
+    return message + _nearest(key, known)
+
+
+def _nearest(key: str, known: list[str]) -> str:
     nearest = sorted(known, key=lambda each: -_likeness(key, each))[:KEYS_SHOWN]
     listed = ", ".join(shown(each, 50) for each in nearest)
     others = len(known) - len(nearest)
     if others > 0:
         counted = f"more than {KEYS_LOOKED_AT:,}" if len(known) > KEYS_LOOKED_AT else f"{others:,}"
         listed += f" and {counted} others"
-    return f"{message}there are {listed}"
+    return f"there are {listed}"
 
 
 def _likeness(key: str, other: str) -> float:

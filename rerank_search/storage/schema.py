@@ -25,5 +25,20 @@ CREATE TABLE attributes (
 ) WITHOUT ROWID;
 CREATE INDEX attributes_by_document ON attributes (document);
 """
-"""SQL of the tables. ``state`` has the counts and the last used numbers, ``removed`` the ids of
-removed passages."""
+"""SQL of the tables that every version has. ``state`` has the counts and the last used numbers,
+``removed`` the ids of removed passages."""
+
+PATH_VALUES = """(
+    key TEXT NOT NULL, kind TEXT NOT NULL, value NOT NULL, document INTEGER NOT NULL,
+    member INTEGER NOT NULL, PRIMARY KEY (key, kind, value, document)
+) WITHOUT ROWID"""
+"""The columns of ``path_values``: as those of ``attributes``, for nested metadata keys."""
+
+PATHS = (
+    f"CREATE TABLE path_values {PATH_VALUES}",
+    "CREATE INDEX path_values_by_document ON path_values (document)",
+    "CREATE TABLE path_state (seq INTEGER NOT NULL)",
+    "INSERT INTO path_state VALUES (-1)",
+)
+"""SQL of the tables that the first write of this version adds. ``path_state`` has the last change
+that ``path_values`` has."""

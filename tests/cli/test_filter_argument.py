@@ -20,6 +20,10 @@ from rerank_search.cli.filter_argument import parsed_filter
         ('year="2020"', {"year": {"$eq": "2020"}}),
         ("formula=a=b", {"formula": {"$eq": "a=b"}}),
         ("note=", {"note": {"$eq": ""}}),
+        ("file~=docs/*.md", {"file": {"$glob": "docs/*.md"}}),
+        ('year ~= "202?"', {"year": {"$glob": "202?"}}),
+        ("year~=2020", {"year": {"$glob": "2020"}}),
+        ("$.by.name=Ann", {"$.by.name": {"$eq": "Ann"}}),
         ('{"year": {"$gte": 2020}}', {"year": {"$gte": 2020}}),
     ],
 )

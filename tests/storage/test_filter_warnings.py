@@ -67,9 +67,41 @@ def test_an_unknown_key_is_named_with_those_there_are_the_nearest_first(
     assert warning.endswith(" and 2 others")
 
 
-def test_a_nested_key_is_told_that_a_filter_sees_the_whole(store: DocumentStore) -> None:
+def test_a_key_with_a_dot_is_told_the_path(store: DocumentStore) -> None:
     [warning] = store.filter_warnings({"of.by": "x"})
-    assert "a filter can only match all of 'of', not keys inside it" in warning
+    assert "a key inside 'of' is written '$.of.by'" in warning
+
+
+def test_an_unknown_path_is_named_with_those_there_are(store: DocumentStore) -> None:
+    put(store, {"by": [{"nme": "Ann", "a.b": {"é": 1}}], "lang": "en"})
+    [warning] = store.filter_warnings({"$.by.name": "Ann"})
+    assert warning == (
+        "no document has the metadata path '$.by.name', which the filter names: there are "
+        "'$.by.nme', '$.by.\"a.b\"', '$.by.\"a.b\".é'"
+    )
+    [top] = store.filter_warnings({"$.yb.name": "Ann"})
+    assert "the metadata key '$.yb.name'" in top
+    [flat] = store.filter_warnings({"$.lang.name": "Ann"})
+    assert flat.endswith("'lang' has no keys inside it")
+    [kind] = store.filter_warnings({"$.by.nme": 5})
+    assert "'$.by.nme' with a number" in kind
+    assert store.filter_warnings({"$.by.nme": {"$glob": "A*"}}) == []
+
+
+@pytest.mark.parametrize(
+    ("filter", "asked"),
+    [
+        ({"year": {"$contains": "20"}}, "'year' with a string"),
+        ({"year": {"$prefix": "20"}}, "'year' with a string"),
+        ({"year": {"$glob": "20*"}}, "'year' with a string"),
+        ({"zip": {"$all": ["1", 1]}}, "'zip' with a number"),
+    ],
+)
+def test_operators_of_text_name_the_kind_that_they_compare_with(
+    store: DocumentStore, filter: Any, asked: str
+) -> None:
+    [warning] = store.filter_warnings(filter)
+    assert asked in warning
 
 
 @pytest.mark.parametrize("key", ["id", "title"])

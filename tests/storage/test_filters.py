@@ -1,6 +1,9 @@
 """Filters against a simple matcher that follows the documentation."""
 
+import re
+import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from rerank_search.errors import InvalidFilterError
 from rerank_search.storage.documents import DocumentStore
+from rerank_search.storage.globs import fixed_beginning, globbed
 from rerank_search.storage.passages import whole
 from rerank_search.storage.records import checked
 from rerank_search.types import Document
@@ -26,9 +30,65 @@ def equals(value: Any, operand: Any) -> bool:
     return any(kind(member) == kind(operand) and member == operand for member in members)
 
 
+def globs(text: str, pattern: str) -> bool:
+    if not pattern:
+        return not text
+    if pattern[0] == "*":
+        return any(globs(text[i:], pattern[1:]) for i in range(len(text) + 1))
+    if pattern[0] == "[" and (found := re.match(r"\[(!?+)(.[^\]]*)\]", pattern, re.DOTALL)):
+        negated, members = found.groups()
+        ranges = re.findall(r"(.)-(.)|(.)", members, re.DOTALL)
+        inside = text[:1] and any(
+            text[0] == one if one else low <= text[0] <= high for low, high, one in ranges
+        )
+        return (
+            bool(text) and inside is not bool(negated) and globs(text[1:], pattern[found.end() :])
+        )
+    return text[:1] != "" and pattern[0] in ("?", text[0]) and globs(text[1:], pattern[1:])
+
+
+def mappings(value: Any, listed: bool) -> Iterator[tuple[Mapping[str, Any], bool]]:
+    if isinstance(value, Mapping):
+        yield value, listed
+    for member in value if isinstance(value, list) else []:
+        yield from mappings(member, True)
+
+
+def values(metadata: Mapping[str, Any], key: str) -> list[Any]:
+    """The value, in a list; nothing for a missing key."""
+    found: list[tuple[Any, bool]] = [(metadata, False)]
+    for step in PATHS.get(key, [key]):
+        found = [
+            (mapping[step], through_list)
+            for value, listed in found
+            for mapping, through_list in mappings(value, listed)
+            if step in mapping
+        ]
+    if not any(listed for _, listed in found):
+        return [value for value, _ in found]
+    return [
+        [each for value, _ in found for each in (value if isinstance(value, list) else [value])]
+    ]
+
+
+def texts(value: Any) -> list[str]:
+    return [each for each in (value if isinstance(value, list) else [value]) if kind(each) == "str"]
+
+
 def holds(metadata: Mapping[str, Any], key: str, operator: str, operand: Any) -> bool:
-    present = key in metadata
-    value = metadata.get(key)
+    found = values(metadata, key)
+    present = bool(found)
+    value = found[0] if found else None
+    if operator == "$contains":
+        if isinstance(value, list):
+            return equals(value, operand)
+        return isinstance(value, str) and isinstance(operand, str) and operand in value
+    if operator == "$all":
+        return present and all(equals(value, each) for each in operand)
+    if operator == "$prefix":
+        return any(text.startswith(operand) for text in texts(value))
+    if operator == "$glob":
+        return any(globs(text, operand) for text in texts(value))
     if operator == "$exists":
         return present is operand
     if operator == "$not":
@@ -64,20 +124,45 @@ def matches(metadata: Mapping[str, Any], filter: Mapping[str, Any]) -> bool:
     return True
 
 
+PATHS = {
+    "$.a": ["a"],
+    '$."a.b"': ["a.b"],
+    '$."$c"': ["$c"],
+    "$.b.a": ["b", "a"],
+    '$.b."a.b"': ["b", "a.b"],
+    '$."b"."a"."\\u0000é"': ["b", "a", "\0é"],
+    "$.b.missing": ["b", "missing"],
+}
 KEYS = st.sampled_from(["a", "b", "a.b", "$c"])
-QUERIED = st.sampled_from(["a", "b", "a.b", "missing"])
+INNER_KEYS = st.sampled_from(["a", "a.b", "\0é"])
+QUERIED = st.sampled_from(["a", "b", "a.b", "missing", *PATHS])
 TEXTS = st.sampled_from(["", "1", "en", "En", "é", "e\u0301", "true", "a\0b", "a", "\U0001f600"])
 NUMBERS = st.sampled_from([0, -0.0, 1, 1.0, 0.1, 0.30000000000000004, -5, 2**53, 2**53 + 1, 1e300])
 SCALARS = st.one_of(st.none(), st.booleans(), TEXTS, NUMBERS)
-METADATA = st.dictionaries(
-    KEYS, st.one_of(SCALARS, st.lists(SCALARS, max_size=3), st.just({"nested": 1})), max_size=3
+NESTED = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(INNER_KEYS, inner, max_size=2),
+    max_leaves=5,
 )
+METADATA = st.dictionaries(
+    KEYS, st.one_of(SCALARS, st.lists(SCALARS, max_size=3), NESTED), max_size=3
+)
+GLOBS = st.one_of(TEXTS, st.text("a1e*?[]!-\0é\U0001f600\\", max_size=5))
 OPERATORS = st.one_of(
     st.fixed_dictionaries({}, optional={"$eq": SCALARS, "$ne": SCALARS, "$exists": st.booleans()}),
     st.dictionaries(
         st.sampled_from(["$gt", "$gte", "$lt", "$lte"]), st.one_of(TEXTS, NUMBERS), min_size=1
     ),
     st.dictionaries(st.sampled_from(["$in", "$nin"]), st.lists(SCALARS, max_size=4), min_size=1),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "$contains": SCALARS,
+            "$all": st.lists(SCALARS, min_size=1, max_size=2),
+            "$prefix": TEXTS,
+            "$glob": GLOBS,
+        },
+    ),
 ).filter(bool)
 FIELDS = st.dictionaries(
     QUERIED,
@@ -128,6 +213,56 @@ def test_a_filter_allows_what_the_plain_matcher_allows(
     for filter in filters:
         expected = [i for i, metadata in enumerate(corpus) if matches(metadata, filter)]
         assert found(store, filter) == expected, filter
+        assert [int(each.id) for each in store.find(filter, "", 10)] == expected, filter
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(
+    text=st.text("ab-]!^\n\0é\U0001f600", max_size=6),
+    pattern=st.text("ab*?[]!-^\\\n\0é&~|", max_size=8),
+)
+def test_a_glob_matches_what_the_plain_matcher_matches(text: str, pattern: str) -> None:
+    assert globbed(text, pattern) is globs(text, pattern)
+    assert not globbed(text, pattern) or text.startswith(fixed_beginning(pattern))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "other"),
+    [
+        ("*", ["", "a", "a\nb", "\0"], []),
+        ("*.md", ["a.md", "x/a.md", ".md"], ["a.MD", "a.md5"]),
+        ("a?", ["ab", "a\n", "a\U0001f600", "aé"], ["a", "abc", "ae\u0301"]),
+        ("[a-c]x", ["ax", "cx"], ["dx", "Ax", "-x"]),
+        ("[!a-c]", ["d", "\n"], ["a", ""]),
+        ("[]]", ["]"], ["["]),
+        ("[*]", ["*"], ["a"]),
+        ("a[", ["a["], ["a"]),
+        ("[z-a]", [], ["z", "a", ""]),
+        ("\\*", ["\\", "\\x"], ["*"]),
+    ],
+)
+def test_what_a_pattern_means(
+    store: DocumentStore, pattern: str, matching: list[str], other: list[str]
+) -> None:
+    fill(store, *({"of": {"file": text}} for text in [*matching, *other]))
+    assert found(store, {"$.of.file": {"$glob": pattern}}) == [*range(len(matching))]
+
+
+def test_many_stars_take_no_long_time(store: DocumentStore) -> None:
+    fill(store, {"a": "a" * 3000})
+    assert found(store, {"a": {"$glob": "*a" * 499 + "*b"}}) == []
+
+
+@pytest.mark.parametrize("end", ["", "a", "\ud7ff", "\U0010ffff", "a\U0010ffff", "\0"])
+def test_a_prefix_may_end_in_any_character(store: DocumentStore, end: str) -> None:
+    rest = ["", "\0", "a", "\ue000", "\U0010ffff"]
+    others = [f"{end[:-1]}\x01", "\ue000", "b", "é"]
+    fill(store, *({"a": end + each} for each in rest), *({"a": each} for each in others))
+    expected = [
+        i for i, each in enumerate([end + r for r in rest] + others) if each.startswith(end)
+    ]
+    assert found(store, {"a": {"$prefix": end}}) == expected
 
 
 def test_an_empty_filter_allows_every_document(store: DocumentStore) -> None:
@@ -151,6 +286,61 @@ def test_more_conditions_than_sqlite_takes_are_refused(store: DocumentStore) -> 
     fill(store, {"n": 0.5})
     with pytest.raises(InvalidFilterError, match="too many conditions"):
         found(store, {"n": {"$in": [i + 0.5 for i in range(300_000)]}})
+
+
+NESTED_FILTER = {"$.of.by": {"$in": ["Ann", 7]}}
+NESTED_METADATA = ({"of": {"by": "Ann"}}, {"of": {"by": 8}}, {"of": [{"by": 7}]}, {"of": "Ann"}, {})
+
+
+def earlier(path: Path) -> None:
+    """Make the store one of an earlier version, which had no values of nested keys."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP TABLE path_values; DROP TABLE path_state")
+
+
+def written_by_an_earlier_version(path: Path) -> None:
+    """Change a document as a version does that knows nothing of nested keys."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            """UPDATE documents SET metadata = '{"of": {"by": "Ann"}}' WHERE id = '1';
+            UPDATE state SET seq = seq + 1"""
+        )
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_nested_keys_are_found_in_a_store_of_an_earlier_version(
+    store: DocumentStore, read_only: bool
+) -> None:
+    fill(store, *NESTED_METADATA)
+    store.close()
+    earlier(store.path)
+    old = DocumentStore(store.path, read_only=read_only)
+    assert found(old, NESTED_FILTER) == [0, 2]
+    assert found(old, {"$.of.by": {"$ne": "Ann"}}) == [1, 2, 3, 4]
+    assert old.filter_warnings(NESTED_FILTER) == []
+    assert old.filter_warnings({"$.of.yb": 1}) != []
+    if not read_only:
+        fill(old, *NESTED_METADATA[:3], {"of": {"by": 7}})
+        assert found(old, NESTED_FILTER) == [0, 2, 3]
+        assert old.delete(["0"]) == 1
+        assert found(old, NESTED_FILTER) == [2, 3]
+    old.close()
+
+
+def test_nested_keys_are_those_that_an_earlier_version_wrote_last(store: DocumentStore) -> None:
+    fill(store, *NESTED_METADATA)
+    assert found(store, NESTED_FILTER) == [0, 2]
+    written_by_an_earlier_version(store.path)
+    assert found(store, NESTED_FILTER) == [0, 1, 2]
+    store.delete(["0"])
+    assert found(store, NESTED_FILTER) == [1, 2]
+
+
+def test_a_very_long_path_is_found_too(store: DocumentStore) -> None:
+    long = "k" * 1000
+    fill(store, {"of": {long: 1, "by": 1}}, {"of": {long: 2}})
+    assert found(store, {f"$.of.{long}": 1}) == [0]
+    assert found(store, {f"$.of.{long}": {"$exists": True}, "$.of.by": {"$exists": False}}) == [1]
 
 
 def test_integers_beyond_64_bits_compare_as_floats(store: DocumentStore) -> None:
@@ -187,6 +377,23 @@ def test_the_filter_follows_new_metadata_of_the_same_text(store: DocumentStore) 
         ({"\ud800": 1}, "surrogate"),
         ("a", "mapping"),
         ({"$not": "a"}, "mapping"),
+        ({"$.": 1}, "'$.'"),
+        ({"$..a": 1}, "'$..a'"),
+        ({"$.a.": 1}, "'$.a.'"),
+        ({'$.a"b"': 1}, "path"),
+        ({'$."a': 1}, "path"),
+        ({'$."a"b': 1}, "path"),
+        ({"$.a[0].b": 1}, "need no index"),
+        ({'$."\\ud800".b': 1}, "surrogate"),
+        ({"$a": 1}, '$."$key"'),
+        ({"a": {"$contains": ["x"]}}, "'a'"),
+        ({"a": {"$all": "x"}}, "$all"),
+        ({"a": {"$all": []}}, "not empty"),
+        ({"a": {"$all": [{"b": 1}]}}, "'a'"),
+        ({"a": {"$prefix": 1}}, "$prefix"),
+        ({"a": {"$glob": None}}, "$glob"),
+        ({"a": {"$glob": "*" * 1001}}, "1,000"),
+        ({"$.a.b": {"$regex": "x"}}, "$glob"),
     ],
 )
 def test_what_is_no_filter_is_refused_by_name(

@@ -104,12 +104,12 @@ class DeleteAnswer(Answer):
     """Parts of the filter that no document has, such as a misspelled key."""
 
 
-After = Annotated[
+SoughtId = Annotated[
     str,
     BeforeValidator(document_id),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]}),
 ]
-"""What ids are compared with; it need not be the id of a document."""
+"""What ids are compared with; unlike the id of a document it may be empty."""
 
 
 class FindRequest(OwnRequest):
@@ -122,9 +122,9 @@ class FindRequest(OwnRequest):
         }
     )
 
-    ids: Listed[Id] | None = None
+    ids: Listed[SoughtId] | None = None
     filter: dict[str, JsonValue] | None = None
-    after: After | None = None
+    after: SoughtId | None = None
     """Only documents with ids above this one, by code point: the ``next`` of the page before."""
     limit: Count = Field(default=100, ge=1)
 
