@@ -117,7 +117,7 @@ class FindRequest(OwnRequest):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "not": {"required": ["ids", "filter"]},
+            "anyOf": [{"properties": {name: {"type": "null"}}} for name in ("ids", "filter")],
             "examples": [{"filter": {"module": "os"}, "limit": 20}, {"ids": ["a", "b"]}],
         }
     )
