@@ -152,7 +152,7 @@ def checksum_problems(directory: Path, expected: dict[str, str]) -> list[str]:
 def _missing(directory: Path) -> IndexNotFoundError | IndexCorruptedError:
     if (directory / DOCUMENTS).exists():
         return _damaged(directory / MANIFEST, "it is missing")
-    definition = directory.with_name(f"{directory.name}.toml")
+    definition = directory.parent / f"{directory.name}.toml"  # "." and "/" have no name
     if definition.is_file():
         way = f"make it from its definition, `rerank-search index build {definition}`"
     else:

@@ -47,6 +47,15 @@ def test_a_missing_index_with_a_definition_is_made_from_it(tmp_path: Path) -> No
         Manifest.read(tmp_path / "notes")
 
 
+@pytest.mark.parametrize("folder", ["", ".", "/"])
+def test_a_folder_without_a_name_is_no_index(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(IndexNotFoundError, match="there is no index at"):
+        Manifest.read(Path(folder))
+
+
 def test_documents_without_a_manifest_are_a_damaged_index(tmp_path: Path) -> None:
     (tmp_path / "documents.sqlite").touch()
     with pytest.raises(IndexCorruptedError, match=r"manifest\.json"):
