@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from rerank_search.errors import InvalidInputError
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores
 from rerank_search.reranking.loaded_later import LoadedLater
+from rerank_search.reranking.relevance import relevance_scores
 from rerank_search.reranking.traits import traits
 from rerank_search.serving.errors import ApiError
 from rerank_search.serving.limits import Limits
@@ -91,17 +91,10 @@ class Rerankers:
     def probabilities(self, name: str, scores: Scores) -> NDArray[np.float32]:
         """Scores in [0, 1] for the logits: calibrated if the model has a calibration of them."""
         self._metrics.truncated(int(scores.truncated.sum()))
-        reranker: Any = self._models[name]
+        reranker = self._models[name]
         if isinstance(reranker, LoadedLater):
             reranker = reranker.load()
-        calibrations = traits(reranker).calibration
-        calibration = None if calibrations is None else calibrations.of(None)
-        if calibration is not None:
-            return np.asarray(calibration.probability(scores.values), dtype=np.float32)
-        if hasattr(reranker, "activated"):
-            return np.clip(np.asarray(reranker.activated(scores.values), np.float32), 0.0, 1.0)
-        # The sigmoid, in a form that never overflows.
-        return np.exp(-np.logaddexp(0.0, -scores.values)).astype(np.float32)
+        return relevance_scores(reranker, scores.values)
 
     def close(self) -> None:
         """Score the pairs that wait, then end the threads."""
