@@ -31,7 +31,7 @@ from rerank_search.errors import (
 from rerank_search.types import Document, ExplainedResponse, Hit, SearchResponse
 
 if TYPE_CHECKING:
-    from rerank_search.client import AsyncClient, Client
+    from rerank_search.client import AsyncClient, Client, RemoteSearcher
     from rerank_search.index import Index
     from rerank_search.options import SearchArguments, SearchOptions
     from rerank_search.reranking.calibration import Calibration, Calibrations
@@ -73,6 +73,7 @@ __all__ = [
     "ModelNotFoundError",
     "PluginError",
     "PushError",
+    "RemoteSearcher",
     "RerankError",
     "RerankSearchError",
     "RunLockedError",
@@ -99,6 +100,7 @@ _LAZY = {
     "CrossEncoderReranker": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
     "Fusion": ("rerank_search.reranking.fusion", "Fusion"),
     "Index": ("rerank_search.index", "Index"),
+    "RemoteSearcher": ("rerank_search.client", "RemoteSearcher"),
     "SearchArguments": ("rerank_search.options", "SearchArguments"),
     "SearchOptions": ("rerank_search.options", "SearchOptions"),
     "Searchable": ("rerank_search.searchable", "Searchable"),

@@ -6,6 +6,7 @@ from rerank_search.client.async_client import AsyncClient
 from rerank_search.client.client import Client
 from rerank_search.client.errors import ServerError
 from rerank_search.client.indexes import ServedIndex
+from rerank_search.client.remote import RemoteSearcher
 from rerank_search.client.rerankers import ServedModel
 
-__all__ = ["AsyncClient", "Client", "ServedIndex", "ServedModel", "ServerError"]
+__all__ = ["AsyncClient", "Client", "RemoteSearcher", "ServedIndex", "ServedModel", "ServerError"]

@@ -178,6 +178,12 @@ class AsyncClient(BaseClient):
         self._closed = True
         await self._connections.get().close()
 
+    def _let_go(self) -> None:
+        """Close without waiting: every event loop closes its connections soon after."""
+        self._closed = True
+        if (made := self._connections.made()) is not None:
+            made.let_go()
+
     async def __aenter__(self) -> AsyncClient:
         return self
 

@@ -44,10 +44,14 @@ class LoopConnections:
             own = self._own[loop] = _Own(await anext(kept), kept)
         return own.http
 
+    def let_go(self) -> None:
+        """Have every loop close its connections soon."""
+        self._own.clear()
+
     async def close(self) -> None:
         """Close the connections of the running loop, and have other loops close theirs soon."""
         own = self._own.pop(asyncio.get_running_loop(), None)
-        self._own.clear()
+        self.let_go()
         if own is not None:
             await own.kept.aclose()
 

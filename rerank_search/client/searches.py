@@ -26,8 +26,12 @@ def searches(
     *,
     model: str | None,
     text: ReturnedText,
+    stage_scores: bool = False,
 ) -> Iterator[Call[list[SearchResponse]]]:
-    """Search for the queries, some in each call. Raises InvalidInputError."""
+    """Search for the queries, some in each call. Raises InvalidInputError.
+
+    With ``stage_scores`` every hit has its score in every first stage.
+    """
     queries = query_list(queries)
     if not options.rerank:
         options.check_without_reranker("rerank=False", model=model)
@@ -43,6 +47,8 @@ def searches(
     }
     if text != "full":  # which older servers do not know by that name
         body["text"] = text
+    if stage_scores:
+        body["stage_scores"] = True
     most = CANDIDATES_AT_ONCE // options.depth
     for part in in_parts(queries, max(1, min(QUERIES_AT_ONCE, most))):
         yield post("/v1/search", {**body, "queries": list(part)}, _responses)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
+from rerank_search.index import Index
 from rerank_search.searcher import Searcher
 from rerank_search.serving.ongoing import OngoingSearch
 from rerank_search.serving.schemas.search import (
@@ -42,6 +44,8 @@ def answered(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> 
             else:  # the candidates of hundreds of queries need not stay in memory
                 found = searcher.search_batch(queries, options)
                 explained = [ExplainedResponse(response, ()) for response in found]
+            if asked.stage_scores:
+                explained = _completed(index, queries, explained)
             responses = [each.response for each in explained]
             service.traces.stages(responses, began)
     for response in responses:
@@ -52,6 +56,17 @@ def answered(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> 
         results=[_result(each, asked) for each in explained],
         warnings=_warnings(responses),
     )
+
+
+def _completed(
+    index: Index, queries: Sequence[str], explained: Sequence[ExplainedResponse]
+) -> list[ExplainedResponse]:
+    """The responses, each hit with its score in every first stage."""
+    rankings = index.stage_scores(queries, [each.response.hits for each in explained])
+    return [
+        replace(each, response=replace(each.response, hits=hits))
+        for each, hits in zip(explained, rankings, strict=True)
+    ]
 
 
 def _check_limits(service: Service, asked: SearchRequest) -> None:

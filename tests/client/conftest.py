@@ -45,9 +45,13 @@ class Served:
 
 @contextmanager
 def served(
-    home: Path, rerankers: list[CrossEncoderReranker], keys: KeyFile | None = None
+    home: Path,
+    rerankers: list[CrossEncoderReranker],
+    *,
+    keys: KeyFile | None = None,
+    limits: Limits | None = None,
 ) -> Iterator[Served]:
-    service = Service(Indexes(home, {}, all_of_home=True), rerankers, Limits())
+    service = Service(Indexes(home, {}, all_of_home=True), rerankers, limits or Limits())
     config = uvicorn.Config(create_app(service, keys=keys), port=0, log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

@@ -64,6 +64,8 @@ class SearchRequest(OwnRequest):
     return_documents: StrictBool = True
     text: ReturnedText = "full"
     """What is returned of each document's text: all of it, the best passage, or nothing."""
+    stage_scores: StrictBool = False
+    """Whether each hit has its score in every first stage, also if the ranking needs none."""
     explain: StrictBool = False
     """Whether to return the first stage's ranking too, and each hit's rank in it."""
 

@@ -1,0 +1,217 @@
+"""A server's index, searched as a Searcher searches one on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Unpack
+
+from rerank_search.client.async_client import AsyncClient
+from rerank_search.client.client import Client
+from rerank_search.client.found import of_filter
+from rerank_search.client.searches import searches
+from rerank_search.errors import IndexNotFoundError, InvalidInputError
+from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
+from rerank_search.queries import checked_k
+from rerank_search.shown import shown
+from rerank_search.types import Document, Filter, Hit, SearchResponse
+
+
+class RemoteSearcher:
+    """Searches an index of a server, with the methods of ``Searcher``. Threads and loops share one.
+
+    The server searches in both stages, with ``model``, one of its rerankers, or its first one.
+    ``index`` may be left out if the server has only one; ``api_key``, ``timeout`` and ``retries``
+    are those of ``Client``. No connection is made before the first call.
+
+        >>> with RemoteSearcher("http://127.0.0.1:8000", "notes") as searcher:
+        ...     response = searcher.search("how do I join two paths", top_k=2)
+        >>> [hit.id for hit in response.hits]
+        ['os.path.join', 'str.join']
+
+    It is also a ``Searchable``: ``Searcher(RemoteSearcher(url, "notes"), reranker=...)`` has the
+    server fetch the candidates and reranks them here. Methods raise what those of ``Client`` raise.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        index: str | None = None,
+        *,
+        api_key: str | None = None,
+        model: str | None = None,
+        timeout: float = 60.0,
+        retries: int = 3,
+    ) -> None:
+        settings: dict[str, Any] = {"api_key": api_key, "timeout": timeout, "retries": retries}
+        self._client = Client(url, index, **settings)
+        self._async_client = AsyncClient(url, index, **settings)
+        self._model = model
+        self._known: tuple[str, tuple[str, ...]] | None = None
+
+    def __repr__(self) -> str:
+        return repr(self._client).replace("Client", "RemoteSearcher", 1)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as address and settings. Raises InvalidInputError for one with a key."""
+        made, arguments = self._client.__reduce__()
+        return partial(RemoteSearcher, model=self._model, **made.keywords), arguments
+
+    @shows_options
+    def search(
+        self,
+        query: str,
+        options: SearchOptions | None = None,
+        **arguments: Unpack[SearchArguments],
+    ) -> SearchResponse:
+        """The best ``top_k`` documents for the query, as ``Searcher.search`` finds them.
+
+        If the reranker fails, the response is that of the first stage, with the reason in
+        ``degraded``.
+        """
+        return self.search_batch([query], options, **arguments)[0]
+
+    @shows_options
+    def search_batch(
+        self,
+        queries: Iterable[str],
+        options: SearchOptions | None = None,
+        **arguments: Unpack[SearchArguments],
+    ) -> list[SearchResponse]:
+        """Search for many queries, at most 32 a request; one response each, in their order."""
+        asked = merged(options, arguments)
+        return self._client.search_batch(queries, asked, model=self._model_for(asked))
+
+    @shows_options
+    async def asearch(
+        self,
+        query: str,
+        options: SearchOptions | None = None,
+        **arguments: Unpack[SearchArguments],
+    ) -> SearchResponse:
+        """``search`` for asyncio."""
+        [response] = await self.asearch_batch([query], options, **arguments)
+        return response
+
+    @shows_options
+    async def asearch_batch(
+        self,
+        queries: Iterable[str],
+        options: SearchOptions | None = None,
+        **arguments: Unpack[SearchArguments],
+    ) -> list[SearchResponse]:
+        """``search_batch`` for asyncio."""
+        asked = merged(options, arguments)
+        return await self._async_client.search_batch(queries, asked, model=self._model_for(asked))
+
+    def _model_for(self, options: SearchOptions) -> str | None:
+        return self._model if options.rerank else None
+
+    @property
+    def first_stages(self) -> tuple[str, ...]:
+        """Names of the index's first stages, the best last; asked for once."""
+        return self._index()[1]
+
+    def retriever(self, name: str) -> RemoteStage:
+        """A first stage of the index. Raises InvalidInputError for a name that it does not have."""
+        index, stages = self._index()
+        if name not in stages:
+            raise InvalidInputError(
+                f"the index {shown(index)} of the server has no first stage {shown(name)}: use one "
+                f"of {', '.join(stages)}"
+            )
+        return RemoteStage(self._client, name)
+
+    def documents(self, ids: Sequence[str]) -> list[Document | None]:
+        """The documents with these ids, in their order; None for an unknown id."""
+        self._index()
+        return self._client.documents(ids)
+
+    def stage_scores(
+        self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]
+    ) -> list[list[Hit]]:
+        """The hits as they are: those that a retriever returns have the scores of all stages."""
+        return [list(hits) for hits in rankings]
+
+    def filter_warnings(self, filter: Filter) -> Sequence[str]:
+        """A sentence for each condition that no document can meet."""
+        pages = of_filter(self._index()[0], filter, after=None, limit=1)
+        while (call := pages.call) is not None:
+            pages.take(self._client._ask(call))
+        return list(pages.warnings)
+
+    def close(self) -> None:
+        """Close all connections: later calls raise ServerError. A second call does nothing.
+
+        Event loops close theirs soon after.
+        """
+        self._client.close()
+        self._async_client._let_go()
+
+    async def aclose(self) -> None:
+        """``close``, and wait until the running event loop has closed its connections."""
+        self._client.close()
+        await self._async_client.close()
+
+    def __enter__(self) -> RemoteSearcher:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> RemoteSearcher:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def _index(self) -> tuple[str, tuple[str, ...]]:
+        """The name of the index, which may not have been given, and its first stages."""
+        if self._known is None:
+            served = {each.name: each for each in self._client.indexes()}
+            name = self._client._index
+            if name is None and len(served) != 1:
+                raise InvalidInputError(
+                    f"{self!r} names no index, and the server has {len(served)}: give one of "
+                    f"{shown(sorted(served))} as index"
+                )
+            found = served.get(name) if name is not None else next(iter(served.values()))
+            if found is None:
+                raise IndexNotFoundError(
+                    f"{self!r}: the server has no such index, only {shown(sorted(served))}"
+                )
+            self._client._index = found.name
+            self._known = found.name, found.first_stages
+        return self._known
+
+
+@dataclass(slots=True)
+class RemoteStage:
+    """A first stage of a server's index, as a Retriever. Its hits have documents and all scores."""
+
+    client: Client
+    name: str
+
+    def retrieve(
+        self, queries: Sequence[str], k: int, *, filter: Filter | None = None
+    ) -> list[list[Hit]]:
+        """The best ``k`` hits for each query. Raises what ``RemoteSearcher.search`` raises."""
+        options = SearchOptions(
+            top_k=checked_k(k), first_stage=self.name, filter=filter, rerank=False
+        )
+        calls = searches(
+            self.client._index, queries, options, model=None, text="full", stage_scores=True
+        )
+        return [list(each.hits) for call in calls for each in self.client._ask(call)]
