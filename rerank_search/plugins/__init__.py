@@ -1,0 +1,1 @@
+"""Plugins: rerank_search in the frameworks and protocols that people use already."""

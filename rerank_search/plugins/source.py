@@ -1,0 +1,215 @@
+"""Where a plugin gets its searcher: from the user, from an index on disk, or from a server."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import weakref
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+from urllib.parse import unquote
+
+from rerank_search.client import RemoteSearcher
+from rerank_search.errors import InvalidInputError
+from rerank_search.index import Index
+from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.options import SearchOptions
+from rerank_search.plugins.once import Once
+from rerank_search.plugins.rerankers import RerankerGiven, written_reranker
+from rerank_search.reranking.base import check_reranker
+from rerank_search.searcher import Searcher
+from rerank_search.shown import shown
+from rerank_search.types import SearchResponse
+
+AUTO = "auto"
+"""The reranker if none is given: the library's default for a folder, the server's first one."""
+
+Key: TypeAlias = str | Callable[[], str | None] | None
+"""The key for a server, or a function that returns it when it is needed."""
+
+_INDEXES = "/v1/indexes/"
+
+
+class Searching(Protocol):
+    """What a plugin needs of a searcher; Searcher and RemoteSearcher have it."""
+
+    def search(self, query: str, options: SearchOptions | None = None) -> SearchResponse:
+        """The best documents for the query."""
+        ...
+
+    def search_batch(
+        self, queries: Iterable[str], options: SearchOptions | None = None
+    ) -> list[SearchResponse]:
+        """The best documents for each query."""
+        ...
+
+    async def asearch(self, query: str, options: SearchOptions | None = None) -> SearchResponse:
+        """``search`` for asyncio."""
+        ...
+
+    async def asearch_batch(
+        self, queries: Iterable[str], options: SearchOptions | None = None
+    ) -> list[SearchResponse]:
+        """``search_batch`` for asyncio."""
+        ...
+
+
+class Source:
+    """The searcher of a plugin, by the arguments that every plugin has. Threads may share one.
+
+    Give one of two. ``searcher`` is a Searcher or a RemoteSearcher, which stays the user's to
+    close. ``index`` is the folder of an index, or the URL of an index on a server,
+    ``http://HOST:PORT/v1/indexes/NAME`` (``http://HOST:PORT`` if the server has only one). It is
+    opened at the first use, once, even if many threads ask together, and for reading only. It is
+    closed by ``close``, or with this object.
+
+    ``reranker`` is for ``index``. AUTO is the library's default for a folder, and the server's
+    first one for a URL. A name is a model that is loaded here, or for a URL one of the server's. A
+    Reranker scores here, also the candidates of a server. None leaves the second stage out.
+    ``api_key`` is the key for a server.
+
+    Raises InvalidInputError for arguments that cannot be used.
+    """
+
+    def __init__(
+        self,
+        searcher: Searching | None = None,
+        *,
+        index: str | PathLike[str] | None = None,
+        reranker: RerankerGiven | None = AUTO,
+        api_key: Key = None,
+    ) -> None:
+        self._given, self._index, self._reranker, self._key = searcher, index, reranker, api_key
+        if searcher is not None:
+            _check_searcher(searcher)
+            others = {"index": index is not None, "reranker": not _is_auto(reranker)}
+            for name, given in {**others, "api_key": api_key is not None}.items():
+                if given:
+                    raise InvalidInputError(
+                        f"searcher and {name} exclude each other: leave one of them out"
+                    )
+        else:
+            _check_index(index, reranker, api_key)
+        self._opened = ExitStack()
+        self._once = Once(partial(_opened, index or "", reranker, api_key, self._opened))
+        weakref.finalize(self, self._opened.close)
+
+    def searcher(self) -> Searching:
+        """The searcher, opened by the first call. Raises what opening an index raises."""
+        return self._once.get() if self._given is None else self._given
+
+    async def asearcher(self) -> Searching:
+        """``searcher`` for asyncio: it is opened in a thread, so the event loop goes on."""
+        return await self._once.aget() if self._given is None else self._given
+
+    def close(self) -> None:
+        """Close what was opened here; the next use opens it again. A given searcher stays open."""
+        self._once.forget()
+        self._opened.close()
+
+    @property
+    def settings(self) -> dict[str, str | None]:
+        """``index`` and ``reranker`` as strings, for the file format of a framework.
+
+        Raises InvalidInputError for an object, which such a file cannot hold.
+        """
+        if self._given is not None or self._index is None:
+            raise InvalidInputError(
+                f"searcher={shown(self._given)} is an object, which cannot be written to a file: "
+                "give index= with a path or a URL instead"
+            )
+        written = None if self._reranker is None else written_reranker(self._reranker)
+        return {"index": os.fspath(self._index), "reranker": written}
+
+    def __repr__(self) -> str:
+        if self._given is not None:
+            return f"Source({shown(self._given)})"
+        return f"Source(index={shown(self._index)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its arguments, with an absolute path.
+
+        Raises InvalidInputError for a key that is a string, and what pickling a searcher raises.
+        """
+        if isinstance(self._key, str):
+            raise InvalidInputError(
+                "an api_key cannot be pickled or copied: make the object where it is used, with "
+                "the key from there"
+            )
+        index = self._index
+        if index is not None and not _is_url(index):
+            index = Path(index).absolute()
+        arguments: dict[str, Any] = {
+            "index": index,
+            "reranker": self._reranker,
+            "api_key": self._key,
+        }
+        return partial(Source, **arguments), (self._given,)
+
+
+def _opened(
+    index: str | PathLike[str], reranker: RerankerGiven | None, api_key: Key, opened: ExitStack
+) -> Searching:
+    """The searcher; what has to be closed later is added to ``opened``."""
+    with ExitStack() as opening:
+        searcher: Searching
+        if _is_url(index):
+            searcher = _remote(str(index), reranker, api_key, opening)
+        else:
+            found = opening.enter_context(Index.open(index, read_only=True))
+            searcher = Searcher(found, DEFAULT_RERANKER if _is_auto(reranker) else reranker)
+        opened.push(opening.pop_all())
+    return searcher
+
+
+def _remote(
+    url: str, reranker: RerankerGiven | None, api_key: Key, opening: ExitStack
+) -> Searching:
+    base, _, name = url.partition(_INDEXES)
+    index = unquote(name.rstrip("/")) or None
+    key = api_key() if callable(api_key) else api_key
+    if isinstance(reranker, (str, PathLike)):
+        model = None if _is_auto(reranker) else os.fspath(reranker)
+        return opening.enter_context(RemoteSearcher(base, index, api_key=key, model=model))
+    remote = opening.enter_context(RemoteSearcher(base, index, api_key=key))
+    return Searcher(remote, reranker)
+
+
+def _check_searcher(searcher: object) -> None:
+    if not callable(getattr(searcher, "search", None)) or not inspect.iscoroutinefunction(
+        getattr(searcher, "asearch", None)
+    ):
+        raise InvalidInputError(
+            f"searcher={shown(searcher)} cannot be used: give a Searcher or a RemoteSearcher"
+        )
+
+
+def _check_index(index: object, reranker: object, api_key: object) -> None:
+    if index is None:
+        raise InvalidInputError(
+            "nothing to search: give searcher=Searcher(...), or index= with the folder of an index "
+            "or a URL such as http://127.0.0.1:8000/v1/indexes/notes"
+        )
+    if not isinstance(index, (str, PathLike)):
+        raise InvalidInputError(
+            f"index={shown(index)} is not a path or a URL: give one, or searcher=Searcher(...)"
+        )
+    if reranker is not None and not isinstance(reranker, (str, PathLike)):
+        check_reranker(reranker)
+    if api_key is not None and not _is_url(index):
+        raise InvalidInputError(
+            f"api_key is for a server, and index={shown(index)} is a folder: leave api_key out, or "
+            "give the URL of an index"
+        )
+
+
+def _is_url(index: object) -> bool:
+    return isinstance(index, str) and index.lower().startswith(("http://", "https://"))
+
+
+def _is_auto(reranker: object) -> bool:
+    return isinstance(reranker, str) and reranker == AUTO

@@ -1,0 +1,77 @@
+"""An index without vectors, and tiny rerankers with and without a calibration."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rerank_search import CrossEncoderReranker, Document, Index, Searcher
+from tests.client.conftest import Served, served
+
+WORDS = ["join", "split", "read", "write", "bread", "boat", "violin", "snow"]
+DOCUMENTS = [
+    Document(
+        f"{word}-{number}",
+        f"{word} the path {number} of a file",
+        "The title" if number == 0 else "",
+        {"word": word, "number": number, "of": {"tags": ["x", "ü"], "by": None}},
+    )
+    for word in WORDS
+    for number in range(4)
+]
+QUERIES = [f"{word} the file {number}" for word in WORDS for number in range(4)]
+QUERY = "how to join the path of a file"
+
+
+@pytest.fixture(scope="session")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an index of DOCUMENTS; tests only read it."""
+    folder = tmp_path_factory.mktemp("plugins") / "home" / "notes"
+    with Index.create(folder, encoder=None) as index:
+        index.add(DOCUMENTS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reranker(tiny_reranker: Path) -> CrossEncoderReranker:
+    return CrossEncoderReranker(tiny_reranker, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def calibrated(
+    tiny_reranker: Path, make_calibration, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a reranker whose logit is calibrated."""
+    folder = tmp_path_factory.mktemp("calibrated") / "model"
+    shutil.copytree(tiny_reranker, folder)
+    make_calibration().save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def searcher(notes: Path, reranker: CrossEncoderReranker) -> Iterator[Searcher]:
+    with Index.open(notes, read_only=True) as index:
+        yield Searcher(index, reranker)
+
+
+@pytest.fixture(scope="session")
+def server(notes: Path, reranker: CrossEncoderReranker) -> Iterator[Served]:
+    with served(notes.parent, [reranker]) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def two_labels(tiny_reranker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a classifier with two labels."""
+    from transformers import AutoModelForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("classifier") / "model"
+    shutil.copytree(tiny_reranker, folder)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        tiny_reranker, num_labels=2, ignore_mismatched_sizes=True
+    )
+    model.save_pretrained(folder)
+    return folder
