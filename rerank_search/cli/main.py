@@ -16,6 +16,7 @@ from rerank_search.cli import (
     compare,
     demo,
     evaluate,
+    mcp,
     push,
     search,
     serve,
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.add_typer(index_app, name="index")
 app.command("search")(search.search)
 app.command("serve")(serve.serve)
+app.command("mcp")(mcp.mcp)
 app.add_typer(key_app, name="key")
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)

@@ -7,19 +7,14 @@ from typing import Annotated
 
 import typer
 
-from rerank_search.cli.location import existing_index, home_folder
+from rerank_search.cli.mcp_arguments import About, UrlKeys, UrlTemplate, links
 from rerank_search.cli.output import waiting
+from rerank_search.cli.served_indexes import IndexesArgument, served_indexes
 from rerank_search.errors import InvalidInputError
 
 
 def serve(
-    indexes: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[INDEX]...",
-            help="A path, or a name below ./indexes or $RERANK_SEARCH_HOME.  [default: all there]",
-        ),
-    ] = None,
+    indexes: IndexesArgument = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")
@@ -48,6 +43,18 @@ def serve(
             min=1, help="Requests a minute for each key, or for each address without keys."
         ),
     ] = None,
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help="Offer the indexes to agents too, by MCP at /mcp.")
+    ] = False,
+    mcp_write: Annotated[
+        bool,
+        typer.Option(
+            "--mcp-write", help="Let models add and delete documents, with a key for writing."
+        ),
+    ] = False,
+    about: About = "",
+    url_template: UrlTemplate = None,
+    url_key: UrlKeys = None,
 ) -> None:
     """Serve indexes and rerankers over HTTP, with a page at / to search them."""
     from rerank_search.serving.server import Server, is_loopback
@@ -58,21 +65,22 @@ def serve(
             "with `rerank-search key add NAME --file keys.json` and give --keys keys.json, or "
             "allow everyone with --without-keys"
         )
-    from rerank_search.index_names import index_name
     from rerank_search.models.registry import DEFAULT_RERANKER
-    from rerank_search.serving.indexes import Indexes
     from rerank_search.serving.keys import KeyFile
     from rerank_search.serving.limits import Limits
     from rerank_search.serving.traces import Traces, from_environment
 
+    further = []
+    if mcp or mcp_write:
+        from rerank_search.plugins.mcp.mounted import mcp_routes
+
+        found = links(url_template, url_key)
+        further.append(mcp_routes(write=mcp_write, links=found, about=about))
+    elif about or url_template or url_key:
+        raise InvalidInputError("--about, --url-template and --url-key need --mcp: add it")
     known = None if keys is None else KeyFile(keys)
     traces = Traces(from_environment())
-    paths = {existing_index(each).resolve() for each in indexes or []}
-    named = {index_name(path): path for path in paths}
-    if len(named) < len(paths):
-        there = ", ".join(sorted(map(str, paths)))
-        raise InvalidInputError(f"two indexes have the same name ({there}): rename a folder")
-    served = Indexes(home_folder(), named, all_of_home=not indexes)
+    served = served_indexes(indexes)
     with Server(host, port) as server:
         with waiting("loading the models"):
             from rerank_search.reranking.given import reranker_of
@@ -82,4 +90,4 @@ def serve(
         names = ", ".join(served.names()) or "no index yet"
         typer.echo(f"Serving {names} at {server.url} (stop with Ctrl-C)", err=True)
         limits = Limits(requests_per_minute=rate)
-        server.run(served, rerankers, limits, keys=known, traces=traces)
+        server.run(served, rerankers, limits, keys=known, traces=traces, further=further)

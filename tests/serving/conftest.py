@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import pytest
 import uvicorn
 
 from rerank_search import CrossEncoderReranker, Document, Index
-from rerank_search.serving.app import create_app
+from rerank_search.serving.app import Routes, create_app
 from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.keys import KeyFile
 from rerank_search.serving.limits import Limits
@@ -59,11 +59,15 @@ def running(
     keys: KeyFile | None = None,
     hosts: frozenset[str] | None = None,
     traces: Traces | None = None,
+    further: Sequence[Routes] = (),
 ) -> Iterator[Running]:
     indexes = Indexes(home, {}, all_of_home=True)
     service = Service(indexes, rerankers, limits or Limits(), traces=traces)
     config = uvicorn.Config(
-        create_app(service, keys=keys, hosts=hosts), port=0, log_config=None, lifespan="on"
+        create_app(service, keys=keys, hosts=hosts, further=further),
+        port=0,
+        log_config=None,
+        lifespan="on",
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

@@ -1,0 +1,140 @@
+"""The answers of the tools: their schemas, and how they are sent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from mcp.types import CallToolResult, TextContent
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from rerank_search.types import JsonValue
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+_ABSENT = Field(default=None, json_schema_extra=_without_default)
+"""A field that is left out of an answer that has no value for it."""
+
+
+class ToolAnswer(BaseModel):
+    """The answer of a tool. Fields without a value are left out: some clients refuse null."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+
+def sent(answer: ToolAnswer) -> CallToolResult:
+    """The answer as structured content, and as one text with the same JSON."""
+    content = answer.model_dump(mode="json", exclude_none=True)
+    text = answer.model_dump_json(exclude_none=True)
+    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=content)
+
+
+class Found(ToolAnswer):
+    """A document that was found."""
+
+    id: str
+    """The id for `fetch`."""
+    title: str
+    url: str
+
+
+class FoundDocuments(ToolAnswer):
+    """Documents, the most relevant first."""
+
+    results: list[Found]
+
+
+class WholeDocument(ToolAnswer):
+    """A document with all of its text."""
+
+    id: str
+    title: str
+    text: str
+    url: str
+    metadata: dict[str, JsonValue] | SkipJsonSchema[None] = _ABSENT
+
+
+class PassageHit(ToolAnswer):
+    """A document that was found, with its best passage and the text around it."""
+
+    id: str
+    """The id for `fetch`."""
+    title: str
+    url: str
+    before: str
+    """The text just before the passage."""
+    passage: str
+    """The passage that fits the query best; all of a short document."""
+    after: str
+    """The text just after the passage."""
+    span: Annotated[list[int], Field(min_length=2, max_length=2)]
+    """Where the passage starts and ends in the document's text, in characters."""
+    score: float
+    relevance: float | SkipJsonSchema[None] = _ABSENT
+    """The probability that the document is relevant."""
+    metadata: dict[str, JsonValue] | SkipJsonSchema[None] = _ABSENT
+
+
+class Passages(ToolAnswer):
+    """Passages, the most relevant first."""
+
+    hits: list[PassageHit]
+    reranked: bool
+    """Whether the second stage has ordered the hits."""
+    warnings: list[str] | SkipJsonSchema[None] = _ABSENT
+    """What may be wrong with the answer, such as a metadata key that no document has."""
+
+
+class IndexDescription(ToolAnswer):
+    """What an index holds."""
+
+    name: str
+    documents: int
+    first_stages: list[str]
+    """The first stages that `search_passages` can use, the best last."""
+    examples: list[str]
+    """Titles of a few documents."""
+    metadata: dict[str, JsonValue]
+    """Keys that filters can name, each with the value of some document."""
+
+
+class Indexes(ToolAnswer):
+    """The indexes that can be searched."""
+
+    indexes: list[IndexDescription]
+    unavailable: dict[str, str] | SkipJsonSchema[None] = _ABSENT
+    """Indexes that cannot be opened, and why."""
+
+
+class RankedText(ToolAnswer):
+    """A text by its place in the list that was given, counted from 0."""
+
+    index: int
+    relevance: float
+    """How relevant the text is, from 0 to 1."""
+
+
+class RankedTexts(ToolAnswer):
+    """Texts, the most relevant first."""
+
+    results: list[RankedText]
+    truncated: int | SkipJsonSchema[None] = _ABSENT
+    """How many texts were too long to be read to their end."""
+
+
+class Written(ToolAnswer):
+    """Documents that were stored."""
+
+    written: int
+    """How many are new or changed."""
+    ids: list[str]
+    """The ids of all of them, for `fetch` and `delete_documents`."""
+
+
+class Deleted(ToolAnswer):
+    """Documents that were deleted."""
+
+    deleted: int

@@ -1,0 +1,135 @@
+"""The indexes of a service as one collection: searched together, and documents by their ids."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from rerank_search.errors import RerankSearchError
+from rerank_search.index import Index
+from rerank_search.plugins.mcp.access import Access
+from rerank_search.plugins.mcp.answers import IndexDescription
+from rerank_search.plugins.mcp.links import parts_of
+from rerank_search.serving.errors import ApiError, reported
+from rerank_search.serving.ongoing import OngoingSearch
+from rerank_search.serving.schemas.search import FoundHit, SearchRequest, SearchResult
+from rerank_search.serving.searching import answered
+from rerank_search.serving.service import Service
+from rerank_search.serving.validation import invalid
+from rerank_search.shown import shown
+from rerank_search.types import Document, JsonValue
+
+SAMPLED = 20
+"""Number of documents that are read to describe an index."""
+
+EXAMPLES = 5
+"""Number of titles in the description of an index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Hits of one or more indexes, each with its index, the best first."""
+
+    hits: Sequence[tuple[str, FoundHit]]
+    reranked: bool
+    warnings: Sequence[str]
+
+
+def found(
+    service: Service,
+    access: Access,
+    index: str,
+    query: str,
+    options: Mapping[str, Any],
+    ongoing: OngoingSearch,
+) -> Hits:
+    """The best hits in an index, or for an empty name in all of them.
+
+    Of several indexes, one that cannot be searched is named in the warnings. Raises what the
+    search of a single index raises.
+    """
+    names = access.names(service.indexes) if index == "" else [index]
+    for name in names:
+        access.check(service.indexes, name)
+    results: dict[str, SearchResult] = {}
+    warnings: list[str] = []
+    for name in names:
+        try:
+            answer = answered(service, _request(name, query, options), ongoing)
+        except RerankSearchError as error:
+            known = reported(error, f"the search of {name}")
+            if len(names) == 1 or known.status < 500:
+                raise
+            warnings.append(f"the index {shown(name)} was not searched: {known}")
+            continue
+        [results[name]] = answer.results
+        told = [*(answer.warnings or [])]
+        if (degraded := results[name].degraded) is not None:
+            told.append(f"the hits are not reranked: {degraded}")
+        warnings += told if len(names) == 1 else [f"in the index {name}: {each}" for each in told]
+    return _merged(results, warnings, options["top_k"])
+
+
+def document(service: Service, access: Access, public: str) -> tuple[str, Document]:
+    """The index and the document of a public id. Raises ApiError 404, and what the index raises."""
+    name, id = parts_of(public)
+    access.check(service.indexes, name)
+    with service.indexes.use(name) as index:
+        found = index.get(id)
+    if found is None:
+        raise ApiError(
+            404,
+            "not_found",
+            f"there is no document {shown(public)}: it was deleted, or the id is not one that "
+            "search returned",
+        )
+    return name, found
+
+
+def title(document: Document) -> str:
+    """The title of a document, or the beginning of its text, or its id."""
+    words = (document.title or document.text[:400]).split()
+    whole = " ".join(words)
+    return (whole if document.title or len(whole) <= 80 else f"{whole[:80].rstrip()}...") or (
+        document.id
+    )
+
+
+def description(name: str, index: Index) -> IndexDescription:
+    """What an index holds, and examples of it."""
+    ids = list(itertools.islice(index.ids(), SAMPLED))
+    sample = [each for each in index.documents(ids) if each is not None]
+    metadata: dict[str, JsonValue] = {}
+    for each in reversed(sample):
+        metadata |= each.metadata
+    return IndexDescription(
+        name=name,
+        documents=len(index),
+        first_stages=list(index.first_stages),
+        examples=[title(each) for each in sample[:EXAMPLES]],
+        metadata=dict(sorted(metadata.items())),
+    )
+
+
+def _request(name: str, query: str, options: Mapping[str, Any]) -> SearchRequest:
+    try:
+        return SearchRequest(index=name, query=query, **options)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False)[0]) from None
+
+
+def _merged(results: Mapping[str, SearchResult], warnings: list[str], top_k: int) -> Hits:
+    """The hits of several rankings as one.
+
+    Reranked scores are estimates of the same odds, so they are compared; without them, the ranks
+    are.
+    """
+    reranked = [each.reranked for each in results.values() if each.hits]
+    compares = bool(reranked) and all(reranked)
+    hits = [(name, hit) for name, each in results.items() for hit in each.hits]
+    hits.sort(key=lambda pair: (-pair[1].score if compares else pair[1].rank, pair[0], pair[1].id))
+    return Hits(hits[:top_k], compares, warnings)

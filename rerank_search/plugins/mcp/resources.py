@@ -1,0 +1,47 @@
+"""Documents as resources, which people attach to a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mcp.server.mcpserver import Context, MCPServer, ResourceSecurity
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+
+from rerank_search.errors import RerankSearchError
+from rerank_search.plugins.mcp import catalog
+from rerank_search.plugins.mcp.access import Access
+from rerank_search.plugins.mcp.links import URI_TEMPLATE, public_id
+from rerank_search.serving.errors import reported
+from rerank_search.serving.service import Service
+
+
+def add_resources(server: MCPServer[Any], service: Service) -> None:
+    """Have the server offer each document under its URI."""
+    # An id may look like a path; it only names a document.
+    any_text = ResourceSecurity(exempt_params={"index", "id"})
+    server.resource(
+        URI_TEMPLATE,
+        name="document",
+        title="A document",
+        description="A document of an index: its title, an empty line, and its text.",
+        mime_type="text/plain",
+        security=any_text,
+    )(_reader(service))
+
+
+def _reader(service: Service) -> Callable[..., Awaitable[str]]:
+    async def document(index: str, id: str, context: Context[Any, Any]) -> str:
+        access = Access.of(context.request_context)
+        public = public_id(index, id)
+        try:
+            _, found = await service.threads.read_unless_cancelled(
+                lambda: catalog.document(service, access, public)
+            )
+        except RerankSearchError as error:
+            known = reported(error, f"reading {public}")
+            kind = ResourceNotFoundError if known.status == 404 else ResourceError
+            raise kind(str(known)) from error
+        return f"{found.title}\n\n{found.text}" if found.title else found.text
+
+    return document

@@ -1,0 +1,111 @@
+"""The MCP server, assembled from the tools and the resources."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from mcp.server.mcpserver import MCPServer
+
+from rerank_search.errors import RerankSearchError
+from rerank_search.plugins.mcp.access import Access
+from rerank_search.plugins.mcp.links import Links
+from rerank_search.plugins.mcp.reading import ReadingTools
+from rerank_search.plugins.mcp.resources import add_resources
+from rerank_search.plugins.mcp.writing import WritingTools
+from rerank_search.serving.service import Service
+from rerank_search.shown import counted
+
+if TYPE_CHECKING:
+    from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+    from mcp.server.mcpserver.tools import Tool
+
+NAMED = 10
+"""Number of indexes that descriptions of tools name."""
+
+_SEARCHES = ("search", "search_passages")
+"""The tools whose descriptions say what can be searched."""
+
+
+def mcp_server(
+    service: Service,
+    *,
+    write: bool = False,
+    links: Links | None = None,
+    about: str = "",
+    lifespan: Callable[[MCPServer[Any]], AbstractAsyncContextManager[None]] | None = None,
+) -> MCPServer[Any]:
+    """A server of the Model Context Protocol for the indexes and rerankers of a service.
+
+    It only reads, unless ``write``. ``links`` are how documents get their URLs. ``about`` says what
+    the documents are about: models read it in the descriptions of the tools. ``lifespan`` is
+    entered before the first request. The service is closed by whoever made it.
+    """
+    tools: list[Tool] = [*ReadingTools(service, links or Links()).tools()]
+    writing = [*WritingTools(service).tools()] if write else []
+    tools += writing
+    server: MCPServer[Any] = MCPServer(
+        "rerank-search",
+        title="rerank-search",
+        version=version("rerank-search"),
+        instructions=_instructions(about),
+        tools=tools,
+        log_level="WARNING",
+        lifespan=lifespan,
+        subscriptions=False,
+        middleware=[_Listing(service, about, frozenset(each.name for each in writing))],
+    )
+    add_resources(server, service)
+    return server
+
+
+def _instructions(about: str) -> str:
+    subject = f" {about}" if about else ""
+    return (
+        f"Searches documents in two stages, the second with a cross-encoder.{subject} Ask in whole "
+        "questions. Start with search_passages, or with search and then fetch. Cite the URLs."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """Shows each caller the tools and the indexes that it may use."""
+
+    service: Service
+    about: str
+    writing: frozenset[str]
+
+    async def __call__(
+        self, ctx: ServerRequestContext[Any, Any], call_next: CallNext
+    ) -> HandlerResult:
+        result = await call_next(ctx)
+        if ctx.method != "tools/list" or not isinstance(result, dict):
+            return result
+        access = Access.of(ctx)
+        there = await self.service.threads.read_unless_cancelled(lambda: self._there(access))
+        tools = [
+            {**tool, "description": f"{tool['description']} {there}"}
+            if tool["name"] in _SEARCHES
+            else tool
+            for tool in result["tools"]
+            if access.may_write or tool["name"] not in self.writing
+        ]
+        return {**result, "tools": tools}
+
+    def _there(self, access: Access) -> str:
+        names = access.names(self.service.indexes)
+        said = [self._size(name) for name in names[:NAMED]]
+        if more := len(names) - len(said):
+            said.append(f"{more:,} more")
+        about = f"{self.about} " if self.about else ""
+        return f"{about}Indexes: {', '.join(said) or 'none yet'}."
+
+    def _size(self, name: str) -> str:
+        try:
+            with self.service.indexes.use(name) as index:
+                return f"{name} ({counted(len(index), 'document')})"
+        except RerankSearchError:
+            return f"{name} (cannot be opened now)"

@@ -1,0 +1,96 @@
+"""The tools that write: adding documents and deleting them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from mcp.server.mcpserver import Context
+from mcp.types import CallToolResult
+from pydantic import BaseModel, ConfigDict, Field
+
+from rerank_search.plugins.mcp.access import Access
+from rerank_search.plugins.mcp.answers import Deleted, Written, sent
+from rerank_search.plugins.mcp.links import parts_of, public_id
+from rerank_search.plugins.mcp.tool import WRITES, OwnTool, own_tool
+from rerank_search.serving.service import Service
+from rerank_search.types import Document, JsonValue
+
+Called = Context[Any, Any]
+
+
+class NewDocument(BaseModel):
+    """A document to store."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    id: str = Field(min_length=1)
+    """Its id in the index, any text; a document with this id is replaced."""
+    text: str
+    title: str = ""
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    """Facts that filters can ask for; `url` is where people find the document."""
+
+
+class WritingTools:
+    """The tools that write, for one service. Their docstrings are what models read."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def tools(self) -> list[OwnTool]:
+        """The tools."""
+        return [
+            own_tool(self.add_documents, "Store documents", WRITES),
+            own_tool(self.delete_documents, "Delete documents", WRITES),
+        ]
+
+    async def add_documents(
+        self,
+        index: Annotated[str, Field(description="The name of the index, as list_indexes shows.")],
+        documents: list[NewDocument],
+        context: Called,
+    ) -> Annotated[CallToolResult, Written]:
+        """Store documents in an index, or replace those with the same ids.
+
+        Searches find them at once.
+        """
+        access, limits = Access.of(context.request_context), self._service.limits
+        access.check_write()
+        limits.check_texts("documents", [each.text for each in documents], limits.documents)
+
+        def store() -> int:
+            access.check(self._service.indexes, index)
+            with self._service.indexes.use(index) as opened:
+                return opened.add(
+                    Document(each.id, each.text, each.title, each.metadata) for each in documents
+                )
+
+        written = await self._service.threads.write(store)
+        return sent(Written(written=written, ids=[public_id(index, each.id) for each in documents]))
+
+    async def delete_documents(
+        self,
+        ids: Annotated[list[str], Field(description="Ids of documents, such as notes/a.")],
+        context: Called,
+    ) -> Annotated[CallToolResult, Deleted]:
+        """Delete documents for good, by ids that a search or add_documents returned.
+
+        Unknown ids delete nothing.
+        """
+        access = Access.of(context.request_context)
+        access.check_write()
+        by_index: dict[str, list[str]] = {}
+        for public in ids:
+            index, id = parts_of(public)
+            by_index.setdefault(index, []).append(id)
+
+        def delete() -> int:
+            for name in by_index:
+                access.check(self._service.indexes, name)
+            deleted = 0
+            for name, own in by_index.items():
+                with self._service.indexes.use(name) as opened:
+                    deleted += opened.delete(own)
+            return deleted
+
+        return sent(Deleted(deleted=await self._service.threads.write(delete)))
