@@ -28,11 +28,9 @@ def mcp(
     url_key: UrlKeys = None,
 ) -> None:
     """Offer indexes to agents, by MCP over standard input and output."""
+    from rerank_search.models.registry import DEFAULT_RERANKER
     from rerank_search.plugins.mcp.server import mcp_server
     from rerank_search.plugins.mcp.stdio import Wire
-
-    wire = Wire()
-    from rerank_search.models.registry import DEFAULT_RERANKER
     from rerank_search.reranking.installed import installed_reranker
     from rerank_search.reranking.loaded_later import LoadedLater
     from rerank_search.serving.limits import Limits
@@ -45,6 +43,7 @@ def mcp(
             f"there is no index in {home_folder().resolve()}: name one by its path, or set "
             "RERANK_SEARCH_HOME to the folder of your indexes"
         )
+    wire = Wire()
     for name in served.names() if indexes else []:
         with served.use(name):  # one that cannot be opened is told before the handshake
             pass

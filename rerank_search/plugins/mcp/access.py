@@ -1,56 +1,33 @@
-"""What the caller of one request may see and do."""
+"""Whether the caller of a request may write; which indexes it sees, the server decides itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rerank_search.errors import IndexNotFoundError
 from rerank_search.serving.errors import ApiError
-from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.keys import Key
-from rerank_search.shown import shown
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """The rights of a key; without a key everything is allowed.
+def may_write(context: ServerRequestContext[Any, Any]) -> bool:
+    """Whether whoever sent a request may change documents."""
+    key = _key(context)
+    return key is None or key.scope == "write"
 
-    There is no key over standard input and output, whose caller started the process.
-    """
 
-    key: Key | None = None
+def check_write(context: ServerRequestContext[Any, Any]) -> None:
+    """Raise ApiError 403 unless whoever sent a request may change documents."""
+    key = _key(context)
+    if key is not None and key.scope != "write":
+        raise ApiError(
+            403, "forbidden", f"the key {key.name!r} is for reading: use one made with --write"
+        )
 
-    @classmethod
-    def of(cls, context: ServerRequestContext[Any, Any]) -> Access:
-        """The rights of whoever sent a request."""
-        request = context.request
-        return cls() if request is None else cls(request.state.key)
 
-    @property
-    def may_write(self) -> bool:
-        """Whether documents may be changed."""
-        return self.key is None or self.key.scope == "write"
-
-    def names(self, indexes: Indexes) -> list[str]:
-        """The names of the indexes that may be searched."""
-        return indexes.names()
-
-    def check(self, indexes: Indexes, name: str) -> None:
-        """Raise IndexNotFoundError unless the index exists and may be searched."""
-        known = self.names(indexes)
-        if name not in known:
-            there = ", ".join(known) or "none"
-            raise IndexNotFoundError(f"there is no index {shown(name)}; there are: {there}")
-
-    def check_write(self) -> None:
-        """Raise ApiError 403 unless documents may be changed."""
-        if not self.may_write and self.key is not None:
-            raise ApiError(
-                403,
-                "forbidden",
-                f"the key {self.key.name!r} is for reading: use one made with --write",
-            )
+def _key(context: ServerRequestContext[Any, Any]) -> Key | None:
+    """The key of a request; None without keys, and over the standard input."""
+    request = context.request
+    key: Key | None = None if request is None else request.state.key
+    return key

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 from rerank_search.errors import RerankSearchError
 from rerank_search.index import Index
-from rerank_search.plugins.mcp.access import Access
 from rerank_search.plugins.mcp.answers import IndexDescription
 from rerank_search.plugins.mcp.links import parts_of
 from rerank_search.serving.errors import ApiError, reported
@@ -40,21 +39,14 @@ class Hits:
 
 
 def found(
-    service: Service,
-    access: Access,
-    index: str,
-    query: str,
-    options: Mapping[str, Any],
-    ongoing: OngoingSearch,
+    service: Service, index: str, query: str, options: Mapping[str, Any], ongoing: OngoingSearch
 ) -> Hits:
     """The best hits in an index, or for an empty name in all of them.
 
     Of several indexes, one that cannot be searched is named in the warnings. Raises what the
     search of a single index raises.
     """
-    names = access.names(service.indexes) if index == "" else [index]
-    for name in names:
-        access.check(service.indexes, name)
+    names = service.indexes.names() if index == "" else [index]
     results: dict[str, SearchResult] = {}
     warnings: list[str] = []
     for name in names:
@@ -74,10 +66,9 @@ def found(
     return _merged(results, warnings, options["top_k"])
 
 
-def document(service: Service, access: Access, public: str) -> tuple[str, Document]:
+def document(service: Service, public: str) -> tuple[str, Document]:
     """The index and the document of a public id. Raises ApiError 404, and what the index raises."""
     name, id = parts_of(public)
-    access.check(service.indexes, name)
     with service.indexes.use(name) as index:
         found = index.get(id)
     if found is None:

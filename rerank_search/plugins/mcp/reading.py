@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult
 from pydantic import Field
 
 from rerank_search.errors import RerankSearchError
 from rerank_search.options import OPTIONS, SearchOptions
 from rerank_search.plugins.mcp import catalog
-from rerank_search.plugins.mcp.access import Access
 from rerank_search.plugins.mcp.answers import (
     Found,
     FoundDocuments,
@@ -39,7 +37,6 @@ Query = Annotated[
     str,
     Field(description="What to look for, as a question or in plain words, not only key words."),
 ]
-Called = Context[Any, Any]
 
 MOST_HITS = 100
 """Largest number of passages in an answer, which a model has to read."""
@@ -65,16 +62,13 @@ class ReadingTools:
             own_tool(self.rerank, "Rank texts", READS),
         ]
 
-    async def search(
-        self, query: Query, context: Called
-    ) -> Annotated[CallToolResult, FoundDocuments]:
+    async def search(self, query: Query) -> Annotated[CallToolResult, FoundDocuments]:
         """Search the documents for a question, and get the ten most relevant: id, title and URL.
 
         Read the ones that look right with fetch, and cite their URLs. To read the relevant passages
         at once, or to search by metadata, use search_passages instead.
         """
         return await self._searched(
-            context,
             "",
             query,
             {"top_k": SearchOptions.top_k},
@@ -84,13 +78,11 @@ class ReadingTools:
     async def fetch(
         self,
         id: Annotated[str, Field(description="An id that search or search_passages returned.")],
-        context: Called,
     ) -> Annotated[CallToolResult, WholeDocument]:
         """Read the whole text of a document, by an id that a search returned."""
-        access = Access.of(context.request_context)
 
         def read() -> CallToolResult:
-            name, document = catalog.document(self._service, access, id)
+            name, document = catalog.document(self._service, id)
             return sent(
                 WholeDocument(
                     id=id,
@@ -114,7 +106,6 @@ class ReadingTools:
                 '{"year": {"$gte": 2020}}. list_indexes shows the keys.',
             ),
         ],
-        context: Called,
         index: Annotated[
             str, Field(description="The name of the only index to search; empty searches all.")
         ] = "",
@@ -161,7 +152,6 @@ class ReadingTools:
             "min_relevance": min_relevance or None,
         }
         return await self._searched(
-            context,
             index,
             query,
             options,
@@ -172,16 +162,15 @@ class ReadingTools:
             ),
         )
 
-    async def list_indexes(self, context: Called) -> Annotated[CallToolResult, Indexes]:
+    async def list_indexes(self) -> Annotated[CallToolResult, Indexes]:
         """List the indexes: how many documents each has, titles of a few, and metadata keys.
 
         Call it before search_passages with a filter or an index.
         """
-        access = Access.of(context.request_context)
 
         def described() -> CallToolResult:
             listed, unavailable = [], {}
-            for name in access.names(self._service.indexes):
+            for name in self._service.indexes.names():
                 try:
                     with self._service.indexes.use(name) as index:
                         listed.append(catalog.description(name, index))
@@ -195,7 +184,6 @@ class ReadingTools:
         self,
         query: Query,
         texts: Annotated[list[str], Field(description="The texts to rank.")],
-        context: Called,
         top_n: Annotated[
             int, Field(ge=0, description="Number of texts to return; 0 returns all.")
         ] = 0,
@@ -220,17 +208,16 @@ class ReadingTools:
 
     async def _searched(
         self,
-        context: Called,
         index: str,
         query: str,
         options: Mapping[str, Any],
         answer: Callable[[catalog.Hits], ToolAnswer],
     ) -> CallToolResult:
-        access, ongoing = Access.of(context.request_context), OngoingSearch()
+        ongoing = OngoingSearch()
 
         def search() -> CallToolResult:
             """The answer, written in the thread too: it may hold long texts."""
-            found = catalog.found(self._service, access, index, query, options, ongoing)
+            found = catalog.found(self._service, index, query, options, ongoing)
             return sent(answer(found))
 
         return await self._service.threads.read_unless_cancelled(search, ongoing.cancel)

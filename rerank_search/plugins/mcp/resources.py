@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mcp.server.mcpserver import Context, MCPServer, ResourceSecurity
+from mcp.server.mcpserver import MCPServer, ResourceSecurity
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 
 from rerank_search.errors import RerankSearchError
 from rerank_search.plugins.mcp import catalog
-from rerank_search.plugins.mcp.access import Access
 from rerank_search.plugins.mcp.links import URI_TEMPLATE, public_id
 from rerank_search.serving.errors import reported
 from rerank_search.serving.service import Service
@@ -31,12 +30,11 @@ def add_resources(server: MCPServer[Any], service: Service) -> None:
 
 
 def _reader(service: Service) -> Callable[..., Awaitable[str]]:
-    async def document(index: str, id: str, context: Context[Any, Any]) -> str:
-        access = Access.of(context.request_context)
+    async def document(index: str, id: str) -> str:
         public = public_id(index, id)
         try:
             _, found = await service.threads.read_unless_cancelled(
-                lambda: catalog.document(service, access, public)
+                lambda: catalog.document(service, public)
             )
         except RerankSearchError as error:
             known = reported(error, f"reading {public}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mcp.server.mcpserver import MCPServer
 
 from rerank_search.errors import RerankSearchError
-from rerank_search.plugins.mcp.access import Access
+from rerank_search.plugins.mcp.access import may_write
 from rerank_search.plugins.mcp.links import Links
 from rerank_search.plugins.mcp.reading import ReadingTools
 from rerank_search.plugins.mcp.resources import add_resources
@@ -84,19 +84,19 @@ class _Listing:
         result = await call_next(ctx)
         if ctx.method != "tools/list" or not isinstance(result, dict):
             return result
-        access = Access.of(ctx)
-        there = await self.service.threads.read_unless_cancelled(lambda: self._there(access))
+        there = await self.service.threads.read_unless_cancelled(self._there)
+        writes = may_write(ctx)
         tools = [
             {**tool, "description": f"{tool['description']} {there}"}
             if tool["name"] in _SEARCHES
             else tool
             for tool in result["tools"]
-            if access.may_write or tool["name"] not in self.writing
+            if writes or tool["name"] not in self.writing
         ]
         return {**result, "tools": tools}
 
-    def _there(self, access: Access) -> str:
-        names = access.names(self.service.indexes)
+    def _there(self) -> str:
+        names = self.service.indexes.names()
         said = [self._size(name) for name in names[:NAMED]]
         if more := len(names) - len(said):
             said.append(f"{more:,} more")

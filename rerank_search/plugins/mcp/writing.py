@@ -8,7 +8,7 @@ from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult
 from pydantic import BaseModel, ConfigDict, Field
 
-from rerank_search.plugins.mcp.access import Access
+from rerank_search.plugins.mcp.access import check_write
 from rerank_search.plugins.mcp.answers import Deleted, Written, sent
 from rerank_search.plugins.mcp.links import parts_of, public_id
 from rerank_search.plugins.mcp.tool import WRITES, OwnTool, own_tool
@@ -54,12 +54,11 @@ class WritingTools:
 
         Searches find them at once.
         """
-        access, limits = Access.of(context.request_context), self._service.limits
-        access.check_write()
+        check_write(context.request_context)
+        limits = self._service.limits
         limits.check_texts("documents", [each.text for each in documents], limits.documents)
 
         def store() -> int:
-            access.check(self._service.indexes, index)
             with self._service.indexes.use(index) as opened:
                 return opened.add(
                     Document(each.id, each.text, each.title, each.metadata) for each in documents
@@ -77,8 +76,7 @@ class WritingTools:
 
         Unknown ids delete nothing.
         """
-        access = Access.of(context.request_context)
-        access.check_write()
+        check_write(context.request_context)
         by_index: dict[str, list[str]] = {}
         for public in ids:
             index, id = parts_of(public)
@@ -86,7 +84,7 @@ class WritingTools:
 
         def delete() -> int:
             for name in by_index:
-                access.check(self._service.indexes, name)
+                self._service.indexes.check(name)
             deleted = 0
             for name, own in by_index.items():
                 with self._service.indexes.use(name) as opened:
