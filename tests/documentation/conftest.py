@@ -28,6 +28,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from rerank_search.cli.main import app
@@ -193,6 +194,20 @@ def _read_recipe(text: str) -> object:
     return load_recipe(_written("recipe.toml", text if "name = " in text else missing + text))
 
 
+def _read_agents(text: str) -> object:
+    """Check that each server of an assistant's configuration is a command of ours, or a URL."""
+    mcp = get_command(app).commands["mcp"]  # type: ignore[attr-defined]
+    configuration = json.loads(text)
+    for server in (configuration.get("mcpServers") or configuration["servers"]).values():
+        if "url" in server:
+            assert server["url"].endswith("/mcp")
+            continue
+        program, command, *arguments = server["command"], *server["args"]
+        assert (program, command) == ("rerank-search", "mcp")
+        mcp.make_context(command, arguments)
+    return configuration
+
+
 def _written(name: str, text: str) -> Path:
     path = Path(name)
     path.write_text(text, encoding="utf-8")
@@ -202,6 +217,7 @@ def _written(name: str, text: str) -> Path:
 READ_AS: dict[str, Callable[[str], object]] = {
     "experiment": _read_experiment,
     "recipe": _read_recipe,
+    "agents": _read_agents,
 }
 
 DOCUMENTS = {

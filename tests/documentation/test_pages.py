@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = {page.name: page for page in sorted((ROOT / "docs").glob("*.md"))}
-WITH_SERVER = ("client.md", "serving.md")
+WITH_SERVER = ("client.md", "mcp.md", "serving.md")
 
 
 @pytest.mark.slow
