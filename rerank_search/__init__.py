@@ -28,7 +28,13 @@ from rerank_search.errors import (
     StorageFullError,
     UnsupportedError,
 )
-from rerank_search.types import Document, ExplainedResponse, Hit, SearchResponse
+from rerank_search.types import (
+    Document,
+    ExplainedResponse,
+    FoundPassage,
+    Hit,
+    SearchResponse,
+)
 
 if TYPE_CHECKING:
     from rerank_search.client import AsyncClient, Client, RemoteSearcher
@@ -56,6 +62,7 @@ __all__ = [
     "Document",
     "ExplainedResponse",
     "FilterWarning",
+    "FoundPassage",
     "Fusion",
     "Hit",
     "Index",

@@ -126,6 +126,18 @@ class SearchOptions:
             )
         },
     )
+    passages_per_document: int = field(
+        default=1,
+        metadata={"option": Option("Number of passages of each document to return.", ge=1, le=100)},
+    )
+    collapse_duplicates: bool = field(
+        default=False,
+        metadata={
+            "option": Option(
+                "Whether to return only the best of documents whose passages are nearly the same."
+            )
+        },
+    )
 
     __repr__ = bounded_repr
 
@@ -177,6 +189,8 @@ class SearchArguments(TypedDict, total=False):
     rerank: bool
     budget_ms: float | None
     min_relevance: float | None
+    passages_per_document: int
+    collapse_duplicates: bool
 
 
 def merged(options: SearchOptions | None, arguments: Mapping[str, Any]) -> SearchOptions:

@@ -44,6 +44,20 @@ class Searchable(Protocol):
         ...
 
 
+@runtime_checkable
+class PassageSource(Protocol):
+    """A Searchable that knows the passages of its documents; ``Index`` is one."""
+
+    def passages(
+        self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]
+    ) -> list[list[list[Hit]]]:
+        """For each hit the passages of its document, each as a Hit with its span.
+
+        ``stage_scores`` of a passage are its own, 0.0 in a first stage that does not find it.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SingleRetriever:
     """A retriever whose hits have documents, as a Searchable with one first stage.
@@ -130,4 +144,14 @@ def with_documents(source: Searchable, rankings: Sequence[Sequence[Hit]]) -> lis
 
 def _with(document: Document, hit: Hit) -> Hit:
     # dataclasses.replace takes five times as long, which matters for a hundred hits a query.
-    return Hit(hit.id, hit.score, hit.rank, document, hit.stage_scores, hit.span, hit.relevance)
+    return Hit(
+        hit.id,
+        hit.score,
+        hit.rank,
+        document,
+        hit.stage_scores,
+        hit.span,
+        hit.relevance,
+        hit.passages,
+        hit.duplicates,
+    )

@@ -11,7 +11,9 @@ from os import PathLike
 from typing import Any, Literal, Unpack
 
 from rerank_search.errors import InvalidInputError, RerankError
+from rerank_search.further_passages import passage_source, with_passages
 from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.near_duplicates import collapsed
 from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
 from rerank_search.queries import query_list
 from rerank_search.reranking.base import Reranker, Scores
@@ -20,10 +22,11 @@ from rerank_search.reranking.calls import scored, scored_in_time
 from rerank_search.reranking.final_score import FinalScore
 from rerank_search.reranking.fusion import RERANK, Fusion
 from rerank_search.reranking.given import reranker_of
+from rerank_search.reranking.hit_text import passage
 from rerank_search.reranking.loaded_later import load
 from rerank_search.reranking.traits import traits
 from rerank_search.retrieval.base import Retriever
-from rerank_search.searchable import Searchable, searchable, with_documents
+from rerank_search.searchable import PassageSource, Searchable, searchable, with_documents
 from rerank_search.shown import shown
 from rerank_search.stopwatch import Stopwatch
 from rerank_search.types import ExplainedResponse, Hit, SearchResponse
@@ -31,9 +34,6 @@ from rerank_search.worker_threads import WorkerThreads
 
 QUERIES_AT_ONCE = 32
 """Number of queries of a batch whose candidates are in memory together."""
-
-TITLE_CHARACTERS = 300
-"""Characters of the title kept before a passage; more could push it out of the window."""
 
 OnRerankError = Literal["raise", "first_stage"]
 
@@ -45,6 +45,7 @@ class _Plan:
     retriever: Retriever
     reranker: Reranker | None
     warnings: Sequence[str]
+    passages: PassageSource | None
 
 
 class Searcher:
@@ -142,6 +143,10 @@ class Searcher:
         because they were not reranked. It needs a calibration. Both options need a reranker, so
         they cannot be combined with ``rerank=False``.
 
+        ``passages_per_document`` above 1 gives each hit that many of its document's best passages,
+        reranked too; the ranking stays the same. ``collapse_duplicates`` leaves out hits whose
+        passages are nearly the same as that of a better hit, whose ``duplicates`` name them.
+
         A blank query, an empty index and a filter that no document passes give no hits, with
         ``reranked`` False and ``degraded`` None. ``warnings`` name keys of the filter that no
         document has. Raises InvalidInputError, RerankError, and what the index raises.
@@ -222,6 +227,7 @@ class Searcher:
             self._searched.retriever(options.first_stage or self._searched.first_stages[-1]),
             reranker,
             () if options.filter is None else tuple(self._searched.filter_warnings(options.filter)),
+            passage_source(self._searched) if options.passages_per_document > 1 else None,
         )
 
     def _check_relevance(self, least: float | None) -> None:
@@ -295,9 +301,15 @@ class Searcher:
         final = hits if scores is None else self._final.ordered(hits, scores.values)
         if (least := plan.options.min_relevance) is not None:
             final = [hit for hit in final if hit.relevance is not None and hit.relevance >= least]
+        if plan.options.collapse_duplicates:
+            final = collapsed(final)
+            watch.lap("duplicates")
         final = [
             replace(hit, rank=rank) for rank, hit in enumerate(final[: plan.options.top_k], start=1)
         ]
+        if plan.passages is not None and final:
+            final = self._with_passages(query, final, plan, watch, reranked=scores is not None)
+            watch.lap("passages")
         return SearchResponse(
             query,
             final,
@@ -311,6 +323,35 @@ class Searcher:
             warnings=plan.warnings,
         )
 
+    def _with_passages(
+        self, query: str, hits: Sequence[Hit], plan: _Plan, watch: Stopwatch, *, reranked: bool
+    ) -> list[Hit]:
+        def rerank(passages: Sequence[Hit]) -> list[Hit]:
+            if plan.reranker is None or not passages:
+                return []
+            try:
+                scores = _scores(plan.reranker, query, passages, plan.options.budget_ms, watch)
+            except RerankError:
+                if self._on_rerank_error == "raise":
+                    raise
+                return []
+            least = plan.options.min_relevance
+            return [
+                each
+                for each in self._final.scored(passages[: len(scores.values)], scores.values)
+                if least is None or (each.relevance is not None and each.relevance >= least)
+            ]
+
+        assert plan.passages is not None
+        [found] = plan.passages.passages([query], [hits])
+        return with_passages(
+            hits,
+            found,
+            plan.options.passages_per_document,
+            stage=plan.retriever.name,
+            rerank=rerank if reranked else None,
+        )
+
 
 def _check_choice(name: str, given: object, *kinds: type) -> None:
     """Raise InvalidInputError unless ``given`` is "auto", an object of these classes, or None."""
@@ -321,18 +362,6 @@ def _check_choice(name: str, given: object, *kinds: type) -> None:
         raise InvalidInputError(
             f"{name}={shown(given)} is unknown: use 'auto', {named}, or None for none"
         )
-
-
-def passage(hit: Hit) -> str:
-    """The text of a hit that is reranked: the title, a newline, the best passage."""
-    document = hit.document
-    if document is None:
-        raise InvalidInputError(f"the hit {hit.id!r} has no document to rerank: fetch it first")
-    if hit.span is None:
-        title, text = document.title, document.text
-    else:
-        title, text = document.title[:TITLE_CHARACTERS], document.text[slice(*hit.span)]
-    return f"{title}\n{text}" if title else text
 
 
 def _scores(

@@ -44,6 +44,22 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundPassage:
+    """One passage of a hit's document.
+
+    ``span`` is its place in the document's text, None for all of it, and ``text`` what stands
+    there. ``score`` and ``relevance`` are in the unit of the hit's own.
+    """
+
+    span: Span | None
+    score: float
+    text: str = ""
+    relevance: float | None = None
+
+    __repr__ = bounded_repr
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One document of a ranking.
 
@@ -52,6 +68,10 @@ class Hit:
     (cosine), ``hybrid`` (the two combined), ``rerank`` (raw logit), ``fused`` (log-odds). ``span``
     is the best passage, or None for a document that was not split. ``relevance`` is the probability
     that the document is relevant, in [0, 1], if the score is calibrated, else None.
+
+    ``passages`` are the best passages, the best first, if the search asked for more than one of a
+    document (``passages_per_document``). ``duplicates`` are the ids of documents with nearly the
+    same passage that are left out for this one (``collapse_duplicates``), the best first.
     """
 
     id: str
@@ -61,6 +81,8 @@ class Hit:
     stage_scores: Mapping[str, float] = field(default_factory=dict)
     span: Span | None = None
     relevance: float | None = None
+    passages: Sequence[FoundPassage] = ()
+    duplicates: Sequence[str] = ()
 
     @property
     def text(self) -> str | None:
@@ -76,11 +98,15 @@ class Hit:
         """The hit with all of its document's text, the best passage only, or none of it.
 
         ``span`` stays, and ``text`` gives the same result with all of the text or the passage.
+        ``passages`` keep their text unless there is to be none.
         """
         if self.document is None or which == "full":
             return self
         text = _passage(self.document, self.span) if which == "passage" else ""
-        return replace(self, document=replace(self.document, text=text))
+        passages = self.passages
+        if which == "none":
+            passages = tuple(replace(each, text="") for each in passages)
+        return replace(self, document=replace(self.document, text=text), passages=passages)
 
     __repr__ = bounded_repr
 

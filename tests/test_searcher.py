@@ -21,7 +21,7 @@ from rerank_search import (
 )
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import Weights
-from rerank_search.searcher import passage
+from rerank_search.reranking.hit_text import passage
 
 DOCUMENTS = [
     Document("join", "join the paths of files with a path", "os path join", {"kind": "path"}),

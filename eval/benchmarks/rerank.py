@@ -43,7 +43,7 @@ from rerank_search.judged.settings import CollectionSettings
 from rerank_search.models.registry import resolve_reranker
 from rerank_search.reranking.backends import imports
 from rerank_search.reranking.backends.options import has_bfloat16
-from rerank_search.searcher import passage
+from rerank_search.reranking.hit_text import passage
 from rerank_search.settings import Settings
 
 MODEL = "rerank-search-base"

@@ -59,8 +59,12 @@ def _text(hit: Hit) -> Text:
     if document.title and document.title != hit.id:
         text.append(f"\n{_shortened(document.title)}", style="cyan")
     start, end = hit.span or (0, len(document.text))
-    if snippet := _shortened(document.text[start:end]):
-        text.append(f"\n{snippet}", style="not bold dim")
+    for passage in [each.text for each in hit.passages] or [document.text[start:end]]:
+        if snippet := _shortened(passage):
+            text.append(f"\n{snippet}", style="not bold dim")
+    if hit.duplicates:
+        names = ", ".join(map(on_one_line, hit.duplicates))
+        text.append(f"\nnearly the same: {names}", style="not bold dim")
     return text
 
 

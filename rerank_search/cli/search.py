@@ -54,6 +54,18 @@ def search(
             help=OPTIONS["min_relevance"].help,
         ),
     ] = None,
+    passages_per_document: Annotated[
+        int,
+        typer.Option(
+            min=OPTIONS["passages_per_document"].ge,
+            max=OPTIONS["passages_per_document"].le,
+            help=OPTIONS["passages_per_document"].help,
+        ),
+    ] = SearchOptions.passages_per_document,
+    collapse_duplicates: Annotated[
+        bool,
+        typer.Option("--collapse-duplicates", help=OPTIONS["collapse_duplicates"].help),
+    ] = SearchOptions.collapse_duplicates,
     as_json: Json = False,
     passages: Annotated[
         bool,
@@ -92,6 +104,8 @@ def search(
         rerank=not no_rerank,
         budget_ms=budget_ms,
         min_relevance=min_relevance,
+        passages_per_document=passages_per_document,
+        collapse_duplicates=collapse_duplicates,
     )
     model = reranker or DEFAULT_RERANKER
     with Index.open(existing_index(index)) as opened:

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from typing import Any, get_args
 
 from rerank_search.client.call import Call, check_filter, in_parts, post
 from rerank_search.errors import InvalidInputError
-from rerank_search.options import OPTIONS, SearchOptions
+from rerank_search.options import SearchOptions
 from rerank_search.queries import query_list
 from rerank_search.shown import shown
-from rerank_search.types import Document, Hit, JsonValue, ReturnedText, SearchResponse
+from rerank_search.types import (
+    Document,
+    FoundPassage,
+    Hit,
+    JsonValue,
+    ReturnedText,
+    SearchResponse,
+    Span,
+)
 
 QUERIES_AT_ONCE = 32
 """Largest number of queries in a request."""
+
+_NEWER = ("passages_per_document", "collapse_duplicates")
+"""Options that servers of version 0.1 may not know; they are sent if they are not the default."""
 
 CANDIDATES_AT_ONCE = 20_000
 """Largest number of candidates of all queries in a request, which is the server's limit."""
@@ -39,7 +51,11 @@ def searches(
         raise InvalidInputError(
             f"text={shown(text)} is unknown: use {', '.join(map(repr, get_args(ReturnedText)))}"
         )
-    body: dict[str, JsonValue] = {name: getattr(options, name) for name in OPTIONS}
+    body: dict[str, JsonValue] = {
+        each.name: getattr(options, each.name)
+        for each in fields(options)
+        if each.name not in _NEWER or getattr(options, each.name) != each.default
+    }
     body |= {
         "index": index,
         "model": model,
@@ -73,7 +89,7 @@ def _responses(answer: Any) -> list[SearchResponse]:
 
 
 def _hit(found: Any) -> Hit:
-    document, span = found.get("document"), found.get("span")
+    document = found.get("document")
     return Hit(
         id=found["id"],
         score=found["score"],
@@ -84,6 +100,16 @@ def _hit(found: Any) -> Hit:
             found["id"], document.get("text", ""), document["title"], document["metadata"]
         ),
         stage_scores=found["stage_scores"],
-        span=None if span is None else (span[0], span[1]),
+        span=_span(found),
         relevance=found.get("relevance"),
+        passages=tuple(
+            FoundPassage(_span(each), each["score"], each.get("text", ""), each.get("relevance"))
+            for each in found.get("passages", ())
+        ),
+        duplicates=tuple(found.get("duplicates", ())),
     )
+
+
+def _span(found: Any) -> Span | None:
+    span = found.get("span")
+    return None if span is None else (span[0], span[1])

@@ -19,7 +19,7 @@ from rerank_search.judged.formats.runs import run_lines
 from rerank_search.judged.second_stages import SecondStage
 from rerank_search.progress import fractions
 from rerank_search.reranking.final_score import FinalScore
-from rerank_search.searcher import passage
+from rerank_search.reranking.hit_text import passage
 
 TOP = 10
 """Number of ids of each ranking kept for the lists of queries."""

@@ -14,7 +14,7 @@ from rerank_search.evaluation.sbert import sbert_negative_values, sbert_values
 from rerank_search.judged.candidates import QUERIES_AT_ONCE, Candidates
 from rerank_search.judged.collection import JudgedCollection, Sample
 from rerank_search.judged.second_stages import Activation, SecondStage
-from rerank_search.searcher import passage
+from rerank_search.reranking.hit_text import passage
 
 Values = dict[str, dict[str, float]]
 """Query id to measure to value."""

@@ -44,6 +44,7 @@ from rerank_search.index.encoder_record import (
     renewed,
 )
 from rerank_search.index.engines import Engines
+from rerank_search.index.hit_passages import hit_passages
 from rerank_search.index.info import IndexInfo, index_info
 from rerank_search.index.passage_length import fitted, splitting
 from rerank_search.index.query_vectors import QueryVectors
@@ -371,6 +372,16 @@ class Index:
         of its best passage. A first stage whose package fails adds no score, and the log says why.
         """
         return completed(queries, rankings, self._store, self._engines)
+
+    def passages(
+        self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]
+    ) -> list[list[list[Hit]]]:
+        """For each hit the passages of its document, each as a Hit with its span.
+
+        ``stage_scores`` of a passage are its own in every first stage but combined ones, 0.0 where
+        it is not found. A first stage whose package fails adds no score, and the log says why.
+        """
+        return hit_passages(queries, rankings, self._store, self._engines)
 
     def info(self) -> IndexInfo:
         """The contents of the index and how it was made."""

@@ -57,25 +57,30 @@ class FinalScore:
     def ordered(self, hits: Sequence[Hit], logits: NDArray[np.float32]) -> list[Hit]:
         """The hits of one query by final score; hits without a logit follow in their old order.
 
-        ``logits`` belong to the first hits, at least one. ``stage_scores`` gains the logit and the
-        fused score. Hits without a logit get scores below the lowest final score, spaced by the
-        first stage's differences.
+        ``logits`` belong to the first hits, at least one. Hits without a logit get scores below the
+        lowest final score, spaced by the first stage's differences.
         """
         count = len(logits)
-        final = self.scores(hits[:count], logits)
-        parts = [{RERANK: logit} for logit in logits.tolist()]
-        if self._fusion is not None:
-            for part, log_odds in zip(parts, final.tolist(), strict=True):
-                part["fused"] = log_odds
-        relevance: list[float] | list[None] = [None] * count
-        if self.calibration is not None:
-            relevance = self.calibration.probability(final).tolist()
-        rows = zip(hits[:count], final.tolist(), parts, relevance, strict=True)
-        scored = [
-            replace(hit, score=score, stage_scores={**hit.stage_scores, **part}, relevance=chance)
-            for hit, score, part, chance in rows
-        ]
+        scored = self.scored(hits[:count], logits)
         ordered = [hit for _, _, hit in ranked((hit.id, hit.score, hit) for hit in scored)]
         # One below the worst reranked hit, so that scores stay sorted over all hits.
         offset = ordered[-1].score - 1 - (hits[count].score if count < len(hits) else 0.0)
         return ordered + [replace(hit, score=hit.score + offset) for hit in hits[count:]]
+
+    def scored(self, hits: Sequence[Hit], logits: NDArray[np.float32]) -> list[Hit]:
+        """The hits of one query with their final scores and how likely they are relevant.
+
+        ``stage_scores`` gains the logit and the fused score.
+        """
+        final = self.scores(hits, logits)
+        parts = [{RERANK: logit} for logit in logits.tolist()]
+        if self._fusion is not None:
+            for part, log_odds in zip(parts, final.tolist(), strict=True):
+                part["fused"] = log_odds
+        relevance: list[float] | list[None] = [None] * len(hits)
+        if self.calibration is not None:
+            relevance = self.calibration.probability(final).tolist()
+        return [
+            replace(hit, score=score, stage_scores={**hit.stage_scores, **part}, relevance=chance)
+            for hit, score, part, chance in zip(hits, final.tolist(), parts, relevance, strict=True)
+        ]

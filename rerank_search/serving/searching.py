@@ -13,6 +13,7 @@ from rerank_search.serving.schemas.search import (
     FirstStageHit,
     FoundDocument,
     FoundHit,
+    FoundPassage,
     SearchAnswer,
     SearchRequest,
     SearchResult,
@@ -74,6 +75,8 @@ def _check_limits(service: Service, asked: SearchRequest) -> None:
     limits, options, queries = service.limits, asked.options, asked.queries or []
     limits.check_count("top_k", options.top_k, limits.top_k)
     limits.check_count("candidates", options.candidates, limits.candidates)
+    further = options.top_k * (options.passages_per_document - 1)
+    limits.check_count("top_k times passages_per_document", further, limits.candidates)
     limits.check_count("queries", len(queries), limits.queries)
     pairs = len(queries) * options.depth
     limits.check_count("queries times candidates", pairs, limits.waiting_pairs)
@@ -113,7 +116,8 @@ def _result(explained: ExplainedResponse, asked: SearchRequest) -> SearchResult:
 
 
 def _hit(hit: Hit, first_stage_rank: int | None, asked: SearchRequest) -> FoundHit:
-    document = hit.with_text(asked.text).document
+    shown = hit.with_text(asked.text)
+    document = shown.document
     return FoundHit(
         id=hit.id,
         rank=hit.rank,
@@ -129,4 +133,15 @@ def _hit(hit: Hit, first_stage_rank: int | None, asked: SearchRequest) -> FoundH
         )
         if asked.return_documents and document is not None
         else None,
+        passages=[
+            FoundPassage(
+                span=each.span,
+                score=each.score,
+                text=each.text if asked.return_documents and asked.text != "none" else None,
+                relevance=each.relevance,
+            )
+            for each in shown.passages
+        ]
+        or None,
+        duplicates=list(hit.duplicates) or None,
     )

@@ -154,6 +154,7 @@ def same(response, expected) -> None:
         {"filter": {"kind": "nothing"}},
         {"min_relevance": 0.3},
         {"budget_ms": 60_000},
+        {"passages_per_document": 2, "collapse_duplicates": True},
     ],
 )
 def test_a_client_finds_what_a_searcher_finds(client, url, searcher, arguments):

@@ -150,7 +150,7 @@ def test_sbert_figures_are_those_of_its_evaluator(cell, collection, index, tiny_
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
 
-    from rerank_search.searcher import passage
+    from rerank_search.reranking.hit_text import passage
 
     found = cell("dense", 4, reranker)
     samples = []

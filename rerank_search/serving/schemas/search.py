@@ -101,6 +101,15 @@ class FoundDocument(Answer):
     metadata: dict[str, JsonValue] = Field(default={})
 
 
+class FoundPassage(Answer):
+    """One of a hit's best passages; see ``rerank_search.types.FoundPassage``."""
+
+    span: tuple[int, int] | None = None
+    score: float
+    text: str | None = None
+    relevance: float | None = None
+
+
 class FoundHit(Answer):
     """A hit; see ``rerank_search.Hit``."""
 
@@ -112,6 +121,8 @@ class FoundHit(Answer):
     span: tuple[int, int] | None = None
     first_stage_rank: int | None = None
     document: FoundDocument | None = None
+    passages: list[FoundPassage] | None = None
+    duplicates: list[str] | None = None
 
 
 class FirstStageHit(Answer):

@@ -14,7 +14,7 @@ from rerank_search.files import atomic_file, atomic_write_json, disk_errors
 from rerank_search.judged.candidates import QUERIES_AT_ONCE
 from rerank_search.judged.settings import CollectionSettings
 from rerank_search.progress import Progress, quiet
-from rerank_search.searcher import passage
+from rerank_search.reranking.hit_text import passage
 from rerank_search.settings import Settings
 from rerank_search.training.data.corpus import SPARE, Corpus, fingerprint, opened_corpus, unranked
 from rerank_search.training.data.questions import Question, judged_questions

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from rerank_search.built_in_stages import BM25, DENSE
 from rerank_search.judged.candidates import QUERIES_AT_ONCE
 from rerank_search.judged.findings import Tally
-from rerank_search.searcher import passage
+from rerank_search.reranking.hit_text import passage
 from rerank_search.training.data.corpus import SPARE, Corpus, unranked
 from rerank_search.training.data.mined_file import MinedGroup
 from rerank_search.training.data.questions import Question

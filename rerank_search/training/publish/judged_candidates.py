@@ -22,8 +22,8 @@ from rerank_search.judged.second_stages import SecondStage, SecondStages
 from rerank_search.judged.settings import CollectionSettings, RerankerSettings
 from rerank_search.progress import Progress, fractions, quiet
 from rerank_search.reranking.fusion import RERANK, Fusion, Signals
+from rerank_search.reranking.hit_text import passage
 from rerank_search.retrieval.registry import encodes, is_engine
-from rerank_search.searcher import passage
 from rerank_search.settings import Settings
 
 

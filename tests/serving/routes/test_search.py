@@ -251,3 +251,23 @@ def test_an_error_names_the_field_and_what_to_send(server, body, message):
     answer = server.client.post("/v1/search", content=body, headers=headers)
     assert answer.status_code in (400, 404)
     assert answer.json()["error"]["message"].startswith(message)
+
+
+def test_passages_and_duplicates_are_those_of_the_library(fresh, reranker):
+    text = "Join two paths with a slash. " * 40 + "The bread is in the oven. " * 40
+    documents = [{"id": id, "text": text} for id in ("a", "b")]
+    assert fresh.post("/v1/indexes/notes/documents", {"documents": documents}).status_code == 200
+    asked = {"passages_per_document": 2, "collapse_duplicates": True}
+    result = search(fresh, index="notes", **asked)
+    with Index.open(fresh.home / "notes", read_only=True) as index:
+        expected = Searcher(index, reranker).search("join two paths", **asked)
+    for found, hit in zip(result["hits"], expected.hits, strict=True):
+        assert found.get("duplicates", []) == list(hit.duplicates)
+        assert [each.get("span") for each in found["passages"]] == [
+            None if each.span is None else list(each.span) for each in hit.passages
+        ]
+        assert [each["text"] for each in found["passages"]] == [each.text for each in hit.passages]
+    assert any("duplicates" in found for found in result["hits"])
+    short = search(fresh, index="notes", text="none", passages_per_document=2)
+    assert all("text" not in each for hit in short["hits"] for each in hit["passages"])
+    assert all("passages" not in hit for hit in search(fresh, index="notes")["hits"])
