@@ -76,7 +76,7 @@ def _check_limits(service: Service, asked: SearchRequest) -> None:
     limits.check_count("top_k", options.top_k, limits.top_k)
     limits.check_count("candidates", options.candidates, limits.candidates)
     further = options.top_k * (options.passages_per_document - 1)
-    limits.check_count("top_k times passages_per_document", further, limits.candidates)
+    limits.check_count("further passages of top_k documents", further, limits.candidates)
     limits.check_count("queries", len(queries), limits.queries)
     pairs = len(queries) * options.depth
     limits.check_count("queries times candidates", pairs, limits.waiting_pairs)

@@ -271,3 +271,10 @@ def test_passages_and_duplicates_are_those_of_the_library(fresh, reranker):
     short = search(fresh, index="notes", text="none", passages_per_document=2)
     assert all("text" not in each for hit in short["hits"] for each in hit["passages"])
     assert all("passages" not in hit for hit in search(fresh, index="notes")["hits"])
+
+
+def test_more_further_passages_than_candidates_are_allowed_to_be_are_refused(server):
+    asked = {"query": "paths", "top_k": 900, "passages_per_document": 3}
+    answer = server.post("/v1/search", asked)
+    assert answer.status_code == 413
+    assert "further passages of top_k documents: 1,800" in answer.json()["error"]["message"]
