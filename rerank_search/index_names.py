@@ -53,6 +53,12 @@ def is_file_of_index(path: Path) -> bool:
     )
 
 
+def names_of_others(folder: Path) -> list[str]:
+    """Names in an index folder that do not belong to the index, ascending."""
+    return sorted(entry.name for entry in folder.iterdir() if not _is_own(folder, entry.name))
+
+
 def _is_own(folder: Path, name: str) -> bool:
     """Whether a name in an index folder belongs to the index, such as the folder of an engine."""
-    return name.startswith(_OWN) or (folder / name / "state.json").is_file()
+    engine = name.removesuffix(".new").removesuffix(".old")  # while it is being replaced
+    return name.removeprefix(".").startswith(_OWN) or (folder / engine / "state.json").is_file()

@@ -18,7 +18,7 @@ from rerank_search.client.connections import LoopConnections
 from rerank_search.client.documents import deletion, deletions, uploads_async, written_with
 from rerank_search.client.exchange import Exchange, Outcome
 from rerank_search.client.found import of_filter, of_ids
-from rerank_search.client.indexes import ServedIndex, creation, indexes
+from rerank_search.client.indexes import ServedIndex, creation, dropping, indexes
 from rerank_search.client.rerankers import ServedModel, models, ranking
 from rerank_search.client.searches import searches
 from rerank_search.errors import FilterWarning
@@ -161,6 +161,10 @@ class AsyncClient(BaseClient):
         return await self._ask(
             creation(name, encoder=encoder, analyzer=analyzer, first_stages=first_stages)
         )
+
+    async def drop_index(self, name: str) -> None:
+        """See ``Client.drop_index``, also for what it raises."""
+        await self._ask(dropping(name))
 
     async def indexes(self) -> list[ServedIndex]:
         """See ``Client.indexes``, also for what it raises."""

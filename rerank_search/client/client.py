@@ -17,7 +17,7 @@ from rerank_search.client.call import Call
 from rerank_search.client.documents import deletion, deletions, uploads, written_with
 from rerank_search.client.exchange import Exchange, Outcome
 from rerank_search.client.found import of_filter, of_ids
-from rerank_search.client.indexes import ServedIndex, creation, indexes
+from rerank_search.client.indexes import ServedIndex, creation, dropping, indexes
 from rerank_search.client.rerankers import ServedModel, models, ranking
 from rerank_search.client.searches import searches
 from rerank_search.errors import FilterWarning
@@ -207,6 +207,14 @@ class Client(BaseClient):
         return self._ask(
             creation(name, encoder=encoder, analyzer=analyzer, first_stages=first_stages)
         )
+
+    def drop_index(self, name: str) -> None:
+        """Delete an index of the server, with all its documents.
+
+        Not repeated if its answer was lost. Raises IndexNotFoundError, IndexLockedError (also
+        while requests use it), IndexReadOnlyError, InvalidInputError, ServerError.
+        """
+        self._ask(dropping(name))
 
     def indexes(self) -> list[ServedIndex]:
         """The indexes of the server. Raises SearchIndexError, ServerError."""

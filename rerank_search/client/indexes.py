@@ -1,4 +1,4 @@
-"""Calls about indexes: list them, make one."""
+"""Calls about indexes: list them, make one, drop one."""
 
 from __future__ import annotations
 
@@ -39,6 +39,16 @@ def creation(
     body = as_json(settings)
     # If the answer were lost, a second request would be answered with IndexExistsError.
     return Call("PUT", path_of_index(name), _index, body, repeatable=False)
+
+
+def dropping(name: str) -> Call[None]:
+    """Delete an index. Raises InvalidInputError."""
+    # If the answer were lost, a second request would be answered with IndexNotFoundError.
+    return Call("DELETE", path_of_index(name), _dropped, repeatable=False)
+
+
+def _dropped(answer: Any) -> None:
+    answer["dropped"]
 
 
 def _index(answer: Any) -> ServedIndex:

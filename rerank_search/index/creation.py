@@ -12,8 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from rerank_search.errors import IndexExistsError, InvalidInputError
+from rerank_search.index.dropping import clear_dropped
 from rerank_search.index.engines import Engines
 from rerank_search.index.query_vectors import QueryVectors
+from rerank_search.index.write_lock import LOCK
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.shown import reason, shown
 from rerank_search.storage.documents import DocumentStore
@@ -22,9 +24,17 @@ from rerank_search.storage.manifest import Manifest
 
 
 def check_free(directory: Path) -> None:
-    """Raise IndexExistsError unless the directory is missing or empty."""
+    """Raise IndexExistsError unless the directory is missing or empty.
+
+    The remains of a dropped index are no hindrance: a process that waited to write to it may have
+    made the file of its lock again.
+    """
     with storage_errors(directory):
-        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        clear_dropped(directory)
+        if directory.exists() and (
+            not directory.is_dir()
+            or any(not entry.name.startswith(LOCK) for entry in directory.iterdir())
+        ):
             raise _exists(directory)
 
 

@@ -79,9 +79,13 @@ class Engines:
                 self.damage[name] = error
 
     def engine(self, name: str) -> Engine:
-        """The engine in its last published state. Raises IndexCorruptedError, PluginError."""
+        """The engine in its last published state.
+
+        Raises IndexNotFoundError for a dropped index, IndexCorruptedError, PluginError.
+        """
         if name in self.damage:
             raise self.damage[name]
+        self._store.check_in_place()
         least = self._least_change(name)
         self._refresh(name)
         engine = self._engines[name]

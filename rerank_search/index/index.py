@@ -36,6 +36,7 @@ from rerank_search.errors import (
     PluginError,
 )
 from rerank_search.index.creation import check_free, new_manifest, write_empty
+from rerank_search.index.dropping import drop
 from rerank_search.index.encoder_record import (
     encoder_of,
     encoder_problems,
@@ -49,7 +50,8 @@ from rerank_search.index.info import IndexInfo, index_info
 from rerank_search.index.passage_length import fitted, splitting
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index.stage_scores import completed
-from rerank_search.index.writer import Progress, Writer, seconds_to_wait
+from rerank_search.index.write_lock import seconds_to_wait
+from rerank_search.index.writer import Progress, Writer
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.queries import check_text
@@ -208,6 +210,18 @@ class Index:
                 index.close()
                 raise
         return index
+
+    @classmethod
+    def drop(cls, path: str | os.PathLike[str], *, lock_timeout: float | None = None) -> None:
+        """Delete an index with all its documents.
+
+        If the process is killed meanwhile, the index is either whole or gone. ``lock_timeout`` as
+        in ``open``. Every Index that is open there raises IndexNotFoundError from then on.
+
+        Raises IndexNotFoundError, IndexLockedError, IndexReadOnlyError, InvalidInputError for a
+        link and for a folder that holds other files too.
+        """
+        drop(arguments.path("path", path), seconds_to_wait(lock_timeout))
 
     def add(
         self,

@@ -12,18 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rerank_search.arguments import real_number
 from rerank_search.errors import IndexLockedError, IndexReadOnlyError, PluginError
 from rerank_search.index.engines import Engines
+from rerank_search.index.write_lock import LOCK, locked
 from rerank_search.lock import ProcessLock
 from rerank_search.processes import PerProcess
-from rerank_search.settings import LONGEST_WAIT, Settings
 from rerank_search.storage import manifest as manifests
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest, Published
-
-LOCK = "write.lock"
 
 Progress = Callable[[int], None]
 
@@ -94,18 +91,20 @@ class Writer:
             deadline = max(entered, self._freed) + self._lock_timeout
             try:
                 if not self._take_lock(max(0.0, deadline - time.monotonic())):
-                    raise self._locked()
+                    raise locked(self._path, self._own.get().lock, self._lock_timeout)
                 yield
             finally:
                 self._free_lock()
 
     def _take_lock(self, wait: float) -> bool:
         self._own.get().lock.release()  # still held if Ctrl-C interrupted its release
+        self._store.check_in_place()  # taking the lock would make the folder again
         with storage_errors(self._path / LOCK):
             if not self._own.get().lock.acquire(wait):
                 return False
         self._own.get().writing = True
         try:
+            self._store.check_in_place()
             # The previous holder of the lock may have written something, or may have been killed.
             self._manifest = Manifest.read(self._path)
             self._engines.recover()
@@ -120,15 +119,6 @@ class Writer:
             self._freed = time.monotonic()
         own.writing = False
         own.lock.release()
-
-    def _locked(self) -> IndexLockedError:
-        holder = self._own.get().lock.holder()
-        who = "another process, or another Index object" if holder is None else str(holder)
-        return IndexLockedError(
-            f"{self._path} cannot be written now: {who} is writing to it, also after "
-            f"{self._lock_timeout:g} s. Try again later, or wait longer: lock_timeout=60, "
-            "--lock-timeout 60, or RERANK_SEARCH_LOCK_TIMEOUT=60"
-        )
 
     def recover(self) -> None:
         """Finish what a crash has left undone, unless another process is doing that."""
@@ -194,10 +184,3 @@ class Writer:
         self._manifest = self._manifest.model_copy(update={"published": published})
         with storage_errors(self._path):
             self._manifest.write(self._path)
-
-
-def seconds_to_wait(lock_timeout: float | None) -> float:
-    """The given ``lock_timeout``, or the one of the settings. Raises InvalidInputError."""
-    if lock_timeout is None:
-        return Settings().lock_timeout
-    return real_number("lock_timeout", lock_timeout, least=0, most=LONGEST_WAIT)

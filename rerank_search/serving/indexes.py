@@ -24,6 +24,7 @@ from rerank_search.searcher import Searcher
 from rerank_search.serving.errors import ApiError, api_error
 from rerank_search.serving.names import public_name
 from rerank_search.serving.open_indexes import OpenIndexes, manifest
+from rerank_search.settings import Settings
 from rerank_search.shown import shown
 
 logger = logging.getLogger(__name__)
@@ -102,6 +103,12 @@ class Indexes:
             ).close()
         with self._lock:
             self._named[name] = path
+
+    def drop(self, name: str) -> None:
+        """Delete an index, after the requests that use it. Raises what Index.drop raises."""
+        path = self._path(name)
+        with _errors_without(path, name), self._open.closed(name, Settings().lock_timeout):
+            Index.drop(path)
 
     def check(self, name: str) -> None:
         """Raise IndexNotFoundError unless there is an index of that name."""

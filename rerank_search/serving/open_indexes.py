@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from rerank_search.index import Index
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.retrieval.encoder import Encoder
-from rerank_search.serving.errors import ApiError
+from rerank_search.serving.errors import COME_AGAIN, ApiError
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest
 
@@ -34,6 +34,7 @@ class OpenIndexes:
         self._open: dict[str, _Open] = {}
         self._encoders: WeakValueDictionary[str, Encoder] = WeakValueDictionary()
         self._lock = threading.Lock()
+        self._freed = threading.Condition(self._lock)
         self._opening: dict[str, threading.Lock] = {}
 
     def names(self) -> set[str]:
@@ -52,6 +53,30 @@ class OpenIndexes:
             yield entry.index
         finally:
             self._left(entry)
+
+    @contextmanager
+    def closed(self, name: str, wait: float) -> Iterator[None]:
+        """Close the index after the requests that use it; others wait until the block ends.
+
+        Raises ApiError 503 if requests still use it after ``wait`` seconds.
+        """
+        with self._lock:
+            opening = self._opening.setdefault(name, threading.Lock())
+        with opening:
+            with self._lock:
+                entry = self._open.get(name)
+                if entry is not None:
+                    if not self._freed.wait_for(lambda: entry.users == 0, wait):
+                        raise ApiError(
+                            503,
+                            "locked",
+                            "requests still use the index: try again",
+                            {"Retry-After": str(COME_AGAIN)},
+                        )
+                    del self._open[name]
+            if entry is not None:
+                self._retire(entry)
+            yield
 
     def forget(self, name: str) -> None:
         """Close an index that was removed, once nobody uses it."""
@@ -100,6 +125,7 @@ class OpenIndexes:
     def _left(self, entry: _Open) -> None:
         with self._lock:
             entry.users -= 1
+            self._freed.notify_all()
             last = entry.replaced and entry.users == 0
         if last:
             entry.index.close()

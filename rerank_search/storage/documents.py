@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import InvalidFilterError
+from rerank_search.errors import IndexNotFoundError, InvalidFilterError
 from rerank_search.storage.batch import Batch
 from rerank_search.storage.connections import Connections
 from rerank_search.storage.files import storage_errors
@@ -79,6 +79,7 @@ class DocumentStore:
         """Open an existing store. Raises IndexCorruptedError for any other file."""
         self.path = path
         self._connections = Connections(path, read_only=read_only)
+        self._inode = _inode(path)
         # Both stages of one search, and often the next search, use the same filter.
         self._allowed: dict[tuple[int, Condition], NDArray[np.int64]] = {}
         self._forgetting = threading.Lock()
@@ -91,6 +92,14 @@ class DocumentStore:
             new.execute("PRAGMA synchronous=FULL")
             new.executescript(f"BEGIN; {SCHEMA} COMMIT;")
         return cls(path)
+
+    def check_in_place(self) -> None:
+        """Raise IndexNotFoundError if the opened file was deleted or replaced by another one."""
+        if _inode(self.path) != self._inode:
+            raise IndexNotFoundError(
+                f"the index {self.path.parent} was dropped, or replaced by another one, since it "
+                "was opened: open it again if there is one"
+            )
 
     def put(self, records: Sequence[Record], split: Callable[[str, str], Split]) -> int:
         """Insert or replace documents in one durable commit; the last of equal ids wins.
@@ -348,6 +357,14 @@ def _too_large_refused() -> Iterator[None]:
             f"the filter has too many conditions ({error}): use $in for values of one key, or "
             "search several times"
         ) from error
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _ids(rows: Iterable[tuple[int]]) -> NDArray[np.int64]:

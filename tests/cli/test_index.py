@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -409,3 +410,34 @@ def test_documents_are_shown_by_pages(notes: Path, answer: Answer, run: Run) -> 
     assert "--after join" in shown.stderr
     misspelled = run("index", "documents", "notes", "--filter", "modul=os")
     assert (misspelled.stdout, "'modul'" in misspelled.stderr) == ("", True)
+
+
+def test_an_index_is_dropped_if_that_is_confirmed(
+    notes: Path, called: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    refused = called("index", "drop", "notes")
+    assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
+    assert notes.is_dir()
+    done = called("index", "drop", "notes", "--yes")
+    assert (done.returncode, done.stdout) == (0, "dropped indexes/notes\n")
+    assert not notes.exists()
+    assert called("index", "drop", "notes", "--yes").returncode == 1
+
+
+@pytest.mark.parametrize(("typed", "status", "left"), [("n\n", 1, True), ("y\n", 0, False)])
+def test_on_a_terminal_dropping_asks(
+    notes: Path,
+    called: Callable[..., subprocess.CompletedProcess[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    typed: str,
+    status: int,
+    left: bool,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    done = called("index", "drop", "notes")
+    assert "with 3 documents" in done.stderr
+    assert (done.returncode, notes.exists()) == (status, left)

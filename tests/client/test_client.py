@@ -284,6 +284,24 @@ def test_find_refuses_what_the_library_refuses(client, url):
         assert client.find({"knd": "path"}) == []
 
 
+def test_an_index_is_dropped(tmp_path):
+    async def drop(address):
+        async with AsyncClient(address) as client:
+            await client.drop_index("b")
+
+    for name in ("a", "b"):
+        Index.create(tmp_path / name, encoder=None).close()
+    with running(tmp_path, []) as url, Client(url) as client:
+        client.drop_index("a")
+        assert [each.name for each in client.indexes()] == ["b"]
+        asyncio.run(drop(url))
+        assert client.indexes() == []
+        with pytest.raises(IndexNotFoundError):
+            client.drop_index("a")
+        with pytest.raises(InvalidInputError, match="name the index"):
+            client.drop_index("")
+
+
 def test_models_and_indexes_are_listed(client, reranker):
     first, second = client.models()
     name = Path(reranker.name).name  # the API shows only the last part of a folder

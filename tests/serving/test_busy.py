@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 
 import httpx2
-import numpy as np
 import pytest
 
 from rerank_search.serving.limits import Limits
+from tests.serving.gated import Gated
 from tests.waiting import until
 
 RERANK = {"query": "a file", "documents": ["read a file", "a river"]}
-
-
-class Gated:
-    """A reranker of a user that is slow."""
-
-    name = "gated"
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        self.calls: list[int] = []
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
-        self.calls.append(len(pairs))
-        assert self.gate.wait(60)
-        return np.zeros(len(pairs), dtype=np.float32)
 
 
 def test_the_event_loop_answers_while_the_model_computes(serve):

@@ -11,6 +11,7 @@ from rerank_search.cli.index import (
     create,
     delete,
     documents,
+    drop,
     info,
     list,
     rebuild,
@@ -25,6 +26,7 @@ app.command("create")(create.create)
 app.command("add")(add.add)
 app.command("delete")(delete.delete)
 app.command("documents")(documents.documents)
+app.command("drop")(drop.drop)
 app.command("info")(info.info)
 app.command("list")(list.list_indexes)
 app.command("verify")(verify.verify)

@@ -20,6 +20,7 @@ from rerank_search.serving.schemas.indexes import (
     DeleteAnswer,
     DeleteRequest,
     DocumentAnswer,
+    DropAnswer,
     FindAnswer,
     FindRequest,
     IndexAnswer,
@@ -73,6 +74,17 @@ async def create(
         return _described(service.indexes, name)
 
     return await threads.write(make)
+
+
+@router.delete("/v1/indexes/{name}")
+async def drop(name: str, service: ServiceGiven, threads: ThreadsGiven) -> DropAnswer:
+    """Delete an index with all its documents, after the requests that use it."""
+
+    def delete() -> DropAnswer:
+        service.indexes.drop(name)
+        return DropAnswer(dropped=name)
+
+    return await threads.write(delete)
 
 
 @router.post(

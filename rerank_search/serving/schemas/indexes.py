@@ -35,6 +35,12 @@ class IndexAnswer(Answer):
     created: str
 
 
+class DropAnswer(Answer):
+    """The name of the index that was deleted."""
+
+    dropped: str
+
+
 class IndexList(Answer):
     """All indexes that are served, and why some of them cannot be opened."""
 

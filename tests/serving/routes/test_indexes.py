@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from rerank_search.errors import SearchIndexError
 from rerank_search.lock import ProcessLock
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.uploads import BATCH_BYTES
+from tests.serving.gated import Gated
 from tests.waiting import until
 
 
@@ -564,3 +566,51 @@ def test_any_id_is_a_path(fresh, id):
 def test_find_and_get_name_an_unknown_index(server):
     assert server.post("/v1/indexes/none/find", {}).json()["error"]["type"] == "not_found"
     assert server.client.get("/v1/indexes/none/documents/a").json()["error"]["type"] == "not_found"
+
+
+def test_a_dropped_index_is_gone_and_its_name_is_free(fresh):
+    assert fresh.post("/v1/search", {"query": "join"}).status_code == 200
+    assert fresh.client.delete("/v1/indexes/notes").json() == {"dropped": "notes"}
+    assert list(fresh.home.iterdir()) == []
+    assert fresh.client.get("/v1/indexes").json() == {"indexes": []}
+    for gone in (
+        fresh.client.delete("/v1/indexes/notes"),
+        fresh.client.get("/v1/indexes/notes"),
+        fresh.post("/v1/search", {"index": "notes", "query": "join"}),
+    ):
+        assert (gone.status_code, gone.json()["error"]["type"]) == (404, "not_found")
+    assert fresh.client.put("/v1/indexes/notes", json={"encoder": None}).status_code == 201
+    assert fresh.client.get("/v1/indexes/notes").json()["documents"] == 0
+
+
+def test_an_index_that_another_process_writes_to_is_not_dropped(fresh, other_writer):
+    answer = fresh.client.delete("/v1/indexes/notes")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (503, "locked")
+    assert int(answer.headers["Retry-After"]) >= 1
+    other_writer.release()
+    assert fresh.post("/v1/search", {"query": "join"}).status_code == 200
+    assert fresh.client.delete("/v1/indexes/notes").status_code == 200
+
+
+def test_an_index_is_not_dropped_while_it_is_searched(serve, monkeypatch):
+    monkeypatch.setenv("RERANK_SEARCH_LOCK_TIMEOUT", "0")
+    slow = Gated()
+    with serve(slow) as server, ThreadPoolExecutor(1) as pool:
+        searching = pool.submit(server.post, "/v1/search", {"query": "join two paths"})
+        until(lambda: slow.calls)
+        answer = server.client.delete("/v1/indexes/notes")
+        assert (answer.status_code, answer.json()["error"]["type"]) == (503, "locked")
+        slow.gate.set()
+        assert searching.result().status_code == 200
+        until(lambda: server.client.delete("/v1/indexes/notes").status_code == 200)
+
+
+def test_a_drop_waits_for_searches_that_run(serve):
+    slow = Gated()
+    with serve(slow) as server, ThreadPoolExecutor(2) as pool:
+        searching = pool.submit(server.post, "/v1/search", {"query": "join two paths"})
+        until(lambda: slow.calls)
+        dropping = pool.submit(server.client.delete, "/v1/indexes/notes")
+        slow.gate.set()
+        assert len(searching.result().json()["results"][0]["hits"]) == 4
+        assert dropping.result().json() == {"dropped": "notes"}
