@@ -20,11 +20,18 @@ def add(
     write: Annotated[
         bool, typer.Option("--write", help="Allow changing indexes, not only searching.")
     ] = False,
+    index: Annotated[
+        list[str],
+        typer.Option(
+            help="Name of an index that the key opens; all others seem not to exist. Repeatable.  "
+            "[default: all]"
+        ),
+    ] = [],  # noqa: B006 (typer copies it)
 ) -> None:
     """Create a key and print its secret, which is not stored."""
     from rerank_search.serving.keys import add_key
 
-    typer.echo(add_key(file, name, "write" if write else "read"))
+    typer.echo(add_key(file, name, "write" if write else "read", index or None))
 
 
 @app.command("remove")
@@ -41,4 +48,5 @@ def list_keys(file: File) -> None:
     from rerank_search.serving.keys import read_keys
 
     for key in read_keys(file):
-        typer.echo(f"{key.name}\t{key.scope}\t{key.created:%Y-%m-%d}")
+        only = "" if key.indexes is None else f"\t{', '.join(sorted(key.indexes))}"
+        typer.echo(f"{key.name}\t{key.scope}\t{key.created:%Y-%m-%d}{only}")

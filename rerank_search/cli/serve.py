@@ -55,6 +55,14 @@ def serve(
     about: About = "",
     url_template: UrlTemplate = None,
     url_key: UrlKeys = None,
+    cors_origin: Annotated[
+        list[str],
+        typer.Option(
+            metavar="ORIGIN",
+            help="A web application whose pages may call the server from a browser, such as "
+            "https://app.example; repeatable.",
+        ),
+    ] = [],  # noqa: B006 (typer copies it)
 ) -> None:
     """Serve indexes and rerankers over HTTP, with a page at / to search them."""
     from rerank_search.serving.server import Server, is_loopback
@@ -66,6 +74,7 @@ def serve(
             "allow everyone with --without-keys"
         )
     from rerank_search.models.registry import DEFAULT_RERANKER
+    from rerank_search.serving.cors import checked_origins
     from rerank_search.serving.keys import KeyFile
     from rerank_search.serving.limits import Limits
     from rerank_search.serving.traces import Traces, from_environment
@@ -78,6 +87,7 @@ def serve(
         further.append(mcp_routes(write=mcp_write, links=found, about=about))
     elif about or url_template or url_key:
         raise InvalidInputError("--about, --url-template and --url-key need --mcp: add it")
+    origins = checked_origins(cors_origin)
     known = None if keys is None else KeyFile(keys)
     traces = Traces(from_environment())
     served = served_indexes(indexes)
@@ -90,4 +100,12 @@ def serve(
         names = ", ".join(served.names()) or "no index yet"
         typer.echo(f"Serving {names} at {server.url} (stop with Ctrl-C)", err=True)
         limits = Limits(requests_per_minute=rate)
-        server.run(served, rerankers, limits, keys=known, traces=traces, further=further)
+        server.run(
+            served,
+            rerankers,
+            limits,
+            keys=known,
+            traces=traces,
+            further=further,
+            cors_origins=origins,
+        )

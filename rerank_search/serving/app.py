@@ -12,6 +12,7 @@ import anyio.to_thread
 from fastapi import APIRouter, FastAPI
 from starlette.types import Receive, Scope, Send
 
+from rerank_search.serving.cors import allow_origins
 from rerank_search.serving.dependencies import provide
 from rerank_search.serving.error_handlers import add_error_handlers
 from rerank_search.serving.keys import KeyFile
@@ -33,12 +34,17 @@ def create_app(
     keys: KeyFile | None = None,
     hosts: frozenset[str] | None = None,
     further: Sequence[Routes] = (),
+    cors_origins: Sequence[str] = (),
 ) -> FastAPI:
     """The application for a service whose models are loaded; it closes the service at its end.
 
     ``hosts`` are the names by which it may be called; None allows any. ``further`` make more routes
     for the service, which are behind the same keys, limits and log; a router's lifespan is entered
-    with that of the application.
+    with that of the application. Pages of ``cors_origins``, such as "https://app.example", may call
+    the application from a browser; "*" allows all pages. With ``keys`` no index is visible outside
+    of requests any more: a request sees those that its key opens.
+
+    Raises InvalidInputError for an invalid origin.
     """
 
     routers = [rerank.router, search.router, indexes.router, operations.router]
@@ -81,6 +87,10 @@ def create_app(
         limits=service.limits,
         gate=Gate(keys=keys, rate=rate, hosts=hosts),
     )
+    if cors_origins:
+        allow_origins(app, cors_origins)
+    if keys is not None:
+        service.indexes.hide()
     return app
 
 

@@ -24,6 +24,7 @@ from rerank_search.searcher import Searcher
 from rerank_search.serving.errors import ApiError, api_error
 from rerank_search.serving.names import public_name
 from rerank_search.serving.open_indexes import OpenIndexes, manifest
+from rerank_search.serving.visible import visible
 from rerank_search.settings import Settings
 from rerank_search.shown import shown
 
@@ -40,14 +41,24 @@ class Indexes:
 
     ``named`` are the indexes that are served; new ones are made in ``home``. If ``all_of_home``,
     the other indexes in ``home`` are served too. Errors do not show the paths of this machine.
+    A request sees only the indexes that its key opens (``visible``); others seem not to exist.
     """
 
     def __init__(self, home: Path, named: Mapping[str, Path], *, all_of_home: bool) -> None:
         self.home = home
         self._named = dict(named)
         self._all_of_home = all_of_home
+        self._hidden: frozenset[str] | None = None
         self._open = OpenIndexes()
         self._lock = threading.Lock()
+
+    def hide(self) -> None:
+        """Show no index from now on to code that does not belong to a request.
+
+        Which indexes it may see could not be told. So nothing is shown if a route has work done
+        elsewhere, in a thread of its own.
+        """
+        self._hidden = frozenset()
 
     def names(self) -> list[str]:
         """The names of the indexes that exist, ascending; closes indexes that were removed."""
@@ -59,7 +70,7 @@ class Indexes:
             found |= {index_name(each) for each in self.home.iterdir() if _is_served(each)}
         for name in opened - found:
             self._open.forget(name)
-        return sorted(found)
+        return sorted(name for name in found if self._shows(name))
 
     def warm(self) -> None:
         """Open all indexes and load their encoders; logs the ones that cannot be opened."""
@@ -71,14 +82,27 @@ class Indexes:
                 said = error.__cause__ or error
                 logger.warning("the index %r cannot be searched: %s", name, said)
 
+    def chosen(self, name: str | None) -> str:
+        """The name, or for None that of the only index.
+
+        Raises InvalidInputError if there are several.
+        """
+        if name is not None:
+            return name
+        names = self.names()
+        if len(names) != 1:
+            there = ", ".join(names) or "none"
+            raise InvalidInputError(f"name the index: {len(names)} are served ({there})")
+        return names[0]
+
     @contextmanager
     def use(self, name: str | None) -> Iterator[Index]:
-        """The index of that name, which stays open while it is used.
+        """The index of that name, which stays open while it is used; None is the only index.
 
-        None is the only index. Raises InvalidInputError if there are several, IndexNotFoundError,
-        and what Index.open raises.
+        Raises InvalidInputError if there are several, IndexNotFoundError, and what Index.open
+        raises.
         """
-        name = self._only() if name is None else name
+        name = self.chosen(name)
         path = self._path(name)
         with _errors_without(path, name), self._open.use(name, path) as index:
             yield index
@@ -91,6 +115,10 @@ class Indexes:
             raise InvalidInputError(
                 f"{shown(name)} is not a name for an index: use up to 64 letters, digits, '.', '_' "
                 "and '-', and begin with a letter or a digit"
+            )
+        if not self._shows(name):
+            raise ApiError(
+                403, "forbidden", f"the key does not open an index {shown(name)}: use another key"
             )
         path = self.home / name
         if name in self.names() or path.exists():
@@ -136,15 +164,14 @@ class Indexes:
             )
         return known[asked]
 
-    def _only(self) -> str:
-        names = self.names()
-        if len(names) != 1:
-            there = ", ".join(names) or "none"
-            raise InvalidInputError(f"name the index: {len(names)} are served ({there})")
-        return names[0]
+    def _shows(self, name: str) -> bool:
+        names = visible(outside=self._hidden)
+        return names is None or name in names
 
     def _path(self, name: str) -> Path:
         """The path of an index; a caller's name never leads out of the home."""
+        if not self._shows(name):
+            raise self._unknown(name)
         path = self._named.get(name)
         if path is not None and not _is_index(path):
             path = None
@@ -153,9 +180,12 @@ class Indexes:
             path = inside if _is_served(inside) else None
         if path is None:
             self._open.forget(name)
-            there = ", ".join(self.names()) or "none"
-            raise IndexNotFoundError(f"there is no index {shown(name)}; there are: {there}")
+            raise self._unknown(name)
         return path
+
+    def _unknown(self, name: str) -> IndexNotFoundError:
+        there = ", ".join(self.names()) or "none"
+        return IndexNotFoundError(f"there is no index {shown(name)}; there are: {there}")
 
 
 def _is_served(path: Path) -> bool:

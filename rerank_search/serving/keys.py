@@ -8,13 +8,13 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.files import atomic_write_json
@@ -32,7 +32,10 @@ _BYTES = 32
 
 
 class Key(BaseModel):
-    """A key as it is stored. Its 256 bits are random, so that a plain hash is safe."""
+    """A key as it is stored. Its 256 bits are random, so that a plain hash is safe.
+
+    ``indexes`` are the names of the only ones that it opens; None opens all.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,6 +43,11 @@ class Key(BaseModel):
     scope: Scope
     sha256: str
     created: datetime
+    indexes: frozenset[str] | None = Field(default=None, exclude_if=lambda names: names is None)
+
+    @field_serializer("indexes")
+    def _ascending(self, names: frozenset[str] | None) -> list[str] | None:
+        return None if names is None else sorted(names)
 
 
 class KeyFile:
@@ -87,13 +95,24 @@ def read_keys(path: Path) -> list[Key]:
         ) from error
 
 
-def add_key(path: Path, name: str, scope: Scope) -> str:
+def add_key(path: Path, name: str, scope: Scope, indexes: Iterable[str] | None = None) -> str:
     """Add a key to the file, which is made if it is missing; returns the secret.
 
-    The secret is stored nowhere. Raises InvalidInputError for a name that exists already.
+    The secret is stored nowhere. ``indexes`` are the names of the only ones that the key opens;
+    they need not exist yet. None opens all. Raises InvalidInputError for a name that exists
+    already, and for no or empty names of indexes.
     """
+    only = None if indexes is None else frozenset(indexes)
+    if only is not None and (not only or "" in only):
+        raise InvalidInputError("a key opens at least one index: give its name, or open all")
     secret = _PREFIX + secrets.token_urlsafe(_BYTES)
-    made = Key(name=name, scope=scope, sha256=_digest(secret), created=datetime.now(UTC))
+    made = Key(
+        name=name,
+        scope=scope,
+        sha256=_digest(secret),
+        created=datetime.now(UTC),
+        indexes=only,
+    )
     with _changing(path):
         keys = read_keys(path) if path.exists() else []
         if any(key.name == name for key in keys):

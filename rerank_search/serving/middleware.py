@@ -17,6 +17,7 @@ from rerank_search.serving.error_handlers import error_response
 from rerank_search.serving.errors import ApiError, internal_error
 from rerank_search.serving.log import FIELDS
 from rerank_search.serving.traces import trace_id
+from rerank_search.serving.visible import showing
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Send
@@ -43,7 +44,7 @@ _HEADERS: Mapping[str, str] = {
 
 
 class RequestMiddleware:
-    """The outermost layer: whatever happens inside, the answer has an id, headers and a log line.
+    """The outermost layer but CORS: whatever happens, the answer has an id, headers, a log line.
 
     Requests that the gate refuses go no further.
     """
@@ -86,7 +87,8 @@ class RequestMiddleware:
             sender = self._gate.caller(scope, headers, facts)
             caller, state["key"] = sender.name, sender.key
             self._gate.check_rate(caller, facts)
-            await self._app(scope, bounded(facts, headers, self._limits, receive), answer)
+            with showing(sender.indexes):
+                await self._app(scope, bounded(facts, headers, self._limits, receive), answer)
         except ClientDisconnect:
             status = status or 499  # the client has disconnected
         except ApiError as error:

@@ -33,7 +33,8 @@ class Facts:
     enough. ``public`` means that it needs no key and has no rate. ``traced`` means that its
     requests have a trace. ``streams`` means that NDJSON is stored while it comes in. ``shape`` is
     the shape of its errors, and ``takes_tei`` means that it is "tei" for a request of
-    text-embeddings-inference.
+    text-embeddings-inference. ``of_all`` means that it tells about the whole server, so that a key
+    for some indexes is not enough.
     """
 
     reads: bool = False
@@ -42,6 +43,7 @@ class Facts:
     streams: bool = False
     shape: Shape = "native"
     takes_tei: bool = False
+    of_all: bool = False
 
 
 _DECLARED: dict[Callable[..., Any], Facts] = {}
@@ -75,7 +77,9 @@ class RouteTable:
         """
         found = self._matching(scope)
         if not found:
-            public = scope["path"].startswith(_PUBLIC_FILES)
+            # A mounted app gets the whole path, and in root_path where it is mounted.
+            path = scope["path"].removeprefix(scope.get("root_path", ""))
+            public = path.startswith(_PUBLIC_FILES)
             return Facts(reads=True, public=public, traced=not public)
         reads = scope["method"] in _SAFE or all(
             facts.reads or _methods(route) <= _SAFE for route, facts in found

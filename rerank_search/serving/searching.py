@@ -35,20 +35,22 @@ def answered(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> 
     else:
         options.check_without_reranker("a server without a reranker")
     options = options.begun_late(ongoing.milliseconds())
-    with service.indexes.use(asked.index) as index:
-        name = asked.index or index.path.name
-        with service.traces.span("search", index=name, queries=len(queries)):
-            began = time.time_ns()
-            searcher = Searcher(index, reranker, on_rerank_error="first_stage")
-            if asked.explain:
-                explained = searcher.explain_batch(queries, options)
-            else:  # the candidates of hundreds of queries need not stay in memory
-                found = searcher.search_batch(queries, options)
-                explained = [ExplainedResponse(response, ()) for response in found]
-            if asked.stage_scores:
-                explained = _completed(index, queries, explained)
-            responses = [each.response for each in explained]
-            service.traces.stages(responses, began)
+    name = service.indexes.chosen(asked.index)
+    with (
+        service.indexes.use(name) as index,
+        service.traces.span("search", index=name, queries=len(queries)),
+    ):
+        began = time.time_ns()
+        searcher = Searcher(index, reranker, on_rerank_error="first_stage")
+        if asked.explain:
+            explained = searcher.explain_batch(queries, options)
+        else:  # the candidates of hundreds of queries need not stay in memory
+            found = searcher.search_batch(queries, options)
+            explained = [ExplainedResponse(response, ()) for response in found]
+        if asked.stage_scores:
+            explained = _completed(index, queries, explained)
+        responses = [each.response for each in explained]
+        service.traces.stages(responses, began)
     for response in responses:
         service.metrics.search(response)
     return SearchAnswer(

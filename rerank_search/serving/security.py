@@ -25,11 +25,13 @@ _PORT = re.compile(r":\d*$")
 class Caller:
     """Who sent a request: the name of its key, or its address, for the log; and the key.
 
-    ``key`` is None if the server has no keys, and for a public route.
+    ``key`` is None if the server has no keys, and for a public route. ``indexes`` are the names of
+    those that may be seen; None shows all.
     """
 
     name: str
     key: Key | None = None
+    indexes: frozenset[str] | None = None
 
 
 class Gate:
@@ -62,8 +64,10 @@ class Gate:
     def caller(self, scope: Mapping[str, Any], headers: Headers, facts: Facts) -> Caller:
         """Who sent the request. Raises ApiError 401 or 403."""
         address = (scope.get("client") or ("", 0))[0]
-        if self._keys is None or facts.public:
+        if self._keys is None:
             return Caller(str(address))
+        if facts.public:
+            return Caller(str(address), indexes=frozenset())
         secret = headers.get("x-api-key") or _bearer(headers.get("authorization", ""))
         if not secret:
             raise _unauthorized("a key is needed: send it as 'Authorization: Bearer KEY'")
@@ -78,7 +82,14 @@ class Gate:
             raise ApiError(
                 403, "forbidden", f"the key {key.name!r} is for reading: use one made with --write"
             )
-        return Caller(key.name, key)
+        if facts.of_all and key.indexes is not None:
+            raise ApiError(
+                403,
+                "forbidden",
+                f"the key {key.name!r} opens some indexes only, and this is about the whole "
+                "server: use one made without --index",
+            )
+        return Caller(key.name, key, key.indexes)
 
     def check_rate(self, caller: str, facts: Facts) -> None:
         """Count a request. Raises ApiError 429 above the rate."""

@@ -78,18 +78,21 @@ class Server:
         share_batches: bool = True,
         traces: Traces | None = None,
         further: Sequence[Routes] = (),
+        cors_origins: Sequence[str] = (),
     ) -> None:
         """Answer requests until SIGTERM or SIGINT; unfinished ones are finished first.
 
-        ``further`` make more routes, as in ``create_app``. The log of the whole process goes to the
-        standard error, as lines of JSON.
+        ``further`` and ``cors_origins`` as in ``create_app``. The log of the whole process goes to
+        the standard error, as lines of JSON.
         """
         log_to(sys.stderr)
         service = Service(indexes, rerankers, limits, share_batches=share_batches, traces=traces)
         # Without keys only this machine may send requests.
         open_to_all = keys is not None or not is_loopback(self._host.strip("[]"))
         hosts = None if open_to_all else frozenset({*LOOPBACK, self._host})
-        app = create_app(service, keys=keys, hosts=hosts, further=further)
+        app = create_app(
+            service, keys=keys, hosts=hosts, further=further, cors_origins=cors_origins
+        )
         config = uvicorn.Config(
             app,
             log_config=None,

@@ -37,6 +37,7 @@ def test_an_address_that_is_taken_is_told_before_models_load(folder: Path, run: 
         (["nothing"], "no index"),
         (["--keys", "no.json"], "rerank-search key add"),
         (["--reranker", "no-such-model"], "no-such-model"),
+        (["--cors-origin", "app.example"], "is not an origin"),
         (["--host", "999.1.1.1", "--without-keys"], "cannot listen at"),
     ],
 )

@@ -60,11 +60,12 @@ def running(
     hosts: frozenset[str] | None = None,
     traces: Traces | None = None,
     further: Sequence[Routes] = (),
+    cors_origins: Sequence[str] = (),
 ) -> Iterator[Running]:
     indexes = Indexes(home, {}, all_of_home=True)
     service = Service(indexes, rerankers, limits or Limits(), traces=traces)
     config = uvicorn.Config(
-        create_app(service, keys=keys, hosts=hosts, further=further),
+        create_app(service, keys=keys, hosts=hosts, further=further, cors_origins=cors_origins),
         port=0,
         log_config=None,
         lifespan="on",

@@ -74,6 +74,14 @@ def test_files_of_the_page_are_public(path: str) -> None:
     assert TABLE.facts(scope("GET", path)) == Facts(reads=True, public=True, traced=False)
 
 
+def test_a_mounted_app_has_the_same_facts_below_its_path() -> None:
+    mounted = {**scope("POST", "/api/things/a/search"), "root_path": "/api"}
+    assert TABLE.facts(mounted).shape == "rerank"
+    page = {**scope("GET", "/api/ui/app.js"), "root_path": "/api"}
+    assert TABLE.facts(page).public
+    assert not TABLE.facts(scope("GET", "/api/ui/app.js")).public
+
+
 def test_the_methods_of_a_path_are_those_of_all_its_routes() -> None:
     assert TABLE.allowed_methods(scope("DELETE", "/things/a")) == ["GET", "PUT"]
     assert TABLE.allowed_methods(scope("DELETE", "/nothing")) == []

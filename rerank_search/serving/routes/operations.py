@@ -31,7 +31,7 @@ async def ready() -> dict[str, str]:
 
 
 @router.get("/metrics", response_class=Response)
-@declared(Facts(traced=False))
+@declared(Facts(traced=False, of_all=True))
 async def metrics(service: ServiceGiven) -> Response:
     """Counts and times, for Prometheus."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
