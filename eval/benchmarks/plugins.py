@@ -1,0 +1,164 @@
+"""The time that each plugin adds to a call of the library.
+
+Usage: python eval/benchmarks/plugins.py [--calls N]
+
+Writes eval/results/plugins.md and .json. The index is made up, and the reranker takes no time, so
+that little but the plugin is measured. A call of the library and one of the plugin are made in
+turn, in one process, with the same query.
+
+A further plugin is one more function in PLUGINS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from report import table, write
+from synthetic import queries, texts
+
+from rerank_search import Document, Index, Searcher
+from rerank_search.plugins.rerankers import TextRanker
+
+DOCUMENTS = 5_000
+TERMS = 60
+TARGET_MS = 2.0
+UNCOUNTED = 20
+"""Number of calls before those that count."""
+
+RERANKED = 20
+"""Number of texts given to a plugin that reranks."""
+
+
+class ByLength:
+    """A reranker that takes next to no time."""
+
+    name = "by-length"
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """Shorter is better."""
+        return np.array([-len(text) for _, text in pairs], dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A call of the library, and the plugin's call that does the same."""
+
+    library: Callable[[str], object]
+    plugin: Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What plugins are made of."""
+
+    index: Index
+    searcher: Searcher
+    texts: Sequence[str]
+    loop: asyncio.AbstractEventLoop
+
+    def awaited(self, call: Callable[[str], Awaitable[object]]) -> Callable[[str], object]:
+        """The call as one that waits for its result."""
+
+        async def run(query: str) -> object:
+            return await call(query)
+
+        return lambda query: self.loop.run_until_complete(run(query))
+
+
+def langchain(given: Given) -> Mapping[str, Compared]:
+    """The classes for LangChain."""
+    from langchain_core.documents import Document as Found
+
+    from rerank_search.plugins.langchain import (
+        RerankSearchCompressor,
+        RerankSearchRetriever,
+        RerankSearchVectorStore,
+    )
+
+    searcher = given.searcher
+    retriever = RerankSearchRetriever(searcher=searcher)
+    store = RerankSearchVectorStore(given.index, reranker=ByLength())
+    compressor = RerankSearchCompressor(reranker=ByLength(), top_n=10)
+    ranker = TextRanker(ByLength())
+    found = [Found(text, metadata={"source": "made up"}) for text in given.texts]
+    return {
+        "retriever.invoke": Compared(searcher.search, retriever.invoke),
+        "retriever.ainvoke": Compared(
+            given.awaited(searcher.asearch), given.awaited(retriever.ainvoke)
+        ),
+        "vector store.similarity_search": Compared(
+            searcher.search, lambda query: store.similarity_search(query, k=10)
+        ),
+        "compressor.compress_documents": Compared(
+            lambda query: ranker.ranked(query, given.texts, top_k=10),
+            lambda query: compressor.compress_documents(found, query),
+        ),
+    }
+
+
+PLUGINS: Mapping[str, Callable[[Given], Mapping[str, Compared]]] = {"LangChain": langchain}
+
+
+def times(compared: Compared, asked: Sequence[str]) -> tuple[float, float]:
+    """The median milliseconds of both calls; each is the first one every other time."""
+    calls = {"library": compared.library, "plugin": compared.plugin}
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+    for place, query in enumerate(asked):
+        for name, call in sorted(calls.items(), reverse=place % 2 == 1):
+            started = time.perf_counter()
+            call(query)
+            spent[name].append((time.perf_counter() - started) * 1000)
+    library, plugin = (statistics.median(each[UNCOUNTED:]) for each in spent.values())
+    return library, plugin
+
+
+def main() -> None:
+    """Measure every plugin, and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--calls", type=int, default=1_000)
+    count = parser.parse_args().calls
+    made = texts(DOCUMENTS, TERMS)
+    asked = queries(made, count + UNCOUNTED)
+    rows: list[list[object]] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Index.create(Path(folder) / "index", encoder=None) as index,
+        asyncio.Runner() as runner,
+    ):
+        index.add(Document(str(i), text) for i, text in enumerate(made))
+        given = Given(index, Searcher(index, ByLength()), made[:RERANKED], runner.get_loop())
+        for framework, plugin in PLUGINS.items():
+            for call, compared in plugin(given).items():
+                library, with_plugin = times(compared, asked)
+                rows.append([framework, call, library, with_plugin, with_plugin - library])
+    worst = max(float(str(row[-1])) for row in rows)
+    met = "met" if worst <= TARGET_MS else "missed"
+    headers = ["framework", "call", "library, p50 ms", "plugin, p50 ms", "added, ms"]
+    path = write(
+        "plugins",
+        "What plugins add to the library",
+        "python eval/benchmarks/plugins.py",
+        {
+            "What is measured": f"{count:,} calls each, over an index of {DOCUMENTS:,} made-up "
+            f"documents of {TERMS} words, without vectors, with 100 candidates and a reranker that "
+            f"takes next to no time; the compressor gets {RERANKED} documents. A call of the "
+            "library and one of the plugin in turn, with the same query, in one process.",
+            "Time": table(headers, rows),
+            "Target": f"at most {TARGET_MS:g} ms added at the median: {met} ({worst:.2g} ms)",
+        },
+        [dict(zip(headers, row, strict=True)) for row in rows],
+    )
+    print(path.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
