@@ -76,9 +76,10 @@ class SearchOptions:
         >>> options = SearchOptions(top_k=3, filter={"module": "os"})
         >>> response = searcher.search("how do I join two paths", options)
 
-    To add an option, add a field here and in SearchArguments, and the code that uses it. Its value
-    is checked by its type and its bounds, and the HTTP API and the clients have it. The command
-    line needs an argument of its own, which takes help and bounds from here.
+    To add an option, add a field here, in SearchArguments and in the plugins' OptionFields, and the
+    code that uses it. Its value is checked by its type and its bounds, and the HTTP API and the
+    clients have it. The command line needs an argument of its own, which takes help and bounds from
+    here.
     """
 
     top_k: int = field(

@@ -29,6 +29,8 @@ class OptionFields(BaseModel):
     rerank: Annotated[bool, _Checked] = True
     budget_ms: Annotated[float | None, _Checked] = None
     min_relevance: Annotated[float | None, _Checked] = None
+    passages_per_document: Annotated[int, _Checked] = SearchOptions.passages_per_document
+    collapse_duplicates: Annotated[bool, _Checked] = False
 
     @property
     def search_options(self) -> SearchOptions:

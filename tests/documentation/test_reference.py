@@ -12,12 +12,15 @@ import rerank_search
 import rerank_search.client
 import rerank_search.errors
 import rerank_search.index
+import rerank_search.plugins.langchain
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
 
 @pytest.mark.parametrize(
-    "module", [rerank_search, rerank_search.client, rerank_search.index], ids=lambda m: m.__name__
+    "module",
+    [rerank_search, rerank_search.client, rerank_search.index, rerank_search.plugins.langchain],
+    ids=lambda m: m.__name__,
 )
 def test_the_reference_has_every_public_name(module) -> None:
     pages = "".join(page.read_text() for page in REFERENCE.glob("*.md"))
