@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rerank_search.errors import InvalidInputError
@@ -32,6 +32,9 @@ class Settings(BaseSettings):
 
     offline: bool = False
     """True: never touch the network, and say what is missing."""
+
+    api_key: SecretStr | None = None
+    """Key for a server that a plugin for another framework is given by its URL, without a key."""
 
     device: str | None = None
     """Torch device of the models: cpu, cuda, cuda:1, mps. None picks the best one available."""

@@ -22,6 +22,7 @@ from rerank_search.plugins.once import Once
 from rerank_search.plugins.rerankers import RerankerGiven, written_reranker
 from rerank_search.reranking.base import check_reranker
 from rerank_search.searcher import Searcher
+from rerank_search.settings import Settings
 from rerank_search.shown import shown
 from rerank_search.types import SearchResponse
 
@@ -70,7 +71,7 @@ class Source:
     ``reranker`` is for ``index``. AUTO is the library's default for a folder, and the server's
     first one for a URL. A name is a model that is loaded here, or for a URL one of the server's. A
     Reranker scores here, also the candidates of a server. None leaves the second stage out.
-    ``api_key`` is the key for a server.
+    ``api_key`` is the key for a server; without one RERANK_SEARCH_API_KEY is sent if it is set.
 
     Raises InvalidInputError for arguments that cannot be used.
     """
@@ -137,8 +138,8 @@ class Source:
         """
         if isinstance(self._key, str):
             raise InvalidInputError(
-                "an api_key cannot be pickled or copied: make the object where it is used, with "
-                "the key from there"
+                "an api_key cannot be pickled or copied, since the key would be in the pickle: set "
+                "RERANK_SEARCH_API_KEY on both sides instead"
             )
         index = self._index
         if index is not None and not _is_url(index):
@@ -172,6 +173,8 @@ def _remote(
     base, _, name = url.partition(_INDEXES)
     index = unquote(name.rstrip("/")) or None
     key = api_key() if callable(api_key) else api_key
+    if key is None and (shared := Settings().api_key) is not None:
+        key = shared.get_secret_value()
     if isinstance(reranker, (str, PathLike)):
         model = None if _is_auto(reranker) else os.fspath(reranker)
         return opening.enter_context(RemoteSearcher(base, index, api_key=key, model=model))

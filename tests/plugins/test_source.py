@@ -177,7 +177,9 @@ def test_it_is_pickled_as_its_arguments(
     again.close()
 
 
-def test_a_key_is_sent_and_never_shown_or_pickled(notes: Path, tmp_path: Path):
+def test_a_key_is_sent_and_never_shown_or_pickled(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     secret = add_key(tmp_path / "keys.json", "reader", "read")
     with served(notes.parent, [], keys=KeyFile(tmp_path / "keys.json")) as running:
         url = f"{running.url}/v1/indexes/notes"
@@ -193,6 +195,11 @@ def test_a_key_is_sent_and_never_shown_or_pickled(notes: Path, tmp_path: Path):
         with pytest.raises(ServerError, match="api_key"):
             found(without)
         without.close()
+        monkeypatch.setenv("RERANK_SEARCH_API_KEY", secret)
+        for source in (Source(index=url), copy.deepcopy(Source(index=url))):
+            assert found(source)
+            assert secret.encode() not in pickle.dumps(source)
+            source.close()
 
 
 def test_its_arguments_can_be_written_to_a_file(notes: Path, searcher: Searcher):
