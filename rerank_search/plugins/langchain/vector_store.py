@@ -15,6 +15,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
+from rerank_search.arguments import document_id
 from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
 from rerank_search.models.registry import DEFAULT_RERANKER
@@ -23,6 +24,7 @@ from rerank_search.plugins.langchain.documents import document, found_document, 
 from rerank_search.plugins.once import Once
 from rerank_search.plugins.option_names import renamed
 from rerank_search.plugins.rerankers import RerankerGiven
+from rerank_search.queries import text_list
 from rerank_search.searcher import Searcher
 from rerank_search.shown import shown
 from rerank_search.types import Document as IndexedDocument
@@ -89,13 +91,16 @@ class RerankSearchVectorStore(VectorStore):
         committed together. Raises InvalidInputError for lists of different lengths, and what
         ``Index.add`` raises.
         """
-        given = list(texts)
+        given = text_list(texts)
         for name, others in (("metadatas", metadatas), ("ids", ids)):
             if others is not None and len(others) != len(given):
                 raise InvalidInputError(
                     f"{name} has {len(others)} entries for {len(given)} texts: give one for each"
                 )
-        names = [str(uuid.uuid4()) if id is None else id for id in ids or [None] * len(given)]
+        names = [
+            str(uuid.uuid4()) if id is None else document_id(id)
+            for id in ids or [None] * len(given)
+        ]
         documents = [
             IndexedDocument(id, text, metadata=metadata)
             for id, text, metadata in zip(names, given, metadatas or [{}] * len(given), strict=True)
@@ -144,6 +149,24 @@ class RerankSearchVectorStore(VectorStore):
         options = _options(k, filter, arguments)
         searcher = await self._searching.aget()
         return _with_scores(await searcher.asearch(query, options))
+
+    def similarity_search_by_vector(
+        self, embedding: list[float], k: int = K, **arguments: Any
+    ) -> list[Document]:
+        """Not supported, because an index encodes queries itself. Raises NotImplementedError."""
+        raise NotImplementedError(
+            "an index encodes queries itself and is not searched by vectors: give "
+            "similarity_search the query"
+        )
+
+    def max_marginal_relevance_search(
+        self, query: str, k: int = K, *given: Any, **arguments: Any
+    ) -> list[Document]:
+        """Not supported: collapse near-duplicates instead. Raises NotImplementedError."""
+        raise NotImplementedError(
+            "max_marginal_relevance_search is not supported: call similarity_search with "
+            "collapse_duplicates=True"
+        )
 
     def _similarity_search_with_relevance_scores(
         self, query: str, k: int = K, **arguments: Any

@@ -101,6 +101,19 @@ def test_options_are_taken_by_searches_and_retrievers(store: RerankSearchVectorS
             asyncio.run(store.asimilarity_search("join", **wrong))
 
 
+def test_what_an_index_cannot_do_says_what_to_do_instead(store: RerankSearchVectorStore):
+    diverse = store.as_retriever(search_type="mmr", search_kwargs={"fetch_k": 20})
+    for ask in (diverse.invoke, lambda query: asyncio.run(diverse.ainvoke(query))):
+        with pytest.raises(NotImplementedError, match="collapse_duplicates=True"):
+            ask("join")
+    for ask in (
+        store.similarity_search_by_vector,
+        lambda vector: asyncio.run(store.asimilarity_search_by_vector(vector)),
+    ):
+        with pytest.raises(NotImplementedError, match="give similarity_search the query"):
+            ask([1.0])
+
+
 def test_documents_are_deleted_by_id_or_all(store: RerankSearchVectorStore):
     store.add_documents(DOCUMENTS)
     assert store.delete(["join", "unknown"])
@@ -119,6 +132,9 @@ def test_texts_get_ids_and_lists_must_have_one_length(store: RerankSearchVectorS
     for wrong in ({"metadatas": [{}]}, {"ids": ["a"]}, {"metadatas": []}):
         with pytest.raises(InvalidInputError, match="entries for 2 texts"):
             store.add_texts(["a", "b"], **wrong)
+    assert store.add_texts(["a"], ids=[5]) == ["5"]
+    with pytest.raises(InvalidInputError, match="one string"):
+        store.add_texts("abc")
     with pytest.raises(TypeError, match="bulk"):
         store.add_texts(["a"], bulk=1)
     with pytest.raises(InvalidDocumentError):
