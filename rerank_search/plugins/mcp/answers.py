@@ -57,31 +57,54 @@ class WholeDocument(ToolAnswer):
     metadata: dict[str, JsonValue] | SkipJsonSchema[None] = _ABSENT
 
 
-class PassageHit(ToolAnswer):
-    """A document that was found, with its best passage and the text around it."""
+class Excerpt(ToolAnswer):
+    """A passage of a document, with the text around it."""
+
+    before: str
+    """The text just before the passage."""
+    passage: str
+    """The passage; of a document without passages its beginning."""
+    after: str
+    """The text just after the passage."""
+    span: Annotated[list[int], Field(min_length=2, max_length=2)]
+    """Where the passage starts and ends in the document's text, in characters."""
+
+
+class PassageHit(Excerpt):
+    """A document that was found, with the passage that fits the query best."""
 
     id: str
     """The id for `fetch`."""
     title: str
     url: str
-    before: str
-    """The text just before the passage."""
-    passage: str
-    """The passage that fits the query best; all of a short document."""
-    after: str
-    """The text just after the passage."""
-    span: Annotated[list[int], Field(min_length=2, max_length=2)]
-    """Where the passage starts and ends in the document's text, in characters."""
     score: float
     relevance: float | SkipJsonSchema[None] = _ABSENT
     """The probability that the document is relevant."""
+    further: list[Excerpt] | SkipJsonSchema[None] = _ABSENT
+    """Its other passages, the best first, if more than one was asked for."""
+    duplicates: list[str] | SkipJsonSchema[None] = _ABSENT
+    """Ids of documents with nearly the same passage, which are left out."""
     metadata: dict[str, JsonValue] | SkipJsonSchema[None] = _ABSENT
 
 
+class Citation(ToolAnswer):
+    """A document in a context, and its number there."""
+
+    number: int
+    id: str
+    """The id for `fetch`."""
+    title: str
+    url: str
+
+
 class Passages(ToolAnswer):
-    """Passages, the most relevant first."""
+    """Passages, the most relevant first; or one text with the best of them, the context."""
 
     hits: list[PassageHit]
+    context: str | SkipJsonSchema[None] = _ABSENT
+    """The passages as one text, if `tokens` was given; `hits` is empty then."""
+    citations: list[Citation] | SkipJsonSchema[None] = _ABSENT
+    """The documents of the context."""
     reranked: bool
     """Whether the second stage has ordered the hits."""
     warnings: list[str] | SkipJsonSchema[None] = _ABSENT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from rerank_search.serving.schemas.search import FoundHit, SearchRequest, Search
 from rerank_search.serving.searching import answered
 from rerank_search.serving.service import Service
 from rerank_search.serving.validation import invalid
-from rerank_search.shown import shown
+from rerank_search.shown import LONGEST, shown
 from rerank_search.types import Document, JsonValue
 
 SAMPLED = 20
@@ -27,6 +28,12 @@ SAMPLED = 20
 
 EXAMPLES = 5
 """Number of titles in the description of an index."""
+
+KEYS = 50
+"""Largest number of metadata keys in the description of an index."""
+
+TITLE = 120
+"""Most characters of a title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +90,8 @@ def document(service: Service, public: str) -> tuple[str, Document]:
 
 def title(document: Document) -> str:
     """The title of a document, or the beginning of its text, or its id."""
-    words = (document.title or document.text[:400]).split()
-    whole = " ".join(words)
-    return (whole if document.title or len(whole) <= 80 else f"{whole[:80].rstrip()}...") or (
-        document.id
-    )
+    words = " ".join((document.title or document.text[: 4 * TITLE]).split())
+    return (words if len(words) <= TITLE else f"{words[:TITLE].rstrip()}...") or document.id
 
 
 def description(name: str, index: Index) -> IndexDescription:
@@ -97,13 +101,20 @@ def description(name: str, index: Index) -> IndexDescription:
     metadata: dict[str, JsonValue] = {}
     for each in reversed(sample):
         metadata |= each.metadata
+    keys = sorted(metadata)[:KEYS]
     return IndexDescription(
         name=name,
         documents=len(index),
         first_stages=list(index.first_stages),
         examples=[title(each) for each in sample[:EXAMPLES]],
-        metadata=dict(sorted(metadata.items())),
+        metadata={key: _short(metadata[key]) for key in keys},
     )
+
+
+def _short(value: JsonValue) -> JsonValue:
+    """The value, or the beginning of a long one as text."""
+    text = json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _request(name: str, query: str, options: Mapping[str, Any]) -> SearchRequest:

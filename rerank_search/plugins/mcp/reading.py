@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from mcp.types import CallToolResult
 from pydantic import Field
 
 from rerank_search.errors import RerankSearchError
-from rerank_search.options import OPTIONS, SearchOptions
+from rerank_search.options import SearchOptions
 from rerank_search.plugins.mcp import catalog
 from rerank_search.plugins.mcp.answers import (
+    Citation,
     Found,
     FoundDocuments,
     Indexes,
-    PassageHit,
     Passages,
     RankedText,
     RankedTexts,
@@ -25,24 +26,30 @@ from rerank_search.plugins.mcp.answers import (
     sent,
 )
 from rerank_search.plugins.mcp.links import Links, public_id
+from rerank_search.plugins.mcp.passages import document_of, packed, passage_hit
+from rerank_search.plugins.mcp.search_arguments import (
+    NEIGHBOURHOOD,
+    BudgetMs,
+    Candidates,
+    CollapseDuplicates,
+    Filter,
+    FirstStage,
+    IndexName,
+    MinRelevance,
+    Neighbourhood,
+    PassagesPerDocument,
+    Query,
+    Rerank,
+    Tokens,
+    TopK,
+    options_of,
+)
 from rerank_search.plugins.mcp.tool import READS, OwnTool, own_tool
 from rerank_search.serving.errors import api_error
 from rerank_search.serving.ongoing import OngoingSearch
 from rerank_search.serving.reranking import best_first, submitted
 from rerank_search.serving.schemas.search import FoundHit
 from rerank_search.serving.service import Service
-from rerank_search.types import Document, JsonValue
-
-Query = Annotated[
-    str,
-    Field(description="What to look for, as a question or in plain words, not only key words."),
-]
-
-MOST_HITS = 100
-"""Largest number of passages in an answer, which a model has to read."""
-
-NEIGHBOURHOOD = 300
-"""Characters shown before and after a passage by default."""
 
 
 class ReadingTools:
@@ -98,44 +105,18 @@ class ReadingTools:
     async def search_passages(
         self,
         query: Query,
-        filter: Annotated[
-            dict[str, JsonValue],
-            Field(
-                default_factory=dict,
-                description='Metadata that documents must have, such as {"lang": "en"} or '
-                '{"year": {"$gte": 2020}}. list_indexes shows the keys.',
-            ),
-        ],
-        index: Annotated[
-            str, Field(description="The name of the only index to search; empty searches all.")
-        ] = "",
-        top_k: Annotated[
-            int, Field(ge=OPTIONS["top_k"].ge, le=MOST_HITS, description=OPTIONS["top_k"].help)
-        ] = SearchOptions.top_k,
-        candidates: Annotated[
-            int, Field(ge=OPTIONS["candidates"].ge, description=OPTIONS["candidates"].help)
-        ] = SearchOptions.candidates,
-        first_stage: Annotated[
-            str,
-            Field(
-                description="The first stage that fetches the candidates, such as bm25 for exact "
-                "words; empty is the best that the index has."
-            ),
-        ] = "",
-        rerank: Annotated[bool, Field(description=OPTIONS["rerank"].help)] = True,
-        min_relevance: Annotated[
-            float,
-            Field(
-                ge=OPTIONS["min_relevance"].ge,
-                le=OPTIONS["min_relevance"].le,
-                description="Leave out documents that are less likely to be relevant; 0 leaves "
-                "out none.",
-            ),
-        ] = 0.0,
-        neighbourhood: Annotated[
-            int,
-            Field(ge=0, le=2_000, description="Characters to show before and after each passage."),
-        ] = NEIGHBOURHOOD,
+        filter: Filter,
+        index: IndexName = "",
+        top_k: TopK = SearchOptions.top_k,
+        candidates: Candidates = SearchOptions.candidates,
+        first_stage: FirstStage = "",
+        rerank: Rerank = SearchOptions.rerank,
+        budget_ms: BudgetMs = 0.0,
+        min_relevance: MinRelevance = 0.0,
+        passages_per_document: PassagesPerDocument = SearchOptions.passages_per_document,
+        collapse_duplicates: CollapseDuplicates = SearchOptions.collapse_duplicates,
+        neighbourhood: Neighbourhood = NEIGHBOURHOOD,
+        tokens: Tokens = 0,
     ) -> Annotated[CallToolResult, Passages]:
         """Search the documents for a question, and get the passages that answer it.
 
@@ -143,24 +124,23 @@ class ReadingTools:
         search one index only, by metadata (filter), and leave out passages that are not relevant
         enough (min_relevance).
         """
-        options = {
-            "top_k": top_k,
-            "candidates": candidates,
-            "first_stage": first_stage or None,
-            "filter": filter or None,
-            "rerank": rerank,
-            "min_relevance": min_relevance or None,
-        }
-        return await self._searched(
-            index,
-            query,
-            options,
-            lambda found: Passages(
-                hits=[self._passage(*each, neighbourhood) for each in found.hits],
-                reranked=found.reranked,
-                warnings=list(found.warnings) or None,
-            ),
-        )
+        options = options_of(locals())  # the arguments of this call, by their names
+
+        def answer(found: catalog.Hits) -> Passages:
+            passages = partial(
+                Passages, reranked=found.reranked, warnings=list(found.warnings) or None
+            )
+            if not tokens:
+                hits = [passage_hit(self._links, *each, neighbourhood) for each in found.hits]
+                return passages(hits=hits)
+            context = packed(self._links, found.hits, tokens)
+            citations = [
+                Citation(number=each.number, id=each.id, title=each.title, url=each.url or "")
+                for each in context.citations
+            ]
+            return passages(hits=[], context=context.text, citations=citations)
+
+        return await self._searched(index, query, options, answer)
 
     async def list_indexes(self) -> Annotated[CallToolResult, Indexes]:
         """List the indexes: how many documents each has, titles of a few, and metadata keys.
@@ -223,33 +203,9 @@ class ReadingTools:
         return await self._service.threads.read_unless_cancelled(search, ongoing.cancel)
 
     def _link(self, name: str, hit: FoundHit) -> Found:
-        document = _document(hit)
+        document = document_of(hit)
         return Found(
             id=public_id(name, hit.id),
             title=catalog.title(document),
             url=self._links.url(name, document),
         )
-
-    def _passage(self, name: str, hit: FoundHit, neighbourhood: int) -> PassageHit:
-        document = _document(hit)
-        start, end = hit.span or (0, len(document.text))
-        return PassageHit(
-            id=public_id(name, hit.id),
-            title=catalog.title(document),
-            url=self._links.url(name, document),
-            before=document.text[max(0, start - neighbourhood) : start],
-            passage=document.text[start:end],
-            after=document.text[end : end + neighbourhood],
-            span=[start, end],
-            score=hit.score,
-            relevance=hit.relevance,
-            metadata=dict(document.metadata) or None,
-        )
-
-
-def _document(hit: FoundHit) -> Document:
-    """The document of a hit, which this asks for with all of its text."""
-    found = hit.document
-    if found is None:
-        return Document(hit.id, "")
-    return Document(hit.id, found.text or "", found.title, found.metadata)

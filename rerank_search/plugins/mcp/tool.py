@@ -31,7 +31,8 @@ class OwnTool(Tool):
     async def run(
         self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False
     ) -> Any:
-        """Run the tool. Raises ToolError."""
+        """Run the tool. Null is the same as no argument. Raises ToolError."""
+        arguments = {name: value for name, value in arguments.items() if value is not None}
         try:
             self.fn_metadata.validate_arguments(arguments)
         except ValidationError as error:

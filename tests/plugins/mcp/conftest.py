@@ -14,10 +14,11 @@ from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.service import Service
 
+ODD = {"module": "os", "draft": None, "tags": ["é", None, {"a": 1.5}]}
 NOTES = [
     Document("join", "join two paths", "Paths", {"module": "os", "year": 2020}),
     Document("shell", "run a shell command", "", {"url": "https://example.com/shell"}),
-    Document("a/b ?%#é\u200d日本\n../", "split a path into two parts", "", {"module": "os"}),
+    Document("a/b ?%#é\u200d日本\n../", "split a path into two parts", "", ODD),
 ]
 WIKI = [
     Document("..", "bread is baked in the oven", "Bread"),

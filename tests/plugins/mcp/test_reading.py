@@ -9,10 +9,11 @@ import pytest
 from mcp import Client
 
 from rerank_search import Document, Index, Searcher
+from rerank_search.options import OPTIONS
 from rerank_search.plugins.mcp.links import Links
 from rerank_search.plugins.mcp.server import mcp_server
 from rerank_search.serving.limits import Limits
-from tests.plugins.mcp.conftest import NOTES, WIKI
+from tests.plugins.mcp.conftest import NOTES, ODD, WIKI
 
 MODES = ("auto", "legacy")
 
@@ -55,6 +56,28 @@ async def test_every_document_is_fetched_by_its_id(client, answer):
             assert got.get("metadata", {}) == each.metadata
 
 
+async def test_null_is_the_same_as_no_argument(client, answer, problem):
+    given = {"query": "paths", "index": None, "filter": None, "top_k": None}
+    found = await client.call_tool("search_passages", given)
+    assert answer(found) == answer(await client.call_tool("search_passages", {"query": "paths"}))
+    assert "id: Field required" in problem(await client.call_tool("fetch", {"id": None}))
+
+
+async def test_a_long_document_without_passages_is_read_by_fetch(serve, answer):
+    service, text = serve(), "a violin song " * 1000
+    metadata = {"long": "x" * 1000, **{f"key-{number:03}": number for number in range(100)}}
+    with Index.create(service.indexes.home / "a", encoder=None, passages=None) as index:
+        index.add([Document("0", text, "music " * 100, metadata)])
+    async with Client(mcp_server(service)) as client:
+        [hit] = answer(await client.call_tool("search_passages", {"query": "violin"}))["hits"]
+        assert hit["passage"] + hit["after"] == text[: 4000 + 300]
+        assert hit["span"] == [0, 4000]
+        assert len(hit["title"]) < 130
+        assert answer(await client.call_tool("fetch", {"id": hit["id"]}))["text"] == text
+        described = answer(await client.call_tool("list_indexes", {}))["indexes"][0]
+        assert len(json.dumps(described)) < 3000
+
+
 async def test_a_document_without_title_is_called_by_its_text(serve, answer):
     service = serve()
     with service.indexes.use("wiki") as index:
@@ -66,7 +89,7 @@ async def test_a_document_without_title_is_called_by_its_text(serve, answer):
         ]
     assert titles[:2] == ["Bread", "a path joins two villages"]
     assert titles[2].startswith("many words many")
-    assert len(titles[2]) < 90
+    assert len(titles[2]) < 130
     assert titles[3] == "blank"
 
 
@@ -129,6 +152,57 @@ async def test_a_passage_comes_with_its_neighbourhood(serve, tiny_encoder, answe
         alone = {**arguments, "neighbourhood": 0}
         [hit] = answer(await client.call_tool("search_passages", alone))["hits"]
         assert (hit["before"], hit["after"]) == ("", "")
+
+
+async def test_every_search_option_is_an_argument(client):
+    async with Client(client.server) as connected:
+        tools = {tool.name: tool for tool in (await connected.list_tools()).tools}
+    assert OPTIONS.keys() <= tools["search_passages"].input_schema["properties"].keys()
+
+
+async def test_a_document_shows_several_passages_on_request(serve, answer):
+    service = serve()
+    text = " ".join(f"boat {number} on the river." for number in range(300)) + " the bread oven."
+    with service.indexes.use("wiki") as index:
+        index.add([Document("boats", text), Document("same", text)])
+    async with Client(mcp_server(service)) as client:
+        arguments = {
+            "query": "boat on the river",
+            "top_k": 1,
+            "index": "wiki",
+            "filter": {"$not": {"source": {"$exists": True}}},
+            "passages_per_document": 3,
+            "collapse_duplicates": True,
+            "neighbourhood": 10,
+        }
+        found = answer(await client.call_tool("search_passages", {**arguments, "top_k": 3}))
+        hit = next(each for each in found["hits"] if each["id"] == "wiki/boats")
+        assert hit["duplicates"] == ["wiki/same"]
+        assert len(hit["further"]) == 2
+        for each in (hit, *hit["further"]):
+            start, end = each["span"]
+            assert each["passage"] == text[start:end]
+            assert each["after"] == text[end : end + 10]
+        [alone] = answer(await client.call_tool("search_passages", {"query": "oven", "top_k": 1}))[
+            "hits"
+        ]
+        assert "further" not in alone
+
+
+async def test_passages_are_packed_into_a_number_of_tokens(client, answer):
+    arguments = {"query": "two paths", "tokens": 200}
+    found = answer(await client.call_tool("search_passages", arguments))
+    assert found["hits"] == []
+    assert "join two paths" in found["context"]
+    assert len(found["citations"]) == 3
+    for each in found["citations"]:
+        assert f"[{each['number']}]" in found["context"]
+        assert each["url"]
+        answer(await client.call_tool("fetch", {"id": each["id"]}))
+    few = answer(await client.call_tool("search_passages", {"query": "two paths", "tokens": 15}))
+    assert len(few["context"]) < len(found["context"])
+    none = answer(await client.call_tool("search_passages", {"query": "zebra", "tokens": 15}))
+    assert (none["context"], none["citations"]) == ("", [])
 
 
 async def test_a_filter_is_exact(client, answer):
@@ -199,7 +273,7 @@ async def test_indexes_are_described(client, answer):
     assert notes["documents"] == 3
     assert notes["first_stages"] == ["bm25"]
     assert set(notes["examples"]) == {"Paths", "run a shell command", "split a path into two parts"}
-    assert notes["metadata"] == {"module": "os", "url": "https://example.com/shell", "year": 2020}
+    assert notes["metadata"] == ODD | {"url": "https://example.com/shell", "year": 2020}
     assert wiki["metadata"] == {"source": "maps/paths.md"}
 
 
