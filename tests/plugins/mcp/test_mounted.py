@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
 from rerank_search import CrossEncoderReranker, Document, Index
@@ -44,6 +45,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "file": path,
         "reader": add_key(path, "reader", "read"),
         "writer": add_key(path, "writer", "write"),
+        "tenant": add_key(path, "tenant", "write", ["wiki"]),
     }
 
 
@@ -112,6 +114,42 @@ async def test_a_key_for_writing_writes(connect, server, secrets, answer):
         assert answer(await client.call_tool("delete_documents", {"ids": ["wiki/new"]})) == {
             "deleted": 1
         }
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_a_key_for_some_indexes_sees_no_others(connect, mode, answer, problem):
+    async with connect("tenant", mode) as client:
+        tools = (await client.list_tools()).tools
+        assert tools[0].description.endswith("Indexes: wiki (2 documents).")
+        found = answer(await client.call_tool("search", {"query": "join two paths"}))
+        assert [each["id"] for each in found["results"]] == ["wiki/paths"]
+        listed = answer(await client.call_tool("list_indexes", {}))["indexes"]
+        assert [each["name"] for each in listed] == ["wiki"]
+        new = [{"id": "x", "text": "y"}]
+        for tool, arguments in (
+            ("fetch", {"id": "{}/join"}),
+            ("search_passages", {"query": "x", "index": "{}"}),
+            ("add_documents", {"index": "{}", "documents": new}),
+            ("delete_documents", {"ids": ["{}/join"]}),
+        ):
+            said = []
+            for name in ("notes", "unknown"):
+                given = json.loads(json.dumps(arguments).replace("{}", name))
+                refused = problem(await client.call_tool(tool, given))
+                said.append(refused.replace(name, "NAME"))
+            assert said[0] == said[1] == "there is no index 'NAME'; there are: wiki"
+        with pytest.raises(MCPError, match="there is no index 'notes'; there are: wiki"):
+            await client.read_resource(resource_uri("notes", "join"))
+
+
+async def test_clients_of_two_tenants_at_the_same_time_see_their_own(connect, answer):
+    async with connect("tenant") as one, connect("reader", "legacy") as other:
+        calls = (client.call_tool("list_indexes", {}) for _ in range(8) for client in (one, other))
+        names = [
+            [each["name"] for each in answer(result)["indexes"]]
+            for result in await asyncio.gather(*calls)
+        ]
+    assert names == [["wiki"], ["notes", "wiki"]] * 8
 
 
 async def test_clients_at_the_same_time_are_answered_as_one_by_one(connect, answer):
