@@ -32,11 +32,18 @@ def test_the_reference_has_every_public_name(module) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["Searcher", "SearchOptions", "rank_texts", "CrossEncoderReranker", "CrossEncoder", "Cascade"],
+    [
+        *("Searcher", "SearchOptions", "rank_texts", "CrossEncoderReranker", "CrossEncoder"),
+        *("Cascade", *rerank_search.plugins.langchain.__all__),
+    ],
 )
 def test_the_example_of_a_docstring_runs(name: str, reader, after_start_page: Path) -> None:
     reader(after_start_page)
-    names = {each: getattr(rerank_search, each) for each in rerank_search.__all__}
+    names = {
+        each: getattr(module, each)
+        for module in (rerank_search, rerank_search.plugins.langchain)
+        for each in module.__all__
+    }
     with rerank_search.Index.open("indexes/notes") as index:
         names["searcher"] = rerank_search.Searcher(index)
         finder = doctest.DocTestFinder(recurse=False)

@@ -18,6 +18,7 @@ from rerank_search.plugins.rerankers import RankedText, RerankerGiven, TextRanke
 class RerankSearchCompressor(BaseDocumentCompressor):
     """Reranks the documents that a retriever has found. Threads and event loops may share one.
 
+        >>> from langchain_core.documents import Document
         >>> compressor = RerankSearchCompressor(top_n=1)
         >>> documents = [Document("bread and cheese"), Document("join paths with a slash")]
         >>> [best] = compressor.compress_documents(documents, "how to join paths")
