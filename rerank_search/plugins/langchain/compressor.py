@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -45,6 +45,17 @@ class RerankSearchCompressor(BaseDocumentCompressor):
     min_relevance: float | None = None
 
     _ranker: TextRanker = PrivateAttr()
+
+    if TYPE_CHECKING:  # pydantic's own signature has no top_k
+
+        def __init__(
+            self,
+            *,
+            reranker: RerankerGiven = DEFAULT_RERANKER,
+            top_n: int | None = 3,
+            top_k: int | None = 3,
+            min_relevance: float | None = None,
+        ) -> None: ...
 
     @model_validator(mode="before")
     @classmethod

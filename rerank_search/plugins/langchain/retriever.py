@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, Unpack, cast, get_args
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
@@ -15,7 +15,7 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from pydantic import ConfigDict, PrivateAttr, SecretStr, SkipValidation, model_validator
 
 from rerank_search.arguments import one_of
-from rerank_search.options import SearchOptions, merged
+from rerank_search.options import SearchArguments, SearchOptions, merged
 from rerank_search.plugins.langchain.documents import scored_documents
 from rerank_search.plugins.option_fields import OptionFields
 from rerank_search.plugins.option_names import renamed
@@ -58,6 +58,22 @@ class RerankSearchRetriever(OptionFields, BaseRetriever):
     text: ReturnedText = "full"
 
     _source: Source = PrivateAttr()
+
+    if TYPE_CHECKING:  # pydantic's own signature has neither k nor a string as api_key
+
+        def __init__(
+            self,
+            *,
+            searcher: Searching | None = None,
+            index: str | PathLike[str] | None = None,
+            reranker: RerankerGiven | None = AUTO,
+            api_key: SecretStr | str | None = None,
+            text: ReturnedText = "full",
+            k: int = SearchOptions.top_k,
+            tags: list[str] | None = None,
+            metadata: dict[str, Any] | None = None,
+            **options: Unpack[SearchArguments],
+        ) -> None: ...
 
     @model_validator(mode="before")
     @classmethod
