@@ -47,10 +47,7 @@ class TextRanker:
     """
 
     def __init__(self, reranker: RerankerGiven = DEFAULT_RERANKER) -> None:
-        if isinstance(reranker, (str, bytes, PathLike)):
-            model_name("reranker", reranker)
-        else:
-            check_reranker(reranker)
+        check_reranker_given(reranker)
         self._given = reranker
         self._once = Once(partial(reranker_of, reranker))
         self._threads = WorkerThreads()
@@ -135,6 +132,14 @@ class TextRanker:
         """Pickled as its argument; a folder by its absolute path."""
         given = self._given
         return TextRanker, (Path(given).absolute() if isinstance(given, PathLike) else given,)
+
+
+def check_reranker_given(reranker: object) -> None:
+    """Raise InvalidInputError unless this is a Reranker, or the name or the folder of a model."""
+    if isinstance(reranker, (str, bytes, PathLike)):
+        model_name("reranker", reranker)
+    else:
+        check_reranker(reranker)
 
 
 def written_reranker(reranker: RerankerGiven) -> str:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import uuid
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from langchain_core.documents import Document
@@ -20,12 +17,12 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
 from rerank_search.models.registry import DEFAULT_RERANKER
 from rerank_search.options import SearchOptions, merged
-from rerank_search.plugins.langchain.documents import document, found_document, tell
-from rerank_search.plugins.once import Once
+from rerank_search.plugins.found import found_document, tell
+from rerank_search.plugins.index_source import IndexGiven, IndexSource
+from rerank_search.plugins.langchain.documents import document
 from rerank_search.plugins.option_names import renamed
 from rerank_search.plugins.rerankers import RerankerGiven
 from rerank_search.queries import text_list
-from rerank_search.searcher import Searcher
 from rerank_search.shown import shown
 from rerank_search.types import Document as IndexedDocument
 from rerank_search.types import Filter, SearchResponse
@@ -52,30 +49,20 @@ class RerankSearchVectorStore(VectorStore):
 
     def __init__(
         self,
-        index: Index | str | PathLike[str],
+        index: IndexGiven,
         *,
         reranker: RerankerGiven | None = DEFAULT_RERANKER,
     ) -> None:
-        if not isinstance(index, (Index, str, PathLike)):
-            raise InvalidInputError(
-                f"index={shown(index)} is not an index: give an Index, or the folder of one"
-            )
-        self._given, self._reranker = index, reranker
-        self._opened = ExitStack()
-        self._own = Once(partial(_opened, index, self._opened))
-        self._searching = Once(partial(_searcher, self._own, reranker))
-        weakref.finalize(self, self._opened.close)
+        self._source = IndexSource(index, reranker)
 
     @property
     def index(self) -> Index:
         """The index, which the first use opens. Raises what ``Index.open`` raises."""
-        return self._own.get()
+        return self._source.index
 
     def close(self) -> None:
         """Close the index if it was opened here; the next use opens it again."""
-        self._searching.forget()
-        self._own.forget()
-        self._opened.close()
+        self._source.close()
 
     def add_texts(
         self,
@@ -133,7 +120,7 @@ class RerankSearchVectorStore(VectorStore):
     ) -> list[tuple[Document, float]]:
         """The best ``k`` documents with the scores they are sorted by, higher is better."""
         options = _options(k, filter, arguments)
-        return _with_scores(self._searching.get().search(query, options))
+        return _with_scores(self._source.searcher().search(query, options))
 
     async def asimilarity_search(
         self, query: str, k: int = K, filter: Filter | None = None, **arguments: Any
@@ -147,7 +134,7 @@ class RerankSearchVectorStore(VectorStore):
     ) -> list[tuple[Document, float]]:
         """``similarity_search_with_score`` for asyncio."""
         options = _options(k, filter, arguments)
-        searcher = await self._searching.aget()
+        searcher = await self._source.asearcher()
         return _with_scores(await searcher.asearch(query, options))
 
     def similarity_search_by_vector(
@@ -173,13 +160,13 @@ class RerankSearchVectorStore(VectorStore):
     ) -> list[tuple[Document, float]]:
         """Documents with their probabilities; LangChain applies ``score_threshold`` to these."""
         options = _options(k, arguments.pop("filter", None), arguments)
-        return _with_relevance(self._searching.get().search(query, options))
+        return _with_relevance(self._source.searcher().search(query, options))
 
     async def _asimilarity_search_with_relevance_scores(
         self, query: str, k: int = K, **arguments: Any
     ) -> list[tuple[Document, float]]:
         options = _options(k, arguments.pop("filter", None), arguments)
-        searcher = await self._searching.aget()
+        searcher = await self._source.asearcher()
         return _with_relevance(await searcher.asearch(query, options))
 
     @classmethod
@@ -213,20 +200,12 @@ class RerankSearchVectorStore(VectorStore):
         return store
 
     def __repr__(self) -> str:
-        return f"RerankSearchVectorStore({shown(self._given)})"
+        return repr(self._source).replace("IndexSource", "RerankSearchVectorStore", 1)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as its arguments, with an absolute path; an Index is opened for reading."""
-        given = self._given if isinstance(self._given, Index) else Path(self._given).absolute()
-        return partial(RerankSearchVectorStore, reranker=self._reranker), (given,)
-
-
-def _opened(index: Index | str | PathLike[str], opened: ExitStack) -> Index:
-    return index if isinstance(index, Index) else opened.enter_context(Index.open(index))
-
-
-def _searcher(index: Once[Index], reranker: RerankerGiven | None) -> Searcher:
-    return Searcher(index.get(), reranker)
+        _, (index, reranker) = self._source.__reduce__()
+        return partial(RerankSearchVectorStore, reranker=reranker), (index,)
 
 
 def _options(k: int, filter: Filter | None, arguments: Mapping[str, Any]) -> SearchOptions:

@@ -1,0 +1,98 @@
+"""Where a store of a framework gets its index: from the user, or from a folder."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from contextlib import ExitStack
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from rerank_search.errors import InvalidInputError
+from rerank_search.index import Index
+from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.plugins.once import Once
+from rerank_search.plugins.rerankers import RerankerGiven, check_reranker_given, written_reranker
+from rerank_search.searcher import Searcher
+from rerank_search.shown import shown
+
+IndexGiven: TypeAlias = Index | str | PathLike[str]
+"""An index as stores take it: an object, or the folder of one."""
+
+
+class IndexSource:
+    """The index that a store writes to, and its searcher. Threads may share one.
+
+    ``index`` is an Index, which stays the user's to close, or the folder of one, which is opened at
+    the first use, once, even if many threads ask together. It is closed by ``close``, or with this
+    object. ``reranker`` is a Reranker, the name or the folder of a model, which the first search
+    loads, or None.
+
+    Raises InvalidInputError for anything else.
+    """
+
+    def __init__(
+        self, index: IndexGiven, reranker: RerankerGiven | None = DEFAULT_RERANKER
+    ) -> None:
+        if not isinstance(index, (Index, str, PathLike)):
+            raise InvalidInputError(
+                f"index={shown(index)} is not an index: give an Index, or the folder of one"
+            )
+        if reranker is not None:
+            check_reranker_given(reranker)
+        self._given, self._reranker = index, reranker
+        self._opened = ExitStack()
+        self._own = Once(partial(_opened, index, self._opened))
+        self._searching = Once(partial(_searcher, self._own, reranker))
+        weakref.finalize(self, self._opened.close)
+
+    @property
+    def index(self) -> Index:
+        """The index, which the first use opens. Raises what ``Index.open`` raises."""
+        return self._own.get()
+
+    def searcher(self) -> Searcher:
+        """The searcher; the first call loads the reranker. Raises what that raises."""
+        return self._searching.get()
+
+    async def asearcher(self) -> Searcher:
+        """``searcher`` for asyncio: it is made in a thread, so the event loop goes on."""
+        return await self._searching.aget()
+
+    def close(self) -> None:
+        """Close the index if it was opened here; the next use opens it again."""
+        self._searching.forget()
+        self._own.forget()
+        self._opened.close()
+
+    @property
+    def settings(self) -> dict[str, str | None]:
+        """``index`` and ``reranker`` as strings, for the file format of a framework.
+
+        Raises InvalidInputError for an object, which such a file cannot hold.
+        """
+        if isinstance(self._given, Index):
+            raise InvalidInputError(
+                f"index={shown(self._given)} is an object, which cannot be written to a file: give "
+                "the folder of the index instead"
+            )
+        written = None if self._reranker is None else written_reranker(self._reranker)
+        return {"index": os.fspath(self._given), "reranker": written}
+
+    def __repr__(self) -> str:
+        return f"IndexSource({shown(self._given)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as its arguments, with an absolute path; an Index is opened for reading."""
+        given = self._given if isinstance(self._given, Index) else Path(self._given).absolute()
+        return IndexSource, (given, self._reranker)
+
+
+def _opened(index: IndexGiven, opened: ExitStack) -> Index:
+    return index if isinstance(index, Index) else opened.enter_context(Index.open(index))
+
+
+def _searcher(index: Once[Index], reranker: RerankerGiven | None) -> Searcher:
+    return Searcher(index.get(), reranker)
