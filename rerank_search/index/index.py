@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -24,14 +22,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from rerank_search import arguments
 from rerank_search.arguments import (
     check_function,
-    document_id,
     id_list,
     several,
     whole_number,
 )
 from rerank_search.built_in_stages import DENSE, HYBRID
 from rerank_search.errors import (
-    FilterWarning,
     InvalidInputError,
     PluginError,
 )
@@ -50,11 +46,11 @@ from rerank_search.index.info import IndexInfo, index_info
 from rerank_search.index.passage_length import fitted, splitting
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index.stage_scores import completed
+from rerank_search.index.stored_documents import StoredDocuments
 from rerank_search.index.write_lock import seconds_to_wait
 from rerank_search.index.writer import Progress, Writer
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import DEFAULT_ENCODER
-from rerank_search.queries import check_text
 from rerank_search.retrieval.base import Retriever
 from rerank_search.retrieval.encoder import Encoder
 from rerank_search.retrieval.registry import (
@@ -85,7 +81,7 @@ PUBLISH_EVERY = 4_000
 """Number of documents after which a long ``add`` makes them searchable: seconds of CPU encoding."""
 
 
-class Index:
+class Index(StoredDocuments):
     """Documents on disk, found by BM25 and (given an encoder) by their vectors.
 
     Use ``Index.create`` or ``Index.open``. Threads may share one. Every call that writes returns
@@ -105,9 +101,9 @@ class Index:
         lock_timeout: float,
     ) -> None:
         """Put the parts together; use ``create`` or ``open``."""
+        super().__init__(store)
         self.path = path
         self._manifest = manifest
-        self._store = store
         self._encoder = encoder
         self._queries = None if encoder is None else QueryVectors(encoder)
         self._engines = Engines(
@@ -289,65 +285,7 @@ class Index:
         if warn:
             self._warn_of(filter)
         with self._writer.session():
-            places = self._store.locate(self._store.allowed(filter))
-            return self.delete({place[0] for place in places if place is not None})
-
-    def filter_warnings(self, filter: Filter) -> list[str]:
-        """Warnings about metadata keys and kinds of values in the filter that no document has.
-
-        Each is a sentence; for a key it also names existing keys, the nearest first. The filter is
-        still valid and exact. Raises InvalidFilterError.
-        """
-        return self._store.filter_warnings(filter)
-
-    def get(self, id: str) -> Document | None:
-        """The document, or None for an unknown id."""
-        return self._store.get([document_id(id)])[0]
-
-    def documents(self, ids: Iterable[str]) -> list[Document | None]:
-        """The documents, in the order of ``ids``; None for an unknown id."""
-        return self._store.get(id_list(ids))
-
-    def ids(self) -> Iterator[str]:
-        """All document ids, ascending by code point."""
-        return self._store.ids()
-
-    def find(
-        self,
-        filter: Filter | None = None,
-        *,
-        after: str | None = None,
-        limit: int = 100,
-        warn: bool = True,
-    ) -> list[Document]:
-        """The first ``limit`` documents that the filter allows, ids ascending by code point.
-
-        No filter, or ``{}``, allows all. For the next page give the last id as ``after``. Documents
-        that exist all the while are on exactly one page, whatever is written meanwhile.
-
-            >>> page = index.find({"module": "os"}, limit=500)
-            >>> following = index.find({"module": "os"}, after=page[-1].id, limit=500)
-
-        Issues a FilterWarning for each of ``filter_warnings``, unless ``warn`` is False.
-        Raises InvalidFilterError, InvalidInputError.
-        """
-        first = "" if after is None else document_id(after, "after")
-        check_text(first, "after")
-        limit = whole_number("limit", limit)
-        allowed: Filter = {} if filter is None else filter
-        if warn:
-            self._warn_of(allowed)
-        return self._store.find(allowed, first, min(limit, sys.maxsize))
-
-    def __len__(self) -> int:
-        return self._store.totals().documents
-
-    def __contains__(self, id: object) -> bool:
-        try:
-            wanted = document_id(id)
-        except InvalidInputError:
-            return False
-        return self.get(wanted) is not None
+            return self.delete(self._store.matching(filter))
 
     @property
     def first_stages(self) -> tuple[str, ...]:
@@ -479,7 +417,3 @@ class Index:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _warn_of(self, filter: Filter) -> None:
-        for message in self.filter_warnings(filter):
-            warnings.warn(message, FilterWarning, stacklevel=3)

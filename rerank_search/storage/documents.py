@@ -167,6 +167,14 @@ class DocumentStore:
             rows = connection.execute(query, (after, *condition.parameters, limit)).fetchall()
         return [Record(*row).document() for row in rows]
 
+    def matching(self, filter: Filter) -> list[str]:
+        """The ids of all documents that the filter allows. Raises InvalidFilterError."""
+        condition = compile_filter(filter)
+        query = f"SELECT id FROM (SELECT pk AS document, id FROM documents) WHERE {condition.sql}"
+        with self._connections.reading() as connection, _too_large_refused():
+            collect(connection, condition.nested)
+            return [id for (id,) in connection.execute(query, condition.parameters)]
+
     def totals(self) -> Totals:
         """The totals, which are stored and need no counting."""
         with self._connections.reading() as connection:

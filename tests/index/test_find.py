@@ -104,3 +104,10 @@ def test_an_invalid_filter_is_refused(index: Index) -> None:
         index.find({"a": {"$regex": "x"}})
     with pytest.raises(InvalidFilterError):
         index.find("a")  # type: ignore[arg-type]
+
+
+def test_a_document_without_text_is_found_and_deleted_by_its_metadata(index: Index) -> None:
+    index.add([Document("empty", "", metadata={"kind": "empty"})])
+    assert [each.id for each in index.find({"kind": "empty"})] == ["empty"]
+    assert index.delete_matching({"kind": "empty"}) == 1
+    assert index.get("empty") is None
