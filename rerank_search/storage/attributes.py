@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,6 +13,9 @@ from rerank_search.types import JsonValue
 
 Attribute = tuple[str, str, Any, bool]
 """A key, its kind (null, bool, number, string, nested), SQL value, and whether it is in a list."""
+
+_REMEMBERED = 500
+"""Most characters of a path whose key is remembered: most documents have the same paths."""
 
 
 def attributes(metadata: Mapping[str, JsonValue]) -> set[Attribute]:
@@ -24,8 +28,14 @@ def nested_attributes(metadata: Mapping[str, JsonValue]) -> set[Attribute]:
     return {row for key, value in metadata.items() for row in _inside(value, (key,), in_list=False)}
 
 
-def path_key(steps: Sequence[str]) -> str:
+def path_key(steps: tuple[str, ...]) -> str:
     """The key of the rows of a path."""
+    short = sum(map(len, steps)) <= _REMEMBERED  # a thousand long ones would fill the memory
+    return (_written if short else _written.__wrapped__)(steps)
+
+
+@functools.lru_cache(maxsize=1024)
+def _written(steps: tuple[str, ...]) -> str:
     return json.dumps(steps, ensure_ascii=False)
 
 
@@ -60,7 +70,7 @@ def _rows(value: JsonValue, *, in_list: bool) -> Iterator[tuple[str, Any, bool]]
 
 
 def _inside(value: JsonValue, steps: tuple[str, ...], *, in_list: bool) -> Iterator[Attribute]:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for name, member in value.items():
             path = (*steps, name)
             key = path_key(path)

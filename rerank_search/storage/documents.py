@@ -370,7 +370,7 @@ def _too_large_refused() -> Iterator[None]:
 def _inode(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
 

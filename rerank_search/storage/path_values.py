@@ -62,13 +62,14 @@ def collect(connection: sqlite3.Connection, names: Collection[Name]) -> None:
         return
     connection.execute(f"CREATE TEMP TABLE path_values {PATH_VALUES}")  # which hides the stored one
     for name in names:
+        key, first = name.key, name.steps[0]
         connection.executemany(
             _INSERT.format("temp"),
             (
                 (*row, pk)
-                for pk, metadata in connection.execute(_DOCUMENTS, (name.steps[0],))
-                for row in _values(metadata)
-                if row[0] == name.key
+                for pk, metadata in connection.execute(_DOCUMENTS, (first,))
+                for row in nested_attributes({first: json.loads(metadata)[first]})
+                if row[0] == key
             ),
         )
 
