@@ -26,6 +26,13 @@ class LengthSortedCrossEncoder(CrossEncoder):
     tokens_at_once = 0
     """Tokens of one part; 0 chooses a number for the device."""
 
+    def save_pretrained(self, path: str, *arguments: Any, **options: Any) -> None:
+        """Save it without sentence-transformers' card, which took half of each checkpoint's time.
+
+        Nobody reads the card of a checkpoint, and ours has its own.
+        """
+        super().save_pretrained(path, *arguments, **{**options, "create_model_card": False})
+
     def forward(self, input: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """``input`` with the tensor "scores" of shape (pairs, labels), as in CrossEncoder."""
         mask = input.get("attention_mask")

@@ -52,7 +52,7 @@ def _write(
 ) -> None:
     recipe, model = prepared.recipe, prepared.base.model
     model.max_seq_length = prepared.base.reads(max(WINDOW, recipe.max_length))
-    model.save_pretrained(str(directory), create_model_card=False)
+    model.save_pretrained(str(directory))
     if recipe.weights == "float16":
         _halve(directory / WEIGHTS)
     # save_pretrained lets only the owner read the weights, whatever the umask.
