@@ -100,15 +100,13 @@ def _compared(name: str, rounded: Scorer, exact: Callable[[], Scorer], path: Pat
 
 def compare(rounded: Scorer, exact: Scorer) -> Figures:
     """The figures of two rerankers on the same pairs."""
-    from scipy.stats import kendalltau
-
     judged = questions()
     pairs = [(query, text) for query, texts in judged for text, _ in texts]
     both = [iter(reranker.score(pairs).tolist()) for reranker in (rounded, exact)]
     taus, gains = [], []
     for _, texts in judged:
         ours, theirs = ([next(scores) for _ in texts] for scores in both)
-        taus.append(kendalltau(ours, theirs).statistic)
+        taus.append(_tau(ours, theirs))
         grades = np.array([grade for _, grade in texts])
         gains.append((_ndcg(theirs, grades), _ndcg(ours, grades)))
     ndcg = np.mean(gains, axis=0)
@@ -145,6 +143,17 @@ def questions() -> list[tuple[str, list[tuple[str, int]]]]:
             "has none (python -OO removes them): use another dtype"
         )
     return found
+
+
+def _tau(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Kendall's tau; where a reranker gives all texts one score, it is 1 if both do, else 0.
+
+    With a short window the query may leave no room for the texts, so that their pairs are equal.
+    """
+    from scipy.stats import kendalltau
+
+    tau = float(kendalltau(ours, theirs).statistic)
+    return float(len({*ours}) == len({*theirs})) if np.isnan(tau) else tau
 
 
 def _ndcg(scores: Sequence[float], grades: NDArray[np.int64]) -> float:
