@@ -25,6 +25,7 @@ from rerank_search.reranking.backends.measuring import TRIES, measured
 from rerank_search.reranking.backends.options import BackendOption
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.loaded_network import loaded_network
+from tests import warm
 
 pytestmark = pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))), reason="needs the extra onnx"
@@ -138,16 +139,14 @@ print(reranker.score([("a red bird", "the sea")]))
     [("auto", "measuring which backend computes this model"), ("onnx", "exporting the model to")],
 )
 def test_of_processes_that_start_together_one_does_the_work(
-    backend: str, once: str, tiny_reranker: Path, cache: Path
+    backend: str, once: str, tiny_reranker: Path, cache: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", LOAD, str(tiny_reranker), backend]
     started = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(3)
+        warm.start(LOAD, str(tiny_reranker), backend, output=tmp_path / f"output-{i}")
+        for i in range(3)
     ]
-    ended = [process.communicate(timeout=500) for process in started]
-    assert all(process.returncode == 0 for process in started), ended
-    assert sum(err.count(once) for _, err in ended) == 1
+    assert [each.wait(500) for each in started] == [0] * 3, [each.said() for each in started]
+    assert sum(each.said().count(once) for each in started) == 1
 
 
 def test_what_cannot_be_kept_is_measured_once_in_a_process(

@@ -6,8 +6,7 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
+import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,10 +24,9 @@ from rerank_search.lock import ProcessLock
 from rerank_search.training.run.checkpoints import last_whole
 from rerank_search.training.run.prepare import prepare
 from rerank_search.training.train import train
+from tests import warm
 from tests.training.conftest import write_pairs_recipe
 from tests.waiting import until
-
-COMMAND = [sys.executable, "-W", "ignore", "-m", "rerank_search", "train"]
 
 
 def state(folder: Path) -> dict[str, object]:
@@ -52,9 +50,11 @@ def measures(folder: Path, model: str = "tiny") -> dict[str, float]:
 def finished(tiny_reranker: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a whole run, for tests that only read it."""
     folder = tmp_path_factory.mktemp("finished")
+    path = write_pairs_recipe(folder, tiny_reranker)
+    path.write_text(path.read_text().replace("num_train_epochs = 2", "num_train_epochs = 8"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RERANK_SEARCH_CACHE", str(folder / "cache"))
-        train(write_pairs_recipe(folder, tiny_reranker))
+        train(path)
     return folder
 
 
@@ -65,10 +65,10 @@ def copy(finished: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.training
-def test_hundreds_of_pairs_become_a_better_model_with_a_card(pairs_recipe: Path) -> None:
-    directory = train(pairs_recipe, overrides={"epochs": "8"})
+def test_hundreds_of_pairs_become_a_better_model_with_a_card(finished: Path) -> None:
+    directory = finished / "model"
     before, after = (
-        measures(pairs_recipe.parent, model)["average_precision"] for model in ("untuned", "tiny")
+        measures(finished, model)["average_precision"] for model in ("untuned", "tiny")
     )
     assert after > before + 0.1
     card = (directory / "README.md").read_text(encoding="utf-8")
@@ -76,11 +76,11 @@ def test_hundreds_of_pairs_become_a_better_model_with_a_card(pairs_recipe: Path)
     assert "240" in card
     assert "8.00 passes" in card
     assert "Intervals are bootstrapped over pairs." in card
-    [pairs] = [each for each in report_pairs(pairs_recipe.parent) if each.reranker == "tiny"]
+    [pairs] = [each for each in report_pairs(finished) if each.reranker == "tiny"]
     low, high = pairs.intervals["average_precision"]
     assert low < after < high
     assert f"| {after:.4f} | {low:.4f} to {high:.4f} |" in card
-    report = (pairs_recipe.parent / "model-evaluation" / "report.md").read_text(encoding="utf-8")
+    report = (finished / "model-evaluation" / "report.md").read_text(encoding="utf-8")
     assert f"{after:.4f} [{low:.3f}, {high:.3f}]" in report
     assert {each.name for each in directory.glob("*.svg")} == {"loss.svg", "measures.svg"}
 
@@ -131,12 +131,12 @@ def test_a_run_killed_while_it_saves_ends_with_the_same_measures(
     shutil.copytree(pairs_recipe.parent, whole, ignore=shutil.ignore_patterns("cache", "whole"))
     options = {"evaluation.patience": "2", "epochs": "4", "eval_steps": "3", "dropout": "0.1"}
     train(whole / "recipe.toml", overrides=options)
-    command = [*COMMAND, str(pairs_recipe)]
+    command = ["train", str(pairs_recipe)]
     command += [part for key, value in options.items() for part in ("--set", f"{key}={value}")]
     checkpoints = pairs_recipe.parent / "model-checkpoints"
     kills = 0
     for wanted in (1, 2):  # wait until something was written
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = warm.start(warm.COMMAND_LINE, *command, output=tmp_path / "output")
         until(partial(_written, process, checkpoints, wanted), 300)
         process.kill()
         kills += process.wait() == -signal.SIGKILL
@@ -147,9 +147,9 @@ def test_a_run_killed_while_it_saves_ends_with_the_same_measures(
     assert found == pytest.approx(expected, abs=0.01)
 
 
-def _written(process: subprocess.Popen[bytes], checkpoints: Path, wanted: int) -> bool:
+def _written(process: warm.Warm, checkpoints: Path, wanted: int) -> bool:
     """Whether so many checkpoints are there, or there will be no more."""
-    return process.poll() is not None or len(list(checkpoints.glob("checkpoint-*"))) >= wanted
+    return not process.running or len(list(checkpoints.glob("checkpoint-*"))) >= wanted
 
 
 @pytest.mark.training
@@ -251,28 +251,39 @@ def test_a_model_that_cannot_be_written_leaves_nothing_half_done(copy: Path) -> 
     assert (directory / "README.md").read_bytes() == kept
 
 
+def in_two_processes(recipe: Path) -> list[str]:
+    """Train in two processes with the variables of torchrun; return what they have said."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    several = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    several |= {"RERANK_SEARCH_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+    processes = []
+    for rank in ("0", "1"):
+        place = {"RANK": rank, "LOCAL_RANK": rank}
+        output = recipe.parent / f"output-{rank}"
+        command = ("train", str(recipe), "--set=epochs=8")
+        processes.append(
+            warm.start(warm.COMMAND_LINE, *command, output=output, environment=several | place)
+        )
+    for process in processes:
+        assert process.wait() == 0, process.said()
+    return [process.said() for process in processes]
+
+
 @pytest.mark.training
 def test_two_processes_train_one_model(pairs_recipe: Path) -> None:
     """As with two GPUs, but gradients are exchanged between processes on the CPU."""
-    launched = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    command = [*launched, "--standalone", "-m", *COMMAND[4:], str(pairs_recipe), "--set=epochs=8"]
-    environment = {**os.environ, "RERANK_SEARCH_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("trained ") == 1
+    first, second = in_two_processes(pairs_recipe)
+    assert (first + second).count("trained ") == 1
     # 15 batches a pass: 7 steps of two, and one of one batch.
     assert state(pairs_recipe.parent)["global_step"] == 56
-    assert done.stderr.count("step 15 of 56") == 2  # its loss and its measures, once each
+    assert (first + second).count("step 15 of 56") == 2  # its loss and its measures, once each
     before, after = (
         measures(pairs_recipe.parent, model)["average_precision"] for model in ("untuned", "tiny")
     )
     assert after > before + 0.1
-    again = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert again.returncode == 0, again.stderr
+    in_two_processes(pairs_recipe)
     assert state(pairs_recipe.parent)["global_step"] == 56
 
 

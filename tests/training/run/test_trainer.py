@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -31,6 +29,7 @@ from rerank_search.reranking.fusion import Fusion
 from rerank_search.training.model.cross_encoder import LengthSortedCrossEncoder
 from rerank_search.training.run.checkpoints import last_whole
 from rerank_search.training.train import train
+from tests import warm
 from tests.waiting import until
 
 
@@ -230,10 +229,10 @@ def test_a_killed_run_goes_on_to_the_same_scores(
         "import sys; from pathlib import Path; from rerank_search.training.train import train; "
         f"train(Path(sys.argv[1]), overrides={long!r})"
     )
-    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, str(path)])
+    process = warm.start(code, str(path), output=tmp_path / "output")
     checkpoints = killed / "model-checkpoints"
     written = partial(checkpoints.glob, "checkpoint-*/whole.json")
-    until(lambda: process.poll() is not None or list(written()), 300)
+    until(lambda: not process.running or list(written()), 300)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert not (killed / "model").exists()
@@ -356,16 +355,16 @@ def test_a_full_disk_is_said_and_the_run_goes_on_with_space(
     path = recipe(tmp_path, collection, tiny_encoder)
     code = (
         "import resource, sys; from pathlib import Path\n"
+        "from rerank_search import StorageFullError\n"
         "from rerank_search.training.train import fit\n"
         "from rerank_search.training.run.prepare import prepare\n"
         f"prepared = prepare(Path(sys.argv[1]), overrides={SAVING!r})\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({space}, {space}))\n"
-        "fit(prepared)"
+        "try: fit(prepared)\n"
+        "except StorageFullError: sys.exit(28)"  # its text might not fit into the file
     )
-    command = [sys.executable, "-W", "ignore", "-c", code, str(path)]
-    failed = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert failed.returncode == 1
-    assert "StorageFullError" in failed.stderr
+    failed = warm.start(code, str(path), output=tmp_path / "output")
+    assert failed.wait() == 28, failed.said()
     assert not (tmp_path / "model").exists()
     assert (train(path, overrides=SAVING) / "model.safetensors").is_file()
 
