@@ -27,7 +27,8 @@ demo: .venv/.runtime
 	--reranker rerank-search-base --candidates 20"
 
 # One process for each core. Every process makes its own models, so more processes only use memory.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+# Compiled tests are kept, also where the environment says otherwise: it takes each process 10 s.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 test: .venv/.development
 	$(PYTEST)

@@ -112,7 +112,7 @@ def test_children_and_their_children_use_what_the_parent_made(
 def test_the_first_call_of_a_process_does_not_hang(backend: str, tmp_path: Path):
     if not importlib.util.find_spec({"onnx": "onnxruntime"}.get(backend, backend)):
         pytest.skip(f"needs the extra {backend}")
-    command = [sys.executable, str(Path(__file__).with_name("first_calls.py")), "3"]
+    command = [sys.executable, str(Path(__file__).with_name("first_calls.py")), "1"]
     environment = {**os.environ, "RERANK_SEARCH_CACHE": str(tmp_path / "cache")}
     run = subprocess.run(
         [*command, "--backend", backend],

@@ -182,8 +182,8 @@ def torture(path: Path, encoder: Path, kills: int, seed: int) -> None:
     """Kill and check repeatedly. Raises RuntimeError, with the seed, at the first fault."""
     # Import them for the children; this process never uses them.
     import faiss  # noqa: F401
-    import sentence_transformers  # noqa: F401
     import tantivy  # noqa: F401
+    import torch  # noqa: F401
 
     def create(say: Callable[[object], None]) -> None:
         Index.create(path, encoder=str(encoder)).close()

@@ -113,16 +113,13 @@ def test_the_usage_block_of_a_generated_model_card(name, original, tmp_path, mon
 
 
 @pytest.mark.process
-def test_predicting_with_a_pool_of_processes(name):
-    def use(cross_encoder):
-        model = cross_encoder(name, device="cpu")
-        pool = model.start_multi_process_pool(["cpu"])
-        try:
-            return model.predict([list(pair) for pair in PAIRS], pool=pool, chunk_size=2)
-        finally:
-            model.stop_multi_process_pool(pool)
-
-    same(*both(name, use))
+def test_predicting_with_a_pool_of_processes(model, original):
+    pool = model.start_multi_process_pool(["cpu"])
+    try:
+        found = model.predict([list(pair) for pair in PAIRS], pool=pool, chunk_size=2)
+    finally:
+        model.stop_multi_process_pool(pool)
+    same(found, original.predict([list(pair) for pair in PAIRS]))
 
 
 @pytest.mark.parametrize(

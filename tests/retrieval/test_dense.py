@@ -2,6 +2,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,11 @@ texts_of_words = st.lists(
 )
 
 
+@cache
+def _direction(word: str, dimension: int) -> NDArray[np.float64]:
+    return np.random.default_rng(zlib.crc32(word.encode())).standard_normal(dimension)
+
+
 class WordEncoder:
     """An encoder without a model: a vector is the sum of one fixed direction per word."""
 
@@ -46,8 +52,7 @@ class WordEncoder:
     def _vector(self, text: str) -> NDArray[np.float32]:
         total = np.zeros(self.dimension)
         for word in sorted(text.split()):
-            seed = np.random.default_rng(zlib.crc32(word.encode()))
-            total += seed.standard_normal(self.dimension)
+            total += _direction(word, self.dimension)
         return (total / np.linalg.norm(total)).astype(np.float32)
 
 

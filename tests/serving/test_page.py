@@ -51,9 +51,22 @@ class Visitor:
         self.page, self.url = page, url
         self.requests: list[str] = []
         self.complaints: list[str] = []
-        page.on("request", lambda request: self.requests.append(request.url))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda message: self.complaints.append(message.text))
+        self.listeners = {
+            "request": lambda request: self.requests.append(request.url),
+            "pageerror": lambda error: self.complaints.append(str(error)),
+            "console": lambda message: self.complaints.append(message.text),
+        }
+        for event, listener in self.listeners.items():
+            page.on(event, listener)
+
+    def leave(self) -> None:
+        """Leave the page as it was before the visit."""
+        self.page.unroute_all()
+        self.page.evaluate("localStorage.clear(); sessionStorage.clear()")
+        for event, listener in self.listeners.items():
+            self.page.remove_listener(event, listener)
+        self.page.emulate_media(color_scheme="light")
+        self.page.goto("about:blank")
 
     def open(self, query: str = "") -> None:
         """Open a search, or the empty page."""
@@ -120,21 +133,41 @@ def browser() -> Iterator:
         browser.close()
 
 
-@pytest.fixture
-def visit(browser, server: str) -> Iterator:
-    """Makes visitors; at the end none of them may have recorded a fault."""
-    contexts, visitors = [], []
+@pytest.fixture(scope="module")
+def opened(browser) -> Iterator:
+    """Makes pages of the browser, each with a storage of its own."""
+    contexts = []
 
-    def arrive(viewport=WIDE, color_scheme="light", at=server) -> Visitor:
-        context = browser.new_context(viewport=viewport, color_scheme=color_scheme)
-        context.set_default_timeout(SECONDS * 1000)
-        contexts.append(context)
-        visitors.append(Visitor(context.new_page(), f"{at}/"))
+    def another():
+        contexts.append(browser.new_context(viewport=WIDE))
+        contexts[-1].set_default_timeout(SECONDS * 1000)
+        return contexts[-1].new_page()
+
+    yield another
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def reused(opened):
+    """The first page of each test, because another page takes a second."""
+    return opened()
+
+
+@pytest.fixture
+def visit(opened, reused, server: str) -> Iterator:
+    """Makes visitors; at the end none of them may have recorded a fault."""
+    visitors = []
+
+    def arrive(viewport=WIDE, at=server) -> Visitor:
+        page = opened() if visitors else reused
+        page.set_viewport_size(viewport)
+        visitors.append(Visitor(page, f"{at}/"))
         return visitors[-1]
 
     yield arrive
-    for context in contexts:
-        context.close()
+    for each in visitors:
+        each.leave()
     assert [each.complaints for each in visitors] == [[] for _ in visitors]
     for each in visitors:
         assert all(url.startswith((each.url, "data:")) for url in each.requests)
@@ -439,13 +472,17 @@ def test_movement_is_words_on_a_narrow_page(visit):
     assert visitor.page.locator(".after .moved").first.is_visible()
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_axe_finds_nothing(visit, viewport, color_scheme):
-    visitor = visit(viewport, color_scheme)
-    for query in ("", "?q=join+the+paths", "?q=violin&rerank=false", "?q=a&filter=wrong"):
-        visitor.open(query)
-        for summary in visitor.page.get_by_text("Whole document").all()[:1]:
-            summary.click()
-        found = axe.Axe().run(visitor.page).response
-        assert json.dumps(found["violations"], indent=1) == "[]"
+@pytest.mark.parametrize(
+    "query", ["", "?q=join+the+paths", "?q=violin&rerank=false", "?q=a&filter=wrong"]
+)
+def test_axe_finds_nothing(visit, query):
+    visitor = visit()
+    visitor.open(query)
+    for summary in visitor.page.get_by_text("Whole document").all()[:1]:
+        summary.click()
+    for viewport in (WIDE, NARROW):
+        visitor.page.set_viewport_size(viewport)
+        for color_scheme in ("dark", "light"):
+            visitor.page.emulate_media(color_scheme=color_scheme)
+            found = axe.Axe().run(visitor.page).response
+            assert json.dumps(found["violations"], indent=1) == "[]", (viewport, color_scheme)
