@@ -6,7 +6,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI
@@ -20,7 +20,7 @@ from rerank_search.serving.middleware import RequestMiddleware
 from rerank_search.serving.openapi import describe
 from rerank_search.serving.rate import RateLimiter
 from rerank_search.serving.route_table import RouteTable
-from rerank_search.serving.routes import indexes, operations, rerank, search
+from rerank_search.serving.routes import indexes, operations, rerank, search, vector_stores
 from rerank_search.serving.security import Gate
 from rerank_search.serving.service import Service
 
@@ -47,7 +47,13 @@ def create_app(
     Raises InvalidInputError for an invalid origin.
     """
 
-    routers = [rerank.router, search.router, indexes.router, operations.router]
+    routers = [
+        rerank.router,
+        search.router,
+        indexes.router,
+        vector_stores.router,
+        operations.router,
+    ]
     routers += [make(service) for make in further]
     routes = RouteTable([route for router in routers for route in router.routes])
 
@@ -57,6 +63,7 @@ def create_app(
         await anyio.to_thread.run_sync(service.close)
 
     app = _Api(
+        table=routes,
         title="rerank-search",
         version=version("rerank-search"),
         description="Two-stage search: a first stage fetches candidates, a cross-encoder reranks.",
@@ -95,9 +102,13 @@ def create_app(
 
 
 class _Api(FastAPI):
-    """FastAPI without the query string of URLs, which no route reads and traces must not show."""
+    """FastAPI without the query strings that no route reads: traces must not show them."""
+
+    def __init__(self, *, table: RouteTable, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._table = table
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not self._table.facts(scope).takes_query:
             scope["query_string"] = b""
         await super().__call__(scope, receive, send)

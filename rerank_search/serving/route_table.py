@@ -34,7 +34,7 @@ class Facts:
     requests have a trace. ``streams`` means that NDJSON is stored while it comes in. ``shape`` is
     the shape of its errors, and ``takes_tei`` means that it is "tei" for a request of
     text-embeddings-inference. ``of_all`` means that it tells about the whole server, so that a key
-    for some indexes is not enough.
+    for some indexes is not enough. ``takes_query`` means that it reads the query string of the URL.
     """
 
     reads: bool = False
@@ -44,6 +44,7 @@ class Facts:
     shape: Shape = "native"
     takes_tei: bool = False
     of_all: bool = False
+    takes_query: bool = False
 
 
 _DECLARED: dict[Callable[..., Any], Facts] = {}

@@ -96,3 +96,18 @@ def test_litellm_is_told_what_is_wrong(litellm, server):
         litellm.rerank(
             model="cohere/other", query="a", documents=TEXTS, api_base=server.url, api_key="unused"
         )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_litellm_searches_a_vector_store(litellm, server):
+    answer = litellm.vector_stores.search(
+        vector_store_id="notes",
+        query="join two paths",
+        max_num_results=2,
+        filters={"type": "eq", "key": "module", "value": "os"},
+        custom_llm_provider="openai",
+        api_base=f"{server.url}/v1",
+        api_key="unused",
+    )
+    assert [each["file_id"] for each in answer["data"]] == ["join", "split"]
+    assert answer["data"][0]["content"][0]["text"] == "join two paths"

@@ -1,0 +1,202 @@
+"""The routes of OpenAI's vector stores that search: an index is a store, a document a file."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from rerank_search.errors import RerankSearchError
+from rerank_search.ranking import ranked
+from rerank_search.serving.dependencies import ServiceGiven, ThreadsGiven
+from rerank_search.serving.errors import ApiError
+from rerank_search.serving.ongoing import OngoingSearch
+from rerank_search.serving.route_table import Facts, declared
+from rerank_search.serving.schemas.search import FoundHit, SearchAnswer, SearchRequest
+from rerank_search.serving.schemas.vector_stores import (
+    FileCounts,
+    RankingOptions,
+    TextContent,
+    VectorStore,
+    VectorStoreList,
+    VectorStorePage,
+    VectorStoreResult,
+    VectorStoreResults,
+    VectorStoreSearchRequest,
+)
+from rerank_search.serving.searching import answered
+from rerank_search.serving.service import Service
+from rerank_search.serving.strict_json import StrictJsonRoute
+from rerank_search.types import JsonValue
+
+router = APIRouter(tags=["vector stores"], route_class=StrictJsonRoute)
+
+RESULTS = 10
+"""Default number of results."""
+
+
+@router.get("/v1/vector_stores")
+@declared(Facts(shape="rerank", takes_query=True))
+async def vector_stores(
+    request: Request,
+    page: Annotated[VectorStorePage, Query()],
+    service: ServiceGiven,
+    threads: ThreadsGiven,
+) -> VectorStoreList:
+    """The indexes that are served, as OpenAI lists vector stores."""
+    return await threads.read(request, functools.partial(_page, service, page))
+
+
+@router.get("/v1/vector_stores/{name}")
+@declared(Facts(shape="rerank"))
+async def vector_store(
+    request: Request, name: str, service: ServiceGiven, threads: ThreadsGiven
+) -> VectorStore:
+    """An index, as OpenAI describes a vector store."""
+    return await threads.read(request, functools.partial(_described, service, name))
+
+
+@router.post("/v1/vector_stores/{name}/search")
+@declared(Facts(reads=True, shape="rerank"))
+async def search(
+    request: Request,
+    name: str,
+    asked: VectorStoreSearchRequest,
+    service: ServiceGiven,
+    threads: ThreadsGiven,
+) -> VectorStoreResults:
+    """Search an index in two stages, as OpenAI searches a vector store."""
+    ongoing = OngoingSearch()
+    wanted = _request(service, name, asked)
+    answer = await threads.read(
+        request, functools.partial(answered, service, wanted, ongoing), on_gone=ongoing.cancel
+    )
+    least = (asked.ranking_options or RankingOptions()).score_threshold or 0.0
+    found = [each for each in _results(answer, wanted.options.top_k) if each.score >= least]
+    return VectorStoreResults(search_query=asked.query, data=found)
+
+
+def _request(service: Service, name: str, asked: VectorStoreSearchRequest) -> SearchRequest:
+    """The same request in our own words. Raises ApiError 400 for what cannot be done."""
+    ranking = asked.ranking_options or RankingOptions()
+    rerank = bool(service.rerankers) and ranking.ranker != ranking.without_reranking
+    if asked.rewrite_query:
+        raise ApiError(400, "invalid_request", "rewrite_query=true is not supported: leave it out")
+    if not rerank and ranking.score_threshold:
+        raise ApiError(
+            400,
+            "invalid_request",
+            "score_threshold needs a ranker, because scores of a first stage are no "
+            "probabilities: leave one of them out",
+        )
+    named = ranking.ranker if rerank and ranking.ranker not in ranking.default else None
+    return SearchRequest.model_validate(
+        {
+            "index": name,
+            "queries": asked.queries,
+            "model": named,
+            "rerank": rerank,
+            "top_k": asked.max_num_results or RESULTS,
+            "filter": None if asked.filters is None else asked.filters.translated(),
+            "text": "passage",
+        }
+    )
+
+
+def _results(answer: SearchAnswer, most: int) -> list[VectorStoreResult]:
+    """The best hits of all queries; a document that several found has its best score."""
+    best: dict[str, tuple[float, FoundHit]] = {}
+    for result in answer.results:
+        for hit in result.hits:
+            score = _score(hit, reranked=result.reranked)
+            if hit.id not in best or score > best[hit.id][0]:
+                best[hit.id] = score, hit
+    order = ranked((id, score, hit) for id, (score, hit) in best.items())
+    return [_result(score, hit) for _, score, hit in order[:most]]
+
+
+def _score(hit: FoundHit, *, reranked: bool) -> float:
+    """A score in [0, 1], in the order of the hits.
+
+    It is the probability of a calibrated reranker, or the sigmoid of the score; x / (1 + x) for the
+    score of a first stage.
+    """
+    if hit.relevance is not None:
+        return hit.relevance
+    if reranked:
+        return 0.5 * (1.0 + math.tanh(hit.score / 2.0))  # the sigmoid, which never overflows
+    positive = max(0.0, hit.score)
+    return positive / (1.0 + positive)
+
+
+def _result(score: float, hit: FoundHit) -> VectorStoreResult:
+    document = hit.document
+    assert document is not None
+    return VectorStoreResult(
+        file_id=hit.id,
+        filename=document.title or hit.id,
+        score=score,
+        attributes={key: _attribute(value) for key, value in document.metadata.items()},
+        content=[TextContent(text=document.text or document.title)],
+    )
+
+
+def _attribute(value: JsonValue) -> str | int | float | bool:
+    """A value as OpenAI's attributes have it; lists, mappings and null become JSON."""
+    if isinstance(value, (str, int, float)):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _page(service: Service, page: VectorStorePage) -> VectorStoreList:
+    stores = sorted(_stores(service), key=lambda store: (store.created_at, store.id))
+    if page.order == "desc":
+        stores.reverse()
+    names = [store.id for store in stores]
+    start, end = 0, len(stores)
+    if page.after is not None:
+        start = _place(names, "after", page.after) + 1
+    if page.before is not None:
+        end = _place(names, "before", page.before)
+        start = max(start, end - page.limit)
+    chosen = stores[start:end][: page.limit]
+    return VectorStoreList(
+        data=chosen,
+        first_id=chosen[0].id if chosen else None,
+        last_id=chosen[-1].id if chosen else None,
+        has_more=start + len(chosen) < end,
+    )
+
+
+def _place(names: Sequence[str], field: str, name: str) -> int:
+    if name not in names:
+        raise ApiError(
+            400, "invalid_request", f"{field}={name!r:.100} is not the id of a vector store here"
+        )
+    return names.index(name)
+
+
+def _stores(service: Service) -> list[VectorStore]:
+    found = []
+    for name in service.indexes.names():
+        try:
+            found.append(_described(service, name))
+        except RerankSearchError:  # GET /v1/indexes says why
+            continue
+    return found
+
+
+def _described(service: Service, name: str) -> VectorStore:
+    with service.indexes.use(name) as index:
+        info = index.info()
+    return VectorStore(
+        id=name,
+        created_at=int(info.created.timestamp()),
+        name=name,
+        usage_bytes=info.bytes_documents + sum(info.bytes_engines.values()),
+        file_counts=FileCounts(completed=info.documents, total=info.documents),
+    )
