@@ -15,10 +15,12 @@ import argparse
 import asyncio
 import statistics
 import tempfile
+import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +107,37 @@ def langchain(given: Given) -> Mapping[str, Compared]:
     }
 
 
-PLUGINS: Mapping[str, Callable[[Given], Mapping[str, Compared]]] = {"LangChain": langchain}
+def mcp(given: Given) -> Mapping[str, Compared]:
+    """The tools of the MCP server, without a client."""
+    from rerank_search.plugins.mcp import mcp_server
+    from rerank_search.serving.indexes import Indexes
+    from rerank_search.serving.limits import Limits
+    from rerank_search.serving.service import Service
+
+    path = given.index.path
+    indexes = Indexes(path.parent, {path.name: path}, all_of_home=False)
+    server = mcp_server(Service(indexes, [ByLength()], Limits()))
+    # As in a server: one loop that runs all the time, and keeps its threads.
+    loop = asyncio.new_event_loop()
+    for_ever = loop.create_future()
+    threading.Thread(target=loop.run_until_complete, args=[for_ever], daemon=True).start()
+
+    def awaited(call: Callable[[str], Coroutine[Any, Any, object]]) -> Callable[[str], object]:
+        return lambda query: asyncio.run_coroutine_threadsafe(call(query), loop).result()
+
+    def tool(name: str) -> Compared:
+        return Compared(
+            awaited(given.searcher.asearch),
+            awaited(lambda query: server.call_tool(name, {"query": query})),
+        )
+
+    return {name: tool(name) for name in ("search", "search_passages")}
+
+
+PLUGINS: Mapping[str, Callable[[Given], Mapping[str, Compared]]] = {
+    "LangChain": langchain,
+    "MCP": mcp,
+}
 
 
 def times(compared: Compared, asked: Sequence[str]) -> tuple[float, float]:
