@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rerank_search.errors import RerankSearchError
+from rerank_search.errors import IndexNotFoundError, RerankSearchError
 from rerank_search.index import Index
 from rerank_search.plugins.mcp.answers import IndexDescription
 from rerank_search.plugins.mcp.links import parts_of
@@ -51,18 +51,21 @@ def found(
     """The best hits in an index, or for an empty name in all of them.
 
     Of several indexes, one that cannot be searched is named in the warnings. Raises what the
-    search of a single index raises.
+    search of a single index raises, also if none of several can be searched.
     """
     names = service.indexes.names() if index == "" else [index]
     results: dict[str, SearchResult] = {}
     warnings: list[str] = []
+    failed: RerankSearchError | None = None
     for name in names:
         try:
             answer = answered(service, _request(name, query, options), ongoing)
         except RerankSearchError as error:
             known = reported(error, f"the search of {name}")
-            if len(names) == 1 or known.status < 500:
+            of_this_index = known.status >= 500 or isinstance(error, IndexNotFoundError)
+            if len(names) == 1 or not of_this_index:
                 raise
+            failed = error
             warnings.append(f"the index {shown(name)} was not searched: {known}")
             continue
         [results[name]] = answer.results
@@ -70,6 +73,8 @@ def found(
         if (degraded := results[name].degraded) is not None:
             told.append(f"the hits are not reranked: {degraded}")
         warnings += told if len(names) == 1 else [f"in the index {name}: {each}" for each in told]
+    if failed is not None and not results:
+        raise failed
     return _merged(results, warnings, options["top_k"])
 
 
@@ -90,7 +95,7 @@ def document(service: Service, public: str) -> tuple[str, Document]:
 
 def title(document: Document) -> str:
     """The title of a document, or the beginning of its text, or its id."""
-    words = " ".join((document.title or document.text[: 4 * TITLE]).split())
+    words = " ".join((document.title.strip() or document.text[: 4 * TITLE]).split())
     return (words if len(words) <= TITLE else f"{words[:TITLE].rstrip()}...") or document.id
 
 

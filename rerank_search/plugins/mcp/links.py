@@ -17,7 +17,9 @@ URI_TEMPLATE = "rerank-search://{index}/{id}"
 KEYS = ("url", "source")
 """The metadata keys that are looked at for a document's URL."""
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_URL = re.compile(r"(?!javascript:|vbscript:|data:)[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+"""An address that an assistant may show as a link; scripts are none."""
+
 _PLACE = re.compile(r"\{[^{}]*\}")
 
 

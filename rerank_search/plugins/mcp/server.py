@@ -16,6 +16,7 @@ from rerank_search.plugins.mcp.links import Links
 from rerank_search.plugins.mcp.reading import ReadingTools
 from rerank_search.plugins.mcp.resources import add_resources
 from rerank_search.plugins.mcp.writing import WritingTools
+from rerank_search.serving.errors import OverloadedError
 from rerank_search.serving.service import Service
 from rerank_search.shown import counted
 
@@ -84,10 +85,13 @@ class _Listing:
         result = await call_next(ctx)
         if ctx.method != "tools/list" or not isinstance(result, dict):
             return result
-        there = await self.service.threads.read_unless_cancelled(self._there)
+        try:
+            there = await self.service.threads.read_unless_cancelled(self._there)
+        except OverloadedError:  # the tools are there nevertheless
+            there = self.about
         writes = may_write(ctx)
         tools = [
-            {**tool, "description": f"{tool['description']} {there}"}
+            {**tool, "description": f"{tool['description']} {there}".rstrip()}
             if tool["name"] in _SEARCHES
             else tool
             for tool in result["tools"]

@@ -31,6 +31,7 @@ def test_a_uri_is_plain_text_with_the_id(id):
         ({"url": "https://a.example/1", "source": "https://b.example"}, "https://a.example/1"),
         ({"url": "", "source": "file:///notes/a.md"}, "file:///notes/a.md"),
         ({"url": None, "source": "notes/a.md"}, "https://docs.example/a%20b/%C3%A9?from=x%3Fy"),
+        ({"url": "JavaScript://%0aalert(1)"}, "https://docs.example/a%20b/%C3%A9?from=x%3Fy"),
         ({"url": 5}, "https://docs.example/a%20b/%C3%A9?from=x%3Fy"),
         ({"url": "https://a b"}, "https://docs.example/a%20b/%C3%A9?from=x%3Fy"),
     ],

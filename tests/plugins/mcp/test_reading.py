@@ -368,6 +368,27 @@ async def test_a_search_that_takes_long_holds_nobody_up(serve, answer):
         assert len(answer(await search)["results"]) == 3
 
 
+async def test_too_many_calls_are_refused_and_tools_are_listed(serve, answer, problem):
+    reranker = Waiting()
+    async with Client(mcp_server(serve(reranker, limits=Limits(searches=1)))) as client:
+        calls = [asyncio.create_task(client.call_tool("search", {"query": "two paths"}))]
+        while not reranker.begun.is_set():
+            await asyncio.sleep(0)
+        calls.append(asyncio.create_task(client.call_tool("fetch", {"id": "notes/join"})))
+        said = ""
+        while not said:  # until the second one waits for a thread
+            third = asyncio.create_task(client.call_tool("fetch", {"id": "notes/join"}))
+            calls.append(third)
+            for _ in range(100):
+                await asyncio.sleep(0)
+            said = problem(third.result()) if third.done() else ""
+        assert "too many requests wait" in said
+        assert len((await client.list_tools()).tools) == 5
+        reranker.may_score.set()
+        done = await asyncio.gather(*calls[:2])
+    assert answer(done[1])["text"] == "join two paths"
+
+
 async def test_a_cancelled_search_is_not_scored(serve, answer):
     reranker = Waiting()
     service = serve(reranker)

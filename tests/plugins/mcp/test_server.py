@@ -91,6 +91,17 @@ async def test_an_index_that_cannot_be_opened_does_not_hide_the_others(serve, an
     assert str(service.indexes.home) not in json.dumps([listed, found])
 
 
+async def test_no_search_that_fails_looks_like_one_that_finds_nothing(serve, problem):
+    service = serve()
+    for name in ("notes", "wiki"):
+        (service.indexes.home / name / "manifest.json").write_text("{")
+    async with Client(mcp_server(service)) as client:
+        for tool in ("search", "search_passages"):
+            said = problem(await client.call_tool(tool, {"query": "two paths"}))
+            assert str(service.indexes.home) not in said
+            assert "wiki" in said
+
+
 async def test_there_are_tools_before_there_is_an_index(tmp_path, reranker, answer):
     from rerank_search.serving.indexes import Indexes
     from rerank_search.serving.limits import Limits
