@@ -73,7 +73,7 @@ class OpenIndexes:
                             "requests still use the index: try again",
                             {"Retry-After": str(COME_AGAIN)},
                         )
-                    del self._open[name]
+                    self._open.pop(name, None)  # it may be forgotten while we wait
             if entry is not None:
                 self._retire(entry)
             yield
