@@ -152,6 +152,7 @@ async def test_clients_of_two_tenants_at_the_same_time_see_their_own(connect, an
     assert names == [["wiki"], ["notes", "wiki"]] * 8
 
 
+@pytest.mark.slow
 async def test_clients_at_the_same_time_are_answered_as_one_by_one(connect, answer):
     queries = [f"{word} {number}" for number in range(8) for word in ("path", "oven", "a", "x")]
 

@@ -134,6 +134,7 @@ async def test_passages_are_those_of_the_searcher(client, home, reranker, answer
     assert found["reranked"] is True
 
 
+@pytest.mark.slow
 async def test_a_passage_comes_with_its_neighbourhood(serve, tiny_encoder, answer):
     service = serve()
     text = " ".join(f"boat {number} on the river." for number in range(60)) + " the bread oven."
@@ -329,6 +330,7 @@ async def test_a_failing_reranker_does_not_stop_searches(serve, answer, problem)
     assert "secret" not in json.dumps([found, said])
 
 
+@pytest.mark.slow
 async def test_calls_at_the_same_time_are_answered_as_one_by_one(client, answer):
     queries = [f"{word} {number}" for number in range(8) for word in ("path", "oven", "a", "x")]
     calls = [("search_passages", {"query": query}) for query in queries]
