@@ -290,6 +290,8 @@ def reader(
     monkeypatch.delenv("RERANK_SEARCH_HOME", raising=False)
     monkeypatch.setenv("RERANK_SEARCH_OFFLINE", "1")
     monkeypatch.setenv("RERANK_SEARCH_CACHE", str(clone.parent / "cache"))
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # otherwise DSPy uses the network
+    monkeypatch.setenv("DSPY_CACHEDIR", str(tmp_path / "dspy"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     yield begin
     reading.close()
