@@ -101,7 +101,6 @@ def test_an_async_client_works_in_a_child(server: Any, in_child: InChild):
 
     async def asks() -> str:
         found = await client.search("join paths", top_k=1)
-        await client.close()
         return found.hits[0].id
 
     expected = asyncio.run(asks())
