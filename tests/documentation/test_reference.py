@@ -13,13 +13,20 @@ import rerank_search.client
 import rerank_search.errors
 import rerank_search.index
 import rerank_search.plugins.langchain
+import rerank_search.plugins.llama_index
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
 
 @pytest.mark.parametrize(
     "module",
-    [rerank_search, rerank_search.client, rerank_search.index, rerank_search.plugins.langchain],
+    [
+        rerank_search,
+        rerank_search.client,
+        rerank_search.index,
+        rerank_search.plugins.langchain,
+        rerank_search.plugins.llama_index,
+    ],
     ids=lambda m: m.__name__,
 )
 def test_the_reference_has_every_public_name(module) -> None:
