@@ -1,4 +1,4 @@
-"""rerank_search in LangChain: a retriever, a compressor, a cross-encoder and a vector store."""
+"""rerank_search in LangChain, and LangChain's vector stores and retrievers in rerank_search."""
 
 from rerank_search.errors import MissingDependencyError
 
@@ -12,9 +12,11 @@ except ImportError as error:
 from rerank_search.plugins.langchain.compressor import RerankSearchCompressor
 from rerank_search.plugins.langchain.cross_encoder import RerankSearchCrossEncoder
 from rerank_search.plugins.langchain.retriever import RerankSearchRetriever
+from rerank_search.plugins.langchain.stage import LangChainStage
 from rerank_search.plugins.langchain.vector_store import RerankSearchVectorStore
 
 __all__ = [
+    "LangChainStage",
     "RerankSearchCompressor",
     "RerankSearchCrossEncoder",
     "RerankSearchRetriever",
