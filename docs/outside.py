@@ -14,6 +14,7 @@ START_PAGE = "README.md"
 OUTSIDE = (
     "CONTRIBUTING.md",
     "LICENSE",
+    "examples/*",
     "eval/results/*.md",
     "eval/results/*.svg",
     "rerank_search/models/*/README.md",
