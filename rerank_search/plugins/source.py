@@ -19,8 +19,10 @@ from rerank_search.index import Index
 from rerank_search.models.registry import DEFAULT_RERANKER
 from rerank_search.options import SearchOptions
 from rerank_search.plugins.once import Once
+from rerank_search.plugins.own_index import OwnIndex
 from rerank_search.plugins.rerankers import RerankerGiven, written_reranker
 from rerank_search.reranking.base import check_reranker
+from rerank_search.searchable import Searchable
 from rerank_search.searcher import Searcher
 from rerank_search.settings import Settings
 from rerank_search.shown import shown
@@ -31,6 +33,9 @@ AUTO = "auto"
 
 Key: TypeAlias = str | Callable[[], str | None] | None
 """The key for a server, or a function that returns it when it is needed."""
+
+IndexGiven: TypeAlias = str | PathLike[str] | OwnIndex | None
+"""The folder or the URL of an index, or the index of another plugin."""
 
 _INDEXES = "/v1/indexes/"
 
@@ -66,7 +71,8 @@ class Source:
     close. ``index`` is the folder of an index, or the URL of an index on a server,
     ``http://HOST:PORT/v1/indexes/NAME`` (``http://HOST:PORT`` if the server has only one). It is
     opened at the first use, once, even if many threads ask together, and for reading only. It is
-    closed by ``close``, or with this object.
+    closed by ``close``, or with this object. An OwnIndex is that of another plugin, which opens and
+    closes it.
 
     ``reranker`` is for ``index``. AUTO is the library's default for a folder, and the server's
     first one for a URL. A name is a model that is loaded here, or for a URL one of the server's. A
@@ -80,7 +86,7 @@ class Source:
         self,
         searcher: Searching | None = None,
         *,
-        index: str | PathLike[str] | None = None,
+        index: IndexGiven = None,
         reranker: RerankerGiven | None = AUTO,
         api_key: Key = None,
     ) -> None:
@@ -118,7 +124,7 @@ class Source:
 
         Raises InvalidInputError for an object, which such a file cannot hold.
         """
-        if self._given is not None or self._index is None:
+        if not isinstance(self._index, (str, PathLike)):
             raise InvalidInputError(
                 f"searcher={shown(self._given)} is an object, which cannot be written to a file: "
                 "give index= with a path or a URL instead"
@@ -141,19 +147,26 @@ class Source:
                 "an api_key cannot be pickled or copied, since the key would be in the pickle: set "
                 "RERANK_SEARCH_API_KEY on both sides instead"
             )
-        index = self._index
-        if index is not None and not _is_url(index):
-            index = Path(index).absolute()
         arguments: dict[str, Any] = {
-            "index": index,
+            "index": absolute(self._index),
             "reranker": self._reranker,
             "api_key": self._key,
         }
         return partial(Source, **arguments), (self._given,)
 
 
+def absolute(index: IndexGiven) -> IndexGiven:
+    """The index as a process in another folder finds it."""
+    if isinstance(index, (str, PathLike)) and not _is_url(index):
+        return Path(index).absolute()
+    return index
+
+
 def _opened(
-    index: str | PathLike[str], reranker: RerankerGiven | None, api_key: Key, opened: ExitStack
+    index: str | PathLike[str] | OwnIndex,
+    reranker: RerankerGiven | None,
+    api_key: Key,
+    opened: ExitStack,
 ) -> Searching:
     """The searcher; what has to be closed later is added to ``opened``."""
     with ExitStack() as opening:
@@ -161,7 +174,11 @@ def _opened(
         if _is_url(index):
             searcher = _remote(str(index), reranker, api_key, opening)
         else:
-            found = opening.enter_context(Index.open(index, read_only=True))
+            found: Searchable = (
+                index
+                if isinstance(index, OwnIndex)
+                else opening.enter_context(Index.open(index, read_only=True))
+            )
             searcher = Searcher(found, DEFAULT_RERANKER if _is_auto(reranker) else reranker)
         opened.push(opening.pop_all())
     return searcher
@@ -197,7 +214,7 @@ def _check_index(index: object, reranker: object, api_key: object) -> None:
             "nothing to search: give searcher=Searcher(...), or index= with the folder of an index "
             "or a URL such as http://127.0.0.1:8000/v1/indexes/notes"
         )
-    if not isinstance(index, (str, PathLike)):
+    if not isinstance(index, (str, PathLike, OwnIndex)):
         raise InvalidInputError(
             f"index={shown(index)} is not a path or a URL: give one, or searcher=Searcher(...)"
         )

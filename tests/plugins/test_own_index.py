@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from rerank_search import Index, IndexNotFoundError, InvalidInputError, Searcher
+from rerank_search.plugins.own_index import OwnIndex
+from rerank_search.plugins.source import Source
+from rerank_search.testing import check_searchable
+from tests.plugins.conftest import DOCUMENTS, QUERY
+
+
+def test_it_is_a_searchable(notes: Path):
+    own = OwnIndex(notes)
+    check_searchable(own, [QUERY, "no such word", ""], documents=len(DOCUMENTS))
+    own.close()
+
+
+def test_a_given_index_stays_open(notes: Path):
+    with Index.open(notes, read_only=True) as index:
+        own = OwnIndex(index)
+        assert own.get() is index
+        own.close()
+        assert len(own.get()) == len(index) == len(DOCUMENTS)
+
+
+def test_one_is_made_only_if_asked_for(tmp_path: Path):
+    own = OwnIndex(tmp_path / "new")
+    with pytest.raises(IndexNotFoundError):
+        own.get()
+    made = OwnIndex(tmp_path / "new", new={"encoder": None})
+    assert len(made.get()) == 0
+    assert own.get().info().encoder is None
+    made.close()
+    own.close()
+    with pytest.raises(InvalidInputError, match="index=5 is not an index"):
+        OwnIndex(5)
+
+
+def test_it_is_searched_again_after_closing(notes: Path):
+    own = OwnIndex(notes)
+    for searching in (Searcher(own, None), Source(index=own, reranker=None).searcher()):
+        found = searching.search(QUERY, passages_per_document=2)
+        own.close()
+        again = searching.search(QUERY, passages_per_document=2)
+        assert found.hits
+        assert again.hits == found.hits
+    copied = copy.deepcopy(own)
+    own.close()
+    assert len(copied.get()) == len(DOCUMENTS)
+    copied.close()
+    with pytest.raises(InvalidInputError, match="is an object"):
+        _ = Source(index=own).settings
