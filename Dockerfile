@@ -4,6 +4,7 @@ RUN useradd --create-home --uid 1000 app
 WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY rerank_search rerank_search
+COPY haystack_integrations haystack_integrations
 # torch's own index has builds for CPUs alone, which are a tenth of the size.
 RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
     -c constraints.txt '.[offline,openvino]'

@@ -24,6 +24,8 @@ from tests.waiting import until
 # Before the libraries are imported: no test may reach a model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Haystack would send usage data to its makers.
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
 # No test may measure the fastest backend, unless it is about that.
 os.environ["RERANK_SEARCH_BACKEND"] = "torch"
 os.environ["RERANK_SEARCH_DTYPE"] = "float32"

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import weakref
-from contextlib import ExitStack
 from functools import partial
-from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
 from rerank_search.models.registry import DEFAULT_RERANKER
 from rerank_search.plugins.once import Once
+from rerank_search.plugins.own_index import IndexGiven, OwnIndex
 from rerank_search.plugins.rerankers import RerankerGiven, check_reranker_given, written_reranker
 from rerank_search.searcher import Searcher
 from rerank_search.shown import shown
 
-IndexGiven: TypeAlias = Index | str | PathLike[str]
-"""An index as stores take it: an object, or the folder of one."""
+__all__ = ["IndexGiven", "IndexSource"]
 
 
 class IndexSource:
@@ -36,17 +33,11 @@ class IndexSource:
     def __init__(
         self, index: IndexGiven, reranker: RerankerGiven | None = DEFAULT_RERANKER
     ) -> None:
-        if not isinstance(index, (Index, str, PathLike)):
-            raise InvalidInputError(
-                f"index={shown(index)} is not an index: give an Index, or the folder of one"
-            )
+        self._own = OwnIndex(index)
         if reranker is not None:
             check_reranker_given(reranker)
         self._given, self._reranker = index, reranker
-        self._opened = ExitStack()
-        self._own = Once(partial(_opened, index, self._opened))
-        self._searching = Once(partial(_searcher, self._own, reranker))
-        weakref.finalize(self, self._opened.close)
+        self._searching = Once(partial(Searcher, self._own, reranker))
 
     @property
     def index(self) -> Index:
@@ -63,9 +54,7 @@ class IndexSource:
 
     def close(self) -> None:
         """Close the index if it was opened here; the next use opens it again."""
-        self._searching.forget()
-        self._own.forget()
-        self._opened.close()
+        self._own.close()
 
     @property
     def settings(self) -> dict[str, str | None]:
@@ -88,11 +77,3 @@ class IndexSource:
         """Pickled as its arguments, with an absolute path; an Index is opened for reading."""
         given = self._given if isinstance(self._given, Index) else Path(self._given).absolute()
         return IndexSource, (given, self._reranker)
-
-
-def _opened(index: IndexGiven, opened: ExitStack) -> Index:
-    return index if isinstance(index, Index) else opened.enter_context(Index.open(index))
-
-
-def _searcher(index: Once[Index], reranker: RerankerGiven | None) -> Searcher:
-    return Searcher(index.get(), reranker)

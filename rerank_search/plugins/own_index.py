@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from rerank_search.errors import IndexExistsError, IndexNotFoundError, InvalidInputError
 from rerank_search.index import Index
@@ -16,6 +16,9 @@ from rerank_search.plugins.once import Once
 from rerank_search.retrieval.base import Retriever
 from rerank_search.shown import shown
 from rerank_search.types import Document, Filter, Hit
+
+IndexGiven: TypeAlias = Index | str | PathLike[str]
+"""An index as stores take it: an object, or the folder of one."""
 
 
 class OwnIndex:
@@ -28,9 +31,7 @@ class OwnIndex:
     Raises InvalidInputError for arguments that cannot be used.
     """
 
-    def __init__(
-        self, index: Index | str | PathLike[str], *, new: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, index: IndexGiven, *, new: Mapping[str, Any] | None = None) -> None:
         if not isinstance(index, (Index, str, PathLike)):
             raise InvalidInputError(
                 f"index={shown(index)} is not an index: give an Index, or the folder of one"
@@ -50,7 +51,7 @@ class OwnIndex:
         self._opened.close()
 
     @property
-    def given(self) -> Index | str | PathLike[str]:
+    def given(self) -> IndexGiven:
         """The index or the folder as the user gave it."""
         return self._given
 
@@ -94,9 +95,7 @@ class OwnIndex:
         return partial(OwnIndex, new=self._new), (given,)
 
 
-def _opened(
-    index: Index | str | PathLike[str], new: Mapping[str, Any] | None, opened: ExitStack
-) -> Index:
+def _opened(index: IndexGiven, new: Mapping[str, Any] | None, opened: ExitStack) -> Index:
     if isinstance(index, Index):
         return index
     try:

@@ -34,7 +34,7 @@ AUTO = "auto"
 Key: TypeAlias = str | Callable[[], str | None] | None
 """The key for a server, or a function that returns it when it is needed."""
 
-IndexGiven: TypeAlias = str | PathLike[str] | OwnIndex | None
+Place: TypeAlias = str | PathLike[str] | OwnIndex | None
 """The folder or the URL of an index, or the index of another plugin."""
 
 _INDEXES = "/v1/indexes/"
@@ -86,7 +86,7 @@ class Source:
         self,
         searcher: Searching | None = None,
         *,
-        index: IndexGiven = None,
+        index: Place = None,
         reranker: RerankerGiven | None = AUTO,
         api_key: Key = None,
     ) -> None:
@@ -155,7 +155,7 @@ class Source:
         return partial(Source, **arguments), (self._given,)
 
 
-def absolute(index: IndexGiven) -> IndexGiven:
+def absolute(index: Place) -> Place:
     """The index as a process in another folder finds it."""
     if isinstance(index, (str, PathLike)) and not _is_url(index):
         return Path(index).absolute()
