@@ -107,6 +107,39 @@ def langchain(given: Given) -> Mapping[str, Compared]:
     }
 
 
+def llama_index(given: Given) -> Mapping[str, Compared]:
+    """The classes for LlamaIndex."""
+    from llama_index.core.schema import NodeWithScore, TextNode
+    from llama_index.core.vector_stores.types import VectorStoreQuery
+
+    from rerank_search.plugins.llama_index import (
+        RerankSearchPostprocessor,
+        RerankSearchRetriever,
+        RerankSearchVectorStore,
+    )
+
+    searcher = given.searcher
+    retriever = RerankSearchRetriever(searcher)
+    store = RerankSearchVectorStore(index=given.index, reranker=ByLength())
+    postprocessor = RerankSearchPostprocessor(reranker=ByLength(), top_n=10)
+    ranker = TextRanker(ByLength())
+    found = [NodeWithScore(node=TextNode(text=text), score=0.5) for text in given.texts]
+    return {
+        "retriever.retrieve": Compared(searcher.search, retriever.retrieve),
+        "retriever.aretrieve": Compared(
+            given.awaited(searcher.asearch), given.awaited(retriever.aretrieve)
+        ),
+        "vector store.query": Compared(
+            searcher.search,
+            lambda query: store.query(VectorStoreQuery(query_str=query, similarity_top_k=10)),
+        ),
+        "postprocessor.postprocess_nodes": Compared(
+            lambda query: ranker.ranked(query, given.texts, top_k=10),
+            lambda query: postprocessor.postprocess_nodes(found, query_str=query),
+        ),
+    }
+
+
 def mcp(given: Given) -> Mapping[str, Compared]:
     """The tools of the MCP server, without a client."""
     from rerank_search.plugins.mcp import mcp_server
@@ -136,6 +169,7 @@ def mcp(given: Given) -> Mapping[str, Compared]:
 
 PLUGINS: Mapping[str, Callable[[Given], Mapping[str, Compared]]] = {
     "LangChain": langchain,
+    "LlamaIndex": llama_index,
     "MCP": mcp,
 }
 
@@ -182,8 +216,9 @@ def main() -> None:
         {
             "What is measured": f"{count:,} calls each, over an index of {DOCUMENTS:,} made-up "
             f"documents of {TERMS} words, without vectors, with 100 candidates and a reranker that "
-            f"takes next to no time; the compressor gets {RERANKED} documents. A call of the "
-            "library and one of the plugin in turn, with the same query, in one process.",
+            f"takes next to no time; the compressor and the postprocessor get {RERANKED} texts. A "
+            "call of the library and one of the plugin in turn, with the same query, in one "
+            "process.",
             "Time": table(headers, rows),
             "Target": f"at most {TARGET_MS:g} ms added at the median: {met} ({worst:.2g} ms)",
         },

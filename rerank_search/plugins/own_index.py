@@ -36,6 +36,11 @@ class OwnIndex:
             raise InvalidInputError(
                 f"index={shown(index)} is not an index: give an Index, or the folder of one"
             )
+        if is_url(index):
+            raise InvalidInputError(
+                f"index={shown(index)} is a URL, and this writes to a folder: give the folder of "
+                "the index, or search the server by a retriever"
+            )
         self._given, self._new = index, new
         self._opened = ExitStack()
         self._once = Once(partial(_opened, index, new, self._opened))
@@ -93,6 +98,11 @@ class OwnIndex:
         if not isinstance(given, Index):
             given = Path(given).absolute()
         return partial(OwnIndex, new=self._new), (given,)
+
+
+def is_url(index: object) -> bool:
+    """Whether this is the URL of an index on a server."""
+    return isinstance(index, str) and index.lower().startswith(("http://", "https://"))
 
 
 def _opened(index: IndexGiven, new: Mapping[str, Any] | None, opened: ExitStack) -> Index:

@@ -19,7 +19,7 @@ from rerank_search.index import Index
 from rerank_search.models.registry import DEFAULT_RERANKER
 from rerank_search.options import SearchOptions
 from rerank_search.plugins.once import Once
-from rerank_search.plugins.own_index import OwnIndex
+from rerank_search.plugins.own_index import OwnIndex, is_url
 from rerank_search.plugins.rerankers import RerankerGiven, written_reranker
 from rerank_search.reranking.base import check_reranker
 from rerank_search.searchable import Searchable
@@ -157,7 +157,7 @@ class Source:
 
 def absolute(index: Place) -> Place:
     """The index as a process in another folder finds it."""
-    if isinstance(index, (str, PathLike)) and not _is_url(index):
+    if isinstance(index, (str, PathLike)) and not is_url(index):
         return Path(index).absolute()
     return index
 
@@ -171,7 +171,7 @@ def _opened(
     """The searcher; what has to be closed later is added to ``opened``."""
     with ExitStack() as opening:
         searcher: Searching
-        if _is_url(index):
+        if is_url(index):
             searcher = _remote(str(index), reranker, api_key, opening)
         else:
             found: Searchable = (
@@ -220,15 +220,11 @@ def _check_index(index: object, reranker: object, api_key: object) -> None:
         )
     if reranker is not None and not isinstance(reranker, (str, PathLike)):
         check_reranker(reranker)
-    if api_key is not None and not _is_url(index):
+    if api_key is not None and not is_url(index):
         raise InvalidInputError(
             f"api_key is for a server, and index={shown(index)} is a folder: leave api_key out, or "
             "give the URL of an index"
         )
-
-
-def _is_url(index: object) -> bool:
-    return isinstance(index, str) and index.lower().startswith(("http://", "https://"))
 
 
 def _is_auto(reranker: object) -> bool:

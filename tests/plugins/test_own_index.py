@@ -53,3 +53,8 @@ def test_it_is_searched_again_after_closing(notes: Path):
     copied.close()
     with pytest.raises(InvalidInputError, match="is an object"):
         _ = Source(index=own).settings
+
+
+def test_an_index_of_a_server_is_refused():
+    with pytest.raises(InvalidInputError, match="is a URL, and this writes to a folder"):
+        OwnIndex("http://127.0.0.1:8000/v1/indexes/notes")

@@ -20,7 +20,7 @@ from rerank_search.plugins.llama_index.filters import index_filter
 from rerank_search.plugins.llama_index.nodes import packed_nodes, scored_nodes
 from rerank_search.plugins.option_names import renamed
 from rerank_search.plugins.rerankers import RerankerGiven
-from rerank_search.plugins.source import AUTO, Searching, Source
+from rerank_search.plugins.source import AUTO, Key, Searching, Source
 from rerank_search.shown import shown
 from rerank_search.types import ReturnedText, SearchResponse
 
@@ -58,7 +58,7 @@ class RerankSearchRetriever(BaseRetriever):
         *,
         index: str | PathLike[str] | None = None,
         reranker: RerankerGiven | None = AUTO,
-        api_key: str | SecretStr | None = None,
+        api_key: Key | SecretStr = None,
         callback_manager: CallbackManager | None = None,
         object_map: dict[str, Any] | None = None,
         objects: list[IndexNode] | None = None,
@@ -87,7 +87,7 @@ class RerankSearchRetriever(BaseRetriever):
         self._source.close()
 
     def _take(self, arguments: dict[str, Any]) -> None:
-        given = with_index_filter(renamed(arguments, similarity_top_k="top_k"))
+        given = _with_index_filter(renamed(arguments, similarity_top_k="top_k"))
         text = one_of("text", given.pop("text", self._text), get_args(ReturnedText))
         tokens = given.pop("context_tokens", self._context_tokens)
         if tokens is not None:
@@ -118,9 +118,11 @@ class RerankSearchRetriever(BaseRetriever):
         return packed_nodes(response, self._context_tokens)
 
 
-def with_index_filter(arguments: dict[str, Any]) -> dict[str, Any]:
+def _with_index_filter(arguments: dict[str, Any]) -> dict[str, Any]:
     """The arguments with ``filter`` in place of LlamaIndex's ``filters``."""
-    filters = arguments.get("filters")
+    if "filters" not in arguments:
+        return arguments
+    filters = arguments["filters"]
     if isinstance(filters, MetadataFilters):
         return renamed({**arguments, "filters": index_filter(filters)}, filters="filter")
     if filters is not None:
@@ -128,7 +130,8 @@ def with_index_filter(arguments: dict[str, Any]) -> dict[str, Any]:
             f"filters={shown(filters)} are not MetadataFilters: give these, or filter= with a "
             "mapping"
         )
-    return renamed(arguments, filters="filter")
+    rest = {name: value for name, value in arguments.items() if name != "filters"}
+    return {"filter": None, **rest}
 
 
 def _query(bundle: QueryBundle) -> str:

@@ -125,6 +125,14 @@ def test_options_are_taken_by_the_constructor_and_for_some_calls(
     assert len(retriever.retrieve(QUERY)) == 10
 
 
+def test_the_last_filter_wins_and_none_is_no_filter(retriever: RerankSearchRetriever):
+    boats = retriever.with_options(filters=BOATS, top_k=20)
+    assert len(boats.retrieve(QUERY)) == 4
+    assert len(boats.with_options(filter={"number": 1}).retrieve(QUERY)) == 8
+    assert len(boats.with_options(filters=None).retrieve(QUERY)) == 20
+    assert len(boats.with_options(filters=None, filter={"number": 1}).retrieve(QUERY)) == 8
+
+
 def test_unknown_and_invalid_arguments_are_refused(
     searcher: Searcher, retriever: RerankSearchRetriever
 ):
