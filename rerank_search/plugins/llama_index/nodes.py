@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, TextNode
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
@@ -59,7 +60,8 @@ def node_of(document: Document) -> BaseNode:
     """
     metadata = dict(document.metadata)
     if isinstance(metadata.get(CONTENT), str) and KIND in metadata:
-        return metadata_dict_to_node(metadata, document.text)
+        with suppress(ValueError):  # the key of somebody else
+            return metadata_dict_to_node(metadata, document.text)
     title = {"title": document.title} if document.title else {}
     return TextNode(id_=document.id, text=document.text, metadata={**title, **metadata})
 

@@ -12,7 +12,7 @@ from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
-from pydantic import ConfigDict, PrivateAttr, SkipValidation, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, model_validator
 
 from rerank_search.arguments import real_number, truth_value, whole_number
 from rerank_search.errors import InvalidInputError
@@ -49,7 +49,7 @@ class RerankSearchPostprocessor(BaseNodePostprocessor):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
-    reranker: SkipValidation[RerankerGiven] = DEFAULT_RERANKER
+    reranker: SkipValidation[RerankerGiven] = Field(DEFAULT_RERANKER, frozen=True)
     top_n: int | None = 2
     min_relevance: float | None = None
     keep_retrieval_score: bool = False

@@ -15,7 +15,7 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
-from pydantic import ConfigDict, PrivateAttr, SkipValidation, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, model_validator
 
 from rerank_search.arguments import document_id, id_list
 from rerank_search.built_in_stages import BM25, HYBRID
@@ -76,8 +76,8 @@ class RerankSearchVectorStore(BasePydanticVectorStore):
 
     stores_text: Literal[True] = True
     is_embedding_query: Literal[False] = False
-    index: SkipValidation[IndexGiven]
-    reranker: SkipValidation[RerankerGiven | None] = DEFAULT_RERANKER
+    index: SkipValidation[IndexGiven] = Field(frozen=True)
+    reranker: SkipValidation[RerankerGiven | None] = Field(DEFAULT_RERANKER, frozen=True)
 
     _source: IndexSource = PrivateAttr()
 

@@ -180,6 +180,14 @@ def test_invalid_arguments_are_refused(nodes: list[NodeWithScore], two_labels: P
     ):
         with pytest.raises(ValidationError):
             RerankSearchPostprocessor(**wrong)
+    postprocessor = RerankSearchPostprocessor(reranker=Lengths())
+    with pytest.raises(ValidationError, match="frozen"):
+        postprocessor.reranker = "other"
+    postprocessor.top_n = 1
+    assert len(both(postprocessor, nodes)) == 1
+    postprocessor.top_n = 0
+    with pytest.raises(InvalidInputError, match="top_k=0"):
+        both(postprocessor, nodes)
     with pytest.raises(RerankError, match="has 2"):
         RerankSearchPostprocessor(reranker=two_labels).postprocess_nodes(nodes, query_str=QUERY)
 

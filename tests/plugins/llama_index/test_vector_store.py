@@ -32,6 +32,7 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryMode,
     VectorStoreQueryResult,
 )
+from pydantic import ValidationError
 
 from rerank_search import (
     Document,
@@ -140,6 +141,13 @@ def test_documents_that_were_not_added_as_nodes_are_found_too(filled: RerankSear
     assert filled.get_nodes(["plain"]) == [node]
     with pytest.raises(InvalidInputError, match="'plain' was not added as a node"):
         filled.query(query("violin", node_ids=["join", "plain"]))
+
+
+def test_a_document_with_metadata_like_that_of_a_node_is_found(filled: RerankSearchVectorStore):
+    metadata = {"_node_content": "my own", "_node_type": "TextNode"}
+    filled.client.add([Document("own", "a violin", metadata=metadata)])
+    [node] = filled.query(query("violin")).nodes or ()
+    assert node == TextNode(id_="own", text="a violin", metadata=metadata)
 
 
 def test_nodes_are_replaced_and_an_empty_list_opens_nothing(
@@ -331,6 +339,10 @@ def test_invalid_arguments_are_refused(tmp_path: Path):
     ):
         with pytest.raises(ValueError, match=r"index|reranker|encoder|stores_text"):
             RerankSearchVectorStore(**wrong)
+    store = RerankSearchVectorStore(index=tmp_path)
+    for name in ("index", "reranker"):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(store, name, "other")
 
 
 def test_an_index_that_another_writes_to_is_searched_but_not_written(
