@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +33,10 @@ def evaluate(
     ] = None,
     first_stage: Annotated[
         list[str] | None,
-        typer.Option(help="A first stage, such as bm25; repeatable. All by default."),
+        typer.Option(
+            help="A first stage, such as bm25, or your own as module:object; repeatable. All "
+            "first stages of the index by default."
+        ),
     ] = None,
     candidates: Annotated[
         list[int] | None, typer.Option(help="Candidates to rerank; repeatable. 100 by default.")
@@ -98,12 +104,24 @@ def evaluate(
     given = {key: value for key, value in options.items() if value not in (None, [])}
     experiment = _experiment(what, given)
     folder = output or OUTPUT / experiment.name
-    report = run_experiment(experiment, folder, progress=progress)
+    with _importing_from_here() if experiment.own_stages else nullcontext():
+        report = run_experiment(experiment, folder, progress=progress)
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
         _print(report)
         note(f"{folder}/report.html has the plots, report.md all tables")
+
+
+@contextmanager
+def _importing_from_here() -> Iterator[None]:
+    """Let modules of the current folder be imported, as `python -m` does."""
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
 
 
 def _experiment(what: list[str], given: dict[str, Any]) -> Experiment:

@@ -16,6 +16,7 @@ from rerank_search.judged.candidates import QUERIES_AT_ONCE, Candidates, Candida
 from rerank_search.judged.collection import JudgedCollection
 from rerank_search.judged.findings import Finding
 from rerank_search.judged.formats.runs import run_lines
+from rerank_search.judged.own_stage import OwnStage
 from rerank_search.judged.second_stages import SecondStage
 from rerank_search.progress import fractions
 from rerank_search.reranking.final_score import FinalScore
@@ -36,9 +37,12 @@ def evaluate_cell(
     scorer: Scorer,
     sbert_at_k: int,
     runs: Path | None,
+    own: OwnStage | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Cell:
     """The system's figures for every judged query; its rankings are written into ``runs``.
+
+    ``own`` is the system's first stage if it is neither one of the index nor a run.
 
     ``progress`` is called with numbers of finished queries, also fractions, which add up to all of
     them. Queries are streamed: only their figures and first results are kept. Raises RerankError
@@ -51,11 +55,13 @@ def evaluate_cell(
         system.candidates,
         reranked=second is not None,
         with_scores=second is not None and second.fusion is not None,
+        own=own,
     )
     final_score = None
     if second is not None:
         # Without an index nothing is retrieved, so nothing is fused.
-        fusion, stages = (None, ()) if index is None else (second.fusion, index.first_stages)
+        searched = index if own is None else own.searched
+        fusion, stages = (None, ()) if searched is None else (second.fusion, searched.first_stages)
         final_score = FinalScore(fusion, stages)
     figures = _Figures()
     with _run_files(runs, system) as write:
@@ -82,7 +88,7 @@ def evaluate_cell(
         queries=list(collection.qrels),
         values=figures.values,
         top=figures.top,
-        warnings=_unknown(figures.unknown, collection, system.first_stage),
+        warnings=_unknown(figures.unknown, collection, system.first_stage, own=own is not None),
         cost=None,
         relevant_from=collection.relevant_from,
         run_files={} if runs is None else run_files(runs, system),
@@ -101,7 +107,8 @@ def run_files(folder: Path, system: System) -> dict[Protocol, str]:
 
 def _paths(folder: Path, system: System) -> dict[Protocol, Path]:
     wanted = RUN_PROTOCOLS[:1] if system.reranker is None else RUN_PROTOCOLS[1:]
-    return {protocol: folder / f"{system.name}.{protocol}.trec" for protocol in wanted}
+    name = system.name.replace(":", ".")  # of an import path; not all file names can have a colon
+    return {protocol: folder / f"{name}.{protocol}.trec" for protocol in wanted}
 
 
 def _chunks(source: CandidateSource, queries: Sequence[str]) -> Iterator[list[Candidates]]:
@@ -129,14 +136,20 @@ class _Figures:
 
 
 def _unknown(
-    results: Sequence[tuple[str, str]], collection: JudgedCollection, first_stage: str
+    results: Sequence[tuple[str, str]],
+    collection: JudgedCollection,
+    first_stage: str,
+    *,
+    own: bool,
 ) -> list[str]:
-    """The results of a run that are not in the corpus, as at most one warning."""
+    """The results of a first stage that are not in the corpus, as at most one warning."""
     if not results:
         return []
     query, id = results[0]
-    first = f"{collection.located_in_run(first_stage, query, id)}: document {id!r}"
-    what = "results of the run are not in the corpus, and were left out"
+    place = f"query {query!r}" if own else collection.located_in_run(first_stage, query, id)
+    first = f"{place}: document {id!r}"
+    whose = first_stage if own else "the run"
+    what = f"results of {whose} are not in the corpus, and were left out"
     return [str(Finding(what, len(results), first))]
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rerank_search.evaluation.results import Cost, System
 from rerank_search.index import Index
+from rerank_search.judged.own_stage import OwnStage
+from rerank_search.searchable import Searchable
 from rerank_search.searcher import Searcher
 
 if TYPE_CHECKING:
@@ -29,20 +33,28 @@ def measure_cost(
     queries: Sequence[str],
     *,
     encoder: str | None = None,
+    own: OwnStage | None = None,
 ) -> Cost:
     """Search for each query alone, as a user would, after one search to warm up.
 
     Nothing is cached except by the Searcher itself. ``encoder`` is the present place of the
-    index's encoder, None if it has not moved. Raises what opening and searching raise.
+    index's encoder, None if it has not moved. ``own`` is searched instead of the index, if it is
+    the system's first stage. Raises what opening and searching raise.
     """
     # Without a second stage a search fetches no more than it returns.
     top_k = TOP_K if reranker is not None else system.candidates
-    # Open the index again, because an index remembers the vectors of earlier queries.
-    with Index.open(index.path, encoder=encoder, read_only=True) as fresh:
-        searcher = Searcher(fresh, reranker, fusion=fusion)
+    with ExitStack() as stack:
+        if own is None:
+            # Open the index again, because an index remembers the vectors of earlier queries.
+            fresh = Index.open(index.path, encoder=encoder, read_only=True)
+            searched: Searchable = stack.enter_context(fresh)
+            first_stage = system.first_stage
+        else:
+            searched, first_stage = own.searched, own.searched.first_stages[-1]
+        searcher = Searcher(searched, reranker, fusion=fusion)
         found = [
             searcher.search(
-                query, top_k=top_k, candidates=system.candidates, first_stage=system.first_stage
+                query, top_k=top_k, candidates=system.candidates, first_stage=first_stage
             )
             for query in (WARM_UP, *queries)
         ][1:]
@@ -58,7 +70,7 @@ def measure_cost(
         latency_ms=latency,
         pairs_per_second=pairs / seconds if seconds else None,
         truncated_share=sum(response.truncated for response in found) / pairs if pairs else None,
-        index_bytes=sum(file.stat().st_size for file in index.path.rglob("*") if file.is_file()),
+        index_bytes=None if own is not None else _size(index.path),
         peak_memory_bytes=peak_memory(),
     )
 
@@ -71,6 +83,10 @@ def peak_memory() -> int | None:
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _percentiles(values: Sequence[float]) -> dict[str, float]:

@@ -38,10 +38,12 @@ from rerank_search.evaluation.results import (
     System,
 )
 from rerank_search.evaluation.stored_cells import digest, is_whole, prepare_output, stored
+from rerank_search.import_path import searchable_at
 from rerank_search.judged.collection import JudgedCollection, LabelledPairs, Qrels
 from rerank_search.judged.consistency import dangling, identical_ids, inexpressible
 from rerank_search.judged.corpus_index import open_corpus_index, open_existing_index
 from rerank_search.judged.loading import by_hash
+from rerank_search.judged.own_stage import OwnStage
 from rerank_search.judged.second_stages import SecondStages, declared_fusion, device, identity
 from rerank_search.judged.settings import RerankerSettings
 from rerank_search.progress import Progress, quiet
@@ -95,6 +97,7 @@ class _Run:
         self._identities: dict[RerankerSettings, list[str | None]] = {}
         for reranker in experiment.rerankers:
             self._identity(reranker)  # report a missing model now, not after hours
+        self._own = {name: OwnStage(name, searchable_at(name)) for name in experiment.own_stages}
         self._second = SecondStages(self._cache)
         stack.callback(self._second.close)
         self._indexes: dict[str, Index] = {}
@@ -134,14 +137,22 @@ class _Run:
             for stage in (*collection.runs, *own):
                 for depth in experiment.candidates:
                     system = System(stage, depth, None if reranker is None else reranker.label)
-                    cell = stored(
-                        self._output,
-                        self._key(content, collection, system, reranker),
-                        Cell,
-                        partial(self._cell, collection, index, system, reranker, runs, encoder),
-                        partial(is_whole, collection=collection, runs=runs),
+                    compute = partial(
+                        self._cell, collection, index, system, reranker, runs, encoder
                     )
-                    about = [*findings, *cell.warnings, *warnings, *fused]
+                    if stage in self._own:
+                        # Its store may have changed since, so no earlier cell is used again.
+                        cell, about = compute(), []
+                    else:
+                        cell = stored(
+                            self._output,
+                            self._key(content, collection, system, reranker),
+                            Cell,
+                            compute,
+                            partial(is_whole, collection=collection, runs=runs),
+                        )
+                        about = fused
+                    about = [*findings, *cell.warnings, *warnings, *about]
                     about += cut_too_deep(self._measures, depth)
                     yield replace(cell, warnings=about)
 
@@ -186,13 +197,13 @@ class _Run:
         """The experiment's settings, without an encoder if nothing needs vectors."""
         experiment = self._experiment
         if collection.samples is None:
-            encoded = not experiment.first_stages or any(map(encodes, experiment.first_stages))
+            encoded = not experiment.first_stages or any(map(encodes, experiment.of_index))
         else:
             encoded = any(map(_takes_cosine, experiment.rerankers))
         # Samples are reranked whole, as in sentence-transformers.
         whole = {} if collection.samples is None else {"passages": False}
         update = whole | ({} if encoded else {"encoder": False})
-        return experiment.index.model_copy(update=update).with_first_stages(experiment.first_stages)
+        return experiment.index.model_copy(update=update).with_first_stages(experiment.of_index)
 
     def _indexed(
         self, collection: JudgedCollection, existing: Path | None, settings: IndexSettings
@@ -254,6 +265,7 @@ class _Run:
         encoder: str | None,
     ) -> Cell:
         second = None if reranker is None else self._second.get(reranker)
+        own = self._own.get(system.first_stage)
         with self._progress(f"{collection.name} {system.name}", len(collection.qrels)) as tick:
             cell = evaluate_cell(
                 collection,
@@ -265,6 +277,7 @@ class _Run:
                 ),
                 sbert_at_k=self._experiment.sbert_at_k,
                 runs=runs,
+                own=own,
                 progress=tick,
             )
         asked = by_hash(collection.qrels.keys() & collection.queries.keys())
@@ -279,6 +292,7 @@ class _Run:
                 None if second is None else second.fusion,
                 [collection.queries[query] for query in asked],
                 encoder=encoder,
+                own=own,
             )
         return replace(cell, cost=cost)
 

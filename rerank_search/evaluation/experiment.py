@@ -18,10 +18,10 @@ from rerank_search.corpora.definition import IndexSettings
 from rerank_search.declared import read_toml, validated
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.results import StatisticsSettings
+from rerank_search.import_path import checked_import_path, is_import_path
 from rerank_search.judged.names import checked_name
 from rerank_search.judged.settings import CollectionSettings, RerankerSettings
-from rerank_search.retrieval.registry import encodes
-from rerank_search.retrieval.stage_name import FirstStageName
+from rerank_search.retrieval.registry import encodes, known_name
 from rerank_search.shown import reason
 
 MEASURES = ("nDCG@10", "MAP", "MRR@10", "R@100", "P@10", "Success@1", "Judged@10")
@@ -32,6 +32,17 @@ def _checked_title(name: str) -> str:
     return checked_name(name, spaces=True, longest=255) if name else name
 
 
+def _known_or_own(name: str) -> str:
+    """The checked name of a first stage: one that can be in an index, or an import path."""
+    if is_import_path(name):
+        return checked_import_path(name)
+    try:
+        return known_name(name)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{error}. Your own is written module:object") from None
+
+
+_Stage = Annotated[str, AfterValidator(_known_or_own)]
 _Title = Annotated[str, AfterValidator(_checked_title)]
 _Depth = Annotated[int, Field(ge=1)]
 
@@ -43,16 +54,17 @@ class _Table(BaseModel):
 class Experiment(_Table):
     """Every collection with every first stage, reranker and depth.
 
-    ``first_stages`` are those of the index, by default all; those in a collection's ``runs`` are
-    added. ``candidates`` are the depths. ``measures`` have their names in ir-measures, or MAP and
-    MRR@k; ``primary`` is the one that plots show, nDCG@10 unless ``measures`` lack it.
-    ``sbert_at_k`` is the cut-off of sentence-transformers' figures. Costs are measured on
-    ``cost_queries`` searches for each system (0: not measured).
+    ``first_stages`` are those of the index, by default all, and import paths (``module:object``) of
+    the user's own; those in a collection's ``runs`` are added. ``candidates`` are the depths.
+    ``measures`` have their names in ir-measures, or MAP and MRR@k; ``primary`` is the one that
+    plots show, nDCG@10 unless ``measures`` lack it. ``sbert_at_k`` is the cut-off of
+    sentence-transformers' figures. Costs are measured on ``cost_queries`` searches for each system
+    (0: not measured).
     """
 
     name: _Title = "evaluation"
     collections: list[CollectionSettings] = Field(min_length=1)
-    first_stages: list[FirstStageName] = []
+    first_stages: list[_Stage] = []
     candidates: list[_Depth] = Field(default=[100], min_length=1)
     rerankers: list[RerankerSettings] = []
     measures: list[str] = Field(default=list(MEASURES), min_length=1)
@@ -61,6 +73,16 @@ class Experiment(_Table):
     statistics: StatisticsSettings = StatisticsSettings()
     index: IndexSettings = IndexSettings()
     cost_queries: int = Field(default=20, ge=0)
+
+    @property
+    def of_index(self) -> list[str]:
+        """The first stages that the index of a collection has."""
+        return [name for name in self.first_stages if not is_import_path(name)]
+
+    @property
+    def own_stages(self) -> list[str]:
+        """The import paths of the user's own first stages."""
+        return [name for name in self.first_stages if is_import_path(name)]
 
     @model_validator(mode="before")
     @classmethod
@@ -78,9 +100,7 @@ class Experiment(_Table):
 
     @model_validator(mode="after")
     def _has_its_first_stages(self) -> Experiment:
-        needing = (
-            [] if self.index.encoder else [name for name in self.first_stages if encodes(name)]
-        )
+        needing = [] if self.index.encoder else [name for name in self.of_index if encodes(name)]
         if needing:
             raise ValueError(
                 f"the first stage {needing[0]} needs an encoder: set index.encoder, or leave "

@@ -45,15 +45,15 @@ class Cost:
     ``latency_ms`` maps each stage, and "total", to its p50, p95 and p99 in milliseconds.
     ``pairs_per_second`` is the speed of the reranker, ``truncated_share`` the share of pairs that
     were cut to fit its window; both are None without a reranker. ``index_bytes`` is the size of the
-    index on disk, ``peak_memory_bytes`` the process's highest resident size so far, None on a
-    system that does not report it.
+    index on disk, None for a first stage of the user's own. ``peak_memory_bytes`` is the process's
+    highest resident size so far, None on a system that does not report it.
     """
 
     queries: int
     latency_ms: Mapping[str, Mapping[str, float]]
     pairs_per_second: float | None
     truncated_share: float | None
-    index_bytes: int
+    index_bytes: int | None
     peak_memory_bytes: int | None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rerank_search.errors import PluginError
 from rerank_search.index import Index
 from rerank_search.judged.collection import JudgedCollection
+from rerank_search.judged.own_stage import OwnStage
 from rerank_search.ranking import ranked
 from rerank_search.retrieval.registry import is_engine
 from rerank_search.searchable import with_documents
@@ -33,7 +34,10 @@ class Candidates:
 
 
 class CandidateSource:
-    """Candidates of one first stage at one depth: a stage of an index, or a run of the collection.
+    """Candidates of one first stage at one depth: of an index, of a run, or of the user's own.
+
+    With ``own`` the index only tells which documents the corpus has, and has the positives that
+    were missed.
 
     Documents that the collection excludes for a query are left out before the depth is counted.
     ``reranked`` adds the documents and the positives that were missed, ``with_scores`` adds the
@@ -49,11 +53,14 @@ class CandidateSource:
         *,
         reranked: bool,
         with_scores: bool,
+        own: OwnStage | None = None,
     ) -> None:
+        self._own = own
         self._collection = collection
         self._index = index
         self._run = collection.runs.get(first_stage)
-        self._retriever = None if self._run or index is None else index.retriever(first_stage)
+        of_index = None if self._run or own else index
+        self._retriever = None if of_index is None else of_index.retriever(first_stage)
         self._depth = depth
         self._reranked = reranked
         self._with_scores = with_scores
@@ -71,7 +78,8 @@ class CandidateSource:
             for query, hits in zip(known, rankings, strict=True)
         ]
         found = dict(zip(known, zip(rankings, missed, strict=True), strict=True))
-        if self._index is not None and (self._reranked or self._run is not None):
+        elsewhere = self._run is not None or self._own is not None
+        if self._index is not None and (self._reranked or elsewhere):
             completed = self._complete(self._index, texts, rankings, missed)
             done = dict(zip(known, completed, strict=True))
         else:
@@ -86,9 +94,9 @@ class CandidateSource:
         excluded = [self._collection.left_out(query) for query in queries]
         if self._run is not None:
             rankings = [self._of_run(query) for query in queries]
-        elif self._retriever is not None and texts:
+        elif (searched := self._own or self._retriever) is not None and texts:
             spare = max(len(left_out) for left_out in excluded)
-            rankings = self._retriever.retrieve(texts, self._depth + spare)
+            rankings = searched.retrieve(texts, self._depth + spare)
         else:
             rankings = [[] for _ in queries]
         return [
@@ -117,11 +125,20 @@ class CandidateSource:
         missed: Sequence[Sequence[Hit]],
     ) -> list[tuple[list[Hit], list[Hit]]]:
         """Both lists without hits that have no document; with stage scores and spans as needed."""
+        if self._own is not None:
+            rankings = self._own.in_corpus(index, rankings)
         both = with_documents(index, [*rankings, *missed])
         retrieved, added = both[: len(rankings)], both[len(rankings) :]
         if not self._reranked:
             return list(zip(retrieved, added, strict=True))
-        if self._with_scores:
+        if self._own is not None:
+            if self._with_scores:
+                retrieved = self._own.scored(texts, retrieved)
+                added = self._own.scored(texts, added)
+            # The passages of the corpus, because the positives have its documents.
+            added = [[replace(hit, span=None) for hit in hits] for hits in added]
+            added = _scored(index, texts, added)
+        elif self._with_scores:
             joined = [[*one, *other] for one, other in zip(retrieved, added, strict=True)]
             both = _scored(index, texts, joined)
             retrieved, added = (

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,25 @@ def test_a_collection_is_evaluated_without_a_file(run, small, tiny_reranker, fol
     assert report["systems"][0]["protocols"]["first_stage"]["MRR@10"] == 0.25
 
 
+def test_a_retriever_of_the_current_folder_is_measured(run, small, folder):
+    (folder / "mine_of_this_folder.py").write_text(
+        "from rerank_search import Document, Hit\n"
+        "class Mine:\n"
+        "    name = 'mine'\n"
+        "    def retrieve(self, queries, k, *, filter=None):\n"
+        "        return [[Hit('d2', 1.0, 1, Document('d2', 'a boat'))] for _ in queries]\n"
+    )
+    path = list(sys.path)
+    asked = ("evaluate", "small", "--split", "dev", "--cost-queries", "0", "--output", "out")
+    result = run(*asked, "--first-stage", "mine_of_this_folder:Mine")
+    assert result.exit_code == 0, result.output
+    assert "mine_of_this_folder:Mine@100" in result.stdout
+    report = json.loads((folder / "out/report.json").read_text())
+    assert report["systems"][0]["protocols"]["first_stage"]["MRR@10"] == 0.5
+    assert sys.path == path
+    del sys.modules["mine_of_this_folder"]
+
+
 def test_a_query_that_is_a_document_is_warned_of_and_left_out_on_request(run, answer, small):
     (small / "queries.jsonl").write_text(
         '{"_id": "d1", "text": "Join the paths!"}\n{"_id": "q1", "text": "boat"}\n'
@@ -127,6 +147,9 @@ def test_long_names_are_folded_and_figures_are_whole_in_a_pipe(run, small, folde
         (["small", "--split", "tset"], 2, "no split 'tset': it has dev"),
         (["nowhere"], 2, "nowhere"),
         (["small", "--split", "dev", "--first-stage", "bm52"], 2, "first_stages.0"),
+        (["small", "--split", "dev", "--first-stage", "no_such:x"], 2, "no module 'no_such'"),
+        (["small", "--split", "dev", "--first-stage", "json:x"], 2, "has no 'x'"),
+        (["small", "--split", "dev", "--first-stage", "this:s.x"], 2, "write module:object"),
         (["small", "--split", "dev", "--measure", "ncdg@10"], 2, "ncdg@10"),
         (["small", "--split", "dev", "--candidates", "0"], 2, "candidates"),
         (["small", "--split", "dev", "--dtype", "int3", "--reranker", "x"], 2, "dtype"),
