@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import haystack_integrations.components.rankers.rerank_search as haystack_ranker
+import haystack_integrations.components.retrievers.rerank_search as haystack_retriever
+import haystack_integrations.document_stores.rerank_search as haystack_store
 import rerank_search
 import rerank_search.client
 import rerank_search.errors
@@ -26,6 +29,9 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
         rerank_search.index,
         rerank_search.plugins.langchain,
         rerank_search.plugins.llama_index,
+        haystack_ranker,
+        haystack_retriever,
+        haystack_store,
     ],
     ids=lambda m: m.__name__,
 )
