@@ -111,7 +111,9 @@ def _field(key: Name, value: object, depth: int) -> Condition:
         )
     if depth > _DEEPEST:
         raise InvalidFilterError(f"the filter is nested more than {_DEEPEST} deep: flatten it")
-    return _joined("AND", [_operator(key, name, value[name], depth) for name in value])
+    bounds = {name: value[name] for name in value if name in _ORDER}
+    parts = [_operator(key, name, value[name], depth) for name in value if name not in bounds]
+    return _joined("AND", [*parts, *_within(key, bounds)])
 
 
 def _operator(key: Name, name: object, operand: object, depth: int) -> Condition:
@@ -138,15 +140,23 @@ def _operator(key: Name, name: object, operand: object, depth: int) -> Condition
         if not isinstance(operand, Mapping):
             raise _wrong(key, "$not", operand, "operators, such as {'$eq': 1}")
         return _negated(_field(key, operand, depth + 1))
-    if isinstance(name, str) and name in _ORDER:
-        kind, value = _operand(key, operand)
-        if kind not in ("number", "string"):
-            raise _wrong(key, name, operand, "a number or a string")
-        return _having(key, f"kind = ? AND value {_ORDER[name]} ? AND NOT member", kind, value)
     raise InvalidFilterError(
         f"{shown(name)} of {shown(key.written)} is not a filter operator: use one of "
         f"{', '.join(_OPERATORS)}"
     )
+
+
+def _within(key: Name, bounds: Mapping[str, object]) -> Iterable[Condition]:
+    """Whether the value, which is no list, is within the bounds. They are one range of the rows."""
+    by_kind: dict[str, dict[str, Any]] = {}
+    for name, operand in bounds.items():
+        kind, value = _operand(key, operand)
+        if kind not in ("number", "string"):
+            raise _wrong(key, name, operand, "a number or a string")
+        by_kind.setdefault(kind, {})[_ORDER[name]] = value
+    for kind, ends in by_kind.items():
+        where = "".join(f" AND value {sign} ?" for sign in ends)
+        yield _having(key, f"kind = ?{where} AND NOT member", kind, *ends.values())
 
 
 def _equal(key: Name, operands: Iterable[object]) -> Condition:
