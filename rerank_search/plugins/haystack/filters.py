@@ -23,6 +23,9 @@ from rerank_search.storage.filters import compile_filter
 from rerank_search.storage.paths import written
 from rerank_search.types import Filter
 
+FEW = 500
+"""Number of values of ``in`` up to which each is a range of its own."""
+
 _NOTHING: Filter = {"$not": {}}
 _ORDER = {">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte"}
 _EQUAL = ("==", "!=", "in", "not in", "contains", "not contains")
@@ -138,8 +141,8 @@ def _comparison(filters: Mapping[str, Any]) -> Filter:
 def _one_of(key: str, values: list[Any]) -> Filter:
     """Whether the value equals one of these. A member of a list does not count.
 
-    Orders are false for lists. So the bounds leave lists out, and are true for all values that are
-    equal to one of these.
+    Orders are false for lists, so a range of one value is that value alone. For many
+    values it is the range around all of them, in which more is read.
     """
     by_kind: dict[str, list[Any]] = {}
     for value in values:
@@ -147,7 +150,11 @@ def _one_of(key: str, values: list[Any]) -> Filter:
     parts: list[Filter] = []
     for kind, members in by_kind.items():
         if kind in ("number", "string"):
-            parts.append({key: {"$in": members, "$gte": min(members), "$lte": max(members)}})
+            if len(members) <= FEW:
+                parts += [{key: {"$gte": each, "$lte": each}} for each in members]
+            else:
+                around = {"$gte": min(members), "$lte": max(members)}
+                parts.append({key: {"$in": members, **around}})
         elif kind == "nested":
             raise FilterError(
                 f"{shown(key)} is compared with {shown(members[0])}: use a string, a number, a "

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rerank_search import Document, Index
-from rerank_search.plugins.haystack.filters import by_ids, translated
+from rerank_search.plugins.haystack.filters import FEW, by_ids, translated
 
 NUMBERS = [-10, 0, 1, 2.5, 2**70, None]
 TEXTS = ["", "a", "b", "Ü", "𐐀", "a.b", None]
@@ -100,6 +100,13 @@ def test_every_comparison_allows_what_haystack_itself_allows(index: Index):
             ):
                 condition = {"field": field, "operator": name, "value": values}
                 assert found(index, condition) == expected(condition), condition
+
+
+def test_a_value_may_be_one_of_many(index: Index):
+    many = [*range(-FEW, FEW), *map(str, range(FEW)), *"abc", None]
+    for field in ("meta.any", "meta.number", "meta.by.name"):
+        condition = {"field": field, "operator": "in", "value": many}
+        assert found(index, condition) == expected(condition) != []
 
 
 def test_true_is_not_one_and_dates_are_compared_as_text(index: Index):
