@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import statistics
 import tempfile
 import threading
@@ -140,6 +141,34 @@ def llama_index(given: Given) -> Mapping[str, Compared]:
     }
 
 
+def haystack(given: Given) -> Mapping[str, Compared]:
+    """The classes for Haystack, called as they are, without a pipeline."""
+    os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
+    from haystack.dataclasses import Document as Found
+
+    from haystack_integrations.components.rankers.rerank_search import RerankSearchRanker
+    from haystack_integrations.components.retrievers.rerank_search import RerankSearchRetriever
+    from haystack_integrations.document_stores.rerank_search import RerankSearchDocumentStore
+
+    searcher = given.searcher
+    retriever = RerankSearchRetriever(searcher=searcher)
+    store = RerankSearchDocumentStore(given.index)
+    of_store = RerankSearchRetriever(store, reranker=ByLength())
+    ranker, texts_ranker = RerankSearchRanker(ByLength()), TextRanker(ByLength())
+    found = [Found(content=text) for text in given.texts]
+    return {
+        "retriever.run": Compared(searcher.search, retriever.run),
+        "retriever.run_async": Compared(
+            given.awaited(searcher.asearch), given.awaited(retriever.run_async)
+        ),
+        "retriever.run over a document store": Compared(searcher.search, of_store.run),
+        "ranker.run": Compared(
+            lambda query: texts_ranker.ranked(query, given.texts, top_k=10),
+            lambda query: ranker.run(query, found),
+        ),
+    }
+
+
 def mcp(given: Given) -> Mapping[str, Compared]:
     """The tools of the MCP server, without a client."""
     from rerank_search.plugins.mcp import mcp_server
@@ -170,6 +199,7 @@ def mcp(given: Given) -> Mapping[str, Compared]:
 PLUGINS: Mapping[str, Callable[[Given], Mapping[str, Compared]]] = {
     "LangChain": langchain,
     "LlamaIndex": llama_index,
+    "Haystack": haystack,
     "MCP": mcp,
 }
 
