@@ -149,14 +149,14 @@ class RerankSearchVectorStore(BasePydanticVectorStore):
         nodes.
         """
         _check_none("delete_nodes", delete_kwargs)
-        if node_ids is None and filters is None:
+        if filters is not None:
+            self.client.delete_matching(self._allowed(index_filter(filters), node_ids))
+        elif node_ids is not None:
+            self.client.delete(node_ids)
+        else:
             raise InvalidInputError(
                 "delete_nodes needs node_ids or filters: call clear() to delete all nodes"
             )
-        if filters is None:
-            self.client.delete(node_ids or [])
-        else:
-            self.client.delete_matching(self._allowed(_filter(filters), node_ids))
 
     async def adelete_nodes(
         self,
@@ -229,12 +229,16 @@ class RerankSearchVectorStore(BasePydanticVectorStore):
         )
         if (stage := _FIRST_STAGES[query.mode]) is not None:
             given = renamed({"mode": stage, **given}, mode="first_stage")
-        conditions = [given.pop("filter", None) or {}, _filter(query.filters)]
+        conditions = [_filter(query.filters)]
+        if (own := given.pop("filter", None)) is not None:
+            conditions.append(own)
         if query.doc_ids is not None:
             conditions.append({SOURCE_ID: {"$in": id_list(query.doc_ids)}})
         # VectorStoreIndex gives an empty list of node_ids for no limit.
-        given["filter"] = self._allowed(_all(conditions), query.node_ids or None) or None
-        return query.query_str, merged(None, given)
+        allowed = self._allowed(_all(conditions), query.node_ids or None)
+        return query.query_str, merged(
+            None, {**given, "filter": None if allowed == {} else allowed}
+        )
 
     def _allowed(self, filter: Filter, node_ids: Sequence[str] | None) -> Filter:
         """The filter, limited to nodes with these ids unless they are None.
@@ -244,7 +248,7 @@ class RerankSearchVectorStore(BasePydanticVectorStore):
         if node_ids is None:
             return filter
         for each in self.client.documents(node_ids):
-            if each is not None and NODE_ID not in each.metadata:
+            if each is not None and each.metadata.get(NODE_ID) != each.id:
                 raise InvalidInputError(
                     f"the document {shown(each.id)} was not added as a node, so it cannot be named "
                     "in node_ids: leave them out, or add it by this store"
@@ -265,7 +269,7 @@ def _filter(filters: MetadataFilters | None) -> Filter:
 
 def _all(filters: Sequence[Filter]) -> Filter:
     """The filter that allows what all of these allow."""
-    given = [each for each in filters if each]
+    given = [each for each in filters if each != {}]
     return given[0] if len(given) == 1 else {"$and": given} if given else {}
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -203,6 +204,17 @@ def test_a_server_that_is_down_or_asks_for_a_key_is_a_server_error(notes: Path, 
             retriever = RerankSearchRetriever(index=url, api_key=key)
             assert retriever.retrieve(QUERY)
             retriever.close()
+
+
+def test_a_server_that_does_not_answer_is_a_server_error():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with RemoteSearcher(url, "x", timeout=0.05, retries=0) as remote:
+            retriever = RerankSearchRetriever(remote)
+            with pytest.raises(ServerError):
+                retriever.retrieve(QUERY)
+            with pytest.raises(ServerError):
+                asyncio.run(retriever.aretrieve(QUERY))
 
 
 def test_threads_that_ask_first_together_load_once(notes: Path, tiny_reranker: Path, when_called):

@@ -290,6 +290,8 @@ def test_a_mode_is_a_first_stage(notes: Path, tmp_path: Path, tiny_encoder: Path
         (query(), {"min_relevance": 0.5}, InvalidInputError, "min_relevance"),
         (query(filters=only("a", None)), {}, InvalidInputError, "'==' of 'a'"),
         (query(doc_ids="file"), {}, InvalidInputError, "ids"),
+        (query(), {"filter": []}, InvalidInputError, r"filter is \[\]"),
+        (query(), {"filter": ""}, InvalidInputError, "filter is ''"),
     ],
 )
 def test_what_an_index_cannot_do_is_refused(
