@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
 .PHONY: demo test test-fast lint docs bench bench-growth bench-quality bench-rerank bench-gpu \
-	bench-serve bench-training torture torture-first-calls clean
+	bench-plugins bench-serve bench-training extras torture torture-first-calls clean
 .DEFAULT_GOAL := demo
 
 # The runtime alone: enough for the demo, so that its first run is short.
@@ -87,6 +87,15 @@ bench-serve: .venv/.development
 # Training against sentence-transformers alone, where ../shared/data is there. A quarter of an hour.
 bench-training: .venv/.development
 	$(BIN)/python eval/benchmarks/training.py
+
+# The plugins: what they add to a call, and how much faster they rerank than what they replace.
+bench-plugins: .venv/.development
+	$(BIN)/python eval/benchmarks/plugins.py
+	$(BIN)/python eval/benchmarks/replacing.py
+
+# Each extra alone in a fresh environment. Takes minutes.
+extras:
+	$(PYTHON) tests/extras.py
 
 # Kills a writing process 200 times; the test suite does it 10 times.
 torture: .venv/.development
