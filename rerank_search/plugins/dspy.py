@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any, Unpack
 
 from rerank_search.errors import MissingDependencyError
 from rerank_search.options import SearchArguments, SearchOptions, merged
-from rerank_search.plugins.found import scores, tell
+from rerank_search.plugins.found import context_size, in_context, scores, tell
 from rerank_search.plugins.option_names import renamed
 from rerank_search.plugins.rerankers import RerankerGiven
 from rerank_search.plugins.source import AUTO, Key, Searching, Source
@@ -38,7 +39,9 @@ class RerankSearchRetriever:
     use: the folder of an index, or a URL such as ``http://127.0.0.1:8000/v1/indexes/notes``, with
     ``api_key`` if the server asks for one. ``reranker`` is a model's name or folder, for a URL one
     of the server's, or a Reranker; None leaves the second stage out. The options are those of
-    ``SearchOptions``, with ``k`` for ``top_k``, here and in a call.
+    ``SearchOptions``, with ``k`` for ``top_k``, here and in a call. ``context_tokens`` gives as
+    passages what ``pack`` makes of the hits: the best passages with their neighbours, which fit
+    into so many tokens together, and a number to cite each document by.
 
     A call returns a ``dspy.Prediction`` with ``passages`` (the best passage of each document),
     ``ids`` and ``scores`` (the probabilities if the reranker is calibrated). A FilterWarning names
@@ -57,22 +60,26 @@ class RerankSearchRetriever:
         index: str | PathLike[str] | None = None,
         reranker: RerankerGiven | None = AUTO,
         api_key: Key = None,
-        k: int = PASSAGES,
+        k: int | None = None,
+        context_tokens: int | None = None,
         **options: Unpack[SearchArguments],
     ) -> None:
         self._source = Source(searcher, index=index, reranker=reranker, api_key=api_key)
-        given = options if "top_k" in options and k == PASSAGES else {**options, "k": k}
-        self._options = merged(None, renamed(given, k="top_k"))
+        self._options = SearchOptions(top_k=PASSAGES)
+        self._tokens: int | None = None
+        self._options, self._tokens = self._asked(k, {**options, "context_tokens": context_tokens})
 
     def __call__(self, query: str, k: int | None = None, **options: Any) -> dspy.Prediction:
         """The best passages for the query."""
-        searcher = self._source.searcher()
-        return _prediction(searcher.search(query, self._asked(k, options)))
+        asked, tokens = self._asked(k, options)
+        return _prediction(self._source.searcher().search(query, asked), tokens)
 
     async def acall(self, query: str, k: int | None = None, **options: Any) -> dspy.Prediction:
         """The same for asyncio."""
+        asked, tokens = self._asked(k, options)
         searcher = await self._source.asearcher()
-        return _prediction(await searcher.asearch(query, self._asked(k, options)))
+        response = await searcher.asearch(query, asked)
+        return await asyncio.to_thread(_prediction, response, tokens)
 
     def rm(self, query: str, k: int | None = None, **options: Any) -> list[dspy.Prediction]:
         """The passages as ``dspy.Retrieve`` wants them of a retrieval model: as ``long_text``."""
@@ -92,14 +99,17 @@ class RerankSearchRetriever:
     def __deepcopy__(self, memo: dict[int, Any]) -> RerankSearchRetriever:
         return self
 
-    def _asked(self, k: int | None, options: Mapping[str, Any]) -> SearchOptions:
-        """The options of a call: its own arguments win."""
-        given = dict(options) if k is None else {**options, "k": k}
-        return merged(self._options, renamed(given, k="top_k"))
+    def _asked(self, k: int | None, options: Mapping[str, Any]) -> tuple[SearchOptions, int | None]:
+        """The options of a call, whose own arguments win, and the tokens of its context."""
+        given = renamed(options if k is None else {**options, "k": k}, k="top_k")
+        tokens = context_size(given.pop("context_tokens", self._tokens), "full")
+        return merged(self._options, given), tokens
 
 
-def _prediction(response: SearchResponse) -> dspy.Prediction:
+def _prediction(response: SearchResponse, tokens: int | None) -> dspy.Prediction:
     tell(response)
+    if tokens is not None:
+        response = in_context(response, tokens)
     return dspy.Prediction(
         passages=[hit.text for hit in response.hits],
         ids=[hit.id for hit in response.hits],

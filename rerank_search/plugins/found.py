@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import replace
 from typing import Any
 
-from rerank_search.errors import FilterWarning
+from rerank_search.arguments import whole_number
+from rerank_search.context import pack
+from rerank_search.errors import FilterWarning, InvalidInputError
+from rerank_search.shown import shown
 from rerank_search.types import Document, Hit, ReturnedText, SearchResponse
 
 logger = logging.getLogger(__name__)
@@ -35,6 +39,42 @@ def scores(response: SearchResponse) -> list[float]:
     if len(chances) == len(response.hits):
         return chances
     return [hit.score for hit in response.hits]
+
+
+def context_size(tokens: object, text: ReturnedText) -> int | None:
+    """``context_tokens`` as an int, or None for no context. Raises InvalidInputError.
+
+    A context is made of whole documents, so it excludes another ``text`` than "full".
+    """
+    if tokens is None:
+        return None
+    size = whole_number("context_tokens", tokens)
+    if text != "full":
+        raise InvalidInputError(
+            f"context_tokens={size} and text={shown(text)} exclude each other: leave one of them "
+            "out"
+        )
+    return size
+
+
+def in_context(response: SearchResponse, tokens: int) -> SearchResponse:
+    """The response with the hits that its packed context has, each with its part as its text."""
+    context = pack(response, tokens=tokens)
+    blocks = {
+        citation.id: block
+        for citation, block in zip(context.citations, context.blocks, strict=True)
+    }
+    hits = [
+        replace(
+            hit,
+            document=replace(found_document(hit), text=blocks[hit.id]),
+            span=None,
+            passages=(),
+        )
+        for hit in response.hits
+        if hit.id in blocks
+    ]
+    return replace(response, hits=hits)
 
 
 def further(hit: Hit) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rerank_search import InvalidInputError, MissingDependencyError
+from rerank_search.context import pack
 from tests.plugins.conftest import QUERIES, QUERY
 
 
@@ -122,6 +123,20 @@ def test_wrong_arguments_are_errors(find, arguments, error, message):
         find(QUERY, **arguments)
     with pytest.raises(error, match=message):
         asyncio.run(find.acall(QUERY, **arguments))
+
+
+def test_passages_may_be_a_packed_context(kind, searcher):
+    find = kind(searcher, k=2, context_tokens=200)
+    response = searcher.search(QUERY, top_k=2)
+    expected = pack(response, tokens=200)
+    assert find(QUERY).passages == [*expected.blocks]
+    assert asyncio.run(find.acall(QUERY)).passages == [*expected.blocks]
+    assert find(QUERY, context_tokens=None).passages == [hit.text for hit in response.hits]
+    for wrong in (0, "9", True):
+        with pytest.raises(InvalidInputError, match="context_tokens"):
+            kind(searcher, context_tokens=wrong)
+        with pytest.raises(InvalidInputError, match="context_tokens"):
+            find(QUERY, context_tokens=wrong)
 
 
 def test_a_blank_query_finds_nothing(find):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Unpack, cast, get_args
@@ -16,6 +17,7 @@ from pydantic import ConfigDict, PrivateAttr, SecretStr, SkipValidation, model_v
 
 from rerank_search.arguments import one_of
 from rerank_search.options import SearchArguments, SearchOptions, merged
+from rerank_search.plugins.found import context_size, in_context
 from rerank_search.plugins.langchain.documents import scored_documents
 from rerank_search.plugins.option_fields import OptionFields
 from rerank_search.plugins.option_names import renamed
@@ -39,6 +41,8 @@ class RerankSearchRetriever(OptionFields, BaseRetriever):
     The options are those of ``SearchOptions``, with ``k`` for ``top_k``, here and in ``invoke``,
     ``ainvoke``, ``batch`` and ``bind``: ``retriever.invoke(query, k=3, filter={"lang": "en"})``.
     ``text`` "passage" returns the best passage of a long document instead of all of it.
+    ``context_tokens`` returns what ``pack`` makes of the hits: the best passages with their
+    neighbours, which fit into so many tokens together, and a number to cite each document by.
 
     Each document has its id, also as ``document_id`` in its metadata, its title as ``title``, and
     as ``relevance_score`` its probability of being relevant, or the score it was sorted by if the
@@ -56,6 +60,7 @@ class RerankSearchRetriever(OptionFields, BaseRetriever):
     reranker: SkipValidation[RerankerGiven | None] = AUTO
     api_key: SecretStr | None = None
     text: ReturnedText = "full"
+    context_tokens: int | None = None
 
     _source: Source = PrivateAttr()
 
@@ -69,6 +74,7 @@ class RerankSearchRetriever(OptionFields, BaseRetriever):
             reranker: RerankerGiven | None = AUTO,
             api_key: SecretStr | str | None = None,
             text: ReturnedText = "full",
+            context_tokens: int | None = None,
             k: int = SearchOptions.top_k,
             tags: list[str] | None = None,
             metadata: dict[str, Any] | None = None,
@@ -89,6 +95,7 @@ class RerankSearchRetriever(OptionFields, BaseRetriever):
             api_key=None if self.api_key is None else self.api_key.get_secret_value(),
         )
         _ = self.search_options
+        context_size(self.context_tokens, self.text)
         return self
 
     def close(self) -> None:
@@ -103,18 +110,24 @@ class RerankSearchRetriever(OptionFields, BaseRetriever):
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **arguments: Any
     ) -> list[Document]:
-        options, text = self._asked(arguments)
-        return scored_documents(self._source.searcher().search(query, options), text)
+        options, text, tokens = self._asked(arguments)
+        response = self._source.searcher().search(query, options)
+        return scored_documents(response if tokens is None else in_context(response, tokens), text)
 
     async def _aget_relevant_documents(
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **arguments: Any
     ) -> list[Document]:
-        options, text = self._asked(arguments)
+        options, text, tokens = self._asked(arguments)
         searcher = await self._source.asearcher()
-        return scored_documents(await searcher.asearch(query, options), text)
+        response = await searcher.asearch(query, options)
+        if tokens is not None:
+            response = await asyncio.to_thread(in_context, response, tokens)
+        return scored_documents(response, text)
 
-    def _asked(self, arguments: dict[str, Any]) -> tuple[SearchOptions, ReturnedText]:
-        """The options of a call: its own arguments win."""
+    def _asked(self, arguments: dict[str, Any]) -> tuple[SearchOptions, ReturnedText, int | None]:
+        """The options of a call, whose own arguments win, and the text that it returns."""
         arguments = renamed(arguments, k="top_k")
         text = one_of("text", arguments.pop("text", self.text), get_args(ReturnedText))
-        return merged(self.search_options, arguments), cast("ReturnedText", text)
+        text = cast("ReturnedText", text)
+        tokens = context_size(arguments.pop("context_tokens", self.context_tokens), text)
+        return merged(self.search_options, arguments), text, tokens

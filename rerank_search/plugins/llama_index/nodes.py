@@ -8,9 +8,8 @@ from contextlib import suppress
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, TextNode
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
-from rerank_search.context import pack
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
-from rerank_search.plugins.found import found_document, further, scores, tell
+from rerank_search.plugins.found import found_document, further, in_context, scores, tell
 from rerank_search.shown import shown
 from rerank_search.types import Document, Hit, ReturnedText, SearchResponse
 
@@ -77,16 +76,9 @@ def scored_nodes(response: SearchResponse, text: ReturnedText = "full") -> list[
 
 def packed_nodes(response: SearchResponse, tokens: int) -> list[NodeWithScore]:
     """A node for each document of the packed context, which a prompt has as it is."""
-    tell(response)
-    found = {hit.id: score for hit, score in zip(response.hits, scores(response), strict=True)}
-    documents = {hit.id: found_document(hit) for hit in response.hits}
-    context = pack(response, tokens=tokens)
-    nodes = []
-    for citation, block in zip(context.citations, context.blocks, strict=True):
-        node = node_of(documents[citation.id])
-        node.set_content(block)
-        node.excluded_llm_metadata_keys = [*node.metadata]
-        nodes.append(NodeWithScore(node=node, score=found[citation.id]))
+    nodes = scored_nodes(in_context(response, tokens))
+    for each in nodes:
+        each.node.excluded_llm_metadata_keys = [*each.node.metadata]
     return nodes
 
 

@@ -13,9 +13,10 @@ from llama_index.core.schema import IndexNode, NodeWithScore, QueryBundle
 from llama_index.core.vector_stores import MetadataFilters
 from pydantic import SecretStr
 
-from rerank_search.arguments import one_of, whole_number
+from rerank_search.arguments import one_of
 from rerank_search.errors import InvalidInputError
 from rerank_search.options import SearchOptions, merged
+from rerank_search.plugins.found import context_size
 from rerank_search.plugins.llama_index.filters import index_filter
 from rerank_search.plugins.llama_index.nodes import packed_nodes, scored_nodes
 from rerank_search.plugins.option_names import renamed
@@ -89,15 +90,10 @@ class RerankSearchRetriever(BaseRetriever):
     def _take(self, arguments: dict[str, Any]) -> None:
         given = _with_index_filter(renamed(arguments, similarity_top_k="top_k"))
         text = one_of("text", given.pop("text", self._text), get_args(ReturnedText))
-        tokens = given.pop("context_tokens", self._context_tokens)
-        if tokens is not None:
-            tokens = whole_number("context_tokens", tokens)
-            if text != "full":
-                raise InvalidInputError(
-                    f"context_tokens={tokens} and text={shown(text)} exclude each other: leave one "
-                    "of them out"
-                )
-        self._text, self._context_tokens = cast("ReturnedText", text), tokens
+        self._text = cast("ReturnedText", text)
+        self._context_tokens = context_size(
+            given.pop("context_tokens", self._context_tokens), self._text
+        )
         self._options = merged(self._options, given)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:

@@ -25,6 +25,7 @@ from rerank_search import (
 )
 from rerank_search import Document as IndexedDocument
 from rerank_search.client import ServerError
+from rerank_search.context import pack
 from rerank_search.plugins.langchain import RerankSearchRetriever
 from rerank_search.serving.keys import KeyFile, add_key
 from tests.client.conftest import Served, served
@@ -274,6 +275,21 @@ def test_further_passages_and_duplicates_are_in_the_metadata(tmp_path: Path):
     assert second["text"] == text[slice(*second["span"])]
     assert first["relevance_score"] >= second["relevance_score"]
     assert json.loads(json.dumps(found.metadata)) == found.metadata
+
+
+def test_documents_may_be_a_packed_context(searcher: Searcher):
+    retriever = RerankSearchRetriever(searcher=searcher, k=2, context_tokens=200)
+    expected = pack(searcher.search(QUERY, top_k=2), tokens=200)
+    found = retriever.invoke(QUERY)
+    assert [document.page_content for document in found] == [*expected.blocks]
+    assert [document.id for document in found] == [each.id for each in expected.citations]
+    assert asyncio.run(retriever.ainvoke(QUERY)) == found
+    assert retriever.invoke(QUERY, context_tokens=None) != found
+    for wrong in ({"context_tokens": 0}, {"context_tokens": 9, "text": "passage"}):
+        with pytest.raises(InvalidInputError, match="context_tokens"):
+            retriever.invoke(QUERY, **wrong)
+        with pytest.raises(ValidationError, match="context_tokens"):
+            RerankSearchRetriever(searcher=searcher, **wrong)
 
 
 def test_langsmith_is_told_where_documents_come_from(retriever: RerankSearchRetriever):
