@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rerank_search.arguments import whole_number
+from rerank_search.arguments import several, whole_number
 from rerank_search.types import JsonValue
 
 Metadata = Mapping[str, JsonValue]
@@ -48,8 +48,9 @@ def unique_values(
 
 def numbers_of_values(metadata: Iterable[Metadata], fields: Sequence[str]) -> dict[str, int]:
     """How many different values each field has, by its name without ``meta.``."""
+    names = list(several("metadata_fields", fields, one="names"))
     listed = list(metadata)
-    return {field.removeprefix("meta."): len(_different(listed, field)) for field in fields}
+    return {field.removeprefix("meta."): len(_different(listed, field)) for field in names}
 
 
 def _different(metadata: Iterable[Metadata], field: str) -> dict[str, Any]:

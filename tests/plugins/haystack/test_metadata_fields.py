@@ -14,6 +14,8 @@ from rerank_search.plugins.haystack.metadata_fields import (
 def test_lists_and_mappings_are_values_too():
     metadata = [{"a": ["x"]}, {"a": ["x"]}, {"a": {"b": 1, "c": 2}}, {"a": {"c": 2, "b": 1}}]
     assert numbers_of_values(metadata, ["meta.a", "b"]) == {"a": 2, "b": 0}
+    with pytest.raises(InvalidInputError, match="give a list of names"):
+        numbers_of_values(metadata, "a")
     assert unique_values(metadata, "a", None, 0, 10) == ([["x"], {"c": 2, "b": 1}], 2)
 
 

@@ -189,7 +189,7 @@ def test_a_copy_loads_the_model_again(documents: list[Document], tiny_reranker: 
 
 def test_both_stages_as_two_components_in_yaml(notes: Path, tiny_reranker: Path):
     pipeline = Pipeline()
-    pipeline.add_component("first", RerankSearchRetriever(index=notes, rerank=False, top_k=20))
+    pipeline.add_component("first", RerankSearchRetriever(index=notes, reranker=None, top_k=20))
     pipeline.add_component("second", RerankSearchRanker(tiny_reranker, top_k=2))
     pipeline.connect("first.documents", "second.documents")
     again = Pipeline.loads(pipeline.dumps())

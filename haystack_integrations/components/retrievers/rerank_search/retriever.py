@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -149,8 +150,8 @@ class RerankSearchRetriever:
             self.document_store.close()
 
     async def close_async(self) -> None:
-        """``close`` for asyncio."""
-        self._source.close()
+        """``close`` for asyncio: in threads, while the event loop goes on."""
+        await asyncio.to_thread(self._source.close)
         if self.document_store is not None:
             await self.document_store.close_async()
 
