@@ -12,6 +12,7 @@ from rerank_search.searchable import Searchable, searchable
 from rerank_search.shown import shown
 
 _STAGES = {
+    "haystack": "rerank_search.plugins.haystack.HaystackStage",
     "langchain_core": "rerank_search.plugins.langchain.LangChainStage",
 }
 """The class that makes a first stage of a framework's stores, by the framework's module."""

@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from rerank_search.arguments import real_number, string, truth_value
+from rerank_search.arguments import one_of, real_number, string, truth_value
 from rerank_search.errors import (
     InvalidFilterError,
     InvalidInputError,
@@ -27,17 +27,29 @@ _MORE = 4
 """Factor by which more results are asked for, while equal scores or chunks leave a cut-off open."""
 
 
+Scores: TypeAlias = Literal["similarity", "distance"]
+"""The kind of a store's own scores: the highest similarity or the lowest distance is the best."""
+
+
 @dataclass(frozen=True, slots=True)
-class Result:
-    """One result of a store; ``id`` is None if it has none. A higher ``score`` is better."""
+class Found:
+    """One result as a store returns it; ``id`` and ``score`` are None if it has none."""
 
     id: object
     text: str
     metadata: Mapping[str, Any]
+    score: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One result with the score that it is ranked by; a higher one is better."""
+
+    found: Found
     score: float
 
 
-Ask: TypeAlias = Callable[[str, int], Sequence[Result]]
+Ask: TypeAlias = Callable[[str, int], Iterable[Found]]
 """Function from a query and a number of results to the results, the best first."""
 
 
@@ -47,7 +59,8 @@ class StoreStage(ABC):
     ``name`` is the name of the first stage. A document's id is the store's own, or with ``id_key``
     the value of that metadata key. Two results with one id are an error, unless ``fold_chunks``
     says that results with one id are chunks of one document: the best chunk stands for it.
-    ``title_key`` is the metadata key of the title, which is reranked with the text.
+    ``title_key`` is the metadata key of the title, which is reranked with the text. ``scores`` says
+    what the store's own scores are; without it only the order of the results counts.
     """
 
     returns_what_is_asked: bool = True
@@ -57,6 +70,7 @@ class StoreStage(ABC):
         self,
         name: str,
         *,
+        scores: Scores | None = None,
         id_key: str | None = None,
         fold_chunks: bool = False,
         title_key: str | None = None,
@@ -64,6 +78,7 @@ class StoreStage(ABC):
         self.name = string("name", name)
         if not name:
             raise InvalidInputError("name='' is empty: give the first stage a name")
+        self._scores = one_of("scores", scores, (None, "similarity", "distance"))
         self._id_key = None if id_key is None else string("id_key", id_key)
         self._title_key = None if title_key is None else string("title_key", title_key)
         self._fold = truth_value("fold_chunks", fold_chunks)
@@ -93,7 +108,7 @@ class StoreStage(ABC):
         limit = k + 1
         while True:
             with self._errors():
-                results = ask(query, limit)
+                results = self._scored(list(ask(query, limit)))
             best = self._documents(results)
             if not self.returns_what_is_asked:
                 self._tell_few(len(results), k)
@@ -111,21 +126,45 @@ class StoreStage(ABC):
         """Each document with its score, in the total order."""
         best: dict[str, Result] = {}
         for result in results:
-            id = self._id(result)
+            id = self._id(result.found)
             if id in best and not self._fold:
                 raise self._repeated(id)
             if id not in best or result.score > best[id].score:
                 best[id] = result
-        return ranked((id, each.score, self._document(id, each)) for id, each in best.items())
+        return ranked((id, each.score, self._document(id, each.found)) for id, each in best.items())
 
-    def _document(self, id: str, result: Result) -> Document:
-        title = result.metadata.get(self._title_key, "") if self._title_key is not None else ""
+    def _document(self, id: str, found: Found) -> Document:
+        title = found.metadata.get(self._title_key) if self._title_key is not None else None
         return Document(
-            id, result.text, title if isinstance(title, str) else "", dict(result.metadata)
+            id, found.text, title if isinstance(title, str) else "", dict(found.metadata)
         )
 
-    def _id(self, result: Result) -> str:
-        id = result.id if self._id_key is None else result.metadata.get(self._id_key)
+    def _scored(self, found: Sequence[Found]) -> list[Result]:
+        """The results with their scores. Raises InvalidInputError for the wrong direction."""
+        if self._scores is None:
+            return [Result(each, 1 / place) for place, each in enumerate(found, start=1)]
+        sign = -1 if self._scores == "distance" else 1
+        results = [Result(each, sign * self._score(each)) for each in found]
+        if results and results[0].score < results[-1].score:
+            other = "similarity" if self._scores == "distance" else "distance"
+            raise InvalidInputError(
+                f"scores={self._scores!r}, but the store of the first stage {self.name!r} gives "
+                f"its first result the score {found[0].score} and its last one {found[-1].score}: "
+                f"set scores={other!r}"
+            )
+        return results
+
+    def _score(self, found: Found) -> float:
+        try:
+            return real_number("score", found.score)
+        except InvalidInputError as error:
+            raise PluginError(
+                f"the store of the first stage {self.name!r} gave an unusable score: {error}. "
+                "Leave scores out to rank by the order of the results"
+            ) from None
+
+    def _id(self, found: Found) -> str:
+        id = found.id if self._id_key is None else found.metadata.get(self._id_key)
         if isinstance(id, int) and not isinstance(id, bool):
             return str(id)
         if isinstance(id, str) and id:
@@ -133,14 +172,14 @@ class StoreStage(ABC):
         if self._id_key is None:
             raise InvalidInputError(
                 f"the first stage {self.name!r} found a document without an id: "
-                f"{shown(result.text, 50)}. Add documents with ids to the store, or name the "
+                f"{shown(found.text, 50)}. Add documents with ids to the store, or name the "
                 "metadata key that has the id: id_key='source'"
             )
         raise InvalidInputError(
             f"the first stage {self.name!r} found a document whose id, the metadata key "
-            f"{self._id_key!r}, is {shown(id, 50)}: {shown(result.text, 50)}. Give id_key a key "
+            f"{self._id_key!r}, is {shown(id, 50)}: {shown(found.text, 50)}. Give id_key a key "
             f"that has a string in every document; this one has "
-            f"{', '.join(map(repr, list(result.metadata)[:10])) or 'no metadata'}"
+            f"{', '.join(map(repr, list(found.metadata)[:10])) or 'no metadata'}"
         )
 
     def _repeated(self, id: str) -> InvalidInputError:
@@ -189,23 +228,5 @@ class StoreStage(ABC):
         )
 
 
-def by_place(results: Iterable[tuple[object, str, Mapping[str, Any]]]) -> list[Result]:
-    """Results of which only the order is known, scored 1, 1/2, 1/3 and so on."""
-    return [
-        Result(id, text, metadata, 1 / place)
-        for place, (id, text, metadata) in enumerate(results, start=1)
-    ]
-
-
 def _lowest(results: Sequence[Result]) -> float:
     return min(result.score for result in results)
-
-
-def number(name: str, score: object) -> float:
-    """A score of the first stage ``name`` as a float. Raises PluginError."""
-    try:
-        return real_number("score", score)
-    except InvalidInputError as error:
-        raise PluginError(
-            f"the store of the first stage {name!r} gave an unusable score: {error}"
-        ) from None

@@ -15,6 +15,7 @@ import rerank_search
 import rerank_search.client
 import rerank_search.errors
 import rerank_search.index
+import rerank_search.plugins.haystack
 import rerank_search.plugins.langchain
 import rerank_search.plugins.llama_index
 
@@ -27,6 +28,7 @@ REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
         rerank_search,
         rerank_search.client,
         rerank_search.index,
+        rerank_search.plugins.haystack,
         rerank_search.plugins.langchain,
         rerank_search.plugins.llama_index,
         haystack_ranker,
@@ -47,14 +49,18 @@ def test_the_reference_has_every_public_name(module) -> None:
     "name",
     [
         *("Searcher", "SearchOptions", "rank_texts", "CrossEncoderReranker", "CrossEncoder"),
-        *("Cascade", *rerank_search.plugins.langchain.__all__),
+        *("Cascade", "HaystackStage", *rerank_search.plugins.langchain.__all__),
     ],
 )
 def test_the_example_of_a_docstring_runs(name: str, reader, after_start_page: Path) -> None:
     reader(after_start_page)
     names = {
         each: getattr(module, each)
-        for module in (rerank_search, rerank_search.plugins.langchain)
+        for module in (
+            rerank_search,
+            rerank_search.plugins.langchain,
+            rerank_search.plugins.haystack,
+        )
         for each in module.__all__
     }
     with rerank_search.Index.open("indexes/notes") as index:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
-from rerank_search.arguments import check_function, one_of, string, truth_value
+from rerank_search.arguments import check_function, string, truth_value
 from rerank_search.errors import InvalidInputError, PluginError
 from rerank_search.plugins import own_loop
-from rerank_search.plugins.store_stage import Ask, Result, StoreStage, by_place, number
+from rerank_search.plugins.store_stage import Ask, Found, Scores, StoreStage
 from rerank_search.shown import shown
 from rerank_search.types import Filter
 
@@ -63,7 +63,7 @@ class LangChainStage(StoreStage):
         store: VectorStore | BaseRetriever,
         name: str = "langchain",
         *,
-        scores: Literal["similarity", "distance"] | None = None,
+        scores: Scores | None = None,
         k_argument: str | None = None,
         translate_filter: TranslateFilter | None = None,
         asynchronous: bool = False,
@@ -71,7 +71,9 @@ class LangChainStage(StoreStage):
         fold_chunks: bool = False,
         title_key: str | None = None,
     ) -> None:
-        super().__init__(name, id_key=id_key, fold_chunks=fold_chunks, title_key=title_key)
+        super().__init__(
+            name, scores=scores, id_key=id_key, fold_chunks=fold_chunks, title_key=title_key
+        )
         if not isinstance(store, (VectorStore, BaseRetriever)):
             raise InvalidInputError(
                 f"store={shown(store)} is neither a vector store nor a retriever of LangChain: "
@@ -80,7 +82,6 @@ class LangChainStage(StoreStage):
         if translate_filter is not None:
             check_function("translate_filter", translate_filter)
         self._store = store
-        self._scores = one_of("scores", scores, (None, "similarity", "distance"))
         self._translate = translate_filter
         self._asynchronous = truth_value("asynchronous", asynchronous)
         self._k_argument = "k" if isinstance(store, (VectorStore, VectorStoreRetriever)) else None
@@ -119,7 +120,7 @@ class LangChainStage(StoreStage):
         self._check_limit(k)
         arguments = {} if filter is None else self._filtered(filter)
 
-        def ask(query: str, limit: int) -> Sequence[Result]:
+        def ask(query: str, limit: int) -> Sequence[Found]:
             asked = {} if self._k_argument is None else {self._k_argument: limit}
             return self._asked(query, {**arguments, **asked})
 
@@ -149,13 +150,13 @@ class LangChainStage(StoreStage):
         self._check_accepted(arguments, "the translated filter")
         return arguments
 
-    def _asked(self, query: str, arguments: dict[str, Any]) -> list[Result]:
+    def _asked(self, query: str, arguments: dict[str, Any]) -> list[Found]:
         store = self._store
         if isinstance(store, BaseRetriever):
             if self._asynchronous:
-                return _in_order(own_loop.run(store.ainvoke(query, **arguments)))
+                return _unscored(own_loop.run(store.ainvoke(query, **arguments)))
             try:
-                return _in_order(store.invoke(query, **arguments))
+                return _unscored(store.invoke(query, **arguments))
             except NotImplementedError as error:
                 raise PluginError(
                     f"the retriever of the first stage {self.name!r} cannot be asked "
@@ -163,29 +164,14 @@ class LangChainStage(StoreStage):
                 ) from error
         if self._scores is None:
             if self._asynchronous:
-                return _in_order(own_loop.run(store.asimilarity_search(query, **arguments)))
-            return _in_order(store.similarity_search(query, **arguments))
+                return _unscored(own_loop.run(store.asimilarity_search(query, **arguments)))
+            return _unscored(store.similarity_search(query, **arguments))
         if self._asynchronous:
             found = own_loop.run(store.asimilarity_search_with_score(query, **arguments))
         else:
             found = store.similarity_search_with_score(query, **arguments)
-        return self._scored(found)
-
-    def _scored(self, found: Sequence[tuple[Document, float]]) -> list[Result]:
-        """Results with the store's own scores. Raises InvalidInputError for the wrong direction."""
-        sign = -1 if self._scores == "distance" else 1
-        results = [
-            Result(each.id, each.page_content, each.metadata, sign * number(self.name, score))
-            for each, score in found
-        ]
-        if results and results[0].score < results[-1].score:
-            other = "similarity" if self._scores == "distance" else "distance"
-            raise InvalidInputError(
-                f"scores={self._scores!r}, but {type(self._store).__name__} gives its first result "
-                f"the score {found[0][1]} and its last one {found[-1][1]}: set scores={other!r}"
-            )
-        return results
+        return [Found(each.id, each.page_content, each.metadata, score) for each, score in found]
 
 
-def _in_order(found: Iterable[Document]) -> list[Result]:
-    return by_place((each.id, each.page_content, each.metadata) for each in found)
+def _unscored(found: Iterable[Document]) -> list[Found]:
+    return [Found(each.id, each.page_content, each.metadata) for each in found]
