@@ -7,10 +7,12 @@ prompt = f"Answer from these sources, and cite them by number.\\n\\n{context.tex
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -33,12 +35,20 @@ Url: TypeAlias = Callable[[Document], str | None]
 GAP = "\n...\n"
 """The line between two passages of one document that do not touch."""
 
-_Taken: TypeAlias = Mapping[int, tuple[Span, ...]]
-_Side: TypeAlias = Callable[[str, Span], Span]
+_Parts: TypeAlias = tuple[Span, ...]
+"""Parts of a document's text, in its order; they neither overlap nor touch."""
+
+_Step: TypeAlias = tuple[int, _Parts]
+"""The place of a hit, and the parts of its document that the context has from this step on."""
 
 _SEPARATOR = "\n\n"
 _WINDOW = 4_000
 """Characters before and after a passage in which its neighbouring sentences are looked for."""
+
+_LONGEST_WORD = 30
+"""Characters above which a run without spaces is a clause, such as in Chinese, and not a word."""
+
+_WORD = re.compile(r"\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +112,39 @@ def pack(
             check_function(name, function)
     given = found.hits if isinstance(found, SearchResponse) else several("found", found, one="hits")
     page = _Page([_checked(hit) for hit in given], url or _own_url, count or _bundled_tokens)
-    steps: list[_Taken] = [{}]
-    for place, span in page.best_first:
-        wider = _with(steps[-1], place, span)
-        if page.estimate(wider) <= most:
-            steps.append(wider)
-        elif (place, span) == page.best_first[0]:
-            beginnings = page.beginnings(place, span)
-            steps += beginnings[: bisect_right(beginnings, most, key=page.estimate)]
+    steps = _steps(page, most, neighbours)
+    if page.tokens(steps) > most:  # the whole may have more tokens than its pieces
+        fitting = bisect_right(range(len(steps)), most, key=lambda n: page.tokens(steps[:n]))
+        steps = steps[: max(0, fitting - 1)]
+    return page.context(steps)
+
+
+def _steps(page: _Page, most: int, neighbours: int) -> list[_Step]:
+    """The passages and their neighbours that fit, in the order in which they are taken.
+
+    Only what a step adds is counted, since a context may have thousands of them.
+    """
+    steps: list[_Step] = []
+    taken: dict[int, _Parts] = {}
+    left = most
+
+    def take(place: int, span: Span) -> None:
+        nonlocal left
+        if (cost := page.cost(place, taken.get(place), span)) <= left:
+            left -= cost
+            taken[place] = _with(taken.get(place, ()), span)
+            steps.append((place, taken[place]))
+
+    for place, span in page.best_first[:1]:
+        take(place, page.cut(place, span, most))
+    for place, span in page.best_first[1:]:
+        take(place, span)
     for _ in range(neighbours):
         for place, span in page.best_first:
-            for side in (_with_next_sentence, _with_sentence_before):
-                wider = page.extended(steps[-1], place, span, side)
-                if page.estimate(wider) <= most:
-                    steps.append(wider)
-    while page.tokens(steps[-1]) > most:  # the whole may have more tokens than its blocks
-        steps.pop()
-    return page.context(steps[-1])
+            for side in (_next_sentence, _sentence_before):
+                if (part := _part_with(taken.get(place, ()), span)) is not None:
+                    take(place, side(page.text(place), part))
+    return steps
 
 
 class _Page:
@@ -136,29 +162,35 @@ class _Page:
         ]
         self.best_first = [(place, span) for _, place, span in sorted(scored)]
 
-    def estimate(self, taken: _Taken) -> int:
-        """The tokens of all blocks, each counted by itself, and only once."""
-        return sum(self._count(block + _SEPARATOR) for block in self._blocks(taken))
+    def text(self, place: int) -> str:
+        """The text of a document."""
+        return self._documents[place].text
 
-    def tokens(self, taken: _Taken) -> int:
-        """The tokens of the whole text."""
-        return self._count(_SEPARATOR.join(self._blocks(taken)))
+    def tokens(self, steps: Sequence[_Step]) -> int:
+        """The tokens of the whole text after these steps."""
+        return self._count(_SEPARATOR.join(self._blocks(dict(steps))))
 
-    def beginnings(self, place: int, span: Span) -> list[_Taken]:
-        """The beginnings of a passage up to each of its words, the shortest first."""
-        text = self._documents[place].text
-        ends = [at for at in range(span[0] + 1, span[1]) if text[at].isspace()]
-        return [{place: ((span[0], end),)} for end in ends]
+    def cost(self, place: int, parts: _Parts | None, span: Span) -> int:
+        """The tokens that a span adds to the parts of its document; None is a new document."""
+        pieces = [self.text(place)[slice(*piece)] for piece in _uncovered(parts or (), span)]
+        if parts is None:
+            pieces.append(self._heading(place + 1, place) + _SEPARATOR)
+        elif not parts[_near(parts, span)]:
+            pieces.append(GAP)
+        return sum(map(self._count, pieces))
 
-    def extended(self, taken: _Taken, place: int, span: Span, side: _Side) -> _Taken:
-        """The same parts, but the one that has this passage is extended on one side."""
-        for part in taken.get(place, ()):
-            if part[0] <= span[0] and span[1] <= part[1]:
-                return _with(taken, place, side(self._documents[place].text, part))
-        return taken
+    def cut(self, place: int, span: Span, most: int) -> Span:
+        """The longest beginning of a passage that fits; the whole one if not even a word does."""
+        if self.cost(place, None, span) <= most:
+            return span
+        start = span[0]
+        ends = [*_ends_of_words(self.text(place), span)]
+        fitting = bisect_right(ends, most, key=lambda end: self.cost(place, None, (start, end)))
+        return (start, ends[fitting - 1]) if fitting else span
 
-    def context(self, taken: _Taken) -> Context:
-        """The context that has these parts."""
+    def context(self, steps: Sequence[_Step]) -> Context:
+        """The context after these steps."""
+        taken = dict(steps)
         blocks = self._blocks(taken)
         citations = [
             Citation(
@@ -171,9 +203,9 @@ class _Page:
             )
             for number, place in enumerate(sorted(taken), start=1)
         ]
-        return Context(_SEPARATOR.join(blocks), self.tokens(taken), tuple(citations), tuple(blocks))
+        return Context(_SEPARATOR.join(blocks), self.tokens(steps), tuple(citations), tuple(blocks))
 
-    def _blocks(self, taken: _Taken) -> list[str]:
+    def _blocks(self, taken: Mapping[int, _Parts]) -> list[str]:
         """The text of each document, in the order of the hits."""
         return [
             self._block(number, place, taken[place])
@@ -181,41 +213,74 @@ class _Page:
         ]
 
     def _block(self, number: int, place: int, spans: Sequence[Span]) -> str:
+        parts = filter(None, (self.text(place)[slice(*span)].strip() for span in spans))
+        return "\n".join([self._heading(number, place), GAP.join(parts)]).rstrip()
+
+    def _heading(self, number: int, place: int) -> str:
         document, url = self._documents[place], self._urls[place]
-        heading = f"[{number}] {document.title or document.id}{f' ({url})' if url else ''}"
-        parts = filter(None, (document.text[slice(*span)].strip() for span in spans))
-        return "\n".join([heading, GAP.join(parts)]).rstrip()
+        return f"[{number}] {document.title or document.id}{f' ({url})' if url else ''}"
 
 
-def _with(taken: _Taken, place: int, span: Span) -> _Taken:
-    """The parts and one more, joined with those of its document that it overlaps or touches."""
-    parts: list[Span] = []
-    for start, end in sorted((*taken.get(place, ()), span)):
-        if parts and start <= parts[-1][1]:
-            parts[-1] = (parts[-1][0], max(end, parts[-1][1]))
-        else:
-            parts.append((start, end))
-    return {**taken, place: tuple(parts)}
+def _near(parts: _Parts, span: Span) -> slice:
+    """The parts that a span overlaps or touches."""
+    first = bisect_left(parts, span[0], key=itemgetter(1))
+    return slice(first, max(first, bisect_right(parts, span[1], key=itemgetter(0))))
 
 
-def _with_next_sentence(text: str, part: Span) -> Span:
-    start, end = part
+def _with(parts: _Parts, span: Span) -> _Parts:
+    """The parts and one more, joined with those that it overlaps or touches."""
+    near = _near(parts, span)
+    starts, ends = zip(span, *parts[near], strict=True)
+    return (*parts[: near.start], (min(starts), max(ends)), *parts[near.stop :])
+
+
+def _uncovered(parts: _Parts, span: Span) -> Iterator[Span]:
+    """The pieces of a span that are in none of the parts."""
+    position, last = span
+    for start, end in parts[_near(parts, span)]:
+        if position < start:
+            yield position, start
+        position = max(position, end)
+    if position < last:
+        yield position, last
+
+
+def _part_with(parts: _Parts, span: Span) -> Span | None:
+    """The part that has this span."""
+    for start, end in parts[_near(parts, span)]:
+        if start <= span[0] and span[1] <= end:
+            return start, end
+    return None
+
+
+def _ends_of_words(text: str, span: Span) -> Iterator[int]:
+    """Where a passage may be cut: after a word, and anywhere in a text without spaces."""
+    for word in _WORD.finditer(text, *span):
+        if word.end() - word.start() > _LONGEST_WORD:
+            yield from range(word.start() + 1, word.end())
+        yield word.end()
+
+
+def _next_sentence(text: str, part: Span) -> Span:
+    """The sentence after a part; an empty span if it is too long, or if there is none."""
+    end = part[1]
     after = text[end : end + _WINDOW]
     for boundary in SENTENCE_END.finditer(after):
         if after[: boundary.end()].strip():
-            return start, end + boundary.end()
-    return (start, len(text)) if len(text) <= end + _WINDOW else part
+            return end, end + boundary.end()
+    return (end, len(text)) if len(text) <= end + _WINDOW else (end, end)
 
 
-def _with_sentence_before(text: str, part: Span) -> Span:
-    start, end = part
+def _sentence_before(text: str, part: Span) -> Span:
+    """The sentence before a part; an empty span if it is too long, or if there is none."""
+    start = part[0]
     first = max(0, start - _WINDOW)
     before = text[first:start]
     ends = [boundary.end() for boundary in SENTENCE_END.finditer(before)]
     for at in reversed(ends):
         if before[at:].strip():
-            return first + at, end
-    return (0, end) if first == 0 else part
+            return first + at, start
+    return (0, start) if first == 0 else (start, start)
 
 
 def _passages(hit: Hit) -> list[tuple[float, Span]]:
@@ -261,7 +326,8 @@ def _number(counted: object) -> int:
 
 
 def _bundled_tokens(text: str) -> Sized:
-    return cast("Sized", _bundled_tokenizer().encode(text, add_special_tokens=False))
+    encodable = text.encode(errors="replace").decode()  # a store may have texts that are not
+    return cast("Sized", _bundled_tokenizer().encode(encodable, add_special_tokens=False))
 
 
 @cache

@@ -178,3 +178,36 @@ def test_the_url_is_what_a_function_says() -> None:
 def test_what_cannot_be_packed_is_refused_by_name(arguments, message) -> None:
     with pytest.raises(InvalidInputError, match=message):
         pack(**{"found": [hit("a", 1.0, 0)], **arguments})
+
+
+def test_the_best_passage_is_cut_anywhere_in_a_text_without_spaces() -> None:
+    chinese = Hit("a", 1.0, 1, Document("a", "没有空格的中文句子" * 20, "标题"))
+    context = pack([chinese], tokens=40, count=len)
+    assert 37 < context.tokens == len(context.text) <= 40
+    assert context.text.startswith("[1] 标题\n没有空格")
+
+
+def test_a_passage_without_room_for_a_word_is_left_out() -> None:
+    assert pack([hit("a", 3.0, 4)], tokens=4, count=words).text == ""
+
+
+def test_a_text_that_utf_8_cannot_encode_is_counted_too() -> None:
+    context = pack([Hit("a", 1.0, 1, Document("a", "half of a pair: \ud800"))])
+    assert context.text.endswith("\ud800")
+
+
+def test_only_what_is_added_is_counted_of_a_document_with_many_passages() -> None:
+    text = " ".join(f"Sentence {number} is about boats." for number in range(3_000))
+    spans = [(start, start + 300) for start in range(0, len(text) - 300, 100)]
+    passages = tuple(FoundPassage(span, 1.0 / rank) for rank, span in enumerate(spans, start=1))
+    counted: list[str] = []
+
+    def count(text: str) -> int:
+        counted.append(text)
+        return len(text)
+
+    context = pack(
+        [replace(hit("a", 1.0, text=text), passages=passages)], tokens=10**6, count=count
+    )
+    assert context.citations[0].spans == ((0, len(text)),)
+    assert sum(map(len, counted)) < 3 * len(text)
