@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as PathParameter
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from rerank_search.errors import RerankSearchError
 from rerank_search.index import Index
@@ -34,6 +35,15 @@ from rerank_search.serving.threads import Threads
 from rerank_search.serving.uploads import upsert
 from rerank_search.shown import shown
 from rerank_search.types import Document
+
+
+class _AnyText(PathConvertor):
+    """The rest of a path, whatever is in it. Starlette's own ``path`` stops before a newline."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("any_text", _AnyText())
 
 router = APIRouter(tags=["indexes"], route_class=StrictJsonRoute)
 
@@ -112,7 +122,7 @@ async def find(
     return Response(await threads.read(request, answer), media_type="application/json")
 
 
-@router.get("/v1/indexes/{name}/documents/{id:path}")
+@router.get("/v1/indexes/{name}/documents/{id:any_text}")
 async def document(
     request: Request, name: str, id: str, service: ServiceGiven, threads: ThreadsGiven
 ) -> DocumentAnswer:
@@ -127,7 +137,7 @@ async def document(
     return await threads.read(request, get)
 
 
-@router.delete("/v1/indexes/{name}/documents/{id:path}", response_model_exclude_none=True)
+@router.delete("/v1/indexes/{name}/documents/{id:any_text}", response_model_exclude_none=True)
 async def delete_one(
     name: str, id: str, service: ServiceGiven, threads: ThreadsGiven
 ) -> DeleteAnswer:

@@ -552,7 +552,22 @@ def test_a_page_of_long_texts_ends_early(serve):
         assert page.json()["next"] == "099"
 
 
-@pytest.mark.parametrize("id", ["a/b", "/a//b/", "é ü", "\U0001f600", "%2F", "a?b#c", " ", "+"])
+IDS = [
+    "a/b",
+    "/a//b/",
+    "é ü",
+    "\U0001f600",
+    "%2F",
+    "a?b#c",
+    " ",
+    "+",
+    "a\nb",
+    "\n",
+    "\u202e",
+]
+
+
+@pytest.mark.parametrize("id", IDS)
 def test_any_id_is_a_path(fresh, id):
     document = {"id": id, "text": "a song", "title": "t", "metadata": {"of": {"by": None}}}
     fresh.post("/v1/indexes/notes/documents", {"documents": [document]})
@@ -561,6 +576,14 @@ def test_any_id_is_a_path(fresh, id):
     assert fresh.client.delete(path).json() == {"deleted": 1}
     gone = fresh.client.get(path)
     assert (gone.status_code, gone.json()["error"]["type"]) == (404, "no_such_document")
+
+
+def test_an_id_with_a_newline_at_its_end_is_not_the_one_without(fresh):
+    fresh.post("/v1/indexes/notes/documents", {"documents": [{"id": "a", "text": "x"}]})
+    path = "/v1/indexes/notes/documents/a%0A"
+    assert fresh.client.get(path).json()["error"]["type"] == "no_such_document"
+    assert fresh.client.delete(path).json() == {"deleted": 0}
+    assert stored(fresh, "a") is not None
 
 
 def test_find_and_get_name_an_unknown_index(server):
