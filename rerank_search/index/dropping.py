@@ -19,6 +19,7 @@ def drop(path: Path, lock_timeout: float) -> None:
     Raises IndexNotFoundError, InvalidInputError for a link and for a folder with other files,
     IndexLockedError, IndexReadOnlyError.
     """
+    path = _named(path)
     with storage_errors(path):
         clear_dropped(path)
         _check(path)
@@ -55,4 +56,10 @@ def _check(path: Path) -> None:
 
 
 def _dropped(path: Path) -> Path:
-    return path.with_name(f".{path.name}.dropped")
+    path = _named(path)
+    return path.parent / f".{path.name}.dropped"
+
+
+def _named(path: Path) -> Path:
+    """The same path with a name at its end, which "." and ".." are not."""
+    return path.resolve() if path.name in ("", "..") else path

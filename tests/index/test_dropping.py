@@ -37,6 +37,20 @@ def test_a_dropped_index_leaves_nothing(path: Path) -> None:
         assert len(index) == 0
 
 
+@pytest.mark.parametrize("here", ["", ".", ".."])
+def test_an_index_around_the_current_folder_is_made_and_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str
+) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    Index.create(".", encoder=None).close()
+    inside = folder if here in ("", ".") else folder / "bm25"
+    monkeypatch.chdir(inside)
+    Index.drop(here)
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_an_index_that_another_process_writes_to_is_not_dropped(path: Path) -> None:
     lock = ProcessLock(path / "write.lock")
     assert lock.acquire(0)
