@@ -152,6 +152,9 @@ def test_filters_of_a_run_replace_those_of_the_retriever_or_are_merged(searcher:
         searcher=searcher, filters=BOATS, filter_policy=FilterPolicy.MERGE
     )
     assert ids(both(merging, filters=FIRST)) == ["boat-1"]
+    for wrong in ("boat", {"operator": "AND", "conditions": ["boat"]}, [BOATS], {"word": "boat"}):
+        with pytest.raises(FilterError):
+            merging.run(QUERY, filters=wrong)
     replacing = RerankSearchRetriever(searcher=searcher, filters=BOATS)
     assert len(both(replacing, filters=FIRST)) == 8
 

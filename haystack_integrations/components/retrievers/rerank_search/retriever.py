@@ -191,6 +191,7 @@ class RerankSearchRetriever:
 
     def _asked(self, filters: dict[str, Any] | None, given: dict[str, Any]) -> SearchOptions:
         """The options of a run: its own arguments win."""
+        translated(filters)  # an invalid one is not merged
         applied = apply_filter_policy(self.filter_policy, self.filters, filters)
         return replace(chosen(self.options, given), filter=translated(applied) or None)
 
