@@ -18,7 +18,7 @@ from typing import Any
 from haystack.dataclasses import ByteStream, Document, SparseEmbedding
 
 from rerank_search.errors import InvalidDocumentError
-from rerank_search.plugins.found import found_document, further, scores
+from rerank_search.plugins.found import found_document, further, in_context, scores
 from rerank_search.shown import shown
 from rerank_search.types import Document as IndexedDocument
 from rerank_search.types import ReturnedText, SearchResponse
@@ -55,17 +55,27 @@ def from_index(found: IndexedDocument, **found_by_search: Any) -> Document:
     kept = meta.pop(KEPT, None)
     if isinstance(kept, str):
         fields |= _fields(json.loads(kept))
+        fields["content"] = found.text or fields["content"]
     return Document(**{"id": found.id, "meta": meta, **fields, **found_by_search})
 
 
 def found_documents(
-    response: SearchResponse, *, text: ReturnedText, scale_score: bool
+    response: SearchResponse,
+    *,
+    text: ReturnedText,
+    scale_score: bool,
+    context_tokens: int | None = None,
 ) -> list[Document]:
-    """The documents of the hits, with their scores. The log has the response's warnings."""
+    """The documents of the hits, with their scores. The log has the response's warnings.
+
+    ``context_tokens`` gives those of a packed context of that size, with their parts of it.
+    """
     for message in response.warnings:
         logger.warning("%s", message)
     if response.degraded is not None:
         logger.warning("the first stage's ranking is returned: %s", response.degraded)
+    if context_tokens is not None:
+        response = in_context(response, context_tokens)
     documents = []
     given = _scaled(response) if scale_score else [hit.score for hit in response.hits]
     for hit, score in zip(response.hits, given, strict=True):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,11 @@ def test_a_title_of_the_index_is_in_the_metadata():
     assert from_index(own).meta == {"title": "mine"}
     strange = IndexedDocument("1", "text", metadata={"_haystack": 5})
     assert from_index(strange).meta == {}
+
+
+def test_a_part_of_a_context_is_content_also_without_any_of_its_own():
+    found = replace(to_index(Document("1", meta={"a": 1})), text="[1] The title")
+    assert from_index(found) == Document("1", content="[1] The title", meta={"a": 1})
 
 
 def test_scores_are_probabilities_or_sigmoids_or_as_they_were_sorted_by():

@@ -36,6 +36,7 @@ from rerank_search import (
 )
 from rerank_search import Document as IndexedDocument
 from rerank_search.client import ServerError
+from rerank_search.context import pack
 from rerank_search.options import OPTIONS
 from rerank_search.serving.keys import KeyFile, add_key
 from tests.client.conftest import Served, served
@@ -179,6 +180,8 @@ def test_unknown_and_invalid_arguments_are_refused(
         ({"top_k": True}, InvalidInputError),
         ({"candidates": 2.5}, InvalidInputError),
         ({"text": "some"}, InvalidInputError),
+        ({"context_tokens": 0}, InvalidInputError),
+        ({"context_tokens": 50, "text": "passage"}, InvalidInputError),
         ({"scale_score": "yes"}, InvalidInputError),
         ({"rerank": False, "budget_ms": 5}, InvalidInputError),
         ({"filters": {"word": "boat"}}, FilterError),
@@ -217,6 +220,18 @@ def test_what_to_search_is_given_once(searcher: Searcher, notes: Path):
         with pytest.raises(InvalidInputError) as raised:
             RerankSearchRetriever(**wrong)
         assert "rs_x" not in str(raised.value)
+
+
+def test_a_context_has_parts_of_documents_with_numbers(
+    retriever: RerankSearchRetriever, searcher: Searcher
+):
+    packed = pack(searcher.search(QUERY), tokens=40)
+    documents = both(retriever, context_tokens=40)
+    assert [each.content for each in documents] == list(packed.blocks)
+    assert ids(documents) == [citation.id for citation in packed.citations]
+    made = RerankSearchRetriever(searcher=searcher, context_tokens=40)
+    assert both(made) == documents
+    assert len(both(made, context_tokens=400)) > len(documents) > 0
 
 
 def test_a_filter_that_names_an_unknown_key_is_logged(
@@ -311,6 +326,7 @@ def test_all_parameters_survive_a_dict(notes: Path, tiny_reranker: Path):
         "filters": {"operator": "NOT", "conditions": [BOATS]},
         "filter_policy": FilterPolicy.MERGE,
         "text": "passage",
+        "context_tokens": None,
         "scale_score": False,
         "top_k": 3,
         "candidates": 7,
@@ -338,6 +354,8 @@ def test_all_parameters_survive_a_dict(notes: Path, tiny_reranker: Path):
     assert both(again) == both(retriever)
     retriever.close()
     again.close()
+    packed = RerankSearchRetriever(index=notes, context_tokens=50).to_dict()
+    assert packed["init_parameters"]["context_tokens"] == 50
     for least in (0.5, 0):
         kept = RerankSearchRetriever(index=notes, min_relevance=least).to_dict()
         assert kept["init_parameters"]["min_relevance"] == least

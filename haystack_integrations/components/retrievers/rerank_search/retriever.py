@@ -17,6 +17,7 @@ from haystack_integrations.document_stores.rerank_search import RerankSearchDocu
 from rerank_search.arguments import one_of, truth_value
 from rerank_search.errors import InvalidInputError
 from rerank_search.options import OPTIONS, SearchOptions
+from rerank_search.plugins.found import context_size
 from rerank_search.plugins.haystack.documents import found_documents
 from rerank_search.plugins.haystack.filters import translated
 from rerank_search.plugins.haystack.option_inputs import chosen, shows_inputs, shows_parameters
@@ -44,7 +45,9 @@ class RerankSearchRetriever:
     The options are those of ``SearchOptions``, here and as inputs of ``run`` and ``run_async``,
     where they win. ``filters`` are Haystack's; ``filter_policy`` says whether those of a run
     replace the retriever's or are merged with them. ``text`` "passage" returns the best passage of
-    a long document instead of all of it.
+    a long document instead of all of it. ``context_tokens`` returns what ``pack`` makes of the
+    hits: the best passages with their neighbours, which fit into so many tokens together, and a
+    number to cite each document by.
 
     ``score`` is the probability that the document is relevant; of a reranker without calibration
     the sigmoid of its score, and without the second stage the first stage's score.
@@ -66,6 +69,7 @@ class RerankSearchRetriever:
         filters: dict[str, Any] | None = None,
         filter_policy: FilterPolicy = FilterPolicy.REPLACE,
         text: ReturnedText = "full",
+        context_tokens: int | None = None,
         scale_score: bool = True,
         **options: Any,
     ) -> None:
@@ -90,6 +94,7 @@ class RerankSearchRetriever:
         self.reranker, self.api_key = reranker, api_key
         self.filters, self.filter_policy = filters, filter_policy
         self.text = _text(text)
+        self.context_tokens = context_size(context_tokens, self.text)
         self.scale_score = truth_value("scale_score", scale_score)
         self.options = chosen(SearchOptions(), options)
         self._source = Source(
@@ -116,12 +121,13 @@ class RerankSearchRetriever:
         top_k: int | None = None,
         *,
         text: ReturnedText | None = None,
+        context_tokens: int | None = None,
         scale_score: bool | None = None,
         **options: Any,
     ) -> dict[str, list[Document]]:
         """The best documents for the query, as ``documents``, with their scores."""
         asked = self._asked(filters, {**options, "top_k": top_k})
-        wanted = self._wanted(text, scale_score)
+        wanted = self._wanted(text, context_tokens, scale_score)
         response = self._source.searcher().search(query, asked)
         return {"documents": found_documents(response, **wanted)}
 
@@ -134,14 +140,17 @@ class RerankSearchRetriever:
         top_k: int | None = None,
         *,
         text: ReturnedText | None = None,
+        context_tokens: int | None = None,
         scale_score: bool | None = None,
         **options: Any,
     ) -> dict[str, list[Document]]:
         """``run`` for asyncio; the event loop goes on meanwhile."""
         asked = self._asked(filters, {**options, "top_k": top_k})
-        wanted = self._wanted(text, scale_score)
+        wanted = self._wanted(text, context_tokens, scale_score)
         response = await (await self._source.asearcher()).asearch(query, asked)
-        return {"documents": found_documents(response, **wanted)}
+        found = partial(found_documents, response, **wanted)
+        packs = wanted["context_tokens"] is not None
+        return {"documents": await asyncio.to_thread(found) if packs else found()}
 
     def close(self) -> None:
         """Close what was opened, also by the document store; the next use opens it again."""
@@ -195,11 +204,16 @@ class RerankSearchRetriever:
         applied = apply_filter_policy(self.filter_policy, self.filters, filters)
         return replace(chosen(self.options, given), filter=translated(applied) or None)
 
-    def _wanted(self, text: ReturnedText | None, scale_score: bool | None) -> dict[str, Any]:
+    def _wanted(
+        self, text: ReturnedText | None, context_tokens: int | None, scale_score: bool | None
+    ) -> dict[str, Any]:
         """What of the hits the documents of a run have."""
+        returned = self.text if text is None else _text(text)
+        tokens = self.context_tokens if context_tokens is None else context_tokens
         scaled = self.scale_score if scale_score is None else scale_score
         return {
-            "text": self.text if text is None else _text(text),
+            "text": returned,
+            "context_tokens": context_size(tokens, returned),
             "scale_score": truth_value("scale_score", scaled),
         }
 
@@ -214,6 +228,7 @@ class RerankSearchRetriever:
             "filters": self.filters,
             "filter_policy": self.filter_policy,
             "text": self.text,
+            "context_tokens": self.context_tokens,
             "scale_score": self.scale_score,
             **options,
         }
