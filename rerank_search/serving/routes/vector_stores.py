@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from rerank_search.errors import RerankSearchError
+from rerank_search.errors import RerankError, RerankSearchError
 from rerank_search.ranking import ranked
 from rerank_search.serving.dependencies import ServiceGiven, ThreadsGiven
 from rerank_search.serving.errors import ApiError
@@ -76,6 +76,8 @@ async def search(
         request, functools.partial(answered, service, wanted, ongoing), on_gone=ongoing.cancel
     )
     least = (asked.ranking_options or RankingOptions()).score_threshold or 0.0
+    if least:
+        _check_reranked(answer)
     found = [each for each in _results(answer, wanted.options.top_k) if each.score >= least]
     return VectorStoreResults(search_query=asked.query, data=found)
 
@@ -83,7 +85,11 @@ async def search(
 def _request(service: Service, name: str, asked: VectorStoreSearchRequest) -> SearchRequest:
     """The same request in our own words. Raises ApiError 400 for what cannot be done."""
     ranking = asked.ranking_options or RankingOptions()
-    rerank = bool(service.rerankers) and ranking.ranker != ranking.without_reranking
+    unnamed = {None, ranking.without_reranking, *ranking.default}
+    named = None if ranking.ranker in unnamed else ranking.ranker
+    rerank = named is not None or (
+        bool(service.rerankers) and ranking.ranker != ranking.without_reranking
+    )
     if asked.rewrite_query:
         raise ApiError(400, "invalid_request", "rewrite_query=true is not supported: leave it out")
     if not rerank and ranking.score_threshold:
@@ -93,7 +99,6 @@ def _request(service: Service, name: str, asked: VectorStoreSearchRequest) -> Se
             "score_threshold needs a ranker, because scores of a first stage are no "
             "probabilities: leave one of them out",
         )
-    named = ranking.ranker if rerank and ranking.ranker not in ranking.default else None
     return SearchRequest.model_validate(
         {
             "index": name,
@@ -105,6 +110,16 @@ def _request(service: Service, name: str, asked: VectorStoreSearchRequest) -> Se
             "text": "passage",
         }
     )
+
+
+def _check_reranked(answer: SearchAnswer) -> None:
+    """Raise RerankError for scores of a first stage, which a threshold must not be applied to."""
+    for result in answer.results:
+        if result.degraded is not None:
+            raise RerankError(
+                "score_threshold needs the second stage, and there is none now "
+                f"({result.degraded}): try again, or leave score_threshold out"
+            )
 
 
 def _results(answer: SearchAnswer, most: int) -> list[VectorStoreResult]:

@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 
 from rerank_search import Index, Searcher
-
-
-class Broken:
-    name = "broken"
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> np.ndarray:
-        raise OSError("the model's disk is gone")
+from tests.serving.broken import Broken
 
 
 def search(server, **asked):

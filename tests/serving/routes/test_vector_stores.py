@@ -8,6 +8,7 @@ import warnings
 import pytest
 
 from rerank_search import Index, Searcher
+from tests.serving.broken import Broken
 
 QUERY = "join two paths"
 SEARCH = "/v1/vector_stores/notes/search"
@@ -156,6 +157,22 @@ def test_what_cannot_be_done_is_said_in_openais_shape(server, asked, status, mes
     error = answer.json()["error"]
     assert message in error["message"]
     assert {"message", "type", "param", "code"} <= error.keys()
+
+
+def test_a_server_without_rerankers_refuses_the_name_of_one(serve):
+    with serve(None) as bare:
+        answer = bare.post(SEARCH, {"query": QUERY, "ranking_options": {"ranker": "other"}})
+        assert answer.status_code == 404
+        assert "no reranker 'other'" in answer.json()["error"]["message"]
+        assert ids(found(bare, ranking_options={"ranker": "auto"})) == ids(found(bare))
+
+
+def test_a_threshold_is_not_applied_to_scores_of_a_first_stage(serve):
+    with serve(Broken()) as server:
+        assert len(found(server)["data"]) == 4
+        answer = server.post(SEARCH, {"query": QUERY, "ranking_options": {"score_threshold": 0.1}})
+        assert answer.status_code == 500
+        assert "needs the second stage" in answer.json()["error"]["message"]
 
 
 def test_nulls_are_no_options(server):
