@@ -17,7 +17,11 @@ from functools import cache
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
-LIBRARIES = ["rerank_search.training.train", "rerank_search.training.run.trainer"]
+LIBRARIES = [
+    "rerank_search.training.train",
+    "rerank_search.training.run.trainer",
+    "rerank_search.serving.server",
+]
 COMMAND_LINE = "from rerank_search.__main__ import main; main()"
 
 
@@ -35,6 +39,10 @@ class Warm:
     def kill(self) -> None:
         self.process.kill()
 
+    def signal(self, number: int) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
     def wait(self, seconds: float = 300) -> int:
         """The exit code, or minus the signal that ended it."""
         self.process.join(seconds)
@@ -48,12 +56,18 @@ class Warm:
 
 
 def start(
-    code: str, *arguments: str, output: Path, environment: Mapping[str, str] | None = None
+    code: str,
+    *arguments: str,
+    output: Path,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Warm:
-    """Start a program: ``code``, with its arguments in sys.argv."""
+    """Start a program: ``code``, with its arguments in sys.argv, in a folder or this one."""
     given = {**os.environ, **(environment or {})}
     process = _server().Process(
-        target=_run, args=(code, list(arguments), given, str(Path.cwd()), str(output)), daemon=True
+        target=_run,
+        args=(code, list(arguments), given, str(folder or Path.cwd()), str(output)),
+        daemon=True,
     )
     output.touch()
     process.start()

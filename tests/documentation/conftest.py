@@ -17,6 +17,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -32,6 +33,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from rerank_search.cli.main import app
+from tests import warm
+from tests.warm import Warm
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(
@@ -89,7 +92,7 @@ class Reader:
         self.folder = folder
         self.site = folder / "site-packages"
         self.names: dict[str, Any] = {"__name__": "__main__"}
-        self._server: subprocess.Popen[bytes] | None = None
+        self._server: Warm | None = None
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = str(free.getsockname()[1])
@@ -101,7 +104,7 @@ class Reader:
     def close(self) -> None:
         """End the server that a page has started."""
         if self._server is not None:
-            self._server.terminate()
+            self._server.signal(signal.SIGTERM)
             self._server.wait()
             self._server = None
 
@@ -148,6 +151,7 @@ class Reader:
         if words == ["pip", "install", "."]:
             self._install()
             return "", ""
+        assert words[:2] != ["pip", "install"], f"{place}: it would change what is installed here"
         if words[:1] == ["rerank-search"] and not {"<", ">", "|", "&&"} & {*words}:
             done = CliRunner().invoke(app, words[1:])
             assert done.exit_code == 0, f"{place}: {line}: {done.output} {done.exception!r}"
@@ -160,13 +164,12 @@ class Reader:
         self.close()
         if "--port" not in words:
             words = [*words, "--port", self._port]
-        with (self.folder / "server.log").open("w") as log:
-            command = [sys.executable, "-m", "rerank_search", *words]
-            self._server = subprocess.Popen(command, stdout=log, stderr=log)
+        log = self.folder / "server.log"
+        self._server = warm.start(warm.COMMAND_LINE, *words, output=log)
         end = time.monotonic() + SECONDS_TO_START
         with httpx2.Client(base_url=f"http://127.0.0.1:{self._port}") as client:
             while time.monotonic() < end:
-                assert self._server.poll() is None, (self.folder / "server.log").read_text()
+                assert self._server.running, self._server.said()
                 with contextlib.suppress(httpx2.TransportError):
                     if client.get("/health/ready").status_code == 200:
                         return

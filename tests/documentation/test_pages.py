@@ -51,6 +51,7 @@ def test_contributing_says_why_its_commands_are_not_run(reader, clone: Path) -> 
         ("Do this:\n\n    rerank-search serve\n", "not in a fence"),
         ("```python\nprint(1)\n```\n\n```text\n2\n```\n", "printed"),
         ("```sh\nrerank-search search nowhere paths\n```\n", "no index"),
+        ("```sh\npip install 'rerank-search[eval]'\n```\n", "change what is installed"),
         ("```python\n1 + 1\n", "without an end"),
     ],
 )

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +22,9 @@ from rerank_search.serving.keys import KeyFile
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.service import Service
 from rerank_search.serving.traces import Traces
+from tests import warm
 from tests.waiting import until
+from tests.warm import Warm
 
 NOTES = [
     Document("join", "join two paths", "Paths", {"module": "os", "year": 2020}),
@@ -139,42 +138,40 @@ def fresh(tmp_path: Path, tiny_encoder: Path, reranker: CrossEncoderReranker) ->
 class Process:
     """A running process of `rerank-search serve`."""
 
-    process: subprocess.Popen[bytes]
+    process: Warm
     url: str
-    log: Path
 
     def lines(self) -> list[dict[str, Any]]:
         """The lines of the log, without earlier output."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line[:1] == "{"]
+        said = self.process.said().splitlines()
+        return [json.loads(line) for line in said if line[:1] == "{"]
 
 
 @contextmanager
 def process_serving(home: Path, *arguments: str, **environment: str) -> Iterator[Process]:
-    log = home.parent / "log"  # an unread pipe would fill up and stop the server
-    with (
-        log.open("w") as stderr,
-        subprocess.Popen(
-            [sys.executable, "-m", "rerank_search", "serve", "--port", "0", *arguments],
-            stderr=stderr,
-            env={**os.environ, "RERANK_SEARCH_HOME": str(home), **environment},
-            cwd=home.parent,
-        ) as process,
-    ):
-        try:
-            yield Process(process, _announced(process, log), log)
-        finally:
-            process.kill()
+    process = warm.start(
+        warm.COMMAND_LINE,
+        *("serve", "--port", "0", *arguments),
+        output=home.parent / "log",
+        folder=home.parent,
+        environment={"RERANK_SEARCH_HOME": str(home), **environment},
+    )
+    try:
+        yield Process(process, _announced(process))
+    finally:
+        process.kill()
+        process.wait()
 
 
-def _announced(process: subprocess.Popen[bytes], log: Path) -> str:
+def _announced(process: Warm) -> str:
     """The URL that the server says it listens at, once it does."""
 
     def said() -> re.Match[str] | None:
-        return re.search(r"Serving .* at (http://\S+)", log.read_text())
+        return re.search(r"Serving .* at (http://\S+)", process.said())
 
-    until(lambda: process.poll() is not None or ((match := said()) and _answers(match[1])))
+    until(lambda: not process.running or ((match := said()) and _answers(match[1])))
     match = said()
-    assert match is not None, f"the server did not start: {log.read_text()}"
+    assert match is not None, f"the server did not start: {process.said()}"
     return match[1]
 
 

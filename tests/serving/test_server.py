@@ -53,7 +53,7 @@ def test_what_was_acknowledged_is_there_however_the_server_ends(
         for writer in writers:
             writer.start()
         until(lambda: len(acknowledged) > 10)
-        server.process.send_signal(ending)
+        server.process.signal(ending)
         for writer in writers:
             writer.join()
         status = server.process.wait(40)

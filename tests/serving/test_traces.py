@@ -125,7 +125,7 @@ def test_a_server_sends_its_traces_where_the_environment_says(
     with serving(home, *arguments, OTEL_EXPORTER_OTLP_ENDPOINT=address) as server:
         asked = {"query": "join"}
         assert httpx2.post(f"{server.url}/v1/search", json=asked, timeout=60).is_success
-        server.process.terminate()
+        server.process.signal(signal.SIGTERM)
         server.process.wait(40)
     names, services, ids = [], set(), set()
     for path, content in taken:
@@ -158,7 +158,7 @@ def test_a_collector_that_does_not_answer_holds_nobody_up(tmp_path, tiny_reranke
         arguments = ["--reranker", str(tiny_reranker)]
         with serving(tmp_path / "home", *arguments, **patient) as server:
             httpx2.get(f"{server.url}/v1/models")
-            server.process.send_signal(ending)
+            server.process.signal(ending)
             assert server.process.wait(60) in {-signal.SIGTERM, 130, 0}
 
 
