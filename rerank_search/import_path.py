@@ -14,6 +14,7 @@ from rerank_search.shown import shown
 _STAGES = {
     "haystack": "rerank_search.plugins.haystack.HaystackStage",
     "langchain_core": "rerank_search.plugins.langchain.LangChainStage",
+    "llama_index": "rerank_search.plugins.llama_index.LlamaIndexStage",
 }
 """The class that makes a first stage of a framework's stores, by the framework's module."""
 

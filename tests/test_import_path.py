@@ -98,11 +98,29 @@ def test_an_error_of_this_library_in_the_code_stays_what_it_is(write) -> None:
 
 
 @pytest.mark.slow
-def test_a_store_of_langchain_is_told_to_be_wrapped(write) -> None:
-    write(
-        "from langchain_core.embeddings import DeterministicFakeEmbedding\n"
-        "from langchain_core.vectorstores import InMemoryVectorStore\n"
-        "store = InMemoryVectorStore(DeterministicFakeEmbedding(size=4))"
-    )
-    with pytest.raises(InvalidInputError, match=r"wrap it in rerank_search.*LangChainStage"):
+@pytest.mark.parametrize(
+    ("text", "stage"),
+    [
+        (
+            "from langchain_core.embeddings import DeterministicFakeEmbedding\n"
+            "from langchain_core.vectorstores import InMemoryVectorStore\n"
+            "store = InMemoryVectorStore(DeterministicFakeEmbedding(size=4))",
+            "langchain.LangChainStage",
+        ),
+        (
+            "from haystack.components.retrievers.in_memory import InMemoryBM25Retriever\n"
+            "from haystack.document_stores.in_memory import InMemoryDocumentStore\n"
+            "store = InMemoryBM25Retriever(InMemoryDocumentStore())",
+            "haystack.HaystackStage",
+        ),
+        (
+            "from llama_index.core import MockEmbedding, VectorStoreIndex\n"
+            "store = VectorStoreIndex([], embed_model=MockEmbedding(embed_dim=2)).as_retriever()",
+            "llama_index.LlamaIndexStage",
+        ),
+    ],
+)
+def test_a_store_of_a_framework_is_told_to_be_wrapped(write, text: str, stage: str) -> None:
+    write(text)
+    with pytest.raises(InvalidInputError, match=f"wrap it in rerank_search.plugins.{stage}"):
         searchable_at("my_search:store")

@@ -49,7 +49,7 @@ def test_the_reference_has_every_public_name(module) -> None:
     "name",
     [
         *("Searcher", "SearchOptions", "rank_texts", "CrossEncoderReranker", "CrossEncoder"),
-        *("Cascade", "HaystackStage", *rerank_search.plugins.langchain.__all__),
+        *("Cascade", "HaystackStage", "LlamaIndexStage", *rerank_search.plugins.langchain.__all__),
     ],
 )
 def test_the_example_of_a_docstring_runs(name: str, reader, after_start_page: Path) -> None:
@@ -58,8 +58,9 @@ def test_the_example_of_a_docstring_runs(name: str, reader, after_start_page: Pa
         each: getattr(module, each)
         for module in (
             rerank_search,
-            rerank_search.plugins.langchain,
             rerank_search.plugins.haystack,
+            rerank_search.plugins.llama_index,
+            rerank_search.plugins.langchain,  # last: its names win over the same ones
         )
         for each in module.__all__
     }

@@ -1,4 +1,4 @@
-"""rerank_search in LlamaIndex: a retriever, a node postprocessor and a vector store."""
+"""rerank_search in LlamaIndex, and LlamaIndex's indexes and retrievers in rerank_search."""
 
 from rerank_search.errors import MissingDependencyError
 
@@ -11,6 +11,12 @@ except ImportError as error:
 
 from rerank_search.plugins.llama_index.postprocessor import RerankSearchPostprocessor
 from rerank_search.plugins.llama_index.retriever import RerankSearchRetriever
+from rerank_search.plugins.llama_index.stage import LlamaIndexStage
 from rerank_search.plugins.llama_index.vector_store import RerankSearchVectorStore
 
-__all__ = ["RerankSearchPostprocessor", "RerankSearchRetriever", "RerankSearchVectorStore"]
+__all__ = [
+    "LlamaIndexStage",
+    "RerankSearchPostprocessor",
+    "RerankSearchRetriever",
+    "RerankSearchVectorStore",
+]
