@@ -70,7 +70,7 @@ def _imported(name: str, path: str) -> ModuleType:
                 "that has it, or install it"
             ) from None
         raise _failed(path, "importing it", error) from error
-    except Exception as error:  # imported code may raise anything
+    except (Exception, SystemExit) as error:  # imported code may raise anything, or be a script
         raise _failed(path, "importing it", error) from error
 
 
@@ -92,7 +92,7 @@ def _returned(function: object, path: str) -> object:
     return returned
 
 
-def _failed(path: str, doing: str, error: Exception) -> PluginError:
+def _failed(path: str, doing: str, error: BaseException) -> PluginError:
     return PluginError(f"{shown(path)}: {doing} failed ({type(error).__name__}: {error}). Fix it")
 
 

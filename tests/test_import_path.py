@@ -82,6 +82,7 @@ def test_what_cannot_be_searched_is_an_error(write, path: str, message: str) -> 
         ("import no_such_package", "my_search:x", r"ModuleNotFoundError: No module named 'no_such"),
         ("1 / 0", "my_search:x", "importing it failed .ZeroDivisionError"),
         ("retriever =", "my_search:x", "importing it failed .SyntaxError"),
+        ("import sys\nsys.exit(0)", "my_search:x", "importing it failed .SystemExit"),
     ],
 )
 def test_a_failure_of_the_code_is_told_with_its_cause(write, text, path, message) -> None:

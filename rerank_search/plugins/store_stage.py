@@ -111,7 +111,7 @@ class StoreStage(ABC):
                 results = self._scored(list(ask(query, limit)))
             best = self._documents(results)
             if not self.returns_what_is_asked:
-                self._tell_few(len(results), k)
+                self._tell_few(len(best), k)
                 break
             # Documents beyond the cut-off may have the score of the last one, and a lower id.
             if len(results) < limit or (len(best) > k and best[k - 1][1] > _lowest(results)):
@@ -193,7 +193,7 @@ class StoreStage(ABC):
         if found < k and not self._told:
             self._told = True
             logger.warning(
-                "the first stage %r found %d results where %d were asked for, and a limit of its "
+                "the first stage %r found %d documents where %d were asked for, and a limit of its "
                 "own may be the reason: set its limit to at least %d",
                 self.name,
                 found,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from rerank_search import Document, Hit
+from rerank_search import Document, Fusion, Hit, Index
 from rerank_search.errors import InvalidInputError, PluginError
 from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import Experiment, load_experiment
 from rerank_search.evaluation.report.schema import Report, SystemReport
+from rerank_search.reranking.fusion import Weights
 from tests.evaluation.conftest import DOCUMENTS
 
 STORE = '''
@@ -122,6 +124,29 @@ def test_the_ranking_is_that_of_the_retriever(module, experiment, tmp_path: Path
     [own] = found.values()
     assert own.protocols["first_stage"]["MRR@10"] == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
     assert own.protocols["first_stage"]["R@100"] == pytest.approx((1 + 1 / 2 + 1 + 1) / 4)
+
+
+@pytest.mark.slow
+def test_an_index_of_the_corpus_gets_the_figures_of_a_first_stage_of_the_collection(
+    module, experiment, beir: Path, tiny_reranker: Path, tmp_path: Path
+) -> None:
+    fused = Path(shutil.copytree(tiny_reranker, tmp_path / "fused"))
+    Fusion([Weights(0.0, {"rerank": 1.0, "bm25:z": 0.5})]).save(fused)
+    with Index.create(tmp_path / "same", encoder=None) as index:
+        index.add([Document(id, text, title) for id, (title, text) in DOCUMENTS.items()])
+        module(retriever=index)
+        report = evaluate(
+            experiment(
+                first_stages=["bm25", "my_store:retriever"],
+                candidates=[1, 3],
+                rerankers=[str(fused)],
+                index={"encoder": False},
+            ),
+            tmp_path / "out",
+        )
+    figures = {system.name: system.protocols for system in report.systems}
+    for depth in ("1", "3", "1+fused", "3+fused"):
+        assert figures[f"my_store:retriever@{depth}"] == figures[f"bm25@{depth}"]
 
 
 def test_results_that_the_corpus_lacks_are_reported_and_left_out(

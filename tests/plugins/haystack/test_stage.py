@@ -185,7 +185,7 @@ def test_a_limit_of_the_retriever_is_logged_once(caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.WARNING):
         assert [len(stage.retrieve([QUERY], k)[0]) for k in (1, 3, 4)] == [1, 2, 2]
     [record] = caplog.records
-    assert "found 2 results where 3 were asked for" in record.getMessage()
+    assert "found 2 documents where 3 were asked for" in record.getMessage()
 
 
 def test_chunks_are_folded_by_their_source() -> None:

@@ -196,7 +196,7 @@ def test_too_few_results_are_logged_once(caplog: pytest.LogCaptureFixture) -> No
     with caplog.at_level(logging.WARNING):
         assert [len(ids(stage, k)) for k in (2, 4, 5)] == [2, 3, 3]
     [record] = caplog.records
-    assert "found 3 results where 4 were asked for" in record.getMessage()
+    assert "found 3 documents where 4 were asked for" in record.getMessage()
 
 
 def test_the_number_is_given_by_the_argument_that_the_user_names(searcher: Searcher) -> None:

@@ -175,7 +175,7 @@ def test_a_limit_that_cannot_be_read_is_logged_once(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING):
         assert [len(stage.retrieve([QUERY], k)[0]) for k in (2, 3, 4)] == [2, 2, 2]
     [record] = caplog.records
-    assert "found 2 results where 3 were asked for" in record.getMessage()
+    assert "found 2 documents where 3 were asked for" in record.getMessage()
 
 
 def test_a_retriever_that_only_awaits_is_asked_asynchronously() -> None:
