@@ -112,7 +112,31 @@ REQUESTS: list[tuple[str, str, Any]] = [
     ("DELETE", "/v1/indexes/NAME/documents/a", None),
     ("POST", "/v1/indexes/NAME/delete", {"ids": ["a"]}),
     ("DELETE", "/v1/indexes/NAME", None),
+    ("GET", "/v1/vector_stores/NAME", None),
+    ("POST", "/v1/vector_stores/NAME/search", {"query": "song"}),
 ]
+
+
+def test_every_route_of_an_index_is_asked_for_that_of_another(app: TestClient) -> None:
+    created = ("put", "/v1/indexes/{name}")  # has a test of its own below
+    known = {
+        (method, path.replace("{name}", "NAME").replace("{id}", "a"))
+        for path, methods in app.get("/openapi.json").json()["paths"].items()
+        for method in methods
+        if "{name}" in path and (method, path) != created
+    }
+    assert known == {(method.lower(), path) for method, path, _ in REQUESTS if "NAME" in path}
+
+
+@pytest.mark.parametrize("field", ["after", "before"])
+def test_no_page_of_vector_stores_is_next_to_that_of_another(writer: Tenant, field: str) -> None:
+    [hidden, unknown] = [
+        writer.ask("GET", f"/v1/vector_stores?{field}={name}") for name in (HIDDEN, "unknown")
+    ]
+    assert hidden.status_code == unknown.status_code == 400
+    assert hidden.text.count(HIDDEN) == unknown.text.count("unknown")
+    listed = writer.ask("GET", "/v1/vector_stores").json()["data"]
+    assert sorted(each["id"] for each in listed) == ["notes", "wiki"]
 
 
 @pytest.mark.parametrize(("method", "path", "body"), REQUESTS)
