@@ -125,7 +125,8 @@ class Indexes:
             raise IndexExistsError(f"the index {shown(name)} exists already: choose another name")
         if encoder is not None:
             encoder = self._known_encoder(encoder)
-        with _errors_without(path, name):
+        # Requests that come meanwhile wait, since half an index would look damaged to them.
+        with _errors_without(path, name), self._open.closed(name, Settings().lock_timeout):
             Index.create(
                 path, encoder=encoder, analyzer=analyzer, first_stages=first_stages
             ).close()

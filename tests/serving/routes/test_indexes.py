@@ -432,6 +432,29 @@ def test_indexes_may_be_made_while_others_are_asked_for(fresh):
     assert set(statuses) == {200, 404}
 
 
+def test_an_index_that_is_being_made_is_not_there_or_empty(serve):
+    made = threading.Event()
+    statuses: set[int] = set()
+
+    def search() -> None:
+        while not made.is_set():
+            asked = {"index": "new", "query": "a song", "rerank": False}
+            statuses.add(server.post("/v1/search", asked).status_code)
+
+    with serve(None) as server, ThreadPoolExecutor(2) as pool:
+        searching = [pool.submit(search) for _ in range(2)]
+        try:
+            for _ in range(10):
+                created = server.client.put("/v1/indexes/new", json={"encoder": None})
+                assert created.status_code == 201, created.text
+                assert server.client.delete("/v1/indexes/new").status_code == 200
+        finally:
+            made.set()
+        for each in searching:
+            each.result()
+    assert statuses <= {200, 404}
+
+
 def test_what_was_opened_of_a_removed_index_is_closed(fresh):
     fresh.client.put("/v1/indexes/more", json={"encoder": None})
     with fresh.service.indexes.use("more") as index:
