@@ -90,12 +90,11 @@ def test_a_module_with_it_is_copied_without_loading_it_again(dspy, find):
     assert module(question=QUERY).ids == find(QUERY, k=1).ids
 
 
-def test_many_at_once_are_the_same_as_one_by_one(find):
-    async def together():
-        return await asyncio.gather(*map(find.acall, QUERIES))
-
+def test_many_at_once_are_the_same_as_one_by_one_while_the_loop_goes_on(find, counted):
     expected = [find(query).ids for query in QUERIES]
-    assert [found.ids for found in asyncio.run(together())] == expected
+    together, ticks = counted([*map(find.acall, QUERIES)])
+    assert [found.ids for found in together] == expected
+    assert ticks > 10 * len(QUERIES)
     with ThreadPoolExecutor(8) as pool:
         assert [found.ids for found in pool.map(find, QUERIES)] == expected
 

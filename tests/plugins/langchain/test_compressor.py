@@ -19,7 +19,7 @@ from rerank_search import (
     Searcher,
 )
 from rerank_search.plugins.langchain import RerankSearchCompressor, RerankSearchRetriever
-from tests.plugins.conftest import QUERY
+from tests.plugins.conftest import QUERIES, QUERY
 
 TEXTS = ["bread in the oven", "join the paths", "", "join the paths", "a boat on the river"]
 
@@ -137,3 +137,13 @@ def test_it_compresses_what_a_retriever_finds(searcher: Searcher, reranker: Cros
     assert [each.id for each in asyncio.run(both_stages.ainvoke(QUERY))] == [
         each.id for each in found
     ]
+
+
+def test_calls_at_the_same_time_rank_the_same_while_the_loop_goes_on(
+    documents: list[Document], reranker: CrossEncoderReranker, counted
+):
+    compressor = RerankSearchCompressor(reranker=reranker)
+    expected = [compressor.compress_documents(documents, query) for query in QUERIES]
+    found, ticks = counted([compressor.acompress_documents(documents, query) for query in QUERIES])
+    assert found == expected
+    assert ticks > 10 * len(QUERIES)

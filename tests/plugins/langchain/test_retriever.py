@@ -216,26 +216,12 @@ def test_threads_that_ask_first_together_load_once(notes: Path, tiny_reranker: P
 
 
 def test_calls_at_the_same_time_find_the_same_while_the_loop_goes_on(
-    retriever: RerankSearchRetriever,
+    retriever: RerankSearchRetriever, counted
 ):
-    ticks = [0]
-
-    async def tick() -> None:
-        while True:
-            ticks[0] += 1
-            await asyncio.sleep(0)
-
-    async def ask() -> list[list[Document]]:
-        ticking = asyncio.create_task(tick())
-        found = await asyncio.gather(*[retriever.ainvoke(query) for query in QUERIES])
-        ticking.cancel()
-        return found
-
-    found = asyncio.run(ask())
+    found, ticks = counted([retriever.ainvoke(query) for query in QUERIES])
     assert len(found) == 32
     assert [ids(each) for each in found] == [ids(retriever.invoke(query)) for query in QUERIES]
-    # A call that blocked the loop would let it go on only between two calls.
-    assert ticks[0] > 10 * len(QUERIES)
+    assert ticks > 10 * len(QUERIES)
 
 
 def test_one_retriever_works_in_one_loop_after_another(server: Served):
