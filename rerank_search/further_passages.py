@@ -74,12 +74,13 @@ def _chosen(
     scores = iter([each.stage_scores[stage] for each in every] if alone else _fused(every))
     answer = []
     for hit, group in zip(hits, passages, strict=True):
-        scored = [replace(each, score=next(scores)) for each in group]
-        own = [each for each in scored if each.span == hit.span] or [replace(hit, score=0.0)]
+        scored = [(next(scores), each) for each in group]
+        own = [pair for pair in scored if pair[1].span == hit.span] or [(0.0, hit)]
         others = [
-            each for each in scored if each.score != 0 and each.span not in (hit.span, TITLE_ALONE)
+            pair for pair in scored if pair[0] != 0 and pair[1].span not in (hit.span, TITLE_ALONE)
         ]
-        answer.append([*own, *_best_first(others)][:most])
+        others.sort(key=lambda pair: (-pair[0], pair[1].span or (0, 0)))
+        answer.append([replace(each, score=score) for score, each in [*own, *others][:most]])
     return answer
 
 
