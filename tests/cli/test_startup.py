@@ -65,8 +65,13 @@ def test_help_imports_nothing(imports: Imports) -> None:
 
 
 @pytest.mark.process
-def test_a_search_in_two_stages_does_without_the_libraries(both: str, imports: Imports) -> None:
-    found = imports(("search", both, "join two paths", "--json"), expect='"reranked": true')
+def test_searches_load_a_model_without_the_libraries_and_before_their_time_budget(
+    both: str, imports: Imports
+) -> None:
+    search = ("search", both, "join two paths", "--json")
+    # The first one loads the reranker.
+    in_time = (*search, "--first-stage", "bm25", "--no-fusion", "--budget-ms", "900")
+    found = imports(in_time, search, expect='"reranked": true')
     assert not found & LIBRARIES
     assert "torch" in found
 
@@ -150,23 +155,17 @@ def test_a_wrong_reranker_is_told_though_it_is_loaded_late(
     assert "'nobody'" in done.stderr
 
 
-@pytest.mark.process
-def test_the_time_budget_begins_after_loading(both: str, imports: Imports) -> None:
-    arguments = ("--first-stage", "bm25", "--no-fusion", "--budget-ms", "900", "--json")
-    imports(("search", both, "join two paths", *arguments), expect='"reranked": true')
-
-
-@pytest.mark.process
+@pytest.mark.slow
 def test_a_first_load_says_what_it_measures_and_for_how_long(
     both: str,
-    program: Callable[..., subprocess.CompletedProcess[str]],
+    called: Callable[..., subprocess.CompletedProcess[str]],
     tiny_reranker: Path,
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("onnxruntime")
     arguments = ("search", both, "join two paths", "--reranker", str(tiny_reranker))
     settings = {"RERANK_SEARCH_BACKEND": "auto", "RERANK_SEARCH_CACHE": str(tmp_path / "cache")}
-    told = program(*arguments, **settings).stderr
+    told = called(*arguments, **settings).stderr
     assert "measuring which backend computes this model fastest, once, in 30 s at most" in told
     assert "measured in " in told
-    assert "measuring which" not in program(*arguments, **settings).stderr
+    assert "measuring which" not in called(*arguments, **settings).stderr
