@@ -44,7 +44,7 @@ def creation(
 def dropping(name: str) -> Call[None]:
     """Delete an index. Raises InvalidInputError."""
     # If the answer were lost, a second request would be answered with IndexNotFoundError.
-    return Call("DELETE", path_of_index(name), _dropped, repeatable=False)
+    return Call("POST", f"{path_of_index(name)}/drop", _dropped, repeatable=False)
 
 
 def _dropped(answer: Any) -> None:

@@ -116,7 +116,7 @@ def test_a_key_for_reading_does_not_write(serve, keys):
             assert answer.status_code == status
             answer = server.client.delete("/v1/indexes/notes/documents/x", headers=sent)
             assert answer.status_code == status
-            answer = server.client.delete("/v1/indexes/none", headers=sent)
+            answer = server.client.post("/v1/indexes/none/drop", headers=sent)
             assert answer.status_code == (403 if status == 403 else 404)
             answer = server.client.put(f"/v1/indexes/{status}", json={}, headers=sent)
             assert answer.status_code == (403 if status == 403 else 201)

@@ -111,7 +111,7 @@ REQUESTS: list[tuple[str, str, Any]] = [
     ("POST", "/v1/indexes/NAME/documents", {"documents": [{"id": "b", "text": "c"}]}),
     ("DELETE", "/v1/indexes/NAME/documents/a", None),
     ("POST", "/v1/indexes/NAME/delete", {"ids": ["a"]}),
-    ("DELETE", "/v1/indexes/NAME", None),
+    ("POST", "/v1/indexes/NAME/drop", None),
     ("GET", "/v1/vector_stores/NAME", None),
     ("POST", "/v1/vector_stores/NAME/search", {"query": "song"}),
 ]
@@ -189,7 +189,7 @@ def test_a_key_makes_and_drops_its_own_indexes_only(writer: Tenant, owner: Tenan
     told = [each.json()["error"]["message"] for each in answers]
     assert told[0].replace(HIDDEN, "unknown") == told[1]
     assert writer.ask("PUT", "/v1/indexes/none", {"encoder": None}).status_code == 201
-    assert writer.ask("DELETE", "/v1/indexes/none").status_code == 200
+    assert writer.ask("POST", "/v1/indexes/none/drop").status_code == 200
     assert owner.ask("GET", f"/v1/indexes/{HIDDEN}").status_code == 200
 
 

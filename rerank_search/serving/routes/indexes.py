@@ -86,7 +86,8 @@ async def create(
     return await threads.write(make)
 
 
-@router.delete("/v1/indexes/{name}")
+# No DELETE: clients and proxies resolve "..", and /v1/indexes/notes/documents/.. is the index.
+@router.post("/v1/indexes/{name}/drop")
 async def drop(name: str, service: ServiceGiven, threads: ThreadsGiven) -> DropAnswer:
     """Delete an index with all its documents, after the requests that use it."""
 

@@ -447,7 +447,7 @@ def test_an_index_that_is_being_made_is_not_there_or_empty(serve):
             for _ in range(10):
                 created = server.client.put("/v1/indexes/new", json={"encoder": None})
                 assert created.status_code == 201, created.text
-                assert server.client.delete("/v1/indexes/new").status_code == 200
+                assert server.client.post("/v1/indexes/new/drop").status_code == 200
         finally:
             made.set()
         for each in searching:
@@ -616,11 +616,11 @@ def test_find_and_get_name_an_unknown_index(server):
 
 def test_a_dropped_index_is_gone_and_its_name_is_free(fresh):
     assert fresh.post("/v1/search", {"query": "join"}).status_code == 200
-    assert fresh.client.delete("/v1/indexes/notes").json() == {"dropped": "notes"}
+    assert fresh.client.post("/v1/indexes/notes/drop").json() == {"dropped": "notes"}
     assert list(fresh.home.iterdir()) == []
     assert fresh.client.get("/v1/indexes").json() == {"indexes": []}
     for gone in (
-        fresh.client.delete("/v1/indexes/notes"),
+        fresh.client.post("/v1/indexes/notes/drop"),
         fresh.client.get("/v1/indexes/notes"),
         fresh.post("/v1/search", {"index": "notes", "query": "join"}),
     ):
@@ -630,12 +630,12 @@ def test_a_dropped_index_is_gone_and_its_name_is_free(fresh):
 
 
 def test_an_index_that_another_process_writes_to_is_not_dropped(fresh, other_writer):
-    answer = fresh.client.delete("/v1/indexes/notes")
+    answer = fresh.client.post("/v1/indexes/notes/drop")
     assert (answer.status_code, answer.json()["error"]["type"]) == (503, "locked")
     assert int(answer.headers["Retry-After"]) >= 1
     other_writer.release()
     assert fresh.post("/v1/search", {"query": "join"}).status_code == 200
-    assert fresh.client.delete("/v1/indexes/notes").status_code == 200
+    assert fresh.client.post("/v1/indexes/notes/drop").status_code == 200
 
 
 def test_an_index_is_not_dropped_while_it_is_searched(serve, monkeypatch):
@@ -644,11 +644,11 @@ def test_an_index_is_not_dropped_while_it_is_searched(serve, monkeypatch):
     with serve(slow) as server, ThreadPoolExecutor(1) as pool:
         searching = pool.submit(server.post, "/v1/search", {"query": "join two paths"})
         until(lambda: slow.calls)
-        answer = server.client.delete("/v1/indexes/notes")
+        answer = server.client.post("/v1/indexes/notes/drop")
         assert (answer.status_code, answer.json()["error"]["type"]) == (503, "locked")
         slow.gate.set()
         assert searching.result().status_code == 200
-        until(lambda: server.client.delete("/v1/indexes/notes").status_code == 200)
+        until(lambda: server.client.post("/v1/indexes/notes/drop").status_code == 200)
 
 
 def test_a_drop_waits_for_searches_that_run(serve):
@@ -656,7 +656,14 @@ def test_a_drop_waits_for_searches_that_run(serve):
     with serve(slow) as server, ThreadPoolExecutor(2) as pool:
         searching = pool.submit(server.post, "/v1/search", {"query": "join two paths"})
         until(lambda: slow.calls)
-        dropping = pool.submit(server.client.delete, "/v1/indexes/notes")
+        dropping = pool.submit(server.client.post, "/v1/indexes/notes/drop")
         slow.gate.set()
         assert len(searching.result().json()["results"][0]["hits"]) == 4
         assert dropping.result().json() == {"dropped": "notes"}
+
+
+@pytest.mark.parametrize("id", ["..", ".", "%2e%2e"])
+def test_deleting_a_document_of_a_path_like_id_never_drops_the_index(fresh, id):
+    fresh.client.delete(f"/v1/indexes/notes/documents/{id}")
+    assert fresh.client.delete("/v1/indexes/notes").status_code == 405
+    assert fresh.client.get("/v1/indexes/notes").json()["documents"] == 4
