@@ -16,6 +16,9 @@ from rerank_search import Document, Index
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROGRAMS = sorted(path.stem for path in EXAMPLES.glob("*.py") if path.stem != "extractive")
+COMPARING = {"replacements"}
+"""Examples that compare classes instead of answering."""
+
 STARTING = {"mcp_agent"}
 """Examples that start a process of their own."""
 
@@ -55,7 +58,7 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in STARTING])
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in STARTING | COMPARING])
 def test_an_example_answers_from_the_right_source(run, name: str) -> None:
     answer = run(name).splitlines()[0]
     assert "copied" in answer or "copy" in answer.lower()
@@ -70,6 +73,14 @@ def test_an_example_that_starts_a_process_answers_too(home: Path, name: str) -> 
     )
     assert done.returncode == 0, done.stderr
     assert "copy" in done.stdout.lower()
+
+
+@pytest.mark.slow
+def test_what_replaces_a_class_finds_the_same(run) -> None:
+    pytest.importorskip("haystack_integrations.components.rankers.sentence_transformers")
+    found = [line.rpartition("best: ")[2] for line in run("replacements").splitlines()]
+    assert len(found) == 6
+    assert found[::2] == found[1::2]
 
 
 @pytest.mark.slow

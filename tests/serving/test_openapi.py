@@ -50,7 +50,8 @@ def test_schemathesis_finds_nothing(fresh, tmp_path):
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4_000:] + done.stderr[-2_000:]
-    assert "18 passed" in done.stdout
+    paths = fresh.client.get("/openapi.json").json()["paths"]
+    assert f"{sum(map(len, paths.values()))} passed" in done.stdout
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -64,7 +65,7 @@ def test_no_body_is_a_fault_of_ours(server, path, body):
 
 def test_a_path_tells_all_of_its_methods(server):
     answer = server.client.request("OPTIONS", "/v1/indexes/notes")
-    assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET, PUT")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, PUT")
 
 
 def test_the_api_describes_itself(server):
