@@ -11,10 +11,8 @@ from rerank_search.reranking.fusion import RERANK
 from rerank_search.retrieval.hybrid import ReciprocalRankFusion
 from rerank_search.searchable import PassageSource, Searchable
 from rerank_search.shown import shown
+from rerank_search.storage.passages import TITLE_ALONE
 from rerank_search.types import FoundPassage, Hit
-
-TITLE_ALONE = (0, 0)
-"""The span of a passage that is a long title, without any of the document's text."""
 
 Rerank = Callable[[Sequence[Hit]], Sequence[Hit]]
 """A function that gives passages their final scores; fewer come back if time runs out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+from collections.abc import Callable
 from types import ModuleType
 
 from rerank_search.errors import InvalidInputError, PluginError, RerankSearchError
@@ -74,8 +75,7 @@ def _imported(name: str, path: str) -> ModuleType:
         raise _failed(path, "importing it", error) from error
 
 
-def _returned(function: object, path: str) -> object:
-    assert callable(function)
+def _returned(function: Callable[..., object], path: str) -> object:
     try:
         inspect.signature(function).bind()
     except (TypeError, ValueError):
@@ -84,7 +84,7 @@ def _returned(function: object, path: str) -> object:
             "without arguments that returns one"
         ) from None
     try:
-        returned: object = function()
+        returned = function()
     except RerankSearchError:
         raise
     except Exception as error:  # the user's code may raise anything

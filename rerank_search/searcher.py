@@ -308,7 +308,10 @@ class Searcher:
             replace(hit, rank=rank) for rank, hit in enumerate(final[: plan.options.top_k], start=1)
         ]
         if plan.passages is not None and final:
-            final = self._with_passages(query, final, plan, watch, reranked=scores is not None)
+            [found] = plan.passages.passages([query], [final])
+            final = self._with_passages(
+                query, final, found, plan, watch, reranked=scores is not None
+            )
             watch.lap("passages")
         return SearchResponse(
             query,
@@ -324,8 +327,17 @@ class Searcher:
         )
 
     def _with_passages(
-        self, query: str, hits: Sequence[Hit], plan: _Plan, watch: Stopwatch, *, reranked: bool
+        self,
+        query: str,
+        hits: Sequence[Hit],
+        found: Sequence[Sequence[Hit]],
+        plan: _Plan,
+        watch: Stopwatch,
+        *,
+        reranked: bool,
     ) -> list[Hit]:
+        """The hits with the best of the passages that were found of each."""
+
         def rerank(passages: Sequence[Hit]) -> list[Hit]:
             if plan.reranker is None or not passages:
                 return []
@@ -342,8 +354,6 @@ class Searcher:
                 if least is None or (each.relevance is not None and each.relevance >= least)
             ]
 
-        assert plan.passages is not None
-        [found] = plan.passages.passages([query], [hits])
         return with_passages(
             hits,
             found,

@@ -303,7 +303,7 @@ def main() -> None:
     path = write(
         "plugins",
         "What plugins add to the library",
-        "python eval/benchmarks/plugins.py",
+        f"python eval/benchmarks/plugins.py --calls {count}",
         {
             "What is measured": f"{count:,} calls each, over an index of {DOCUMENTS:,} made-up "
             f"documents of {TERMS} words, without vectors, with 100 candidates and a reranker that "

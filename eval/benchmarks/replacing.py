@@ -85,7 +85,8 @@ def main() -> None:
     path = write(
         "replacing",
         "The frameworks' reranking classes and the plugins",
-        "python eval/benchmarks/replacing.py",
+        f"python eval/benchmarks/replacing.py --queries {given.queries} "
+        f"--candidates {given.candidates}",
         {
             "What is measured": f"{given.queries} queries of python-docs, each with "
             f"{given.candidates} candidates by BM25, reranked by {DEFAULT_RERANKER} on the CPU, in "

@@ -26,7 +26,7 @@ TITLE_TOKEN = 16
 A word of a million letters is one unknown token, and would be indexed again with each passage.
 """
 
-_TITLE_ALONE: Span = (0, 0)
+TITLE_ALONE: Span = (0, 0)
 """The span of the passage that has the whole title, where the others have only its beginning."""
 
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -89,7 +89,7 @@ class Splitter:
             return whole(title, text)
         most = max(1, self._window // 4)
         head = _head(title, named, most)
-        spans: list[Span | None] = [] if head == len(title) else [_TITLE_ALONE]
+        spans: list[Span | None] = [] if head == len(title) else [TITLE_ALONE]
         spans.extend(self._spans(text, tokens, self._window - min(len(named), most)))
         return Split(spans, head)
 
@@ -128,14 +128,14 @@ def words(text: str) -> list[tuple[int, int]]:
 def passage_text(title: str, head: int, text: str, span: Span | None) -> str:
     """The text that engines index: the title, a newline, and the passage."""
     body = text if span is None else text[span[0] : span[1]]
-    if span == _TITLE_ALONE:
+    if span == TITLE_ALONE:
         return title
     return f"{title[:head]}\n{body}" if title else body
 
 
 def title_part(title: str, head: int, span: Span | None) -> str:
     """The part of a passage's text that is the document's title."""
-    return title if span == _TITLE_ALONE else title[:head]
+    return title if span == TITLE_ALONE else title[:head]
 
 
 def _end(tokens: list[tuple[int, int]], sentences: list[int], first: int, limit: int) -> int:
