@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rerank_search.client.async_client import AsyncClient
 from rerank_search.client.client import Client
-from rerank_search.client.errors import ServerError
 from rerank_search.client.indexes import ServedIndex
 from rerank_search.client.remote import RemoteSearcher
 from rerank_search.client.rerankers import ServedModel
+from rerank_search.errors import ServerError
 
 __all__ = ["AsyncClient", "Client", "RemoteSearcher", "ServedIndex", "ServedModel", "ServerError"]

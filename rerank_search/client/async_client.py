@@ -16,12 +16,13 @@ from rerank_search.client.base import BaseClient
 from rerank_search.client.call import Call
 from rerank_search.client.connections import LoopConnections
 from rerank_search.client.documents import deletion, deletions, uploads_async, written_with
-from rerank_search.client.exchange import Exchange, Outcome
+from rerank_search.client.exchange import Exchange
 from rerank_search.client.found import of_filter, of_ids
 from rerank_search.client.indexes import ServedIndex, creation, dropping, indexes
 from rerank_search.client.rerankers import ServedModel, models, ranking
 from rerank_search.client.searches import searches
 from rerank_search.errors import FilterWarning
+from rerank_search.http_calls.attempts import Outcome
 from rerank_search.models.registry import DEFAULT_ENCODER
 from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
 from rerank_search.processes import PerProcess
@@ -211,6 +212,6 @@ class AsyncClient(BaseClient):
                 )
             except httpx2.RequestError as error:
                 outcome = error
-            if (seconds := exchange.wait(outcome)) is None:
+            if (seconds := exchange.attempts.wait(outcome)) is None:
                 return exchange.result(outcome)
             await self._sleep(seconds)

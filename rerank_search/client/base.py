@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from rerank_search.client.call import index_name
-from rerank_search.client.endpoint import Endpoint
-from rerank_search.client.errors import ServerError
+from rerank_search.errors import ServerError
+from rerank_search.http_calls.endpoint import Endpoint
 from rerank_search.shown import shown
 
 

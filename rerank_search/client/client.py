@@ -15,7 +15,7 @@ from rerank_search.arguments import id_list
 from rerank_search.client.base import BaseClient
 from rerank_search.client.call import Call
 from rerank_search.client.documents import deletion, deletions, uploads, written_with
-from rerank_search.client.exchange import Exchange, Outcome
+from rerank_search.client.exchange import Exchange
 from rerank_search.client.found import of_filter, of_ids
 from rerank_search.client.indexes import ServedIndex, creation, dropping, indexes
 from rerank_search.client.rerankers import ServedModel, models, ranking
@@ -246,15 +246,11 @@ class Client(BaseClient):
 
     def _ask(self, call: Call[Result]) -> Result:
         exchange = Exchange(self._endpoint, call)
-        while True:
+
+        def send() -> httpx2.Response:
             self._check_open()
-            outcome: Outcome
-            try:
-                outcome = self._http.get().request(
-                    call.method, exchange.url, content=call.content, headers=call.headers
-                )
-            except httpx2.RequestError as error:
-                outcome = error
-            if (seconds := exchange.wait(outcome)) is None:
-                return exchange.result(outcome)
-            self._sleep(seconds)
+            return self._http.get().request(
+                call.method, exchange.url, content=call.content, headers=call.headers
+            )
+
+        return exchange.result(exchange.attempts.outcome(send, self._sleep))

@@ -17,32 +17,9 @@ from rerank_search.errors import (
     RerankError,
     RerankSearchError,
     SearchIndexError,
+    ServerError,
     StorageFullError,
 )
-
-
-class ServerError(RerankSearchError):
-    """A server cannot be reached, or its answer is not a result and not an error of the library.
-
-    ``type`` is the type that the API gives (``unauthorized``, ``rate_limited``, ``overloaded``,
-    ``internal`` ...), ``connection`` or ``timeout`` if there was no answer, ``closed`` for a client
-    that was closed before, or ``unexpected`` for an answer that cannot be read. ``status`` and
-    ``request_id`` are None if there are none.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int | None = None,
-        type: str = "unexpected",
-        request_id: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.type = type
-        self.request_id = request_id
-
 
 _KINDS: Mapping[str, type[RerankSearchError]] = {
     "invalid_request": InvalidInputError,

@@ -1,4 +1,4 @@
-"""The server that a client calls, and how long the client tries."""
+"""The server that is called, the key for it, and how long to try."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from rerank_search.shown import shown
 class Endpoint:
     """The address of a server, the key for it, and the limits of waiting.
 
-    Raises InvalidInputError for invalid arguments.
+    ``called`` names the argument that has the URL. Raises InvalidInputError for invalid arguments.
     """
 
     def __init__(
         self,
-        base_url: str,
+        url: str,
         *,
         api_key: str | None,
         timeout: float,
         retries: int,
         random: Callable[[], float],
+        called: str = "base_url",
     ) -> None:
-        self.url = _checked_url(base_url)
+        self.url = _checked_url(called, url)
         self.headers = {} if api_key is None else {"Authorization": f"Bearer {_checked(api_key)}"}
         self.timeout = real_number("timeout", timeout, above=0)
         self.retries = whole_number("retries", retries, least=0)
@@ -60,18 +61,18 @@ def _certificates() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _checked_url(base_url: str) -> str:
+def _checked_url(called: str, given: str) -> str:
     try:
-        url = httpx2.URL(base_url)
+        url = httpx2.URL(given)
     except (httpx2.InvalidURL, TypeError) as error:
         raise InvalidInputError(
-            f"base_url is not a valid URL ({error}): use http://HOST:PORT"
+            f"{called} is not a valid URL ({error}): use http://HOST:PORT"
         ) from None
     if url.userinfo:  # not shown, since it may be a password
-        raise InvalidInputError("base_url contains a user name: give a key as api_key")
+        raise InvalidInputError(f"{called} contains a user name: give a key as api_key")
     if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
         raise InvalidInputError(
-            f"base_url={shown(base_url)} is not the address of a server: use http://HOST:PORT"
+            f"{called}={shown(given)} is not the address of a server: use http://HOST:PORT"
         )
     return str(url).rstrip("/")
 
