@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from rerank_search.reranking.cascade import Cascade
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker
     from rerank_search.reranking.fusion import Fusion
+    from rerank_search.reranking.remote_reranker import RemoteReranker
     from rerank_search.reranking.sbert import CrossEncoder
     from rerank_search.searchable import Searchable
     from rerank_search.searcher import Searcher
@@ -80,6 +81,7 @@ __all__ = [
     "ModelNotFoundError",
     "PluginError",
     "PushError",
+    "RemoteReranker",
     "RemoteSearcher",
     "RerankError",
     "RerankSearchError",
@@ -107,6 +109,7 @@ _LAZY = {
     "CrossEncoderReranker": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
     "Fusion": ("rerank_search.reranking.fusion", "Fusion"),
     "Index": ("rerank_search.index", "Index"),
+    "RemoteReranker": ("rerank_search.reranking.remote_reranker", "RemoteReranker"),
     "RemoteSearcher": ("rerank_search.client", "RemoteSearcher"),
     "SearchArguments": ("rerank_search.options", "SearchArguments"),
     "SearchOptions": ("rerank_search.options", "SearchOptions"),

@@ -43,7 +43,7 @@ def evaluate(
     ] = None,
     reranker: Annotated[
         list[str] | None,
-        typer.Option(help="A reranker: name, folder or hub id; repeatable. None by default."),
+        typer.Option(help="A reranker: name, folder, hub id or URL; repeatable. None by default."),
     ] = None,
     run: Annotated[
         list[Path] | None,

@@ -17,7 +17,7 @@ def mcp(
     reranker: Annotated[
         str | None,
         typer.Option(
-            help="A cross-encoder: name, folder or hub id.  [default: rerank-search-base]"
+            help="A reranker: name, folder, hub id or URL.  [default: rerank-search-base]"
         ),
     ] = None,
     write: Annotated[
@@ -31,7 +31,7 @@ def mcp(
     from rerank_search.models.registry import DEFAULT_RERANKER
     from rerank_search.plugins.mcp.server import mcp_server
     from rerank_search.plugins.mcp.stdio import Wire
-    from rerank_search.reranking.installed import installed_reranker
+    from rerank_search.reranking.elsewhere import reranker_elsewhere
     from rerank_search.reranking.loaded_later import LoadedLater
     from rerank_search.serving.limits import Limits
     from rerank_search.serving.service import Service
@@ -48,7 +48,7 @@ def mcp(
         with served.use(name):  # one that cannot be opened is told before the handshake
             pass
     model = reranker or DEFAULT_RERANKER
-    service = Service(served, [installed_reranker(model) or LoadedLater(model)], Limits())
+    service = Service(served, [reranker_elsewhere(model) or LoadedLater(model)], Limits())
     server = mcp_server(service, write=write, links=places, about=about, lifespan=wire.lifespan)
     try:
         wire.serve(server)

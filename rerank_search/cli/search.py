@@ -36,7 +36,7 @@ def search(
     reranker: Annotated[
         str | None,
         typer.Option(
-            help="A cross-encoder: name, folder or hub id.  [default: rerank-search-base]"
+            help="A reranker: name, folder, hub id or URL.  [default: rerank-search-base]"
         ),
     ] = None,
     no_rerank: Annotated[
@@ -76,7 +76,7 @@ def search(
     """Search an index in two stages."""
     from rerank_search.index import Index
     from rerank_search.models.registry import DEFAULT_RERANKER
-    from rerank_search.reranking.installed import installed_reranker
+    from rerank_search.reranking.elsewhere import reranker_elsewhere
     from rerank_search.reranking.loaded_later import LoadedLater
     from rerank_search.searcher import Searcher
 
@@ -111,7 +111,7 @@ def search(
     with Index.open(existing_index(index)) as opened:
         searcher = Searcher(
             opened,
-            reranker=None if no_rerank else installed_reranker(model) or LoadedLater(model),
+            reranker=None if no_rerank else reranker_elsewhere(model) or LoadedLater(model),
             fusion=None if no_fusion else "auto",
         )
         # On first use on a machine, a reranker's backends are exported and measured.

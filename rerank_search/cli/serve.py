@@ -22,7 +22,7 @@ def serve(
     reranker: Annotated[
         list[str] | None,
         typer.Option(
-            help="A cross-encoder: name, folder or hub id; repeatable, and the first is the "
+            help="A reranker: name, folder, hub id or URL; repeatable, and the first is the "
             "default.  [default: rerank-search-base]"
         ),
     ] = None,

@@ -17,8 +17,8 @@ from rerank_search.models.loading import best_device
 from rerank_search.models.registry import logits_fingerprint, resolve_reranker
 from rerank_search.reranking.base import Reranker
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
+from rerank_search.reranking.elsewhere import exact_version, is_elsewhere, reranker_elsewhere
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
-from rerank_search.reranking.installed import exact_version, installed_reranker, is_installed
 from rerank_search.reranking.traits import traits
 from rerank_search.settings import Settings
 
@@ -51,7 +51,7 @@ class SecondStages:
         """The second stage, loaded at the first call. Raises ModelNotFoundError."""
         model = settings.model_copy(update={"name": None, "fusion": True})
         if model not in self._loaded:
-            reranker = installed_reranker(settings.model) or CrossEncoderReranker(
+            reranker = reranker_elsewhere(settings.model) or CrossEncoderReranker(
                 settings.model,
                 device=settings.device,
                 max_length=settings.max_length,
@@ -71,7 +71,7 @@ class SecondStages:
 
 def identity(settings: RerankerSettings) -> list[str | None]:
     """Everything that decides the rankings of a second stage, without loading the model."""
-    if is_installed(settings.model):
+    if is_elsewhere(settings.model):
         return [exact_version(settings.model), None]
     directory = Path(resolve_reranker(settings.model))
     fusion = directory / FUSION_FILE
@@ -83,7 +83,7 @@ def identity(settings: RerankerSettings) -> list[str | None]:
 
 def declared_fusion(settings: RerankerSettings) -> Fusion | None:
     """The fusion that a second stage sorts by, without loading the model."""
-    if is_installed(settings.model):
+    if is_elsewhere(settings.model):
         return None
     directory = Path(resolve_reranker(settings.model))
     has_fusion = settings.fusion and (directory / FUSION_FILE).is_file()

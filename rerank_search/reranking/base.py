@@ -97,6 +97,19 @@ class ReportingReranker(Protocol):
         ...
 
 
+@runtime_checkable
+class TimedReranker(Protocol):
+    """A reranker that can stop waiting, such as one behind a URL."""
+
+    name: str
+
+    def score_within(
+        self, pairs: Sequence[tuple[str, str]], seconds: float
+    ) -> NDArray[np.float32] | None:
+        """As ``score``; None if the scores are not there in time."""
+        ...
+
+
 def check_reranker(given: object) -> None:
     """Raise InvalidInputError for an object without a ``name`` or a method ``score``."""
     if isinstance(given, type):

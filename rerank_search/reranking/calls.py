@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, RerankError, RerankSearchError
-from rerank_search.reranking.base import LongDocuments, ReportingReranker, Reranker, Scores, joined
+from rerank_search.reranking.base import (
+    LongDocuments,
+    ReportingReranker,
+    Reranker,
+    Scores,
+    TimedReranker,
+    joined,
+)
 from rerank_search.shown import counted
 
 FIRST_CHUNK = 4
@@ -36,18 +45,39 @@ def scored(
         raise InvalidInputError(
             f"long_documents={long_documents!r} is unknown: use 'truncate' or 'max_passage'"
         )
-    reporting = isinstance(reranker, ReportingReranker)
-    if long_documents == "max_passage" and not reporting:
+    if long_documents == "max_passage" and not isinstance(reranker, ReportingReranker):
         raise InvalidInputError(
             "long_documents='max_passage' needs a reranker with score_with_report(), which "
             f"{reranker.name!r} lacks: use 'truncate'"
         )
-    try:
+    with _rerank_errors(reranker):
         if isinstance(reranker, ReportingReranker):
             result = reranker.score_with_report(pairs, long_documents=long_documents)
         else:
-            values = np.asarray(reranker.score(pairs), dtype=np.float32)
-            result = Scores(values, np.zeros(len(pairs), dtype=np.bool_), [None] * len(pairs))
+            result = _uncut(reranker.score(pairs), len(pairs))
+    return _checked(reranker, result, len(pairs))
+
+
+def _scored_within(reranker: Reranker, pairs: Pairs, seconds: float) -> Scores | None:
+    """As ``scored``; None from a TimedReranker that has no scores in time."""
+    if not isinstance(reranker, TimedReranker):
+        return scored(reranker, pairs)
+    with _rerank_errors(reranker):
+        values = reranker.score_within(pairs, seconds)
+    return None if values is None else _checked(reranker, _uncut(values, len(pairs)), len(pairs))
+
+
+def _uncut(values: NDArray[np.float32], count: int) -> Scores:
+    """The scores of a reranker that does not report what it cut."""
+    values = np.asarray(values, dtype=np.float32)
+    return Scores(values, np.zeros(count, dtype=np.bool_), [None] * count)
+
+
+@contextmanager
+def _rerank_errors(reranker: Reranker) -> Iterator[None]:
+    """Raise every error as a RerankError that names the reranker."""
+    try:
+        yield
     except RerankError:
         raise
     except RerankSearchError as error:  # its message already says what to do
@@ -59,10 +89,13 @@ def scored(
             f"the reranker {reranker.name!r} failed ({type(error).__name__}: {error}): fix it, or "
             "search with on_rerank_error='first_stage'"
         ) from error
-    if result.values.shape != (len(pairs),):
+
+
+def _checked(reranker: Reranker, result: Scores, count: int) -> Scores:
+    if result.values.shape != (count,):
         raise RerankError(
             f"the reranker {reranker.name!r} returned scores of shape {result.values.shape} for "
-            f"{counted(len(pairs), 'pair')}: it must return one score for each pair"
+            f"{counted(count, 'pair')}: it must return one score for each pair"
         )
     if not np.isfinite(result.values).all():
         raise RerankError(
@@ -80,7 +113,7 @@ def scored_in_time(
     The first chunk is small, and is scored if any time is left at all. Each later chunk is planned
     to take half of the remaining time, by the speed of those before it. So the budget is overrun
     only if the first chunk alone overruns it, or a later pair takes more than twice the expected
-    time.
+    time. A TimedReranker stops waiting when no time is left.
     """
     costs = np.array([len(query) + len(text) for query, text in pairs])
     costs = np.cumsum(np.clip(costs, _LEAST_CHARACTERS, _MOST_CHARACTERS))
@@ -99,6 +132,9 @@ def scored_in_time(
         if end <= done:
             break
         chunk = pairs[done:end]
-        parts.append(scored(reranker, chunk))
+        part = _scored_within(reranker, chunk, left / 1000)
+        if part is None:
+            break
+        parts.append(part)
         done += len(chunk)
     return joined(parts)

@@ -9,15 +9,15 @@ from rerank_search.reranking.base import Reranker, check_reranker
 
 
 def reranker_of(given: Reranker | str | os.PathLike[str]) -> Reranker:
-    """The reranker itself; a name or a path is loaded, as a CrossEncoderReranker or by a package.
+    """The reranker itself; a name or a path is loaded, and a URL gives a RemoteReranker.
 
     Raises InvalidInputError for anything else, PluginError, and what loading raises.
     """
     if isinstance(given, (str, bytes, os.PathLike)):
         from rerank_search.reranking.cross_encoder import CrossEncoderReranker
-        from rerank_search.reranking.installed import installed_reranker
+        from rerank_search.reranking.elsewhere import reranker_elsewhere
 
         name = model_name("reranker", given)
-        return installed_reranker(name) or CrossEncoderReranker(name)
+        return reranker_elsewhere(name) or CrossEncoderReranker(name)
     check_reranker(given)
     return given

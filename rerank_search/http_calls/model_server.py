@@ -1,0 +1,172 @@
+"""A model behind a URL: requests and answers as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urldefrag
+
+import httpx2
+
+from rerank_search.errors import InvalidInputError, ModelNotFoundError, ServerError
+from rerank_search.http_calls.attempts import Attempts
+from rerank_search.http_calls.endpoint import Endpoint
+from rerank_search.processes import PerProcess
+from rerank_search.settings import PREFIX, Settings
+from rerank_search.shown import shown
+
+KEY_PREFIX = f"{PREFIX}KEY_"
+"""Beginning of the environment variables that hold keys; the host's name follows."""
+
+
+def is_url(name: object) -> bool:
+    """Whether the name of a model is a URL."""
+    return isinstance(name, str) and name.startswith(("http://", "https://"))
+
+
+def key_variable(host: str) -> str:
+    """The environment variable with the key for a host, such as RERANK_SEARCH_KEY_API_JINA_AI.
+
+    It has the host's name, so that a key is never sent to another host.
+    """
+    return KEY_PREFIX + re.sub(r"[^0-9A-Za-z]", "_", host).upper()
+
+
+class ModelServer:
+    """The server of a model, at ``name``: its full URL, and after a # the model's name there.
+
+    ``api_key`` None takes the variable ``key_variable`` names, if it is set. ``timeout`` and
+    ``retries`` are those of ``rerank_search.Client``. Threads may share one; no connection is made
+    before the first call.
+
+    Raises InvalidInputError for invalid arguments, ModelNotFoundError if RERANK_SEARCH_OFFLINE is
+    set and the host is another machine.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        api_key: str | None,
+        timeout: float,
+        retries: int,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if not is_url(name):
+            raise InvalidInputError(f"url={shown(name)} is not a URL: use http://HOST:PORT/PATH")
+        url, model = urldefrag(name)
+        self._variable = key_variable(httpx2.URL(url).host)
+        self._endpoint = Endpoint(
+            url,
+            api_key=api_key or os.environ.get(self._variable) or None,
+            timeout=timeout,
+            retries=retries,
+            random=random.random,
+            called="url",
+        )
+        self.url = self._endpoint.url
+        self.model = model or None
+        self._sleep = sleep
+        self._check_allowed()
+        self._http = self._connections()
+
+    def ask(self, body: dict[str, Any], *, until: float = math.inf) -> Any:
+        """The server's answer to a POST request.
+
+        ``until`` is the moment on the monotonic clock when nobody waits for it any more. Raises
+        ServerError: with ``status`` if the server answers with an error, with ``type`` "timeout" or
+        "connection" if it does not answer.
+        """
+        if self.model is not None:
+            body = {"model": self.model, **body}
+        content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+
+        def send() -> httpx2.Response:
+            return self._http.get().post(
+                self.url,
+                content=content,
+                headers={"Content-Type": "application/json"},
+                timeout=min(self._endpoint.timeout, max(until - time.monotonic(), 1e-3)),
+            )
+
+        attempts = Attempts(self._endpoint, until=until)
+        outcome = attempts.outcome(send, self._sleep)
+        if isinstance(outcome, httpx2.RequestError):
+            raise self._unanswered(outcome) from outcome
+        if not outcome.is_success:
+            raise self._refused(outcome)
+        try:
+            return outcome.json()
+        except ValueError as error:
+            raise self.unreadable(f"it is {_media(outcome)}, not JSON") from error
+
+    def close(self) -> None:
+        """Close the connections; a later call makes new ones."""
+        if (made := self._http.made()) is not None:
+            self._http = self._connections()
+            made.close()
+
+    def unreadable(self, why: str) -> ServerError:
+        """The error of an answer that is not what the API promises."""
+        return ServerError(
+            f"POST {self.url}: the answer cannot be read ({why}): check the URL, which must end "
+            "with the path of the API"
+        )
+
+    def _connections(self) -> PerProcess[httpx2.Client]:
+        arguments = self._endpoint.http
+        return PerProcess(lambda: httpx2.Client(**arguments))
+
+    def _check_allowed(self) -> None:
+        host = httpx2.URL(self.url).host
+        if Settings().offline and host not in ("localhost", "127.0.0.1", "::1"):
+            raise ModelNotFoundError(
+                f"the model {self.url} is on another machine, and RERANK_SEARCH_OFFLINE is set: "
+                "unset it, or use a local model"
+            )
+
+    def _refused(self, answer: httpx2.Response) -> ServerError:
+        status = answer.status_code
+        where = f"POST {self.url}: {status}"
+        if status in (401, 403):
+            known = "refuses the key" if self._endpoint.headers else "wants a key"
+            fix = f"the server {known}: set {self._variable}, or give api_key"
+        elif answer.is_redirect:
+            fix = f"the server redirects to {shown(answer.headers.get('location'))}: use that URL"
+        elif status in (404, 405):
+            fix = "the server has no such path: the URL must end with the path of the API"
+        else:
+            fix = f"{_said(answer)}"
+        return ServerError(f"{where}: {fix}", status=status, type="refused")
+
+    def _unanswered(self, error: httpx2.RequestError) -> ServerError:
+        if isinstance(error, httpx2.TimeoutException):
+            return ServerError(f"POST {self.url}: no answer in time", type="timeout")
+        reason = str(error) or type(error).__name__
+        return ServerError(
+            f"POST {self.url}: the connection failed ({reason}): check the URL, and that the "
+            "server runs",
+            type="connection",
+        )
+
+
+def _media(answer: httpx2.Response) -> str:
+    return answer.headers.get("content-type", "without a type").partition(";")[0]
+
+
+def _said(answer: httpx2.Response) -> str:
+    """The message of an error, as the servers of models word it; the beginning of any other."""
+    try:
+        said = answer.json()
+        for name in ("error", "message", "detail"):
+            if isinstance(said, dict) and name in said:
+                said = said[name]
+        return shown(said, 300)
+    except ValueError:
+        return f"the answer is {_media(answer)}, not JSON"

@@ -1,0 +1,222 @@
+"""A reranker behind a URL: text-embeddings-inference, Cohere, Jina, vLLM, or ``serve`` itself."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rerank_search.arguments import whole_number
+from rerank_search.errors import InvalidInputError, ServerError
+from rerank_search.http_calls.model_server import ModelServer
+from rerank_search.models.batches import each
+from rerank_search.reranking.pairs import checked_pairs
+from rerank_search.shown import shown
+
+RerankApi: TypeAlias = Literal["tei", "rerank", "score"]
+"""How a server is asked: as text-embeddings-inference, as Cohere, Jina and vLLM are, or by vLLM's
+``/score``."""
+
+_BY_PATH: Mapping[str, RerankApi] = {
+    "/v1/rerank": "rerank",
+    "/v2/rerank": "rerank",
+    "/rerank": "tei",
+    "/score": "score",
+}
+"""The API at the end of a URL; the first that fits."""
+
+PAIRS_AT_ONCE = 32
+"""Pairs of a request: the most that text-embeddings-inference takes by default."""
+
+REQUESTS_AT_ONCE = 4
+"""Requests under way together, since servers compute those that wait in one batch."""
+
+TOO_LARGE = 413
+"""Status with which servers refuse too many pairs."""
+
+_RESULTS: Mapping[RerankApi, tuple[str | None, str]] = {
+    "tei": (None, "score"),
+    "rerank": ("results", "relevance_score"),
+    "score": ("data", "score"),
+}
+"""For each API, the field of the answer that lists the results, and the score of each."""
+
+_PROBE = [("how is bread made", "Bread is baked."), ("how is bread made", "A film about trains.")]
+
+Pairs: TypeAlias = Sequence[tuple[str, str]]
+
+
+class RemoteReranker:
+    """Scores (query, text) pairs with the model of a server. Threads may share one.
+
+    ``url`` is the full URL of the API, and after a # the name of the model there if the server
+    has several. ``api`` None follows from the URL's path:
+
+    - ``/rerank`` is text-embeddings-inference (or ``rerank-search serve``): scores are raw logits.
+    - ``/v1/rerank`` and ``/v2/rerank`` are the API of Cohere, Jina, vLLM and others.
+    - ``/score`` is vLLM's.
+
+    Scores are the server's own, by the place of each pair in the request. Only the first API gives
+    logits; others give what they call a relevance score, mostly in [0, 1].
+
+    ``api_key`` None takes the environment variable RERANK_SEARCH_KEY_ and the host's name
+    (RERANK_SEARCH_KEY_API_JINA_AI). A request has at most ``pairs_at_once`` pairs; a server that
+    takes fewer (413) gets fewer. ``timeout`` and ``retries`` are those of ``rerank_search.Client``:
+    429, 503 and broken connections are tried again, other errors are not.
+
+        >>> reranker = RemoteReranker("http://127.0.0.1:8080/rerank")
+        >>> searcher = Searcher(index, reranker="http://127.0.0.1:8080/rerank")
+
+    Raises InvalidInputError for invalid arguments, ModelNotFoundError for another machine's URL if
+    RERANK_SEARCH_OFFLINE is set.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api: RerankApi | None = None,
+        api_key: str | None = None,
+        pairs_at_once: int = PAIRS_AT_ONCE,
+        timeout: float = 60.0,
+        retries: int = 3,
+    ) -> None:
+        self._settings: dict[str, Any] = {
+            "pairs_at_once": pairs_at_once,
+            "timeout": timeout,
+            "retries": retries,
+        }
+        self._has_key = api_key is not None
+        self._server = ModelServer(url, api_key=api_key, timeout=timeout, retries=retries)
+        weakref.finalize(self, self._server.close)
+        self._most = whole_number("pairs_at_once", pairs_at_once)
+        self._api = _api_of(self._server.url, api)
+        self.name = url
+
+    def __repr__(self) -> str:
+        return f"RemoteReranker({shown(self.name)}, api={self._api!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as URL and settings. Raises InvalidInputError if it was given a key."""
+        if self._has_key:
+            raise InvalidInputError(
+                "a RemoteReranker with an api_key cannot be pickled or copied, since the key would "
+                "be in the pickle: set the environment variable instead"
+            )
+        return partial(RemoteReranker, api=self._api, **self._settings), (self.name,)
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash that differs for another model behind the URL, as 32 hex digits.
+
+        The server is asked to score two short pairs. Raises ServerError.
+        """
+        scores = [f"{value:.3f}" for value in self.score(_PROBE).tolist()]
+        described = f"{self.name} {self._api} {scores}"
+        return hashlib.sha256(described.encode()).hexdigest()[:32]
+
+    def score(self, pairs: Pairs) -> NDArray[np.float32]:
+        """The server's scores of the pairs, shape (n,), float32; higher is better.
+
+        Raises InvalidInputError for anything but pairs of strings, ServerError if the server
+        refuses the pairs, cannot be reached, or gives an answer that is not one score for each.
+        """
+        return self._scored(checked_pairs(pairs), math.inf)
+
+    def score_within(self, pairs: Pairs, seconds: float) -> NDArray[np.float32] | None:
+        """As ``score``; None if the server does not answer in time."""
+        try:
+            return self._scored(checked_pairs(pairs), time.monotonic() + seconds)
+        except ServerError as error:
+            if error.type == "timeout":
+                return None
+            raise
+
+    def activated(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores for display: the sigmoid of logits, and other scores as they are."""
+        if self._api != "tei":
+            return scores
+        return np.exp(-np.logaddexp(0.0, -scores)).astype(np.float32)
+
+    def close(self) -> None:
+        """Close the connections; a later call makes new ones."""
+        self._server.close()
+
+    def _scored(self, pairs: Pairs, until: float) -> NDArray[np.float32]:
+        chunks = [
+            own[start : start + self._most]
+            for own in self._lists(pairs)
+            for start in range(0, len(own), self._most)
+        ]
+        answers = each(partial(self._asked, until=until), chunks, REQUESTS_AT_ONCE)
+        with closing(answers):  # no request is sent after an interrupt
+            return np.array([score for scores in answers for score in scores], dtype=np.float32)
+
+    def _lists(self, pairs: Pairs) -> list[Pairs]:
+        """The pairs in lists that one request may have: most APIs take one query a request."""
+        if self._api == "score":
+            return [pairs]
+        return [list(own) for _, own in groupby(pairs, itemgetter(0))]
+
+    def _asked(self, pairs: Pairs, until: float) -> list[float]:
+        """The server's scores of a chunk; if that is too large, of its halves."""
+        texts = [text for _, text in pairs]
+        body: dict[str, Any]
+        if self._api == "tei":
+            body = {"query": pairs[0][0], "texts": texts, "raw_scores": True, "truncate": True}
+        elif self._api == "rerank":
+            body = {"query": pairs[0][0], "documents": texts}
+        else:
+            body = {"text_1": [query for query, _ in pairs], "text_2": texts}
+        try:
+            answer = self._server.ask(body, until=until)
+        except ServerError as error:
+            if error.status != TOO_LARGE or len(pairs) == 1:
+                raise
+            self._most = half = max(len(pairs) // 2, 1)
+            return [*self._asked(pairs[:half], until), *self._asked(pairs[half:], until)]
+        return self._in_order(answer, len(pairs))
+
+    def _in_order(self, answer: Any, count: int) -> list[float]:
+        """The scores of an answer by the index that each result names."""
+        listed, score = _RESULTS[self._api]
+        try:
+            results = answer if listed is None else answer[listed]
+            found = {int(one["index"]): float(one[score]) for one in results}
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._server.unreadable(
+                f"it has no results with index and {score}: {shown(answer)}"
+            ) from error
+        if sorted(found) != list(range(count)) or len(results) != count:
+            raise self._server.unreadable(
+                f"its results are for the texts {shown(sorted(found))}, and {count} were sent"
+            )
+        if not all(map(math.isfinite, found.values())):
+            raise self._server.unreadable("it has scores that are not numbers")
+        return [found[place] for place in range(count)]
+
+
+def _api_of(url: str, given: RerankApi | None) -> RerankApi:
+    if given is not None:
+        if given not in get_args(RerankApi):
+            raise InvalidInputError(
+                f"api={shown(given)} is unknown: use one of {', '.join(get_args(RerankApi))}"
+            )
+        return given
+    for path, api in _BY_PATH.items():
+        if url.endswith(path):
+            return api
+    raise InvalidInputError(
+        f"the URL {shown(url)} does not end with the path of a rerank API: use one that ends with "
+        f"{', '.join(_BY_PATH)}, or RemoteReranker(url, api=...)"
+    )
