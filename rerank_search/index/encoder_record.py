@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.arguments import model_name
 from rerank_search.errors import IndexMismatchError, ModelNotFoundError
 from rerank_search.index.passage_length import passages_window
 from rerank_search.models.prompts import Prompts
-from rerank_search.retrieval.encoder import Encoder
+from rerank_search.retrieval.base import TextEncoder
+from rerank_search.retrieval.encoders import encoder_of
 from rerank_search.storage.manifest import EncoderRecord, Manifest
 
 PROBE = "An index knows its encoder by the vector of this sentence."
@@ -24,7 +24,7 @@ SAME = 0.999
 logger = logging.getLogger(__name__)
 
 
-def recorded(encoder: Encoder) -> EncoderRecord:
+def recorded(encoder: TextEncoder) -> EncoderRecord:
     """The manifest's record of an encoder (loads the model).
 
     Warns about prompts that are not used because they are for neither queries nor documents.
@@ -48,37 +48,34 @@ def recorded(encoder: Encoder) -> EncoderRecord:
     )
 
 
-def encoder_of(
-    directory: Path, manifest: Manifest, given: Encoder | str | PathLike[str] | None
-) -> Encoder | None:
+def opened_encoder(
+    directory: Path, manifest: Manifest, given: TextEncoder | str | PathLike[str] | None
+) -> TextEncoder | None:
     """The encoder to open an index with: the given one, or the one that the index was built with.
 
     Raises IndexMismatchError for another model than the index was built with.
     """
     built = manifest.encoder
-    name = None
-    if given is not None:
-        name = given.name if isinstance(given, Encoder) else model_name("encoder", given)
+    named = None if given is None else encoder_of(given)
     if built is None:
-        if name is not None:
+        if named is not None:
             raise IndexMismatchError(
-                f"{directory} was built without an encoder, not with {name!r}: open it without "
-                "naming one, or create an index with that encoder"
+                f"{directory} was built without an encoder, not with {named.name!r}: open it "
+                "without naming one, or create an index with that encoder"
             )
         return None
-    if isinstance(given, Encoder):
-        encoder = given
-    else:
-        encoder = Encoder(name or built.name, revision=built.revision if name is None else None)
-    if name not in (None, built.name) and (difference := mismatch(encoder, built)):
+    if named is None:
+        return encoder_of(built.name, revision=built.revision)
+    if named.name != built.name and (difference := mismatch(named, built)):
         raise IndexMismatchError(
-            f"{directory} was built with the encoder {built.name!r}, not with {name!r} "
-            f"({difference}): open it without naming an encoder, or create an index with {name!r}"
+            f"{directory} was built with the encoder {built.name!r}, not with {named.name!r} "
+            f"({difference}): open it without naming an encoder, or create an index with "
+            f"{named.name!r}"
         )
-    return encoder
+    return named
 
 
-def encoder_problems(encoder: Encoder, built: EncoderRecord) -> list[str]:
+def encoder_problems(encoder: TextEncoder, built: EncoderRecord) -> list[str]:
     """The problems of the encoder of an index, each as a sentence."""
     try:
         difference = mismatch(encoder, built)
@@ -92,7 +89,7 @@ def encoder_problems(encoder: Encoder, built: EncoderRecord) -> list[str]:
     ]
 
 
-def mismatch(encoder: Encoder, built: EncoderRecord) -> str | None:
+def mismatch(encoder: TextEncoder, built: EncoderRecord) -> str | None:
     """How the model differs from the one that an index was built with; None if it does not."""
     if encoder.dimension != built.dimension:
         return f"{encoder.dimension} dimensions instead of {built.dimension}"
@@ -100,7 +97,7 @@ def mismatch(encoder: Encoder, built: EncoderRecord) -> str | None:
     return None if cosine >= SAME else "it gives other vectors"
 
 
-def prompt_problems(encoder: Encoder, used: Prompts | None) -> list[str]:
+def prompt_problems(encoder: TextEncoder, used: Prompts | None) -> list[str]:
     """A sentence about what a rebuild would change, if the encoder has other prompts today.
 
     ``used`` are the prompts that vectors were made with; see ``EncoderRecord.prompts``.
@@ -120,7 +117,7 @@ def prompt_problems(encoder: Encoder, used: Prompts | None) -> list[str]:
     ]
 
 
-def renewed(manifest: Manifest, encoder: Encoder) -> Manifest:
+def renewed(manifest: Manifest, encoder: TextEncoder) -> Manifest:
     """The manifest after a rebuild: with the prompts that the vectors have now.
 
     Passages of new documents leave room for the prompts; stored passages keep their length.
@@ -139,7 +136,7 @@ def renewed(manifest: Manifest, encoder: Encoder) -> Manifest:
     )
 
 
-def _probed(encoder: Encoder, prompts: Prompts | None) -> NDArray[np.float32]:
+def _probed(encoder: TextEncoder, prompts: Prompts | None) -> NDArray[np.float32]:
     if prompts is None:
         vector: NDArray[np.float32] = encoder.encode([PROBE])[0]
     else:

@@ -34,8 +34,8 @@ from rerank_search.errors import (
 from rerank_search.index.creation import check_free, new_manifest, write_empty
 from rerank_search.index.dropping import drop
 from rerank_search.index.encoder_record import (
-    encoder_of,
     encoder_problems,
+    opened_encoder,
     prompt_problems,
     recorded,
     renewed,
@@ -51,8 +51,8 @@ from rerank_search.index.write_lock import seconds_to_wait
 from rerank_search.index.writer import Progress, Writer
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import DEFAULT_ENCODER
-from rerank_search.retrieval.base import Retriever
-from rerank_search.retrieval.encoder import Encoder
+from rerank_search.retrieval.base import Retriever, TextEncoder
+from rerank_search.retrieval.encoders import encoder_of
 from rerank_search.retrieval.registry import (
     combined_stage,
     is_installed_combination,
@@ -94,7 +94,7 @@ class Index(StoredDocuments):
         path: Path,
         manifest: Manifest,
         store: DocumentStore,
-        encoder: Encoder | None,
+        encoder: TextEncoder | None,
         *,
         read_only: bool,
         tolerant: bool = False,
@@ -119,7 +119,7 @@ class Index(StoredDocuments):
         cls,
         path: str | os.PathLike[str],
         *,
-        encoder: str | os.PathLike[str] | None = DEFAULT_ENCODER,
+        encoder: TextEncoder | str | os.PathLike[str] | None = DEFAULT_ENCODER,
         analyzer: str = "english",
         passages: Passages | None = SPLIT,
         bm25: Bm25Settings = TANTIVY,
@@ -130,7 +130,8 @@ class Index(StoredDocuments):
     ) -> Index:
         """Make an empty index in a new or empty directory.
 
-        ``encoder=None`` leaves the vectors out, ``passages=None`` indexes every document whole.
+        ``encoder`` is a name, or an encoder itself; None leaves the vectors out.
+        ``passages=None`` indexes every document whole.
         ``analyzer`` is "english" (stemmed) or "plain". Above ``hnsw_above`` vectors the dense stage
         searches an HNSW graph instead of all vectors. ``first_stages`` names further first stages
         besides bm25, dense and hybrid. ``lock_timeout`` as in ``open``.
@@ -140,7 +141,7 @@ class Index(StoredDocuments):
         """
         directory = arguments.path("path", path)
         lock_timeout = seconds_to_wait(lock_timeout)
-        model = None if encoder is None else Encoder(encoder)
+        model = None if encoder is None else encoder_of(encoder)
         hnsw_above = whole_number("hnsw_above", hnsw_above, least=0)
         further = kinds(list(several("first_stages", first_stages, one="names")))
         check_free(directory)
@@ -161,7 +162,7 @@ class Index(StoredDocuments):
         cls,
         path: str | os.PathLike[str],
         *,
-        encoder: Encoder | str | os.PathLike[str] | None = None,
+        encoder: TextEncoder | str | os.PathLike[str] | None = None,
         read_only: bool = False,
         for_repair: bool = False,
         lock_timeout: float | None = None,
@@ -183,7 +184,7 @@ class Index(StoredDocuments):
         lock_timeout = seconds_to_wait(lock_timeout)
         with storage_errors(directory):
             manifest = Manifest.read(directory)
-            model = encoder_of(directory, manifest, encoder)
+            model = opened_encoder(directory, manifest, encoder)
             read_only = read_only or not os.access(directory, os.W_OK)
             store = DocumentStore(directory / DOCUMENTS, read_only=read_only)
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.retrieval.encoder import Encoder
+from rerank_search.retrieval.base import TextEncoder
 from rerank_search.shown import shown
 from rerank_search.storage.manifest import Manifest
 from rerank_search.storage.passages import SHORTEST, Passages, Split, Splitter, whole, words
@@ -14,7 +14,7 @@ TOKENS_WITHOUT_WINDOW = 256
 """Tokens of a passage if the index has no encoder, or one that reads texts of any length."""
 
 
-def splitting(manifest: Manifest, encoder: Encoder | None) -> Callable[[str, str], Split]:
+def splitting(manifest: Manifest, encoder: TextEncoder | None) -> Callable[[str, str], Split]:
     """The function that splits the documents of an index into passages."""
     settings = manifest.passages
     if settings is None or settings.tokens is None:
@@ -23,7 +23,7 @@ def splitting(manifest: Manifest, encoder: Encoder | None) -> Callable[[str, str
     return Splitter(offsets, tokens=settings.tokens, overlap=settings.overlap).split
 
 
-def fitted(passages: Passages | None, encoder: Encoder | None) -> Passages | None:
+def fitted(passages: Passages | None, encoder: TextEncoder | None) -> Passages | None:
     """The settings with the length in tokens filled in. InvalidInputError if it is too long."""
     if passages is None:
         return None
@@ -45,7 +45,7 @@ def fitted(passages: Passages | None, encoder: Encoder | None) -> Passages | Non
     return passages.model_copy(update={"tokens": tokens})
 
 
-def passages_window(encoder: Encoder) -> int | None:
+def passages_window(encoder: TextEncoder) -> int | None:
     """Tokens that the encoder reads of a passage: its window minus the prompt."""
     window, prompt = encoder.window, encoder.prompts.document
     if window is None or not prompt:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rerank_search.models.prompts import Prompts, Task
 from rerank_search.remembered import Remembered
-from rerank_search.retrieval.encoder import Encoder
+from rerank_search.retrieval.base import TextVectors
 
 _Key = tuple[str, Task | None, str | None]
 
@@ -20,7 +20,7 @@ REMEMBERED = 64
 class QueryVectors:
     """Encodes queries once, for the dense stage and for the scores of its candidates."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: TextVectors) -> None:
         self.name = encoder.name
         self._encoder = encoder
         self._vectors: Remembered[_Key, NDArray[np.float32]] = Remembered(REMEMBERED)
@@ -33,7 +33,7 @@ class QueryVectors:
     def encode(
         self, texts: Sequence[str], *, task: Task | None = None, prompt: str | None = None
     ) -> NDArray[np.float32]:
-        """Vectors of length 1, shape (n, d), float32; see ``Encoder.encode``."""
+        """Vectors of length 1, shape (n, d), float32; see ``TextVectors.encode``."""
         if task == "document" or not 0 < len(texts) < REMEMBERED:
             return self._encoder.encode(texts, task=task, prompt=prompt)
         keys: dict[str, _Key] = {text: (text, task, prompt) for text in texts}

@@ -24,10 +24,9 @@ from rerank_search.errors import (
 from rerank_search.files import disk_errors
 from rerank_search.index import Index
 from rerank_search.lock import ProcessLock
-from rerank_search.models.prompts import tells_tasks_apart
-from rerank_search.models.registry import fingerprint, resolve_encoder
 from rerank_search.progress import Progress, quiet
 from rerank_search.retrieval.analysis import ANALYSIS, recorded_analysis
+from rerank_search.retrieval.encoders import encoder_of
 from rerank_search.retrieval.registry import exact_versions
 from rerank_search.storage.manifest import Manifest
 from rerank_search.types import Document, JsonValue
@@ -44,9 +43,7 @@ def content_key(documents: Iterator[Document], settings: IndexSettings) -> str:
     if settings.encoder is False:
         made_with.append(None)
     else:
-        directory = Path(resolve_encoder(settings.encoder))
-        # An earlier version made vectors without prompts.
-        made_with += [fingerprint(directory), *(["prompts"] * tells_tasks_apart(directory))]
+        made_with += encoder_of(settings.encoder).identity()
     made_with += [{"analysis": ANALYSIS}, *_added(settings.first_stages)]
     return _digest(documents, made_with)
 

@@ -78,8 +78,8 @@ class PassageScores:
     scores: NDArray[np.float32]
 
 
-class TextEncoder(Protocol):
-    """The part of ``rerank_search.retrieval.encoder.Encoder`` that a first stage uses."""
+class TextVectors(Protocol):
+    """The part of an encoder that makes vectors: all that a first stage needs of it."""
 
     name: str
 
@@ -92,6 +92,47 @@ class TextEncoder(Protocol):
         self, texts: Sequence[str], *, task: Task | None = None, prompt: str | None = None
     ) -> NDArray[np.float32]:
         """Vectors of length 1, shape (n, d), float32, of the texts with the prompt before each."""
+        ...
+
+
+class TextEncoder(TextVectors, Protocol):
+    """All that the package needs of an encoder; ``retrieval.encoders`` makes one from its name.
+
+    Making one loads nothing and needs no network: the first use does. Threads may share one.
+    """
+
+    revision: str | None
+
+    @property
+    def unused_prompts(self) -> list[str]:
+        """Names of the model's prompts if none of them is for queries or documents."""
+        ...
+
+    @property
+    def tells_tasks_apart(self) -> bool:
+        """Whether the vector of a text depends on its task."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector."""
+        ...
+
+    @property
+    def window(self) -> int | None:
+        """Tokens that the model reads of a document, special tokens included; None means all."""
+        ...
+
+    def token_offsets(self, text: str) -> list[tuple[int, int]]:
+        """Start and end in characters of each token of the whole text, without special tokens."""
+        ...
+
+    def check_found(self) -> None:
+        """Raise ModelNotFoundError for a missing model. Does not load it."""
+        ...
+
+    def identity(self) -> list[str]:
+        """All that decides the vectors, to name files made from them. Does not load the model."""
         ...
 
 
@@ -179,7 +220,7 @@ class EngineSource:
     folder: Path
     manifest: Manifest
     passages: Callable[[], Iterator[Passage]]
-    encoder: TextEncoder | None = None
+    encoder: TextVectors | None = None
     read_only: bool = False
     replaces: Engine | None = None
 

@@ -26,7 +26,7 @@ from rerank_search.retrieval.base import (
     EngineSource,
     Passage,
     PassageScores,
-    TextEncoder,
+    TextVectors,
     in_batches,
 )
 from rerank_search.retrieval.state import damaged, differences
@@ -66,7 +66,7 @@ class VectorIndex(Engine):
     def __init__(
         self,
         directory: Path,
-        encoder: TextEncoder,
+        encoder: TextVectors,
         *,
         dtype: Dtype = "float32",
         hnsw_above: int = HNSW_ABOVE,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from os import PathLike
+from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from rerank_search.arguments import model_name
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.models.beginnings import completed, first_characters
-from rerank_search.models.prompts import Prompts, Task, chosen, without_use
+from rerank_search.models.prompts import Prompts, Task, chosen, tells_tasks_apart, without_use
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -103,6 +104,18 @@ class Encoder:
         prompts, default = self._model.prompts, self._model.default_prompt_name
         routed = any(hasattr(module, "sub_modules") for module in self._modules)
         return routed or bool(default and prompts.get(default)) or self.prompts != Prompts()
+
+    def check_found(self) -> None:
+        """Raise ModelNotFoundError for a missing model. Does not load it."""
+        self._directory()
+
+    def identity(self) -> list[str]:
+        """A hash of the model's files, and whether it has prompts. Does not load the model."""
+        from rerank_search.models.registry import fingerprint
+
+        directory = Path(self._directory())
+        # An earlier version made vectors without prompts.
+        return [fingerprint(directory), *(["prompts"] * tells_tasks_apart(directory))]
 
     def encode(
         self, texts: Sequence[str], *, task: Task | None = None, prompt: str | None = None
@@ -230,11 +243,10 @@ class Encoder:
     def _load(self) -> SentenceTransformer | BertEncoder:
         from rerank_search.models.bert_folder import read_encoder
         from rerank_search.models.loading import require_device
-        from rerank_search.models.registry import resolve_encoder
         from rerank_search.models.threads import limit_threads
 
         limit_threads()
-        where = resolve_encoder(self.name, revision=self.revision)
+        where = self._directory()
         device = self._device or Settings().device
         require_device(device)
         if plain := read_encoder(where, device):
@@ -242,6 +254,11 @@ class Encoder:
 
             return BertEncoder(plain)
         return self._load_whole(where, device)
+
+    def _directory(self) -> str:
+        from rerank_search.models.registry import resolve_encoder
+
+        return resolve_encoder(self.name, revision=self.revision)
 
     def _load_whole(self, where: str, device: str | None) -> SentenceTransformer:
         from sentence_transformers import SentenceTransformer

@@ -11,7 +11,8 @@ from weakref import WeakValueDictionary
 
 from rerank_search.index import Index
 from rerank_search.index_names import DOCUMENTS
-from rerank_search.retrieval.encoder import Encoder
+from rerank_search.retrieval.base import TextEncoder
+from rerank_search.retrieval.encoders import encoder_of
 from rerank_search.serving.errors import COME_AGAIN, ApiError
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest
@@ -32,7 +33,7 @@ class OpenIndexes:
 
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
-        self._encoders: WeakValueDictionary[str, Encoder] = WeakValueDictionary()
+        self._encoders: WeakValueDictionary[str, TextEncoder] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._freed = threading.Condition(self._lock)
         self._opening: dict[str, threading.Lock] = {}
@@ -117,7 +118,7 @@ class OpenIndexes:
             return Index.open(path)
         # The record includes the vector of a sentence, so that a changed model is another one.
         known = made_with.model_dump_json()
-        own = Encoder(made_with.name, revision=made_with.revision)
+        own = encoder_of(made_with.name, revision=made_with.revision)
         with self._lock:
             encoder = self._encoders.setdefault(known, own)
         return Index.open(path, encoder=encoder)

@@ -11,8 +11,8 @@ from rerank_search.judged.collection import JudgedCollection, LabelledPairs
 from rerank_search.judged.findings import Finding
 from rerank_search.judged.loading import load_collection, load_searched
 from rerank_search.judged.settings import CollectionSettings
-from rerank_search.models.registry import resolve_encoder
 from rerank_search.progress import Progress, quiet
+from rerank_search.retrieval.encoders import encoder_of
 from rerank_search.training.data.checks import check_judged, check_training
 from rerank_search.training.data.evaluation_sets import measured_on
 from rerank_search.training.data.groups import TrainingSet
@@ -124,7 +124,7 @@ def _check_models(recipe: Recipe, base: Base) -> None:
     if recipe.blend is not None:
         weights_for(base.model.model, recipe.blend)
     for encoder in _encoders(recipe):
-        resolve_encoder(encoder)
+        encoder_of(encoder).check_found()
 
 
 def _encoders(recipe: Recipe) -> Iterator[str]:
