@@ -12,7 +12,7 @@ from typing import Any, Literal, Unpack
 
 from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.further_passages import passage_source, with_passages
-from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.models.registry import AUTO
 from rerank_search.near_duplicates import collapsed
 from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
 from rerank_search.queries import query_list
@@ -74,7 +74,7 @@ class Searcher:
     def __init__(
         self,
         index: Searchable | Retriever,
-        reranker: Reranker | str | PathLike[str] | None = DEFAULT_RERANKER,
+        reranker: Reranker | str | PathLike[str] | None = AUTO,
         *,
         fusion: Fusion | Literal["auto"] | None = "auto",
         calibration: Calibration | Calibrations | Literal["auto"] | None = "auto",

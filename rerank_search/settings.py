@@ -36,6 +36,12 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = None
     """Key for a server that a plugin for another framework is given by its URL, without a key."""
 
+    encoder: str | None = None
+    """Encoder of new indexes that name none: a name, a folder or a hub id."""
+
+    reranker: str | None = None
+    """Reranker where none is named: a name, a folder, a hub id or a URL."""
+
     device: str | None = None
     """Torch device of the models: cpu, cuda, cuda:1, mps. None picks the best one available."""
 

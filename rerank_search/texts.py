@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from os import PathLike
 
-from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.models.registry import AUTO, reranker_name
 from rerank_search.options import SearchOptions
 from rerank_search.queries import check_text, text_list
 from rerank_search.ranking import ranked
@@ -23,7 +23,7 @@ def rank_texts(
     *,
     top_k: int = SearchOptions.top_k,
     candidates: int = SearchOptions.candidates,
-    reranker: Reranker | str | PathLike[str] = DEFAULT_RERANKER,
+    reranker: Reranker | str | PathLike[str] = AUTO,
     long_documents: LongDocuments = "truncate",
 ) -> list[Hit]:
     """The best ``top_k`` of the texts by the reranker's logit; a hit's id is its position.
@@ -50,7 +50,7 @@ def rank_texts(
         return []
     bm25 = _prefilter(query, texts, options.depth)
     positions = list(bm25)
-    model = _loaded(reranker) if isinstance(reranker, str) else reranker_of(reranker)
+    model = _loaded(reranker_name(reranker)) if isinstance(reranker, str) else reranker_of(reranker)
     pairs = [(query, texts[position]) for position in positions]
     scores = scored(model, pairs, long_documents=long_documents)
     final = ranked(zip(positions, scores.values.tolist(), scores.spans, strict=True))

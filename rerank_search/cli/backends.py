@@ -27,12 +27,12 @@ def backends(
     are kept, and measured again after a change of versions, CPU features or number of threads.
     """
     from rerank_search.models.loading import best_device
-    from rerank_search.models.registry import DEFAULT_RERANKER, resolve_reranker
+    from rerank_search.models.registry import AUTO, reranker_name, resolve_reranker
     from rerank_search.reranking.backends.choice import ASKED_FOR, is_asked_for
     from rerank_search.reranking.compared_backends import compared_backends
     from rerank_search.settings import Settings
 
-    name = model or DEFAULT_RERANKER
+    name = reranker_name(model or AUTO)
     with waiting("exporting and measuring the backends"):
         found = compared_backends(name, resolve_reranker(name))
     if as_json:

@@ -17,7 +17,8 @@ def mcp(
     reranker: Annotated[
         str | None,
         typer.Option(
-            help="A reranker: name, folder, hub id or URL.  [default: rerank-search-base]"
+            help="A reranker: name, folder, hub id or URL.  "
+            "[default: RERANK_SEARCH_RERANKER, or rerank-search-base]"
         ),
     ] = None,
     write: Annotated[
@@ -28,7 +29,7 @@ def mcp(
     url_key: UrlKeys = None,
 ) -> None:
     """Offer indexes to agents, by MCP over standard input and output."""
-    from rerank_search.models.registry import DEFAULT_RERANKER
+    from rerank_search.models.registry import AUTO, reranker_name
     from rerank_search.plugins.mcp.server import mcp_server
     from rerank_search.plugins.mcp.stdio import Wire
     from rerank_search.reranking.elsewhere import reranker_elsewhere
@@ -47,7 +48,7 @@ def mcp(
     for name in served.names() if indexes else []:
         with served.use(name):  # one that cannot be opened is told before the handshake
             pass
-    model = reranker or DEFAULT_RERANKER
+    model = reranker_name(reranker or AUTO)
     service = Service(served, [reranker_elsewhere(model) or LoadedLater(model)], Limits())
     server = mcp_server(service, write=write, links=places, about=about, lifespan=wire.lifespan)
     try:

@@ -36,7 +36,8 @@ def search(
     reranker: Annotated[
         str | None,
         typer.Option(
-            help="A reranker: name, folder, hub id or URL.  [default: rerank-search-base]"
+            help="A reranker: name, folder, hub id or URL.  "
+            "[default: RERANK_SEARCH_RERANKER, or rerank-search-base]"
         ),
     ] = None,
     no_rerank: Annotated[
@@ -75,7 +76,7 @@ def search(
 ) -> None:
     """Search an index in two stages."""
     from rerank_search.index import Index
-    from rerank_search.models.registry import DEFAULT_RERANKER
+    from rerank_search.models.registry import AUTO, reranker_name
     from rerank_search.reranking.elsewhere import reranker_elsewhere
     from rerank_search.reranking.loaded_later import LoadedLater
     from rerank_search.searcher import Searcher
@@ -107,7 +108,7 @@ def search(
         passages_per_document=passages_per_document,
         collapse_duplicates=collapse_duplicates,
     )
-    model = reranker or DEFAULT_RERANKER
+    model = reranker_name(reranker or AUTO)
     with Index.open(existing_index(index)) as opened:
         searcher = Searcher(
             opened,

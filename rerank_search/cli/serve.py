@@ -23,7 +23,7 @@ def serve(
         list[str] | None,
         typer.Option(
             help="A reranker: name, folder, hub id or URL; repeatable, and the first is the "
-            "default.  [default: rerank-search-base]"
+            "default.  [default: RERANK_SEARCH_RERANKER, or rerank-search-base]"
         ),
     ] = None,
     keys: Annotated[
@@ -73,7 +73,7 @@ def serve(
             "with `rerank-search key add NAME --file keys.json` and give --keys keys.json, or "
             "allow everyone with --without-keys"
         )
-    from rerank_search.models.registry import DEFAULT_RERANKER
+    from rerank_search.models.registry import AUTO
     from rerank_search.serving.cors import checked_origins
     from rerank_search.serving.keys import KeyFile
     from rerank_search.serving.limits import Limits
@@ -95,7 +95,7 @@ def serve(
         with waiting("loading the models"):
             from rerank_search.reranking.given import reranker_of
 
-            rerankers = [reranker_of(each) for each in reranker or [DEFAULT_RERANKER]]
+            rerankers = [reranker_of(each) for each in reranker or [AUTO]]
             served.warm()
         names = ", ".join(served.names()) or "no index yet"
         typer.echo(f"Serving {names} at {server.url} (stop with Ctrl-C)", err=True)

@@ -23,7 +23,7 @@ from rerank_search.client.rerankers import ServedModel, models, ranking
 from rerank_search.client.searches import searches
 from rerank_search.errors import FilterWarning
 from rerank_search.http_calls.attempts import Outcome
-from rerank_search.models.registry import DEFAULT_ENCODER
+from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
 from rerank_search.processes import PerProcess
 from rerank_search.types import Document, Filter, Hit, ReturnedText, SearchResponse
@@ -154,7 +154,7 @@ class AsyncClient(BaseClient):
         self,
         name: str,
         *,
-        encoder: str | None = DEFAULT_ENCODER,
+        encoder: str | None = AUTO,
         analyzer: str = "english",
         first_stages: Sequence[str] = (),
     ) -> ServedIndex:

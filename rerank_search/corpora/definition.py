@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rerank_search.arguments import check_function
 from rerank_search.built_in_stages import EVERY_INDEX
@@ -20,7 +20,7 @@ from rerank_search.declared import read_toml, validated
 from rerank_search.errors import IndexMismatchError, InvalidInputError
 from rerank_search.index import Index
 from rerank_search.index_names import is_file_of_index, is_index
-from rerank_search.models.registry import DEFAULT_ENCODER
+from rerank_search.models.registry import AUTO, encoder_name
 from rerank_search.progress import Progress, quiet
 from rerank_search.retrieval.registry import is_engine
 from rerank_search.retrieval.stage_name import FirstStageName
@@ -40,7 +40,9 @@ class IndexSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    encoder: str | Literal[False] = DEFAULT_ENCODER
+    encoder: Annotated[str, AfterValidator(encoder_name)] | Literal[False] = Field(
+        default=AUTO, validate_default=True
+    )
     analyzer: str = "english"
     passages: Passages | Literal[False] = Passages()
     bm25: Bm25Settings = Bm25Settings()

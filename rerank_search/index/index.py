@@ -50,7 +50,7 @@ from rerank_search.index.stored_documents import StoredDocuments
 from rerank_search.index.write_lock import seconds_to_wait
 from rerank_search.index.writer import Progress, Writer
 from rerank_search.index_names import DOCUMENTS
-from rerank_search.models.registry import DEFAULT_ENCODER
+from rerank_search.models.registry import AUTO
 from rerank_search.retrieval.base import Retriever, TextEncoder
 from rerank_search.retrieval.encoders import encoder_of
 from rerank_search.retrieval.registry import (
@@ -119,7 +119,7 @@ class Index(StoredDocuments):
         cls,
         path: str | os.PathLike[str],
         *,
-        encoder: TextEncoder | str | os.PathLike[str] | None = DEFAULT_ENCODER,
+        encoder: TextEncoder | str | os.PathLike[str] | None = AUTO,
         analyzer: str = "english",
         passages: Passages | None = SPLIT,
         bm25: Bm25Settings = TANTIVY,
@@ -130,7 +130,8 @@ class Index(StoredDocuments):
     ) -> Index:
         """Make an empty index in a new or empty directory.
 
-        ``encoder`` is a name, or an encoder itself; None leaves the vectors out.
+        ``encoder`` is a name, or an encoder itself; None leaves the vectors out. "auto" is
+        RERANK_SEARCH_ENCODER, or else all-MiniLM-L6-v2.
         ``passages=None`` indexes every document whole.
         ``analyzer`` is "english" (stemmed) or "plain". Above ``hnsw_above`` vectors the dense stage
         searches an HNSW graph instead of all vectors. ``first_stages`` names further first stages

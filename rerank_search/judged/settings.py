@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.judged.names import Name, checked_name, name_of
+from rerank_search.models.registry import reranker_name
 from rerank_search.reranking.base import Dtype
 from rerank_search.retrieval.registry import names
 
@@ -87,7 +89,7 @@ class RerankerSettings(_Table):
     ``fusion = false`` sorts by the logit alone, under the name "NAME-logit".
     """
 
-    model: str
+    model: Annotated[str, AfterValidator(reranker_name)]
     name: Name | None = None
     fusion: bool = True
     device: str | None = None

@@ -12,7 +12,7 @@ import hashlib
 import importlib.util
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rerank_search.errors import ModelNotFoundError
 from rerank_search.files import sha256
@@ -21,6 +21,9 @@ from rerank_search.shown import shown
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_RERANKER = "rerank-search-base"
+AUTO: Final = "auto"
+"""The name that stands for the default model: that of the settings, or else the one above."""
+
 BUNDLED_RERANKERS = (DEFAULT_RERANKER, "rerank-search-tiny")
 
 _ENCODER_ALIASES = {"all-MiniLM-L6-v2": DEFAULT_ENCODER}
@@ -31,6 +34,16 @@ _COMPUTING = (".safetensors", ".json", ".txt", ".model", ".codes", ".tokenizer")
 _DESCRIBING = ("fusion.json", "calibration.json")
 """Files of a model that its logits and vectors do not depend on, unlike those of ``_COMPUTING``."""
 _HUB_FILES = [f"*{suffix}" for suffix in _COMPUTING]
+
+
+def encoder_name(given: str) -> str:
+    """The name of the encoder; "auto" is RERANK_SEARCH_ENCODER, or else all-MiniLM-L6-v2."""
+    return Settings().encoder or DEFAULT_ENCODER if given == AUTO else given
+
+
+def reranker_name(given: str) -> str:
+    """The name of the reranker; "auto" is RERANK_SEARCH_RERANKER, or else rerank-search-base."""
+    return Settings().reranker or DEFAULT_RERANKER if given == AUTO else given
 
 
 def resolve_encoder(name: str, *, revision: str | None = None) -> str:

@@ -8,11 +8,12 @@ from os import PathLike
 from typing import Any, Unpack
 
 from rerank_search.errors import MissingDependencyError
+from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchArguments, SearchOptions, merged
 from rerank_search.plugins.found import context_size, in_context, scores, tell
 from rerank_search.plugins.option_names import renamed
 from rerank_search.plugins.rerankers import RerankerGiven
-from rerank_search.plugins.source import AUTO, Key, Searching, Source
+from rerank_search.plugins.source import Key, Searching, Source
 from rerank_search.types import SearchResponse
 
 try:

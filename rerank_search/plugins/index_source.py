@@ -9,7 +9,7 @@ from typing import Any
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
-from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.models.registry import AUTO
 from rerank_search.plugins.once import Once
 from rerank_search.plugins.own_index import IndexGiven, OwnIndex
 from rerank_search.plugins.rerankers import RerankerGiven, check_reranker_given, written_reranker
@@ -30,9 +30,7 @@ class IndexSource:
     Raises InvalidInputError for anything else.
     """
 
-    def __init__(
-        self, index: IndexGiven, reranker: RerankerGiven | None = DEFAULT_RERANKER
-    ) -> None:
+    def __init__(self, index: IndexGiven, reranker: RerankerGiven | None = AUTO) -> None:
         self._own = OwnIndex(index)
         if reranker is not None:
             check_reranker_given(reranker)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from rerank_search.arguments import model_name, real_number, whole_number
 from rerank_search.errors import InvalidInputError
-from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.models.registry import AUTO
 from rerank_search.plugins.once import Once
 from rerank_search.queries import check_text, text_list
 from rerank_search.ranking import ranked
@@ -46,7 +46,7 @@ class TextRanker:
     anything else.
     """
 
-    def __init__(self, reranker: RerankerGiven = DEFAULT_RERANKER) -> None:
+    def __init__(self, reranker: RerankerGiven = AUTO) -> None:
         check_reranker_given(reranker)
         self._given = reranker
         self._once = Once(partial(reranker_of, reranker))

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from rerank_search.client import RemoteSearcher
 from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
-from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchOptions
 from rerank_search.plugins.once import Once
 from rerank_search.plugins.own_index import OwnIndex, is_url
@@ -27,9 +27,6 @@ from rerank_search.searcher import Searcher
 from rerank_search.settings import Settings
 from rerank_search.shown import shown
 from rerank_search.types import SearchResponse
-
-AUTO = "auto"
-"""The reranker if none is given: the library's default for a folder, the server's first one."""
 
 Key: TypeAlias = str | Callable[[], str | None] | None
 """The key for a server, or a function that returns it when it is needed."""
@@ -179,7 +176,7 @@ def _opened(
                 if isinstance(index, OwnIndex)
                 else opening.enter_context(Index.open(index, read_only=True))
             )
-            searcher = Searcher(found, DEFAULT_RERANKER if _is_auto(reranker) else reranker)
+            searcher = Searcher(found, reranker)
         opened.push(opening.pop_all())
     return searcher
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rerank_search.arguments import model_name, whole_number
 from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.models.batches import one_ahead
-from rerank_search.models.registry import DEFAULT_RERANKER, logits_fingerprint, resolve_reranker
+from rerank_search.models.registry import AUTO, logits_fingerprint, reranker_name, resolve_reranker
 from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
 from rerank_search.reranking.calibration import Calibrations
 from rerank_search.reranking.classifier import SequenceClassifier
@@ -78,7 +78,7 @@ class CrossEncoderReranker(Predictions):
 
     def __init__(
         self,
-        model: str | Path = DEFAULT_RERANKER,
+        model: str | Path = AUTO,
         *,
         device: str | None = None,
         max_length: int | None = None,
@@ -95,7 +95,7 @@ class CrossEncoderReranker(Predictions):
         for name, given in (("batch_tokens", batch_tokens), ("max_length", max_length)):
             if given is not None:
                 whole_number(name, given)
-        self.name = model_name("model", model)
+        self.name = reranker_name(model_name("model", model))
         self._settings: dict[str, Any] = {
             "model": self.name,
             "device": device,

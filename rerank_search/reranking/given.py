@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from rerank_search.arguments import model_name
+from rerank_search.models.registry import reranker_name
 from rerank_search.reranking.base import Reranker, check_reranker
 
 
@@ -17,7 +18,7 @@ def reranker_of(given: Reranker | str | os.PathLike[str]) -> Reranker:
         from rerank_search.reranking.cross_encoder import CrossEncoderReranker
         from rerank_search.reranking.elsewhere import reranker_elsewhere
 
-        name = model_name("reranker", given)
+        name = reranker_name(model_name("reranker", given))
         return reranker_elsewhere(name) or CrossEncoderReranker(name)
     check_reranker(given)
     return given

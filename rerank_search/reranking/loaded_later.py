@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.models.registry import resolve_reranker
+from rerank_search.models.registry import reranker_name, resolve_reranker
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores
 from rerank_search.reranking.calibration import Calibrations
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
@@ -24,8 +24,8 @@ class LoadedLater:
     """
 
     def __init__(self, model: str) -> None:
-        self.name = model
-        folder = Path(resolve_reranker(model))
+        self.name = reranker_name(model)
+        folder = Path(resolve_reranker(self.name))
         self.fusion = Fusion.beside(folder)
         self.calibration = Calibrations.beside(folder)
         self._loading = threading.Lock()

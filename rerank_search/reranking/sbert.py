@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rerank_search.arguments import model_name, whole_number
 from rerank_search.errors import InvalidInputError, UnsupportedError
-from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.models.registry import AUTO, reranker_name
 from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
 from rerank_search.reranking.calibration import CALIBRATION_FILE
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
@@ -75,7 +75,7 @@ class CrossEncoder(CrossEncoderReranker):
     @renamed_arguments(RENAMED, positional=POSITIONAL)
     def __init__(
         self,
-        model_name_or_path: str | Path = DEFAULT_RERANKER,
+        model_name_or_path: str | Path = AUTO,
         *,
         modules: None = None,
         device: str | torch.device | None = None,
@@ -107,7 +107,7 @@ class CrossEncoder(CrossEncoderReranker):
                 f"keep_in_fp32_modules={keep_in_fp32_modules!r} is not supported: logits are "
                 "always computed in float32, and so is everything else with dtype='float32'"
             )
-        name = model_name("model_name_or_path", model_name_or_path)
+        name = reranker_name(model_name("model_name_or_path", model_name_or_path))
         if activation_fn is not None:
             require_callable("activation_fn", activation_fn)
         if num_labels is not None:

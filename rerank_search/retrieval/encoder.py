@@ -17,6 +17,7 @@ from rerank_search.arguments import model_name
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.models.beginnings import completed, first_characters
 from rerank_search.models.prompts import Prompts, Task, chosen, tells_tasks_apart, without_use
+from rerank_search.models.registry import encoder_name
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Encoder:
         revision: str | None = None,
         device: str | None = None,
     ) -> None:
-        self.name = model_name("encoder", name)
+        self.name = encoder_name(model_name("encoder", name))
         self.revision = revision
         self._device = device
         self._lock = RLock()

@@ -19,7 +19,7 @@ from rerank_search.errors import (
 )
 from rerank_search.index import Index
 from rerank_search.index_names import index_name, is_index, named_index
-from rerank_search.models.registry import DEFAULT_ENCODER
+from rerank_search.models.registry import AUTO, encoder_name
 from rerank_search.searcher import Searcher
 from rerank_search.serving.errors import ApiError, api_error
 from rerank_search.serving.names import public_name
@@ -149,7 +149,8 @@ class Indexes:
 
     def _known_encoder(self, asked: str) -> str:
         """The encoder, if it is the library's own or that of an index. Raises InvalidInputError."""
-        known = {DEFAULT_ENCODER: DEFAULT_ENCODER}
+        usual = encoder_name(AUTO)
+        known = {AUTO: usual, usual: usual, public_name(usual): usual}
         for name in self.names():
             try:
                 made = manifest(self._path(name)).encoder
@@ -158,7 +159,7 @@ class Indexes:
             if made is not None:
                 known |= {made.name: made.name, public_name(made.name): made.name}
         if asked not in known:
-            names = ", ".join(sorted({public_name(each) for each in known}))
+            names = ", ".join(sorted({public_name(each) for each in known.values()}))
             raise InvalidInputError(
                 f"the encoder {asked!r:.200} is not one that the indexes here have: use one of "
                 f"{names}, or null for no vectors"

@@ -7,8 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from rerank_search import CrossEncoder, CrossEncoderReranker, Index, Searcher, rank_texts
+from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import ModelNotFoundError
-from rerank_search.models.registry import resolve_encoder, resolve_reranker
+from rerank_search.models.registry import (
+    AUTO,
+    DEFAULT_ENCODER,
+    DEFAULT_RERANKER,
+    encoder_name,
+    reranker_name,
+    resolve_encoder,
+    resolve_reranker,
+)
+from rerank_search.plugins.rerankers import TextRanker
+from rerank_search.reranking.loaded_later import LoadedLater
+from rerank_search.retrieval.encoder import Encoder
 
 
 def test_a_local_directory_wins_over_every_alias(tiny_reranker, tmp_path, monkeypatch):
@@ -70,3 +83,35 @@ CrossEncoderReranker(sys.argv[1], device="cpu").score([("a", "b")])
     )
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
+
+
+def test_without_settings_the_defaults_are_the_librarys_own(monkeypatch):
+    monkeypatch.delenv("RERANK_SEARCH_ENCODER", raising=False)
+    monkeypatch.setenv("RERANK_SEARCH_RERANKER", "")
+    assert (encoder_name(AUTO), reranker_name(AUTO)) == (DEFAULT_ENCODER, DEFAULT_RERANKER)
+    assert IndexSettings().encoder == DEFAULT_ENCODER
+
+
+def test_settings_name_the_default_reranker(tiny_reranker, tmp_path, monkeypatch):
+    monkeypatch.setenv("RERANK_SEARCH_RERANKER", str(tiny_reranker))
+    with Index.create(tmp_path / "index", encoder=None) as index:
+        assert str(tiny_reranker) in repr(Searcher(index))
+        assert str(tiny_reranker) in repr(Searcher(index, "auto"))
+        assert "rerank-search-tiny" in repr(Searcher(index, "rerank-search-tiny"))
+    for made in (CrossEncoderReranker(), CrossEncoder(), LoadedLater(AUTO), TextRanker().reranker):
+        assert made.name == str(tiny_reranker)
+    expected = CrossEncoderReranker(tiny_reranker).score([("join the paths", "the paths")])
+    [hit] = rank_texts("join the paths", ["the paths"])
+    assert hit.score == pytest.approx(expected[0])
+    monkeypatch.delenv("RERANK_SEARCH_RERANKER")  # nothing is kept from the call before
+    [other] = rank_texts("join the paths", ["the paths"], reranker="rerank-search-tiny")
+    assert other.score != pytest.approx(hit.score)
+
+
+def test_settings_name_the_default_encoder(tiny_encoder, tmp_path, monkeypatch):
+    monkeypatch.setenv("RERANK_SEARCH_ENCODER", str(tiny_encoder))
+    assert Encoder(AUTO).name == IndexSettings().encoder == str(tiny_encoder)
+    Index.create(tmp_path / "index").close()
+    monkeypatch.delenv("RERANK_SEARCH_ENCODER")
+    with Index.open(tmp_path / "index") as index:  # which keeps the encoder it was made with
+        assert str(tiny_encoder) in repr(index)

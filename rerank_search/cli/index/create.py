@@ -14,7 +14,10 @@ def create(
     index: IndexArgument,
     encoder: Annotated[
         str | None,
-        typer.Option(help="Bi-encoder of the dense stage.  [default: all-MiniLM-L6-v2]"),
+        typer.Option(
+            help="Bi-encoder of the dense stage.  "
+            "[default: RERANK_SEARCH_ENCODER, or all-MiniLM-L6-v2]"
+        ),
     ] = None,
     no_encoder: Annotated[
         bool, typer.Option("--no-encoder", help="Create no vectors: search by BM25 alone.")

@@ -10,7 +10,7 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import ConfigDict, PrivateAttr, SkipValidation, model_validator
 
 from rerank_search.arguments import real_number, whole_number
-from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.models.registry import AUTO
 from rerank_search.plugins.option_names import renamed
 from rerank_search.plugins.rerankers import RankedText, RerankerGiven, TextRanker
 
@@ -40,7 +40,7 @@ class RerankSearchCompressor(BaseDocumentCompressor):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
-    reranker: SkipValidation[RerankerGiven] = DEFAULT_RERANKER
+    reranker: SkipValidation[RerankerGiven] = AUTO
     top_n: int | None = 3
     min_relevance: float | None = None
 
@@ -51,7 +51,7 @@ class RerankSearchCompressor(BaseDocumentCompressor):
         def __init__(
             self,
             *,
-            reranker: RerankerGiven = DEFAULT_RERANKER,
+            reranker: RerankerGiven = AUTO,
             top_n: int | None = 3,
             top_k: int | None = 3,
             min_relevance: float | None = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from langchain_core.cross_encoders import BaseCrossEncoder
 
-from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.models.registry import AUTO
 from rerank_search.plugins.rerankers import RerankerGiven, TextRanker
 
 
@@ -19,7 +19,7 @@ class RerankSearchCrossEncoder(BaseCrossEncoder):
     ``reranker`` is the name or the folder of a model, loaded at the first use, or a Reranker.
     """
 
-    def __init__(self, reranker: RerankerGiven = DEFAULT_RERANKER) -> None:
+    def __init__(self, reranker: RerankerGiven = AUTO) -> None:
         self._ranker = TextRanker(reranker)
 
     def score(self, text_pairs: list[tuple[str, str]]) -> list[float]:

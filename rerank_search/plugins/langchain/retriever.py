@@ -16,13 +16,14 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from pydantic import ConfigDict, PrivateAttr, SecretStr, SkipValidation, model_validator
 
 from rerank_search.arguments import one_of
+from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchArguments, SearchOptions, merged
 from rerank_search.plugins.found import context_size, in_context
 from rerank_search.plugins.langchain.documents import scored_documents
 from rerank_search.plugins.option_fields import OptionFields
 from rerank_search.plugins.option_names import renamed
 from rerank_search.plugins.rerankers import RerankerGiven
-from rerank_search.plugins.source import AUTO, Searching, Source
+from rerank_search.plugins.source import Searching, Source
 from rerank_search.types import ReturnedText
 
 

@@ -15,7 +15,7 @@ from langchain_core.vectorstores import VectorStore
 from rerank_search.arguments import document_id
 from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
-from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchOptions, merged
 from rerank_search.plugins.found import found_document, tell
 from rerank_search.plugins.index_source import IndexGiven, IndexSource
@@ -51,7 +51,7 @@ class RerankSearchVectorStore(VectorStore):
         self,
         index: IndexGiven,
         *,
-        reranker: RerankerGiven | None = DEFAULT_RERANKER,
+        reranker: RerankerGiven | None = AUTO,
     ) -> None:
         self._source = IndexSource(index, reranker)
 
@@ -178,7 +178,7 @@ class RerankSearchVectorStore(VectorStore):
         *,
         ids: list[str] | None = None,
         index: str | PathLike[str] | None = None,
-        reranker: RerankerGiven | None = DEFAULT_RERANKER,
+        reranker: RerankerGiven | None = AUTO,
         **arguments: Any,
     ) -> RerankSearchVectorStore:
         """Make an index of the texts in a new folder ``index``.

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, model_valid
 
 from rerank_search.arguments import real_number, truth_value, whole_number
 from rerank_search.errors import InvalidInputError
-from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.models.registry import AUTO
 from rerank_search.plugins.option_names import renamed
 from rerank_search.plugins.rerankers import RankedText, RerankerGiven, TextRanker
 
@@ -49,7 +49,7 @@ class RerankSearchPostprocessor(BaseNodePostprocessor):
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
-    reranker: SkipValidation[RerankerGiven] = Field(DEFAULT_RERANKER, frozen=True)
+    reranker: SkipValidation[RerankerGiven] = Field(AUTO, frozen=True)
     top_n: int | None = 2
     min_relevance: float | None = None
     keep_retrieval_score: bool = False

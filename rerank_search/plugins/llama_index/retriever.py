@@ -15,13 +15,14 @@ from pydantic import SecretStr
 
 from rerank_search.arguments import one_of
 from rerank_search.errors import InvalidInputError
+from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchOptions, merged
 from rerank_search.plugins.found import context_size
 from rerank_search.plugins.llama_index.filters import index_filter
 from rerank_search.plugins.llama_index.nodes import packed_nodes, scored_nodes
 from rerank_search.plugins.option_names import renamed
 from rerank_search.plugins.rerankers import RerankerGiven
-from rerank_search.plugins.source import AUTO, Key, Searching, Source
+from rerank_search.plugins.source import Key, Searching, Source
 from rerank_search.shown import shown
 from rerank_search.types import ReturnedText, SearchResponse
 

@@ -21,7 +21,7 @@ from rerank_search.arguments import document_id, id_list
 from rerank_search.built_in_stages import BM25, HYBRID
 from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
-from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchOptions, merged
 from rerank_search.plugins.index_source import IndexGiven, IndexSource
 from rerank_search.plugins.llama_index.filters import index_filter
@@ -77,7 +77,7 @@ class RerankSearchVectorStore(BasePydanticVectorStore):
     stores_text: Literal[True] = True
     is_embedding_query: Literal[False] = False
     index: SkipValidation[IndexGiven] = Field(frozen=True)
-    reranker: SkipValidation[RerankerGiven | None] = Field(DEFAULT_RERANKER, frozen=True)
+    reranker: SkipValidation[RerankerGiven | None] = Field(AUTO, frozen=True)
 
     _source: IndexSource = PrivateAttr()
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from rerank_search.arguments import document_id
-from rerank_search.models.registry import DEFAULT_ENCODER
+from rerank_search.models.registry import AUTO
 from rerank_search.queries import check_text
 from rerank_search.serving.schemas.base import Answer, Count, Id, Listed, OwnRequest, one_of
 from rerank_search.types import JsonValue
@@ -16,7 +16,7 @@ from rerank_search.types import JsonValue
 class NewIndex(OwnRequest):
     """How an index is made; see ``rerank_search.Index.create``."""
 
-    encoder: str | None = DEFAULT_ENCODER
+    encoder: str | None = AUTO
     """The model for the vectors; null makes an index without vectors."""
     analyzer: Literal["english", "plain"] = "english"
     first_stages: Listed[str] = Field(default=[])

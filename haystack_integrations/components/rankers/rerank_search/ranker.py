@@ -14,7 +14,7 @@ from haystack.core.errors import SerializationError
 
 from rerank_search.arguments import real_number, several, string, truth_value, whole_number
 from rerank_search.errors import InvalidInputError
-from rerank_search.models.registry import DEFAULT_RERANKER
+from rerank_search.models.registry import AUTO
 from rerank_search.plugins.rerankers import RankedText, RerankerGiven, TextRanker
 from rerank_search.shown import shown
 
@@ -45,7 +45,7 @@ class RerankSearchRanker:
 
     def __init__(
         self,
-        reranker: RerankerGiven = DEFAULT_RERANKER,
+        reranker: RerankerGiven = AUTO,
         *,
         top_k: int = 10,
         min_relevance: float | None = None,

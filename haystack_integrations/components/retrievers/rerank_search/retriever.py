@@ -16,13 +16,14 @@ from haystack.utils import Secret
 from haystack_integrations.document_stores.rerank_search import RerankSearchDocumentStore
 from rerank_search.arguments import one_of, truth_value
 from rerank_search.errors import InvalidInputError
+from rerank_search.models.registry import AUTO
 from rerank_search.options import OPTIONS, SearchOptions
 from rerank_search.plugins.found import context_size
 from rerank_search.plugins.haystack.documents import found_documents
 from rerank_search.plugins.haystack.filters import translated
 from rerank_search.plugins.haystack.option_inputs import chosen, shows_inputs, shows_parameters
 from rerank_search.plugins.rerankers import RerankerGiven, written_reranker
-from rerank_search.plugins.source import AUTO, Searching, Source, absolute
+from rerank_search.plugins.source import Searching, Source, absolute
 from rerank_search.shown import shown
 from rerank_search.types import ReturnedText
 
