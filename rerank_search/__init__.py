@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from rerank_search.reranking.fusion import Fusion
     from rerank_search.reranking.remote_reranker import RemoteReranker
     from rerank_search.reranking.sbert import CrossEncoder
+    from rerank_search.retrieval.remote_encoder import RemoteEncoder
     from rerank_search.searchable import Searchable
     from rerank_search.searcher import Searcher
     from rerank_search.texts import rank_texts
@@ -81,6 +82,7 @@ __all__ = [
     "ModelNotFoundError",
     "PluginError",
     "PushError",
+    "RemoteEncoder",
     "RemoteReranker",
     "RemoteSearcher",
     "RerankError",
@@ -109,6 +111,7 @@ _LAZY = {
     "CrossEncoderReranker": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
     "Fusion": ("rerank_search.reranking.fusion", "Fusion"),
     "Index": ("rerank_search.index", "Index"),
+    "RemoteEncoder": ("rerank_search.retrieval.remote_encoder", "RemoteEncoder"),
     "RemoteReranker": ("rerank_search.reranking.remote_reranker", "RemoteReranker"),
     "RemoteSearcher": ("rerank_search.client", "RemoteSearcher"),
     "SearchArguments": ("rerank_search.options", "SearchArguments"),

@@ -9,7 +9,7 @@ import random
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urldefrag
 
 import httpx2
@@ -23,6 +23,12 @@ from rerank_search.shown import shown
 
 KEY_PREFIX = f"{PREFIX}KEY_"
 """Beginning of the environment variables that hold keys; the host's name follows."""
+
+
+TOO_LARGE = 413
+"""Status with which servers refuse too many texts in a request."""
+
+Value = TypeVar("Value")
 
 
 def is_url(name: object) -> bool:
@@ -45,8 +51,7 @@ class ModelServer:
     ``retries`` are those of ``rerank_search.Client``. Threads may share one; no connection is made
     before the first call.
 
-    Raises InvalidInputError for invalid arguments, ModelNotFoundError if RERANK_SEARCH_OFFLINE is
-    set and the host is another machine.
+    Raises InvalidInputError for invalid arguments.
     """
 
     def __init__(
@@ -73,7 +78,6 @@ class ModelServer:
         self.url = self._endpoint.url
         self.model = model or None
         self._sleep = sleep
-        self._check_allowed()
         self._http = self._connections()
 
     def ask(self, body: dict[str, Any], *, until: float = math.inf) -> Any:
@@ -81,8 +85,9 @@ class ModelServer:
 
         ``until`` is the moment on the monotonic clock when nobody waits for it any more. Raises
         ServerError: with ``status`` if the server answers with an error, with ``type`` "timeout" or
-        "connection" if it does not answer.
+        "connection" if it does not answer. Raises ModelNotFoundError as ``check_allowed`` does.
         """
+        self.check_allowed()
         if self.model is not None:
             body = {"model": self.model, **body}
         content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
@@ -106,6 +111,36 @@ class ModelServer:
         except ValueError as error:
             raise self.unreadable(f"it is {_media(outcome)}, not JSON") from error
 
+    def check_allowed(self) -> None:
+        """Raise ModelNotFoundError for another machine if RERANK_SEARCH_OFFLINE is set."""
+        host = httpx2.URL(self.url).host
+        if Settings().offline and host not in ("localhost", "127.0.0.1", "::1"):
+            raise ModelNotFoundError(
+                f"the model {self.url} is on another machine, and RERANK_SEARCH_OFFLINE is set: "
+                "unset it, or use a local model"
+            )
+
+    def in_order(
+        self, answer: Any, listed: str | None, wanted: str, count: int, read: Callable[[Any], Value]
+    ) -> list[Value]:
+        """The values of an answer by the index that each result names, from 0 to ``count - 1``.
+
+        ``listed`` is the field that lists the results, None if the answer is the list itself;
+        ``wanted`` is the field of each that ``read`` gets. Raises ServerError for anything else.
+        """
+        try:
+            results = answer if listed is None else answer[listed]
+            found = {int(each["index"]): read(each[wanted]) for each in results}
+        except (KeyError, TypeError, ValueError) as error:
+            raise self.unreadable(
+                f"it has no results with index and {wanted}: {shown(answer)}"
+            ) from error
+        if sorted(found) != list(range(count)) or len(results) != count:
+            raise self.unreadable(
+                f"its results are for the texts {shown(sorted(found))}, and {count} were sent"
+            )
+        return [found[place] for place in range(count)]
+
     def close(self) -> None:
         """Close the connections; a later call makes new ones."""
         if (made := self._http.made()) is not None:
@@ -122,14 +157,6 @@ class ModelServer:
     def _connections(self) -> PerProcess[httpx2.Client]:
         arguments = self._endpoint.http
         return PerProcess(lambda: httpx2.Client(**arguments))
-
-    def _check_allowed(self) -> None:
-        host = httpx2.URL(self.url).host
-        if Settings().offline and host not in ("localhost", "127.0.0.1", "::1"):
-            raise ModelNotFoundError(
-                f"the model {self.url} is on another machine, and RERANK_SEARCH_OFFLINE is set: "
-                "unset it, or use a local model"
-            )
 
     def _refused(self, answer: httpx2.Response) -> ServerError:
         status = answer.status_code

@@ -75,6 +75,16 @@ def opened_encoder(
     return named
 
 
+def check_same(directory: Path, encoder: TextEncoder, built: EncoderRecord) -> None:
+    """Raise IndexMismatchError if another model answers by the encoder's name now."""
+    if encoder.may_change and (difference := mismatch(encoder, built)):
+        raise IndexMismatchError(
+            f"{directory} was built with another model than the one that {encoder.name!r} gives "
+            f"now ({difference}): have the server serve that model again, or create the index "
+            "again"
+        )
+
+
 def encoder_problems(encoder: TextEncoder, built: EncoderRecord) -> list[str]:
     """The problems of the encoder of an index, each as a sentence."""
     try:

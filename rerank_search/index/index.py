@@ -34,6 +34,7 @@ from rerank_search.errors import (
 from rerank_search.index.creation import check_free, new_manifest, write_empty
 from rerank_search.index.dropping import drop
 from rerank_search.index.encoder_record import (
+    check_same,
     encoder_problems,
     opened_encoder,
     prompt_problems,
@@ -105,7 +106,10 @@ class Index(StoredDocuments):
         self.path = path
         self._manifest = manifest
         self._encoder = encoder
-        self._queries = None if encoder is None else QueryVectors(encoder)
+        self._queries = None
+        if encoder is not None and manifest.encoder is not None:
+            same = partial(check_same, path, encoder, manifest.encoder)
+            self._queries = QueryVectors(encoder, same)
         self._engines = Engines(
             path, manifest, store, self._queries, read_only=read_only, tolerant=tolerant
         )

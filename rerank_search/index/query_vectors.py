@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,16 @@ REMEMBERED = 64
 
 
 class QueryVectors:
-    """Encodes queries once, for the dense stage and for the scores of its candidates."""
+    """Encodes queries once, for the dense stage and for the scores of its candidates.
 
-    def __init__(self, encoder: TextVectors) -> None:
+    ``check`` is called before the first texts are encoded; what it raises is raised each time.
+    """
+
+    def __init__(self, encoder: TextVectors, check: Callable[[], None] = lambda: None) -> None:
         self.name = encoder.name
         self._encoder = encoder
+        self._check = check
+        self._checked = False
         self._vectors: Remembered[_Key, NDArray[np.float32]] = Remembered(REMEMBERED)
 
     @property
@@ -34,6 +39,9 @@ class QueryVectors:
         self, texts: Sequence[str], *, task: Task | None = None, prompt: str | None = None
     ) -> NDArray[np.float32]:
         """Vectors of length 1, shape (n, d), float32; see ``TextVectors.encode``."""
+        if not self._checked:
+            self._check()
+            self._checked = True
         if task == "document" or not 0 < len(texts) < REMEMBERED:
             return self._encoder.encode(texts, task=task, prompt=prompt)
         keys: dict[str, _Key] = {text: (text, task, prompt) for text in texts}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rerank_search.arguments import whole_number
 from rerank_search.errors import InvalidInputError, ServerError
-from rerank_search.http_calls.model_server import ModelServer
+from rerank_search.http_calls.model_server import TOO_LARGE, ModelServer
 from rerank_search.models.batches import each
 from rerank_search.reranking.pairs import checked_pairs
 from rerank_search.shown import shown
@@ -40,9 +40,6 @@ PAIRS_AT_ONCE = 32
 
 REQUESTS_AT_ONCE = 4
 """Requests under way together, since servers compute those that wait in one batch."""
-
-TOO_LARGE = 413
-"""Status with which servers refuse too many pairs."""
 
 _RESULTS: Mapping[RerankApi, tuple[str | None, str]] = {
     "tei": (None, "score"),
@@ -99,6 +96,7 @@ class RemoteReranker:
         self._has_key = api_key is not None
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, retries=retries)
         weakref.finalize(self, self._server.close)
+        self._server.check_allowed()
         self._most = whole_number("pairs_at_once", pairs_at_once)
         self._api = _api_of(self._server.url, api)
         self.name = url
@@ -185,25 +183,14 @@ class RemoteReranker:
                 raise
             self._most = half = max(len(pairs) // 2, 1)
             return [*self._asked(pairs[:half], until), *self._asked(pairs[half:], until)]
-        return self._in_order(answer, len(pairs))
+        return self._server.in_order(answer, *_RESULTS[self._api], len(pairs), _finite)
 
-    def _in_order(self, answer: Any, count: int) -> list[float]:
-        """The scores of an answer by the index that each result names."""
-        listed, score = _RESULTS[self._api]
-        try:
-            results = answer if listed is None else answer[listed]
-            found = {int(one["index"]): float(one[score]) for one in results}
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._server.unreadable(
-                f"it has no results with index and {score}: {shown(answer)}"
-            ) from error
-        if sorted(found) != list(range(count)) or len(results) != count:
-            raise self._server.unreadable(
-                f"its results are for the texts {shown(sorted(found))}, and {count} were sent"
-            )
-        if not all(map(math.isfinite, found.values())):
-            raise self._server.unreadable("it has scores that are not numbers")
-        return [found[place] for place in range(count)]
+
+def _finite(score: Any) -> float:
+    value = float(score)
+    if not math.isfinite(value):
+        raise ValueError(score)
+    return value
 
 
 def _api_of(url: str, given: RerankApi | None) -> RerankApi:

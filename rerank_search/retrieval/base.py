@@ -103,6 +103,9 @@ class TextEncoder(TextVectors, Protocol):
 
     revision: str | None
 
+    may_change: bool
+    """Whether another model may come to answer by the same name, as behind a URL."""
+
     @property
     def unused_prompts(self) -> list[str]:
         """Names of the model's prompts if none of them is for queries or documents."""

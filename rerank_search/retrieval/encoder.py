@@ -47,6 +47,8 @@ class Encoder:
     device.
     """
 
+    may_change = False
+
     def __init__(
         self,
         name: str | PathLike[str],

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import pickle
 import threading
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastapi import FastAPI, Request, Response
+from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from rerank_search import (
@@ -30,7 +29,7 @@ from rerank_search.serving.app import create_app
 from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.service import Service
-from tests.apps import serving
+from tests.apps import ModelApp, best_first, serving
 
 QUERY = "join the paths of a file"
 TEXTS = ["the bread is in the oven", "join the paths", "", "a boat on the river", "join the paths"]
@@ -42,79 +41,41 @@ def worth(query: str, text: str) -> float:
     return len({*query.split()} & {*text.split()}) + len(text) / 1000
 
 
-class Others:
-    """The servers of others: their shapes, with results in another order than the texts."""
+def scores(body: dict[str, Any]) -> list[float]:
+    texts = body.get("texts") or body.get("documents") or body["text_2"]
+    queries = body.get("text_1") or [body["query"]] * len(texts)
+    return [worth(*pair) for pair in zip(queries, texts, strict=True)]
 
-    def __init__(self) -> None:
-        self.app = FastAPI()
-        for path, answer in {
-            "/rerank": self.tei,
-            "/v1/rerank": self.listed,
-            "/v2/rerank": self.listed,
-            "/score": self.pairs,
-        }.items():
-            self.app.post(path)(answer)
-        self.forget()
 
-    def forget(self) -> None:
-        """Answer as at the beginning."""
-        self.asked: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.first: list[Response] = []
-        """What is answered before any scores."""
-        self.most = 32
-        self.released = threading.Event()
-        self.released.set()
-
-    async def tei(self, request: Request) -> Any:
-        return await self._answered(request, "texts", lambda scores: _by_score(scores, "score"))
-
-    async def listed(self, request: Request) -> Any:
-        return await self._answered(
-            request,
+def others_app() -> ModelApp:
+    """The rerank APIs of others."""
+    made = ModelApp()
+    made.add("/rerank", "texts", lambda body: best_first(scores(body), "score"))
+    for path in ("/v1/rerank", "/v2/rerank"):
+        made.add(
+            path,
             "documents",
-            lambda scores: {"id": "1", "results": _by_score(scores, "relevance_score")},
+            lambda body: {"id": "1", "results": best_first(scores(body), "relevance_score")},
         )
-
-    async def pairs(self, request: Request) -> Any:
-        return await self._answered(
-            request, "text_2", lambda scores: {"data": _by_score(scores, "score")}
-        )
-
-    async def _answered(self, request: Request, texts: str, answer: Any) -> Any:
-        body = json.loads(await request.body())
-        self.asked.append(body)
-        self.keys.append(request.headers.get("authorization"))
-        await asyncio.to_thread(self.released.wait)
-        if self.first:
-            return self.first.pop(0)
-        if len(body[texts]) > self.most:
-            error = f"batch size {len(body[texts])} > maximum allowed batch size {self.most}"
-            return JSONResponse({"error": error, "error_type": "Validation"}, 413)
-        queries = body.get("text_1") or [body["query"]] * len(body[texts])
-        return answer([worth(*pair) for pair in zip(queries, body[texts], strict=True)])
-
-
-def _by_score(scores: list[float], name: str) -> list[dict[str, Any]]:
-    order = sorted(range(len(scores)), key=lambda place: -scores[place])
-    return [{"index": place, name: scores[place]} for place in order]
+    made.add("/score", "text_2", lambda body: {"data": best_first(scores(body), "score")})
+    return made
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[tuple[Others, str]]:
-    server = Others()
+def running() -> Iterator[tuple[ModelApp, str]]:
+    server = others_app()
     with serving(server.app) as url:
         yield server, url
 
 
 @pytest.fixture
-def others(running: tuple[Others, str]) -> Iterator[tuple[Others, str]]:
+def others(running: tuple[ModelApp, str]) -> Iterator[tuple[ModelApp, str]]:
     yield running
     running[0].forget()
 
 
 @pytest.fixture
-def remote(others: tuple[Others, str]) -> Iterator[Any]:
+def remote(others: tuple[ModelApp, str]) -> Iterator[Any]:
     made: list[RemoteReranker] = []
 
     def make(path: str = "/rerank", **arguments: Any) -> RemoteReranker:
@@ -144,9 +105,9 @@ PATHS = ("/rerank", "/v1/rerank", "/v2/rerank#jina-reranker", "/score")
 
 @pytest.mark.parametrize("path", PATHS)
 def test_each_text_gets_its_own_score_whatever_the_order_of_the_answer(remote, path):
-    scores = remote(path).score(PAIRS)
-    assert scores.dtype == np.float32
-    assert scores.tolist() == pytest.approx([worth(*pair) for pair in PAIRS])
+    found = remote(path).score(PAIRS)
+    assert found.dtype == np.float32
+    assert found.tolist() == pytest.approx([worth(*pair) for pair in PAIRS])
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -229,7 +190,7 @@ def test_a_server_that_stays_busy_is_an_error(others, remote):
         (JSONResponse([{"index": place, "score": "x"} for place in range(5)]), "has no results"),
         (
             Response(json.dumps([{"index": place, "score": float("nan")} for place in range(5)])),
-            "scores that are not numbers",
+            "has no results with index and score",
         ),
     ],
 )
