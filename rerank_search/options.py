@@ -210,6 +210,8 @@ def merged(options: SearchOptions | None, arguments: Mapping[str, Any]) -> Searc
             from rerank_search.declared import did_you_mean
 
             raise TypeError(f"{name!r} is not a search option{did_you_mean(name, [*OPTIONS])}")
+    if options is not None and not arguments:
+        return options
     return replace(options or SearchOptions(), **arguments)
 
 

@@ -191,7 +191,7 @@ def dspy(given: Given) -> Mapping[str, Compared]:
 
 
 def mcp(given: Given) -> Mapping[str, Compared]:
-    """The tools of the MCP server, without a client."""
+    """The tools of the MCP server, without a client, and what the SDK takes for any tool."""
     from rerank_search.plugins.mcp import mcp_server
     from rerank_search.serving.indexes import Indexes
     from rerank_search.serving.limits import Limits
@@ -214,7 +214,16 @@ def mcp(given: Given) -> Mapping[str, Compared]:
             awaited(lambda query: server.call_tool(name, {"query": query})),
         )
 
-    return {name: tool(name) for name in ("search", "search_passages")}
+    async def empty(query: str) -> dict[str, str]:
+        """A tool that does nothing."""
+        return {"query": query}
+
+    server.add_tool(empty)
+    of_the_sdk = Compared(
+        awaited(empty), awaited(lambda query: server.call_tool("empty", {"query": query}))
+    )
+    searches = {name: tool(name) for name in ("search", "search_passages")}
+    return {**searches, "an empty tool of the SDK": of_the_sdk}
 
 
 PLUGINS: Mapping[str, Callable[[Given], Mapping[str, Compared]]] = {

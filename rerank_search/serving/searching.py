@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rerank_search.index import Index
+from rerank_search.options import SearchOptions
 from rerank_search.searcher import Searcher
 from rerank_search.serving.ongoing import OngoingSearch
 from rerank_search.serving.schemas.search import (
@@ -22,10 +23,29 @@ from rerank_search.serving.service import Service
 from rerank_search.types import ExplainedResponse, Hit, SearchResponse
 
 
-def answered(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> SearchAnswer:
-    """The answer to a search. Raises ApiError, and what the index and the Searcher raise."""
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """The responses to the queries of a request, the index, and the reranker if there was one."""
+
+    index: str
+    model: str | None
+    explained: Sequence[ExplainedResponse]
+
+    @property
+    def responses(self) -> list[SearchResponse]:
+        """The response to each query."""
+        return [each.response for each in self.explained]
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """The warnings about the filter, which are those of every response."""
+        return self.explained[0].response.warnings if self.explained else ()
+
+
+def searched(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> Searched:
+    """Search as the request asks. Raises ApiError, and what the index and the Searcher raise."""
     options, queries = asked.options, asked.every_query
-    _check_limits(service, asked)
+    _check_limits(service, options, queries)
     reranker, model = None, None
     if options.rerank and (service.rerankers or asked.model is not None):
         model = service.rerankers.name(asked.model)
@@ -49,15 +69,21 @@ def answered(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> 
             explained = [ExplainedResponse(response, ()) for response in found]
         if asked.stage_scores:
             explained = _completed(index, queries, explained)
-        responses = [each.response for each in explained]
-        service.traces.stages(responses, began)
-    for response in responses:
+        result = Searched(name, model, explained)
+        service.traces.stages(result.responses, began)
+    for response in result.responses:
         service.metrics.search(response)
+    return result
+
+
+def answered(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> SearchAnswer:
+    """The answer to a search, as the API sends it. Raises what ``searched`` raises."""
+    found = searched(service, asked, ongoing)
     return SearchAnswer(
-        index=name,
-        model=model,
-        results=[_result(each, asked) for each in explained],
-        warnings=_warnings(responses),
+        index=found.index,
+        model=found.model,
+        results=[_result(each, asked) for each in found.explained],
+        warnings=list(found.warnings) or None,
     )
 
 
@@ -72,9 +98,9 @@ def _completed(
     ]
 
 
-def _check_limits(service: Service, asked: SearchRequest) -> None:
+def _check_limits(service: Service, options: SearchOptions, queries: Sequence[str]) -> None:
     """Raise ApiError 413 for a request that is above a limit."""
-    limits, options, queries = service.limits, asked.options, asked.queries or []
+    limits = service.limits
     limits.check_count("top_k", options.top_k, limits.top_k)
     limits.check_count("candidates", options.candidates, limits.candidates)
     further = options.top_k * (options.passages_per_document - 1)
@@ -82,13 +108,8 @@ def _check_limits(service: Service, asked: SearchRequest) -> None:
     limits.check_count("queries", len(queries), limits.queries)
     pairs = len(queries) * options.depth
     limits.check_count("queries times candidates", pairs, limits.waiting_pairs)
-    for query in asked.every_query:
+    for query in queries:
         limits.check_query(query)
-
-
-def _warnings(responses: Sequence[SearchResponse]) -> list[str] | None:
-    """The warnings about the filter, which are those of every response."""
-    return list(responses[0].warnings) or None if responses else None
 
 
 def _result(explained: ExplainedResponse, asked: SearchRequest) -> SearchResult:

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rerank_search.serving.errors import ApiError
+from rerank_search.serving.schemas.base import is_tag
 from rerank_search.shown import reason
-
-_APIS = ("rerank", "tei")
-"""The tags that pydantic puts before a field of a body that is one of several models."""
 
 _NOT_AN_OBJECT = ("model_type", "model_attributes_type", "dict_type")
 
@@ -17,14 +15,10 @@ _NOT_AN_OBJECT = ("model_type", "model_attributes_type", "dict_type")
 def invalid(problem: Mapping[str, Any]) -> ApiError:
     """The error for a problem that pydantic found."""
     path = [str(part) for part in problem["loc"]]
-    no_object = problem["type"] in _NOT_AN_OBJECT
     if path[:1] == ["body"]:
         path = path[1:]
-    # A search has a field that is called rerank too; its path ends there.
-    if path and path[0] in _APIS and (len(path) > 1 or no_object or path[0] == "tei"):
-        path = path[1:]
-    where = ".".join(path)
-    if no_object:
+    where = ".".join(part for part in path if not is_tag(part))
+    if problem["type"] in _NOT_AN_OBJECT:
         message = f"{where or 'the body'} is not a JSON object: send one, such as {{}}"
     elif problem["type"] == "missing" and not where:
         message = "the body is empty: send a JSON object"

@@ -16,12 +16,12 @@ from rerank_search.plugins.mcp.answers import IndexDescription
 from rerank_search.plugins.mcp.links import parts_of
 from rerank_search.serving.errors import ApiError, reported
 from rerank_search.serving.ongoing import OngoingSearch
-from rerank_search.serving.schemas.search import FoundHit, SearchRequest, SearchResult
-from rerank_search.serving.searching import answered
+from rerank_search.serving.schemas.search import SearchRequest
+from rerank_search.serving.searching import searched
 from rerank_search.serving.service import Service
 from rerank_search.serving.validation import invalid
 from rerank_search.shown import LONGEST, shown
-from rerank_search.types import Document, JsonValue
+from rerank_search.types import Document, Hit, JsonValue, SearchResponse
 
 SAMPLED = 20
 """Number of documents that are read to describe an index."""
@@ -40,7 +40,7 @@ TITLE = 120
 class Hits:
     """Hits of one or more indexes, each with its index, the best first."""
 
-    hits: Sequence[tuple[str, FoundHit]]
+    hits: Sequence[tuple[str, Hit]]
     reranked: bool
     warnings: Sequence[str]
 
@@ -54,12 +54,12 @@ def found(
     search of a single index raises, also if none of several can be searched.
     """
     names = service.indexes.names() if index == "" else [index]
-    results: dict[str, SearchResult] = {}
+    results: dict[str, SearchResponse] = {}
     warnings: list[str] = []
     failed: RerankSearchError | None = None
     for name in names:
         try:
-            answer = answered(service, _request(name, query, options), ongoing)
+            [response] = searched(service, _request(name, query, options), ongoing).responses
         except RerankSearchError as error:
             known = reported(error, f"the search of {name}")
             of_this_index = known.status >= 500 or isinstance(error, IndexNotFoundError)
@@ -68,10 +68,10 @@ def found(
             failed = error
             warnings.append(f"the index {shown(name)} was not searched: {known}")
             continue
-        [results[name]] = answer.results
-        told = [*(answer.warnings or [])]
-        if (degraded := results[name].degraded) is not None:
-            told.append(f"the hits are not reranked: {degraded}")
+        results[name] = response
+        told = [*response.warnings]
+        if response.degraded is not None:
+            told.append(f"the hits are not reranked: {response.degraded}")
         warnings += told if len(names) == 1 else [f"in the index {name}: {each}" for each in told]
     if failed is not None and not results:
         raise failed
@@ -129,7 +129,7 @@ def _request(name: str, query: str, options: Mapping[str, Any]) -> SearchRequest
         raise invalid(error.errors(include_url=False)[0]) from None
 
 
-def _merged(results: Mapping[str, SearchResult], warnings: list[str], top_k: int) -> Hits:
+def _merged(results: Mapping[str, SearchResponse], warnings: list[str], top_k: int) -> Hits:
     """The hits of several rankings as one.
 
     Reranked scores are estimates of the same odds, so they are compared; without them, the ranks

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from rerank_search.errors import RerankSearchError
 from rerank_search.options import SearchOptions
+from rerank_search.plugins.found import found_document
 from rerank_search.plugins.mcp import catalog
 from rerank_search.plugins.mcp.answers import (
     Citation,
@@ -26,7 +27,7 @@ from rerank_search.plugins.mcp.answers import (
     sent,
 )
 from rerank_search.plugins.mcp.links import Links, public_id
-from rerank_search.plugins.mcp.passages import document_of, packed, passage_hit
+from rerank_search.plugins.mcp.passages import packed, passage_hit
 from rerank_search.plugins.mcp.search_arguments import (
     NEIGHBOURHOOD,
     BudgetMs,
@@ -48,8 +49,8 @@ from rerank_search.plugins.mcp.tool import READS, OwnTool, own_tool
 from rerank_search.serving.errors import api_error
 from rerank_search.serving.ongoing import OngoingSearch
 from rerank_search.serving.reranking import best_first, submitted
-from rerank_search.serving.schemas.search import FoundHit
 from rerank_search.serving.service import Service
+from rerank_search.types import Hit
 
 
 class ReadingTools:
@@ -202,8 +203,8 @@ class ReadingTools:
 
         return await self._service.threads.read_unless_cancelled(search, ongoing.cancel)
 
-    def _link(self, name: str, hit: FoundHit) -> Found:
-        document = document_of(hit)
+    def _link(self, name: str, hit: Hit) -> Found:
+        document = found_document(hit)
         return Found(
             id=public_id(name, hit.id),
             title=catalog.title(document),

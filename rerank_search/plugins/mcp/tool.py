@@ -34,14 +34,14 @@ class OwnTool(Tool):
         """Run the tool. Null is the same as no argument. Raises ToolError."""
         arguments = {name: value for name, value in arguments.items() if value is not None}
         try:
-            self.fn_metadata.validate_arguments(arguments)
-        except ValidationError as error:
-            raise ToolError(self._said(error)) from error
-        try:
             return await super().run(arguments, context, convert_result)
-        except UnexpectedToolError as error:
-            if isinstance(error.__cause__, RerankSearchError):
-                raise ToolError(str(reported(error.__cause__, self.name))) from error
+        except ToolError as error:
+            cause = error.__cause__
+            if isinstance(error, UnexpectedToolError):
+                if isinstance(cause, RerankSearchError):
+                    raise ToolError(str(reported(cause, self.name))) from error
+            elif isinstance(cause, ValidationError):
+                raise ToolError(self._said(cause)) from cause
             raise
 
     def _said(self, error: ValidationError) -> str:

@@ -16,7 +16,7 @@ from rerank_search.serving.dependencies import ServiceGiven, ThreadsGiven
 from rerank_search.serving.errors import ApiError
 from rerank_search.serving.ongoing import OngoingSearch
 from rerank_search.serving.route_table import Facts, declared
-from rerank_search.serving.schemas.search import FoundHit, SearchAnswer, SearchRequest
+from rerank_search.serving.schemas.search import SearchRequest
 from rerank_search.serving.schemas.vector_stores import (
     FileCounts,
     RankingOptions,
@@ -28,10 +28,10 @@ from rerank_search.serving.schemas.vector_stores import (
     VectorStoreResults,
     VectorStoreSearchRequest,
 )
-from rerank_search.serving.searching import answered
+from rerank_search.serving.searching import searched
 from rerank_search.serving.service import Service
 from rerank_search.serving.strict_json import StrictJsonRoute
-from rerank_search.types import JsonValue
+from rerank_search.types import Document, Hit, JsonValue, SearchResponse
 
 router = APIRouter(tags=["vector stores"], route_class=StrictJsonRoute)
 
@@ -72,13 +72,15 @@ async def search(
     """Search an index in two stages, as OpenAI searches a vector store."""
     ongoing = OngoingSearch()
     wanted = _request(service, name, asked)
-    answer = await threads.read(
-        request, functools.partial(answered, service, wanted, ongoing), on_gone=ongoing.cancel
-    )
     least = (asked.ranking_options or RankingOptions()).score_threshold or 0.0
-    if least:
-        _check_reranked(answer)
-    found = [each for each in _results(answer, wanted.options.top_k) if each.score >= least]
+
+    def results() -> list[VectorStoreResult]:
+        responses = searched(service, wanted, ongoing).responses
+        _check_scores(responses, least)
+        best = _results(responses, wanted.options.top_k)
+        return [each for each in best if each.score >= least]
+
+    found = await threads.read(request, results, on_gone=ongoing.cancel)
     return VectorStoreResults(search_query=asked.query, data=found)
 
 
@@ -107,34 +109,41 @@ def _request(service: Service, name: str, asked: VectorStoreSearchRequest) -> Se
             "rerank": rerank,
             "top_k": asked.max_num_results or RESULTS,
             "filter": None if asked.filters is None else asked.filters.translated(),
-            "text": "passage",
         }
     )
 
 
-def _check_reranked(answer: SearchAnswer) -> None:
-    """Raise RerankError for scores of a first stage, which a threshold must not be applied to."""
-    for result in answer.results:
-        if result.degraded is not None:
-            raise RerankError(
-                "score_threshold needs the second stage, and there is none now "
-                f"({result.degraded}): try again, or leave score_threshold out"
-            )
+def _check_scores(responses: Sequence[SearchResponse], least: float) -> None:
+    """Raise RerankError for scores of a first stage where they cannot be used.
+
+    A threshold must not be applied to them, and they cannot be compared with reranked ones.
+    """
+    degraded = next((each.degraded for each in responses if each.degraded is not None), None)
+    if degraded is not None and least:
+        raise RerankError(
+            f"score_threshold needs the second stage, and there is none now ({degraded}): try "
+            "again, or leave score_threshold out"
+        )
+    if degraded is not None and any(each.reranked for each in responses):
+        raise RerankError(
+            f"some of the queries are reranked and others are not ({degraded}), so that their "
+            "results cannot be compared: try again, or send one query at a time"
+        )
 
 
-def _results(answer: SearchAnswer, most: int) -> list[VectorStoreResult]:
+def _results(responses: Sequence[SearchResponse], most: int) -> list[VectorStoreResult]:
     """The best hits of all queries; a document that several found has its best score."""
-    best: dict[str, tuple[float, FoundHit]] = {}
-    for result in answer.results:
-        for hit in result.hits:
-            score = _score(hit, reranked=result.reranked)
+    best: dict[str, tuple[float, Hit]] = {}
+    for response in responses:
+        for hit in response.hits:
+            score = _score(hit, reranked=response.reranked)
             if hit.id not in best or score > best[hit.id][0]:
                 best[hit.id] = score, hit
     order = ranked((id, score, hit) for id, (score, hit) in best.items())
     return [_result(score, hit) for _, score, hit in order[:most]]
 
 
-def _score(hit: FoundHit, *, reranked: bool) -> float:
+def _score(hit: Hit, *, reranked: bool) -> float:
     """A score in [0, 1], in the order of the hits.
 
     It is the probability of a calibrated reranker, or the sigmoid of the score; x / (1 + x) for the
@@ -148,15 +157,14 @@ def _score(hit: FoundHit, *, reranked: bool) -> float:
     return positive / (1.0 + positive)
 
 
-def _result(score: float, hit: FoundHit) -> VectorStoreResult:
-    document = hit.document
-    assert document is not None
+def _result(score: float, hit: Hit) -> VectorStoreResult:
+    document = hit.document or Document(hit.id, "")
     return VectorStoreResult(
         file_id=hit.id,
         filename=document.title or hit.id,
         score=score,
         attributes={key: _attribute(value) for key, value in document.metadata.items()},
-        content=[TextContent(text=document.text or document.title)],
+        content=[TextContent(text=hit.text or "")],
     )
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import GenericAlias, UnionType
-from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeVar, Union, cast, get_args, get_origin
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     FailFast,
+    GetCoreSchemaHandler,
     StrictBool,
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 from rerank_search.arguments import document_id
 from rerank_search.declared import did_you_mean
@@ -75,6 +78,41 @@ class _FirstInvalidItem(FailFast):
 
 Listed = Annotated[list[Item], _FirstInvalidItem()]
 """A list whose validation stops at the first invalid item."""
+
+
+@dataclass(frozen=True, slots=True)
+class InWords:
+    """What a field of several types can be, for the message about another value.
+
+    Without it a client reads an error for one of the types, after a name such as ``query.str``.
+    """
+
+    kinds: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        schema: Any = handler(source)
+        schema["custom_error_type"] = "several_types"
+        schema["custom_error_message"] = f"Input should be {self.kinds}"
+        return cast(CoreSchema, schema)
+
+
+def tag(name: str) -> str:
+    """The tag of a model that a field or a body may be, for pydantic's ``Tag``.
+
+    Pydantic puts it before the name of each field of that model. ``is_tag`` tells it from a field.
+    """
+    return f"<{name}>"
+
+
+def is_tag(part: str) -> bool:
+    """Whether this part of the place of an error is a ``tag``."""
+    return part.startswith("<")
+
+
+OneOrMany = Annotated[str | Listed[str], InWords("a string, or a list of strings")]
+"""A text or several."""
 
 Id = Annotated[
     str,

@@ -6,13 +6,16 @@ from rerank_search.serving.schemas.base import Answer
 
 
 class ErrorFacts(Answer):
-    """What went wrong: ``type`` stays the same, ``message`` says what to do."""
+    """What went wrong: ``type`` stays the same, ``message`` says what to do.
+
+    ``code`` is more exact than the type, where one is; for the clients of vLLM it is the status.
+    """
 
     type: str
     message: str
     request_id: str | None = None
     param: str | None = None
-    code: int | None = None
+    code: int | str | None = None
 
 
 class ErrorAnswer(Answer):

@@ -7,7 +7,16 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from rerank_search.serving.schemas.base import Answer, Count, ForeignRequest, Listed, one_of
+from rerank_search.serving.schemas.base import (
+    Answer,
+    Count,
+    ForeignRequest,
+    InWords,
+    Listed,
+    OneOrMany,
+    one_of,
+    tag,
+)
 
 _NOT_BLANK: dict[str, Any] = {"pattern": r"\S"}
 """JSON schema of a query; the route itself refuses a blank one, with its own message."""
@@ -39,7 +48,7 @@ class TextBody(BaseModel):
     text: str
 
 
-Text = Annotated[str | TextBody, Field(union_mode="smart")]
+Text = Annotated[str | TextBody, InWords("a string, or an object with the string text")]
 
 
 class _ListRequest(ForeignRequest):
@@ -98,21 +107,19 @@ class TeiRequest(_ListRequest):
     """Where texts are cut: only their ends can be."""
 
 
-def _kind_of(body: Any) -> str:
-    """Which API a body of ``/rerank`` is for: "tei" if its list is called ``texts``."""
-    if not isinstance(body, dict) or "texts" not in body:
-        return "rerank"
-    return "rerank" if body["texts"] is None and body.get("documents") is not None else "tei"
-
-
 def is_tei(body: Any) -> bool:
-    """Whether the body of ``/rerank`` is a request of text-embeddings-inference."""
-    return _kind_of(body) == "tei"
+    """Whether the body of ``/rerank`` is a request of text-embeddings-inference.
+
+    Its list is called ``texts``.
+    """
+    if not isinstance(body, dict) or "texts" not in body:
+        return False
+    return body["texts"] is not None or body.get("documents") is None
 
 
 AnyRerankRequest = Annotated[
-    Annotated[RerankRequest, Tag("rerank")] | Annotated[TeiRequest, Tag("tei")],
-    Discriminator(_kind_of),
+    Annotated[RerankRequest, Tag(tag("rerank"))] | Annotated[TeiRequest, Tag(tag("tei"))],
+    Discriminator(lambda body: tag("tei" if is_tei(body) else "rerank")),
 ]
 """A body of ``/rerank``, which serves both APIs."""
 
@@ -130,10 +137,10 @@ class ScoreRequest(ForeignRequest):
     )
 
     model: str | None = None
-    text_1: str | Listed[str] | None = None
-    text_2: str | Listed[str] | None = None
-    queries: str | Listed[str] | None = None
-    documents: str | Listed[str] | None = None
+    text_1: OneOrMany | None = None
+    text_2: OneOrMany | None = None
+    queries: OneOrMany | None = None
+    documents: OneOrMany | None = None
 
     @model_validator(mode="after")
     def _one_pair_of_fields(self) -> ScoreRequest:

@@ -5,11 +5,31 @@ https://platform.openai.com/docs/api-reference/vector-stores
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    Tag,
+    model_validator,
+)
 
-from rerank_search.serving.schemas.base import Answer, Count, ForeignRequest, Listed, Number
+from rerank_search.serving.schemas.base import (
+    Answer,
+    Count,
+    ForeignRequest,
+    InWords,
+    Listed,
+    Number,
+    tag,
+)
+from rerank_search.shown import shown
 from rerank_search.types import Filter
 
 Scalar: TypeAlias = StrictStr | StrictInt | StrictFloat | StrictBool
@@ -24,6 +44,7 @@ _OPERATORS = {
     "in": "$in",
     "nin": "$nin",
 }
+_WORDS = ("and", "or")
 
 
 class ComparisonFilter(BaseModel):
@@ -33,7 +54,17 @@ class ComparisonFilter(BaseModel):
 
     type: Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
     key: str
-    value: Scalar | Listed[Scalar]
+    value: Annotated[
+        Scalar | Listed[Scalar], InWords("a string, a number, true, false, or a list of these")
+    ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_type(cls, data: Any) -> Any:
+        if isinstance(data, dict) and (kind := data.get("type")) not in [*_OPERATORS]:
+            known = ", ".join([*_OPERATORS, *_WORDS])
+            raise ValueError(f"the type {shown(kind)} is unknown: use one of {known}")
+        return data
 
     def translated(self) -> Filter:
         """The same condition as a filter of this library."""
@@ -53,8 +84,18 @@ class CompoundFilter(BaseModel):
         return {f"${self.type}": [each.translated() for each in self.filters]}
 
 
+_COMPARISON, _COMPOUND = tag("comparison"), tag("compound")
+
+
+def _kind_of(given: Any) -> str:
+    """Which filter this is; a comparison refuses what is neither."""
+    compound = isinstance(given, dict) and given.get("type") in _WORDS
+    return _COMPOUND if compound else _COMPARISON
+
+
 AttributeFilter: TypeAlias = Annotated[
-    ComparisonFilter | CompoundFilter, Field(discriminator="type")
+    Annotated[ComparisonFilter, Tag(_COMPARISON)] | Annotated[CompoundFilter, Tag(_COMPOUND)],
+    Discriminator(_kind_of),
 ]
 
 
@@ -76,7 +117,10 @@ class RankingOptions(BaseModel):
 class VectorStoreSearchRequest(ForeignRequest):
     """One query or many, in one index; the best results of all queries are returned."""
 
-    query: str | Annotated[Listed[str], Field(min_length=1)]
+    query: Annotated[
+        str | Annotated[Listed[str], Field(min_length=1)],
+        InWords("a string, or a list of at least one string"),
+    ]
     filters: AttributeFilter | None = None
     max_num_results: Annotated[Count, Field(ge=1, le=50)] | None = None
     ranking_options: RankingOptions | None = None

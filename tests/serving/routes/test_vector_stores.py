@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from rerank_search import Index, Searcher
-from tests.serving.broken import Broken
+from tests.serving.broken import Broken, BrokenFor
 
 QUERY = "join two paths"
 SEARCH = "/v1/vector_stores/notes/search"
@@ -135,9 +135,23 @@ def test_metadata_that_attributes_cannot_hold_become_json(fresh):
         ({"rewrite_query": True}, 400, "rewrite_query=true is not supported"),
         ({"max_num_results": 0}, 400, "max_num_results"),
         ({"max_num_results": 51}, 400, "max_num_results"),
-        ({"query": []}, 400, "query"),
-        ({"filters": {"type": "like", "key": "a", "value": "b"}}, 400, "like"),
-        ({"filters": {"type": "and", "filters": []}}, 400, "filters"),
+        ({"query": []}, 400, "query: Input should be a string, or a list of at least one string"),
+        ({"query": 5}, 400, "query: Input should be a string, or a list"),
+        ({"query": ["a", None]}, 400, "query: Input should be a string, or a list"),
+        (
+            {"filters": {"type": "like", "key": "a", "value": "b"}},
+            400,
+            "filters: the type 'like' is unknown: use one of eq,",
+        ),
+        ({"filters": {}}, 400, "filters: the type None is unknown"),
+        ({"filters": {"type": ["eq"]}}, 400, "filters: the type ['eq'] is unknown"),
+        ({"filters": 5}, 400, "filters is not a JSON object"),
+        ({"filters": {"type": "and", "filters": []}}, 400, "filters.filters: List should have"),
+        (
+            {"filters": {"type": "or", "filters": [{"type": "eq", "key": "a", "value": None}]}},
+            400,
+            "filters.filters.0.value: Input should be a string, a number, true, false, or a list",
+        ),
         ({"filters": {"type": "in", "key": "a", "value": "b"}}, 400, "give a list"),
         ({"filters": {"type": "gt", "key": "a", "value": True}}, 400, "number or a string"),
         ({"ranking_options": {"ranker": "other"}}, 404, "no reranker 'other'"),
@@ -173,6 +187,18 @@ def test_a_threshold_is_not_applied_to_scores_of_a_first_stage(serve):
         answer = server.post(SEARCH, {"query": QUERY, "ranking_options": {"score_threshold": 0.1}})
         assert answer.status_code == 500
         assert "needs the second stage" in answer.json()["error"]["message"]
+
+
+def test_reranked_results_are_not_mixed_with_those_of_a_first_stage(serve):
+    with serve(BrokenFor("bread")) as server:
+        assert found(server)["data"]
+        assert found(server, query=["bread", "bread and cheese"])["data"]
+        assert found(server, query=[QUERY, " "]) == {**found(server), "search_query": [QUERY, " "]}
+        answer = server.post(SEARCH, {"query": [QUERY, "bread"]})
+        assert answer.status_code == 500
+        error = answer.json()["error"]
+        assert error["type"] == "reranker_failed"
+        assert "send one query at a time" in error["message"]
 
 
 def test_nulls_are_no_options(server):
