@@ -7,12 +7,16 @@ from collections.abc import Mapping
 import httpx2
 
 from rerank_search.errors import (
+    IndexCorruptedError,
     IndexExistsError,
+    IndexFormatError,
     IndexLockedError,
+    IndexMismatchError,
     IndexNotFoundError,
     IndexReadOnlyError,
+    InvalidDocumentError,
+    InvalidFilterError,
     InvalidInputError,
-    MissingDependencyError,
     ModelNotFoundError,
     RerankError,
     RerankSearchError,
@@ -21,7 +25,7 @@ from rerank_search.errors import (
     StorageFullError,
 )
 
-_KINDS: Mapping[str, type[RerankSearchError]] = {
+_BY_TYPE: Mapping[str, type[RerankSearchError]] = {
     "invalid_request": InvalidInputError,
     "too_large": InvalidInputError,
     "not_found": IndexNotFoundError,
@@ -31,9 +35,17 @@ _KINDS: Mapping[str, type[RerankSearchError]] = {
     "storage_full": StorageFullError,
     "index_unavailable": SearchIndexError,
     "model_not_found": ModelNotFoundError,
-    "not_installed": MissingDependencyError,
     "reranker_failed": RerankError,
 }
+
+_BY_CODE: Mapping[str, type[RerankSearchError]] = {
+    "invalid_filter": InvalidFilterError,
+    "invalid_document": InvalidDocumentError,
+    "index_corrupted": IndexCorruptedError,
+    "index_format": IndexFormatError,
+    "index_mismatch": IndexMismatchError,
+}
+"""The classes of errors with a code, which earlier servers do not send."""
 
 _FIXES: Mapping[str, str] = {
     "unauthorized": " (api_key=... of the client)",
@@ -47,11 +59,12 @@ def refused(where: str, answer: httpx2.Response) -> RerankSearchError:
     try:
         described = answer.json()["error"]
         kind, message = str(described["type"]), str(described["message"])
-    except (ValueError, KeyError, TypeError):
+        code = str(described.get("code"))
+    except (ValueError, KeyError, TypeError, AttributeError):
         return unreadable(where, answer)
     request_id = answer.headers.get("x-request-id")
-    if kind in _KINDS:
-        error = _KINDS[kind](message)
+    if (known := _BY_CODE.get(code) or _BY_TYPE.get(kind)) is not None:
+        error = known(message)
         error.add_note(f"{where}: {answer.status_code} {kind}, request {request_id}")
         return error
     return ServerError(

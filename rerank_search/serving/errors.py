@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from rerank_search.errors import (
+    IndexCorruptedError,
     IndexExistsError,
+    IndexFormatError,
     IndexLockedError,
+    IndexMismatchError,
     IndexNotFoundError,
     IndexReadOnlyError,
+    InvalidDocumentError,
+    InvalidFilterError,
     InvalidInputError,
     ModelNotFoundError,
     PluginError,
@@ -32,15 +37,29 @@ COME_AGAIN = 5
 
 
 class ApiError(RerankSearchError):
-    """A request that is answered with an error: an HTTP status, and a type that stays the same."""
+    """A request that is answered with an error: an HTTP status, and a type that stays the same.
+
+    ``code`` tells apart errors of one type that have classes of their own in the library.
+    """
 
     def __init__(
-        self, status: int, type: str, message: str, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        type: str,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        code: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.type = type
         self.headers = dict(headers or {})
+        self.code = code
+
+    def saying(self, message: str) -> ApiError:
+        """The same error with another message."""
+        return ApiError(self.status, self.type, message, self.headers, code=self.code)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), str(self), self.__dict__)
@@ -66,6 +85,7 @@ class _Kind:
     type: str
     said: str | None = None
     """The message, if it is not the error's own."""
+    code: str | None = None
 
 
 _KINDS: Mapping[type[RerankSearchError], _Kind] = {
@@ -75,12 +95,17 @@ _KINDS: Mapping[type[RerankSearchError], _Kind] = {
     IndexLockedError: _Kind(503, "locked", "another process is writing to the index: try again"),
     IndexReadOnlyError: _Kind(403, "read_only"),
     StorageFullError: _Kind(507, "storage_full"),
+    IndexCorruptedError: _Kind(500, "index_unavailable", code="index_corrupted"),
+    IndexFormatError: _Kind(500, "index_unavailable", code="index_format"),
+    IndexMismatchError: _Kind(500, "index_unavailable", code="index_mismatch"),
     SearchIndexError: _Kind(500, "index_unavailable"),
     ModelNotFoundError: _Kind(404, "model_not_found"),
     RerankError: _Kind(500, "reranker_failed"),
+    InvalidFilterError: _Kind(400, "invalid_request", code="invalid_filter"),
+    InvalidDocumentError: _Kind(400, "invalid_request", code="invalid_document"),
     InvalidInputError: _Kind(400, "invalid_request"),
 }
-"""Status and type of each class of errors; the first that fits counts.
+"""Status, type and code of each class of errors; the first that fits counts.
 
 503 is only for conditions that clear by themselves.
 """
@@ -96,7 +121,7 @@ def api_error(error: RerankSearchError) -> ApiError:
         if isinstance(error, kind):
             headers = {"Retry-After": str(COME_AGAIN)} if known.status == 503 else {}
             message = known.said or " ".join(str(error).split())
-            return ApiError(known.status, known.type, message, headers)
+            return ApiError(known.status, known.type, message, headers, code=known.code)
     return internal_error()
 
 
@@ -126,7 +151,8 @@ def body(error: ApiError, shape: Shape, request_id: str) -> dict[str, Any]:
         return {"error": message, "error_type": kind, "request_id": request_id}
     described = {"message": message, "type": error.type}
     if shape == "native":
-        return {"error": {**described, "request_id": request_id}}
+        code = {} if error.code is None else {"code": error.code}
+        return {"error": {**described, **code, "request_id": request_id}}
     return {
         "message": message,
         "error": {**described, "param": None, "code": error.status},

@@ -216,5 +216,4 @@ def _errors_without(path: Path, name: str) -> Iterator[None]:
         if str(path) not in str(error):
             raise
         known = api_error(error)
-        told = str(known).replace(str(path), name)
-        raise ApiError(known.status, known.type, told, known.headers) from error
+        raise known.saying(str(known).replace(str(path), name)) from error

@@ -28,11 +28,13 @@ from rerank_search import (
     IndexExistsError,
     IndexNotFoundError,
     InvalidDocumentError,
+    InvalidFilterError,
     InvalidInputError,
     ModelNotFoundError,
     RerankError,
     RerankSearchError,
     Searcher,
+    UnsupportedError,
     rank_texts,
 )
 from rerank_search.client import AsyncClient, Client, ServerError
@@ -475,10 +477,14 @@ def test_before_a_document_that_cannot_be_stored_whole_batches_are_written(notes
         (lambda c: c.search(QUERY, model="big"), ModelNotFoundError, "big"),
         (lambda c: c.search(QUERY, top_k=0), InvalidInputError, "top_k"),
         (lambda c: c.search(QUERY, top_k=100_000), InvalidInputError, "1,000 are allowed"),
-        (lambda c: c.search(QUERY, filter={"$nor": 1}), InvalidInputError, "nor"),
-        (lambda c: c.search(QUERY, filter={"a": {1, 2}}), InvalidInputError, "compared with"),
+        (lambda c: c.search(QUERY, filter={"$nor": 1}), InvalidFilterError, "nor"),
+        (lambda c: c.search(QUERY, filter={"a": {1, 2}}), InvalidFilterError, "compared with"),
         (lambda c: c.search(QUERY, filter={"a": object()}), InvalidInputError, "JSON"),
-        (lambda c: c.search(QUERY, filter="a"), InvalidInputError, "filter is 'a': give a mapping"),
+        (
+            lambda c: c.search(QUERY, filter="a"),
+            InvalidFilterError,
+            "filter is 'a': give a mapping",
+        ),
         (lambda c: c.search(QUERY, budget_ms=float("nan")), InvalidInputError, "not finite"),
         (lambda c: c.search(QUERY, top_k=None), InvalidInputError, "top_k=None"),
         (lambda c: c.search(QUERY, top_k=3.0), InvalidInputError, "top_k=3.0"),
@@ -505,6 +511,8 @@ def test_before_a_document_that_cannot_be_stored_whole_batches_are_written(notes
         (lambda c: c.create_index("new", encoder="no/model"), InvalidInputError, "no/model"),
         (lambda c: c.delete("join"), InvalidInputError, "one string"),
         (lambda c: c.delete_matching({}), InvalidInputError, "empty filter"),
+        (lambda c: c.delete_matching({"a": {"$in": 5}}), InvalidFilterError, "in"),
+        (lambda c: c.find({"a": {"$regex": "x"}}), InvalidFilterError, "regex"),
     ],
 )
 def test_what_the_api_refuses_is_the_librarys_own_error(client, ask, error, message):
@@ -543,15 +551,22 @@ def every(kind: type[RerankSearchError]) -> Iterator[type[RerankSearchError]]:
 @pytest.mark.parametrize("kind", list(every(RerankSearchError)))
 def test_every_error_that_the_api_tells_apart_comes_back_as_it_was(scripted, kind):
     told = api_error(kind("what went wrong"))
-    scripted.answers = [refusal(told.status, told.type, "what went wrong")]
+    scripted.answers = [refusal(told.status, told.type, "what went wrong", told.code)]
     with scripted.client(retries=0) as client, pytest.raises(RerankSearchError) as raised:
         client.search(QUERY)
     if told.type == "internal":
         assert isinstance(raised.value, ServerError)
-    else:
-        assert issubclass(kind, type(raised.value))
+    else:  # nothing that a server does raises UnsupportedError
+        assert type(raised.value) is (InvalidInputError if kind is UnsupportedError else kind)
         assert str(raised.value) == "what went wrong"
-        assert api_error(type(raised.value)("again")).type == told.type
+
+
+@pytest.mark.parametrize("code", [None, "one_of_a_later_version", 5])
+def test_a_code_that_is_missing_or_unknown_leaves_the_class_of_the_type(scripted, code):
+    scripted.answers = [refusal(400, "invalid_request", "what went wrong", code)]
+    with scripted.client() as client, pytest.raises(InvalidInputError) as raised:
+        client.search(QUERY)
+    assert type(raised.value) is InvalidInputError
 
 
 def test_a_key_is_sent_and_a_wrong_one_is_refused(tmp_path, home):
@@ -616,11 +631,14 @@ def test_arguments_that_cannot_be_used_are_refused_at_once(kind, arguments, mess
 Answer = tuple[int, dict[str, str], bytes]
 
 
-def refusal(status: int, kind: str = "overloaded", message: str = "try again", **headers) -> Answer:
+def refusal(
+    status: int, kind: str = "overloaded", message: str = "try again", code=None, **headers
+) -> Answer:
+    error = {"type": kind, "message": message} | ({} if code is None else {"code": code})
     return (
         status,
         {"X-Request-ID": "abc", **{name.replace("_", "-"): v for name, v in headers.items()}},
-        json.dumps({"error": {"type": kind, "message": message}}).encode(),
+        json.dumps({"error": error}).encode(),
     )
 
 
