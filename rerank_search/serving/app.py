@@ -95,7 +95,7 @@ def create_app(
         gate=Gate(keys=keys, rate=rate, hosts=hosts),
     )
     if cors_origins:
-        allow_origins(app, cors_origins)
+        allow_origins(app, cors_origins, service.metrics)
     if keys is not None:
         service.indexes.hide()
     return app

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
+import time
+import uuid
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 
 from rerank_search.arguments import several
 from rerank_search.errors import InvalidInputError
+from rerank_search.serving.metrics import Metrics
+from rerank_search.serving.request_log import record
 from rerank_search.shown import shown
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s*]+", re.IGNORECASE)
 
@@ -28,15 +37,53 @@ def checked_origins(origins: Sequence[str]) -> list[str]:
     return checked
 
 
-def allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
+def allow_origins(app: FastAPI, origins: Sequence[str], metrics: Metrics) -> None:
     """Answer preflight requests of these origins without a key, and let them read all answers.
 
     It has to be the outermost layer, so that browsers can read the errors of the gate too.
     """
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=checked_origins(origins),
-        allow_methods=["GET", "POST", "PUT", "DELETE"],
-        allow_headers=["Authorization", "X-API-Key", "Content-Type", "X-Request-ID", "traceparent"],
-        expose_headers=["X-Request-ID", "Retry-After"],
-    )
+    app.add_middleware(_Cors, origins=checked_origins(origins), metrics=metrics)
+
+
+class _Cors(CORSMiddleware):
+    """Starlette's, which answers preflight requests itself; here they are logged too."""
+
+    def __init__(self, app: ASGIApp, *, origins: Sequence[str], metrics: Metrics) -> None:
+        super().__init__(
+            app,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=[
+                "Authorization",
+                "X-API-Key",
+                "Content-Type",
+                "X-Request-ID",
+                "traceparent",
+            ],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+        self._metrics = metrics
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """The answer to a preflight request."""
+        return _Logged(super().preflight_response(request_headers), self._metrics)
+
+
+class _Logged(Response):
+    """A response that is logged when it is sent."""
+
+    def __init__(self, response: Response, metrics: Metrics) -> None:
+        super().__init__()
+        self._response, self._metrics = response, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id, started = uuid.uuid4().hex, time.perf_counter()
+        self._response.headers["X-Request-ID"] = request_id
+        await self._response(scope, receive, send)
+        record(
+            self._metrics,
+            scope,
+            request_id=request_id,
+            status=self._response.status_code,
+            seconds=time.perf_counter() - started,
+        )

@@ -15,8 +15,7 @@ from starlette.requests import ClientDisconnect
 from rerank_search.serving.body import bounded
 from rerank_search.serving.error_handlers import error_response
 from rerank_search.serving.errors import ApiError, internal_error
-from rerank_search.serving.log import FIELDS
-from rerank_search.serving.traces import trace_id
+from rerank_search.serving.request_log import record
 from rerank_search.serving.visible import showing
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("rerank_search.serving")
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _HEADERS: Mapping[str, str] = {
@@ -98,25 +96,11 @@ class RequestMiddleware:
             if not status:
                 await error_response(internal_error(), state)(scope, receive, answer)
         finally:
-            seconds = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path", "other")
-            # Anybody can invent methods, and the metrics would keep a line for each.
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._metrics.request(method, route, status, seconds)
-            _log(scope, request_id, caller, status, seconds)
-
-
-def _log(
-    scope: Mapping[str, Any], request_id: str, caller: str, status: int, seconds: float
-) -> None:
-    line = {
-        "request_id": request_id,
-        "caller": caller,
-        "method": scope["method"],
-        "path": scope["path"],
-        "status": status,
-        "ms": round(seconds * 1000, 1),
-    }
-    if (traced := trace_id()) is not None:
-        line["trace_id"] = traced
-    logger.info("%s %s: %d", scope["method"], scope["path"], status, extra={FIELDS: line})
+            record(
+                self._metrics,
+                scope,
+                request_id=request_id,
+                status=status,
+                seconds=time.perf_counter() - started,
+                caller=caller,
+            )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import logging
+
 import pytest
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.serving.cors import checked_origins
 from rerank_search.serving.keys import KeyFile, add_key
 from rerank_search.serving.limits import Limits
+from rerank_search.serving.log import JsonFormatter
+from tests.waiting import until
 
 PAGE = "https://app.example"
 ALLOWED = "access-control-allow-origin"
@@ -57,6 +62,20 @@ def test_a_page_of_another_origin_is_not_allowed(serve):
         assert ALLOWED not in refused.headers
         read = server.client.get("/v1/indexes", headers={"origin": "https://evil.example"})
         assert ALLOWED not in read.headers
+
+
+def test_preflight_requests_are_logged_and_counted(serve, caplog):
+    caplog.set_level(logging.INFO, logger="rerank_search.serving")
+    with serve(None, cors_origins=[PAGE]) as server:
+        allowed = preflight(server, "/v1/search")
+        refused = preflight(server, "/v1/search", origin="https://evil.example")
+        until(lambda: len(caplog.records) >= 2)
+        lines = [json.loads(JsonFormatter().format(each)) for each in caplog.records]
+        for line, answer in zip(lines, [allowed, refused], strict=True):
+            assert (line["method"], line["path"]) == ("OPTIONS", "/v1/search")
+            assert line["status"] == answer.status_code
+            assert line["request_id"] == answer.headers["x-request-id"]
+        assert 'method="OPTIONS"' in server.client.get("/metrics").text
 
 
 def test_without_the_option_no_page_is_allowed(server):
