@@ -7,31 +7,23 @@ import random
 import warnings
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar, Unpack
-
-import httpx2
+from typing import TYPE_CHECKING, Unpack
 
 from rerank_search.arguments import id_list
 from rerank_search.client.base import BaseClient
-from rerank_search.client.call import Call
-from rerank_search.client.connections import LoopConnections
 from rerank_search.client.documents import deletion, deletions, uploads_async, written_with
-from rerank_search.client.exchange import Exchange
 from rerank_search.client.found import of_filter, of_ids
 from rerank_search.client.indexes import ServedIndex, creation, dropping, indexes
 from rerank_search.client.rerankers import ServedModel, models, ranking
 from rerank_search.client.searches import searches
+from rerank_search.client.transport import AsyncTransport
 from rerank_search.errors import FilterWarning
-from rerank_search.http_calls.attempts import Outcome
 from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
-from rerank_search.processes import PerProcess
 from rerank_search.types import Document, Filter, Hit, ReturnedText, SearchResponse
 
 if TYPE_CHECKING:
     from rerank_search.reranking.base import LongDocuments
-
-Result = TypeVar("Result")
 
 
 class AsyncClient(BaseClient):
@@ -58,11 +50,7 @@ class AsyncClient(BaseClient):
         super().__init__(
             base_url, index, api_key=api_key, timeout=timeout, retries=retries, random=_random
         )
-        self._sleep = _sleep
-        endpoint = self._endpoint  # without a cycle, a client that is dropped is freed at once
-        self._connections = PerProcess(
-            lambda: LoopConnections(lambda: httpx2.AsyncClient(**endpoint.http))
-        )
+        self._transport = AsyncTransport(self._endpoint, sleep=_sleep)
 
     @shows_options
     async def search(
@@ -90,7 +78,7 @@ class AsyncClient(BaseClient):
     ) -> list[SearchResponse]:
         """See ``Client.search_batch``, also for what it raises."""
         asked = searches(self._index, queries, merged(options, arguments), model=model, text=text)
-        return [response for call in asked for response in await self._ask(call)]
+        return [response for call in asked for response in await self._transport.ask(call)]
 
     async def rank_texts(
         self,
@@ -103,23 +91,23 @@ class AsyncClient(BaseClient):
     ) -> list[Hit]:
         """See ``Client.rank_texts``, also for what it raises."""
         call = ranking(query, texts, top_k=top_k, long_documents=long_documents, model=model)
-        return [] if call is None else await self._ask(call)
+        return [] if call is None else await self._transport.ask(call)
 
     async def add(self, documents: Iterable[Document] | AsyncIterable[Document]) -> int:
         """See ``Client.add``, also for what it raises; takes asynchronous generators too."""
         written = 0
         async for call in uploads_async(self._index, documents):
-            written = written_with(written, await self._ask(call))
+            written = written_with(written, await self._transport.ask(call))
         return written
 
     async def delete(self, ids: Iterable[str | int] | AsyncIterable[str | int]) -> int:
         """See ``Client.delete``, also for what it raises; takes asynchronous generators too."""
         given = [id async for id in ids] if isinstance(ids, AsyncIterable) else ids
-        return sum([await self._ask(call) for call in deletions(self._index, given)])
+        return sum([await self._transport.ask(call) for call in deletions(self._index, given)])
 
     async def delete_matching(self, filter: Filter) -> int:
         """See ``Client.delete_matching``, also for what it raises."""
-        done = await self._ask(deletion(self._index, filter))
+        done = await self._transport.ask(deletion(self._index, filter))
         for message in done.warnings:
             warnings.warn(message, FilterWarning, stacklevel=2)
         return done.deleted
@@ -130,7 +118,7 @@ class AsyncClient(BaseClient):
         """See ``Client.find``, also for what it raises."""
         pages = of_filter(self._index, filter, after=after, limit=limit)
         while (call := pages.call) is not None:
-            pages.take(await self._ask(call))
+            pages.take(await self._transport.ask(call))
         for message in pages.warnings:
             warnings.warn(message, FilterWarning, stacklevel=2)
         return pages.documents
@@ -146,7 +134,7 @@ class AsyncClient(BaseClient):
         found: dict[str, Document] = {}
         for pages in of_ids(self._index, wanted):
             while (call := pages.call) is not None:
-                pages.take(await self._ask(call))
+                pages.take(await self._transport.ask(call))
             found |= {each.id: each for each in pages.documents}
         return [found.get(id) for id in wanted]
 
@@ -159,35 +147,28 @@ class AsyncClient(BaseClient):
         first_stages: Sequence[str] = (),
     ) -> ServedIndex:
         """See ``Client.create_index``, also for what it raises."""
-        return await self._ask(
+        return await self._transport.ask(
             creation(name, encoder=encoder, analyzer=analyzer, first_stages=first_stages)
         )
 
     async def drop_index(self, name: str) -> None:
         """See ``Client.drop_index``, also for what it raises."""
-        await self._ask(dropping(name))
+        await self._transport.ask(dropping(name))
 
     async def indexes(self) -> list[ServedIndex]:
         """See ``Client.indexes``, also for what it raises."""
-        return await self._ask(indexes())
+        return await self._transport.ask(indexes())
 
     async def models(self) -> list[ServedModel]:
         """See ``Client.models``, also for what it raises."""
-        return await self._ask(models())
+        return await self._transport.ask(models())
 
     async def close(self) -> None:
         """Close the connections: later calls raise ServerError. A second call does nothing.
 
         Other event loops that still run close their connections soon after.
         """
-        self._closed = True
-        await self._connections.get().close()
-
-    def _let_go(self) -> None:
-        """Close without waiting: every event loop closes its connections soon after."""
-        self._closed = True
-        if (made := self._connections.made()) is not None:
-            made.let_go()
+        await self._transport.close()
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -199,19 +180,3 @@ class AsyncClient(BaseClient):
         trace: TracebackType | None,
     ) -> None:
         await self.close()
-
-    async def _ask(self, call: Call[Result]) -> Result:
-        exchange = Exchange(self._endpoint, call)
-        while True:
-            self._check_open()
-            http = await self._connections.get().get()
-            outcome: Outcome
-            try:
-                outcome = await http.request(
-                    call.method, exchange.url, content=call.content, headers=call.headers
-                )
-            except httpx2.RequestError as error:
-                outcome = error
-            if (seconds := exchange.attempts.wait(outcome)) is None:
-                return exchange.result(outcome)
-            await self._sleep(seconds)

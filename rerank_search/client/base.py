@@ -1,13 +1,13 @@
-"""What both clients have: the server, the index, and how they are shown and pickled."""
+"""What all clients have: the server, the index, and how they are shown and pickled."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from rerank_search.client.call import index_name
-from rerank_search.errors import ServerError
 from rerank_search.http_calls.endpoint import Endpoint
 from rerank_search.shown import shown
 
@@ -23,13 +23,12 @@ class BaseClient:
         api_key: str | None,
         timeout: float,
         retries: int,
-        random: Callable[[], float],
+        random: Callable[[], float] = random.random,
     ) -> None:
         self._endpoint = Endpoint(
             base_url, api_key=api_key, timeout=timeout, retries=retries, random=random
         )
         self._index = None if index is None else index_name(index)
-        self._closed = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as address and settings. Raises InvalidInputError for a client with a key."""
@@ -37,10 +36,3 @@ class BaseClient:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({shown(self._endpoint.url)}, {shown(self._index)})"
-
-    def _check_open(self) -> None:
-        """Raise ServerError if the client was closed."""
-        if self._closed:
-            raise ServerError(
-                f"the client of {self._endpoint.url} is closed: make another one", type="closed"
-            )

@@ -7,29 +7,22 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, Unpack
 
-import httpx2
-
-from rerank_search.arguments import id_list
 from rerank_search.client.base import BaseClient
-from rerank_search.client.call import Call
 from rerank_search.client.documents import deletion, deletions, uploads, written_with
-from rerank_search.client.exchange import Exchange
-from rerank_search.client.found import of_filter, of_ids
+from rerank_search.client.found import documents, of_filter
 from rerank_search.client.indexes import ServedIndex, creation, dropping, indexes
 from rerank_search.client.rerankers import ServedModel, models, ranking
 from rerank_search.client.searches import searches
+from rerank_search.client.transport import Transport
 from rerank_search.errors import FilterWarning
 from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
-from rerank_search.processes import PerProcess
 from rerank_search.types import Document, Filter, Hit, ReturnedText, SearchResponse
 
 if TYPE_CHECKING:
     from rerank_search.reranking.base import LongDocuments
-
-Result = TypeVar("Result")
 
 
 class Client(BaseClient):
@@ -65,8 +58,7 @@ class Client(BaseClient):
         super().__init__(
             base_url, index, api_key=api_key, timeout=timeout, retries=retries, random=_random
         )
-        self._sleep = _sleep
-        self._http = PerProcess(lambda: httpx2.Client(**self._endpoint.http))
+        self._transport = Transport(self._endpoint, sleep=_sleep)
 
     @shows_options
     def search(
@@ -100,7 +92,7 @@ class Client(BaseClient):
     ) -> list[SearchResponse]:
         """``search`` for many queries, at most 32 a request; one response each, in their order."""
         asked = searches(self._index, queries, merged(options, arguments), model=model, text=text)
-        return [response for call in asked for response in self._ask(call)]
+        return [response for call in asked for response in self._transport.ask(call)]
 
     def rank_texts(
         self,
@@ -121,7 +113,7 @@ class Client(BaseClient):
         ModelNotFoundError, ServerError.
         """
         call = ranking(query, texts, top_k=top_k, long_documents=long_documents, model=model)
-        return [] if call is None else self._ask(call)
+        return [] if call is None else self._transport.ask(call)
 
     def add(self, documents: Iterable[Document]) -> int:
         """Insert documents, or replace those with the same id; returns how many were written.
@@ -136,7 +128,7 @@ class Client(BaseClient):
         """
         written = 0
         for call in uploads(self._index, documents):
-            written = written_with(written, self._ask(call))
+            written = written_with(written, self._transport.ask(call))
         return written
 
     def delete(self, ids: Iterable[str | int]) -> int:
@@ -145,7 +137,7 @@ class Client(BaseClient):
         Raises IndexNotFoundError, IndexLockedError, IndexReadOnlyError, StorageFullError,
         InvalidInputError, ServerError.
         """
-        return sum(self._ask(call) for call in deletions(self._index, ids))
+        return sum(self._transport.ask(call) for call in deletions(self._index, ids))
 
     def delete_matching(self, filter: Filter) -> int:
         """Delete every document that the filter allows; returns how many were deleted.
@@ -153,7 +145,7 @@ class Client(BaseClient):
         Issues a FilterWarning for a key that no document has. Raises InvalidInputError, also for
         ``{}``, which allows every document, and what ``delete`` raises.
         """
-        done = self._ask(deletion(self._index, filter))
+        done = self._transport.ask(deletion(self._index, filter))
         for message in done.warnings:
             warnings.warn(message, FilterWarning, stacklevel=2)
         return done.deleted
@@ -167,8 +159,7 @@ class Client(BaseClient):
         InvalidInputError, SearchIndexError, ServerError.
         """
         pages = of_filter(self._index, filter, after=after, limit=limit)
-        while (call := pages.call) is not None:
-            pages.take(self._ask(call))
+        pages.read(self._transport.ask)
         for message in pages.warnings:
             warnings.warn(message, FilterWarning, stacklevel=2)
         return pages.documents
@@ -182,13 +173,7 @@ class Client(BaseClient):
 
         At most 1,000 a request. Raises what ``find`` raises.
         """
-        wanted = id_list(ids)
-        found: dict[str, Document] = {}
-        for pages in of_ids(self._index, wanted):
-            while (call := pages.call) is not None:
-                pages.take(self._ask(call))
-            found |= {each.id: each for each in pages.documents}
-        return [found.get(id) for id in wanted]
+        return documents(self._transport.ask, self._index, ids)
 
     def create_index(
         self,
@@ -204,7 +189,7 @@ class Client(BaseClient):
         Not repeated if its answer was lost. Raises IndexExistsError, InvalidInputError,
         ModelNotFoundError, IndexReadOnlyError, StorageFullError, ServerError.
         """
-        return self._ask(
+        return self._transport.ask(
             creation(name, encoder=encoder, analyzer=analyzer, first_stages=first_stages)
         )
 
@@ -214,24 +199,22 @@ class Client(BaseClient):
         Not repeated if its answer was lost. Raises IndexNotFoundError, IndexLockedError (also
         while requests use it), IndexReadOnlyError, InvalidInputError, ServerError.
         """
-        self._ask(dropping(name))
+        self._transport.ask(dropping(name))
 
     def indexes(self) -> list[ServedIndex]:
         """The indexes of the server. Raises SearchIndexError, ServerError."""
-        return self._ask(indexes())
+        return self._transport.ask(indexes())
 
     def models(self) -> list[ServedModel]:
         """The rerankers of the server; the first is the default.
 
         Raises ServerError.
         """
-        return self._ask(models())
+        return self._transport.ask(models())
 
     def close(self) -> None:
         """Close the connections: later calls raise ServerError. A second call does nothing."""
-        self._closed = True
-        if (made := self._http.made()) is not None:
-            made.close()
+        self._transport.close()
 
     def __enter__(self) -> Client:
         return self
@@ -243,14 +226,3 @@ class Client(BaseClient):
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _ask(self, call: Call[Result]) -> Result:
-        exchange = Exchange(self._endpoint, call)
-
-        def send() -> httpx2.Response:
-            self._check_open()
-            return self._http.get().request(
-                call.method, exchange.url, content=call.content, headers=call.headers
-            )
-
-        return exchange.result(exchange.attempts.outcome(send, self._sleep))

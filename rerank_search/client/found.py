@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rerank_search.arguments import document_id, whole_number
+from rerank_search.arguments import document_id, id_list, whole_number
 from rerank_search.client.call import Call, check_filter, in_parts, path_of_index, post
 from rerank_search.types import Document, Filter, JsonValue
 
@@ -47,6 +47,11 @@ class Pages:
         limit = min(self._left, DOCUMENTS_AT_ONCE)
         return post(self._path, {**self._wanted, "after": self._after, "limit": limit}, _page)
 
+    def read(self, ask: Callable[[Call[Page]], Page]) -> None:
+        """Keep the documents of all pages, of which ``ask`` gets one by one."""
+        while (call := self.call) is not None:
+            self.take(ask(call))
+
     def take(self, page: Page) -> None:
         """Keep the documents of a page."""
         self.documents += page.documents
@@ -71,6 +76,21 @@ def of_ids(index: str | None, ids: Sequence[str]) -> Iterator[Pages]:
     """The documents with these ids, some in each of several ``Pages``. Raises InvalidInputError."""
     for part in in_parts(list(dict.fromkeys(ids)), DOCUMENTS_AT_ONCE):
         yield Pages(index, {"ids": list(part)}, after=None, limit=len(part))
+
+
+def documents(
+    ask: Callable[[Call[Page]], Page], index: str | None, ids: Iterable[str | int]
+) -> list[Document | None]:
+    """The documents in the order of their ids, None for an unknown one. Raises what ``ask`` does.
+
+    Raises InvalidInputError for invalid ids.
+    """
+    wanted = id_list(ids)
+    found: dict[str, Document] = {}
+    for pages in of_ids(index, wanted):
+        pages.read(ask)
+        found |= {each.id: each for each in pages.documents}
+    return [found.get(id) for id in wanted]
 
 
 def _page(answer: Any) -> Page:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Unpack
 
-from rerank_search.client.async_client import AsyncClient
-from rerank_search.client.client import Client
-from rerank_search.client.found import of_filter
+from rerank_search.client.base import BaseClient
+from rerank_search.client.call import Call
+from rerank_search.client.found import documents, of_filter
+from rerank_search.client.indexes import indexes
 from rerank_search.client.searches import searches
+from rerank_search.client.transport import AsyncTransport, Transport
 from rerank_search.errors import IndexNotFoundError, InvalidInputError
 from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
 from rerank_search.queries import checked_k
@@ -19,7 +21,7 @@ from rerank_search.shown import shown
 from rerank_search.types import Document, Filter, Hit, SearchResponse
 
 
-class RemoteSearcher:
+class RemoteSearcher(BaseClient):
     """Searches an index of a server, with the methods of ``Searcher``. Threads and loops share one.
 
     The server searches in both stages, with ``model``, one of its rerankers, or its first one.
@@ -45,19 +47,16 @@ class RemoteSearcher:
         timeout: float = 60.0,
         retries: int = 3,
     ) -> None:
-        settings: dict[str, Any] = {"api_key": api_key, "timeout": timeout, "retries": retries}
-        self._client = Client(url, index, **settings)
-        self._async_client = AsyncClient(url, index, **settings)
+        super().__init__(url, index, api_key=api_key, timeout=timeout, retries=retries)
+        self._transport = Transport(self._endpoint)
+        self._async_transport = AsyncTransport(self._endpoint)
         self._model = model
         self._known: tuple[str, tuple[str, ...]] | None = None
 
-    def __repr__(self) -> str:
-        return repr(self._client).replace("Client", "RemoteSearcher", 1)
-
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as address and settings. Raises InvalidInputError for one with a key."""
-        made, arguments = self._client.__reduce__()
-        return partial(RemoteSearcher, model=self._model, **made.keywords), arguments
+        made, arguments = super().__reduce__()
+        return partial(made, model=self._model), arguments
 
     @shows_options
     def search(
@@ -81,8 +80,8 @@ class RemoteSearcher:
         **arguments: Unpack[SearchArguments],
     ) -> list[SearchResponse]:
         """Search for many queries, at most 32 a request; one response each, in their order."""
-        asked = merged(options, arguments)
-        return self._client.search_batch(queries, asked, model=self._model_for(asked))
+        asked = self._searches(queries, merged(options, arguments))
+        return [response for call in asked for response in self._transport.ask(call)]
 
     @shows_options
     async def asearch(
@@ -103,31 +102,34 @@ class RemoteSearcher:
         **arguments: Unpack[SearchArguments],
     ) -> list[SearchResponse]:
         """``search_batch`` for asyncio."""
-        asked = merged(options, arguments)
-        return await self._async_client.search_batch(queries, asked, model=self._model_for(asked))
+        asked = self._searches(queries, merged(options, arguments))
+        return [response for call in asked for response in await self._async_transport.ask(call)]
 
-    def _model_for(self, options: SearchOptions) -> str | None:
-        return self._model if options.rerank else None
+    def _searches(
+        self, queries: Iterable[str], options: SearchOptions
+    ) -> Iterator[Call[list[SearchResponse]]]:
+        model = self._model if options.rerank else None
+        return searches(self._index, queries, options, model=model, text="full")
 
     @property
     def first_stages(self) -> tuple[str, ...]:
         """Names of the index's first stages, the best last; asked for once."""
-        return self._index()[1]
+        return self._served()[1]
 
     def retriever(self, name: str) -> RemoteStage:
         """A first stage of the index. Raises InvalidInputError for a name that it does not have."""
-        index, stages = self._index()
+        index, stages = self._served()
         if name not in stages:
             raise InvalidInputError(
                 f"the index {shown(index)} of the server has no first stage {shown(name)}: use one "
                 f"of {', '.join(stages)}"
             )
-        return RemoteStage(self._client, name)
+        return RemoteStage(self._transport, index, name)
 
     def documents(self, ids: Sequence[str]) -> list[Document | None]:
         """The documents with these ids, in their order; None for an unknown id."""
-        self._index()
-        return self._client.documents(ids)
+        index, _ = self._served()
+        return documents(self._transport.ask, index, ids)
 
     def stage_scores(
         self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]
@@ -137,9 +139,8 @@ class RemoteSearcher:
 
     def filter_warnings(self, filter: Filter) -> Sequence[str]:
         """A sentence for each condition that no document can meet."""
-        pages = of_filter(self._index()[0], filter, after=None, limit=1)
-        while (call := pages.call) is not None:
-            pages.take(self._client._ask(call))
+        pages = of_filter(self._served()[0], filter, after=None, limit=1)
+        pages.read(self._transport.ask)
         return list(pages.warnings)
 
     def close(self) -> None:
@@ -147,13 +148,13 @@ class RemoteSearcher:
 
         Event loops close theirs soon after.
         """
-        self._client.close()
-        self._async_client._let_go()
+        self._transport.close()
+        self._async_transport.let_go()
 
     async def aclose(self) -> None:
         """``close``, and wait until the running event loop has closed its connections."""
-        self._client.close()
-        await self._async_client.close()
+        self._transport.close()
+        await self._async_transport.close()
 
     def __enter__(self) -> RemoteSearcher:
         return self
@@ -177,11 +178,11 @@ class RemoteSearcher:
     ) -> None:
         await self.aclose()
 
-    def _index(self) -> tuple[str, tuple[str, ...]]:
+    def _served(self) -> tuple[str, tuple[str, ...]]:
         """The name of the index, which may not have been given, and its first stages."""
         if self._known is None:
-            served = {each.name: each for each in self._client.indexes()}
-            name = self._client._index
+            served = {each.name: each for each in self._transport.ask(indexes())}
+            name = self._index
             if name is None and len(served) != 1:
                 raise InvalidInputError(
                     f"{self!r} names no index, and the server has {len(served)}: give one of "
@@ -192,7 +193,7 @@ class RemoteSearcher:
                 raise IndexNotFoundError(
                     f"{self!r}: the server has no such index, only {shown(sorted(served))}"
                 )
-            self._client._index = found.name
+            self._index = found.name
             self._known = found.name, found.first_stages
         return self._known
 
@@ -201,7 +202,8 @@ class RemoteSearcher:
 class RemoteStage:
     """A first stage of a server's index, as a Retriever. Its hits have documents and all scores."""
 
-    client: Client
+    transport: Transport
+    index: str
     name: str
 
     def retrieve(
@@ -211,7 +213,5 @@ class RemoteStage:
         options = SearchOptions(
             top_k=checked_k(k), first_stage=self.name, filter=filter, rerank=False
         )
-        calls = searches(
-            self.client._index, queries, options, model=None, text="full", stage_scores=True
-        )
-        return [list(each.hits) for call in calls for each in self.client._ask(call)]
+        calls = searches(self.index, queries, options, model=None, text="full", stage_scores=True)
+        return [list(each.hits) for call in calls for each in self.transport.ask(call)]
