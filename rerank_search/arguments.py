@@ -137,6 +137,21 @@ def several(name: str, value: Iterable[Item], *, one: str) -> Iterable[Item]:
     return value
 
 
+def objects(name: str, value: Iterable[object], kind: type[Item], *, of: str = "") -> list[Item]:
+    """``value`` as a list of objects of this class; ``of`` names the library that has it.
+
+    Raises InvalidInputError for anything else.
+    """
+    checked = []
+    for position, each in enumerate(several(name, value, one=f"{kind.__name__} objects{of}")):
+        if not isinstance(each, kind):
+            raise InvalidInputError(
+                f"{name}[{position}]={shown(each)} is not {_named(kind)}{of}: give a list of these"
+            )
+        checked.append(each)
+    return checked
+
+
 def path(name: str, value: object) -> Path:
     """``value`` as a path: a string, or any os.PathLike of strings. Raises InvalidInputError."""
     given = os.fspath(value) if isinstance(value, os.PathLike) else value
@@ -172,9 +187,9 @@ def model_name(name: str, value: object) -> str:
 
 def _kind(value: object) -> str:
     """The kind of a value, for messages in which its repr does not show it."""
-    return "" if value is None or isinstance(value, (bool, str)) else f" but {_named(value)}"
+    return "" if value is None or isinstance(value, (bool, str)) else f" but {_named(type(value))}"
 
 
-def _named(value: object) -> str:
-    name = type(value).__name__
+def _named(kind: type) -> str:
+    name = kind.__name__
     return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

@@ -10,7 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from rerank_search.arguments import model_name, real_number, whole_number
+from rerank_search.arguments import model_name, real_number, several, whole_number
 from rerank_search.errors import InvalidInputError
 from rerank_search.models.registry import AUTO
 from rerank_search.plugins.once import Once
@@ -64,8 +64,13 @@ class TextRanker:
         return os.fspath(given) if isinstance(given, (str, PathLike)) else given.name
 
     def scores(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """The logits of (query, text) pairs; nothing is loaded for no pairs. Raises RerankError."""
-        return scored(self.reranker, pairs).values.tolist() if pairs else []
+        """The logits of (query, text) pairs; nothing is loaded for no pairs.
+
+        Raises InvalidInputError for what is no list of pairs, RerankError, and what loading the
+        reranker raises.
+        """
+        given = list(several("pairs", pairs, one="pairs"))
+        return scored(self.reranker, given).values.tolist() if given else []
 
     def ranked(
         self,

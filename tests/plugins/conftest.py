@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rerank_search import CrossEncoderReranker, Document, Index, Searcher
+from rerank_search import CrossEncoderReranker, Document, Index, RemoteSearcher, Searcher
+from rerank_search.serving.keys import KeyFile, add_key
 from tests.client.conftest import Served, served
 
 WORDS = ["join", "split", "read", "write", "bread", "boat", "violin", "snow"]
@@ -63,6 +65,48 @@ def searcher(notes: Path, reranker: CrossEncoderReranker) -> Iterator[Searcher]:
 def server(notes: Path, reranker: CrossEncoderReranker) -> Iterator[Served]:
     with served(notes.parent, [reranker]) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def guarded(notes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """The URL of the index on a server without rerankers, and the key that the server asks for."""
+    file = tmp_path_factory.mktemp("keys") / "keys.json"
+    secret = add_key(file, "reader", "read")
+    with served(notes.parent, [], keys=KeyFile(file)) as running:
+        yield f"{running.url}/v1/indexes/notes", secret
+
+
+@pytest.fixture
+def silent() -> Iterator[RemoteSearcher]:
+    """A searcher of a server that takes requests and does not answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with RemoteSearcher(url, "x", timeout=0.05, retries=0) as searcher:
+            yield searcher
+
+
+@pytest.fixture
+def searched_while_written(tmp_path: Path) -> Callable[[Callable[[Path], Callable[[], Any]]], Any]:
+    """What a search finds while the first two documents of an index are being written, and then.
+
+    It is given a function that makes the search, from the folder of the index.
+    """
+
+    def run(make: Callable[[Path], Callable[[], Any]]) -> tuple[Any, Any]:
+        Index.create(tmp_path / "growing", encoder=None).close()
+        search = make(tmp_path / "growing")
+        meanwhile: list[Any] = []
+
+        def documents() -> Iterator[Document]:
+            yield Document("a", "join the paths")
+            meanwhile.append(search())
+            yield Document("b", "join the paths")
+
+        with Index.open(tmp_path / "growing") as index:
+            index.add(documents(), batch_size=1)
+        return meanwhile[0], search()
+
+    return run
 
 
 @pytest.fixture(scope="session")

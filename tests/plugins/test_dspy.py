@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rerank_search import InvalidInputError, MissingDependencyError
+from rerank_search import InvalidInputError, MissingDependencyError, RemoteSearcher
+from rerank_search.client import ServerError
 from rerank_search.context import pack
 from tests.plugins.conftest import QUERIES, QUERY
 
@@ -107,6 +108,31 @@ def test_a_server_is_searched_by_its_url(kind, server, searcher):
         assert asyncio.run(find.acall(QUERY)).ids == expected
     assert pickle.loads(pickle.dumps(find))(QUERY).ids == expected  # noqa: S301
     find.close()
+
+
+def test_a_server_that_is_down_slow_or_asks_for_a_key_is_a_server_error(kind, guarded, silent):
+    url, secret = guarded
+    down = kind(RemoteSearcher("http://127.0.0.1:9", "x", retries=0))
+    without = kind(index=url)
+    for find, type in ((down, "connection"), (kind(silent), "timeout"), (without, "unauthorized")):
+        with pytest.raises(ServerError) as raised:
+            find(QUERY)
+        assert raised.value.type == type
+        with pytest.raises(ServerError):
+            asyncio.run(find.acall(QUERY))
+    without.close()
+    find = kind(index=url, api_key=secret)
+    assert find(QUERY).ids
+    assert secret not in repr(find)
+    find.close()
+
+
+def test_an_index_that_is_being_written_is_searched_all_the_while(kind, searched_while_written):
+    def make(folder):
+        find = kind(index=folder, reranker=None)
+        return lambda: find("paths").ids
+
+    assert searched_while_written(make) == ([], ["a", "b"])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from haystack.document_stores.types import DuplicatePolicy
 from haystack.errors import FilterError
 from haystack.utils.filters import document_matches_filter
 
-from rerank_search.arguments import id_list
+from rerank_search.arguments import id_list, objects
 from rerank_search.declared import did_you_mean
 from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
@@ -96,7 +96,7 @@ class RerankSearchDocumentStore:
         With FAIL nothing is written if one of the ids exists. Raises InvalidDocumentError for a
         document that cannot be stored.
         """
-        given = _documents(documents)
+        given = objects("documents", documents, Document, of=" of Haystack")
         if not isinstance(policy, DuplicatePolicy):
             raise InvalidInputError(f"policy={shown(policy)} is not a DuplicatePolicy: give one")
         indexed = [to_index(document) for document in given]
@@ -286,16 +286,6 @@ class RerankSearchDocumentStore:
 
     def _metadata(self, filters: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
         return (from_index(found).meta for found in self._allowed(filters))
-
-
-def _documents(documents: object) -> list[Document]:
-    if not isinstance(documents, (list, tuple)) or not all(
-        isinstance(document, Document) for document in documents
-    ):
-        raise InvalidInputError(
-            f"{shown(documents)} is not a list of Haystack's Documents: give one"
-        )
-    return list(documents)
 
 
 def _new(index: Index, documents: list[IndexedDocument], *, skip: bool) -> list[IndexedDocument]:

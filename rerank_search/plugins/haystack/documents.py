@@ -38,7 +38,9 @@ def to_index(document: Document) -> IndexedDocument:
 
 
 def check_meta(meta: Mapping[str, Any]) -> None:
-    """Raise InvalidDocumentError for metadata with the key KEPT."""
+    """Raise InvalidDocumentError for what is no mapping, and for one with the key KEPT."""
+    if not isinstance(meta, Mapping):
+        raise InvalidDocumentError(f"meta={shown(meta)} is not a mapping: give a dict")
     if KEPT in meta:
         raise InvalidDocumentError(
             f"the metadata key {KEPT!r} is used for blobs and embeddings: rename the key"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rerank_search.arguments import several, whole_number
+from rerank_search.arguments import several, string, whole_number
 from rerank_search.types import JsonValue
 
 Metadata = Mapping[str, JsonValue]
@@ -39,7 +39,7 @@ def unique_values(
     """
     start = whole_number("from_", start, least=0)
     size = whole_number("size", size, least=0)
-    wanted = (search_term or "").casefold()
+    wanted = "" if search_term is None else string("search_term", search_term).casefold()
     found = _different(metadata, field)
     named = sorted((_text(value), key) for key, value in found.items())
     keys = [key for text, key in named if wanted in text.casefold()]
@@ -48,7 +48,7 @@ def unique_values(
 
 def numbers_of_values(metadata: Iterable[Metadata], fields: Sequence[str]) -> dict[str, int]:
     """How many different values each field has, by its name without ``meta.``."""
-    names = list(several("metadata_fields", fields, one="names"))
+    names = [string("metadata_fields", f) for f in several("metadata_fields", fields, one="names")]
     listed = list(metadata)
     return {field.removeprefix("meta."): len(_different(listed, field)) for field in names}
 
@@ -59,7 +59,7 @@ def _different(metadata: Iterable[Metadata], field: str) -> dict[str, Any]:
 
 
 def _values(metadata: Iterable[Metadata], field: str) -> Iterator[Any]:
-    name = field.removeprefix("meta.")
+    name = string("metadata_field", field).removeprefix("meta.")
     for each in metadata:
         if (value := each.get(name)) is not None:
             yield value

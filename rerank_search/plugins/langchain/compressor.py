@@ -9,7 +9,7 @@ from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import ConfigDict, PrivateAttr, SkipValidation, model_validator
 
-from rerank_search.arguments import real_number, whole_number
+from rerank_search.arguments import objects, real_number, whole_number
 from rerank_search.models.registry import AUTO
 from rerank_search.plugins.option_names import renamed
 from rerank_search.plugins.rerankers import RankedText, RerankerGiven, TextRanker
@@ -34,8 +34,8 @@ class RerankSearchCompressor(BaseDocumentCompressor):
     probability, or the score in [0, 1] of a reranker that is not calibrated. Documents with equal
     logits keep their order. No documents give no documents, and nothing is loaded for them.
 
-    Raises pydantic's ValidationError for invalid arguments of the constructor, RerankError and
-    ModelNotFoundError.
+    Raises pydantic's ValidationError for invalid arguments of the constructor, InvalidInputError
+    for those of a call, RerankError and ModelNotFoundError.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -78,23 +78,27 @@ class RerankSearchCompressor(BaseDocumentCompressor):
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """The best documents for the query, best first."""
-        texts = [document.page_content for document in documents]
-        return _chosen(
-            documents,
-            self._ranker.ranked(query, texts, top_k=self.top_n, min_relevance=self.min_relevance),
-        )
+        given = _checked(documents)
+        return _chosen(given, self._ranker.ranked(query, _texts(given), **self._limits))
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """``compress_documents`` for asyncio: in a thread, while the event loop goes on."""
-        texts = [document.page_content for document in documents]
-        return _chosen(
-            documents,
-            await self._ranker.aranked(
-                query, texts, top_k=self.top_n, min_relevance=self.min_relevance
-            ),
-        )
+        given = _checked(documents)
+        return _chosen(given, await self._ranker.aranked(query, _texts(given), **self._limits))
+
+    @property
+    def _limits(self) -> dict[str, Any]:
+        return {"top_k": self.top_n, "min_relevance": self.min_relevance}
+
+
+def _checked(documents: Sequence[Document]) -> list[Document]:
+    return objects("documents", documents, Document, of=" of LangChain")
+
+
+def _texts(documents: Sequence[Document]) -> list[str]:
+    return [document.page_content for document in documents]
 
 
 def _chosen(documents: Sequence[Document], best: Sequence[RankedText]) -> list[Document]:

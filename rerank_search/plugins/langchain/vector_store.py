@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
-from rerank_search.arguments import document_id
+from rerank_search.arguments import document_id, objects, several
 from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
 from rerank_search.models.registry import AUTO
@@ -26,6 +26,8 @@ from rerank_search.queries import text_list
 from rerank_search.shown import shown
 from rerank_search.types import Document as IndexedDocument
 from rerank_search.types import Filter, SearchResponse
+
+Item = TypeVar("Item")
 
 K = 4
 """Number of documents to return, as in every LangChain vector store."""
@@ -79,21 +81,26 @@ class RerankSearchVectorStore(VectorStore):
         ``Index.add`` raises.
         """
         given = text_list(texts)
-        for name, others in (("metadatas", metadatas), ("ids", ids)):
-            if others is not None and len(others) != len(given):
-                raise InvalidInputError(
-                    f"{name} has {len(others)} entries for {len(given)} texts: give one for each"
-                )
         names = [
             str(uuid.uuid4()) if id is None else document_id(id)
-            for id in ids or [None] * len(given)
+            for id in _for_each(given, "ids", ids, None)
         ]
         documents = [
             IndexedDocument(id, text, metadata=metadata)
-            for id, text, metadata in zip(names, given, metadatas or [{}] * len(given), strict=True)
+            for id, text, metadata in zip(
+                names, given, _for_each(given, "metadatas", metadatas, {}), strict=True
+            )
         ]
         self.index.add(documents, **arguments)
         return names
+
+    def add_documents(self, documents: list[Document], **arguments: Any) -> list[str]:
+        """Add documents, or replace those with the same ids; see ``add_texts``."""
+        return super().add_documents(_documents(documents), **arguments)
+
+    async def aadd_documents(self, documents: list[Document], **arguments: Any) -> list[str]:
+        """``add_documents`` for asyncio."""
+        return await super().aadd_documents(_documents(documents), **arguments)
 
     def delete(self, ids: list[str] | None = None, **arguments: Any) -> bool:
         """Delete documents by id, or all of them for None; unknown ids are skipped."""
@@ -206,6 +213,24 @@ class RerankSearchVectorStore(VectorStore):
         """Pickled as its arguments, with an absolute path; an Index is opened for reading."""
         _, (index, reranker) = self._source.__reduce__()
         return partial(RerankSearchVectorStore, reranker=reranker), (index,)
+
+
+def _documents(given: Iterable[object]) -> list[Document]:
+    return objects("documents", given, Document, of=" of LangChain")
+
+
+def _for_each(
+    texts: Sequence[str], name: str, given: Iterable[Item] | None, default: Item
+) -> list[Item]:
+    """What is given for each text, or the default. Raises InvalidInputError."""
+    if given is None:
+        return [default] * len(texts)
+    listed = list(several(name, given, one="entries"))
+    if len(listed) != len(texts):
+        raise InvalidInputError(
+            f"{name} has {len(listed)} entries for {len(texts)} texts: give one for each"
+        )
+    return listed
 
 
 def _options(k: int, filter: Filter | None, arguments: Mapping[str, Any]) -> SearchOptions:

@@ -40,9 +40,14 @@ _WITHOUT_COUNTERPART = {
 def index_filter(filters: MetadataFilters) -> Filter:
     """The filter of an index that allows the same nodes.
 
-    Raises InvalidFilterError for an operator that has no exact counterpart, and for a value that
-    its operator cannot have.
+    Raises InvalidFilterError for an operator that has no exact counterpart, for a value that its
+    operator cannot have, and for what is not MetadataFilters.
     """
+    if not isinstance(filters, MetadataFilters):
+        raise InvalidFilterError(
+            f"filters={shown(filters)} are not MetadataFilters: give these, or filter= with a "
+            "mapping where it is an argument"
+        )
     parts = [
         index_filter(each) if isinstance(each, MetadataFilters) else _condition(each)
         for each in filters.filters

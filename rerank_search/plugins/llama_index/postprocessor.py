@@ -14,11 +14,13 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, model_validator
 
-from rerank_search.arguments import real_number, truth_value, whole_number
+from rerank_search.arguments import objects, real_number, truth_value, whole_number
 from rerank_search.errors import InvalidInputError
 from rerank_search.models.registry import AUTO
 from rerank_search.plugins.option_names import renamed
 from rerank_search.plugins.rerankers import RankedText, RerankerGiven, TextRanker
+from rerank_search.queries import check_text
+from rerank_search.shown import shown
 
 dispatcher = get_dispatcher(__name__)
 
@@ -44,7 +46,7 @@ class RerankSearchPostprocessor(BaseNodePostprocessor):
     and a blank query give no nodes, and nothing is loaded for them.
 
     Raises pydantic's ValidationError for invalid arguments of the constructor, InvalidInputError
-    for a missing query, RerankError and ModelNotFoundError.
+    for those of a call, RerankError and ModelNotFoundError.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -97,7 +99,7 @@ class RerankSearchPostprocessor(BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        if not nodes:
+        if not (nodes := objects("nodes", nodes, NodeWithScore)):
             return []
         query = _checked_query(query_bundle)
         with self._told(nodes, query) as best:
@@ -108,7 +110,7 @@ class RerankSearchPostprocessor(BaseNodePostprocessor):
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        if not nodes:
+        if not (nodes := objects("nodes", nodes, NodeWithScore)):
             return []
         query = _checked_query(query_bundle)
         with self._told(nodes, query) as best:
@@ -162,4 +164,9 @@ def _texts(nodes: Sequence[NodeWithScore]) -> list[str]:
 def _checked_query(bundle: QueryBundle | None) -> QueryBundle:
     if bundle is None:
         raise InvalidInputError("reranking needs a query: give query_str or query_bundle")
+    if not isinstance(bundle, QueryBundle):
+        raise InvalidInputError(
+            f"query_bundle={shown(bundle)} is not a QueryBundle: give one, or query_str"
+        )
+    check_text(bundle.query_str, "query_str")
     return bundle

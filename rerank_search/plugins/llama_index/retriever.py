@@ -10,7 +10,6 @@ from typing import Any, cast, get_args
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import IndexNode, NodeWithScore, QueryBundle
-from llama_index.core.vector_stores import MetadataFilters
 from pydantic import SecretStr
 
 from rerank_search.arguments import one_of
@@ -120,13 +119,8 @@ def _with_index_filter(arguments: dict[str, Any]) -> dict[str, Any]:
     if "filters" not in arguments:
         return arguments
     filters = arguments["filters"]
-    if isinstance(filters, MetadataFilters):
-        return renamed({**arguments, "filters": index_filter(filters)}, filters="filter")
     if filters is not None:
-        raise InvalidInputError(
-            f"filters={shown(filters)} are not MetadataFilters: give these, or filter= with a "
-            "mapping"
-        )
+        return renamed({**arguments, "filters": index_filter(filters)}, filters="filter")
     rest = {name: value for name, value in arguments.items() if name != "filters"}
     return {"filter": None, **rest}
 

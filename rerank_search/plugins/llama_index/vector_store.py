@@ -17,7 +17,7 @@ from llama_index.core.vector_stores.types import (
 )
 from pydantic import ConfigDict, Field, PrivateAttr, SkipValidation, model_validator
 
-from rerank_search.arguments import document_id, id_list
+from rerank_search.arguments import document_id, id_list, several
 from rerank_search.built_in_stages import BM25, HYBRID
 from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
@@ -118,7 +118,7 @@ class RerankSearchVectorStore(BasePydanticVectorStore):
         ``batch_size`` is the number of nodes that are committed together. Raises what ``Index.add``
         raises.
         """
-        documents = [document_of(node) for node in nodes]
+        documents = [document_of(node) for node in several("nodes", nodes, one="nodes")]
         if documents:
             self.client.add(documents, **kwargs)
         return [document.id for document in documents]
@@ -209,6 +209,8 @@ class RerankSearchVectorStore(BasePydanticVectorStore):
         self, query: VectorStoreQuery, arguments: dict[str, Any]
     ) -> tuple[str, SearchOptions]:
         """The text to search for, and how."""
+        if not isinstance(query, VectorStoreQuery):
+            raise InvalidInputError(f"query={shown(query)} is not a VectorStoreQuery: give one")
         if query.query_str is None:
             raise InvalidInputError(
                 "the query has no query_str, and an index is searched by text: give it"
@@ -222,7 +224,7 @@ class RerankSearchVectorStore(BasePydanticVectorStore):
         if query.mode not in _FIRST_STAGES:
             supported = ", ".join(repr(mode.value) for mode in _FIRST_STAGES)
             raise InvalidInputError(
-                f"the mode {shown(str(query.mode.value))} is not supported: use one of {supported}"
+                f"the mode {shown(getattr(query.mode, 'value', query.mode))} is not supported: use one of {supported}"
             )
         given = renamed(
             {"similarity_top_k": query.similarity_top_k, **arguments}, similarity_top_k="top_k"

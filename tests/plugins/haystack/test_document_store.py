@@ -126,8 +126,26 @@ def test_what_cannot_be_written_is_refused(store: RerankSearchDocumentStore):
         store.delete_documents("a")
     with pytest.raises(InvalidDocumentError):
         store.update_by_filter(OVER_ONE, {"_haystack": "x"})
+    for wrong in (None, 5, [], "text"):
+        with pytest.raises(InvalidDocumentError, match="not a mapping"):
+            store.update_by_filter(OVER_ONE, wrong)
     assert store.write_documents([]) == 0
     assert store.count_documents() == 0
+
+
+@pytest.mark.parametrize("wrong", [None, 5, ["n"], {"n": 1}])
+def test_what_is_no_name_of_a_field_is_refused(store: RerankSearchDocumentStore, wrong):
+    store.write_documents(BOTH)
+    for call in (
+        lambda: store.get_metadata_field_min_max(wrong),
+        lambda: store.get_metadata_field_unique_values(wrong),
+        lambda: store.count_unique_metadata_by_filter({}, [wrong]),
+    ):
+        with pytest.raises(InvalidInputError, match="metadata_field"):
+            call()
+    if wrong is not None:
+        with pytest.raises(InvalidInputError, match="search_term"):
+            store.get_metadata_field_unique_values("n", wrong)
 
 
 def test_documents_of_many_pages_are_all_found(store: RerankSearchDocumentStore):

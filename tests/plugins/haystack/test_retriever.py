@@ -8,7 +8,6 @@ import inspect
 import json
 import logging
 import shutil
-import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,8 +37,7 @@ from rerank_search import Document as IndexedDocument
 from rerank_search.client import ServerError
 from rerank_search.context import pack
 from rerank_search.options import OPTIONS
-from rerank_search.serving.keys import KeyFile, add_key
-from tests.client.conftest import Served, served
+from tests.client.conftest import Served
 from tests.plugins.conftest import QUERIES, QUERY
 
 BOATS = {"field": "meta.word", "operator": "==", "value": "boat"}
@@ -272,50 +270,42 @@ def test_an_index_that_is_not_there_is_named(tmp_path: Path):
 
 
 def test_a_server_that_is_down_or_asks_for_a_key_is_a_server_error(
-    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    guarded: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ):
     down = RerankSearchRetriever(searcher=RemoteSearcher("http://127.0.0.1:9", "x", retries=0))
     with pytest.raises(ServerError, match="serve` runs there"):
         down.run(QUERY)
-    secret = add_key(tmp_path / "keys.json", "reader", "read")
+    url, secret = guarded
     monkeypatch.setenv("KEY_OF_THE_SERVER", secret)
-    with served(notes.parent, [], keys=KeyFile(tmp_path / "keys.json")) as running:
-        url = f"{running.url}/v1/indexes/notes"
-        without = RerankSearchRetriever(index=url)
-        with pytest.raises(ServerError, match="api_key"):
-            without.run(QUERY)
-        without.close()
-        retriever = RerankSearchRetriever(
-            index=url, api_key=Secret.from_env_var("KEY_OF_THE_SERVER")
-        )
-        expected = both(retriever)
-        assert expected
-        pipeline = Pipeline()
-        pipeline.add_component("retriever", retriever)
-        written = pipeline.dumps()
-        assert "KEY_OF_THE_SERVER" in written
-        assert secret not in written + repr(retriever)
-        again = Pipeline.loads(written).run({"retriever": {"query": QUERY}})
-        assert again["retriever"]["documents"] == expected
-        copied = copy.deepcopy(retriever)
-        assert both(copied) == expected
-        token = RerankSearchRetriever(index=url, api_key=Secret.from_token(secret))
-        assert both(token) == expected
-        for write in (token.to_dict, lambda: copy.deepcopy(token)):
-            with pytest.raises(ValueError, match="Cannot serialize token") as raised:
-                write()
-            assert secret not in str(raised.value)
-        for each in (copied, token, retriever):
-            each.close()
+    without = RerankSearchRetriever(index=url)
+    with pytest.raises(ServerError, match="api_key"):
+        without.run(QUERY)
+    without.close()
+    retriever = RerankSearchRetriever(index=url, api_key=Secret.from_env_var("KEY_OF_THE_SERVER"))
+    expected = both(retriever)
+    assert expected
+    pipeline = Pipeline()
+    pipeline.add_component("retriever", retriever)
+    written = pipeline.dumps()
+    assert "KEY_OF_THE_SERVER" in written
+    assert secret not in written + repr(retriever)
+    again = Pipeline.loads(written).run({"retriever": {"query": QUERY}})
+    assert again["retriever"]["documents"] == expected
+    copied = copy.deepcopy(retriever)
+    assert both(copied) == expected
+    token = RerankSearchRetriever(index=url, api_key=Secret.from_token(secret))
+    assert both(token) == expected
+    for write in (token.to_dict, lambda: copy.deepcopy(token)):
+        with pytest.raises(ValueError, match="Cannot serialize token") as raised:
+            write()
+        assert secret not in str(raised.value)
+    for each in (copied, token, retriever):
+        each.close()
 
 
-def test_a_server_that_does_not_answer_is_a_server_error():
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        searcher = RemoteSearcher(url, "notes", timeout=0.05, retries=0)
-        with pytest.raises(ServerError):
-            RerankSearchRetriever(searcher=searcher).run(QUERY)
-        searcher.close()
+def test_a_server_that_does_not_answer_is_a_server_error(silent: RemoteSearcher):
+    with pytest.raises(ServerError):
+        RerankSearchRetriever(searcher=silent).run(QUERY)
 
 
 def test_all_parameters_survive_a_dict(notes: Path, tiny_reranker: Path):

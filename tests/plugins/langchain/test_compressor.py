@@ -121,6 +121,15 @@ def test_invalid_arguments_are_refused(documents: list[Document], two_labels: Pa
         RerankSearchCompressor(reranker=two_labels).compress_documents(documents, QUERY)
 
 
+@pytest.mark.parametrize("wrong", [None, 5, "text", b"text", [None], ["text"], {"a": "text"}])
+def test_what_are_no_documents_is_refused(wrong):
+    compressor = RerankSearchCompressor(reranker=Lengths())
+    with pytest.raises(InvalidInputError, match=r"documents.* of LangChain"):
+        compressor.compress_documents(wrong, QUERY)
+    with pytest.raises(InvalidInputError, match=r"documents.* of LangChain"):
+        asyncio.run(compressor.acompress_documents(wrong, QUERY))
+
+
 def test_a_copy_loads_the_model_again(documents: list[Document], tiny_reranker: Path):
     compressor = RerankSearchCompressor(reranker=tiny_reranker, top_n=2)
     found = both(compressor, documents)

@@ -7,7 +7,7 @@ import pytest
 from langchain_classic.retrievers.document_compressors import CrossEncoderReranker as Theirs
 from langchain_core.documents import Document
 
-from rerank_search import CrossEncoderReranker, InvalidInputError, RerankError
+from rerank_search import CrossEncoderReranker, InvalidInputError, RerankError, RerankSearchError
 from rerank_search.plugins.langchain import RerankSearchCrossEncoder
 
 PAIRS = [("join the paths", "a path"), ("join the paths", "bread"), ("join", "")]
@@ -28,6 +28,12 @@ def test_a_model_with_two_labels_is_refused(two_labels: Path):
         RerankSearchCrossEncoder(str(two_labels)).score(PAIRS)
     with pytest.raises(InvalidInputError, match="reranker=5"):
         RerankSearchCrossEncoder(5)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "ab", [None], [("a",)], [("a", None)], {"a": "b"}])
+def test_what_are_no_pairs_is_refused(reranker: CrossEncoderReranker, wrong):
+    with pytest.raises(RerankSearchError, match="pair"):
+        RerankSearchCrossEncoder(reranker).score(wrong)
 
 
 def test_it_works_in_langchains_own_reranker(reranker: CrossEncoderReranker, tiny_reranker: Path):

@@ -27,8 +27,7 @@ from rerank_search import Document as IndexedDocument
 from rerank_search.client import ServerError
 from rerank_search.context import pack
 from rerank_search.plugins.langchain import RerankSearchRetriever
-from rerank_search.serving.keys import KeyFile, add_key
-from tests.client.conftest import Served, served
+from tests.client.conftest import Served
 from tests.plugins.conftest import DOCUMENTS, QUERIES, QUERY
 
 
@@ -170,24 +169,39 @@ def test_nothing_to_find_gives_no_documents(retriever: RerankSearchRetriever):
     assert retriever.invoke("  ") == retriever.invoke(QUERY, filter={"word": "x"}) == []
 
 
-def test_a_server_that_is_down_or_asks_for_a_key_is_a_server_error(notes: Path, tmp_path: Path):
+def test_a_server_that_does_not_answer_is_a_server_error(silent: RemoteSearcher):
+    retriever = RerankSearchRetriever(searcher=silent)
+    with pytest.raises(ServerError) as raised:
+        retriever.invoke(QUERY)
+    assert raised.value.type == "timeout"
+    with pytest.raises(ServerError):
+        asyncio.run(retriever.ainvoke(QUERY))
+
+
+def test_an_index_that_is_being_written_is_searched_all_the_while(searched_while_written):
+    def make(folder: Path):
+        retriever = RerankSearchRetriever(index=folder, reranker=None)
+        return lambda: ids(retriever.invoke("paths"))
+
+    assert searched_while_written(make) == ([], ["a", "b"])
+
+
+def test_a_server_that_is_down_or_asks_for_a_key_is_a_server_error(guarded: tuple[str, str]):
     down = RerankSearchRetriever(searcher=RemoteSearcher("http://127.0.0.1:9", "x", retries=0))
     with pytest.raises(ServerError, match="serve` runs there"):
         down.invoke(QUERY)
-    secret = add_key(tmp_path / "keys.json", "reader", "read")
-    with served(notes.parent, [], keys=KeyFile(tmp_path / "keys.json")) as running:
-        url = f"{running.url}/v1/indexes/notes"
-        without = RerankSearchRetriever(index=url)
-        with pytest.raises(ServerError, match="api_key"):
-            without.invoke(QUERY)
-        without.close()
-        retriever = RerankSearchRetriever(index=url, api_key=secret)
-        assert retriever.invoke(QUERY)
-        assert secret not in repr(retriever)
-        assert secret not in str(retriever.model_dump())
-        with pytest.raises(InvalidInputError, match="cannot be pickled"):
-            copy.deepcopy(retriever)
-        retriever.close()
+    url, secret = guarded
+    without = RerankSearchRetriever(index=url)
+    with pytest.raises(ServerError, match="api_key"):
+        without.invoke(QUERY)
+    without.close()
+    retriever = RerankSearchRetriever(index=url, api_key=secret)
+    assert retriever.invoke(QUERY)
+    assert secret not in repr(retriever)
+    assert secret not in str(retriever.model_dump())
+    with pytest.raises(InvalidInputError, match="cannot be pickled"):
+        copy.deepcopy(retriever)
+    retriever.close()
 
 
 def test_a_copy_opens_the_index_again(notes: Path, tiny_reranker: Path):

@@ -141,6 +141,24 @@ def test_texts_get_ids_and_lists_must_have_one_length(store: RerankSearchVectorS
         store.add_texts(["a"], [{"n": float("nan")}])
 
 
+@pytest.mark.parametrize("wrong", [None, 5, "text", [None], ["text"], {"a": "text"}])
+def test_what_are_no_documents_is_refused(store: RerankSearchVectorStore, wrong):
+    with pytest.raises(InvalidInputError, match=r"documents.* of LangChain"):
+        store.add_documents(wrong)
+    with pytest.raises(InvalidInputError, match=r"documents.* of LangChain"):
+        asyncio.run(store.aadd_documents(wrong))
+    if wrong is not None:
+        with pytest.raises(InvalidInputError):
+            store.add_texts(["text"], metadatas=wrong)
+    assert len(store.index) == 0
+
+
+@pytest.mark.parametrize("wrong", [5, "x", {"x": 1}, {"x"}])
+def test_what_are_no_ids_is_refused(store: RerankSearchVectorStore, wrong):
+    with pytest.raises(InvalidInputError, match="ids"):
+        store.add_texts(["text"], ids=wrong)
+
+
 def test_documents_that_did_not_come_from_langchain_have_their_title(
     store: RerankSearchVectorStore,
 ):

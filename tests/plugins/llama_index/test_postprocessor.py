@@ -192,6 +192,21 @@ def test_invalid_arguments_are_refused(nodes: list[NodeWithScore], two_labels: P
         RerankSearchPostprocessor(reranker=two_labels).postprocess_nodes(nodes, query_str=QUERY)
 
 
+@pytest.mark.parametrize("wrong", [None, 5, "text", [None], ["text"], [TextNode(text="a")]])
+def test_what_are_no_nodes_is_refused(wrong):
+    postprocessor = RerankSearchPostprocessor(reranker=Lengths())
+    with pytest.raises(InvalidInputError, match=r"nodes.*NodeWithScore"):
+        postprocessor.postprocess_nodes(wrong, query_str=QUERY)
+    with pytest.raises(InvalidInputError, match=r"nodes.*NodeWithScore"):
+        asyncio.run(postprocessor.apostprocess_nodes(wrong, query_str=QUERY))
+
+
+@pytest.mark.parametrize("wrong", [5, ["a"], QueryBundle(None), QueryBundle(5)])
+def test_what_is_no_query_is_refused(nodes: list[NodeWithScore], wrong):
+    with pytest.raises(InvalidInputError, match="query"):
+        RerankSearchPostprocessor(reranker=Lengths()).postprocess_nodes(nodes, query_bundle=wrong)
+
+
 ARGUMENTS = {"top_n": 3, "min_relevance": 0.1, "keep_retrieval_score": True}
 
 

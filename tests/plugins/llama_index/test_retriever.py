@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,8 +30,7 @@ from rerank_search import (
 from rerank_search.client import ServerError
 from rerank_search.context import pack
 from rerank_search.plugins.llama_index import RerankSearchPostprocessor, RerankSearchRetriever
-from rerank_search.serving.keys import KeyFile, add_key
-from tests.client.conftest import Served, served
+from tests.client.conftest import Served
 from tests.plugins.conftest import QUERIES, QUERY
 
 BOATS = MetadataFilters(filters=[MetadataFilter(key="word", value="boat")])
@@ -187,34 +185,29 @@ def test_nothing_to_find_gives_no_nodes(retriever: RerankSearchRetriever):
     assert both(retriever, "") == both(retriever.with_options(filter={"word": "x"})) == []
 
 
-def test_a_server_that_is_down_or_asks_for_a_key_is_a_server_error(notes: Path, tmp_path: Path):
+def test_a_server_that_is_down_or_asks_for_a_key_is_a_server_error(guarded: tuple[str, str]):
     down = RerankSearchRetriever(RemoteSearcher("http://127.0.0.1:9", "x", retries=0))
     with pytest.raises(ServerError, match="serve` runs there"):
         down.retrieve(QUERY)
     with pytest.raises(ServerError, match="serve` runs there"):
         asyncio.run(down.aretrieve(QUERY))
-    secret = add_key(tmp_path / "keys.json", "reader", "read")
-    with served(notes.parent, [], keys=KeyFile(tmp_path / "keys.json")) as running:
-        url = f"{running.url}/v1/indexes/notes"
-        without = RerankSearchRetriever(index=url)
-        with pytest.raises(ServerError, match="api_key"):
-            without.retrieve(QUERY)
-        without.close()
-        for key in (secret, SecretStr(secret)):
-            retriever = RerankSearchRetriever(index=url, api_key=key)
-            assert retriever.retrieve(QUERY)
-            retriever.close()
+    url, secret = guarded
+    without = RerankSearchRetriever(index=url)
+    with pytest.raises(ServerError, match="api_key"):
+        without.retrieve(QUERY)
+    without.close()
+    for key in (secret, SecretStr(secret)):
+        retriever = RerankSearchRetriever(index=url, api_key=key)
+        assert retriever.retrieve(QUERY)
+        retriever.close()
 
 
-def test_a_server_that_does_not_answer_is_a_server_error():
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with RemoteSearcher(url, "x", timeout=0.05, retries=0) as remote:
-            retriever = RerankSearchRetriever(remote)
-            with pytest.raises(ServerError):
-                retriever.retrieve(QUERY)
-            with pytest.raises(ServerError):
-                asyncio.run(retriever.aretrieve(QUERY))
+def test_a_server_that_does_not_answer_is_a_server_error(silent: RemoteSearcher):
+    retriever = RerankSearchRetriever(silent)
+    with pytest.raises(ServerError):
+        retriever.retrieve(QUERY)
+    with pytest.raises(ServerError):
+        asyncio.run(retriever.aretrieve(QUERY))
 
 
 def test_threads_that_ask_first_together_load_once(notes: Path, tiny_reranker: Path, when_called):

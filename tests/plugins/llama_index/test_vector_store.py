@@ -292,6 +292,15 @@ def test_a_mode_is_a_first_stage(notes: Path, tmp_path: Path, tiny_encoder: Path
         (query(doc_ids="file"), {}, InvalidInputError, "ids"),
         (query(), {"filter": []}, InvalidInputError, r"filter is \[\]"),
         (query(), {"filter": ""}, InvalidInputError, "filter is ''"),
+        (
+            VectorStoreQuery(query_str="a", mode="other"),
+            {},
+            InvalidInputError,
+            "mode 'other' is not supported",
+        ),
+        (query(filters={"a": 1}), {}, InvalidInputError, "are not MetadataFilters"),
+        (None, {}, InvalidInputError, "query=None is not a VectorStoreQuery"),
+        ("paths", {}, InvalidInputError, "query='paths' is not a VectorStoreQuery"),
     ],
 )
 def test_what_an_index_cannot_do_is_refused(
@@ -345,6 +354,16 @@ def test_invalid_arguments_are_refused(tmp_path: Path):
     for name in ("index", "reranker"):
         with pytest.raises(ValidationError, match="frozen"):
             setattr(store, name, "other")
+
+
+@pytest.mark.parametrize("wrong", [None, 5, "text", [None], ["text"]])
+def test_what_are_no_nodes_is_refused(store: RerankSearchVectorStore, wrong):
+    with pytest.raises(InvalidInputError, match="node"):
+        store.add(wrong)
+    if wrong is not None:
+        for call in (store.get_nodes, store.delete_nodes):
+            with pytest.raises(InvalidInputError, match="are not MetadataFilters"):
+                call(filters=wrong)
 
 
 def test_an_index_that_another_writes_to_is_searched_but_not_written(

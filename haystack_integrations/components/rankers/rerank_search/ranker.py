@@ -12,11 +12,10 @@ from typing import Any
 from haystack import Document, component, default_from_dict, default_to_dict
 from haystack.core.errors import SerializationError
 
-from rerank_search.arguments import real_number, several, string, truth_value, whole_number
+from rerank_search.arguments import objects, real_number, several, string, truth_value, whole_number
 from rerank_search.errors import InvalidInputError
 from rerank_search.models.registry import AUTO
 from rerank_search.plugins.rerankers import RankedText, RerankerGiven, TextRanker
-from rerank_search.shown import shown
 
 
 @component
@@ -138,11 +137,7 @@ class RerankSearchRanker:
     def _read(self, documents: Sequence[Document]) -> tuple[list[Document], list[str]]:
         """The documents, each id once, and what the model reads of each."""
         best: dict[str, Document] = {}
-        for document in several("documents", documents, one="documents"):
-            if not isinstance(document, Document):
-                raise InvalidInputError(
-                    f"{shown(document)} is not a Document of Haystack: give one"
-                )
+        for document in objects("documents", documents, Document, of=" of Haystack"):
             other = best.get(document.id)
             if other is None or _score(document) > _score(other):
                 best[document.id] = document
