@@ -73,7 +73,7 @@ def _chosen(
     answer = []
     for hit, group in zip(hits, passages, strict=True):
         scored = [(next(scores), each) for each in group]
-        own = [pair for pair in scored if pair[1].span == hit.span] or [(0.0, hit)]
+        own = [pair for pair in scored if pair[1].span == hit.span] or [(hit.score, hit)]
         others = [
             pair for pair in scored if pair[0] != 0 and pair[1].span not in (hit.span, TITLE_ALONE)
         ]

@@ -144,7 +144,7 @@ class Searcher:
         they cannot be combined with ``rerank=False``.
 
         ``passages_per_document`` above 1 gives each hit that many of its document's best passages,
-        reranked too; the ranking stays the same. ``collapse_duplicates`` leaves out hits whose
+        reranked too; the ranking stays the same. Without time left a hit has only its own. ``collapse_duplicates`` leaves out hits whose
         passages are nearly the same as that of a better hit, whose ``duplicates`` name them.
 
         A blank query, an empty index and a filter that no document passes give no hits, with
@@ -308,7 +308,9 @@ class Searcher:
             replace(hit, rank=rank) for rank, hit in enumerate(final[: plan.options.top_k], start=1)
         ]
         if plan.passages is not None and final:
-            [found] = plan.passages.passages([query], [final])
+            found: Sequence[Sequence[Hit]] = [()] * len(final)
+            if plan.options.budget_ms is None or watch.elapsed() < plan.options.budget_ms:
+                [found] = plan.passages.passages([query], [final])
             final = self._with_passages(
                 query, final, found, plan, watch, reranked=scores is not None
             )

@@ -213,6 +213,17 @@ class StoreStage(ABC):
                 f"{error}): check that it answers without rerank_search"
             ) from error
 
+    @contextmanager
+    def _synchronous(self, retriever: object) -> Iterator[None]:
+        """Raise PluginError if the retriever can only be asked asynchronously."""
+        try:
+            yield
+        except NotImplementedError as error:
+            raise PluginError(
+                f"the retriever of the first stage {self.name!r} cannot be asked synchronously "
+                f"({type(retriever).__name__}: {error}): set asynchronous=True"
+            ) from error
+
     def _too_few(self, setting: str, own: int, k: int) -> InvalidInputError:
         """The error about a store that never returns as many results as asked for."""
         return InvalidInputError(

@@ -11,7 +11,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.vectorstores import VectorStore, VectorStoreRetriever
 
 from rerank_search.arguments import check_function, string, truth_value
-from rerank_search.errors import InvalidInputError, PluginError
+from rerank_search.errors import InvalidInputError
 from rerank_search.plugins import own_loop
 from rerank_search.plugins.store_stage import Ask, Found, Scores, StoreStage
 from rerank_search.shown import shown
@@ -155,13 +155,8 @@ class LangChainStage(StoreStage):
         if isinstance(store, BaseRetriever):
             if self._asynchronous:
                 return _unscored(own_loop.run(store.ainvoke(query, **arguments)))
-            try:
+            with self._synchronous(store):
                 return _unscored(store.invoke(query, **arguments))
-            except NotImplementedError as error:
-                raise PluginError(
-                    f"the retriever of the first stage {self.name!r} cannot be asked "
-                    f"synchronously ({type(store).__name__}: {error}): set asynchronous=True"
-                ) from error
         if self._scores is None:
             if self._asynchronous:
                 return _unscored(own_loop.run(store.asimilarity_search(query, **arguments)))

@@ -10,7 +10,7 @@ from llama_index.core.indices import VectorStoreIndex
 from llama_index.core.schema import MetadataMode, NodeWithScore
 
 from rerank_search.arguments import truth_value
-from rerank_search.errors import InvalidInputError, PluginError
+from rerank_search.errors import InvalidInputError
 from rerank_search.plugins import own_loop
 from rerank_search.plugins.llama_index.store_filters import metadata_filters
 from rerank_search.plugins.store_stage import Ask, Found, Scores, StoreStage
@@ -96,13 +96,8 @@ class LlamaIndexStage(StoreStage):
     def _found(self, retriever: BaseRetriever, query: str) -> list[Found]:
         if self._asynchronous:
             return [self._of_node(each) for each in own_loop.run(retriever.aretrieve(query))]
-        try:
+        with self._synchronous(retriever):
             return [self._of_node(each) for each in retriever.retrieve(query)]
-        except NotImplementedError as error:
-            raise PluginError(
-                f"the retriever of the first stage {self.name!r} cannot be asked synchronously "
-                f"({type(retriever).__name__}: {error}): set asynchronous=True"
-            ) from error
 
     def _of_node(self, found: NodeWithScore) -> Found:
         node = found.node
