@@ -50,11 +50,18 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"{path} cannot be written ({error.strerror}): change the permissions of its "
                 "folder, or choose another one"
             ) from error
-        if error.errno in _NO_PATH:
-            raise InvalidInputError(
-                f"{path} cannot be used as a path ({error.strerror}): choose another one"
-            ) from error
+        if (impossible := impossible_path(error, path)) is not None:
+            raise impossible from error
         raise
+
+
+def impossible_path(error: OSError, path: Path) -> InvalidInputError | None:
+    """The error about a path that no file can have, if that is what the system says."""
+    if error.errno not in _NO_PATH:
+        return None
+    return InvalidInputError(
+        f"{path} cannot be used as a path ({error.strerror}): choose another one"
+    )
 
 
 def check_writable(folder: Path) -> None:
@@ -65,6 +72,20 @@ def check_writable(folder: Path) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         if not os.access(there, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder, and those above it, unless it is there.
+
+    Raises what ``disk_errors`` raises, and InvalidInputError where there can be no such folder.
+    """
+    with disk_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileNotFoundError, FileExistsError) as error:  # below /proc, or there is a file
+            raise InvalidInputError(
+                f"{folder} cannot be made as a folder ({error.strerror}): choose another path"
+            ) from error
 
 
 def fsync_directory(path: Path) -> None:
@@ -120,6 +141,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
             with temporary.open("rb+") as written:
                 os.fsync(written.fileno())
             temporary.replace(path)
+        except FileNotFoundError as error:
+            raise InvalidInputError(
+                f"{path} cannot be written ({error.strerror}): choose a path in a folder that "
+                "exists and in which files can be made"
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
         fsync_directory(path.parent)

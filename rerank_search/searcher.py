@@ -144,8 +144,9 @@ class Searcher:
         they cannot be combined with ``rerank=False``.
 
         ``passages_per_document`` above 1 gives each hit that many of its document's best passages,
-        reranked too; the ranking stays the same. Without time left a hit has only its own. ``collapse_duplicates`` leaves out hits whose
-        passages are nearly the same as that of a better hit, whose ``duplicates`` name them.
+        reranked too; the ranking stays the same, and without time left a hit has its own passage
+        only. ``collapse_duplicates`` leaves out hits whose passages are nearly the same as that of
+        a better hit, whose ``duplicates`` name them.
 
         A blank query, an empty index and a filter that no document passes give no hits, with
         ``reranked`` False and ``degraded`` None. ``warnings`` name keys of the filter that no

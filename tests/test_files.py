@@ -6,7 +6,13 @@ from typing import BinaryIO
 import pytest
 
 from rerank_search.errors import IndexReadOnlyError, InvalidInputError, StorageFullError
-from rerank_search.files import atomic_file, atomic_write_json, disk_errors, synced_file
+from rerank_search.files import (
+    atomic_file,
+    atomic_write_json,
+    disk_errors,
+    make_folder,
+    synced_file,
+)
 
 
 def test_json_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -35,6 +41,18 @@ def test_an_error_while_writing_a_new_file_removes_it(tmp_path: Path) -> None:
     with pytest.raises(KeyError), synced_file(tmp_path / "new") as file:
         half_written(file)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, which takes no files")
+def test_what_cannot_be_made_is_told_with_its_path(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/new/folder")):
+        with pytest.raises(InvalidInputError, match=f"{path}.*choose another"):
+            make_folder(path)
+    with pytest.raises(InvalidInputError, match="/proc/file cannot be written"):
+        atomic_write_json(Path("/proc/file"), {})
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from rerank_search.cli.exit_codes import FAILED, INTERRUPTED, WRONG_USAGE
 from rerank_search.cli.index import app as index_app
 from rerank_search.cli.key import app as key_app
 from rerank_search.errors import InvalidDocumentError, InvalidInputError, RerankSearchError
+from rerank_search.files import impossible_path
 from rerank_search.shown import on_one_line
 
 app = typer.Typer(
@@ -96,7 +97,12 @@ def _run() -> int:
 def _failed(error: RerankSearchError | OSError) -> int:
     if _debugging():
         raise error
-    typer.echo(f"error: {on_one_line(str(error))}", err=True)
+    said = str(error)
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        said = f"{error.filename}: {error.strerror}"  # without the number
+        if (impossible := impossible_path(error, Path(error.filename))) is not None:
+            error, said = impossible, str(impossible)
+    typer.echo(f"error: {on_one_line(said)}", err=True)
     # A malformed document comes from a file; the other invalid values are arguments.
     of_usage = isinstance(error, InvalidInputError) and not isinstance(error, InvalidDocumentError)
     return WRONG_USAGE if of_usage else FAILED

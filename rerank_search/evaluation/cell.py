@@ -10,7 +10,7 @@ from rerank_search.evaluation.measures import Scorer
 from rerank_search.evaluation.protocols import Ranking, first_stage_rankings, reranked_rankings
 from rerank_search.evaluation.results import Cell, Protocol, System
 from rerank_search.evaluation.sbert_protocol import of_candidates, of_samples
-from rerank_search.files import atomic_file, disk_errors, sha256
+from rerank_search.files import atomic_file, make_folder, sha256
 from rerank_search.index import Index
 from rerank_search.judged.candidates import QUERIES_AT_ONCE, Candidates, CandidateSource
 from rerank_search.judged.collection import JudgedCollection
@@ -204,8 +204,7 @@ def _run_files(
     if folder is None:
         yield lambda _protocol, _rankings: None
         return
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with ExitStack() as stack:
         files = {}
         for protocol, path in _paths(folder, system).items():

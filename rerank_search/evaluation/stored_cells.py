@@ -17,7 +17,7 @@ from rerank_search.evaluation.results import (
     Cell,
     PairCell,
 )
-from rerank_search.files import atomic_write_bytes, disk_errors
+from rerank_search.files import atomic_write_bytes, disk_errors, make_folder
 from rerank_search.judged.collection import JudgedCollection
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ Result = TypeVar("Result", Cell, PairCell)
 def prepare_output(output: Path) -> None:
     """Make the folder, and remove the temporary files of processes that were killed."""
     cells, runs = output / "cells", output / "runs"
+    make_folder(cells)
     with disk_errors(output):
-        cells.mkdir(parents=True, exist_ok=True)
         for unpublished in (*cells.glob(".*.tmp"), *runs.glob("*/*/.*.tmp")):
             process = unpublished.name.split(".")[-2]
             if process.isdecimal() and not _is_running(int(process)):

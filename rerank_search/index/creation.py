@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from rerank_search.errors import IndexExistsError, InvalidInputError
+from rerank_search.files import make_folder
 from rerank_search.index.dropping import clear_dropped
 from rerank_search.index.engines import Engines
 from rerank_search.index.query_vectors import QueryVectors
@@ -62,7 +63,7 @@ def write_empty(directory: Path, manifest: Manifest, encoder: QueryVectors | Non
 def _claimed(directory: Path) -> Iterator[None]:
     """Claim the directory for one process; delete its content if an error occurs."""
     existed = directory.exists()
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     try:
         # Loading the model took seconds: another process may have filled it meanwhile.
         (directory / DOCUMENTS).touch(exist_ok=False)

@@ -21,7 +21,7 @@ from rerank_search.errors import (
     IndexNotFoundError,
     InvalidInputError,
 )
-from rerank_search.files import disk_errors
+from rerank_search.files import disk_errors, make_folder
 from rerank_search.index import Index
 from rerank_search.lock import ProcessLock
 from rerank_search.progress import Progress, quiet
@@ -120,8 +120,8 @@ def open_corpus_index(
 def _only_builder(path: Path) -> Iterator[None]:
     """Let one process build at a time; the system frees the lock of a process that was killed."""
     lock = ProcessLock(path.with_name(f"{path.name}.lock"))
+    make_folder(path.parent)
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         if not lock.acquire(0.0):
             holder = lock.holder() or "another process"
             logger.warning("%s is building %s: waiting for it", holder, path)

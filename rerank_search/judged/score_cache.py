@@ -17,7 +17,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from rerank_search.errors import IndexCorruptedError
-from rerank_search.files import disk_errors
+from rerank_search.files import disk_errors, make_folder
 from rerank_search.reranking.base import Reranker, Scores
 from rerank_search.reranking.calls import scored
 from rerank_search.storage.files import storage_errors
@@ -132,7 +132,7 @@ class _ScoreFile:
 
     def _opened(self) -> sqlite3.Connection:
         folder = self._path.parent
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._writable = os.access(folder, os.W_OK) and (
             not self._path.exists() or os.access(self._path, os.W_OK)
         )

@@ -76,6 +76,46 @@ def test_a_failure_is_one_line_that_says_what_to_do(folder: Path, called: Called
     assert "rerank-search index create" in done.stderr
 
 
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("index", "create", "/proc/new", "--no-encoder"),
+        ("index", "create", "/dev/null/new", "--no-encoder"),
+        ("index", "create", LONG, "--no-encoder"),
+        ("index", "build", f"{LONG}.toml"),
+        ("index", "info", LONG),
+        ("search", LONG, "a query"),
+        ("mcp", LONG),
+        ("key", "add", "reader", "--file", "/proc/keys.json"),
+        ("key", "add", "reader", "--file", f"{LONG}.json"),
+        ("calibrate", LONG, LONG),
+        ("compare", LONG, LONG),
+        ("train", f"{LONG}.toml"),
+        ("evaluate", "cranfield", "--output", "/proc/report"),
+    ],
+)
+def test_a_path_that_cannot_be_used_is_named_with_what_to_do(
+    folder: Path, called: Called, arguments: tuple[str, ...]
+) -> None:
+    if "evaluate" in arguments:
+        (folder / "cranfield").mkdir()
+        (folder / "cranfield" / "corpus.jsonl").write_text('{"_id": "a", "text": "flow"}\n')
+        (folder / "cranfield" / "queries.jsonl").write_text('{"_id": "q", "text": "flow"}\n')
+        (folder / "cranfield" / "qrels").mkdir()
+        (folder / "cranfield" / "qrels" / "test.tsv").write_text(
+            "query-id\tcorpus-id\tscore\nq\ta\t1\n"
+        )
+    done = called(*arguments)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert "Errno" not in line
+    assert "/proc/" in line or "/dev/null/" in line or LONG in line
+    assert "choose" in line or "check the path" in line
+
+
 def test_a_malformed_document_is_a_failure(notes: Path, called: Called) -> None:
     Path("bad.jsonl").write_text("nonsense\n")
     assert called("index", "add", "notes", "bad.jsonl").returncode == 1

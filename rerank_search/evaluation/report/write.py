@@ -10,7 +10,7 @@ from rerank_search.evaluation.report.html import html
 from rerank_search.evaluation.report.markdown import markdown
 from rerank_search.evaluation.report.schema import Report
 from rerank_search.evaluation.results import FinishedRun
-from rerank_search.files import atomic_write_bytes, disk_errors
+from rerank_search.files import atomic_write_bytes, make_folder
 
 
 def write_report(directory: Path, run: FinishedRun) -> Report:
@@ -20,8 +20,7 @@ def write_report(directory: Path, run: FinishedRun) -> Report:
     (MissingDependencyError) the figures are there anyway. Raises StorageFullError,
     IndexReadOnlyError.
     """
-    with disk_errors(directory):
-        directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     report = build_report(run)
     per_query.write_per_query(directory / per_query.NAME, run)
     figures = report.model_dump_json(indent=1) + "\n"

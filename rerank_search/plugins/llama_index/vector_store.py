@@ -222,9 +222,10 @@ class RerankSearchVectorStore(BasePydanticVectorStore):
                     "of a search, such as candidates"
                 )
         if query.mode not in _FIRST_STAGES:
-            supported = ", ".join(repr(mode.value) for mode in _FIRST_STAGES)
+            supported = ", ".join(repr(each.value) for each in _FIRST_STAGES)
+            mode = getattr(query.mode, "value", query.mode)
             raise InvalidInputError(
-                f"the mode {shown(getattr(query.mode, 'value', query.mode))} is not supported: use one of {supported}"
+                f"the mode {shown(mode)} is not supported: use one of {supported}"
             )
         given = renamed(
             {"similarity_top_k": query.similarity_top_k, **arguments}, similarity_top_k="top_k"

@@ -10,7 +10,7 @@ from typing import Any
 
 from rerank_search import __version__
 from rerank_search.errors import InvalidInputError
-from rerank_search.files import atomic_file, atomic_write_json, disk_errors
+from rerank_search.files import atomic_file, atomic_write_json, disk_errors, make_folder
 from rerank_search.judged.candidates import QUERIES_AT_ONCE
 from rerank_search.judged.settings import CollectionSettings
 from rerank_search.progress import Progress, quiet
@@ -96,8 +96,8 @@ def made_samples(
     settings = file.with_name(f"{file.name}.settings.json")
     if file.is_file() and _read(settings) == made_with:
         return file
+    make_folder(file.parent)
     with disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
         # Remove the old settings first, in case the process ends before the new ones are written.
         settings.unlink(missing_ok=True)
     with atomic_file(file) as temporary, temporary.open("w", encoding="utf-8") as lines:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from rerank_search.files import atomic_file, disk_errors
+from rerank_search.files import atomic_file, make_folder
 from rerank_search.judged.findings import Finding
 from rerank_search.training.data.groups import Group
 
@@ -67,8 +67,7 @@ def read_mined(file: Path, made_with: Mapping[str, Any]) -> MinedGroups | None:
 
 def write_mined(file: Path, mined: MinedGroups) -> None:
     """Write the file atomically. Raises StorageFullError, IndexReadOnlyError."""
-    with disk_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     with atomic_file(file) as temporary, temporary.open("w", encoding="utf-8") as lines:
         lines.write(_Head(settings=mined.settings).model_dump_json() + "\n")
         for line in mined.lines:

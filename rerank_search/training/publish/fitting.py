@@ -10,7 +10,7 @@ import numpy as np
 
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
-from rerank_search.files import atomic_write_bytes, disk_errors
+from rerank_search.files import atomic_write_bytes, disk_errors, make_folder
 from rerank_search.judged.collection import JudgedCollection
 from rerank_search.judged.settings import CollectionSettings, RerankerSettings
 from rerank_search.progress import Progress, quiet
@@ -62,9 +62,9 @@ class Calibrated:
         Raises MissingDependencyError without matplotlib, StorageFullError, IndexReadOnlyError.
         """
         plot = reliability_plot({"before": self.before, "after": self.after})
-        with disk_errors(directory):
-            directory.mkdir(parents=True, exist_ok=True)
-            if self.fusion is not None:
+        make_folder(directory)
+        if self.fusion is not None:
+            with disk_errors(directory):
                 self.fusion.save(directory)
         self.calibration.save(directory)
         atomic_write_bytes(directory / PLOT_FILE, plot)

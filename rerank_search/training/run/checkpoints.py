@@ -18,7 +18,7 @@ from transformers import TrainerState
 from transformers.trainer_utils import rotate_checkpoints
 
 from rerank_search.errors import InvalidInputError, RerankSearchError, RunLockedError
-from rerank_search.files import atomic_write_json, disk_errors, fsync_tree
+from rerank_search.files import atomic_write_json, disk_errors, fsync_tree, make_folder
 from rerank_search.lock import ProcessLock
 from rerank_search.training.run.batches import ByLengthBatchSampler
 
@@ -135,8 +135,8 @@ def only_run(folder: Path) -> Iterator[None]:
     The system frees the lock of a process that was killed. Raises RunLockedError.
     """
     lock = ProcessLock(folder / _LOCK)
+    make_folder(folder)
     with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
         if not lock.acquire(0.0):
             raise RunLockedError(
                 f"{lock.holder() or 'another process'} is training into {folder}: wait for it, or "
