@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -292,6 +293,19 @@ class Index(StoredDocuments):
             self._warn_of(filter)
         with self._writer.session():
             return self.delete(self._store.matching(filter))
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the only writer for a block, so that what it has read still holds when it writes.
+
+            >>> with index.writing():
+            ...     if index.get("a") is None:
+            ...         index.add([Document("a", "new")])
+
+        Other processes and threads wait. Raises IndexLockedError, IndexReadOnlyError.
+        """
+        with self._writer.session():
+            yield
 
     @property
     def first_stages(self) -> tuple[str, ...]:

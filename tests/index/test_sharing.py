@@ -14,6 +14,7 @@ import pytest
 from rerank_search.errors import (
     IndexCorruptedError,
     IndexLockedError,
+    IndexReadOnlyError,
     InvalidDocumentError,
     InvalidInputError,
 )
@@ -125,6 +126,21 @@ def test_two_indexes_in_one_process_write_in_turn(path: Path) -> None:
             assert len(index) == 6
             assert len(found(index)) == 6
             assert index.verify() == []
+
+
+def test_what_is_read_while_writing_holds_until_it_is_written(path: Path) -> None:
+    with Index.open(path) as index, Index.open(path, lock_timeout=0) as other:
+        with index.writing():
+            assert index.get("b") is None
+            with pytest.raises(IndexLockedError):
+                other.add([Document("b", "of another")])
+            index.add([Document("b", "new")])
+            with pytest.raises(IndexLockedError), other.writing():
+                pass
+        assert other.delete(["b"]) == 1
+    reader = Index.open(path, read_only=True)
+    with reader, pytest.raises(IndexReadOnlyError), reader.writing():
+        pass
 
 
 def test_a_second_writer_waits_until_the_first_is_done(path: Path) -> None:

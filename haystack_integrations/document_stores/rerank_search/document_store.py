@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -78,7 +77,6 @@ class RerankSearchDocumentStore:
         self.index, self.new_index = index, new_index
         self.own_index = OwnIndex(index, new=dict(new_index or {}))
         self._threads = WorkerThreads()
-        self._writing = threading.Lock()
 
     def count_documents(self) -> int:
         """The number of documents."""
@@ -101,7 +99,7 @@ class RerankSearchDocumentStore:
             raise InvalidInputError(f"policy={shown(policy)} is not a DuplicatePolicy: give one")
         indexed = [to_index(document) for document in given]
         index = self.own_index.get()
-        with self._writing:
+        with index.writing():
             if policy is not DuplicatePolicy.OVERWRITE:
                 indexed = _new(index, indexed, skip=policy is DuplicatePolicy.SKIP)
             index.add(indexed)
@@ -109,21 +107,20 @@ class RerankSearchDocumentStore:
 
     def delete_documents(self, document_ids: list[str]) -> None:
         """Delete documents by their ids; unknown ids are skipped."""
-        ids = id_list(document_ids)
-        with self._writing:
-            self.own_index.get().delete(ids)
+        self.own_index.get().delete(id_list(document_ids))
 
     def delete_all_documents(self) -> None:
         """Delete all documents."""
         index = self.own_index.get()
-        with self._writing:
+        with index.writing():
             index.delete(list(index.ids()))
 
     def delete_by_filter(self, filters: dict[str, Any]) -> int:
         """Delete the documents that the filters allow, and return their number."""
         _check_not_empty(filters)
-        with self._writing:
-            return self.own_index.get().delete([each.id for each in self._allowed(filters)])
+        index = self.own_index.get()
+        with index.writing():
+            return index.delete([each.id for each in self._allowed(filters)])
 
     def update_by_filter(self, filters: dict[str, Any], meta: dict[str, Any]) -> int:
         """Set these keys in the metadata of the documents that the filters allow.
@@ -132,12 +129,13 @@ class RerankSearchDocumentStore:
         """
         _check_not_empty(filters)
         check_meta(meta)
-        with self._writing:
+        index = self.own_index.get()
+        with index.writing():
             changed = [
                 replace(found, metadata={**found.metadata, **meta})
                 for found in self._allowed(filters)
             ]
-            self.own_index.get().add(changed)
+            index.add(changed)
         return len(changed)
 
     def count_documents_by_filter(self, filters: dict[str, Any]) -> int:

@@ -97,13 +97,26 @@ def test_of_equal_ids_the_first_or_the_last_is_written(store: RerankSearchDocume
     assert store.filter_documents()[0].content == "last"
 
 
-def test_threads_that_write_the_same_ids_write_each_once(store: RerankSearchDocumentStore):
+def test_stores_and_threads_that_write_the_same_ids_write_each_once(
+    store: RerankSearchDocumentStore,
+):
+    """Each store has an Index of its own, which is kept out like another process."""
     documents = [Document(str(n), content=f"text {n}") for n in range(5)]
+    other = RerankSearchDocumentStore(store.index)
     with ThreadPoolExecutor(8) as pool:
         done = [
-            pool.submit(store.write_documents, documents, DuplicatePolicy.SKIP) for _ in range(8)
+            pool.submit(each.write_documents, documents, DuplicatePolicy.SKIP)
+            for each in [store, other] * 4
         ]
     assert sorted(each.result() for each in done) == [0] * 7 + [5]
+    with ThreadPoolExecutor(2) as pool:
+        done = [
+            pool.submit(each.write_documents, [Document("new", content="new")])
+            for each in (store, other)
+        ]
+    assert [type(each.exception()) for each in done].count(DuplicateDocumentError) == 1
+    assert other.count_documents() == 6
+    other.close()
 
 
 def test_what_cannot_be_written_is_refused(store: RerankSearchDocumentStore):
