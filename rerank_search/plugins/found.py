@@ -29,6 +29,16 @@ def found_document(hit: Hit, text: ReturnedText = "full") -> Document:
     return hit.with_text(text).document or Document(hit.id, "")
 
 
+def readable(document: Document, text: ReturnedText = "full") -> Document:
+    """The document with something to read: its title, if it has no text of its own.
+
+    With ``text`` "none" it stays without.
+    """
+    if document.text or text == "none":
+        return document
+    return replace(document, text=document.title)
+
+
 def scores(response: SearchResponse) -> list[float]:
     """The probability of each hit if all have one, otherwise the scores they are sorted by.
 

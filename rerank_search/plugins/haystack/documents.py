@@ -18,7 +18,7 @@ from typing import Any
 from haystack.dataclasses import ByteStream, Document, SparseEmbedding
 
 from rerank_search.errors import InvalidDocumentError
-from rerank_search.plugins.found import found_document, further, in_context, scores
+from rerank_search.plugins.found import found_document, further, in_context, readable, scores
 from rerank_search.shown import shown
 from rerank_search.types import Document as IndexedDocument
 from rerank_search.types import ReturnedText, SearchResponse
@@ -47,13 +47,16 @@ def check_meta(meta: Mapping[str, Any]) -> None:
         )
 
 
-def from_index(found: IndexedDocument, **found_by_search: Any) -> Document:
+def from_index(
+    found: IndexedDocument, text: ReturnedText = "full", **found_by_search: Any
+) -> Document:
     """The document as it was written; a title of the index is the ``title`` of its metadata.
 
-    Further arguments are fields of the document, which win.
+    A document without text that has a title has it as its content. ``text`` is the part of the text
+    that ``found`` has. Further arguments are fields of the document, which win.
     """
     meta = {"title": found.title, **found.metadata} if found.title else dict(found.metadata)
-    fields: dict[str, Any] = {"content": found.text}
+    fields: dict[str, Any] = {"content": readable(found, text).text}
     kept = meta.pop(KEPT, None)
     if isinstance(kept, str):
         fields |= _fields(json.loads(kept))
@@ -81,7 +84,7 @@ def found_documents(
     documents = []
     given = _scaled(response) if scale_score else [hit.score for hit in response.hits]
     for hit, score in zip(response.hits, given, strict=True):
-        document = from_index(found_document(hit, text), score=score)
+        document = from_index(found_document(hit, text), text, score=score)
         document.meta.update(further(hit))
         documents.append(document)
     return documents

@@ -9,7 +9,14 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, TextN
 from llama_index.core.vector_stores.utils import metadata_dict_to_node, node_to_metadata_dict
 
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
-from rerank_search.plugins.found import found_document, further, in_context, scores, tell
+from rerank_search.plugins.found import (
+    found_document,
+    further,
+    in_context,
+    readable,
+    scores,
+    tell,
+)
 from rerank_search.shown import shown
 from rerank_search.types import Document, Hit, ReturnedText, SearchResponse
 
@@ -52,17 +59,19 @@ def document_of(node: BaseNode) -> Document:
     )
 
 
-def node_of(document: Document) -> BaseNode:
+def node_of(document: Document, text: ReturnedText = "full") -> BaseNode:
     """The node that was added, or a TextNode for a document that another way has added.
 
-    The latter has the document's title as ``title`` in its metadata if that is not there yet.
+    The latter has the document's title as ``title`` in its metadata if that is not there yet, and
+    as its text if it has none. ``text`` is the part of the text that the document has.
     """
     metadata = dict(document.metadata)
     if isinstance(metadata.get(CONTENT), str) and KIND in metadata:
         with suppress(ValueError):  # the key of somebody else
             return metadata_dict_to_node(metadata, document.text)
     title = {"title": document.title} if document.title else {}
-    return TextNode(id_=document.id, text=document.text, metadata={**title, **metadata})
+    content = readable(document, text).text
+    return TextNode(id_=document.id, text=content, metadata={**title, **metadata})
 
 
 def scored_nodes(response: SearchResponse, text: ReturnedText = "full") -> list[NodeWithScore]:
@@ -83,7 +92,7 @@ def packed_nodes(response: SearchResponse, tokens: int) -> list[NodeWithScore]:
 
 
 def _node(hit: Hit, text: ReturnedText) -> BaseNode:
-    node = node_of(found_document(hit, text))
+    node = node_of(found_document(hit, text), text)
     if text == "passage" and hit.span is not None and isinstance(node, TextNode):
         start = node.start_char_idx or 0
         node.start_char_idx, node.end_char_idx = start + hit.span[0], start + hit.span[1]

@@ -63,7 +63,7 @@ class Excerpt(ToolAnswer):
     before: str
     """The text just before the passage."""
     passage: str
-    """The passage; of a document without passages its beginning."""
+    """The passage; of a document without passages its beginning, without text its title."""
     after: str
     """The text just after the passage."""
     span: Annotated[list[int], Field(min_length=2, max_length=2)]

@@ -50,7 +50,7 @@ def _excerpt(document: Document, span: Span | None, neighbourhood: int) -> dict[
     start, end = span or (0, min(len(document.text), LONGEST_PASSAGE))
     return {
         "before": document.text[max(0, start - neighbourhood) : start],
-        "passage": document.text[start:end],
+        "passage": document.text[start:end] or document.title,
         "after": document.text[end : end + neighbourhood],
         "span": [start, end],
     }

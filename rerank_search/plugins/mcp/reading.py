@@ -12,7 +12,7 @@ from pydantic import Field
 
 from rerank_search.errors import RerankSearchError
 from rerank_search.options import SearchOptions
-from rerank_search.plugins.found import found_document
+from rerank_search.plugins.found import found_document, readable
 from rerank_search.plugins.mcp import catalog
 from rerank_search.plugins.mcp.answers import (
     Citation,
@@ -95,7 +95,7 @@ class ReadingTools:
                 WholeDocument(
                     id=id,
                     title=catalog.title(document),
-                    text=document.text,
+                    text=readable(document).text,
                     url=self._links.url(name, document),
                     metadata=dict(document.metadata) or None,
                 )

@@ -96,6 +96,9 @@ def test_a_title_of_the_index_is_in_the_metadata():
     assert from_index(found).meta == {"title": "The title", "lang": "en"}
     own = IndexedDocument("1", "text", "The title", {"title": "mine"})
     assert from_index(own).meta == {"title": "mine"}
+    alone = from_index(IndexedDocument("1", "", "The title"))
+    assert (alone.content, alone.meta) == ("The title", {"title": "The title"})
+    assert from_index(IndexedDocument("1", "", "The title"), "none").content == ""
     strange = IndexedDocument("1", "text", metadata={"_haystack": 5})
     assert from_index(strange).meta == {}
 

@@ -165,6 +165,10 @@ def test_documents_that_did_not_come_from_langchain_have_their_title(
     store.index.add([IndexedDocument("a", "the text", "The title", {"n": 1})])
     [found] = store.similarity_search("text")
     assert found == Document("the text", id="a", metadata={"title": "The title", "n": 1})
+    store.index.add([IndexedDocument("b", "", "A violin")])
+    [found] = store.similarity_search("violin")
+    assert found == Document("A violin", id="b", metadata={"title": "A violin"})
+    assert store.get_by_ids(["b"]) == [found]
 
 
 @pytest.fixture

@@ -139,6 +139,9 @@ def test_documents_that_were_not_added_as_nodes_are_found_too(filled: RerankSear
     [node] = filled.query(query("violin")).nodes or ()
     assert node == TextNode(id_="plain", text="a violin", metadata={"title": "The title", "n": 1})
     assert filled.get_nodes(["plain"]) == [node]
+    filled.client.add([Document("title", "", "A trumpet")])
+    [node] = filled.query(query("trumpet")).nodes or ()
+    assert node == TextNode(id_="title", text="A trumpet", metadata={"title": "A trumpet"})
     with pytest.raises(InvalidInputError, match="'plain' was not added as a node"):
         filled.query(query("violin", node_ids=["join", "plain"]))
 
