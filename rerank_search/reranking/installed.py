@@ -7,14 +7,23 @@ or a function that makes the reranker without arguments. See ``docs/extending.md
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rerank_search import entry_points
 from rerank_search.errors import InvalidInputError, PluginError
 from rerank_search.models.registry import BUNDLED_RERANKERS
-from rerank_search.reranking.base import Reranker, check_reranker
+
+if TYPE_CHECKING:
+    from rerank_search.reranking.base import Reranker
 
 GROUP = "rerank_search.rerankers"
 """The group of the entry points that name rerankers."""
+
+
+def installed_packages() -> dict[str, str]:
+    """The names of all rerankers that packages add, each with its package; nothing is imported."""
+    found = entry_points.installed(GROUP)
+    return {name: entry_points.package(found[name]) for name in found if is_installed(name)}
 
 
 def is_installed(name: str) -> bool:
@@ -27,6 +36,8 @@ def installed_reranker(name: str) -> Reranker | None:
     """The reranker that a package adds by this name; None if none does. Raises PluginError."""
     if not is_installed(name):
         return None
+    from rerank_search.reranking.base import check_reranker
+
     entry = entry_points.installed(GROUP)[name]
     make, who = entry_points.loaded(entry), entry_points.described(entry)
     try:

@@ -42,6 +42,7 @@ def test_every_command_has_help(run: Run) -> None:
         ("compare",),
         ("calibrate",),
         ("backends",),
+        ("models",),
         ("push",),
         ("demo",),
         *(("index", name) for name in index),

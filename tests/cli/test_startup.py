@@ -121,6 +121,11 @@ def test_indexes_are_listed_without_opening_them(both: str, imports: Imports) ->
     assert not found & (MODELS | {"numpy", "faiss", "tantivy"})
 
 
+def test_models_are_listed_without_loading_them(imports: Imports) -> None:
+    found = imports(("models",), expect="rerank-search-base")
+    assert not found & (MODELS | {"numpy", "faiss", "tantivy"})
+
+
 @pytest.mark.process
 def test_what_encodes_does_without_the_libraries(
     both: str, imports: Imports, tiny_encoder: Path
