@@ -92,6 +92,7 @@ KNOWN_RERANKERS = (
         figure="TREC DL 2019 nDCG@10 74.30",
         pages=(
             "https://www.sbert.net/docs/cross_encoder/pretrained_models.html",
+            "https://www.sbert.net/docs/pretrained-models/ce-msmarco.html",
             "https://huggingface.co/cross-encoder/ms-marco-MiniLM-L6-v2",
             "https://huggingface.co/blog/ettin-reranker",
         ),
@@ -116,7 +117,7 @@ KNOWN_RERANKERS = (
         figure=None,
         pages=(
             "https://huggingface.co/BAAI/bge-reranker-v2-m3",
-            "https://github.com/FlagOpen/FlagEmbedding",
+            "https://github.com/FlagOpen/FlagEmbedding/blob/master/docs/source/bge/bge_reranker_v2.rst",
         ),
     ),
     KnownModel(
@@ -162,6 +163,7 @@ KNOWN_ENCODERS = (
         licence="MIT",
         figure="MTEB retrieval 36.35",
         pages=(
+            "https://github.com/MinishLab/model2vec/blob/main/results/README.md",
             "https://github.com/MinishLab/model2vec",
             "https://huggingface.co/minishlab/potion-retrieval-32M",
         ),
@@ -186,7 +188,8 @@ KNOWN_ENCODERS = (
         figure="MTEB retrieval 51.68",
         pages=(
             "https://huggingface.co/BAAI/bge-small-en-v1.5",
-            "https://github.com/FlagOpen/FlagEmbedding",
+            "https://github.com/FlagOpen/FlagEmbedding/tree/master/research/baai_general_embedding",
+            "https://github.com/FlagOpen/FlagEmbedding/blob/master/docs/source/bge/bge_v1_v1.5.rst",
         ),
     ),
     KnownModel(
