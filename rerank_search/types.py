@@ -18,6 +18,8 @@ Filter: TypeAlias = Mapping[str, JsonValue]
 Span: TypeAlias = tuple[int, int]
 """Start and end of a passage, in characters of ``Document.text``; the end is exclusive."""
 
+VectorDtype: TypeAlias = Literal["float32", "float16", "int8"]
+"""The type of the numbers of stored vectors; "int8" are codes of 8 bits."""
 
 ReturnedText: TypeAlias = Literal["full", "passage", "none"]
 """The part of a hit's text that is returned: all of it, its best passage, or nothing."""

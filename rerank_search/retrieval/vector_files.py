@@ -1,8 +1,8 @@
 """Vectors on disk: immutable segments, a list of removed ids, and the published state.
 
-A segment is two ``.npy`` files: passage ids (int64, shape (n,)) and vectors (float32 or float16,
-shape (n, d)). Rows are in the order of ``state.json``'s segments; a merge keeps that order, so a
-graph that covers the first rows stays valid. Only ``compact`` drops rows.
+A segment is two ``.npy`` files: passage ids (int64, shape (n,)) and vectors (float32, float16, or
+codes in uint8, shape (n, d)). Rows are in the order of ``state.json``'s segments; a merge keeps
+that order, so a graph that covers the first rows stays valid. Only ``compact`` drops rows.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,8 @@ from pydantic import ValidationError
 from rerank_search.files import disk_errors, fsync_directory, synced_file
 from rerank_search.models.prompts import Prompts
 from rerank_search.retrieval.state import StateFile, damaged, reading
-
-Dtype = Literal["float32", "float16"]
-Vectors = NDArray[Any]
-"""Vectors in float32 or float16, shape (n, d)."""
+from rerank_search.retrieval.vector_codes import Rows, numpy_dtype
+from rerank_search.types import VectorDtype
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Published:
     """
 
     seq: int
-    dtype: Dtype
+    dtype: VectorDtype
     dimension: int | None = None
     generation: int = 0
     segments: tuple[Segment, ...] = ()
@@ -108,7 +106,7 @@ class VectorFiles:
         self,
         published: Published,
         ids: Sequence[NDArray[np.int64]],
-        vectors: Sequence[Vectors],
+        vectors: Sequence[Rows],
     ) -> Published:
         """``published`` with the rows added at the end, written but not yet published.
 
@@ -142,7 +140,7 @@ class VectorFiles:
         _write_array(self.directory / name, [removed])
         return replace(published, removed=name, next_number=published.next_number + 1)
 
-    def segments(self, published: Published) -> list[tuple[NDArray[np.int64], Vectors]]:
+    def segments(self, published: Published) -> list[tuple[NDArray[np.int64], Rows]]:
         """Ids and memory-mapped vectors of each segment."""
         return [self._segment(published, segment) for segment in published.segments]
 
@@ -152,13 +150,18 @@ class VectorFiles:
             return np.empty(0, np.int64)
         return np.array(self._load(published.removed))
 
-    def _segment(self, published: Published, segment: Segment) -> tuple[NDArray[np.int64], Vectors]:
+    def _segment(self, published: Published, segment: Segment) -> tuple[NDArray[np.int64], Rows]:
         ids, vectors = self._load(segment.ids), self._load(segment.vectors)
         for name, array, shape, dtype in (
-            (segment.ids, ids, (segment.count,), "int64"),
-            (segment.vectors, vectors, (segment.count, published.dimension), published.dtype),
+            (segment.ids, ids, (segment.count,), np.dtype(np.int64)),
+            (
+                segment.vectors,
+                vectors,
+                (segment.count, published.dimension),
+                numpy_dtype(published.dtype),
+            ),
         ):
-            if array.shape != shape or array.dtype != np.dtype(dtype):
+            if array.shape != shape or array.dtype != dtype:
                 raise damaged(
                     self.directory / name,
                     f"{array.dtype} of shape {array.shape}, not {dtype} of shape {shape}",

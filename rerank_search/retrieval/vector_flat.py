@@ -1,4 +1,4 @@
-"""Exact search by FAISS over rows of vectors, float32 or float16."""
+"""Exact search by FAISS over stored vectors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.retrieval.vector_files import Dtype, Vectors
+from rerank_search.retrieval.vector_codes import Rows, empty_index
+from rerank_search.types import VectorDtype
 
 if TYPE_CHECKING:
     import faiss
@@ -17,26 +18,19 @@ Scored = tuple[NDArray[np.float32], NDArray[np.int64]]
 """Scores, descending, and rows; both of shape (queries, n)."""
 
 
-def flat_index(dimension: int, dtype: Dtype, rows: Sequence[Vectors]) -> faiss.IndexFlatCodes:
+def flat_index(dimension: int, dtype: VectorDtype, rows: Sequence[Rows]) -> faiss.IndexFlatCodes:
     """An exact index of inner products; the rows are copied once, without conversion.
 
-    float16 rows stay 2 bytes a number (FAISS's QT_fp16) and are widened in the processor's
-    registers, so that sums are float32 in both cases.
+    float16 and int8 rows stay as small as they are, and are widened in the processor's registers,
+    so that sums are float32 in all cases.
     """
-    import faiss
-
-    if dtype == "float16":
-        index = faiss.IndexScalarQuantizer(
-            dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-        )
-    else:
-        index = faiss.IndexFlatIP(dimension)
+    index = empty_index(dimension, dtype)
     for some in rows:
         index.add_sa_codes(np.ascontiguousarray(some).view(np.uint8))
     return index
 
 
-def rows_between(vectors: Sequence[Vectors], start: int, end: int) -> Iterator[Vectors]:
+def rows_between(vectors: Sequence[Rows], start: int, end: int) -> Iterator[Rows]:
     """The rows from ``start`` to ``end`` of the arrays, counted through all of them."""
     above = 0
     for rows in vectors:

@@ -9,6 +9,7 @@ import numpy as np
 
 from rerank_search.files import synced_file
 from rerank_search.retrieval.state import damaged, reading
+from rerank_search.retrieval.vector_codes import widened
 from rerank_search.retrieval.vector_files import Published, VectorFiles
 from rerank_search.retrieval.vector_flat import flat_index, rows_between
 
@@ -46,19 +47,10 @@ def build_graph(files: VectorFiles, published: Published) -> Published:
     storage = flat_index(dimension, published.dtype, list(rows_between(vectors, 0, covered)))
     graph = read_graph(files, published, storage)
     if graph is None:
-        graph = (
-            faiss.IndexHNSWSQ(
-                dimension,
-                faiss.ScalarQuantizer.QT_fp16,
-                NEIGHBOURS,
-                faiss.METRIC_INNER_PRODUCT,
-            )
-            if published.dtype == "float16"
-            else faiss.IndexHNSWFlat(dimension, NEIGHBOURS, faiss.METRIC_INNER_PRODUCT)
-        )
+        graph = faiss.IndexHNSW(storage, NEIGHBOURS)
     for rows in rows_between(vectors, covered, published.rows):
         for start in range(0, len(rows), ADDED_AT_ONCE):
-            graph.add(np.ascontiguousarray(rows[start : start + ADDED_AT_ONCE], dtype=np.float32))
+            graph.add(widened(rows[start : start + ADDED_AT_ONCE], published.dtype))
     name = f"graph-{published.next_number}.faiss"
     data = faiss.serialize_index(graph, faiss.IO_FLAG_SKIP_STORAGE)
     with synced_file(files.directory / name) as file:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from rerank_search.retrieval.base import PassageScores
 from rerank_search.retrieval.ties import EMPTY, complete, levelled
-from rerank_search.retrieval.vector_files import Published, VectorFiles, Vectors
+from rerank_search.retrieval.vector_codes import Rows
+from rerank_search.retrieval.vector_files import Published, VectorFiles
 from rerank_search.retrieval.vector_flat import (
     Scored,
     flat_index,
@@ -187,9 +188,7 @@ def load_snapshot(
     )
 
 
-def _flat(
-    published: Published, vectors: list[Vectors], start: int, end: int
-) -> faiss.IndexFlatCodes:
+def _flat(published: Published, vectors: list[Rows], start: int, end: int) -> faiss.IndexFlatCodes:
     dimension = published.dimension or 1  # unknown until something is stored
     return flat_index(dimension, published.dtype, list(rows_between(vectors, start, end)))
 

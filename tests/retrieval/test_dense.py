@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -20,8 +19,10 @@ from rerank_search.errors import (
 )
 from rerank_search.retrieval.base import Passage
 from rerank_search.retrieval.dense import VectorIndex
+from rerank_search.retrieval.vector_codes import rotated, stored, widened
+from rerank_search.types import VectorDtype
 
-Dtype = Literal["float32", "float16"]
+DTYPES = ["float32", "float16", "int8"]
 TEXTS = ["red fish", "blue fish", "green tree", "stone bridge", "red fish"]
 WORDS = ["red", "green", "blue", "fish", "bird", "tree"]
 texts_of_words = st.lists(
@@ -68,11 +69,11 @@ def found(index: VectorIndex, query: str, k: int = 10) -> list[int]:
     return index.search([query], k)[0].ids.tolist()
 
 
-def cosines(query: str, texts: dict[int, str], dtype: Dtype) -> dict[int, float]:
+def cosines(query: str, texts: dict[int, str], dtype: VectorDtype) -> dict[int, float]:
     encoder = WordEncoder()
-    [vector] = encoder.encode([query])
-    stored = {id: encoder.encode([text])[0].astype(dtype) for id, text in texts.items()}
-    return {id: float(row.astype(np.float32) @ vector) for id, row in stored.items()}
+    [vector] = rotated(encoder.encode([query]), dtype)
+    rows = {id: stored(encoder.encode([text]), dtype) for id, text in texts.items()}
+    return {id: float(widened(row, dtype)[0] @ vector) for id, row in rows.items()}
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_k_below_one_is_an_error(index: VectorIndex) -> None:
     st.integers(1, 30),
     st.none() | st.sets(st.integers(1, 25)),
     st.sets(st.integers(1, 25)),
-    st.sampled_from(["float32", "float16"]),
+    st.sampled_from(DTYPES),
 )
 def test_search_is_brute_force_over_what_is_allowed_and_not_removed(
     tmp_path_factory: pytest.TempPathFactory,
@@ -128,7 +129,7 @@ def test_search_is_brute_force_over_what_is_allowed_and_not_removed(
     k: int,
     allowed: set[int] | None,
     removed: set[int],
-    dtype: Dtype,
+    dtype: VectorDtype,
 ) -> None:
     index = VectorIndex(tmp_path_factory.mktemp("dense"), WordEncoder(), dtype=dtype)
     half = len(texts) // 2
@@ -198,8 +199,8 @@ def test_a_passage_added_and_removed_at_once_is_not_found(index: VectorIndex) ->
     assert 9 not in found(index, "red fish")
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_reopening_finds_the_same(tmp_path: Path, dtype: Dtype) -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_reopening_finds_the_same(tmp_path: Path, dtype: VectorDtype) -> None:
     index = VectorIndex(tmp_path, WordEncoder(), dtype=dtype)
     for step in range(15):
         index.update(step + 1, numbered(3, 1 + 3 * step), [3 * step])
@@ -250,6 +251,16 @@ def test_rows_are_dropped_by_themselves_when_most_are_removed(tmp_path: Path) ->
     assert len(ids) == index.count == 499
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_similarities_are_the_scores_of_a_search(tmp_path: Path, dtype: VectorDtype) -> None:
+    index = VectorIndex(tmp_path, WordEncoder(), dtype=dtype)
+    index.update(1, numbered(50), [])
+    index.update(2, numbered(50, 51), [])
+    [scores] = index.search(["number 7"], 100)
+    [again] = index.scores(["number 7"], [scores.ids])
+    assert again.tolist() == pytest.approx(scores.scores.tolist(), abs=4e-6)
+
+
 def test_similarities_are_cosines_and_zero_for_the_unknown(index: VectorIndex) -> None:
     encoder = WordEncoder()
     index.update(4, [Passage(9, "golden fish")], [])
@@ -261,11 +272,11 @@ def test_similarities_are_cosines_and_zero_for_the_unknown(index: VectorIndex) -
     assert second.tolist() == pytest.approx([1.0])
 
 
-def graph_index(directory: Path, dtype: Dtype = "float32") -> VectorIndex:
+def graph_index(directory: Path, dtype: VectorDtype = "float32") -> VectorIndex:
     return VectorIndex(directory, WordEncoder(), dtype=dtype, hnsw_above=6000)
 
 
-@pytest.fixture(scope="module", params=["float32", "float16"])
+@pytest.fixture(scope="module", params=DTYPES)
 def graph(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of ``large``."""
     return tmp_path_factory.mktemp(request.param)
@@ -273,7 +284,7 @@ def graph(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def large(graph: Path) -> VectorIndex:
-    index = graph_index(graph, "float16" if graph.name.startswith("float16") else "float32")
+    index = graph_index(graph, graph.name.rstrip("0"))
     index.update(1, numbered(7000), [])
     index.update(2, numbered(50, 7001), [10, 7002])
     return index
@@ -419,8 +430,8 @@ def test_problems_names_missing_left_over_and_broken_vectors(
 
 
 def test_unknown_dtype_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="int8"):
-        VectorIndex(tmp_path, WordEncoder(), dtype="int8")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="int4"):
+        VectorIndex(tmp_path, WordEncoder(), dtype="int4")  # type: ignore[arg-type]
 
 
 def test_long_passages_come_between_short_ones_so_that_the_time_left_is_about_right(
