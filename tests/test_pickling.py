@@ -125,9 +125,10 @@ def test_a_cascade_is_pickled_with_its_rerankers(reranker: CrossEncoderReranker)
 
 
 def test_an_encoder_is_loaded_again(tiny_encoder: Path):
-    encoder = Encoder(tiny_encoder, device="cpu")
+    encoder = Encoder(tiny_encoder, device="cpu", query_prompt="q: ", truncate_dim=8)
     expected = encoder.encode(["join paths"])
     np.testing.assert_array_equal(again(encoder).encode(["join paths"]), expected)
+    assert again(encoder).prompts == encoder.prompts
 
 
 def test_an_index_is_opened_again_for_reading(index: Index):

@@ -13,7 +13,7 @@ from rerank_search.arguments import id_list
 from rerank_search.client.base import BaseClient
 from rerank_search.client.documents import deletion, deletions, uploads_async, written_with
 from rerank_search.client.found import of_filter, of_ids
-from rerank_search.client.indexes import ServedIndex, creation, dropping, indexes
+from rerank_search.client.indexes import ServedIndex, VectorSettings, creation, dropping, indexes
 from rerank_search.client.rerankers import ServedModel, models, ranking
 from rerank_search.client.searches import searches
 from rerank_search.client.transport import AsyncTransport
@@ -145,10 +145,11 @@ class AsyncClient(BaseClient):
         encoder: str | None = AUTO,
         analyzer: str = "english",
         first_stages: Sequence[str] = (),
+        **vectors: Unpack[VectorSettings],
     ) -> ServedIndex:
         """See ``Client.create_index``, also for what it raises."""
         return await self._transport.ask(
-            creation(name, encoder=encoder, analyzer=analyzer, first_stages=first_stages)
+            creation(name, encoder=encoder, analyzer=analyzer, first_stages=first_stages, **vectors)
         )
 
     async def drop_index(self, name: str) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Unpack
 from rerank_search.client.base import BaseClient
 from rerank_search.client.documents import deletion, deletions, uploads, written_with
 from rerank_search.client.found import documents, of_filter
-from rerank_search.client.indexes import ServedIndex, creation, dropping, indexes
+from rerank_search.client.indexes import ServedIndex, VectorSettings, creation, dropping, indexes
 from rerank_search.client.rerankers import ServedModel, models, ranking
 from rerank_search.client.searches import searches
 from rerank_search.client.transport import Transport
@@ -182,15 +182,18 @@ class Client(BaseClient):
         encoder: str | None = AUTO,
         analyzer: str = "english",
         first_stages: Sequence[str] = (),
+        **vectors: Unpack[VectorSettings],
     ) -> ServedIndex:
         """Make an empty index on the server; ``encoder=None`` leaves the vectors out.
 
         ``first_stages`` names further first stages, which packages installed there add.
+        ``vectors`` are further arguments of ``Index.create``: query_prompt, document_prompt,
+        truncate_dim and vector_dtype.
         Not repeated if its answer was lost. Raises IndexExistsError, InvalidInputError,
         ModelNotFoundError, IndexReadOnlyError, StorageFullError, ServerError.
         """
         return self._transport.ask(
-            creation(name, encoder=encoder, analyzer=analyzer, first_stages=first_stages)
+            creation(name, encoder=encoder, analyzer=analyzer, first_stages=first_stages, **vectors)
         )
 
     def drop_index(self, name: str) -> None:

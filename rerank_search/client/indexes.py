@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from rerank_search.arguments import several
 from rerank_search.client.call import Call, as_json, path_of_index
+from rerank_search.types import VectorDtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,25 @@ def indexes() -> Call[list[ServedIndex]]:
     return Call("GET", "/v1/indexes", lambda answer: [_index(each) for each in answer["indexes"]])
 
 
+class VectorSettings(TypedDict, total=False):
+    """Arguments of ``Index.create`` about vectors, which earlier servers do not know."""
+
+    query_prompt: str | None
+    document_prompt: str | None
+    truncate_dim: int | None
+    vector_dtype: VectorDtype
+
+
 def creation(
-    name: str, *, encoder: str | None, analyzer: str, first_stages: Sequence[str]
+    name: str,
+    *,
+    encoder: str | None,
+    analyzer: str,
+    first_stages: Sequence[str],
+    **vectors: Unpack[VectorSettings],
 ) -> Call[ServedIndex]:
     """Make an index. Raises InvalidInputError."""
-    settings: dict[str, object] = {"encoder": encoder, "analyzer": analyzer}
+    settings: dict[str, object] = {"encoder": encoder, "analyzer": analyzer, **vectors}
     if further := list(several("first_stages", first_stages, one="names")):
         settings["first_stages"] = further  # earlier servers do not know this field
     body = as_json(settings)

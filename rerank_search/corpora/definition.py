@@ -26,7 +26,14 @@ from rerank_search.retrieval.registry import is_engine
 from rerank_search.retrieval.stage_name import FirstStageName
 from rerank_search.storage.manifest import Bm25Settings, Manifest
 from rerank_search.storage.passages import Passages
-from rerank_search.types import Document
+from rerank_search.types import Document, VectorDtype
+
+_OF_ENCODER = ("query_prompt", "document_prompt", "truncate_dim")
+"""Settings that only an index with an encoder has."""
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class IndexSettings(BaseModel):
@@ -43,10 +50,13 @@ class IndexSettings(BaseModel):
     encoder: Annotated[str, AfterValidator(encoder_name)] | Literal[False] = Field(
         default=AUTO, validate_default=True
     )
+    query_prompt: str | None = Field(default=None, exclude_if=_is_none)
+    document_prompt: str | None = Field(default=None, exclude_if=_is_none)
+    truncate_dim: int | None = Field(default=None, ge=1, exclude_if=_is_none)
     analyzer: str = "english"
     passages: Passages | Literal[False] = Passages()
     bm25: Bm25Settings = Bm25Settings()
-    vector_dtype: Literal["float32", "float16"] = "float32"
+    vector_dtype: VectorDtype = "float32"
     hnsw_above: int = Field(default=200_000, ge=0)
     first_stages: list[FirstStageName] = Field(default=[], exclude_if=operator.not_)
 
@@ -57,11 +67,26 @@ class IndexSettings(BaseModel):
             update={"first_stages": list(dict.fromkeys([*self.first_stages, *more]))}
         )
 
+    @model_validator(mode="after")
+    def _has_what_an_encoder_needs(self) -> IndexSettings:
+        if self.encoder is False:
+            for name in _OF_ENCODER:
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} needs an encoder: leave it out, or set encoder")
+        return self
+
+    def without_encoder(self) -> IndexSettings:
+        """The same settings for an index without vectors."""
+        return self.model_copy(update={"encoder": False} | dict.fromkeys(_OF_ENCODER))
+
     def create_index(self, path: Path, *, lock_timeout: float | None = None) -> Index:
         """Create an empty index. Raises what Index.create raises."""
         return Index.create(
             path,
             encoder=None if self.encoder is False else self.encoder,
+            query_prompt=self.query_prompt,
+            document_prompt=self.document_prompt,
+            truncate_dim=self.truncate_dim,
             analyzer=self.analyzer,
             passages=self.passages or None,
             bm25=self.bm25,
@@ -198,12 +223,14 @@ def _opened(definition: Definition, folder: Path, lock_timeout: float | None) ->
 
 def _check_settings(definition: Definition, folder: Path) -> None:
     manifest = Manifest.read(folder)
+    built = manifest.encoder
     wanted = definition.passages
     if wanted and wanted.tokens is None and manifest.passages:
         # For None the manifest has the encoder's window.
         wanted = wanted.model_copy(update={"tokens": manifest.passages.tokens})
     for key, now, made in (
-        ("encoder", definition.encoder, manifest.encoder.name if manifest.encoder else False),
+        ("encoder", definition.encoder, built.name if built else False),
+        *((name, getattr(definition, name), getattr(built, name, None)) for name in _OF_ENCODER),
         ("analyzer", definition.analyzer, manifest.analyzer),
         ("passages", wanted, manifest.passages or False),
         ("bm25", definition.bm25, manifest.bm25),

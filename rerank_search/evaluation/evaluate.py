@@ -202,8 +202,8 @@ class _Run:
             encoded = any(map(_takes_cosine, experiment.rerankers))
         # Samples are reranked whole, as in sentence-transformers.
         whole = {} if collection.samples is None else {"passages": False}
-        update = whole | ({} if encoded else {"encoder": False})
-        return experiment.index.model_copy(update=update).with_first_stages(experiment.of_index)
+        settings = experiment.index if encoded else experiment.index.without_encoder()
+        return settings.model_copy(update=whole).with_first_stages(experiment.of_index)
 
     def _indexed(
         self, collection: JudgedCollection, existing: Path | None, settings: IndexSettings

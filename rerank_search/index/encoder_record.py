@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import IndexMismatchError, ModelNotFoundError
-from rerank_search.index.passage_length import passages_window
+from rerank_search.index.passage_length import check_prompts, passages_window
 from rerank_search.models.prompts import Prompts
 from rerank_search.retrieval.base import TextEncoder
 from rerank_search.retrieval.encoders import encoder_of
@@ -28,15 +28,17 @@ def recorded(encoder: TextEncoder) -> EncoderRecord:
     """The manifest's record of an encoder (loads the model).
 
     Warns about prompts that are not used because they are for neither queries nor documents.
+    Raises InvalidInputError for a prompt that leaves too little room for texts.
     """
     if unused := encoder.unused_prompts:
         logger.warning(
             "the encoder %r has the prompts %s, and none called 'query' or 'document': texts are "
-            "encoded without a prompt. If it was trained with them, rename two of them in its "
-            "config_sentence_transformers.json, and create the index again",
+            "encoded without a prompt. If it was trained with them, create the index again with "
+            "query_prompt and document_prompt",
             encoder.name,
             ", ".join(map(repr, unused)),
         )
+    check_prompts(encoder)
     probe = _probed(encoder, encoder.prompts)
     return EncoderRecord(
         name=encoder.name,
@@ -45,6 +47,10 @@ def recorded(encoder: TextEncoder) -> EncoderRecord:
         normalised=True,
         probe=[round(float(value), 5) for value in probe],
         prompts=encoder.prompts,
+        query_prompt=encoder.query_prompt,
+        document_prompt=encoder.document_prompt,
+        truncate_dim=encoder.truncate_dim,
+        pooling=encoder.pooling,
     )
 
 
@@ -56,23 +62,27 @@ def opened_encoder(
     Raises IndexMismatchError for another model than the index was built with.
     """
     built = manifest.encoder
-    named = None if given is None else encoder_of(given)
     if built is None:
-        if named is not None:
+        if given is not None:
             raise IndexMismatchError(
-                f"{directory} was built without an encoder, not with {named.name!r}: open it "
-                "without naming one, or create an index with that encoder"
+                f"{directory} was built without an encoder, not with {encoder_of(given).name!r}: "
+                "open it without naming one, or create an index with that encoder"
             )
         return None
-    if named is None:
-        return encoder_of(built.name, revision=built.revision)
-    if named.name != built.name and (difference := mismatch(named, built)):
+    if given is None:
+        return encoder_of(built.name, **built.arguments)
+    if isinstance(given, (str, PathLike)):  # the same model in another place
+        encoder = encoder_of(given, **built.arguments | {"revision": None})
+    else:
+        encoder = encoder_of(given)
+    same = (encoder.name, encoder.truncate_dim) == (built.name, built.truncate_dim)
+    if not same and (difference := mismatch(encoder, built)):
         raise IndexMismatchError(
-            f"{directory} was built with the encoder {built.name!r}, not with {named.name!r} "
+            f"{directory} was built with the encoder {built.name!r}, not with {encoder.name!r} "
             f"({difference}): open it without naming an encoder, or create an index with "
-            f"{named.name!r}"
+            f"{encoder.name!r}"
         )
-    return named
+    return encoder
 
 
 def check_same(directory: Path, encoder: TextEncoder, built: EncoderRecord) -> None:
@@ -103,6 +113,8 @@ def mismatch(encoder: TextEncoder, built: EncoderRecord) -> str | None:
     """How the model differs from the one that an index was built with; None if it does not."""
     if encoder.dimension != built.dimension:
         return f"{encoder.dimension} dimensions instead of {built.dimension}"
+    if built.pooling is not None and encoder.pooling != built.pooling:
+        return f"{encoder.pooling} pooling instead of {built.pooling}"
     cosine = float(_probed(encoder, built.prompts) @ np.array(built.probe, np.float32))
     return None if cosine >= SAME else "it gives other vectors"
 
@@ -133,14 +145,14 @@ def renewed(manifest: Manifest, encoder: TextEncoder) -> Manifest:
     Passages of new documents leave room for the prompts; stored passages keep their length.
     """
     built, passages = manifest.encoder, manifest.passages
-    if built is None or built.prompts == encoder.prompts:
+    if built is None or (built.prompts, built.pooling) == (encoder.prompts, encoder.pooling):
         return manifest
     now = recorded(encoder)
     if passages is not None and passages.tokens is not None:
         window = passages_window(encoder)
         if window is not None:
             passages = passages.model_copy(update={"tokens": min(passages.tokens, window)})
-    kept = {"name": built.name, "revision": built.revision}
+    kept = {"name": built.name} | built.arguments
     return manifest.model_copy(
         update={"encoder": now.model_copy(update=kept), "passages": passages}
     )

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rerank_search import arguments
 from rerank_search.arguments import (
@@ -53,6 +53,7 @@ from rerank_search.index.write_lock import seconds_to_wait
 from rerank_search.index.writer import Progress, Writer
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import AUTO
+from rerank_search.queries import check_excluded
 from rerank_search.retrieval.base import Retriever, TextEncoder
 from rerank_search.retrieval.encoders import encoder_of
 from rerank_search.retrieval.registry import (
@@ -68,7 +69,7 @@ from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Bm25Settings, Manifest, checksum_problems
 from rerank_search.storage.passages import Passages
 from rerank_search.storage.records import batches
-from rerank_search.types import Document, Filter, Hit
+from rerank_search.types import Document, Filter, Hit, VectorDtype
 
 if TYPE_CHECKING:
     from rerank_search.retrieval.hybrid import HybridFusion
@@ -125,10 +126,13 @@ class Index(StoredDocuments):
         path: str | os.PathLike[str],
         *,
         encoder: TextEncoder | str | os.PathLike[str] | None = AUTO,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        truncate_dim: int | None = None,
         analyzer: str = "english",
         passages: Passages | None = SPLIT,
         bm25: Bm25Settings = TANTIVY,
-        vector_dtype: Literal["float32", "float16"] = "float32",
+        vector_dtype: VectorDtype = "float32",
         hnsw_above: int = 200_000,
         first_stages: Sequence[str] = (),
         lock_timeout: float | None = None,
@@ -136,18 +140,34 @@ class Index(StoredDocuments):
         """Make an empty index in a new or empty directory.
 
         ``encoder`` is a name, or an encoder itself; None leaves the vectors out. "auto" is
-        RERANK_SEARCH_ENCODER, or else all-MiniLM-L6-v2.
-        ``passages=None`` indexes every document whole.
-        ``analyzer`` is "english" (stemmed) or "plain". Above ``hnsw_above`` vectors the dense stage
-        searches an HNSW graph instead of all vectors. ``first_stages`` names further first stages
-        besides bm25, dense and hybrid. ``lock_timeout`` as in ``open``.
+        RERANK_SEARCH_ENCODER, or else all-MiniLM-L6-v2. ``query_prompt``, ``document_prompt`` and
+        ``truncate_dim`` are for the encoder of that name (see ``Encoder``).
+        ``vector_dtype`` "float16" halves the memory and disk of vectors, and "int8" quarters them.
+        ``passages=None`` indexes every document whole. ``analyzer`` is "english" (stemmed) or
+        "plain". Above ``hnsw_above`` vectors the dense stage searches an HNSW graph instead of all
+        vectors. ``first_stages`` names further first stages besides bm25, dense and hybrid.
+        ``lock_timeout`` as in ``open``.
 
         Raises IndexExistsError, ModelNotFoundError, InvalidInputError, IndexReadOnlyError,
         PluginError.
         """
         directory = arguments.path("path", path)
         lock_timeout = seconds_to_wait(lock_timeout)
-        model = None if encoder is None else encoder_of(encoder)
+        if encoder is None:
+            check_excluded(
+                "encoder=None",
+                query_prompt=query_prompt,
+                document_prompt=document_prompt,
+                truncate_dim=truncate_dim,
+            )
+            model = None
+        else:
+            model = encoder_of(
+                encoder,
+                query_prompt=query_prompt,
+                document_prompt=document_prompt,
+                truncate_dim=truncate_dim,
+            )
         hnsw_above = whole_number("hnsw_above", hnsw_above, least=0)
         further = kinds(list(several("first_stages", first_stages, one="names")))
         check_free(directory)

@@ -47,13 +47,29 @@ def fitted(passages: Passages | None, encoder: TextEncoder | None) -> Passages |
 
 def passages_window(encoder: TextEncoder) -> int | None:
     """Tokens that the encoder reads of a passage: its window minus the prompt."""
-    window, prompt = encoder.window, encoder.prompts.document
+    return _left(encoder, encoder.prompts.document, "a passage")
+
+
+def check_prompts(encoder: TextEncoder) -> None:
+    """Raise InvalidInputError for a prompt that leaves too little of the window for the text."""
+    prompts = encoder.prompts
+    for prompt, text in ((prompts.query, "a query"), (prompts.document, "a passage")):
+        window = encoder.window if prompt else None
+        # No token is shorter than a byte, so short prompts need no tokenizer.
+        if window is not None and len(prompt.encode()) > window - SHORTEST:
+            _left(encoder, prompt, text)
+
+
+def _left(encoder: TextEncoder, prompt: str, text: str) -> int | None:
+    """Tokens of the window that a prompt leaves for ``text``."""
+    window = encoder.window
     if window is None or not prompt:
         return window
     left = window - len(encoder.token_offsets(prompt))
     if left < SHORTEST:
         raise InvalidInputError(
             f"the prompt {prompt[:80]!r} of the encoder {encoder.name!r} leaves {left} of its "
-            f"{window} tokens for a passage, and {SHORTEST} are needed: choose another encoder"
+            f"{window} tokens for {text}, and {SHORTEST} are needed: use a shorter prompt, or "
+            "another encoder"
         )
     return left

@@ -85,7 +85,7 @@ class TextVectors(Protocol):
 
     @property
     def prompts(self) -> Prompts:
-        """The prompts that the model puts before queries and before documents."""
+        """The prompts put before queries and before documents."""
         ...
 
     def encode(
@@ -98,17 +98,26 @@ class TextVectors(Protocol):
 class TextEncoder(TextVectors, Protocol):
     """All that the package needs of an encoder; ``retrieval.encoders`` makes one from its name.
 
+    The attributes are the arguments of ``Encoder``, None where they are not given.
     Making one loads nothing and needs no network: the first use does. Threads may share one.
     """
 
     revision: str | None
+    query_prompt: str | None
+    document_prompt: str | None
+    truncate_dim: int | None
+
+    @property
+    def pooling(self) -> str | None:
+        """How the vectors of tokens become one vector, such as "mean"; None if that is unknown."""
+        ...
 
     may_change: bool
     """Whether another model may come to answer by the same name, as behind a URL."""
 
     @property
     def unused_prompts(self) -> list[str]:
-        """Names of the model's prompts if none of them is for queries or documents."""
+        """Names of the model's prompts if none is for queries or documents, and none was given."""
         ...
 
     @property

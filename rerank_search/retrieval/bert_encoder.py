@@ -32,6 +32,7 @@ class BertEncoder:
         self._folder = folder
         self.tokenizer = folder.tokenizer
         self.max_seq_length = folder.tokenizer.model_max_length
+        self.pooling_mode = folder.pooling
         alone = one_thread()
         self._context = alone or nullcontext
         self._at_once = torch.get_num_threads() if alone else 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.arguments import model_name
+from rerank_search.arguments import model_name, string, whole_number
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.models.beginnings import completed, first_characters
 from rerank_search.models.prompts import Prompts, Task, chosen, tells_tasks_apart, without_use
@@ -31,6 +31,9 @@ CPU_BATCH_TOKENS, BATCH_TOKENS = 4_096, 32_768
 Larger batches are slower on a CPU: activations outgrow its caches, and the allocator returns their
 memory to the system each time."""
 
+SHORTEST_VECTOR = 1e-12
+"""Least length that a truncated vector is divided by, as in torch's ``normalize``."""
+
 CHARACTERS_PER_TOKEN = 3
 """Fewest characters per token in nearly all texts, so that batches are too small, not too large."""
 
@@ -40,11 +43,13 @@ class Encoder:
 
     ``name`` is a path, an alias or a hub id (see ``rerank_search.models.registry``), and
     ``revision`` pins a version of it. ``device`` is a torch device; the default is that of the
-    settings, else the best one available. Threads may share one encoder; they take turns, because
+    settings, else the best one available. ``query_prompt`` and ``document_prompt`` replace the
+    model's own prompts; "" means none. ``truncate_dim`` keeps the first numbers of each vector,
+    which a Matryoshka model is trained for. Threads may share one encoder; they take turns, because
     its tokenizer is not thread-safe.
 
     On first use, raises ModelNotFoundError for a missing model and InvalidInputError for an invalid
-    device.
+    device, and for a ``truncate_dim`` above the model's dimension.
     """
 
     may_change = False
@@ -55,26 +60,39 @@ class Encoder:
         *,
         revision: str | None = None,
         device: str | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        truncate_dim: int | None = None,
     ) -> None:
         self.name = encoder_name(model_name("encoder", name))
         self.revision = revision
+        self.query_prompt = _prompt("query_prompt", query_prompt)
+        self.document_prompt = _prompt("document_prompt", document_prompt)
+        self.truncate_dim = (
+            None if truncate_dim is None else whole_number("truncate_dim", truncate_dim)
+        )
         self._device = device
         self._lock = RLock()
         self._loaded: SentenceTransformer | BertEncoder | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the name and the settings: the copy loads the model on first use."""
-        return partial(Encoder, revision=self.revision, device=self._device), (self.name,)
+        made = partial(Encoder, **self._arguments, revision=self.revision, device=self._device)
+        return made, (self.name,)
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        """The arguments that change vectors."""
+        return {
+            "query_prompt": self.query_prompt,
+            "document_prompt": self.document_prompt,
+            "truncate_dim": self.truncate_dim,
+        }
 
     @property
     def dimension(self) -> int:
         """The length of a vector."""
-        dimension = self._model.get_embedding_dimension()
-        if dimension is None:
-            raise InvalidInputError(
-                f"the encoder {self.name!r} does not state its dimension: choose another encoder"
-            )
-        return dimension
+        return self.truncate_dim or self._whole_dimension(self._model)
 
     @property
     def window(self) -> int | None:
@@ -92,14 +110,25 @@ class Encoder:
         return None if math.isinf(window) else int(window)
 
     @property
+    def pooling(self) -> str | None:
+        """How the vectors of tokens become one vector, such as "mean"; None if that is unknown."""
+        modes = [mode for each in self._modules if (mode := getattr(each, "pooling_mode", None))]
+        return None if not modes else modes[0] if isinstance(modes[0], str) else "+".join(modes[0])
+
+    @property
     def prompts(self) -> Prompts:
-        """The prompts that the model puts before queries and before documents."""
-        return chosen(self._model.prompts)
+        """The prompts put before queries and before documents."""
+        own = chosen(self._model.prompts)
+        return Prompts(
+            query=own.query if self.query_prompt is None else self.query_prompt,
+            document=own.document if self.document_prompt is None else self.document_prompt,
+        )
 
     @property
     def unused_prompts(self) -> list[str]:
-        """Names of the model's prompts if none of them is for queries or documents."""
-        return without_use(self._model.prompts)
+        """Names of the model's prompts if none is for queries or documents, and none was given."""
+        given = self.query_prompt is not None or self.document_prompt is not None
+        return [] if given else without_use(self._model.prompts)
 
     @property
     def tells_tasks_apart(self) -> bool:
@@ -113,12 +142,14 @@ class Encoder:
         self._directory()
 
     def identity(self) -> list[str]:
-        """A hash of the model's files, and whether it has prompts. Does not load the model."""
+        """A hash of the model's files, and what changes its vectors. Does not load the model."""
         from rerank_search.models.registry import fingerprint
 
         directory = Path(self._directory())
         # An earlier version made vectors without prompts.
-        return [fingerprint(directory), *(["prompts"] * tells_tasks_apart(directory))]
+        found = [fingerprint(directory), *(["prompts"] * tells_tasks_apart(directory))]
+        given = {name: value for name, value in self._arguments.items() if value is not None}
+        return [*found, *(f"{name}={value!r}" for name, value in given.items())]
 
     def encode(
         self, texts: Sequence[str], *, task: Task | None = None, prompt: str | None = None
@@ -133,7 +164,7 @@ class Encoder:
         """
         if not texts:
             return np.empty((0, self.dimension), dtype=np.float32)
-        found = self._encoded(texts, task, prompt)
+        found = self._shortened(self._encoded(texts, task, prompt))
         finite = np.isfinite(found).all(axis=1)
         if not finite.all():
             raise InvalidInputError(
@@ -154,7 +185,7 @@ class Encoder:
                     [f"{prompt or ''}{self._beginning(text)}" for text in texts]
                 )
             return model.vectors(tokens)
-        found = np.empty((len(texts), self.dimension), dtype=np.float32)
+        found = np.empty((len(texts), self._whole_dimension(model)), dtype=np.float32)
         for batch in self._batches(texts, len(prompt or ""), model.device.type):
             with self._lock:  # for one batch, so that a query does not wait for a whole corpus
                 found[batch] = model.encode(
@@ -166,6 +197,23 @@ class Encoder:
                     task=task,
                 )
         return found
+
+    def _shortened(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.truncate_dim is None or self.truncate_dim == vectors.shape[1]:
+            return vectors
+        first = vectors[:, : self.truncate_dim]
+        lengths = np.linalg.norm(first, axis=1, keepdims=True)
+        shortened: NDArray[np.float32] = first / np.maximum(lengths, SHORTEST_VECTOR)
+        return shortened
+
+    def _whole_dimension(self, model: SentenceTransformer | BertEncoder) -> int:
+        """The length of a vector that is not truncated."""
+        dimension = model.get_embedding_dimension()
+        if dimension is None:
+            raise InvalidInputError(
+                f"the encoder {self.name!r} does not state its dimension: choose another encoder"
+            )
+        return dimension
 
     def _beginning(self, text: str) -> str:
         """The beginning of a text, long enough to fill the window as the whole text would."""
@@ -240,8 +288,20 @@ class Encoder:
     def _model(self) -> SentenceTransformer | BertEncoder:
         with self._lock:
             if self._loaded is None:
-                self._loaded = self._load()
+                self._loaded = self._checked(self._load())
             return self._loaded
+
+    def _checked(
+        self, model: SentenceTransformer | BertEncoder
+    ) -> SentenceTransformer | BertEncoder:
+        if self.truncate_dim is not None:
+            most = self._whole_dimension(model)
+            if self.truncate_dim > most:
+                raise InvalidInputError(
+                    f"truncate_dim={self.truncate_dim} is more than the {most} dimensions of the "
+                    f"encoder {self.name!r}: use at most {most}"
+                )
+        return model
 
     def _load(self) -> SentenceTransformer | BertEncoder:
         from rerank_search.models.bert_folder import read_encoder
@@ -286,3 +346,7 @@ class Encoder:
         if network is not None and can_fuse(network, "float32"):
             fuse(network, "float32")
         return model
+
+
+def _prompt(name: str, given: str | None) -> str | None:
+    return None if given is None else string(name, given)

@@ -53,6 +53,7 @@ class RemoteEncoder:
     """
 
     revision: str | None = None
+    pooling: str | None = None
     may_change = True
 
     def __init__(
@@ -67,6 +68,9 @@ class RemoteEncoder:
         timeout: float = 60.0,
         retries: int = 3,
     ) -> None:
+        self.query_prompt = query_prompt
+        self.document_prompt = document_prompt
+        self.truncate_dim = truncate_dim
         self._settings: Mapping[str, Any] = {
             "query_prompt": query_prompt,
             "document_prompt": document_prompt,
@@ -172,7 +176,7 @@ class RemoteEncoder:
     def _asked(self, texts: Sequence[str]) -> list[list[float]]:
         """The server's vectors of a chunk; if that is too large, of its halves."""
         body: dict[str, Any] = {"input": list(texts), "encoding_format": "float"}
-        if (dimensions := self._settings["truncate_dim"]) is not None:
+        if (dimensions := self.truncate_dim) is not None:
             body["dimensions"] = dimensions
         try:
             answer = self._server.ask(body)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rerank_search.errors import (
     IndexExistsError,
@@ -107,10 +108,11 @@ class Indexes:
         with _errors_without(path, name), self._open.use(name, path) as index:
             yield index
 
-    def create(
-        self, name: str, *, encoder: str | None, analyzer: str, first_stages: Sequence[str] = ()
-    ) -> None:
-        """Make an empty index in the home. Raises what Index.create raises, and ApiError."""
+    def create(self, name: str, *, encoder: str | None, **settings: Any) -> None:
+        """Make an empty index in the home; ``settings`` are further arguments of Index.create.
+
+        Raises what Index.create raises, and ApiError.
+        """
         if not _NAME.fullmatch(name):
             raise InvalidInputError(
                 f"{shown(name)} is not a name for an index: use up to 64 letters, digits, '.', '_' "
@@ -127,9 +129,7 @@ class Indexes:
             encoder = self._known_encoder(encoder)
         # Requests that come meanwhile wait, since half an index would look damaged to them.
         with _errors_without(path, name), self._open.closed(name, Settings().lock_timeout):
-            Index.create(
-                path, encoder=encoder, analyzer=analyzer, first_stages=first_stages
-            ).close()
+            Index.create(path, encoder=encoder, **settings).close()
         with self._lock:
             self._named[name] = path
 

@@ -118,7 +118,7 @@ class OpenIndexes:
             return Index.open(path)
         # The record includes the vector of a sentence, so that a changed model is another one.
         known = made_with.model_dump_json()
-        own = encoder_of(made_with.name, revision=made_with.revision)
+        own = encoder_of(made_with.name, **made_with.arguments)
         with self._lock:
             encoder = self._encoders.setdefault(known, own)
         return Index.open(path, encoder=encoder)

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,8 +20,14 @@ from rerank_search.files import atomic_write_bytes, sha256
 from rerank_search.index_names import DOCUMENTS, MANIFEST
 from rerank_search.models.prompts import Prompts
 from rerank_search.storage.passages import Passages
+from rerank_search.types import VectorDtype
 
 FORMAT_VERSION = 1
+
+
+def _left_out_if_none() -> Any:
+    """A field that the file has only if it is set, as it was before there was this field."""
+    return Field(default=None, exclude_if=lambda value: value is None)
 
 
 class Bm25Settings(BaseModel):
@@ -53,7 +59,9 @@ class EncoderRecord(BaseModel):
     """The encoder of the vectors. ``probe`` is its vector of a fixed sentence, to identify it.
 
     ``prompts`` were put before queries and documents. None means an index of an earlier version,
-    which encoded both alike, with the encoder's default prompt if it has one.
+    which encoded both alike, with the encoder's default prompt if it has one. ``query_prompt``,
+    ``document_prompt`` and ``truncate_dim`` are the encoder's arguments, where they were given.
+    ``pooling`` says how it makes one vector of those of a text's tokens.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -64,6 +72,20 @@ class EncoderRecord(BaseModel):
     normalised: bool
     probe: list[float]
     prompts: Prompts | None = None
+    query_prompt: str | None = _left_out_if_none()
+    document_prompt: str | None = _left_out_if_none()
+    truncate_dim: int | None = _left_out_if_none()
+    pooling: str | None = _left_out_if_none()
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that the encoder was made with, beside its name."""
+        return {
+            "revision": self.revision,
+            "query_prompt": self.query_prompt,
+            "document_prompt": self.document_prompt,
+            "truncate_dim": self.truncate_dim,
+        }
 
 
 class Published(BaseModel):
@@ -91,7 +113,7 @@ class Manifest(BaseModel):
     analyzer: str
     bm25: Bm25Settings
     passages: Passages | None
-    vector_dtype: Literal["float32", "float16"]
+    vector_dtype: VectorDtype
     hnsw_above: int = Field(ge=0)
     first_stages: dict[str, Literal["engine", "combined"]] = Field(
         default={}, exclude_if=operator.not_

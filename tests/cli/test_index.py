@@ -145,12 +145,19 @@ def test_info_names_the_first_stages_and_the_size_of_each_engine(
 
 def test_encoder_and_no_encoder_exclude_each_other(folder: Path, run: Run) -> None:
     assert run("index", "create", "n", "--encoder", "x", "--no-encoder").exit_code == 2
+    result = run("index", "create", "n", "--no-encoder", "--truncate-dim", "8")
+    assert "truncate_dim needs an encoder" in str(result.exception)
+    assert not Path("indexes/n").exists()
 
 
 def test_create_passes_its_options_on(folder: Path, answer: Answer, tiny_encoder: Path) -> None:
     options = ("--encoder", str(tiny_encoder), "--analyzer", "plain", "--no-passages")
-    answer("index", "create", "notes", *options)
+    vectors = ("--truncate-dim", "8", "--vector-dtype", "int8", "--query-prompt", "query: ")
+    answer("index", "create", "notes", *options, *vectors, "--document-prompt", "passage: ")
     info = answer("index", "info", "notes")
+    manifest = json.loads(Path("indexes/notes/manifest.json").read_text())
+    assert manifest["encoder"]["prompts"] == {"query": "query: ", "document": "passage: "}
+    assert (manifest["vector_dtype"], info["dimension"]) == ("int8", 8)
     assert info["encoder"] == str(tiny_encoder)
     assert info["analyzer"] == "plain"
     assert info["passage_tokens"] is None
@@ -322,6 +329,20 @@ def test_a_definition_that_says_something_else_than_the_index_changes_nothing(
     assert "analyzer" in str(result.exception)
 
 
+def test_prompts_of_a_definition_are_those_of_the_index(
+    definition: Path, run: Run, answer: Answer, tiny_encoder: Path
+) -> None:
+    written = definition.read_text().replace("encoder = false", f'encoder = "{tiny_encoder}"')
+    prompts = 'query_prompt = "query: "\ndocument_prompt = "passage: "\ntruncate_dim = 8\n'
+    definition.write_text(written + prompts)
+    answer("index", "build", str(definition))
+    assert answer("index", "build", str(definition))["written"] == 0
+    definition.write_text(written + prompts.replace("passage: ", "text: "))
+    result = run("index", "build", str(definition))
+    assert isinstance(result.exception, IndexMismatchError)
+    assert "document_prompt = 'passage: '" in str(result.exception)
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -332,6 +353,8 @@ def test_a_definition_that_says_something_else_than_the_index_changes_nothing(
         ('source = "python-docs"\nfiles = ["corpus/*.jsonl"]', "alone"),
         ("encoder = false", "files"),
         ('files = ["corpus/*.jsonl"]\n[bm25]\nk1 = 2.0', "bm25s"),
+        ('files = ["corpus/*.jsonl"]\nencoder = false\nquery_prompt = "q: "', "needs an encoder"),
+        ('files = ["corpus/*.jsonl"]\nvector_dtype = "int4"', "int4"),
         ('files = ["corpus/*.jsonl"]\n[passages]\ntoken = 3', "did you mean 'tokens'"),
     ],
 )

@@ -332,6 +332,11 @@ def notes(tmp_path: Path) -> Iterator[Client]:
         yield client
 
 
+def test_settings_about_vectors_are_sent(notes):
+    with pytest.raises(InvalidInputError, match="encoder=None and truncate_dim=8"):
+        notes.create_index("more", encoder=None, truncate_dim=8)
+
+
 def test_an_index_is_made_with_a_first_stage_of_a_package(notes, install_engine):
     install_engine()
     made = notes.create_index("more", encoder=None, first_stages=["fixed"])

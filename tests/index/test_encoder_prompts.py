@@ -17,6 +17,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Static
 
 from rerank_search import Document, Index, InvalidInputError, __version__
 from rerank_search.corpora.definition import IndexSettings
+from rerank_search.errors import IndexMismatchError
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index_names import DOCUMENTS as STORED
 from rerank_search.judged.corpus_index import content_key
@@ -190,6 +191,102 @@ def test_the_manifest_records_the_prompts(prompted_encoder, tmp_path: Path) -> N
     assert recorded is not None
     assert recorded.prompts is not None
     assert recorded.prompts.model_dump() == {"query": "query: ", "document": "passage: "}
+
+
+GIVEN = {"query_prompt": "query: ", "document_prompt": "passage: "}
+
+
+def test_prompts_can_be_given_to_a_model_that_has_none(tiny_encoder: Path, tmp_path: Path) -> None:
+    expected = expected_cosines(tiny_encoder, "query: ", "passage: ")
+    with filled(tmp_path / "index", tiny_encoder, **GIVEN) as index:
+        assert cosines(index) == pytest.approx(expected, abs=1e-5)
+        assert index.info().passage_tokens == 62
+        assert index.verify() == []
+    moved = Path(shutil.copytree(tiny_encoder, tmp_path / "moved"))
+    for place in (None, moved):
+        with Index.open(tmp_path / "index", encoder=place) as again:
+            assert cosines(again) == pytest.approx(expected, abs=1e-5)
+            again.rebuild()
+            assert cosines(again) == pytest.approx(expected, abs=1e-5)
+            assert again.verify() == []
+
+
+def test_given_prompts_replace_those_of_the_model(prompted_encoder, tmp_path: Path) -> None:
+    encoder = prompted_encoder(E5)
+    with filled(tmp_path / "index", encoder, query_prompt="", document_prompt="text: ") as index:
+        assert cosines(index) == pytest.approx(expected_cosines(encoder, "", "text: "), abs=1e-5)
+
+
+def test_a_prompt_that_leaves_no_room_for_a_query_is_refused(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInputError, match="leaves 14 of its 64 tokens for a query"):
+        Index.create(tmp_path / "index", encoder=tiny_encoder, query_prompt="the " * 50)
+    assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize("given", [*GIVEN.items(), ("truncate_dim", 8)])
+def test_settings_of_an_encoder_need_one(tmp_path: Path, given: tuple) -> None:
+    with pytest.raises(InvalidInputError, match=f"encoder=None and {given[0]}"):
+        Index.create(tmp_path / "index", encoder=None, **dict([given]))
+
+
+def test_shortened_vectors_are_recorded_and_made_again(tiny_encoder: Path, tmp_path: Path) -> None:
+    with filled(tmp_path / "index", tiny_encoder, truncate_dim=8, vector_dtype="int8") as index:
+        before = cosines(index)
+        assert index.info().dimension == 8
+    recorded = Manifest.read(tmp_path / "index").encoder
+    assert recorded is not None
+    assert (recorded.dimension, recorded.truncate_dim, recorded.pooling) == (8, 8, "mean")
+    with Index.open(tmp_path / "index") as again:
+        assert cosines(again) == before
+        assert again.verify() == []
+        again.rebuild()
+        assert cosines(again) == before
+    with pytest.raises(IndexMismatchError, match="32 dimensions instead of 8"):
+        Index.open(tmp_path / "index", encoder=Encoder(tiny_encoder))
+
+
+def test_more_dimensions_than_the_model_has_leave_nothing_behind(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInputError, match="truncate_dim=64 is more than the 32 dimensions"):
+        Index.create(tmp_path / "index", encoder=tiny_encoder, truncate_dim=64)
+    assert not (tmp_path / "index").exists()
+
+
+def test_another_pooling_is_told_by_name(tiny_encoder: Path, tmp_path: Path) -> None:
+    encoder = Path(shutil.copytree(tiny_encoder, tmp_path / "encoder"))
+    with filled(tmp_path / "index", encoder):
+        pass
+    [file] = encoder.glob("1_Pooling/config.json")
+    file.write_text(file.read_text().replace('"mean"', '"cls"'))
+    with Index.open(tmp_path / "index") as index:
+        [problem] = index.verify()
+        assert "cls pooling instead of mean" in problem
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_smaller_vectors_survive_updates_and_filters(
+    tiny_encoder: Path, tmp_path: Path, dtype
+) -> None:
+    exact = expected_cosines(tiny_encoder, "", "")
+    with filled(tmp_path / "index", tiny_encoder, vector_dtype=dtype) as index:
+        assert cosines(index) == pytest.approx(exact, abs=0.01)
+        [hits] = index.retriever("bm25").retrieve([QUERY], 3)
+        [scored] = index.stage_scores([QUERY], [hits])
+        dense = {hit.id: hit.stage_scores["dense"] for hit in scored}
+        assert dense == pytest.approx({id: cosines(index)[id] for id in dense}, abs=1e-6)
+        index.add([Document("a", "an old boat", metadata={"kind": "new"})])
+        [found] = index.retriever("dense").retrieve([QUERY], 3, filter={"kind": "new"})
+        assert [hit.id for hit in found] == ["a"]
+        after = cosines(index)
+        index.compact()
+        assert cosines(index) == after
+    with Index.open(tmp_path / "index") as again:
+        assert again.verify() == []
+        again.rebuild()
+        assert cosines(again) == after
 
 
 def test_an_index_made_without_prompts_ranks_as_before(old_index) -> None:

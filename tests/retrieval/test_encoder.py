@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.retrieval.base import Passage
@@ -66,6 +67,78 @@ def test_threads_share_an_encoder(tiny_encoder: Path) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert set(pool.map(work, texts)) == {(32, 2)}
+
+
+def test_given_prompts_replace_those_of_the_model(prompted_encoder) -> None:
+    own = str(prompted_encoder({"query": "query: ", "document": "passage: "}))
+    for given, query, document in (
+        ({}, "query: ", "passage: "),
+        ({"query_prompt": "find: "}, "find: ", "passage: "),
+        ({"query_prompt": "", "document_prompt": ""}, "", ""),
+    ):
+        prompts = Encoder(own, **given).prompts
+        assert (prompts.query, prompts.document) == (query, document)
+
+
+def test_no_prompt_is_unused_once_one_is_given(prompted_encoder) -> None:
+    named = str(prompted_encoder({"search_query": "q: ", "search_document": "d: "}))
+    assert Encoder(named).unused_prompts == ["search_query", "search_document"]
+    assert Encoder(named, query_prompt="q: ", document_prompt="d: ").unused_prompts == []
+
+
+@pytest.mark.parametrize("given", [{"query_prompt": 3}, {"document_prompt": b"passage: "}])
+def test_a_prompt_that_is_not_a_string_is_refused(given: dict) -> None:
+    with pytest.raises(InvalidInputError, match="prompt"):
+        Encoder("tiny", **given)
+
+
+def test_a_shortened_vector_is_the_beginning_of_the_whole_one_with_length_1(
+    encoder: Encoder, tiny_encoder: Path
+) -> None:
+    texts = ["red bird", "the river and the sea", ""]
+    short = Encoder(tiny_encoder, device="cpu", truncate_dim=8)
+    first = encoder.encode(texts)[:, :8]
+    expected = first / np.linalg.norm(first, axis=1, keepdims=True)
+    np.testing.assert_allclose(short.encode(texts), expected, atol=1e-6)
+    assert short.dimension == 8
+    assert short.encode([]).shape == (0, 8)
+
+
+def test_a_shortened_vector_is_that_of_sentence_transformers(
+    prompted_encoder, tiny_encoder: Path
+) -> None:
+    texts = ["red bird", "the river and the sea"]
+    for folder in (tiny_encoder, prompted_encoder({"query": "query: "})):
+        theirs = SentenceTransformer(str(folder), device="cpu", truncate_dim=8)
+        ours = Encoder(folder, device="cpu", truncate_dim=8)
+        np.testing.assert_allclose(
+            ours.encode(texts, task="query", prompt=ours.prompts.query),
+            theirs.encode_query(texts, normalize_embeddings=True),
+            atol=1e-5,
+        )
+
+
+def test_more_dimensions_than_the_model_has_are_refused(tiny_encoder: Path) -> None:
+    encoder = Encoder(tiny_encoder, truncate_dim=33)
+    with pytest.raises(InvalidInputError, match=r"truncate_dim=33 is more than the 32 dimensions"):
+        encoder.encode(["red bird"])
+    for wrong in (0, -1, 2.5, True):
+        with pytest.raises(InvalidInputError, match="truncate_dim"):
+            Encoder(tiny_encoder, truncate_dim=wrong)  # type: ignore[arg-type]
+
+
+def test_the_pooling_is_named(encoder: Encoder, prompted_encoder) -> None:
+    assert encoder.pooling == "mean"
+    assert Encoder(prompted_encoder({"query": "query: "})).pooling == "mean"
+
+
+def test_what_decides_the_vectors_is_told_without_loading_the_model(tiny_encoder: Path) -> None:
+    plain, *others = (
+        Encoder(tiny_encoder, **given).identity()
+        for given in ({}, {"query_prompt": ""}, {"query_prompt": "q: "}, {"truncate_dim": 8})
+    )
+    assert len(plain) == 1
+    assert len({*map(tuple, others)}) == 3
 
 
 def test_a_model_that_is_not_there_is_named_at_its_first_use() -> None:

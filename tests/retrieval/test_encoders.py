@@ -15,6 +15,7 @@ class WordCounts:
     """An encoder of another class: a text's words, each counted at one of 64 places."""
 
     name, revision = "word counts", None
+    query_prompt, document_prompt, truncate_dim, pooling = None, None, None, None
     prompts, unused_prompts, tells_tasks_apart = Prompts(), [], False
     dimension, window = 64, None
 
@@ -44,6 +45,8 @@ def test_a_name_gives_an_encoder_that_is_not_loaded_yet() -> None:
 def test_an_encoder_is_itself() -> None:
     encoder = WordCounts()
     assert encoder_of(encoder) is encoder
+    with pytest.raises(InvalidInputError, match="truncate_dim=8 exclude each other"):
+        encoder_of(encoder, truncate_dim=8)
 
 
 @pytest.mark.parametrize("wrong", [None, 3, b"model", WordCounts])

@@ -8,6 +8,7 @@ import typer
 
 from rerank_search.cli.location import IndexArgument, new_index
 from rerank_search.cli.output import Json, print_json
+from rerank_search.types import VectorDtype
 
 
 def create(
@@ -22,6 +23,19 @@ def create(
     no_encoder: Annotated[
         bool, typer.Option("--no-encoder", help="Create no vectors: search by BM25 alone.")
     ] = False,
+    query_prompt: Annotated[
+        str | None, typer.Option(help="Prompt before queries, in place of the encoder's own.")
+    ] = None,
+    document_prompt: Annotated[
+        str | None, typer.Option(help="Prompt before documents, in place of the encoder's own.")
+    ] = None,
+    truncate_dim: Annotated[
+        int | None, typer.Option(help="Numbers kept of each vector (Matryoshka models).")
+    ] = None,
+    vector_dtype: Annotated[
+        VectorDtype,
+        typer.Option(help="Stored vectors: float16 takes half the memory, int8 a quarter."),
+    ] = "float32",
     analyzer: Annotated[
         str, typer.Option(help="Text analysis of BM25: english (with stemming) or plain.")
     ] = "english",
@@ -39,13 +53,20 @@ def create(
     For all other settings, write a definition and use `index build`.
     """
     from rerank_search.corpora.definition import IndexSettings
+    from rerank_search.declared import validated
     from rerank_search.retrieval.registry import known_name
 
     if encoder is not None and no_encoder:
         raise typer.BadParameter(
             "--encoder and --no-encoder exclude each other: leave one of them out"
         )
-    chosen: dict[str, object] = {"analyzer": analyzer}
+    chosen: dict[str, object] = {
+        "analyzer": analyzer,
+        "query_prompt": query_prompt,
+        "document_prompt": document_prompt,
+        "truncate_dim": truncate_dim,
+        "vector_dtype": vector_dtype,
+    }
     if encoder is not None or no_encoder:
         chosen["encoder"] = False if no_encoder else encoder
     if first_stage:
@@ -53,7 +74,7 @@ def create(
     if no_passages:
         chosen["passages"] = False
     path = new_index(index)
-    with IndexSettings.model_validate(chosen).create_index(path):
+    with validated(IndexSettings, chosen, path).create_index(path):
         pass
     if as_json:
         print_json({"index": path})

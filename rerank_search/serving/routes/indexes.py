@@ -75,12 +75,7 @@ async def create(
     wanted = asked or NewIndex()
 
     def make() -> IndexAnswer:
-        service.indexes.create(
-            name,
-            encoder=wanted.encoder,
-            analyzer=wanted.analyzer,
-            first_stages=wanted.first_stages,
-        )
+        service.indexes.create(name, **wanted.model_dump())
         return _described(service.indexes, name)
 
     return await threads.write(make)

@@ -10,7 +10,7 @@ from rerank_search.arguments import document_id
 from rerank_search.models.registry import AUTO
 from rerank_search.queries import check_text
 from rerank_search.serving.schemas.base import Answer, Count, Id, Listed, OwnRequest, one_of
-from rerank_search.types import JsonValue
+from rerank_search.types import JsonValue, VectorDtype
 
 
 class NewIndex(OwnRequest):
@@ -18,6 +18,14 @@ class NewIndex(OwnRequest):
 
     encoder: str | None = AUTO
     """The model for the vectors; null makes an index without vectors."""
+    query_prompt: str | None = None
+    """The prompt before queries, in place of the model's own; "" means none."""
+    document_prompt: str | None = None
+    """The prompt before documents, in place of the model's own; "" means none."""
+    truncate_dim: Count | None = Field(default=None, ge=1)
+    """Numbers kept of each vector, for models that are trained for that (Matryoshka)."""
+    vector_dtype: VectorDtype = "float32"
+    """How vectors are stored: "float16" takes half the memory, "int8" a quarter."""
     analyzer: Literal["english", "plain"] = "english"
     first_stages: Listed[str] = Field(default=[])
     """First stages besides bm25, dense and hybrid, which installed packages add."""

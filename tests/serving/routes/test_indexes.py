@@ -16,6 +16,7 @@ from rerank_search.errors import SearchIndexError
 from rerank_search.lock import ProcessLock
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.uploads import BATCH_BYTES
+from rerank_search.storage.manifest import Manifest
 from tests.serving.gated import Gated
 from tests.waiting import until
 
@@ -219,6 +220,18 @@ def test_a_new_index_may_have_the_encoder_of_another(fresh, tiny_encoder):
     answer = fresh.client.put("/v1/indexes/more", json={"encoder": str(tiny_encoder)})
     assert answer.status_code == 201
     assert answer.json()["first_stages"] == ["bm25", "dense", "hybrid"]
+
+
+def test_a_new_index_takes_prompts_and_smaller_vectors(fresh, tiny_encoder):
+    asked = {"encoder": str(tiny_encoder), "query_prompt": "query: ", "truncate_dim": 8}
+    answer = fresh.client.put("/v1/indexes/more", json=asked | {"vector_dtype": "int8"})
+    assert answer.status_code == 201, answer.text
+    manifest = Manifest.read(fresh.home / "more")
+    assert (manifest.encoder.query_prompt, manifest.encoder.dimension) == ("query: ", 8)
+    assert manifest.vector_dtype == "int8"
+    answer = fresh.client.put("/v1/indexes/again", json=asked | {"truncate_dim": 99})
+    assert answer.status_code == 400
+    assert "truncate_dim=99 is more than the 32 dimensions" in answer.json()["error"]["message"]
 
 
 def test_a_line_may_come_in_many_parts(fresh):
