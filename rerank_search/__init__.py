@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from rerank_search.reranking.fusion import Fusion
     from rerank_search.reranking.remote_reranker import RemoteReranker
     from rerank_search.reranking.sbert import CrossEncoder
+    from rerank_search.retrieval.encoder import Encoder
     from rerank_search.retrieval.remote_encoder import RemoteEncoder
     from rerank_search.searchable import Searchable
     from rerank_search.searcher import Searcher
@@ -62,6 +63,7 @@ __all__ = [
     "CrossEncoder",
     "CrossEncoderReranker",
     "Document",
+    "Encoder",
     "ExplainedResponse",
     "FilterWarning",
     "FoundPassage",
@@ -109,6 +111,7 @@ _LAZY = {
     "Cascade": ("rerank_search.reranking.cascade", "Cascade"),
     "CrossEncoder": ("rerank_search.reranking.sbert", "CrossEncoder"),
     "CrossEncoderReranker": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
+    "Encoder": ("rerank_search.retrieval.encoder", "Encoder"),
     "Fusion": ("rerank_search.reranking.fusion", "Fusion"),
     "Index": ("rerank_search.index", "Index"),
     "RemoteEncoder": ("rerank_search.retrieval.remote_encoder", "RemoteEncoder"),

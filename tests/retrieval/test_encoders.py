@@ -16,6 +16,7 @@ class WordCounts:
 
     name, revision = "word counts", None
     query_prompt, document_prompt, truncate_dim, pooling = None, None, None, None
+    may_change = False
     prompts, unused_prompts, tells_tasks_apart = Prompts(), [], False
     dimension, window = 64, None
 
