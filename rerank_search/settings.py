@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     """True: never touch the network, and say what is missing."""
 
     api_key: SecretStr | None = None
-    """Key for a server that a plugin for another framework is given by its URL, without a key."""
+    """Key for a server that a plugin, or `rerank-search mcp`, is given by its URL without a key."""
 
     encoder: str | None = None
     """Encoder of new indexes that name none: a name, a folder or a hub id."""

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from rerank_search.errors import IndexExistsError, IndexNotFoundError, InvalidInputError
 from rerank_search.index import Index
+from rerank_search.plugins.index_url import is_url
 from rerank_search.plugins.once import Once
 from rerank_search.retrieval.base import Retriever
 from rerank_search.shown import shown
@@ -98,11 +99,6 @@ class OwnIndex:
         if not isinstance(given, Index):
             given = Path(given).absolute()
         return partial(OwnIndex, new=self._new), (given,)
-
-
-def is_url(index: object) -> bool:
-    """Whether this is the URL of an index on a server."""
-    return isinstance(index, str) and index.lower().startswith(("http://", "https://"))
 
 
 def _opened(index: IndexGiven, new: Mapping[str, Any] | None, opened: ExitStack) -> Index:

@@ -11,20 +11,19 @@ from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
-from urllib.parse import unquote
 
 from rerank_search.client import RemoteSearcher
 from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
 from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchOptions
+from rerank_search.plugins.index_url import is_url, parts_of_url, shared_key
 from rerank_search.plugins.once import Once
-from rerank_search.plugins.own_index import OwnIndex, is_url
+from rerank_search.plugins.own_index import OwnIndex
 from rerank_search.plugins.rerankers import RerankerGiven, written_reranker
 from rerank_search.reranking.base import check_reranker
 from rerank_search.searchable import Searchable
 from rerank_search.searcher import Searcher
-from rerank_search.settings import Settings
 from rerank_search.shown import shown
 from rerank_search.types import SearchResponse
 
@@ -33,8 +32,6 @@ Key: TypeAlias = str | Callable[[], str | None] | None
 
 Place: TypeAlias = str | PathLike[str] | OwnIndex | None
 """The folder or the URL of an index, or the index of another plugin."""
-
-_INDEXES = "/v1/indexes/"
 
 
 class Searching(Protocol):
@@ -184,11 +181,10 @@ def _opened(
 def _remote(
     url: str, reranker: RerankerGiven | None, api_key: Key, opening: ExitStack
 ) -> Searching:
-    base, _, name = url.partition(_INDEXES)
-    index = unquote(name.rstrip("/")) or None
+    base, index = parts_of_url(url)
     key = api_key() if callable(api_key) else api_key
-    if key is None and (shared := Settings().api_key) is not None:
-        key = shared.get_secret_value()
+    if key is None:
+        key = shared_key()
     if isinstance(reranker, (str, PathLike)):
         model = None if _is_auto(reranker) else os.fspath(reranker)
         return opening.enter_context(RemoteSearcher(base, index, api_key=key, model=model))

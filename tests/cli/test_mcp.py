@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rerank_search import Index
+from tests.client.conftest import served
 
 Called = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -20,6 +21,8 @@ Called = Callable[..., subprocess.CompletedProcess[str]]
         (["notes", "other/notes"], 2, "two indexes have the same name"),
         (["notes", "--url-template", "docs.example"], 2, "https://docs.example/{id}"),
         (["notes", "--wirte"], 2, "--wirte"),
+        (["notes", "http://127.0.0.1:9/v1/indexes/notes"], 2, "is on a server, and others"),
+        (["http://127.0.0.1:9/v1/indexes/a", "http://127.0.0.1:8"], 2, "not on one server"),
     ],
 )
 def test_a_wrong_argument_is_told_before_anything_is_read(
@@ -30,6 +33,14 @@ def test_a_wrong_argument_is_told_before_anything_is_read(
     done = called("mcp", *arguments)
     assert (done.returncode, done.stdout) == (code, "")
     assert message in done.stderr
+
+
+def test_an_index_that_a_server_does_not_have_is_told(folder: Path, called: Called) -> None:
+    Index.create(folder / "home" / "notes", encoder=None).close()
+    with served(folder / "home", []) as server:
+        done = called("mcp", f"{server.url}/v1/indexes/other")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: there is no index 'other'; there are: none\n"
 
 
 def test_no_index_at_all_is_told_with_the_folder(folder: Path, called: Called) -> None:

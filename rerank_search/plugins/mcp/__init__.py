@@ -12,6 +12,7 @@ except ImportError as error:
 
 from rerank_search.plugins.mcp.links import Links
 from rerank_search.plugins.mcp.mounted import mcp_routes
+from rerank_search.plugins.mcp.remote_service import RemoteService
 from rerank_search.plugins.mcp.server import mcp_server
 
-__all__ = ["Links", "mcp_routes", "mcp_server"]
+__all__ = ["Links", "RemoteService", "mcp_routes", "mcp_server"]

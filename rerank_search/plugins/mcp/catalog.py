@@ -1,25 +1,18 @@
-"""The indexes of a service as one collection: searched together, and documents by their ids."""
+"""All indexes as one collection: searched together, and documents by their ids."""
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from rerank_search.errors import IndexNotFoundError, RerankSearchError
-from rerank_search.index import Index
 from rerank_search.plugins.mcp.answers import IndexDescription
 from rerank_search.plugins.mcp.links import parts_of
+from rerank_search.plugins.mcp.offer import Offer
 from rerank_search.serving.errors import ApiError, reported
 from rerank_search.serving.ongoing import OngoingSearch
-from rerank_search.serving.schemas.search import SearchRequest
-from rerank_search.serving.searching import searched
-from rerank_search.serving.service import Service
-from rerank_search.serving.validation import invalid
 from rerank_search.shown import LONGEST, shown
 from rerank_search.types import Document, Hit, JsonValue, SearchResponse
 
@@ -46,20 +39,20 @@ class Hits:
 
 
 def found(
-    service: Service, index: str, query: str, options: Mapping[str, Any], ongoing: OngoingSearch
+    offer: Offer, index: str, query: str, options: Mapping[str, Any], ongoing: OngoingSearch
 ) -> Hits:
     """The best hits in an index, or for an empty name in all of them.
 
     Of several indexes, one that cannot be searched is named in the warnings. Raises what the
     search of a single index raises, also if none of several can be searched.
     """
-    names = service.indexes.names() if index == "" else [index]
+    names = offer.names() if index == "" else [index]
     results: dict[str, SearchResponse] = {}
     warnings: list[str] = []
     failed: RerankSearchError | None = None
     for name in names:
         try:
-            [response] = searched(service, _request(name, query, options), ongoing).responses
+            response = offer.search(name, query, options, ongoing)
         except RerankSearchError as error:
             known = reported(error, f"the search of {name}")
             of_this_index = known.status >= 500 or isinstance(error, IndexNotFoundError)
@@ -78,11 +71,10 @@ def found(
     return _merged(results, warnings, options["top_k"])
 
 
-def document(service: Service, public: str) -> tuple[str, Document]:
+def document(offer: Offer, public: str) -> tuple[str, Document]:
     """The index and the document of a public id. Raises ApiError 404, and what the index raises."""
     name, id = parts_of(public)
-    with service.indexes.use(name) as index:
-        found = index.get(id)
+    found = offer.document(name, id)
     if found is None:
         raise ApiError(
             404,
@@ -99,19 +91,18 @@ def title(document: Document) -> str:
     return (words if len(words) <= TITLE else f"{words[:TITLE].rstrip()}...") or document.id
 
 
-def description(name: str, index: Index) -> IndexDescription:
+def description(offer: Offer, name: str) -> IndexDescription:
     """What an index holds, and examples of it."""
-    ids = list(itertools.islice(index.ids(), SAMPLED))
-    sample = [each for each in index.documents(ids) if each is not None]
+    held = offer.holding(name, SAMPLED)
     metadata: dict[str, JsonValue] = {}
-    for each in reversed(sample):
+    for each in reversed(held.sample):
         metadata |= each.metadata
     keys = sorted(metadata)[:KEYS]
     return IndexDescription(
         name=name,
-        documents=len(index),
-        first_stages=list(index.first_stages),
-        examples=[title(each) for each in sample[:EXAMPLES]],
+        documents=held.documents,
+        first_stages=list(held.first_stages),
+        examples=[title(each) for each in held.sample[:EXAMPLES]],
         metadata={key: _short(metadata[key]) for key in keys},
     )
 
@@ -120,13 +111,6 @@ def _short(value: JsonValue) -> JsonValue:
     """The value, or the beginning of a long one as text."""
     text = json.dumps(value, ensure_ascii=False)
     return value if len(text) <= LONGEST else f"{text[:LONGEST]}..."
-
-
-def _request(name: str, query: str, options: Mapping[str, Any]) -> SearchRequest:
-    try:
-        return SearchRequest(index=name, query=query, **options)
-    except ValidationError as error:
-        raise invalid(error.errors(include_url=False)[0]) from None
 
 
 def _merged(results: Mapping[str, SearchResponse], warnings: list[str], top_k: int) -> Hits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any
@@ -20,13 +19,13 @@ from rerank_search.plugins.mcp.answers import (
     FoundDocuments,
     Indexes,
     Passages,
-    RankedText,
     RankedTexts,
     ToolAnswer,
     WholeDocument,
     sent,
 )
 from rerank_search.plugins.mcp.links import Links, public_id
+from rerank_search.plugins.mcp.offer import Offer
 from rerank_search.plugins.mcp.passages import packed, passage_hit
 from rerank_search.plugins.mcp.search_arguments import (
     NEIGHBOURHOOD,
@@ -48,16 +47,14 @@ from rerank_search.plugins.mcp.search_arguments import (
 from rerank_search.plugins.mcp.tool import READS, OwnTool, own_tool
 from rerank_search.serving.errors import api_error
 from rerank_search.serving.ongoing import OngoingSearch
-from rerank_search.serving.reranking import best_first, submitted
-from rerank_search.serving.service import Service
 from rerank_search.types import Hit
 
 
 class ReadingTools:
-    """The tools that read, for one service. Their docstrings are what models read."""
+    """The tools that read. Their docstrings are what models read."""
 
-    def __init__(self, service: Service, links: Links) -> None:
-        self._service = service
+    def __init__(self, offer: Offer, links: Links) -> None:
+        self._offer = offer
         self._links = links
 
     def tools(self) -> list[OwnTool]:
@@ -90,7 +87,7 @@ class ReadingTools:
         """Read the whole text of a document, by an id that a search returned."""
 
         def read() -> CallToolResult:
-            name, document = catalog.document(self._service, id)
+            name, document = catalog.document(self._offer, id)
             return sent(
                 WholeDocument(
                     id=id,
@@ -101,7 +98,7 @@ class ReadingTools:
                 )
             )
 
-        return await self._service.threads.read_unless_cancelled(read)
+        return await self._offer.threads.read_unless_cancelled(read)
 
     async def search_passages(
         self,
@@ -151,15 +148,14 @@ class ReadingTools:
 
         def described() -> CallToolResult:
             listed, unavailable = [], {}
-            for name in self._service.indexes.names():
+            for name in self._offer.names():
                 try:
-                    with self._service.indexes.use(name) as index:
-                        listed.append(catalog.description(name, index))
+                    listed.append(catalog.description(self._offer, name))
                 except RerankSearchError as error:
                     unavailable[name] = str(api_error(error))
             return sent(Indexes(indexes=listed, unavailable=unavailable or None))
 
-        return await self._service.threads.read_unless_cancelled(described)
+        return await self._offer.threads.read_unless_cancelled(described)
 
     async def rerank(
         self,
@@ -173,19 +169,9 @@ class ReadingTools:
 
         For results of other tools, for example. Does not search the indexes.
         """
-        rerankers = self._service.rerankers
-        model = rerankers.name(None)
-        with self._service.traces.span("rerank", model=model, count=len(texts)):
-            future = submitted(self._service, model, query, texts, "truncate")
-            scores = await asyncio.wrap_future(future)
-        values = rerankers.probabilities(model, scores).tolist()
-        places = best_first(scores)[: top_n or None]
-        return sent(
-            RankedTexts(
-                results=[RankedText(index=at, relevance=values[at]) for at in places],
-                truncated=int(scores.truncated.sum()) or None,
-            )
-        )
+        ranked = await self._offer.ranked(query, texts)
+        best = ranked.results[: top_n or None]
+        return sent(ranked.model_copy(update={"results": best}))
 
     async def _searched(
         self,
@@ -198,10 +184,10 @@ class ReadingTools:
 
         def search() -> CallToolResult:
             """The answer, written in the thread too: it may hold long texts."""
-            found = catalog.found(self._service, index, query, options, ongoing)
+            found = catalog.found(self._offer, index, query, options, ongoing)
             return sent(answer(found))
 
-        return await self._service.threads.read_unless_cancelled(search, ongoing.cancel)
+        return await self._offer.threads.read_unless_cancelled(search, ongoing.cancel)
 
     def _link(self, name: str, hit: Hit) -> Found:
         document = found_document(hit)

@@ -11,12 +11,12 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from rerank_search.errors import RerankSearchError
 from rerank_search.plugins.mcp import catalog
 from rerank_search.plugins.mcp.links import URI_TEMPLATE, public_id
+from rerank_search.plugins.mcp.offer import Offer
 from rerank_search.serving.errors import reported
-from rerank_search.serving.service import Service
 
 
-def add_resources(server: MCPServer[Any], service: Service) -> None:
-    """Have the server offer each document under its URI."""
+def add_resources(server: MCPServer[Any], offer: Offer) -> None:
+    """Have the server give each document under its URI."""
     # An id may look like a path; it only names a document.
     any_text = ResourceSecurity(exempt_params={"index", "id"})
     server.resource(
@@ -26,15 +26,15 @@ def add_resources(server: MCPServer[Any], service: Service) -> None:
         description="A document of an index: its title, an empty line, and its text.",
         mime_type="text/plain",
         security=any_text,
-    )(_reader(service))
+    )(_reader(offer))
 
 
-def _reader(service: Service) -> Callable[..., Awaitable[str]]:
+def _reader(offer: Offer) -> Callable[..., Awaitable[str]]:
     async def document(index: str, id: str) -> str:
         public = public_id(index, id)
         try:
-            _, found = await service.threads.read_unless_cancelled(
-                lambda: catalog.document(service, public)
+            _, found = await offer.threads.read_unless_cancelled(
+                lambda: catalog.document(offer, public)
             )
         except RerankSearchError as error:
             known = reported(error, f"reading {public}")

@@ -13,10 +13,10 @@ from mcp.server.mcpserver import MCPServer
 from rerank_search.errors import RerankSearchError
 from rerank_search.plugins.mcp.access import may_write
 from rerank_search.plugins.mcp.links import Links
+from rerank_search.plugins.mcp.offer import Offer, ServiceOffer
 from rerank_search.plugins.mcp.reading import ReadingTools
 from rerank_search.plugins.mcp.resources import add_resources
 from rerank_search.plugins.mcp.writing import WritingTools
-from rerank_search.serving.errors import OverloadedError
 from rerank_search.serving.service import Service
 from rerank_search.shown import counted
 
@@ -32,7 +32,7 @@ _SEARCHES = ("search", "search_passages")
 
 
 def mcp_server(
-    service: Service,
+    service: Service | Offer,
     *,
     write: bool = False,
     links: Links | None = None,
@@ -41,12 +41,14 @@ def mcp_server(
 ) -> MCPServer[Any]:
     """A server of the Model Context Protocol for the indexes and rerankers of a service.
 
-    It only reads, unless ``write``. ``links`` are how documents get their URLs. ``about`` says what
-    the documents are about: models read it in the descriptions of the tools. ``lifespan`` is
-    entered before the first request. The service is closed by whoever made it.
+    This is a Service in this process, or a RemoteService for those of another server. It only
+    reads, unless ``write``. ``links`` are how documents get their URLs. ``about`` says what the
+    documents are about: models read it in the descriptions of the tools. ``lifespan`` is entered
+    before the first request. The service is closed by whoever made it.
     """
-    tools: list[Tool] = [*ReadingTools(service, links or Links()).tools()]
-    writing = [*WritingTools(service).tools()] if write else []
+    offer = ServiceOffer(service) if isinstance(service, Service) else service
+    tools: list[Tool] = [*ReadingTools(offer, links or Links()).tools()]
+    writing = [*WritingTools(offer).tools()] if write else []
     tools += writing
     server: MCPServer[Any] = MCPServer(
         "rerank-search",
@@ -57,9 +59,9 @@ def mcp_server(
         log_level="WARNING",
         lifespan=lifespan,
         subscriptions=False,
-        middleware=[_Listing(service, about, frozenset(each.name for each in writing))],
+        middleware=[_Listing(offer, about, frozenset(each.name for each in writing))],
     )
-    add_resources(server, service)
+    add_resources(server, offer)
     return server
 
 
@@ -75,7 +77,7 @@ def _instructions(about: str) -> str:
 class _Listing:
     """Shows each caller the tools and the indexes that it may use."""
 
-    service: Service
+    offer: Offer
     about: str
     writing: frozenset[str]
 
@@ -86,8 +88,8 @@ class _Listing:
         if ctx.method != "tools/list" or not isinstance(result, dict):
             return result
         try:
-            there = await self.service.threads.read_unless_cancelled(self._there)
-        except OverloadedError:  # the tools are there nevertheless
+            there = await self.offer.threads.read_unless_cancelled(self._there)
+        except RerankSearchError:  # the tools are there nevertheless
             there = self.about
         writes = may_write(ctx)
         tools = [
@@ -100,16 +102,16 @@ class _Listing:
         return {**result, "tools": tools}
 
     def _there(self) -> str:
-        names = self.service.indexes.names()
-        said = [self._size(name) for name in names[:NAMED]]
+        names = self.offer.names()
+        sizes = self.offer.sizes(names[:NAMED])
+        said = [_sized(name, sizes.get(name)) for name in names[:NAMED]]
         if more := len(names) - len(said):
             said.append(f"{more:,} more")
         about = f"{self.about} " if self.about else ""
         return f"{about}Indexes: {', '.join(said) or 'none yet'}."
 
-    def _size(self, name: str) -> str:
-        try:
-            with self.service.indexes.use(name) as index:
-                return f"{name} ({counted(len(index), 'document')})"
-        except RerankSearchError:
-            return f"{name} (cannot be opened now)"
+
+def _sized(name: str, documents: int | None) -> str:
+    if documents is None:
+        return f"{name} (cannot be opened now)"
+    return f"{name} ({counted(documents, 'document')})"

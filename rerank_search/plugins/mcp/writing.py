@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from mcp.server.mcpserver import Context
@@ -11,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from rerank_search.plugins.mcp.access import check_write
 from rerank_search.plugins.mcp.answers import Deleted, Written, sent
 from rerank_search.plugins.mcp.links import parts_of, public_id
+from rerank_search.plugins.mcp.offer import Offer
 from rerank_search.plugins.mcp.tool import WRITES, OwnTool, own_tool
-from rerank_search.serving.service import Service
 from rerank_search.types import Document, JsonValue
 
 Called = Context[Any, Any]
@@ -32,10 +33,10 @@ class NewDocument(BaseModel):
 
 
 class WritingTools:
-    """The tools that write, for one service. Their docstrings are what models read."""
+    """The tools that write. Their docstrings are what models read."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, offer: Offer) -> None:
+        self._offer = offer
 
     def tools(self) -> list[OwnTool]:
         """The tools."""
@@ -55,16 +56,8 @@ class WritingTools:
         Searches find them at once.
         """
         check_write(context.request_context)
-        limits = self._service.limits
-        limits.check_texts("documents", [each.text for each in documents], limits.documents)
-
-        def store() -> int:
-            with self._service.indexes.use(index) as opened:
-                return opened.add(
-                    Document(each.id, each.text, each.title, each.metadata) for each in documents
-                )
-
-        written = await self._service.threads.write(store)
+        given = [Document(each.id, each.text, each.title, each.metadata) for each in documents]
+        written = await self._offer.threads.write(partial(self._offer.add, index, given))
         return sent(Written(written=written, ids=[public_id(index, each.id) for each in documents]))
 
     async def delete_documents(
@@ -82,13 +75,5 @@ class WritingTools:
             index, id = parts_of(public)
             by_index.setdefault(index, []).append(id)
 
-        def delete() -> int:
-            for name in by_index:
-                self._service.indexes.check(name)
-            deleted = 0
-            for name, own in by_index.items():
-                with self._service.indexes.use(name) as opened:
-                    deleted += opened.delete(own)
-            return deleted
-
-        return sent(Deleted(deleted=await self._service.threads.write(delete)))
+        deleted = await self._offer.threads.write(partial(self._offer.delete, by_index))
+        return sent(Deleted(deleted=deleted))
