@@ -26,6 +26,13 @@ def serve(
             "default.  [default: RERANK_SEARCH_RERANKER, or rerank-search-base]"
         ),
     ] = None,
+    encoder: Annotated[
+        list[str],
+        typer.Option(
+            help="An encoder for /v1/embeddings, beside those of the indexes: name, folder, hub id "
+            "or URL; repeatable."
+        ),
+    ] = [],  # noqa: B006 (typer copies it)
     keys: Annotated[
         Path | None,
         typer.Option(help="A file of API keys, made by `rerank-search key add`."),
@@ -94,8 +101,12 @@ def serve(
     with Server(host, port) as server:
         with waiting("loading the models"):
             from rerank_search.reranking.given import reranker_of
+            from rerank_search.retrieval.encoders import encoder_of
 
             rerankers = [reranker_of(each) for each in reranker or [AUTO]]
+            encoders = [encoder_of(each) for each in encoder]
+            for each in encoders:
+                each.encode(["warm up"])
             served.warm()
         names = ", ".join(served.names()) or "no index yet"
         typer.echo(f"Serving {names} at {server.url} (stop with Ctrl-C)", err=True)
@@ -104,6 +115,7 @@ def serve(
             served,
             rerankers,
             limits,
+            encoders=encoders,
             keys=known,
             traces=traces,
             further=further,

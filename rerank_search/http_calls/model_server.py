@@ -8,6 +8,7 @@ import os
 import random
 import re
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urldefrag
@@ -78,7 +79,8 @@ class ModelServer:
         self.url = self._endpoint.url
         self.model = model or None
         self._sleep = sleep
-        self._http = self._connections()
+        self._connections = _Connections(self._endpoint.http)
+        weakref.finalize(self, self._connections.close)
 
     def ask(self, body: dict[str, Any], *, until: float = math.inf) -> Any:
         """The server's answer to a POST request.
@@ -93,7 +95,7 @@ class ModelServer:
         content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
         def send() -> httpx2.Response:
-            return self._http.get().post(
+            return self._connections.get().post(
                 self.url,
                 content=content,
                 headers={"Content-Type": "application/json"},
@@ -143,9 +145,7 @@ class ModelServer:
 
     def close(self) -> None:
         """Close the connections; a later call makes new ones."""
-        if (made := self._http.made()) is not None:
-            self._http = self._connections()
-            made.close()
+        self._connections.close()
 
     def unreadable(self, why: str) -> ServerError:
         """The error of an answer that is not what the API promises."""
@@ -153,10 +153,6 @@ class ModelServer:
             f"POST {self.url}: the answer cannot be read ({why}): check the URL, which must end "
             "with the path of the API"
         )
-
-    def _connections(self) -> PerProcess[httpx2.Client]:
-        arguments = self._endpoint.http
-        return PerProcess(lambda: httpx2.Client(**arguments))
 
     def _refused(self, answer: httpx2.Response) -> ServerError:
         status = answer.status_code
@@ -181,6 +177,25 @@ class ModelServer:
             "server runs",
             type="connection",
         )
+
+
+class _Connections:
+    """The connections of a process to a server, which are made again after ``close``."""
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        self._arguments = arguments
+        self._own = self._unmade()
+
+    def get(self) -> httpx2.Client:
+        return self._own.get()
+
+    def close(self) -> None:
+        if (made := self._own.made()) is not None:
+            self._own = self._unmade()
+            made.close()
+
+    def _unmade(self) -> PerProcess[httpx2.Client]:
+        return PerProcess(lambda: httpx2.Client(**self._arguments))
 
 
 def _media(answer: httpx2.Response) -> str:

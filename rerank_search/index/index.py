@@ -328,6 +328,11 @@ class Index(StoredDocuments):
             yield
 
     @property
+    def encoder(self) -> TextEncoder | None:
+        """The encoder that makes the vectors; None if there are none."""
+        return self._encoder
+
+    @property
     def first_stages(self) -> tuple[str, ...]:
         """The names that ``retriever`` accepts, the best last."""
         return stages_of(self._manifest.first_stages, encoder=self._encoder is not None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -95,7 +94,6 @@ class RemoteReranker:
         }
         self._has_key = api_key is not None
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, retries=retries)
-        weakref.finalize(self, self._server.close)
         self._server.check_allowed()
         self._most = whole_number("pairs_at_once", pairs_at_once)
         self._api = _api_of(self._server.url, api)

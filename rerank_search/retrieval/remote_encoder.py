@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import cached_property, partial
@@ -81,7 +80,6 @@ class RemoteEncoder:
         }
         self._has_key = api_key is not None
         self._server = ModelServer(name, api_key=api_key, timeout=timeout, retries=retries)
-        weakref.finalize(self, self._server.close)
         if not self._server.url.endswith(PATH):
             raise InvalidInputError(
                 f"the URL {shown(self._server.url)} does not end with {PATH}: give the full URL of "

@@ -20,7 +20,14 @@ from rerank_search.serving.middleware import RequestMiddleware
 from rerank_search.serving.openapi import describe
 from rerank_search.serving.rate import RateLimiter
 from rerank_search.serving.route_table import RouteTable
-from rerank_search.serving.routes import indexes, operations, rerank, search, vector_stores
+from rerank_search.serving.routes import (
+    embeddings,
+    indexes,
+    operations,
+    rerank,
+    search,
+    vector_stores,
+)
 from rerank_search.serving.security import Gate
 from rerank_search.serving.service import Service
 
@@ -52,6 +59,7 @@ def create_app(
         search.router,
         indexes.router,
         vector_stores.router,
+        embeddings.router,
         operations.router,
     ]
     routers += [make(service) for make in further]

@@ -23,6 +23,7 @@ from rerank_search.errors import (
     RerankError,
     RerankSearchError,
     SearchIndexError,
+    ServerError,
     StorageFullError,
 )
 
@@ -103,6 +104,8 @@ _KINDS: Mapping[type[RerankSearchError], _Kind] = {
     RerankError: _Kind(500, "reranker_failed"),
     InvalidFilterError: _Kind(400, "invalid_request", code="invalid_filter"),
     InvalidDocumentError: _Kind(400, "invalid_request", code="invalid_document"),
+    # Its message has the address of another server, which is not the caller's business.
+    ServerError: _Kind(502, "model_server_failed", "the server of the encoder failed: try again"),
     InvalidInputError: _Kind(400, "invalid_request"),
 }
 """Status, type and code of each class of errors; the first that fits counts.

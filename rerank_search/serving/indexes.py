@@ -139,6 +139,11 @@ class Indexes:
         with _errors_without(path, name), self._open.closed(name, Settings().lock_timeout):
             Index.drop(path)
 
+    def encoder_of(self, name: str) -> str | None:
+        """The name of an index's encoder, read without opening it. Raises SearchIndexError."""
+        made = manifest(self._path(name)).encoder
+        return None if made is None else made.name
+
     def check(self, name: str) -> None:
         """Raise IndexNotFoundError unless there is an index of that name."""
         self._path(name)
@@ -153,11 +158,11 @@ class Indexes:
         known = {AUTO: usual, usual: usual, public_name(usual): usual}
         for name in self.names():
             try:
-                made = manifest(self._path(name)).encoder
+                made = self.encoder_of(name)
             except RerankSearchError:
                 continue
             if made is not None:
-                known |= {made.name: made.name, public_name(made.name): made.name}
+                known |= {made: made, public_name(made): made}
         if asked not in known:
             names = ", ".join(sorted({public_name(each) for each in known.values()}))
             raise InvalidInputError(

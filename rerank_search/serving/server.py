@@ -12,6 +12,7 @@ import uvicorn
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.reranking.base import Reranker
+from rerank_search.retrieval.base import TextEncoder
 from rerank_search.serving.app import Routes, create_app
 from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.keys import KeyFile
@@ -74,6 +75,7 @@ class Server:
         rerankers: Sequence[Reranker],
         limits: Limits,
         *,
+        encoders: Sequence[TextEncoder] = (),
         keys: KeyFile | None = None,
         share_batches: bool = True,
         traces: Traces | None = None,
@@ -86,7 +88,14 @@ class Server:
         the standard error, as lines of JSON.
         """
         log_to(sys.stderr)
-        service = Service(indexes, rerankers, limits, share_batches=share_batches, traces=traces)
+        service = Service(
+            indexes,
+            rerankers,
+            limits,
+            encoders=encoders,
+            share_batches=share_batches,
+            traces=traces,
+        )
         # Without keys only this machine may send requests.
         open_to_all = keys is not None or not is_loopback(self._host.strip("[]"))
         hosts = None if open_to_all else frozenset({*LOOPBACK, self._host})

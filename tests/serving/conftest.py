@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 
 from rerank_search import CrossEncoderReranker, Document, Index
+from rerank_search.retrieval.base import TextEncoder
 from rerank_search.serving.app import Routes, create_app
 from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.keys import KeyFile
@@ -59,10 +60,11 @@ def running(
     hosts: frozenset[str] | None = None,
     traces: Traces | None = None,
     further: Sequence[Routes] = (),
+    encoders: Sequence[TextEncoder] = (),
     cors_origins: Sequence[str] = (),
 ) -> Iterator[Running]:
     indexes = Indexes(home, {}, all_of_home=True)
-    service = Service(indexes, rerankers, limits or Limits(), traces=traces)
+    service = Service(indexes, rerankers, limits or Limits(), encoders=encoders, traces=traces)
     config = uvicorn.Config(
         create_app(service, keys=keys, hosts=hosts, further=further, cors_origins=cors_origins),
         port=0,

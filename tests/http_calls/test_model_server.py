@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+from fastapi import Response
+from fastapi.responses import JSONResponse
+
+from rerank_search.errors import InvalidInputError, ModelNotFoundError, ServerError
+from rerank_search.http_calls.attempts import Attempts
+from rerank_search.http_calls.endpoint import Endpoint
+from rerank_search.http_calls.model_server import ModelServer, is_url, key_variable
+from tests.apps import ModelApp, serving
+
+
+@pytest.mark.parametrize(
+    ("host", "variable"),
+    [
+        ("api.jina.ai", "RERANK_SEARCH_KEY_API_JINA_AI"),
+        ("localhost", "RERANK_SEARCH_KEY_LOCALHOST"),
+        ("::1", "RERANK_SEARCH_KEY___1"),
+        ("my-host", "RERANK_SEARCH_KEY_MY_HOST"),
+    ],
+)
+def test_the_variable_with_a_key_has_the_hosts_name(host, variable):
+    assert key_variable(host) == variable
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("http://h/rerank", True), ("https://h", True), ("org/model", False), (None, False)],
+)
+def test_only_http_and_https_are_urls(name, expected):
+    assert is_url(name) is expected
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[ModelApp, str]]:
+    app = ModelApp()
+    app.add("/ask", "texts", lambda body: {"sent": body})
+    with serving(app.app) as url:
+        yield app, f"{url}/ask"
+
+
+@pytest.fixture
+def app(running: tuple[ModelApp, str]) -> Iterator[ModelApp]:
+    yield running[0]
+    running[0].forget()
+
+
+def server(url: str, **arguments: object) -> ModelServer:
+    settings = {"api_key": None, "timeout": 60, "retries": 0}
+    return ModelServer(url, **{**settings, **arguments})  # type: ignore[arg-type]
+
+
+def test_the_models_name_is_sent_with_the_body(app, running):
+    asked = server(f"{running[1]}#some/model")
+    assert asked.url == running[1]
+    assert asked.ask({"texts": ["ü"]}) == {"sent": {"model": "some/model", "texts": ["ü"]}}
+    asked.close()
+
+
+def test_attempts_wait_as_long_as_the_server_asks(app, running):
+    waits: list[float] = []
+    app.first = [Response(status_code=429, headers={"Retry-After": "2"})]
+    asked = server(running[1], retries=1, sleep=waits.append)
+    asked.ask({"texts": []})
+    assert len(waits) == 1
+    assert 2 <= waits[0] <= 2.5
+    asked.close()
+
+
+def test_no_wait_ends_after_the_moment_when_nobody_waits_any_more():
+    endpoint = Endpoint("http://h", api_key=None, timeout=60, retries=3, random=lambda: 0.0)
+    busy = httpx2.Response(503, headers={"Retry-After": "10"})
+    assert Attempts(endpoint, until=time.monotonic() + 5).wait(busy) is None
+    assert Attempts(endpoint, until=time.monotonic() + 60).wait(busy) == 10
+    assert Attempts(endpoint, until=math.inf).wait(busy) == 10
+
+
+def test_an_answer_that_is_no_json_is_an_error_that_names_the_url(app, running):
+    app.first = [Response("<p>Welcome</p>", media_type="text/html")]
+    with pytest.raises(ServerError, match=r"/ask.*it is text/html, not JSON.*check the URL"):
+        server(running[1]).ask({"texts": []})
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"error": {"message": "no"}}, "'no'"),
+        ({"error": "no", "error_type": "Validation"}, "'no'"),
+        ({"message": "no"}, "'no'"),
+        ({"detail": [{"loc": ["body"], "msg": "no"}]}, "[{'loc': ['body'], 'msg': 'no'}]"),
+        (["no"], "['no']"),
+    ],
+)
+def test_the_servers_own_words_are_in_the_error(app, running, body, said):
+    app.first = [JSONResponse(body, 400)]
+    with pytest.raises(ServerError) as raised:
+        server(running[1]).ask({"texts": []})
+    assert str(raised.value).endswith(f"/ask: 400: {said}")
+    assert (raised.value.status, raised.value.type) == (400, "refused")
+
+
+def test_offline_only_this_machine_is_called(app, running, monkeypatch):
+    monkeypatch.setenv("RERANK_SEARCH_OFFLINE", "1")
+    assert server(running[1]).ask({"texts": []})
+    with pytest.raises(ModelNotFoundError, match="on another machine"):
+        server("http://example.com/ask").ask({"texts": []})
+
+
+def test_a_key_with_a_line_break_is_refused():
+    with pytest.raises(InvalidInputError, match="api_key is not valid"):
+        server("http://h/ask", api_key="a\nb")
