@@ -16,7 +16,8 @@ from rerank_search.index.swap import SwappedFolder
 from rerank_search.models.prompts import Prompts
 from rerank_search.retrieval.base import Engine, EngineSource, Passage
 from rerank_search.retrieval.registry import engines_of, opened_engine
-from rerank_search.storage.documents import DocumentStore, StoredPassage
+from rerank_search.storage.changes import StoredPassage
+from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest
 

@@ -10,33 +10,28 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import IndexNotFoundError, InvalidFilterError
+from rerank_search.errors import IndexNotFoundError
 from rerank_search.storage.batch import Batch
+from rerank_search.storage.changes import Changes, StoredPassage, changes_since
 from rerank_search.storage.connections import Connections
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.filter_warnings import filter_warnings
-from rerank_search.storage.filters import Condition, compile_filter
+from rerank_search.storage.filtered import AllowedPassages, documents_allowed, ids_allowed
+from rerank_search.storage.filters import compile_filter
 from rerank_search.storage.lookup import chunks, keys_of, places, records_of
-from rerank_search.storage.passages import Split, passage_text, title_part
+from rerank_search.storage.passages import Split
 from rerank_search.storage.path_values import collect
 from rerank_search.storage.records import Record
 from rerank_search.storage.schema import SCHEMA
 from rerank_search.types import Document, Filter, Span
-
-_FILTERS_REMEMBERED = 8
-
-# SQLite's messages for a query above one of its limits.
-_TOO_LARGE = ("too many", "too large", "too big", "stack overflow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +41,6 @@ class Totals:
     seq: int
     documents: int
     passages: int
-
-
-class StoredPassage(NamedTuple):
-    """A passage as engines index it; ``document`` is the key of its document.
-
-    ``text`` begins with ``title``: the document's title, cut off where it is too long.
-    """
-
-    id: int
-    document: int
-    text: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Changes up to ``seq``: new passages, and removed passage ids."""
-
-    seq: int
-    added: Iterator[StoredPassage]
-    removed: list[int]
 
 
 class DocumentStore:
@@ -80,9 +54,7 @@ class DocumentStore:
         self.path = path
         self._connections = Connections(path, read_only=read_only)
         self._inode = _inode(path)
-        # Both stages of one search, and often the next search, use the same filter.
-        self._allowed: dict[tuple[int, Condition], NDArray[np.int64]] = {}
-        self._forgetting = threading.Lock()
+        self._allowed = AllowedPassages()
 
     @classmethod
     def create(cls, path: Path) -> DocumentStore:
@@ -154,26 +126,13 @@ class DocumentStore:
 
         Raises InvalidFilterError.
         """
-        condition = compile_filter(filter)
-        # "+" has SQLite walk along the ids. Otherwise it would sort all documents that match, for
-        # every page again.
-        query = (
-            "SELECT id, title, text, metadata FROM "
-            "(SELECT +pk AS document, id, title, text, metadata FROM documents) "
-            f"WHERE id > ? AND ({condition.sql}) ORDER BY id LIMIT ?"
-        )
-        with self._connections.reading() as connection, _too_large_refused():
-            collect(connection, condition.nested)
-            rows = connection.execute(query, (after, *condition.parameters, limit)).fetchall()
-        return [Record(*row).document() for row in rows]
+        with self._connections.reading() as connection:
+            return documents_allowed(connection, filter, after, limit)
 
     def matching(self, filter: Filter) -> list[str]:
         """The ids of all documents that the filter allows. Raises InvalidFilterError."""
-        condition = compile_filter(filter)
-        query = f"SELECT id FROM (SELECT pk AS document, id FROM documents) WHERE {condition.sql}"
-        with self._connections.reading() as connection, _too_large_refused():
-            collect(connection, condition.nested)
-            return [id for (id,) in connection.execute(query, condition.parameters)]
+        with self._connections.reading() as connection:
+            return ids_allowed(connection, filter)
 
     def totals(self) -> Totals:
         """The totals, which are stored and need no counting."""
@@ -185,22 +144,11 @@ class DocumentStore:
     @contextmanager
     def changes(self, since: int, *, most: int | None = None) -> Iterator[Changes]:
         """The changes after ``since``, as of one commit; about ``most`` passages at a time."""
-        with self._connections.reading() as connection:
-            until = connection.execute("SELECT seq FROM state").fetchone()[0]
-            if most is not None:
-                row = connection.execute(
-                    "SELECT seq FROM passages WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?",
-                    (since, most - 1),
-                ).fetchone()
-                until = until if row is None else row[0]
-            removed = connection.execute(
-                "SELECT passage FROM removed WHERE seq > ? AND seq <= ? ORDER BY passage",
-                (since, until),
-            )
-            gone = [passage for (passage,) in removed]
-            # Closed, because an error in the block may keep the iterator, and with it the snapshot.
-            with closing(_passages(connection, since, until)) as added:
-                yield Changes(until, added, gone)
+        with (
+            self._connections.reading() as connection,
+            changes_since(connection, since, most=most) as changes,
+        ):
+            yield changes
 
     def corpus(self) -> Iterator[StoredPassage]:
         """Every passage, in the order in which they were added."""
@@ -210,7 +158,8 @@ class DocumentStore:
     def passage_ids(self) -> NDArray[np.int64]:
         """The ids of all passages, ascending."""
         with self._connections.reading() as connection:
-            return _ids(connection.execute("SELECT id FROM passages ORDER BY id"))
+            rows = connection.execute("SELECT id FROM passages ORDER BY id")
+            return np.fromiter((id for (id,) in rows), np.int64)
 
     @property
     def splits(self) -> bool:
@@ -224,19 +173,8 @@ class DocumentStore:
 
         Raises InvalidFilterError; see rerank_search.storage.filters for what filters mean.
         """
-        condition = compile_filter(filter)
         with self._connections.reading() as connection:
-            seq = connection.execute("SELECT seq FROM state").fetchone()[0]
-            key = (seq, condition)
-            known = self._allowed.get(key)
-            if known is None:
-                known = _allowed(connection, condition)
-                known.setflags(write=False)  # later callers share it
-                with self._forgetting:
-                    self._allowed[key] = known
-                    while len(self._allowed) > _FILTERS_REMEMBERED:
-                        del self._allowed[next(iter(self._allowed))]
-        return known
+            return self._allowed.of(connection, filter)
 
     def filter_warnings(self, filter: Filter) -> list[str]:
         """Warnings about keys and kinds of values that no document has; none without documents.
@@ -321,59 +259,9 @@ class DocumentStore:
             return records_of(connection, ids)
 
 
-def _passages(
-    connection: sqlite3.Connection, since: int, until: int
-) -> Generator[StoredPassage, None, None]:
-    """The added passages, in the order in which they were added."""
-    # Read the text of a split document once, not with each of its thousands of passages.
-    rows = connection.execute(
-        'SELECT p.id, p.document, p.start, p."end", d.head, d.title, '
-        "CASE WHEN p.start IS NULL THEN d.text END "
-        "FROM passages p JOIN documents d ON d.pk = p.document "
-        "WHERE p.seq > ? AND p.seq <= ? ORDER BY p.seq, p.id",
-        (since, until),
-    )
-    previous, whole_text = 0, ""
-    for passage, document, start, end, head, title, text in rows:
-        span = None if start is None else (start, end)
-        if span is None:
-            whole_text = text
-        elif document != previous:
-            query = "SELECT text FROM documents WHERE pk = ?"
-            (whole_text,) = connection.execute(query, (document,)).fetchone()
-        previous = document
-        indexed = passage_text(title, head, whole_text, span)
-        yield StoredPassage(passage, document, indexed, title_part(title, head, span))
-
-
-def _allowed(connection: sqlite3.Connection, condition: Condition) -> NDArray[np.int64]:
-    query = f"SELECT id FROM passages WHERE {condition.sql} ORDER BY id"
-    with _too_large_refused():
-        collect(connection, condition.nested)
-        return _ids(connection.execute(query, condition.parameters))
-
-
-@contextmanager
-def _too_large_refused() -> Iterator[None]:
-    """Raise InvalidFilterError for a filter above one of SQLite's limits."""
-    try:
-        yield
-    except (sqlite3.OperationalError, sqlite3.DataError) as error:
-        if not any(sign in str(error) for sign in _TOO_LARGE):
-            raise
-        raise InvalidFilterError(
-            f"the filter has too many conditions ({error}): use $in for values of one key, or "
-            "search several times"
-        ) from error
-
-
 def _inode(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
-
-
-def _ids(rows: Iterable[tuple[int]]) -> NDArray[np.int64]:
-    return np.fromiter((id for (id,) in rows), np.int64)

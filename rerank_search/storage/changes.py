@@ -1,0 +1,79 @@
+"""The changes of a document store as engines apply them: new passages, and removed ones."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rerank_search.storage.passages import passage_text, title_part
+
+
+class StoredPassage(NamedTuple):
+    """A passage as engines index it; ``document`` is the key of its document.
+
+    ``text`` begins with ``title``: the document's title, cut off where it is too long.
+    """
+
+    id: int
+    document: int
+    text: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Changes up to ``seq``: new passages, and removed passage ids."""
+
+    seq: int
+    added: Iterator[StoredPassage]
+    removed: list[int]
+
+
+@contextmanager
+def changes_since(
+    connection: sqlite3.Connection, since: int, *, most: int | None = None
+) -> Iterator[Changes]:
+    """The changes after ``since``; about ``most`` passages at a time."""
+    until = connection.execute("SELECT seq FROM state").fetchone()[0]
+    if most is not None:
+        row = connection.execute(
+            "SELECT seq FROM passages WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?",
+            (since, most - 1),
+        ).fetchone()
+        until = until if row is None else row[0]
+    removed = connection.execute(
+        "SELECT passage FROM removed WHERE seq > ? AND seq <= ? ORDER BY passage",
+        (since, until),
+    )
+    gone = [passage for (passage,) in removed]
+    # Closed, because an error in the block may keep the iterator, and with it the snapshot.
+    with closing(_passages(connection, since, until)) as added:
+        yield Changes(until, added, gone)
+
+
+def _passages(
+    connection: sqlite3.Connection, since: int, until: int
+) -> Generator[StoredPassage, None, None]:
+    """The added passages, in the order in which they were added."""
+    # Read the text of a split document once, not with each of its thousands of passages.
+    rows = connection.execute(
+        'SELECT p.id, p.document, p.start, p."end", d.head, d.title, '
+        "CASE WHEN p.start IS NULL THEN d.text END "
+        "FROM passages p JOIN documents d ON d.pk = p.document "
+        "WHERE p.seq > ? AND p.seq <= ? ORDER BY p.seq, p.id",
+        (since, until),
+    )
+    previous, whole_text = 0, ""
+    for passage, document, start, end, head, title, text in rows:
+        span = None if start is None else (start, end)
+        if span is None:
+            whole_text = text
+        elif document != previous:
+            query = "SELECT text FROM documents WHERE pk = ?"
+            (whole_text,) = connection.execute(query, (document,)).fetchone()
+        previous = document
+        indexed = passage_text(title, head, whole_text, span)
+        yield StoredPassage(passage, document, indexed, title_part(title, head, span))
