@@ -9,9 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.evaluation.results import StatisticsSettings
+from rerank_search.evaluation.results import PairCell, StatisticsSettings
+from rerank_search.judged.collection import LabelledPairs
 
 _CURVE_POINTS = 200
+
+
+def pair_cell(
+    pairs: LabelledPairs, reranker: str, scores: Sequence[float], settings: StatisticsSettings
+) -> PairCell:
+    """The figures of a reranker's scores of labelled pairs. Raises InvalidInputError."""
+    return PairCell(
+        collection=pairs.name,
+        split=pairs.split,
+        reranker=reranker,
+        n_pairs=len(pairs.labels),
+        n_positive=sum(pairs.labels),
+        values=classification_values(pairs.labels, scores),
+        curve=precision_recall_curve(pairs.labels, scores),
+        warnings=[],
+        intervals=classification_intervals(pairs.labels, scores, settings),
+    )
 
 
 def classification_values(labels: Sequence[int], scores: Sequence[float]) -> dict[str, float]:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rerank_search import __version__
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.cell import evaluate_cell
-from rerank_search.evaluation.classification import (
-    classification_intervals,
-    classification_values,
-    precision_recall_curve,
-)
+from rerank_search.evaluation.cell_keys import CellKeys, content_of, content_of_pairs
+from rerank_search.evaluation.classification import pair_cell
 from rerank_search.evaluation.cost import measure_cost
 from rerank_search.evaluation.environment import environment
 from rerank_search.evaluation.experiment import Experiment
@@ -37,17 +33,17 @@ from rerank_search.evaluation.results import (
     RerankerDeclaration,
     System,
 )
-from rerank_search.evaluation.stored_cells import digest, is_whole, prepare_output, stored
+from rerank_search.evaluation.stored_cells import is_whole, prepare_output, stored
 from rerank_search.import_path import searchable_at
 from rerank_search.judged.collection import JudgedCollection, LabelledPairs, Qrels
 from rerank_search.judged.consistency import dangling, identical_ids, inexpressible
 from rerank_search.judged.corpus_index import open_corpus_index, open_existing_index
 from rerank_search.judged.loading import by_hash
 from rerank_search.judged.own_stage import OwnStage
-from rerank_search.judged.second_stages import SecondStages, declared_fusion, device, identity
+from rerank_search.judged.second_stages import SecondStages, declared_fusion
 from rerank_search.judged.settings import RerankerSettings
 from rerank_search.progress import Progress, quiet
-from rerank_search.retrieval.registry import BUILT_IN, encodes, exact_versions
+from rerank_search.retrieval.registry import BUILT_IN, encodes
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,9 +90,7 @@ class _Run:
         self._cache = Settings().cache
         self._measures = canonical(experiment.measures)
         self._primary = _primary(experiment, self._measures)
-        self._identities: dict[RerankerSettings, list[str | None]] = {}
-        for reranker in experiment.rerankers:
-            self._identity(reranker)  # report a missing model now, not after hours
+        self._keys = CellKeys(experiment, self._measures)
         self._own = {name: OwnStage(name, searchable_at(name)) for name in experiment.own_stages}
         self._second = SecondStages(self._cache)
         stack.callback(self._second.close)
@@ -126,7 +120,7 @@ class _Run:
         rerankers = [None, *(experiment.rerankers if index is not None else ())]
         if index is None and experiment.rerankers:
             warnings.append("the collection has no documents, so nothing could be reranked")
-        content += _content(collection)
+        content += content_of(collection)
         without_cosine = experiment.index.encoder and not settings.encoder and existing is None
         for reranker in rerankers:
             fused = (
@@ -146,7 +140,7 @@ class _Run:
                     else:
                         cell = stored(
                             self._output,
-                            self._key(content, collection, system, reranker),
+                            self._keys.ranked(content, collection, system, reranker),
                             Cell,
                             compute,
                             partial(is_whole, collection=collection, runs=runs),
@@ -159,15 +153,9 @@ class _Run:
     def classified(self, pairs: LabelledPairs) -> Iterator[PairCell]:
         """The cells of labelled pairs."""
         findings = [str(finding) for finding in pairs.findings]
-        content = digest(qualified_name(pairs), pairs.pairs, pairs.labels)
+        content = content_of_pairs(pairs)
         for reranker in self._experiment.rerankers:
-            key = digest(
-                __version__,
-                content,
-                reranker.label,
-                self._identity(reranker),
-                self._experiment.statistics.model_dump(mode="json"),
-            )
+            key = self._keys.classified(content, reranker)
             cell = stored(self._output, key, PairCell, partial(self._pair_cell, pairs, reranker))
             yield replace(cell, warnings=findings)
 
@@ -228,33 +216,6 @@ class _Run:
         """The first stages of the experiment; if it names none, those of the index."""
         return self._experiment.first_stages or index.first_stages
 
-    def _key(
-        self,
-        content: str,
-        collection: JudgedCollection,
-        system: System,
-        reranker: RerankerSettings | None,
-    ) -> str:
-        experiment = self._experiment
-        return digest(
-            __version__,
-            content,
-            collection.runs.get(system.first_stage),
-            system.name,
-            None if reranker is None else self._identity(reranker),
-            self._measures,
-            experiment.sbert_at_k,
-            experiment.cost_queries,
-            device(reranker) if reranker is not None and experiment.cost_queries else None,
-            *exact_versions([system.first_stage]).values(),
-        )
-
-    def _identity(self, reranker: RerankerSettings) -> list[str | None]:
-        """Everything that decides the rankings; computed once, because it reads all weights."""
-        if reranker not in self._identities:
-            self._identities[reranker] = identity(reranker)
-        return self._identities[reranker]
-
     def _cell(
         self,
         collection: JudgedCollection,
@@ -301,17 +262,7 @@ class _Run:
         with self._progress(f"{pairs.name} {settings.label}", len(pairs.pairs)) as tick:
             logits = second.cache.scored(pairs.pairs, tick).values
         scores = second.activation(logits).tolist()
-        return PairCell(
-            collection=pairs.name,
-            split=pairs.split,
-            reranker=settings.label,
-            n_pairs=len(pairs.labels),
-            n_positive=sum(pairs.labels),
-            values=classification_values(pairs.labels, scores),
-            curve=precision_recall_curve(pairs.labels, scores),
-            warnings=[],
-            intervals=classification_intervals(pairs.labels, scores, self._experiment.statistics),
-        )
+        return pair_cell(pairs, settings.label, scores, self._experiment.statistics)
 
     def _titles(self, collection: str, ids: Sequence[str]) -> list[str]:
         """The title of each document, or the beginning of its text."""
@@ -356,17 +307,3 @@ def _primary(experiment: Experiment, measures: Sequence[str]) -> str:
             "it"
         )
     return primary
-
-
-def _content(collection: JudgedCollection) -> str:
-    """A digest of the queries and judgements, without the documents."""
-    samples = collection.samples
-    return digest(
-        qualified_name(collection),
-        None if samples is None else [astuple(sample) for sample in samples()],
-        collection.queries,
-        collection.qrels,
-        collection.relevant_from,
-        {query: sorted(documents) for query, documents in collection.excluded.items()},
-        *(["ignore_identical_ids"] if collection.ignore_identical_ids else []),
-    )
