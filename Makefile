@@ -55,6 +55,7 @@ bench: .venv/.development
 	$(BIN)/python eval/benchmarks/startup.py
 	$(BIN)/python eval/benchmarks/evaluation.py
 	$(BIN)/python eval/benchmarks/plugins.py
+	$(BIN)/python eval/benchmarks/architectures.py
 
 # Costs at up to 1,000,000 documents. Takes a quarter of an hour, and 3 GB of disk.
 bench-growth: .venv/.development

@@ -19,7 +19,7 @@ from typing import (
 
 from rerank_search.arguments import one_of, real_number, string, truth_value, whole_number
 from rerank_search.errors import InvalidInputError
-from rerank_search.queries import check_excluded
+from rerank_search.queries import check_excluded, check_instruction
 from rerank_search.shown import bounded_repr, shown
 from rerank_search.types import Filter
 
@@ -139,6 +139,14 @@ class SearchOptions:
             )
         },
     )
+    instruction: str | None = field(
+        default=None,
+        metadata={
+            "option": Option(
+                "What makes a text relevant, in words; for rerankers that take an instruction."
+            )
+        },
+    )
 
     __repr__ = bounded_repr
 
@@ -146,6 +154,8 @@ class SearchOptions:
         for name, option in OPTIONS.items():
             checked = option.checked(name, TYPES[name], getattr(self, name))
             object.__setattr__(self, name, checked)
+        if self.instruction is not None:
+            check_instruction(self.instruction)
         if not self.rerank:
             self.check_without_reranker("rerank=False")
 
@@ -167,7 +177,11 @@ class SearchOptions:
         options of the caller that need a reranker.
         """
         check_excluded(
-            because, budget_ms=self.budget_ms, min_relevance=self.min_relevance, **others
+            because,
+            budget_ms=self.budget_ms,
+            min_relevance=self.min_relevance,
+            instruction=self.instruction,
+            **others,
         )
 
 
@@ -192,6 +206,7 @@ class SearchArguments(TypedDict, total=False):
     min_relevance: float | None
     passages_per_document: int
     collapse_duplicates: bool
+    instruction: str | None
 
 
 def merged(options: SearchOptions | None, arguments: Mapping[str, Any]) -> SearchOptions:

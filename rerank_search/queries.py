@@ -46,6 +46,16 @@ def check_text(text: object, what: str) -> None:
         ) from error
 
 
+def check_instruction(instruction: object) -> None:
+    """Raise InvalidInputError for an instruction that is blank, or no encodable string."""
+    check_text(instruction, "the instruction")
+    if not str(instruction).strip():
+        raise InvalidInputError(
+            f"instruction={shown(instruction)} is blank: say what makes a text relevant, or leave "
+            "it out for the model's own"
+        )
+
+
 def _texts(name: str, given: Iterable[str], what: str) -> list[str]:
     checked = []
     for position, text in enumerate(several(name, given, one=name)):

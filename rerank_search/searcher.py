@@ -24,7 +24,7 @@ from rerank_search.reranking.fusion import RERANK, Fusion
 from rerank_search.reranking.given import reranker_of
 from rerank_search.reranking.hit_text import passage
 from rerank_search.reranking.loaded_later import load
-from rerank_search.reranking.traits import traits
+from rerank_search.reranking.traits import require_instructions, traits
 from rerank_search.retrieval.base import Retriever
 from rerank_search.searchable import PassageSource, Searchable, searchable, with_documents
 from rerank_search.shown import shown
@@ -140,8 +140,11 @@ class Searcher:
         lowest reranked one, spaced by the first stage's differences.
 
         ``min_relevance`` leaves out hits whose ``relevance``, a probability, is lower, or unknown
-        because they were not reranked. It needs a calibration. Both options need a reranker, so
-        they cannot be combined with ``rerank=False``.
+        because they were not reranked. It needs a calibration.
+
+        ``instruction`` says what makes a text relevant, to a reranker that takes one; any other
+        raises InvalidInputError. These three options need a reranker, so they cannot be combined
+        with ``rerank=False``.
 
         ``passages_per_document`` above 1 gives each hit that many of its document's best passages,
         reranked too; the ranking stays the same, and without time left a hit has its own passage
@@ -222,6 +225,9 @@ class Searcher:
                 "depend on the whole list: leave budget_ms out, or lower candidates"
             )
         self._check_relevance(options.min_relevance)
+        if options.instruction is not None and reranker is not None:
+            load(reranker)  # only the model itself can tell
+            require_instructions(reranker)
         return _Plan(
             options,
             options.top_k if reranker is None else options.depth,
@@ -288,7 +294,7 @@ class Searcher:
         scores, degraded = None, None
         if plan.reranker is not None and hits:
             try:
-                scores = _scores(plan.reranker, query, hits, plan.options.budget_ms, watch)
+                scores = _scores(plan.reranker, query, hits, plan.options, watch)
             except RerankError as error:
                 if self._on_rerank_error == "raise":
                     raise
@@ -345,7 +351,7 @@ class Searcher:
             if plan.reranker is None or not passages:
                 return []
             try:
-                scores = _scores(plan.reranker, query, passages, plan.options.budget_ms, watch)
+                scores = _scores(plan.reranker, query, passages, plan.options, watch)
             except RerankError:
                 if self._on_rerank_error == "raise":
                     raise
@@ -378,9 +384,11 @@ def _check_choice(name: str, given: object, *kinds: type) -> None:
 
 
 def _scores(
-    reranker: Reranker, query: str, hits: Sequence[Hit], budget_ms: float | None, watch: Stopwatch
+    reranker: Reranker, query: str, hits: Sequence[Hit], options: SearchOptions, watch: Stopwatch
 ) -> Scores:
     pairs = [(query, passage(hit)) for hit in hits]
-    if budget_ms is None:
-        return scored(reranker, pairs)
-    return scored_in_time(reranker, pairs, budget_ms - watch.elapsed(), time.perf_counter)
+    instruction = options.instruction
+    if options.budget_ms is None:
+        return scored(reranker, pairs, instruction=instruction)
+    left = options.budget_ms - watch.elapsed()
+    return scored_in_time(reranker, pairs, left, time.perf_counter, instruction=instruction)

@@ -25,6 +25,7 @@ def rank_texts(
     candidates: int = SearchOptions.candidates,
     reranker: Reranker | str | PathLike[str] = AUTO,
     long_documents: LongDocuments = "truncate",
+    instruction: str | None = None,
 ) -> list[Hit]:
     """The best ``top_k`` of the texts by the reranker's logit; a hit's id is its position.
 
@@ -34,7 +35,8 @@ def rank_texts(
     If there are more than ``candidates`` texts (at least ``top_k``), BM25 picks those to rerank; if
     too few share a word with the query, the first of the others are added. A text above the
     reranker's window is cut, or with ``max_passage`` read in overlapping windows; the best one
-    counts and is the hit's ``span``. A named reranker stays loaded for the next call.
+    counts and is the hit's ``span``. ``instruction`` says what makes a text relevant, to a reranker
+    that takes one. A named reranker stays loaded for the next call.
 
         >>> hits = rank_texts("how to join paths", ["bread and cheese", "join paths with a slash"])
         >>> [hit.id for hit in hits]
@@ -43,7 +45,7 @@ def rank_texts(
     A blank query or no texts give no hits. Raises InvalidInputError, RerankError,
     ModelNotFoundError.
     """
-    options = SearchOptions(top_k=top_k, candidates=candidates)
+    options = SearchOptions(top_k=top_k, candidates=candidates, instruction=instruction)
     check_text(query, "the query")
     texts = text_list(texts)
     if not query.strip() or not texts:
@@ -52,7 +54,7 @@ def rank_texts(
     positions = list(bm25)
     model = _loaded(reranker_name(reranker)) if isinstance(reranker, str) else reranker_of(reranker)
     pairs = [(query, texts[position]) for position in positions]
-    scores = scored(model, pairs, long_documents=long_documents)
+    scores = scored(model, pairs, long_documents=long_documents, instruction=instruction)
     final = ranked(zip(positions, scores.values.tolist(), scores.spans, strict=True))
     return [
         Hit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import pytest
@@ -256,6 +257,44 @@ def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _bert(
         tmp_path_factory.mktemp("tiny-reranker"), "BertForSequenceClassification", num_labels=1
     )
+
+
+BENCHMARKS = Path(__file__).parents[1] / "eval/benchmarks"
+
+
+@pytest.fixture(scope="session")
+def architectures() -> ModuleType:
+    """The module ``eval/benchmarks/architectures.py``, which compares tiny models."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        return importlib.import_module("architectures")
+
+
+@pytest.fixture(scope="session")
+def tiny_rerankers(architectures: ModuleType) -> ModuleType:
+    """The module ``eval/benchmarks/tiny_rerankers.py``, which makes rerankers of all kinds."""
+    return importlib.import_module("tiny_rerankers")
+
+
+@pytest.fixture(scope="session")
+def any_reranker(
+    tiny_rerankers: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """The directory of a reranker of a kind, by its name in ``RERANKERS``; each is made once."""
+    made: dict[str, Path] = {}
+
+    def folder(name: str) -> Path:
+        if name not in made:
+            made[name] = tiny_rerankers.RERANKERS[name](tmp_path_factory.mktemp("kind"))
+        return made[name]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def causal_reranker(any_reranker: Callable[[str], Path]) -> Path:
+    """The directory of a generative reranker with a chat template, which takes instructions."""
+    return any_reranker("Qwen3 that answers yes or no, in a chat template")
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,9 @@ def test_numbers_become_pythons_own() -> None:
         ({"min_relevance": 1.5}, "min_relevance=1.5 must be at most 1"),
         ({"rerank": False, "budget_ms": 5}, "rerank=False and budget_ms=5.0 exclude each other"),
         ({"rerank": False, "min_relevance": 0}, "rerank=False and min_relevance=0.0 exclude"),
+        ({"rerank": False, "instruction": "x"}, "rerank=False and instruction='x' exclude"),
+        ({"instruction": " "}, "instruction=' ' is blank"),
+        ({"instruction": 5}, "instruction=5 is not a string"),
     ],
 )
 def test_an_invalid_value_is_refused_by_name(arguments, message) -> None:

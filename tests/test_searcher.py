@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from rerank_search import (
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import Weights
 from rerank_search.reranking.hit_text import passage
+from rerank_search.reranking.loaded_later import LoadedLater
 
 DOCUMENTS = [
     Document("join", "join the paths of files with a path", "os path join", {"kind": "path"}),
@@ -229,6 +231,32 @@ def test_options_of_reranking_are_refused_where_nothing_is_reranked(index, reran
         Searcher(index, reranker).search(QUERY, rerank=False, **{option: 0.5})
     with pytest.raises(InvalidInputError, match=f"reranker=None and {option}=0.5 exclude"):
         Searcher(index, None).search(QUERY, **{option: 0.5})
+
+
+def test_an_instruction_reaches_the_reranker(words_only, causal_reranker, tmp_path):
+    told = "Find claims that the text supports"
+    model = CrossEncoderReranker(causal_reranker, device="cpu")
+    for reranker in (model, LoadedLater(str(causal_reranker))):
+        searcher = Searcher(words_only, reranker)
+        hits = searcher.search(QUERY, instruction=told).hits
+        pairs = [(QUERY, passage(hit)) for hit in hits]
+        assert [hit.stage_scores["rerank"] for hit in hits] == pytest.approx(
+            model.score(pairs, instruction=told), abs=1e-5
+        )
+        assert hits[0].score != searcher.search(QUERY).hits[0].score
+        in_time = searcher.search(QUERY, instruction=told, budget_ms=60_000).hits
+        assert [hit.score for hit in in_time] == pytest.approx([hit.score for hit in hits])
+
+
+def test_an_instruction_for_a_reranker_that_takes_none_is_refused(words_only, reranker):
+    named = f"{re.escape(repr(reranker.name))} takes no instruction"
+    for query in (QUERY, "nothing-of-the-kind"):  # also where nothing is found
+        with pytest.raises(InvalidInputError, match=named):
+            Searcher(words_only, reranker, on_rerank_error="first_stage").search(
+                query, instruction="Find claims"
+            )
+    with pytest.raises(InvalidInputError, match="reranker=None and instruction='x' exclude"):
+        Searcher(words_only, None).search(QUERY, instruction="x")
 
 
 def test_one_string_is_no_batch(index, reranker):

@@ -29,6 +29,15 @@ def test_texts_are_ranked_by_the_reranker_with_their_positions_as_ids(reranker):
     assert all(hit.score == hit.stage_scores["rerank"] for hit in hits)
 
 
+def test_an_instruction_reaches_a_reranker_that_takes_one(causal_reranker, reranker):
+    model, told = CrossEncoderReranker(causal_reranker, device="cpu"), "Find claims"
+    hits = rank_texts(QUERY, TEXTS, reranker=model, instruction=told)
+    scores = model.score([(QUERY, TEXTS[int(hit.id)]) for hit in hits], instruction=told)
+    assert [hit.score for hit in hits] == pytest.approx(scores, abs=1e-5)
+    with pytest.raises(InvalidInputError, match="takes no instruction"):
+        rank_texts(QUERY, TEXTS, reranker=reranker, instruction=told)
+
+
 def test_equal_texts_are_in_the_order_of_the_list(reranker):
     hits = rank_texts("boat", ["a boat"] * 12, top_k=12, reranker=reranker)
     assert [hit.id for hit in hits] == [str(position) for position in range(12)]

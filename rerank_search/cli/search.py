@@ -67,6 +67,7 @@ def search(
         bool,
         typer.Option("--collapse-duplicates", help=OPTIONS["collapse_duplicates"].help),
     ] = SearchOptions.collapse_duplicates,
+    instruction: Annotated[str | None, typer.Option(help=OPTIONS["instruction"].help)] = None,
     as_json: Json = False,
     passages: Annotated[
         bool,
@@ -95,6 +96,7 @@ def search(
                 "--no-fusion": no_fusion,
                 "--budget-ms": budget_ms is not None,
                 "--min-relevance": min_relevance is not None,
+                "--instruction": instruction is not None,
             }
         )
     options = SearchOptions(
@@ -107,6 +109,7 @@ def search(
         min_relevance=min_relevance,
         passages_per_document=passages_per_document,
         collapse_duplicates=collapse_duplicates,
+        instruction=instruction,
     )
     model = reranker_name(reranker or AUTO)
     with Index.open(existing_index(index)) as opened:

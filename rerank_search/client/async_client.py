@@ -88,9 +88,17 @@ class AsyncClient(BaseClient):
         top_k: int = 10,
         long_documents: LongDocuments = "truncate",
         model: str | None = None,
+        instruction: str | None = None,
     ) -> list[Hit]:
         """See ``Client.rank_texts``, also for what it raises."""
-        call = ranking(query, texts, top_k=top_k, long_documents=long_documents, model=model)
+        call = ranking(
+            query,
+            texts,
+            top_k=top_k,
+            long_documents=long_documents,
+            model=model,
+            instruction=instruction,
+        )
         return [] if call is None else await self._transport.ask(call)
 
     async def add(self, documents: Iterable[Document] | AsyncIterable[Document]) -> int:

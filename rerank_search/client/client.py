@@ -102,17 +102,26 @@ class Client(BaseClient):
         top_k: int = 10,
         long_documents: LongDocuments = "truncate",
         model: str | None = None,
+        instruction: str | None = None,
     ) -> list[Hit]:
         """The best ``top_k`` of the texts by the server's reranker; a hit's id is its position.
 
         Unlike in ``rerank_search.rank_texts``, ``Hit.score`` is the relevance in [0, 1], not the
         logit, and there are no ``stage_scores`` and no ``span``. All texts are reranked; the
-        server limits their number, by default to 1,000.
+        server limits their number, by default to 1,000. ``instruction`` says what makes a text
+        relevant, to a reranker that takes one.
 
         A blank query or no texts give no hits. Raises InvalidInputError, RerankError,
         ModelNotFoundError, ServerError.
         """
-        call = ranking(query, texts, top_k=top_k, long_documents=long_documents, model=model)
+        call = ranking(
+            query,
+            texts,
+            top_k=top_k,
+            long_documents=long_documents,
+            model=model,
+            instruction=instruction,
+        )
         return [] if call is None else self._transport.ask(call)
 
     def add(self, documents: Iterable[Document]) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rerank_search.arguments import whole_number
 from rerank_search.client.call import Call, post
-from rerank_search.queries import check_text, text_list
+from rerank_search.queries import check_instruction, check_text, text_list
 from rerank_search.types import Document, Hit
 
 if TYPE_CHECKING:
@@ -32,10 +32,13 @@ def ranking(
     top_k: int,
     long_documents: LongDocuments,
     model: str | None,
+    instruction: str | None = None,
 ) -> Call[list[Hit]] | None:
     """Rank the texts, or None if there is nothing to rank. Raises InvalidInputError."""
     top_k = whole_number("top_k", top_k)  # the API would take 0 for all
     check_text(query, "the query")
+    if instruction is not None:
+        check_instruction(instruction)
     given = text_list(texts)
     if not query.strip() or not given:
         return None
@@ -58,6 +61,8 @@ def ranking(
         "top_n": top_k,
         "long_documents": long_documents,
     }
+    if instruction is not None:  # which servers of version 0.1 may not know
+        body["instruction"] = instruction
     return post("/v2/rerank", body, hits)
 
 

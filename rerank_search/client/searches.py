@@ -24,7 +24,7 @@ from rerank_search.types import (
 QUERIES_AT_ONCE = 32
 """Largest number of queries in a request."""
 
-_NEWER = ("passages_per_document", "collapse_duplicates")
+_NEWER = ("passages_per_document", "collapse_duplicates", "instruction")
 """Options that servers of version 0.1 may not know; they are sent if they are not the default."""
 
 CANDIDATES_AT_ONCE = 20_000

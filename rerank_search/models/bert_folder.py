@@ -99,11 +99,15 @@ EXACT_WITHIN_FLOAT32 = ("float32", "float16", "bfloat16")
 
 @dataclass(frozen=True, slots=True)
 class ClassifierFolder:
-    """A cross-encoder: its network in float32, its tokenizer, and its activation of logits."""
+    """A cross-encoder: its network in float32, its tokenizer, and its activation of logits.
+
+    ``prompts`` are by name; none of them is used by default.
+    """
 
     network: BertClassifier
     tokenizer: BertTokenizer
     activation: Callable[[torch.Tensor], torch.Tensor]
+    prompts: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +173,10 @@ def _classifier(folder: Path) -> ClassifierFolder:
         **linear_shapes("bert.pooler.dense", width, width),
         **linear_shapes("classifier", width, model.num_labels),
     }
+    prompts = settings.get("prompts") or {}
+    require(all(isinstance(prompt, str) for prompt in prompts.values()), "its prompts")
     return ClassifierFolder(
-        BertClassifier(model, _weights(folder, config, expected)), tokenizer, activation
+        BertClassifier(model, _weights(folder, config, expected)), tokenizer, activation, prompts
     )
 
 

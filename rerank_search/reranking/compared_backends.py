@@ -10,7 +10,8 @@ from rerank_search.models.threads import limit_threads
 from rerank_search.reranking.backends.measuring import measured
 from rerank_search.reranking.backends.options import BackendOption, options
 from rerank_search.reranking.loaded_network import loaded_network
-from rerank_search.reranking.loading import load_classifier
+from rerank_search.reranking.loading import load_cross_encoder
+from rerank_search.reranking.modular import ModularNetwork, network_of
 from rerank_search.settings import Settings
 
 
@@ -22,10 +23,12 @@ def compared_backends(name: str, directory: str) -> list[BackendOption]:
     """
     limit_threads()
     plain = read_classifier(directory, "cpu", "float32")
-    model: Any = plain or load_classifier(name, directory, "cpu")
-    network = plain.network if plain else model.transformers_model
+    model: Any = plain or load_cross_encoder(name, directory, "cpu", own_activation=True)
+    network = plain.network if plain else network_of(name, model)
     loaded = loaded_network(network, model.tokenizer, directory)
     found = options()
+    if isinstance(network, ModularNetwork):
+        found = [option for option in found if option.backend == "torch"]
     usable = [option for option in found if not option.missing]
     missing = [option for option in found if option.missing]
     return [*measured(loaded, usable, Settings().cache, math.inf), *missing]

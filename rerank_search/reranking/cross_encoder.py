@@ -14,10 +14,11 @@ from rerank_search.arguments import model_name, whole_number
 from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.models.batches import one_ahead
 from rerank_search.models.registry import AUTO, logits_fingerprint, reranker_name, resolve_reranker
+from rerank_search.queries import check_instruction
 from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
 from rerank_search.reranking.calibration import Calibrations
-from rerank_search.reranking.classifier import SequenceClassifier
 from rerank_search.reranking.fusion import Fusion
+from rerank_search.reranking.loaded_model import LoadedModel
 from rerank_search.reranking.loading import options_key
 from rerank_search.reranking.pairs import (
     EncodedPair,
@@ -27,6 +28,7 @@ from rerank_search.reranking.pairs import (
 )
 from rerank_search.reranking.predictions import Predictions
 from rerank_search.reranking.remembered_scores import Read, RememberedScores
+from rerank_search.reranking.traits import require_instructions
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,7 +40,12 @@ PAIRS_AT_ONCE = 4_096
 
 
 class CrossEncoderReranker(Predictions):
-    """Scores (query, text) pairs with a sequence-classification cross-encoder.
+    """Scores (query, text) pairs with a cross-encoder of any kind that sentence-transformers loads.
+
+    These are sequence classifiers of any architecture, models of several modules, and generative
+    models that answer yes or no. Each reads a pair as its makers intend: with its prompt, and in
+    its chat template. ``instruction`` of a call says what makes a text relevant, for a model that
+    ``takes_instructions``. It replaces the model's own prompt.
 
     ``model`` is a bundled name, a directory or a hub id (``revision`` pins it). ``device`` None
     picks cuda, then mps, then cpu, unless ``RERANK_SEARCH_DEVICE`` says otherwise. ``max_length``
@@ -73,7 +80,8 @@ class CrossEncoderReranker(Predictions):
         (1,)
 
     Raises ModelNotFoundError for a missing or unreadable model, InvalidInputError for a model that
-    is not a sequence classifier, and for an int8 model whose rankings differ too much from float32.
+    does not score pairs of texts or needs code of its own, and for an int8 model whose rankings
+    differ too much from float32.
     """
 
     def __init__(
@@ -113,7 +121,7 @@ class CrossEncoderReranker(Predictions):
         self.fusion = Fusion.beside(self._directory)
         self.calibration = Calibrations.beside(self._directory)
         settings = Settings()
-        self._classifier = SequenceClassifier(
+        self._model = LoadedModel(
             self.name,
             directory,
             device=device or settings.device,
@@ -123,7 +131,6 @@ class CrossEncoderReranker(Predictions):
             dtype=dtype or settings.dtype,
             loading=self._settings["loading"],
         )
-        self._pairs = PairTokenizer(self._classifier.tokenizer, self._classifier.max_length)
         if self.dtype == "int8" and self.num_labels == 1:
             self._check_rankings(settings.cache)
 
@@ -150,12 +157,12 @@ class CrossEncoderReranker(Predictions):
     @property
     def device(self) -> torch.device:
         """The device that the model is computed on."""
-        return self._classifier.device
+        return self._model.device
 
     @property
     def max_length(self) -> int:
         """The window: tokens of a pair, special tokens included."""
-        return self._classifier.max_length
+        return self._model.max_length
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -165,37 +172,49 @@ class CrossEncoderReranker(Predictions):
         """
         from rerank_search.reranking.backends.onnx_file import LAYOUT
 
-        backend, dtype = self._classifier.backend, self._classifier.dtype
+        backend, dtype = self._model.backend, self._model.dtype
         exact = backend == "torch" or dtype == "float32"
         computed = dtype if exact else f"{backend} {dtype} {LAYOUT}"
-        computed += options_key(self._settings["loading"])
+        computed += options_key(self._settings["loading"]) + self._model.layout_key
         return logits_fingerprint(self._directory, self.max_length, computed)
 
     @property
     def backend(self) -> Backend:
         """The backend that computes the logits."""
-        return self._classifier.backend
+        return self._model.backend
 
     @property
     def dtype(self) -> Dtype:
         """The precision that the logits are computed in."""
-        return self._classifier.dtype
+        return self._model.dtype
 
     @property
     def num_labels(self) -> int:
         """1 for a reranker; a classifier has more, and only ``predict`` works for it."""
-        return self._classifier.num_labels
+        return self._model.num_labels
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+    @property
+    def takes_instructions(self) -> bool:
+        """Whether a call may have an instruction: the model was made to read one."""
+        return self._model.prompts.takes_instructions
+
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, instruction: str | None = None
+    ) -> NDArray[np.float32]:
         """Raw logits of the pairs, shape (n,), float32; higher is better.
 
         Raises InvalidInputError for anything but pairs of strings that can be encoded as UTF-8, and
-        RerankError if the model returns NaN or a single pair does not fit into memory.
+        for an instruction that is blank or that the model does not take. Raises RerankError if the
+        model returns NaN or a single pair does not fit into memory.
         """
-        return self.score_with_report(pairs).values
+        return self.score_with_report(pairs, instruction=instruction).values
 
     def score_with_report(
-        self, pairs: Sequence[tuple[str, str]], *, long_documents: LongDocuments = "truncate"
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        long_documents: LongDocuments = "truncate",
+        instruction: str | None = None,
     ) -> Scores:
         """Raw logits, which pairs were cut, and the best window of each pair.
 
@@ -203,16 +222,11 @@ class CrossEncoderReranker(Predictions):
         keeps the best one (the first of equals). Errors as in ``score``.
         """
         self._require_one_label("score()")
-        if self._classifier.prompted:
-            raise InvalidInputError(
-                f"{self.name!r} puts a prompt before every text, which score() and searches do "
-                "not support: use predict() or rank(), or save the model without "
-                "default_prompt_name"
-            )
+        prompt = self._prompt(instruction)
         checked = checked_pairs(pairs)
         if long_documents == "truncate":
             distinct, positions = distinct_pairs(checked)
-            found = self._scores.of(distinct)
+            found = self._scores.of(distinct, prompt)
             return Scores(
                 found.logits[positions],
                 found.truncated[positions],
@@ -220,14 +234,24 @@ class CrossEncoderReranker(Predictions):
                 found.tokens[positions],
             )
         if long_documents == "max_passage":
-            return self._best_windows(checked)
+            return self._best_windows(checked, prompt)
         raise InvalidInputError(
             f"long_documents={long_documents!r} is unknown: use 'truncate' or 'max_passage'"
         )
 
     def share_texts(self, other: CrossEncoderReranker) -> None:
         """Share tokenised texts with ``other`` if both have the same tokenizer and window."""
-        self._pairs.share_texts(other._pairs)
+        mine, theirs = self._model.pairs, other._model.pairs
+        if isinstance(mine, PairTokenizer) and isinstance(theirs, PairTokenizer):
+            mine.share_texts(theirs)
+
+    def _prompt(self, instruction: str | None) -> str:
+        """The prompt of a call. Raises InvalidInputError."""
+        if instruction is None:
+            return self._model.prompts.default
+        check_instruction(instruction)
+        require_instructions(self)
+        return instruction
 
     def _check_rankings(self, cache: Path) -> None:
         """Raise InvalidInputError if int8 rankings differ too much from float32."""
@@ -245,8 +269,8 @@ class CrossEncoderReranker(Predictions):
         )
         check(self.name, self, exact, f"{self.fingerprint} {machine()}", cache)
 
-    def _read(self, pairs: Sequence[tuple[str, str]]) -> Read:
-        logits, truncated, tokens = self._computed(pairs)
+    def _read(self, pairs: Sequence[tuple[str, str]], prompt: str) -> Read:
+        logits, truncated, tokens = self._computed(pairs, prompt=prompt)
         return Read(logits.numpy()[:, 0], truncated, tokens)
 
     def _computed(
@@ -255,6 +279,7 @@ class CrossEncoderReranker(Predictions):
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
         *,
+        prompt: str,
         longest_first: bool = False,
     ) -> tuple[torch.Tensor, NDArray[np.bool_], NDArray[np.int64]]:
         """Logits of shape (n, labels), which pairs were cut, and how many tokens each has.
@@ -264,12 +289,14 @@ class CrossEncoderReranker(Predictions):
         import torch
 
         at_once = len(pairs) if show_progress_bar else PAIRS_AT_ONCE
-        encode = functools.partial(self._pairs.encode, longest_first=longest_first)
+        encode = functools.partial(
+            self._model.pairs.encode, prompt=prompt, longest_first=longest_first
+        )
         chunks = [pairs[i : i + at_once] for i in range(0, len(pairs), max(at_once, 1))]
         logits = [torch.empty((0, self.num_labels))]
         read: list[tuple[bool, int]] = []
         for chunk, encoded in zip(chunks, one_ahead(encode, chunks), strict=True):
-            logits.append(self._classifier.logits(encoded, batch_size, show_progress_bar))
+            logits.append(self._model.logits(encoded, batch_size, show_progress_bar))
             self._require_finite(logits[-1].numpy(), chunk)
             read += [(pair.truncated, len(pair.ids)) for pair in encoded]
         truncated = np.array([was_cut for was_cut, _ in read], dtype=np.bool_)
@@ -287,12 +314,10 @@ class CrossEncoderReranker(Predictions):
                 "download the model again, or use another one"
             )
 
-    def _best_windows(self, pairs: Sequence[tuple[str, str]]) -> Scores:
+    def _best_windows(self, pairs: Sequence[tuple[str, str]], prompt: str) -> Scores:
         distinct, positions = distinct_pairs(pairs)
-        windows = self._pairs.windows(distinct)
-        logits = self._classifier.logits([window for pair in windows for window in pair]).numpy()[
-            :, 0
-        ]
+        windows = self._model.pairs.windows(distinct, prompt=prompt)
+        logits = self._model.logits([window for pair in windows for window in pair]).numpy()[:, 0]
         owners = [pair for pair, own in zip(distinct, windows, strict=True) for _ in own]
         self._require_finite(logits, owners)
         values = np.empty(len(distinct), dtype=np.float32)

@@ -41,15 +41,28 @@ class LoadedLater:
     def __reduce__(self) -> tuple[type[LoadedLater], tuple[str]]:
         return LoadedLater, (self.name,)
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+    @property
+    def takes_instructions(self) -> bool:
+        """As ``CrossEncoderReranker.takes_instructions``; loads the model."""
+        return self.load().takes_instructions
+
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, instruction: str | None = None
+    ) -> NDArray[np.float32]:
         """As ``CrossEncoderReranker.score``."""
-        return self.load().score(pairs)
+        return self.load().score(pairs, instruction=instruction)
 
     def score_with_report(
-        self, pairs: Sequence[tuple[str, str]], *, long_documents: LongDocuments = "truncate"
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        long_documents: LongDocuments = "truncate",
+        instruction: str | None = None,
     ) -> Scores:
         """As ``CrossEncoderReranker.score_with_report``."""
-        return self.load().score_with_report(pairs, long_documents=long_documents)
+        return self.load().score_with_report(
+            pairs, long_documents=long_documents, instruction=instruction
+        )
 
 
 def load(reranker: Reranker) -> None:

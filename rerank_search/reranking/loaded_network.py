@@ -28,7 +28,7 @@ def loaded_network(network: Any, tokenizer: Any, directory: str, options: str = 
     names = input_names(network, tokenizer)
 
     def examples() -> Mapping[str, NDArray[np.int64]]:
-        longest = min(_EXAMPLE_TOKENS, window_of(tokenizer, network, None))
+        longest = min(_EXAMPLE_TOKENS, window_of(tokenizer, network))
         columns = map(list, zip(*example_pairs(), strict=True))
         encoded = tokenizer(*columns, truncation=True, max_length=longest, padding=True)
         return {name: np.array(encoded[name], dtype=np.int64) for name in names}
@@ -39,7 +39,10 @@ def loaded_network(network: Any, tokenizer: Any, directory: str, options: str = 
     return Loaded(network, names, weights, examples)
 
 
-def window_of(tokenizer: Any, network: Any, max_length: int | None) -> int:
-    """The window: tokens that the network reads of a pair, special tokens included."""
-    limits: list[int | None] = [tokenizer.model_max_length, positions(network), max_length]
+def window_of(tokenizer: Any, network: Any, *further: int | None) -> int:
+    """The window: tokens that the network reads of a pair, special tokens included.
+
+    ``further`` are other limits than those of the tokenizer and the network.
+    """
+    limits: list[int | None] = [tokenizer.model_max_length, positions(network), *further]
     return min(limit for limit in limits if limit is not None)

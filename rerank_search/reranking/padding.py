@@ -25,8 +25,12 @@ def padding_of(network: Any, tokenizer: Any) -> int:
     return next(usable, 0)
 
 
-def pads_without_effect(network: Any, names: Sequence[str], pad_token: int) -> bool:
+def pads_without_effect(
+    network: Any, names: Sequence[str], pad_token: int, *, left: bool = False
+) -> bool:
     """Try whether a pair has the same logits alone and in a batch with a longer pair.
+
+    ``left`` tells whether the padding stands before the pair.
 
     Decoders without a padding token refuse such batches. Other models read their score at the last
     position (XLNet), take no mask (FNet), or mix neighbouring tokens despite the mask (CANINE).
@@ -43,8 +47,10 @@ def pads_without_effect(network: Any, names: Sequence[str], pad_token: int) -> b
     ids = torch.where(ids == pad_token, 8, ids).repeat(2, 1)
     mask = torch.ones_like(ids)
     both = {"input_ids": ids.clone(), "attention_mask": mask.clone()}
-    both["input_ids"][0, SHORT:] = pad_token
-    both["attention_mask"][0, SHORT:] = 0
+    padded = slice(LONG - SHORT) if left else slice(SHORT, None)
+    own = slice(LONG - SHORT, None) if left else slice(SHORT)
+    both["input_ids"][0, padded] = pad_token
+    both["attention_mask"][0, padded] = 0
     both["token_type_ids"] = torch.zeros_like(ids)
 
     def logits(rows: slice, columns: slice) -> torch.Tensor:
@@ -55,7 +61,7 @@ def pads_without_effect(network: Any, names: Sequence[str], pad_token: int) -> b
     with torch.inference_mode():
         try:
             together = logits(slice(None), slice(None))
-            alone = torch.cat([logits(slice(1), slice(SHORT)), logits(slice(1, 2), slice(None))])
+            alone = torch.cat([logits(slice(1), own), logits(slice(1, 2), slice(None))])
         # Each architecture raises another class of error for a batch that it refuses.
         except (ValueError, RuntimeError, IndexError, AssertionError):
             return False

@@ -65,13 +65,15 @@ class PairTokenizer:
             self._known = other._known
 
     def encode(
-        self, pairs: Sequence[tuple[str, str]], *, longest_first: bool = False
+        self, pairs: Sequence[tuple[str, str]], *, prompt: str = "", longest_first: bool = False
     ) -> list[EncodedPair]:
         """Each pair, with its text cut to the room that the query leaves in the window.
 
-        ``longest_first`` cuts the longer of the two instead, as transformers does by default and
-        sentence-transformers always does.
+        ``prompt`` stands before every query, and counts as a part of it. ``longest_first`` cuts the
+        longer of the two instead, as transformers does by default and sentence-transformers always
+        does.
         """
+        pairs = self._prompted(pairs, prompt, fits=not longest_first)
         queries = self._kept([query for query, _ in pairs])
         texts = self._remembered([text for _, text in pairs])
         encoded = []
@@ -86,8 +88,11 @@ class PairTokenizer:
             encoded.append(self._layout.pair(self._cut(left, kept), self._cut(right, rest), cut))
         return encoded
 
-    def windows(self, pairs: Sequence[tuple[str, str]]) -> list[list[EncodedPair]]:
+    def windows(
+        self, pairs: Sequence[tuple[str, str]], *, prompt: str = ""
+    ) -> list[list[EncodedPair]]:
         """Each pair as overlapping windows over its text; one window without a span if it fits."""
+        pairs = self._prompted(pairs, prompt, fits=True)
         queries = self._kept([query for query, _ in pairs])
         distinct = list(dict.fromkeys(text for _, text in pairs))
         texts = dict(zip(distinct, self._tokenizer.texts(distinct), strict=True))
@@ -99,16 +104,26 @@ class PairTokenizer:
         query = self._cut(query, kept)
         if len(text.ids) <= size:
             return [self._layout.pair(query, text.ids, cut)]
-        stride = max(size - int(size * WINDOW_OVERLAP), 1)
-        last = len(text.ids) - size
-        # The last window ends with the text, so that none is a short leftover.
-        starts = [*range(0, last, stride), last]
         windows = []
-        for start in starts:
+        for start in window_starts(len(text.ids), size):
             end = start + size
             span = (text.offsets[start][0], text.offsets[end - 1][1])
             windows.append(self._layout.pair(query, text.ids[start:end], cut, span))
         return windows
+
+    def _prompted(
+        self, pairs: Sequence[tuple[str, str]], prompt: str, *, fits: bool
+    ) -> Sequence[tuple[str, str]]:
+        """The pairs with the prompt. ``fits`` raises InvalidInputError for a too long prompt."""
+        if not prompt:
+            return pairs
+        taken = len(self._kept([prompt])[prompt])
+        if fits and taken >= int(self.room * QUERY_SHARE):
+            raise InvalidInputError(
+                f"a prompt of {taken} tokens or more leaves no room for a query in a window that "
+                f"has room for {self.room}: use a shorter prompt, or a larger max_length"
+            )
+        return [(f"{prompt}{query}", text) for query, text in pairs]
 
     def _remembered(self, texts: Sequence[str]) -> dict[str, Tokens]:
         """Tokens of the distinct texts, kept because the same documents come back often."""
@@ -137,8 +152,7 @@ class PairTokenizer:
         return ids[max(len(ids) - size, 0) :] if self._cuts_left else ids[:size]
 
     def _query_first(self, query: int, text: int) -> tuple[int, int]:
-        """How many tokens of a query and of a text are read; the text gets the rest."""
-        kept = min(query, max(int(self.room * QUERY_SHARE), self.room - text))
+        kept = tokens_of_query(query, text, self.room)
         return kept, self.room - kept
 
     def _shares(self, query: int, text: int) -> tuple[int, int]:
@@ -152,6 +166,19 @@ class PairTokenizer:
         # The two kinds of tokenizers give an odd token to different sides.
         query_is_longer = query > text if self._fast else True
         return (odd, half) if query_is_longer else (half, odd)
+
+
+def tokens_of_query(query: int, text: int, room: int) -> int:
+    """How many tokens of a query are read; the text gets what they leave of the room."""
+    return min(query, max(int(room * QUERY_SHARE), room - text))
+
+
+def window_starts(tokens: int, size: int) -> list[int]:
+    """The first tokens of the windows over a text that is longer than one of them."""
+    stride = max(size - int(size * WINDOW_OVERLAP), 1)
+    last = tokens - size
+    # The last window ends with the text, so that none is a short leftover.
+    return [*range(0, last, stride), last]
 
 
 class _Layout:

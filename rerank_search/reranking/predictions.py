@@ -19,7 +19,7 @@ from rerank_search.shown import shown
 if TYPE_CHECKING:
     import torch
 
-    from rerank_search.reranking.classifier import SequenceClassifier
+    from rerank_search.reranking.loaded_model import LoadedModel
 
 
 RENAMED = {"sentences": "inputs", "activation_fct": "activation_fn"}
@@ -34,7 +34,7 @@ class Predictions(ABC):
 
     name: str
     _settings: dict[str, Any]
-    _classifier: SequenceClassifier
+    _model: LoadedModel
 
     @abstractmethod
     def _computed(
@@ -43,6 +43,7 @@ class Predictions(ABC):
         batch_size: int | None = None,
         show_progress_bar: bool | None = None,
         *,
+        prompt: str,
         longest_first: bool = False,
     ) -> tuple[torch.Tensor, NDArray[np.bool_], NDArray[np.int64]]:
         """Logits of shape (n, labels), which pairs were cut, and how many tokens each has."""
@@ -50,7 +51,7 @@ class Predictions(ABC):
     @property
     def _activation_fn(self) -> Callable[[torch.Tensor], torch.Tensor]:
         """The activation applied to logits, unless a call gives another."""
-        return self._settings["loading"].get("activation_fn") or self._classifier.activation_fn
+        return self._settings["loading"].get("activation_fn") or self._model.activation_fn
 
     @abstractmethod
     def _require_one_label(self, method: str) -> None:
@@ -58,7 +59,7 @@ class Predictions(ABC):
 
     def _delegated(self, inputs: Any, **options: Any) -> Any:
         """The result of sentence-transformers' own method."""
-        return self._classifier.predict(inputs, **options)
+        return self._model.predict(inputs, **options)
 
     def _by_original(self, inputs: Any, **options: Any) -> Any:
         """Like ``_delegated``, with InvalidInputError for arguments that it does not accept."""
@@ -69,7 +70,7 @@ class Predictions(ABC):
 
     def _must_delegate(self) -> bool:
         """Whether sentence-transformers computes all scores of this model."""
-        return self._classifier.prompted
+        return False
 
     @renamed_arguments(RENAMED, without_effect=["num_workers"])
     def predict(
@@ -93,9 +94,9 @@ class Predictions(ABC):
         The model's activation (a sigmoid, as a rule) is applied unless ``activation_fn`` says
         otherwise. Returns a float32 array of shape (n,), or (n, labels) for a classifier; for
         ``convert_to_tensor`` a tensor, with ``convert_to_numpy=False`` a list of tensors; for a
-        single pair the one element. Pairs may be rows of a numpy array too. Prompts, ``device``,
-        ``pool`` and ``processing_kwargs`` are passed on to sentence-transformers. Errors as in
-        ``score``.
+        single pair the one element. Pairs may be rows of a numpy array too. ``prompt``, or the one
+        of ``prompt_name``, replaces the model's own. ``device``, ``pool`` and ``processing_kwargs``
+        are passed on to sentence-transformers. Errors as in ``score``.
         """
         import torch
 
@@ -111,11 +112,13 @@ class Predictions(ABC):
             raise InvalidInputError(f"predict() has no argument {unknown[0]!r}: leave it out")
         if device is not None and not isinstance(device, list):
             require_device(str(device))
-            device = None if torch.device(device) == self._classifier.device else device
-        delegated = {"prompt_name": prompt_name, "prompt": prompt, "device": device, "pool": pool}
+            device = None if torch.device(device) == self._model.device else device
+        prompt = self._model.prompts.chosen(prompt, prompt_name)
+        delegated = {"device": device, "pool": pool}
         if self._must_delegate() or kwargs or any(delegated.values()):
             return self._by_original(
                 inputs,
+                prompt=prompt,
                 batch_size=batch_size,
                 show_progress_bar=show_progress_bar,
                 activation_fn=activation_fn or self._activation_fn,
@@ -128,15 +131,17 @@ class Predictions(ABC):
             )
         pairs, single = _listed(inputs)
         distinct, positions = distinct_pairs(checked_pairs(pairs))
-        logits, _, _ = self._computed(distinct, batch_size, show_progress_bar, longest_first=True)
+        logits, _, _ = self._computed(
+            distinct, batch_size, show_progress_bar, prompt=prompt, longest_first=True
+        )
         scores = self._activated(logits, activation_fn, apply_softmax)[positions]
         result: Any
         if convert_to_tensor:
-            result = scores.to(self._classifier.device)
+            result = scores.to(self._model.device)
         elif convert_to_numpy:
             result = scores.numpy() if len(scores) else np.array([])
         else:
-            result = list(scores.to(self._classifier.device))
+            result = list(scores.to(self._model.device))
         return result[0] if single else result
 
     def activated(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -205,7 +210,7 @@ class Predictions(ABC):
         apply_softmax: bool | None,
     ) -> torch.Tensor:
         scores = (activation_fn or self._activation_fn)(logits)
-        if self._classifier.num_labels == 1:
+        if self._model.num_labels == 1:
             return scores.squeeze(-1)
         return scores.softmax(dim=1) if apply_softmax else scores
 

@@ -20,22 +20,27 @@ class Read(NamedTuple):
 
 
 class RememberedScores:
-    """Computes no pair again that is among the last ``most``. Threads may share one."""
+    """Computes no pair again that is among the last ``most``. Threads may share one.
 
-    def __init__(self, most: int, compute: Callable[[Sequence[tuple[str, str]]], Read]) -> None:
+    ``compute`` gets pairs and the prompt that the model reads with them.
+    """
+
+    def __init__(
+        self, most: int, compute: Callable[[Sequence[tuple[str, str]], str], Read]
+    ) -> None:
         self._compute = compute
         self._known: Remembered[bytes, tuple[float, bool, int]] | None = (
             Remembered(most) if most else None
         )
 
-    def of(self, pairs: Sequence[tuple[str, str]]) -> Read:
-        """The scores of distinct pairs, in their order."""
+    def of(self, pairs: Sequence[tuple[str, str]], prompt: str = "") -> Read:
+        """The scores of distinct pairs with a prompt, in their order."""
         if self._known is None:
-            return self._compute(pairs)
-        keys = [key_of(*pair) for pair in pairs]
+            return self._compute(pairs, prompt)
+        keys = [key_of(prompt, *pair) for pair in pairs]
         found = self._known.known(keys)
         new = [i for i, key in enumerate(keys) if key not in found]
-        computed = self._compute([pairs[i] for i in new])
+        computed = self._compute([pairs[i] for i in new], prompt)
         values = zip(*(column.tolist() for column in computed), strict=True)
         fresh = {keys[i]: value for i, value in zip(new, values, strict=True)}
         self._known.remember(fresh)

@@ -19,6 +19,7 @@ from rerank_search.arguments import whole_number
 from rerank_search.errors import InvalidInputError, ServerError
 from rerank_search.http_calls.model_server import TOO_LARGE, ModelServer
 from rerank_search.models.batches import each
+from rerank_search.queries import check_instruction
 from rerank_search.reranking.pairs import checked_pairs
 from rerank_search.shown import shown
 
@@ -61,6 +62,8 @@ class RemoteReranker:
     - ``/rerank`` is text-embeddings-inference (or ``rerank-search serve``): scores are raw logits.
     - ``/v1/rerank`` and ``/v2/rerank`` are the API of Cohere, Jina, vLLM and others.
     - ``/score`` is vLLM's.
+
+    An instruction is sent as ``instruction`` by the last two.
 
     Scores are the server's own, by the place of each pair in the request. Only the first API gives
     logits; others give what they call a relevance score, mostly in [0, 1].
@@ -121,18 +124,26 @@ class RemoteReranker:
         described = f"{self.name} {self._api} {scores}"
         return hashlib.sha256(described.encode()).hexdigest()[:32]
 
-    def score(self, pairs: Pairs) -> NDArray[np.float32]:
+    @property
+    def takes_instructions(self) -> bool:
+        """Whether the API has a place for one; a server may refuse it nevertheless."""
+        return self._api != "tei"
+
+    def score(self, pairs: Pairs, *, instruction: str | None = None) -> NDArray[np.float32]:
         """The server's scores of the pairs, shape (n,), float32; higher is better.
 
         Raises InvalidInputError for anything but pairs of strings, ServerError if the server
         refuses the pairs, cannot be reached, or gives an answer that is not one score for each.
         """
-        return self._scored(checked_pairs(pairs), math.inf)
+        return self._scored(checked_pairs(pairs), math.inf, self._told(instruction))
 
-    def score_within(self, pairs: Pairs, seconds: float) -> NDArray[np.float32] | None:
+    def score_within(
+        self, pairs: Pairs, seconds: float, *, instruction: str | None = None
+    ) -> NDArray[np.float32] | None:
         """As ``score``; None if the server does not answer in time."""
+        until = time.monotonic() + seconds
         try:
-            return self._scored(checked_pairs(pairs), time.monotonic() + seconds)
+            return self._scored(checked_pairs(pairs), until, self._told(instruction))
         except ServerError as error:
             if error.type == "timeout":
                 return None
@@ -148,13 +159,25 @@ class RemoteReranker:
         """Close the connections; a later call makes new ones."""
         self._server.close()
 
-    def _scored(self, pairs: Pairs, until: float) -> NDArray[np.float32]:
+    def _told(self, instruction: str | None) -> dict[str, str]:
+        """The field of a request for an instruction. Raises InvalidInputError."""
+        if instruction is None:
+            return {}
+        check_instruction(instruction)
+        if not self.takes_instructions:
+            raise InvalidInputError(
+                f"the reranker {self.name!r} takes no instruction, since the API of "
+                "text-embeddings-inference has no field for it: leave it out"
+            )
+        return {"instruction": instruction}
+
+    def _scored(self, pairs: Pairs, until: float, told: Mapping[str, str]) -> NDArray[np.float32]:
         chunks = [
             own[start : start + self._most]
             for own in self._lists(pairs)
             for start in range(0, len(own), self._most)
         ]
-        answers = each(partial(self._asked, until=until), chunks, REQUESTS_AT_ONCE)
+        answers = each(partial(self._asked, until=until, told=told), chunks, REQUESTS_AT_ONCE)
         with closing(answers):  # no request is sent after an interrupt
             return np.array([score for scores in answers for score in scores], dtype=np.float32)
 
@@ -164,7 +187,7 @@ class RemoteReranker:
             return [pairs]
         return [list(own) for _, own in groupby(pairs, itemgetter(0))]
 
-    def _asked(self, pairs: Pairs, until: float) -> list[float]:
+    def _asked(self, pairs: Pairs, until: float, told: Mapping[str, str]) -> list[float]:
         """The server's scores of a chunk; if that is too large, of its halves."""
         texts = [text for _, text in pairs]
         body: dict[str, Any]
@@ -175,12 +198,13 @@ class RemoteReranker:
         else:
             body = {"text_1": [query for query, _ in pairs], "text_2": texts}
         try:
-            answer = self._server.ask(body, until=until)
+            answer = self._server.ask({**body, **told}, until=until)
         except ServerError as error:
             if error.status != TOO_LARGE or len(pairs) == 1:
                 raise
             self._most = half = max(len(pairs) // 2, 1)
-            return [*self._asked(pairs[:half], until), *self._asked(pairs[half:], until)]
+            halves = pairs[:half], pairs[half:]
+            return [score for part in halves for score in self._asked(part, until, told)]
         return self._server.in_order(answer, *_RESULTS[self._api], len(pairs), _finite)
 
 

@@ -182,7 +182,7 @@ class CrossEncoder(CrossEncoderReranker):
         return "_original" in self.__dict__ and _state(self._original) != self._as_loaded
 
     def _must_delegate(self) -> bool:
-        return self._changed() or super()._must_delegate()
+        return self._changed()
 
     def _delegated(self, inputs: Any, **options: Any) -> Any:
         # The network that computes scores may have handed its weights over to another runtime.
@@ -192,7 +192,11 @@ class CrossEncoder(CrossEncoderReranker):
         return super()._delegated(inputs, **options)
 
     def score_with_report(
-        self, pairs: Sequence[tuple[str, str]], *, long_documents: LongDocuments = "truncate"
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        long_documents: LongDocuments = "truncate",
+        instruction: str | None = None,
     ) -> Scores:
         """As in CrossEncoderReranker. Raises InvalidInputError after a change of weights."""
         if self._changed():
@@ -201,7 +205,9 @@ class CrossEncoder(CrossEncoderReranker):
                 "searches would ignore that: save the model with save_pretrained(), and load it "
                 "again"
             )
-        return super().score_with_report(pairs, long_documents=long_documents)
+        return super().score_with_report(
+            pairs, long_documents=long_documents, instruction=instruction
+        )
 
     @property
     def model(self) -> Any:

@@ -65,11 +65,11 @@ class TextTokenizer(Protocol):
 
 def text_tokenizer(tokenizer: Any) -> TextTokenizer:
     """A TextTokenizer with the tokens of a transformers tokenizer."""
-    return _Fast(tokenizer) if tokenizer.is_fast else _Slow(tokenizer)
+    return FastTextTokenizer(tokenizer) if tokenizer.is_fast else _Slow(tokenizer)
 
 
-class _Fast:
-    """Tokenises with a copy of the tokenizer that nothing ever changes.
+class FastTextTokenizer:
+    """A TextTokenizer with a copy of the tokenizer that nothing ever changes.
 
     A tokenizer whose truncation is set in each call fails with "Already borrowed" in threads.
     """
@@ -84,18 +84,22 @@ class _Fast:
 
     @property
     def identity(self) -> object:
+        """The whole tokenizer, as text."""
         return self._tokenizer.to_str()
 
     @property
     def size(self) -> int:
+        """The number of different tokens."""
         return self._tokenizer.get_vocab_size()
 
     def sample(self) -> Sample:
+        """A sample pair, which shows the layout."""
         sample = self._tokenizer.encode("a", "a")
         sides = np.array([-1 if side is None else side for side in sample.sequence_ids])
         return Sample(np.array(sample.ids), np.array(sample.type_ids), sides)
 
     def beginnings(self, texts: Sequence[str], wanted: int) -> list[Tokens]:
+        """At least the first ``wanted`` tokens of each text, or all if it has fewer."""
         heads = [first_characters(text, wanted) for text in texts]
         # The fast method leaves out the offsets of tokens.
         encodings = self._tokenizer.encode_batch_fast(heads, add_special_tokens=False)
@@ -105,7 +109,17 @@ class _Fast:
         ]
         return [np.asarray(encoding.ids, dtype=np.int64) for encoding in found]
 
+    def beginning(self, text: str, wanted: int) -> str:
+        """Enough of a text for its first ``wanted`` tokens, or all of it."""
+        head = first_characters(text, wanted)
+        if len(head) == len(text):
+            return text
+        return completed(
+            text, head, self._encoding(head), wanted, self._encoding, self._longest_word
+        )[0]
+
     def texts(self, texts: Sequence[str]) -> list[Text]:
+        """All tokens of each text."""
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [
             Text(np.asarray(encoding.ids, dtype=np.int64), encoding.offsets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rerank_search.errors import InvalidInputError
 from rerank_search.reranking.base import Reranker
 from rerank_search.reranking.calibration import Calibration, Calibrations
 from rerank_search.reranking.fusion import Fusion
@@ -39,3 +40,23 @@ def traits(reranker: Reranker | None) -> Traits:
         bool(getattr(reranker, "listwise", False)),
         window if isinstance(window, int) else None,
     )
+
+
+def takes_instructions(reranker: Reranker) -> bool:
+    """Whether the methods of a reranker take an ``instruction``.
+
+    It is not among the Traits, because some rerankers have to load their model to tell.
+    """
+    return getattr(reranker, "takes_instructions", False) is True
+
+
+def require_instructions(reranker: Reranker, name: str | None = None) -> None:
+    """Raise InvalidInputError for a reranker whose methods take no ``instruction``.
+
+    The error calls it ``name``, by default its own name.
+    """
+    if not takes_instructions(reranker):
+        raise InvalidInputError(
+            f"the reranker {(name or reranker.name)!r} takes no instruction: leave it out, or use "
+            "a model that was trained with instructions, such as Qwen3-Reranker"
+        )

@@ -59,11 +59,21 @@ class _CancellableReranker:
         self.fusion, self.calibration = shared.fusion, shared.calibration
         self.listwise = shared.listwise
 
-    def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        return self.score_with_report(pairs).values
+    @property
+    def takes_instructions(self) -> bool:
+        return self._shared.takes_instructions
+
+    def score(
+        self, pairs: Sequence[tuple[str, str]], *, instruction: str | None = None
+    ) -> NDArray[np.float32]:
+        return self.score_with_report(pairs, instruction=instruction).values
 
     def score_with_report(
-        self, pairs: Sequence[tuple[str, str]], *, long_documents: LongDocuments = "truncate"
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        long_documents: LongDocuments = "truncate",
+        instruction: str | None = None,
     ) -> Scores:
-        future = self._shared.submit(pairs, long_documents=long_documents)
+        future = self._shared.submit(pairs, long_documents=long_documents, instruction=instruction)
         return self._search.keep(future).result()

@@ -83,10 +83,16 @@ class Rerankers:
         return traits(self._models[name]).window
 
     def submit(
-        self, name: str, pairs: Sequence[tuple[str, str]], long_documents: LongDocuments
+        self,
+        name: str,
+        pairs: Sequence[tuple[str, str]],
+        long_documents: LongDocuments = "truncate",
+        instruction: str | None = None,
     ) -> Future[Scores]:
         """Have pairs scored together with those of other requests."""
-        return self._shared[name].submit(pairs, long_documents=long_documents)
+        return self._shared[name].submit(
+            pairs, long_documents=long_documents, instruction=instruction
+        )
 
     def probabilities(self, name: str, scores: Scores) -> NDArray[np.float32]:
         """Scores in [0, 1] for the logits: calibrated if the model has a calibration of them."""

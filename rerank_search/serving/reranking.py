@@ -10,7 +10,12 @@ from rerank_search.serving.service import Service
 
 
 def submitted(
-    service: Service, model: str, query: str, texts: list[str], long_documents: LongDocuments
+    service: Service,
+    model: str,
+    query: str,
+    texts: list[str],
+    long_documents: LongDocuments = "truncate",
+    instruction: str | None = None,
 ) -> Future[Scores]:
     """Have a query's texts scored. Raises ApiError 413 above a limit, 400 for a blank query."""
     limits = service.limits
@@ -19,7 +24,7 @@ def submitted(
     if not query.strip():
         raise ApiError(400, "invalid_request", "the query is blank: say what to look for")
     pairs = [(query, text) for text in texts]
-    return service.rerankers.submit(model, pairs, long_documents)
+    return service.rerankers.submit(model, pairs, long_documents, instruction)
 
 
 def best_first(scores: Scores) -> list[int]:

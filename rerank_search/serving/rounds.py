@@ -28,6 +28,7 @@ class Job:
 
     pairs: Sequence[Pair]
     long_documents: LongDocuments
+    instruction: str | None = None
     future: Future[Scores] = field(default_factory=Future)
     costs: Sequence[int] = ()
     taken: int = 0
@@ -35,6 +36,11 @@ class Job:
 
     def __post_init__(self) -> None:
         self.costs = [_cost(pair, self.long_documents) for pair in self.pairs]
+
+    @property
+    def kind(self) -> tuple[LongDocuments, str | None]:
+        """What all jobs of a round have in common: the options of the reranker's call."""
+        return self.long_documents, self.instruction
 
     @property
     def left(self) -> int:
@@ -69,11 +75,11 @@ def next_round(jobs: deque[Job], most: int) -> tuple[list[Part], deque[Job]]:
     """The parts of the next round, of at most ``most`` characters, and the jobs that then wait.
 
     Jobs take turns, beginning with the one that has waited longest. A round does not mix jobs
-    that cut long documents with jobs that read them window by window.
+    that cut long documents with jobs that read them window by window, nor two instructions.
     """
     found: dict[int, Part] = {}
-    kind = jobs[0].long_documents
-    waiting = deque(job for job in jobs if job.long_documents == kind)
+    kind = jobs[0].kind
+    waiting = deque(job for job in jobs if job.kind == kind)
     while waiting and most > 0:
         job = waiting.popleft()
         part = job.take(min(SHARE_COST, most))

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from rerank_search.errors import RerankError, RerankSearchError
 from rerank_search.processes import PerProcess
+from rerank_search.queries import check_instruction
 from rerank_search.reranking.base import LongDocuments, Reranker, Scores, joined
 from rerank_search.reranking.calls import scored
-from rerank_search.reranking.traits import traits
+from rerank_search.reranking.traits import require_instructions, takes_instructions, traits
 from rerank_search.serving.errors import OverloadedError
 from rerank_search.serving.rounds import ROUND_COST, Job, Pair, Part, next_round, whole_job
 
@@ -93,15 +94,28 @@ class SharedReranker:
         with line.changed:
             return line.pairs
 
+    @property
+    def takes_instructions(self) -> bool:
+        """Whether the reranker takes instructions."""
+        return takes_instructions(self._reranker)
+
     def submit(
-        self, pairs: Sequence[Pair], *, long_documents: LongDocuments = "truncate"
+        self,
+        pairs: Sequence[Pair],
+        *,
+        long_documents: LongDocuments = "truncate",
+        instruction: str | None = None,
     ) -> Future[Scores]:
         """Have the pairs scored; the future raises what the reranker raises.
 
-        Raises OverloadedError if too many pairs wait, or the service is closing.
+        Raises OverloadedError if too many pairs wait, or the service is closing, and
+        InvalidInputError for an instruction that is blank or that the reranker does not take.
         """
+        if instruction is not None:
+            check_instruction(instruction)
+            require_instructions(self._reranker, self.name)
         line = self._own.get()
-        job = Job(pairs, long_documents)
+        job = Job(pairs, long_documents, instruction)
         if not pairs:
             job.future.set_result(joined([]))
             return job.future
@@ -117,15 +131,21 @@ class SharedReranker:
         with line.changed:
             self._check_room(line, pairs)
 
-    def score(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
+    def score(
+        self, pairs: Sequence[Pair], *, instruction: str | None = None
+    ) -> NDArray[np.float32]:
         """Raw logits of the pairs, shape (n,), float32; waits for its turn."""
-        return self.score_with_report(pairs).values
+        return self.score_with_report(pairs, instruction=instruction).values
 
     def score_with_report(
-        self, pairs: Sequence[Pair], *, long_documents: LongDocuments = "truncate"
+        self,
+        pairs: Sequence[Pair],
+        *,
+        long_documents: LongDocuments = "truncate",
+        instruction: str | None = None,
     ) -> Scores:
-        """Raw logits and what was cut. Raises OverloadedError, and what the reranker raises."""
-        return self.submit(pairs, long_documents=long_documents).result()
+        """Raw logits and what was cut. Raises what ``submit`` and the reranker raise."""
+        return self.submit(pairs, long_documents=long_documents, instruction=instruction).result()
 
     def close(self) -> None:
         """Score what waits, and end the thread; later pairs are refused."""
@@ -191,7 +211,10 @@ class SharedReranker:
         """Score a round, and give each request its scores."""
         pairs = [pair for part in parts for pair in part.pairs]
         try:
-            scores = scored(self._reranker, pairs, long_documents=parts[0].job.long_documents)
+            long_documents, instruction = parts[0].job.kind
+            scores = scored(
+                self._reranker, pairs, long_documents=long_documents, instruction=instruction
+            )
         except RerankSearchError as error:
             if len(parts) == 1:
                 _fail(line, parts[0].job, self._public(error))

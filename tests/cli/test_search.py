@@ -196,12 +196,27 @@ def test_what_is_printed_of_texts_is_asked_for_once_and_with_json(run, notes, op
         ["--no-fusion"],
         ["--budget-ms", "5"],
         ["--min-relevance", "0.5"],
+        ["--instruction", "find claims"],
     ],
 )
 def test_options_of_reranking_are_refused_with_no_rerank(run, notes, options):
     result = run("search", "notes", "paths", "--no-rerank", *options)
     assert result.exit_code == 2
     assert f"--no-rerank and {options[0]} exclude each other" in result.stderr
+
+
+def test_an_instruction_is_for_rerankers_that_take_one(
+    notes: Path, answer: Answer, called: Any, tiny_reranker: Path, causal_reranker: Path
+) -> None:
+    def best(*options: str) -> float:
+        command = ("search", "notes", "join two paths", "--reranker", str(causal_reranker))
+        return float(answer(*command, *options)["hits"][0]["score"])
+
+    assert best("--instruction", "find claims") != best()
+    refused = ("search", "notes", "paths", "--reranker", str(tiny_reranker))
+    result = called(*refused, "--instruction", "find claims")
+    assert result.returncode == 2
+    assert "takes no instruction" in result.stderr
 
 
 def test_documents_cannot_send_control_sequences_to_the_terminal(

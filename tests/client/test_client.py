@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import uvicorn
 
@@ -112,8 +113,16 @@ def home(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def url(home: Path, reranker: CrossEncoderReranker) -> Iterator[str]:
-    with running(home, [reranker, Broken()]) as address:
+def instructed(causal_reranker: Path) -> CrossEncoderReranker:
+    """A reranker that takes instructions, named "causal" by the server."""
+    return CrossEncoderReranker(causal_reranker, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def url(
+    home: Path, reranker: CrossEncoderReranker, instructed: CrossEncoderReranker
+) -> Iterator[str]:
+    with running(home, [reranker, Broken(), instructed]) as address:
         yield address
 
 
@@ -232,6 +241,21 @@ def test_texts_are_ranked_as_by_the_library_and_scored_from_0_to_1(client, url, 
     assert len(client.rank_texts(QUERY, texts, long_documents="max_passage")) == len(texts)
 
 
+def test_an_instruction_is_sent_to_the_server(client, home, instructed):
+    texts = [document.text for document in DOCUMENTS]
+    told = "Find claims that the text supports"
+    found = client.rank_texts(QUERY, texts, model="causal", instruction=told, top_k=len(texts))
+    scores = instructed.score([(QUERY, text) for text in texts], instruction=told)
+    assert [hit.id for hit in found] == [str(i) for i in np.argsort(-scores, kind="stable")]
+    with Index.open(home / "docs", read_only=True) as index:
+        expected = Searcher(index, instructed).search(QUERY, instruction=told)
+    same(client.search(QUERY, model="causal", instruction=told), expected)
+    with pytest.raises(InvalidInputError, match="takes no instruction"):
+        client.search(QUERY, instruction=told)
+    with pytest.raises(InvalidInputError, match="is blank"):
+        client.rank_texts(QUERY, texts, instruction=" ")
+
+
 def test_nothing_to_rank_gives_no_hits(client):
     assert client.rank_texts("  ", ["text"]) == []
     assert client.rank_texts(QUERY, []) == []
@@ -305,10 +329,11 @@ def test_an_index_is_dropped(tmp_path):
 
 
 def test_models_and_indexes_are_listed(client, reranker):
-    first, second = client.models()
+    first, second, third = client.models()
     name = Path(reranker.name).name  # the API shows only the last part of a folder
     assert (first.name, first.max_length, first.backend) == (name, 64, "torch")
     assert (second.name, second.max_length) == ("broken", None)
+    assert third.name == "causal"
     [index] = client.indexes()
     assert (index.name, index.documents) == ("docs", len(DOCUMENTS))
     assert index.first_stages == ("bm25", "dense", "hybrid")

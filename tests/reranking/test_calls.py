@@ -42,6 +42,28 @@ def _in_time(milliseconds_per_pair: float, budget: float):
     return scored_in_time(reranker, PAIRS, budget, lambda: reranker.now), reranker
 
 
+def test_an_instruction_reaches_a_reranker_that_takes_one():
+    class Told(Counting):
+        takes_instructions = True
+
+        def score(self, pairs, *, instruction=None):
+            return super().score(pairs) + len(instruction or "")
+
+    pairs = [("q", "abc"), ("q", "")]
+    assert scored(Told(), pairs).values.tolist() == [3.0, 0.0]
+    assert scored(Told(), pairs, instruction="of cheese").values.tolist() == [12.0, 9.0]
+    told = Told()
+    in_time = scored_in_time(told, pairs, 1_000, lambda: told.now, instruction="of cheese")
+    assert in_time.values.tolist() == [12.0, 9.0]
+
+
+def test_any_other_reranker_is_given_none():
+    with pytest.raises(InvalidInputError, match="the reranker 'counting' takes no instruction"):
+        scored(Counting(), PAIRS, instruction="of cheese")
+    with pytest.raises(InvalidInputError, match="instruction='' is blank"):
+        scored(Counting(), PAIRS, instruction="")
+
+
 def test_a_plain_reranker_reports_nothing_cut():
     scores = scored(Counting(), [("q", "abc"), ("q", "")])
 

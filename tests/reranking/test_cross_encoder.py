@@ -15,10 +15,10 @@ from sentence_transformers import CrossEncoder as Original
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, RerankError
 from rerank_search.models.registry import fingerprint
 from rerank_search.reranking.base import ReportingReranker
-from rerank_search.reranking.classifier import SequenceClassifier
 from rerank_search.reranking.cross_encoder import PAIRS_AT_ONCE, CrossEncoderReranker
 from rerank_search.reranking.exact_logits import keep_last_layer_exact
 from rerank_search.reranking.fusion import Fusion, Weights
+from rerank_search.reranking.loaded_model import LoadedModel
 
 QUERY = "how to join the paths"
 TEXTS = [
@@ -379,7 +379,7 @@ def test_a_remembered_score_is_not_computed_again(tiny_reranker, when_called):
     remembering = CrossEncoderReranker(tiny_reranker, device="cpu", cache_size=10)
     first = remembering.score(PAIRS)
     computed: list[int] = []
-    logits = SequenceClassifier.logits
+    logits = LoadedModel.logits
     with when_called(logits, lambda given: computed.append(len(given["encoded"]))):
         np.testing.assert_array_equal(remembering.score(PAIRS), first)
         remembering.score([("never", "seen"), PAIRS[0]])
@@ -398,19 +398,6 @@ def test_a_model_without_a_tokenizer_is_refused(tiny_reranker, tmp_path):
         shutil.copy(tiny_reranker / name, directory / name)
     with pytest.raises(ModelNotFoundError, match=r"has no tokenizer: put its tokenizer\.json"):
         CrossEncoderReranker(directory, device="cpu")
-
-
-def test_a_model_with_a_prompt_of_its_own_scores_by_predict_alone(tiny_reranker, tmp_path):
-    directory = tmp_path / "prompted"
-    Original(
-        str(tiny_reranker), device="cpu", prompts={"query": "find: "}, default_prompt_name="query"
-    ).save_pretrained(str(directory))
-    reranker = CrossEncoderReranker(directory, device="cpu")
-    assert reranker.predict(PAIRS).shape == (len(PAIRS),)
-    with pytest.raises(
-        InvalidInputError, match=r"score\(\) and searches do not support: use predict"
-    ):
-        reranker.score(PAIRS)
 
 
 def test_no_pairs_have_no_scores_in_any_way(reranker):

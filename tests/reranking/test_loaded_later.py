@@ -41,6 +41,18 @@ def test_it_scores_as_the_model_that_it_loads(tiny_reranker: Path) -> None:
     assert later.load() is later.load()
 
 
+def test_it_takes_the_instructions_that_the_model_takes(
+    tiny_reranker: Path, causal_reranker: Path
+) -> None:
+    assert not LoadedLater(str(tiny_reranker)).takes_instructions
+    later = LoadedLater(str(causal_reranker))
+    assert later.takes_instructions
+    told = "Find claims"
+    expected = later.load().score(PAIRS, instruction=told).tolist()
+    assert later.score(PAIRS, instruction=told).tolist() == expected
+    assert later.score_with_report(PAIRS, instruction=told).values.tolist() == expected
+
+
 def test_a_model_that_is_not_there_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RERANK_SEARCH_OFFLINE", "1")
     with pytest.raises(ModelNotFoundError, match="nobody/no-such-model"):

@@ -16,7 +16,7 @@ class Computing:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
 
-    def __call__(self, pairs: Sequence[tuple[str, str]]) -> Read:
+    def __call__(self, pairs: Sequence[tuple[str, str]], prompt: str = "") -> Read:
         self.asked += pairs
         lengths = [len(query) + len(text) for query, text in pairs]
         return Read(
@@ -60,4 +60,12 @@ def test_without_room_every_pair_is_computed_each_time() -> None:
     scores = RememberedScores(0, compute)
     scores.of(PAIRS)
     scores.of(PAIRS)
+    assert compute.asked == [*PAIRS, *PAIRS]
+
+
+def test_another_prompt_is_another_score() -> None:
+    compute = Computing()
+    scores = RememberedScores(10, compute)
+    for prompt in ("", "find claims", "", "find claims"):
+        scores.of(PAIRS, prompt)
     assert compute.asked == [*PAIRS, *PAIRS]

@@ -128,6 +128,27 @@ def test_requests_are_those_of_each_api(others, remote):
     ]
 
 
+def test_an_instruction_is_sent_where_the_api_has_a_field_for_it(others, remote):
+    server, _ = others
+    for path in PATHS[1:]:
+        reranker = remote(path)
+        assert reranker.takes_instructions
+        reranker.score(PAIRS[:2], instruction="find claims")
+        reranker.score_within(PAIRS[:2], 60, instruction="find claims")
+    assert [body["instruction"] for body in server.asked] == ["find claims"] * 6
+    remote("/score").score(PAIRS[:2])
+    assert "instruction" not in server.asked[-1]
+
+
+def test_an_instruction_without_a_field_for_it_is_refused(others, remote):
+    server, _ = others
+    with pytest.raises(InvalidInputError, match="the API of text-embeddings-inference has no"):
+        remote("/rerank").score(PAIRS, instruction="find claims")
+    with pytest.raises(InvalidInputError, match="instruction=' ' is blank"):
+        remote("/score").score(PAIRS, instruction=" ")
+    assert server.asked == []
+
+
 def test_the_api_can_be_named_where_the_path_is_another_ones(others, remote):
     server, _ = others
     with pytest.raises(ServerError):  # this one has no documents on this path

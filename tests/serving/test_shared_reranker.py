@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from rerank_search import CrossEncoderReranker, RerankError
+from rerank_search import CrossEncoderReranker, InvalidInputError, RerankError
 from rerank_search.reranking.base import Scores
 from rerank_search.reranking.cascade import Cascade
 from rerank_search.serving.errors import OverloadedError
@@ -207,6 +207,36 @@ def test_windows_and_cuts_are_not_mixed_in_a_round(reranker: CrossEncoderReranke
     read = shared.submit([("q", text)], long_documents="max_passage")
     assert cut.result(30).spans == [None]
     assert read.result(30).spans != [None]
+    shared.close()
+
+
+def test_two_instructions_are_not_mixed_in_a_round():
+    class Told(Slow):
+        takes_instructions = True
+
+        def score(self, pairs: Sequence[tuple[str, str]], *, instruction: str | None = None):
+            self.told = [*getattr(self, "told", []), instruction]
+            return super().score(pairs) + len(instruction or "")
+
+    told = Told()
+    shared = blocked(told)
+    asked = [None, "claims", "facts", "claims", None]
+    futures = [shared.submit([("q", "text")], instruction=each) for each in asked]
+    told.gate.set()
+    found = [future.result(30).values.tolist() for future in futures]
+    assert found == [[4.0], [10.0], [9.0], [10.0], [4.0]]
+    assert told.told == [None, None, "claims", "facts"]  # the first of them blocked
+    shared.close()
+
+
+@pytest.mark.parametrize(
+    ("instruction", "named"),
+    [("facts", "the reranker 'mine' takes no instruction"), (" ", "instruction=' ' is blank")],
+)
+def test_an_instruction_that_cannot_be_used_is_refused_at_once(instruction: str, named: str):
+    shared = SharedReranker(Slow(), name="mine")
+    with pytest.raises(InvalidInputError, match=named):
+        shared.submit([("q", "text")], instruction=instruction)
     shared.close()
 
 

@@ -75,11 +75,16 @@ Tokens = Annotated[
     ),
 ]
 
+NOT_OFFERED = frozenset({"instruction"})
+"""Options that the tool does not have: an agent would give most rerankers one they refuse."""
+
 _EMPTY_IS_NONE = {each.name for each in fields(SearchOptions) if each.default is None}
 
 
 def options_of(given: Mapping[str, Any]) -> dict[str, Any]:
     """The search options among the arguments of a call."""
     return {
-        name: given[name] or None if name in _EMPTY_IS_NONE else given[name] for name in OPTIONS
+        name: given[name] or None if name in _EMPTY_IS_NONE else given[name]
+        for name in OPTIONS
+        if name not in NOT_OFFERED
     }

@@ -74,7 +74,7 @@ async def score(request: Request, asked: ScoreRequest, service: ServiceGiven) ->
     for query, _ in pairs:
         limits.check_query(query)
     with service.traces.span("rerank", model=model, count=len(pairs)):
-        future = service.rerankers.submit(model, pairs, "truncate")
+        future = service.rerankers.submit(model, pairs, instruction=asked.told)
         scores = await _unless_gone(request, future)
     values = service.rerankers.probabilities(model, scores).tolist()
     return ScoreAnswer(
@@ -96,7 +96,15 @@ async def _rerank(request: Request, service: Service, asked: RerankRequest) -> R
     model = service.rerankers.name(asked.model)
     _check_window(service, model, asked.max_tokens_per_doc)
     texts = [each.text if isinstance(each, TextBody) else each for each in asked.documents]
-    scores = await _of_list(request, service, model, asked.query, texts, asked.long_documents)
+    scores = await _of_list(
+        request,
+        service,
+        model,
+        asked.query,
+        texts,
+        long_documents=asked.long_documents,
+        instruction=asked.told,
+    )
     values = service.rerankers.probabilities(model, scores).tolist()
     results = [
         RerankResult(
@@ -117,7 +125,7 @@ async def _rerank(request: Request, service: Service, asked: RerankRequest) -> R
 
 async def _rerank_tei(request: Request, service: Service, asked: TeiRequest) -> list[TeiResult]:
     model = service.rerankers.name(asked.model)
-    scores = await _of_list(request, service, model, asked.query, asked.texts, "truncate")
+    scores = await _of_list(request, service, model, asked.query, asked.texts)
     if asked.truncate is False and scores.truncated.any():
         place = int(scores.truncated.argmax())
         raise ApiError(
@@ -155,11 +163,13 @@ async def _of_list(
     model: str,
     query: str,
     texts: list[str],
-    long_documents: LongDocuments,
+    *,
+    long_documents: LongDocuments = "truncate",
+    instruction: str | None = None,
 ) -> Scores:
     """The scores of a query's texts. Raises what ``submitted`` and the reranker raise."""
     with service.traces.span("rerank", model=model, count=len(texts)):
-        future = submitted(service, model, query, texts, long_documents)
+        future = submitted(service, model, query, texts, long_documents, instruction)
         return await _unless_gone(request, future)
 
 

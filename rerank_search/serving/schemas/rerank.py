@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag, model_validator
 from pydantic.json_schema import SkipJsonSchema
@@ -51,6 +51,26 @@ class TextBody(BaseModel):
 Text = Annotated[str | TextBody, InWords("a string, or an object with the string text")]
 
 
+class _InstructedRequest(ForeignRequest):
+    """A request with an instruction; some clients call it ``instruct``."""
+
+    instruction: str | None = None
+    """What makes a text relevant, in words; for models that take an instruction."""
+    instruct: SkipJsonSchema[str | None] = None
+    """Another name of ``instruction``."""
+
+    @property
+    def told(self) -> str | None:
+        """The instruction, by either name."""
+        return self.instruct if self.instruction is None else self.instruction
+
+    @model_validator(mode="after")
+    def _only_one_instruction(self) -> Self:
+        if None not in (self.instruction, self.instruct) and self.instruction != self.instruct:
+            raise ValueError("instruction and instruct differ: give one of them")
+        return self
+
+
 class _ListRequest(ForeignRequest):
     """A request with one list; some clients call it ``documents``, others ``texts``."""
 
@@ -66,7 +86,7 @@ class _ListRequest(ForeignRequest):
         return data
 
 
-class RerankRequest(_ListRequest):
+class RerankRequest(_InstructedRequest, _ListRequest):
     """What the clients of Cohere, Jina and vLLM send."""
 
     model_config = ConfigDict(
@@ -124,7 +144,7 @@ AnyRerankRequest = Annotated[
 """A body of ``/rerank``, which serves both APIs."""
 
 
-class ScoreRequest(ForeignRequest):
+class ScoreRequest(_InstructedRequest):
     """What vLLM's clients send: one text with one or many, or two lists of the same length."""
 
     model_config = ConfigDict(

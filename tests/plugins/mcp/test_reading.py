@@ -11,6 +11,7 @@ from mcp import Client
 from rerank_search import Document, Index, Searcher
 from rerank_search.options import OPTIONS
 from rerank_search.plugins.mcp.links import Links
+from rerank_search.plugins.mcp.search_arguments import NOT_OFFERED
 from rerank_search.plugins.mcp.server import mcp_server
 from rerank_search.serving.limits import Limits
 from tests.plugins.mcp.conftest import NOTES, ODD, WIKI
@@ -158,7 +159,9 @@ async def test_a_passage_comes_with_its_neighbourhood(serve, tiny_encoder, answe
 async def test_every_search_option_is_an_argument(client):
     async with Client(client.server) as connected:
         tools = {tool.name: tool for tool in (await connected.list_tools()).tools}
-    assert OPTIONS.keys() <= tools["search_passages"].input_schema["properties"].keys()
+    arguments = tools["search_passages"].input_schema["properties"].keys()
+    assert OPTIONS.keys() - NOT_OFFERED <= arguments
+    assert not NOT_OFFERED & arguments
 
 
 async def test_a_document_shows_several_passages_on_request(serve, answer):

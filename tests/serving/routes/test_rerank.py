@@ -6,6 +6,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from rerank_search import CrossEncoderReranker
+from tests.serving.conftest import running
 
 QUERY = "read a file"
 TEXTS = ["bread and cheese", "open and read a file", "a river", "find a file"]
@@ -192,3 +193,57 @@ def test_an_unknown_model_names_those_that_are_there(server, reranker):
 def test_the_models_are_listed(server, reranker):
     [model] = server.client.get("/v1/models").json()["data"]
     assert (model["id"], model["max_length"]) == (Path(reranker.name).name, 64)
+
+
+# Instructions
+
+TOLD = "Find claims that the text supports"
+
+
+@pytest.fixture(scope="module")
+def instructed(causal_reranker: Path) -> CrossEncoderReranker:
+    return CrossEncoderReranker(causal_reranker, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory, instructed):
+    """A server with a reranker that takes instructions."""
+    with running(tmp_path_factory.mktemp("home"), [instructed]) as found:
+        yield found
+
+
+@pytest.mark.parametrize("field", ["instruction", "instruct"])
+def test_an_instruction_reaches_the_reranker(told, instructed, field):
+    pairs = [(QUERY, text) for text in TEXTS]
+    expected = instructed.activated(instructed.score(pairs, instruction=TOLD))
+    asked = {"query": QUERY, "documents": TEXTS, field: TOLD}
+    results = told.post("/v1/rerank", asked).json()["results"]
+    found = {each["index"]: each["relevance_score"] for each in results}
+    assert [found[i] for i in range(len(TEXTS))] == pytest.approx(expected, abs=1e-5)
+    asked = {"text_1": QUERY, "text_2": TEXTS, field: TOLD}
+    scores = [each["score"] for each in told.post("/score", asked).json()["data"]]
+    assert scores == pytest.approx(expected, abs=1e-5)
+    without = told.post("/v1/rerank", {"query": QUERY, "documents": TEXTS}).json()["results"]
+    assert {each["index"]: each["relevance_score"] for each in without} != found
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"instruction": ""}, "instruction='' is blank"),
+        ({"instruction": 5}, "instruction"),
+        ({"instruction": "one", "instruct": "other"}, "instruction and instruct differ"),
+    ],
+)
+def test_an_instruction_that_is_none_is_refused(told, given, named):
+    answer = told.post("/v1/rerank", {"query": QUERY, "documents": TEXTS, **given})
+    assert answer.status_code in (400, 422)
+    assert named in answer.json()["error"]["message"]
+
+
+def test_a_reranker_that_takes_no_instruction_is_named(server, reranker):
+    asked = {"query": QUERY, "documents": TEXTS, "instruction": TOLD}
+    answer = server.post("/v1/rerank", asked)
+    assert answer.status_code == 400
+    name = Path(reranker.name).name
+    assert f"the reranker {name!r} takes no instruction" in answer.json()["error"]["message"]

@@ -1,4 +1,4 @@
-"""A loaded sequence classifier: its tokenizer, its window, and its logits of encoded pairs."""
+"""A loaded reranker: its tokenizer, its window, and its logits of encoded pairs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,18 @@ from rerank_search.models.bert_folder import read_classifier
 from rerank_search.models.loading import require_device
 from rerank_search.models.threads import limit_threads
 from rerank_search.reranking.base import Backend, Dtype
+from rerank_search.reranking.chat_pairs import ChatPairs
 from rerank_search.reranking.exact_logits import keep_last_layer_exact
-from rerank_search.reranking.loading import INPUTS, load_classifier, options_key
+from rerank_search.reranking.instructions import RerankerPrompts, prompts_of
+from rerank_search.reranking.loading import (
+    INPUTS,
+    load_cross_encoder,
+    options_key,
+    window_of_modules,
+)
 from rerank_search.reranking.memory import halving, out_of_memory
 from rerank_search.reranking.padding import padding_of, pads_without_effect
-from rerank_search.reranking.pairs import EncodedPair
+from rerank_search.reranking.pairs import EncodedPair, PairTokenizer
 from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,16 +47,21 @@ logger = logging.getLogger(__name__)
 _BESIDE = ("activation_fn", "model_card_data")
 """Loading options that do not affect the network."""
 
+_PROMPTING = frozenset({"prompts", "default_prompt_name"})
+"""Loading options that change the prompt, which is otherwise known by the model's files."""
 
-class SequenceClassifier:
-    """A sequence-classification model with float32 weights.
+
+class LoadedModel:
+    """A model with float32 weights that gives logits of pairs, whatever its architecture.
 
     On a CPU each thread computes a batch of its own; torch uses all threads for one batch if the
     model is not fused. A plain BERT is read without sentence-transformers, which is imported only
-    when something needs it.
+    when something needs it. Models of several modules are computed by these modules, in torch.
+
+    ``pairs`` lays pairs out as the model reads them, and ``prompts`` are the model's own.
 
     Raises ModelNotFoundError for a directory that cannot be read, InvalidInputError for a device
-    or dtype that cannot be used or a model of another kind.
+    or dtype that cannot be used or a model that does not score pairs.
     """
 
     def __init__(
@@ -73,18 +85,22 @@ class SequenceClassifier:
         from rerank_search.reranking.backends.choice import choose
         from rerank_search.reranking.backends.installed import install
         from rerank_search.reranking.loaded_network import loaded_network, window_of
+        from rerank_search.reranking.modular import ModularNetwork, network_of
 
         self._name, self._directory = name, directory
         limit_threads()
         require_device(device)
         half = dtype if dtype in ("bfloat16", "float16") else "float32"
         options = {name: given for name, given in (loading or {}).items() if name not in _BESIDE}
+        self._options = options
+        self._own_activation = bool((loading or {}).get("activation_fn"))
         self._plain = plain = None if options else read_classifier(directory, device, half)
-        self._whole = None if plain else load_classifier(name, directory, device, options)
+        self._whole = None if plain else self._load(device, options)
         self._delegating = threading.RLock()  # its tokenizer is not thread-safe
-        self._network: Any = plain.network if plain else self.whole.transformers_model
+        self._network: Any = plain.network if plain else network_of(name, self.whole)
         self.tokenizer: Any = plain.tokenizer if plain else self.whole.tokenizer
-        self.max_length = window_of(self.tokenizer, self._network, max_length)
+        limits = [max_length, None if plain else window_of_modules(self.whole)]
+        self.max_length = window_of(self.tokenizer, self._network, *limits)
         if max_length and max_length > self.max_length:
             logger.warning(
                 "max_length=%d is more than %r can read: %d is used",
@@ -94,20 +110,30 @@ class SequenceClassifier:
             )
         # Pairs delegated to sentence-transformers must be cut at the same length.
         self.tokenizer.model_max_length = self.max_length
+        self.pairs, self.prompts = self._layout()
         loaded = loaded_network(self._network, self.tokenizer, directory, options_key(options))
         self._names = loaded.names
         self._pad_token: int = self.tokenizer.pad_token_id
         self._alone = False
+        modular = self._network if isinstance(self._network, ModularNetwork) else None
+        self._pads_left = modular is not None and modular.reads_end
         if not plain:
             self._pad_token = padding_of(self._network, self.tokenizer)
-            self._alone = not pads_without_effect(self._network, loaded.names, self._pad_token)
-        if self._alone:
-            backend, dtype = _for_single_pairs(name, backend, dtype, self.device.type)
+            self._alone = not pads_without_effect(
+                self._network, loaded.names, self._pad_token, left=self._pads_left
+            )
+        if modular:
+            why = "has modules that only torch can compute"
+            backend, dtype = _for_torch(name, why, backend, dtype, self.device.type)
+        elif self._alone:
+            why = "gives other scores for padded input, so it scores one pair at a time"
+            backend, dtype = _for_torch(name, why, backend, dtype, self.device.type)
         cache = Settings().cache
         option = choose(loaded, backend, dtype, cache)
         self.backend, self.dtype = option.backend, option.dtype
         if self.backend == "torch" and self.dtype != "float32":
-            keep_last_layer_exact(name, self._network, self.num_labels)
+            width = modular.last_width if modular else self.num_labels
+            keep_last_layer_exact(name, self._network, width)
         self._installed = install(loaded, option.backend, option.dtype, cache)
         self._batch_tokens = batch_tokens or (
             cpu_batch_tokens(self._network, self._installed.at_once)
@@ -124,12 +150,38 @@ class SequenceClassifier:
             if self._whole is None:
                 from rerank_search.reranking.backends.installed import delegate
 
-                self._whole = load_classifier(self._name, self._directory, "cpu")
+                self._whole = self._load("cpu", {})
                 self._whole.max_seq_length = self.max_length
                 network: Any = self._whole.transformers_model
                 delegate(network, self._installed, self._names)
                 network.base_model.encoder.layer = None  # these weights are in memory already
             return self._whole
+
+    @property
+    def layout_key(self) -> str:
+        """A text that differs for layouts of pairs that give other logits."""
+        prompt = self.prompts.default if self._options.keys() & _PROMPTING else ""
+        template = " chat template" if isinstance(self.pairs, ChatPairs) else ""
+        return f"{template} {prompt!r}" if template or prompt else ""
+
+    def _load(self, device: str | None, options: Mapping[str, Any]) -> CrossEncoder:
+        return load_cross_encoder(
+            self._name, self._directory, device, options, own_activation=self._own_activation
+        )
+
+    def _layout(self) -> tuple[PairTokenizer | ChatPairs, RerankerPrompts]:
+        """How pairs are laid out for the model, and the prompts that it was saved with."""
+        if self._plain is not None:
+            pairs = PairTokenizer(self.tokenizer, self.max_length)
+            return pairs, prompts_of(self._plain.prompts)
+        first: Any = self.whole[0]
+        named = {name: prompt or "" for name, prompt in self.whole.prompts.items()}
+        default = self.whole.default_prompt_name
+        if "message" not in first.modality_config:
+            pairs = PairTokenizer(self.tokenizer, self.max_length)
+            return pairs, prompts_of(named, default)
+        chat = ChatPairs(self._name, first, self.max_length)
+        return chat, prompts_of(named, default, takes_instructions=chat.takes_instructions)
 
     @property
     def device(self) -> torch.device:
@@ -140,7 +192,7 @@ class SequenceClassifier:
     @property
     def num_labels(self) -> int:
         """The number of labels: the width of the logits."""
-        labels: int = self._network.config.num_labels
+        labels: int = self._network.config.num_labels if self._plain else self.whole.num_labels
         return labels
 
     @property
@@ -149,11 +201,6 @@ class SequenceClassifier:
         if self._plain is not None:
             return self._plain.activation
         return self.whole.activation_fn or self.whole.get_default_activation_fn()
-
-    @property
-    def prompted(self) -> bool:
-        """Whether the model puts its own prompt before every text."""
-        return self._plain is None and self.whole.default_prompt_name is not None
 
     def predict(self, inputs: Any, **options: Any) -> Any:
         """The result of sentence-transformers' own ``predict``."""
@@ -213,25 +260,27 @@ class SequenceClassifier:
         arrays = {name: np.zeros((len(batch), longest), dtype=np.int64) for name in INPUTS}
         arrays["input_ids"][:] = self._pad_token
         for row, pair in enumerate(batch):
-            arrays["input_ids"][row, : len(pair.ids)] = pair.ids
-            arrays["token_type_ids"][row, : len(pair.ids)] = pair.types
-            arrays["attention_mask"][row, : len(pair.ids)] = 1
+            size = len(pair.ids)
+            place = slice(longest - size, None) if self._pads_left else slice(size)
+            arrays["input_ids"][row, place] = pair.ids
+            arrays["token_type_ids"][row, place] = pair.types
+            arrays["attention_mask"][row, place] = 1
         with self._turns, torch.inference_mode(), self._installed.context():
             inputs = {name: torch.from_numpy(arrays[name]).to(self.device) for name in self._names}
             return self._installed.features(inputs).float().cpu()
 
 
-def _for_single_pairs(
+def _for_torch(
     name: str,
+    why: str,
     backend: Backend | Literal["auto"],
     dtype: Dtype | Literal["auto"],
     device: str,
 ) -> tuple[Backend, Dtype | Literal["auto"]]:
-    """The backend for a model whose pairs cannot be padded: only torch can compute it."""
+    """The backend for a model that only torch can compute, and ``why`` that is."""
     if backend not in ("auto", "torch"):
         raise InvalidInputError(
-            f"the model {name!r} gives other scores for padded input, so it scores one pair at a "
-            f"time, which backend={backend!r} cannot do: use backend='torch'"
+            f"the model {name!r} {why}, which backend={backend!r} cannot do: use backend='torch'"
         )
-    # Speeds are measured on batches, which this model cannot compute.
+    # Speeds are measured on batches that such a model may not be able to compute.
     return "torch", "float32" if dtype == "auto" and device == "cpu" else dtype

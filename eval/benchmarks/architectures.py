@@ -1,0 +1,124 @@
+"""How far scores are from those of sentence-transformers, for each architecture.
+
+Usage: python eval/benchmarks/architectures.py
+
+Writes eval/results/architectures.md and .json. The models are tiny and random: only the code that
+computes them is compared.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tiny_rerankers import RERANKERS
+
+QUERY = "where is the boat?"
+LONG = "Snow and storms: the boat is in the harbour, bread comes from the oven. " * 9
+FITTING = [
+    (QUERY, "The boat is in the harbour."),
+    (QUERY, "bread"),
+    (QUERY, ""),
+    ("", "A river runs to the sea"),
+    ("Schnee im Süden, 雪", "naïve – 港に船 🚢"),
+    (QUERY, "A river runs to the sea, and the boat is in the snow. "),
+]
+"""Pairs of very different lengths, all of them within the windows."""
+
+TOO_LONG = [(QUERY, LONG), (QUERY, f"bread, bread and rain {LONG}")]
+"""Pairs whose text has to be cut."""
+
+LONG_QUERIES = [(LONG, "bread"), (LONG, LONG)]
+"""Pairs whose query is above the window too: ``predict`` cuts it, and ``score`` the text first."""
+
+
+TOLD = "Find claims "
+"""An instruction; as a prompt before a query it leaves more than half of the window to a text."""
+
+
+def differences(directory: Path) -> dict[str, float]:
+    """The largest differences of a reranker's logits from those of sentence-transformers.
+
+    ``spread`` is the range of the logits, to compare the differences with.
+    """
+    from sentence_transformers import CrossEncoder as Original
+    from torch.nn import Identity
+
+    from rerank_search import CrossEncoder
+
+    ours = CrossEncoder(str(directory), device="cpu", backend="torch", dtype="float32")
+    theirs = Original(str(directory), device="cpu")
+    everything = [*FITTING, *TOO_LONG, *LONG_QUERIES]
+
+    def expected(pairs: Sequence[tuple[str, str]], batch: int) -> Any:
+        return theirs.predict(pairs, batch_size=batch, activation_fn=Identity())
+
+    scored = [*FITTING, *TOO_LONG]
+    alone = np.concatenate([ours.score([pair]) for pair in scored])
+    predicted = ours.predict(everything, batch_size=3, activation_fn=Identity())
+    found = {
+        "alone": largest(alone, expected(scored, 1)),
+        "together": largest(ours.score(scored), expected(scored, 4)),
+        "predict": largest(predicted, expected(everything, 3)),
+        "spread": float(np.ptp(alone)),
+    }
+    if ours.takes_instructions:
+        told = theirs.predict(scored, prompt=TOLD, batch_size=4, activation_fn=Identity())
+        found["instruction"] = largest(ours.score(scored, instruction=TOLD), told)
+    return found
+
+
+def largest(ours: Any, theirs: Any) -> float:
+    """The largest difference of two arrays."""
+    return float(np.abs(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)).max())
+
+
+def measured(
+    makers: Mapping[str, Callable[[Path], Path]], measure: Callable[[Path], dict[str, float]]
+) -> dict[str, dict[str, float]]:
+    """The differences of every model, by its name."""
+    found = {}
+    for name, make in makers.items():
+        with tempfile.TemporaryDirectory() as folder:
+            found[name] = measure(make(Path(folder)))
+        print(f"{name}: {found[name]}")
+    return found
+
+
+def rows(found: Mapping[str, Mapping[str, float]], columns: Sequence[str]) -> list[list[str]]:
+    """A row for each model; a column that it does not have is empty."""
+    return [
+        [name, *(f"{own[each]:.1e}" if each in own else "" for each in columns)]
+        for name, own in found.items()
+    ]
+
+
+def main() -> None:
+    """Compare, and write the report."""
+    from report import table, write
+
+    rerankers = measured(RERANKERS, differences)
+    columns = ("alone", "together", "predict", "instruction", "spread")
+    sections = {
+        "What is compared": (
+            "Tiny models with random weights, made with the classes of transformers, saved, and "
+            "loaded from their folders by both libraries, in float32. A figure is the largest "
+            "difference of a score from that of sentence-transformers, of which at most 1e-5 is "
+            "allowed. `alone` scores each pair in a call of its own, `together` all in one, some "
+            "of them with a text above the window. `predict` has queries above the window too, "
+            "which `predict` and sentence-transformers cut, and `score` does not. `instruction` "
+            "is `together` with an instruction in the place of the model's prompt. `spread` is "
+            "the range of the logits."
+        ),
+        "Rerankers": table(["architecture", *columns], rows(rerankers, columns)),
+    }
+    command = "python eval/benchmarks/architectures.py"
+    title = "Scores against those of sentence-transformers"
+    print(write("architectures", title, command, sections, {"rerankers": rerankers}))
+
+
+if __name__ == "__main__":
+    main()
