@@ -62,6 +62,14 @@ def serve(
     about: About = "",
     url_template: UrlTemplate = None,
     url_key: UrlKeys = None,
+    lenient: Annotated[
+        bool,
+        typer.Option(
+            "--lenient",
+            help="Ignore fields of other services' rerank requests that are not supported; the "
+            "answer names them in X-Ignored-Fields. Otherwise they are errors.",
+        ),
+    ] = False,
     cors_origin: Annotated[
         list[str],
         typer.Option(
@@ -120,4 +128,5 @@ def serve(
             traces=traces,
             further=further,
             cors_origins=origins,
+            lenient=lenient,
         )

@@ -42,6 +42,7 @@ def create_app(
     hosts: frozenset[str] | None = None,
     further: Sequence[Routes] = (),
     cors_origins: Sequence[str] = (),
+    lenient: bool = False,
 ) -> FastAPI:
     """The application for a service whose models are loaded; it closes the service at its end.
 
@@ -49,7 +50,9 @@ def create_app(
     for the service, which are behind the same keys, limits and log; a router's lifespan is entered
     with that of the application. Pages of ``cors_origins``, such as "https://app.example", may call
     the application from a browser; "*" allows all pages. With ``keys`` no index is visible outside
-    of requests any more: a request sees those that its key opens.
+    of requests any more: a request sees those that its key opens. ``lenient`` ignores fields of
+    other services' requests that this server does not support, and names them in the answer's
+    header X-Ignored-Fields; otherwise they are errors.
 
     Raises InvalidInputError for an invalid origin.
     """
@@ -101,6 +104,7 @@ def create_app(
         metrics=service.metrics,
         limits=service.limits,
         gate=Gate(keys=keys, rate=rate, hosts=hosts),
+        lenient=lenient,
     )
     if cors_origins:
         allow_origins(app, cors_origins, service.metrics)

@@ -60,7 +60,7 @@ class _Cors(CORSMiddleware):
                 "X-Request-ID",
                 "traceparent",
             ],
-            expose_headers=["X-Request-ID", "Retry-After"],
+            expose_headers=["X-Request-ID", "Retry-After", "X-Ignored-Fields"],
         )
         self._metrics = metrics
 

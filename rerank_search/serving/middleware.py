@@ -7,7 +7,9 @@ import re
 import time
 import uuid
 from collections.abc import Mapping, MutableMapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -15,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from rerank_search.serving.body import bounded
 from rerank_search.serving.error_handlers import error_response
 from rerank_search.serving.errors import ApiError, internal_error
+from rerank_search.serving.ignored import ignoring
 from rerank_search.serving.request_log import record
 from rerank_search.serving.visible import showing
 
@@ -44,17 +47,26 @@ _HEADERS: Mapping[str, str] = {
 class RequestMiddleware:
     """The outermost layer but CORS: whatever happens, the answer has an id, headers, a log line.
 
-    Requests that the gate refuses go no further.
+    Requests that the gate refuses go no further. If ``lenient``, unsupported fields of other
+    services' requests are ignored, and the answer names them in X-Ignored-Fields.
     """
 
     def __init__(
-        self, app: ASGIApp, *, routes: RouteTable, metrics: Metrics, limits: Limits, gate: Gate
+        self,
+        app: ASGIApp,
+        *,
+        routes: RouteTable,
+        metrics: Metrics,
+        limits: Limits,
+        gate: Gate,
+        lenient: bool,
     ) -> None:
         self._app = app
         self._routes = routes
         self._metrics = metrics
         self._limits = limits
         self._gate = gate
+        self._lenient = lenient
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Handle an HTTP request; pass anything else on."""
@@ -68,6 +80,7 @@ class RequestMiddleware:
         facts = self._routes.facts(scope)
         state["request_id"], state["facts"], state["shape"] = request_id, facts, facts.shape
         started, status = time.perf_counter(), 0
+        ignored: list[str] = []
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -77,6 +90,8 @@ class RequestMiddleware:
                 for name, value in _HEADERS.items():
                     sent.setdefault(name, value)
                 sent["X-Request-ID"] = request_id
+                if ignored:
+                    sent["X-Ignored-Fields"] = ", ".join(map(quote, dict.fromkeys(ignored)))
             await send(message)
 
         caller = ""
@@ -85,7 +100,10 @@ class RequestMiddleware:
             sender = self._gate.caller(scope, headers, facts)
             caller, state["key"] = sender.name, sender.key
             self._gate.check_rate(caller, facts)
-            with showing(sender.indexes):
+            with ExitStack() as stack:
+                stack.enter_context(showing(sender.indexes))
+                if self._lenient:
+                    ignored = stack.enter_context(ignoring())
                 await self._app(scope, bounded(facts, headers, self._limits, receive), answer)
         except ClientDisconnect:
             status = status or 499  # the client has disconnected

@@ -81,11 +81,12 @@ class Server:
         traces: Traces | None = None,
         further: Sequence[Routes] = (),
         cors_origins: Sequence[str] = (),
+        lenient: bool = False,
     ) -> None:
         """Answer requests until SIGTERM or SIGINT; unfinished ones are finished first.
 
-        ``further`` and ``cors_origins`` as in ``create_app``. The log of the whole process goes to
-        the standard error, as lines of JSON.
+        ``further``, ``cors_origins`` and ``lenient`` as in ``create_app``. The log of the whole
+        process goes to the standard error, as lines of JSON.
         """
         log_to(sys.stderr)
         service = Service(
@@ -100,7 +101,12 @@ class Server:
         open_to_all = keys is not None or not is_loopback(self._host.strip("[]"))
         hosts = None if open_to_all else frozenset({*LOOPBACK, self._host})
         app = create_app(
-            service, keys=keys, hosts=hosts, further=further, cors_origins=cors_origins
+            service,
+            keys=keys,
+            hosts=hosts,
+            further=further,
+            cors_origins=cors_origins,
+            lenient=lenient,
         )
         config = uvicorn.Config(
             app,

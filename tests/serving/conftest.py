@@ -62,11 +62,19 @@ def running(
     further: Sequence[Routes] = (),
     encoders: Sequence[TextEncoder] = (),
     cors_origins: Sequence[str] = (),
+    lenient: bool = False,
 ) -> Iterator[Running]:
     indexes = Indexes(home, {}, all_of_home=True)
     service = Service(indexes, rerankers, limits or Limits(), encoders=encoders, traces=traces)
     config = uvicorn.Config(
-        create_app(service, keys=keys, hosts=hosts, further=further, cors_origins=cors_origins),
+        create_app(
+            service,
+            keys=keys,
+            hosts=hosts,
+            further=further,
+            cors_origins=cors_origins,
+            lenient=lenient,
+        ),
         port=0,
         log_config=None,
         lifespan="on",

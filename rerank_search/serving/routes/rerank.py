@@ -63,6 +63,7 @@ async def rerank_v2(request: Request, asked: RerankRequest, service: ServiceGive
     return await _rerank(request, service, asked)
 
 
+@router.post("/v1/score", response_model_exclude_none=True)
 @router.post("/score", response_model_exclude_none=True)
 @declared(Facts(reads=True, shape="rerank"))
 async def score(request: Request, asked: ScoreRequest, service: ServiceGiven) -> ScoreAnswer:
@@ -179,10 +180,7 @@ async def _unless_gone(request: Request, future: Future[Scores]) -> Scores:
 
 
 def _pairs(asked: ScoreRequest) -> list[tuple[str, str]]:
-    one, other = asked.text_1, asked.text_2
-    if one is None or other is None:
-        one, other = asked.queries, asked.documents
-    first, second = _listed(one), _listed(other)
+    first, second = asked.sides
     if len(first) == 1:
         first = first * len(second)
     if len(first) != len(second):
@@ -193,10 +191,6 @@ def _pairs(asked: ScoreRequest) -> list[tuple[str, str]]:
             "or as many as in the other list",
         )
     return list(zip(first, second, strict=True))
-
-
-def _listed(given: str | list[str] | None) -> list[str]:
-    return [given] if isinstance(given, str) else given or []
 
 
 def _usage(scores: Scores) -> dict[str, int]:

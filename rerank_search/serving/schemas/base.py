@@ -21,6 +21,7 @@ from pydantic_core import CoreSchema
 
 from rerank_search.arguments import document_id
 from rerank_search.declared import did_you_mean
+from rerank_search.serving.ignored import ignores
 
 Item = TypeVar("Item")
 
@@ -44,7 +45,7 @@ class ForeignRequest(BaseModel):
     """A request of an API that others define.
 
     Clients of these APIs send fields that this server does not have. A field that would change
-    the answer is an error; null is the same as no field.
+    the answer is an error, unless the server is lenient; null is the same as no field.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
@@ -59,7 +60,7 @@ class ForeignRequest(BaseModel):
             return data
         known = cls.model_fields.keys() | cls.without_effect
         for name, value in data.items():
-            if value is not None and name not in known:
+            if value is not None and name not in known and not ignores(str(name)):
                 raise ValueError(f"{name!r:.100} is not supported: leave it out")
         return data
 

@@ -144,12 +144,21 @@ AnyRerankRequest = Annotated[
 """A body of ``/rerank``, which serves both APIs."""
 
 
+SIDES = (
+    ("text_1", "text_2"),
+    ("queries", "documents"),
+    ("queries", "items"),
+    ("data_1", "data_2"),
+)
+"""Names of the two lists of texts in vLLM's requests, today's and earlier ones."""
+
+
 class ScoreRequest(_InstructedRequest):
     """What vLLM's clients send: one text with one or many, or two lists of the same length."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            **one_of(("text_1", "text_2"), ("queries", "documents")),
+            **one_of(*SIDES),
             "examples": [
                 {"text_1": "how is bread made", "text_2": ["Flour and water, baked.", "Trains."]}
             ],
@@ -161,14 +170,31 @@ class ScoreRequest(_InstructedRequest):
     text_2: OneOrMany | None = None
     queries: OneOrMany | None = None
     documents: OneOrMany | None = None
+    items: OneOrMany | None = None
+    data_1: OneOrMany | None = None
+    data_2: OneOrMany | None = None
+
+    @property
+    def sides(self) -> tuple[list[str], list[str]]:
+        """The texts of the two sides, by whichever names they have."""
+        one, other = (self._texts(name) for name in self._given()[0])
+        return one, other
+
+    def _texts(self, name: str) -> list[str]:
+        given: str | list[str] = getattr(self, name)
+        return [given] if isinstance(given, str) else given
+
+    def _given(self) -> list[tuple[str, str]]:
+        """The pairs of names of which both are given."""
+        return [names for names in SIDES if all(getattr(self, name) is not None for name in names)]
 
     @model_validator(mode="after")
     def _one_pair_of_fields(self) -> ScoreRequest:
-        one_with_many = [self.text_1 is not None, self.text_2 is not None]
-        many_with_many = [self.queries is not None, self.documents is not None]
-        given = sorted([one_with_many, many_with_many])
-        if given != [[False, False], [True, True]]:
-            raise ValueError("give text_1 and text_2, or queries and documents")
+        every = {name for names in SIDES for name in names}
+        count = sum(getattr(self, name) is not None for name in every)
+        if len(self._given()) != 1 or count != 2:
+            pairs = ", or ".join(f"{one} and {other}" for one, other in SIDES)
+            raise ValueError(f"give {pairs}")
         return self
 
 

@@ -90,11 +90,14 @@ def test_cut_texts_are_counted(server):
     [
         {"text_1": QUERY, "text_2": TEXTS},
         {"queries": QUERY, "documents": TEXTS},
+        {"queries": [QUERY], "items": TEXTS},
+        {"data_1": QUERY, "data_2": TEXTS},
         {"text_1": [QUERY] * 4, "text_2": TEXTS},
     ],
 )
-def test_scores_of_pairs_in_their_order(server, reranker, asked):
-    answer = server.post("/score", asked).json()
+@pytest.mark.parametrize("path", ["/score", "/v1/score"])
+def test_scores_of_pairs_in_their_order(server, reranker, path, asked):
+    answer = server.post(path, asked).json()
     scores = reranker.predict([(QUERY, text) for text in TEXTS])
     assert [each["index"] for each in answer["data"]] == [0, 1, 2, 3]
     assert [each["score"] for each in answer["data"]] == pytest.approx(scores, abs=1e-4)
@@ -114,6 +117,8 @@ def test_scores_of_pairs_in_their_order(server, reranker, asked):
         ("/score", {"text_1": "alone", "queries": QUERY, "documents": TEXTS}, "or queries and"),
         ("/score", {"text_1": QUERY, "text_2": TEXTS, "queries": [QUERY]}, "or queries and"),
         ("/score", {"text_1": QUERY}, "give text_1 and text_2"),
+        ("/score", {"queries": QUERY, "data_2": TEXTS}, "or queries and items, or data_1 and"),
+        ("/score", {"queries": QUERY, "documents": TEXTS, "items": TEXTS}, "give text_1 and"),
         ("/score", {"text_1": ["a", "b"], "text_2": ["a", "b", "c"]}, "2 texts"),
         ("/score", {"text_1": ["a", "b"], "text_2": "c"}, "2 texts"),
     ],
@@ -127,6 +132,20 @@ def test_a_wrong_request_is_told_what_is_wrong(server, path, asked, message):
     assert message in body["message"]
     assert body["error"]["type"] == "invalid_request"
     assert body["request_id"] == answer.headers["x-request-id"]
+
+
+def test_a_lenient_server_names_the_fields_that_it_ignores(tmp_path, reranker):
+    asked = {"query": QUERY, "documents": TEXTS, "rank_fields": ["a"], "ü\n": 1, "top_n": 2}
+    with running(tmp_path, [reranker], lenient=True) as server:
+        answer = server.client.post("/v2/rerank", json=asked)
+        assert answer.status_code == 200
+        assert len(answer.json()["results"]) == 2
+        assert answer.headers["X-Ignored-Fields"] == "rank_fields, %C3%BC%0A"
+        assert "X-Ignored-Fields" not in server.client.get("/v1/models").headers
+        wrong = server.client.post("/v2/rerank", json={**asked, "top_n": -1})
+        assert wrong.status_code == 400  # only fields that are not supported are ignored
+        own = server.client.post("/v1/search", json={"query": QUERY, "other": 1})
+        assert own.status_code == 400
 
 
 def test_a_wrong_tei_request_is_told_so_in_teis_shape(server):
