@@ -75,6 +75,10 @@ class ChatPairs:
             for (query, text), ids in zip(pairs, self._laid_out(pairs, prompt), strict=True)
         ]
 
+    def tokens_of(self, texts: Sequence[str]) -> list[Text]:
+        """All tokens of each text."""
+        return self._texts.texts(texts)
+
     def _windows(self, query: str, text: str, prompt: str) -> list[EncodedPair]:
         asked, read = self._texts.texts([query, text])
         room = self._room(prompt)

@@ -239,6 +239,58 @@ class CrossEncoderReranker(Predictions):
             f"long_documents={long_documents!r} is unknown: use 'truncate' or 'max_passage'"
         )
 
+    def shortened(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        text_tokens: int | None = None,
+        pair_tokens: int | None = None,
+        instruction: str | None = None,
+    ) -> tuple[list[tuple[str, str]], NDArray[np.bool_]]:
+        """The pairs with the beginning of each text, and which texts were cut, shape (n,), bool.
+
+        ``text_tokens`` is the most tokens of a text, ``pair_tokens`` the most of a pair, with its
+        query, the instruction and special tokens. Raises InvalidInputError if a query leaves no
+        room for a text, and for a tokenizer that does not give the positions of tokens.
+        """
+        checked = checked_pairs(pairs)
+        most = np.full(len(checked), np.iinfo(np.int64).max)
+        if text_tokens is not None:
+            most = np.minimum(most, whole_number("text_tokens", text_tokens))
+        if pair_tokens is not None:
+            most = np.minimum(most, self._room(checked, pair_tokens, instruction))
+        texts = list(dict.fromkeys(text for _, text in checked))
+        offsets = {
+            text: tokens.offsets
+            for text, tokens in zip(texts, self._model.pairs.tokens_of(texts), strict=True)
+        }
+        cut = np.array(
+            [len(offsets[text]) > size for (_, text), size in zip(checked, most, strict=True)],
+            dtype=np.bool_,
+        )
+        return [
+            (query, text[: offsets[text][size - 1][1]] if too_long else text)
+            for (query, text), size, too_long in zip(checked, most, cut, strict=True)
+        ], cut
+
+    def _room(
+        self, pairs: Sequence[tuple[str, str]], tokens: int, instruction: str | None
+    ) -> NDArray[np.int64]:
+        """The tokens that each pair's query leaves for its text."""
+        whole_number("pair_tokens", tokens, least=0)
+        queries = list(dict.fromkeys(query for query, _ in pairs))
+        alone = self._model.pairs.encode(
+            [(query, "") for query in queries], prompt=self._prompt(instruction)
+        )
+        taken = {query: len(pair.ids) for query, pair in zip(queries, alone, strict=True)}
+        for query, used in taken.items():
+            if used >= tokens:
+                raise InvalidInputError(
+                    f"{tokens} tokens leave no room for a text beside the query {query!r:.60}, "
+                    f"which has {used} with special tokens: allow more, or shorten the query"
+                )
+        return np.array([tokens - taken[query] for query, _ in pairs], dtype=np.int64)
+
     def share_texts(self, other: CrossEncoderReranker) -> None:
         """Share tokenised texts with ``other`` if both have the same tokenizer and window."""
         mine, theirs = self._model.pairs, other._model.pairs

@@ -111,6 +111,10 @@ class PairTokenizer:
             windows.append(self._layout.pair(query, text.ids[start:end], cut, span))
         return windows
 
+    def tokens_of(self, texts: Sequence[str]) -> list[Text]:
+        """All tokens of each text. Raises InvalidInputError for a tokenizer without positions."""
+        return self._tokenizer.texts(texts)
+
     def _prompted(
         self, pairs: Sequence[tuple[str, str]], prompt: str, *, fits: bool
     ) -> Sequence[tuple[str, str]]:

@@ -94,6 +94,41 @@ class Rerankers:
             pairs, long_documents=long_documents, instruction=instruction
         )
 
+    def shortened(
+        self,
+        name: str,
+        pairs: list[tuple[str, str]],
+        *,
+        text_tokens: int | None,
+        pair_tokens: int | None,
+        instruction: str | None,
+        whole: bool,
+    ) -> tuple[list[tuple[str, str]], NDArray[np.bool_]]:
+        """The pairs with shorter texts, and which were cut; see ``CrossEncoderReranker.shortened``.
+
+        ``whole`` says whether texts above the window are read too. Raises ApiError 400 for a
+        reranker that cannot do it, and what the reranker raises.
+        """
+        window = self.window(name)
+        least = min(each for each in (text_tokens, pair_tokens) if each is not None)
+        if window is not None and least >= window and not whole:  # texts are cut there anyway
+            return pairs, np.zeros(len(pairs), dtype=np.bool_)
+        reranker = self._models[name]
+        if isinstance(reranker, LoadedLater):
+            reranker = reranker.load()
+        shorten = getattr(reranker, "shortened", None)
+        if shorten is None:
+            raise ApiError(
+                400,
+                "invalid_request",
+                f"the reranker {name!r} cannot cut texts at a number of tokens: leave "
+                "max_tokens_per_doc and truncate_prompt_tokens out",
+            )
+        found: tuple[list[tuple[str, str]], NDArray[np.bool_]] = shorten(
+            pairs, text_tokens=text_tokens, pair_tokens=pair_tokens, instruction=instruction
+        )
+        return found
+
     def probabilities(self, name: str, scores: Scores) -> NDArray[np.float32]:
         """Scores in [0, 1] for the logits: calibrated if the model has a calibration of them."""
         self._metrics.truncated(int(scores.truncated.sum()))

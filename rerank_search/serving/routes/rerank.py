@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
 import time
 import uuid
 from concurrent.futures import Future
 from typing import Annotated
 
+import numpy as np
 from fastapi import APIRouter, Body, Request
+from numpy.typing import NDArray
 
 from rerank_search.reranking.base import LongDocuments, Scores
 from rerank_search.serving.dependencies import ServiceGiven
@@ -74,9 +78,10 @@ async def score(request: Request, asked: ScoreRequest, service: ServiceGiven) ->
     limits.check_texts("documents", [text for _, text in pairs], limits.documents)
     for query, _ in pairs:
         limits.check_query(query)
+    pairs, cut = await _shortened(request, service, model, pairs, asked)
     with service.traces.span("rerank", model=model, count=len(pairs)):
         future = service.rerankers.submit(model, pairs, instruction=asked.told)
-        scores = await _unless_gone(request, future)
+        scores = _also_cut(await _unless_gone(request, future), cut)
     values = service.rerankers.probabilities(model, scores).tolist()
     return ScoreAnswer(
         id=f"score-{request.state.request_id}",
@@ -95,17 +100,22 @@ async def models(service: ServiceGiven) -> ModelList:
 
 async def _rerank(request: Request, service: Service, asked: RerankRequest) -> RerankAnswer:
     model = service.rerankers.name(asked.model)
-    _check_window(service, model, asked.max_tokens_per_doc)
     texts = [each.text if isinstance(each, TextBody) else each for each in asked.documents]
-    scores = await _of_list(
+    service.limits.check_query(asked.query)
+    service.limits.check_texts("documents", texts, service.limits.documents)
+    pairs, cut = await _shortened(
+        request, service, model, [(asked.query, text) for text in texts], asked
+    )
+    found = await _of_list(
         request,
         service,
         model,
         asked.query,
-        texts,
+        [text for _, text in pairs],
         long_documents=asked.long_documents,
         instruction=asked.told,
     )
+    scores = _also_cut(found, cut)
     values = service.rerankers.probabilities(model, scores).tolist()
     results = [
         RerankResult(
@@ -146,18 +156,6 @@ async def _rerank_tei(request: Request, service: Service, asked: TeiRequest) -> 
     ]
 
 
-def _check_window(service: Service, model: str, tokens: int | None) -> None:
-    """Raise ApiError 400 for a number of tokens at which no text would be cut as asked."""
-    window = service.rerankers.window(model)
-    if tokens is not None and (window is None or tokens < window):
-        raise ApiError(
-            400,
-            "invalid_request",
-            f"max_tokens_per_doc={tokens} is not supported: this model cuts texts at its window"
-            f"{'' if window is None else f' of {window} tokens'}. Leave max_tokens_per_doc out",
-        )
-
-
 async def _of_list(
     request: Request,
     service: Service,
@@ -172,6 +170,37 @@ async def _of_list(
     with service.traces.span("rerank", model=model, count=len(texts)):
         future = submitted(service, model, query, texts, long_documents, instruction)
         return await _unless_gone(request, future)
+
+
+async def _shortened(
+    request: Request,
+    service: Service,
+    model: str,
+    pairs: list[tuple[str, str]],
+    asked: RerankRequest | ScoreRequest,
+) -> tuple[list[tuple[str, str]], NDArray[np.bool_]]:
+    """The pairs with texts as short as the request wants them, and which were cut."""
+    of_text, whole = None, False
+    if isinstance(asked, RerankRequest):
+        of_text, whole = asked.max_tokens_per_doc, asked.long_documents == "max_passage"
+    if of_text is None and asked.pair_tokens is None:
+        return pairs, np.zeros(len(pairs), dtype=np.bool_)
+    return await service.threads.read(
+        request,
+        functools.partial(
+            service.rerankers.shortened,
+            model,
+            pairs,
+            text_tokens=of_text,
+            pair_tokens=asked.pair_tokens,
+            instruction=asked.told,
+            whole=whole,
+        ),
+    )
+
+
+def _also_cut(scores: Scores, cut: NDArray[np.bool_]) -> Scores:
+    return dataclasses.replace(scores, truncated=scores.truncated | cut)
 
 
 async def _unless_gone(request: Request, future: Future[Scores]) -> Scores:

@@ -71,6 +71,18 @@ class _InstructedRequest(ForeignRequest):
         return self
 
 
+class _CutRequest(ForeignRequest):
+    """A request of vLLM's clients, who may bound the length of a pair."""
+
+    truncate_prompt_tokens: Count | None = Field(default=None, ge=-1)
+    """The most tokens of a pair that are read, by cutting its text; -1 is the model's window."""
+
+    @property
+    def pair_tokens(self) -> int | None:
+        """The bound, or None for that of the model."""
+        return None if self.truncate_prompt_tokens == -1 else self.truncate_prompt_tokens
+
+
 class _ListRequest(ForeignRequest):
     """A request with one list; some clients call it ``documents``, others ``texts``."""
 
@@ -86,7 +98,7 @@ class _ListRequest(ForeignRequest):
         return data
 
 
-class RerankRequest(_InstructedRequest, _ListRequest):
+class RerankRequest(_InstructedRequest, _CutRequest, _ListRequest):
     """What the clients of Cohere, Jina and vLLM send."""
 
     model_config = ConfigDict(
@@ -109,8 +121,8 @@ class RerankRequest(_InstructedRequest, _ListRequest):
     return_documents: StrictBool = False
     long_documents: Literal["truncate", "max_passage"] = "truncate"
     """Ours: cut texts above the model's window, or read all of them window by window."""
-    max_tokens_per_doc: SkipJsonSchema[Count | None] = None
-    """Cohere's: accepted from the model's window upwards, since texts are cut there anyway."""
+    max_tokens_per_doc: Count | None = Field(default=None, ge=1)
+    """Cohere's: the most tokens of a document that are read."""
 
 
 class TeiRequest(_ListRequest):
@@ -153,7 +165,7 @@ SIDES = (
 """Names of the two lists of texts in vLLM's requests, today's and earlier ones."""
 
 
-class ScoreRequest(_InstructedRequest):
+class ScoreRequest(_InstructedRequest, _CutRequest):
     """What vLLM's clients send: one text with one or many, or two lists of the same length."""
 
     model_config = ConfigDict(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
@@ -168,11 +169,13 @@ def test_texts_beside_documents_are_refused(server):
     [
         ("/rerank", {"documents": ["a"], "rank_fields": ["title"]}, "'rank_fields' is not"),
         ("/v1/rerank", {"documents": ["a"], "max_chunks_per_doc": 3}, "'max_chunks_per_doc' is"),
-        ("/v2/rerank", {"documents": ["a"], "max_tokens_per_doc": 63}, "max_tokens_per_doc=63 is"),
+        ("/v2/rerank", {"documents": ["a"], "max_tokens_per_doc": 0}, "max_tokens_per_doc"),
+        ("/v2/rerank", {"documents": ["a"], "truncate_prompt_tokens": -2}, "truncate_prompt_tok"),
+        ("/v2/rerank", {"documents": ["a"], "truncate_prompt_tokens": 3}, "3 tokens leave no room"),
         ("/rerank", {"texts": ["a"], "truncation_direction": "Left"}, "truncation_direction"),
         ("/rerank", {"texts": ["a"], "top_n": 1}, "'top_n' is not supported"),
         ("/rerank", {"texts": ["a"], "model": "other"}, "no reranker 'other'"),
-        ("/score", {"documents": ["a"], "truncate_prompt_tokens": 9}, "'truncate_prompt_tokens'"),
+        ("/score", {"documents": ["a"], "truncate_prompt_tokens": 0}, "0 tokens leave no room"),
     ],
 )
 def test_a_field_that_would_change_the_answer_is_never_dropped(server, path, asked, field):
@@ -180,6 +183,73 @@ def test_a_field_that_would_change_the_answer_is_never_dropped(server, path, ask
     answer = server.post(path, {query: QUERY, **asked})
     assert answer.status_code in (400, 404)
     assert field in answer.text
+
+
+LONG = "the bread is in the oven of the kitchen. " * 9 + "join the paths of a file"
+
+
+def scored(server, path: str, asked: dict[str, object]) -> tuple[list[float], int]:
+    """The scores of an answer in the order of the texts, and how many texts were cut."""
+    answer = server.post(path, asked).json()
+    results = sorted(answer.get("results") or answer["data"], key=lambda each: each["index"])
+    name = "relevance_score" if "results" in answer else "score"
+    return [each[name] for each in results], answer["usage"]["truncated"]
+
+
+@pytest.mark.parametrize("long_documents", ["truncate", "max_passage"])
+def test_no_more_tokens_of_a_document_are_read_than_asked_for(
+    server, tiny_reranker, long_documents
+):
+    asked = {"query": QUERY, "long_documents": long_documents, "max_tokens_per_doc": 5}
+    found, cut = scored(server, "/v2/rerank", {**asked, "documents": [LONG, "a boat"]})
+    tokenizer = AutoTokenizer.from_pretrained(tiny_reranker)
+    offsets = tokenizer(LONG, add_special_tokens=False, return_offsets_mapping=True)
+    beginning = LONG[: offsets["offset_mapping"][4][1]]
+    expected, _ = scored(server, "/v2/rerank", {"query": QUERY, "documents": [beginning, "a boat"]})
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert cut == 1
+    whole, _ = scored(server, "/v2/rerank", {"query": QUERY, "documents": [LONG, "a boat"]})
+    assert found != pytest.approx(whole, abs=1e-6)
+
+
+def test_a_bound_above_the_window_counts_where_whole_documents_are_read(server):
+    asked = {"query": QUERY, "documents": ["oven " * 300 + QUERY], "long_documents": "max_passage"}
+    whole, _ = scored(server, "/v2/rerank", asked)
+    bounded, cut = scored(server, "/v2/rerank", {**asked, "max_tokens_per_doc": 200})
+    assert whole != pytest.approx(bounded, abs=1e-6)
+    assert cut == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "names"), [("/v1/rerank", ("query", "documents")), ("/score", ("text_1", "text_2"))]
+)
+def test_no_more_tokens_of_a_pair_are_read_than_asked_for(server, tiny_reranker, path, names):
+    asked = dict(zip(names, (QUERY, [LONG, "a boat"]), strict=True))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_reranker)
+    taken = len(tokenizer(QUERY, "a")["input_ids"]) - 1
+    found, cut = scored(server, path, {**asked, "truncate_prompt_tokens": taken + 5})
+    offsets = tokenizer(LONG, add_special_tokens=False, return_offsets_mapping=True)
+    beginning = LONG[: offsets["offset_mapping"][4][1]]
+    expected, _ = scored(server, path, {**asked, names[1]: [beginning, "a boat"]})
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert cut == 1
+    whole = scored(server, path, asked)
+    assert scored(server, path, {**asked, "truncate_prompt_tokens": -1}) == whole
+    assert scored(server, path, {**asked, "truncate_prompt_tokens": 10_000}) == whole
+
+
+def test_a_reranker_that_cannot_cut_says_so(tmp_path):
+    class Plain:
+        name = "plain"
+
+        def score(self, pairs):
+            return np.zeros(len(pairs), np.float32)
+
+    asked = {"query": QUERY, "documents": TEXTS, "max_tokens_per_doc": 4096}
+    with running(tmp_path, [Plain()]) as server:
+        answer = server.client.post("/v2/rerank", json=asked)
+    assert answer.status_code == 400
+    assert "leave max_tokens_per_doc" in answer.text
 
 
 @pytest.mark.parametrize(
