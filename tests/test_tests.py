@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,20 @@ DRAWING = {"random", "randint", "randrange", "choice", "choices", "sample", "shu
 GENERATORS = {"Random", "default_rng", "RandomState", "Generator"}
 
 
+Nodes = Sequence[ast.AST]
+"""All nodes of a file's syntax tree."""
+
+
+def nodes_of(code: str) -> Nodes:
+    return list(ast.walk(ast.parse(code)))
+
+
+@pytest.fixture(scope="module")
+def parsed() -> Mapping[Path, Nodes]:
+    """All files of the tests, parsed once."""
+    return {path: nodes_of(path.read_text(encoding="utf-8")) for path in FILES}
+
+
 def where(path: Path, node: ast.AST) -> str:
     return f"{path.relative_to(TESTS)}:{getattr(node, 'lineno', 0)}"
 
@@ -44,10 +58,10 @@ def dotted(node: ast.AST) -> str:
     return f"{inside}.{node.attr}" if inside and isinstance(node, ast.Attribute) else ""
 
 
-def ours(tree: ast.AST) -> set[str]:
+def ours(nodes: Nodes) -> set[str]:
     """The names that a module has from the package."""
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rerank_search"):
             names |= {alias.asname or alias.name for alias in node.names}
         elif isinstance(node, ast.Import):
@@ -59,16 +73,16 @@ def ours(tree: ast.AST) -> set[str]:
     return names
 
 
-def patches(tree: ast.AST) -> Iterator[ast.AST]:
+def patches(nodes: Nodes) -> Iterator[ast.AST]:
     """Replaced parts of the package, by monkeypatch, by mocks or by assignment."""
-    known = ours(tree)
+    known = ours(nodes)
 
     def is_ours(target: ast.AST) -> bool:
         if isinstance(target, ast.Constant):
             return isinstance(target.value, str) and target.value.startswith("rerank_search")
         return dotted(target).partition(".")[0] in known
 
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             named = [getattr(node, "module", "") or "", *(alias.name for alias in node.names)]
             if any("mock" in name for name in named):
@@ -82,9 +96,9 @@ def patches(tree: ast.AST) -> Iterator[ast.AST]:
                     yield node
 
 
-def private(tree: ast.AST) -> Iterator[ast.AST]:
+def private(nodes: Nodes) -> Iterator[ast.AST]:
     """Private attributes of anything but the test's own objects."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if (
             isinstance(node, ast.Attribute)
             and node.attr.startswith("_")
@@ -101,10 +115,10 @@ def private(tree: ast.AST) -> Iterator[ast.AST]:
             yield node
 
 
-def sleeps(tree: ast.AST) -> Iterator[ast.AST]:
+def sleeps(nodes: Nodes) -> Iterator[ast.AST]:
     """Calls that wait for a clock; a sleep of 0 only lets others go on."""
     waiting = {"time.sleep", "sleep", "asyncio.sleep", "Timer", "threading.Timer"}
-    for node in ast.walk(tree):
+    for node in nodes:
         if (
             isinstance(node, ast.Call)
             and dotted(node.func) in waiting
@@ -113,9 +127,9 @@ def sleeps(tree: ast.AST) -> Iterator[ast.AST]:
             yield node
 
 
-def unseeded(tree: ast.AST) -> Iterator[ast.AST]:
+def unseeded(nodes: Nodes) -> Iterator[ast.AST]:
     """Generators without a seed, and functions that draw from those that all share."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Call):
             continue
         name = dotted(node.func)
@@ -129,7 +143,7 @@ def unseeded(tree: ast.AST) -> Iterator[ast.AST]:
             yield node
 
 
-Found = Callable[[ast.AST], Iterator[ast.AST]]
+Found = Callable[[Nodes], Iterator[ast.AST]]
 
 
 @pytest.mark.parametrize(
@@ -141,10 +155,14 @@ Found = Callable[[ast.AST], Iterator[ast.AST]]
         pytest.param(unseeded, MAY_BE_UNSEEDED, id="everything random has a seed"),
     ],
 )
-def test_in_all_tests(look: Found, excepted: set[str]) -> None:
-    files = [path for path in FILES if str(path.relative_to(TESTS)) not in excepted]
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in files}
-    assert [where(path, node) for path, tree in trees.items() for node in look(tree)] == []
+def test_in_all_tests(look: Found, excepted: set[str], parsed: Mapping[Path, Nodes]) -> None:
+    found = [
+        where(path, node)
+        for path, nodes in parsed.items()
+        if str(path.relative_to(TESTS)) not in excepted
+        for node in look(nodes)
+    ]
+    assert found == []
 
 
 def test_what_may_not_be_in_tests_is_found() -> None:
@@ -154,20 +172,22 @@ def test_what_may_not_be_in_tests_is_found() -> None:
         sleeps: "time.sleep(1)",
         unseeded: "np.random.default_rng()",
     }
-    assert all(list(look(ast.parse(code))) for look, code in wrong.items())
+    assert all(list(look(nodes_of(code))) for look, code in wrong.items())
     right = "from rerank_search import Index\nmonkeypatch.setattr(os, 'access', None)"
-    assert list(patches(ast.parse(right))) == []
+    assert list(patches(nodes_of(right))) == []
 
 
-def test_tests_mirror_the_package() -> None:
+def test_tests_mirror_the_package(parsed: Mapping[Path, Nodes]) -> None:
     """A file has the name of a module or of a folder, or its first line says what it tests."""
     lost = []
-    for path in TESTS.rglob("test_*.py"):
+    for path, (module, *_) in parsed.items():
         folder = path.parent.relative_to(TESTS)
         name = path.stem.removeprefix("test_")
         part = PACKAGE / folder
         named = (part / f"{name}.py").exists() or (part / name / "__init__.py").exists()
-        told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+        told = isinstance(module, ast.Module) and ast.get_docstring(module)
+        if not path.name.startswith("test_"):
+            continue
         if folder.parts[:1] and folder.parts[0] in OF_NO_PART:
             continue
         if not (part / "__init__.py").exists() or not (named or told):
