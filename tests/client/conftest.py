@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-import uvicorn
 
 from rerank_search import CrossEncoderReranker, Document, Index
 from rerank_search.serving.app import create_app
@@ -17,7 +16,7 @@ from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.keys import KeyFile
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.service import Service
-from tests.waiting import until
+from tests import served as serving
 
 LONG = " ".join(["the river and the sea.", "join the paths of a file."] * 300)
 NOTES = [
@@ -35,7 +34,7 @@ class Served:
 
     url: str
     home: Path
-    server: uvicorn.Server
+    server: serving.Server
 
     @property
     def connections(self) -> int:
@@ -46,24 +45,14 @@ class Served:
 @contextmanager
 def served(
     home: Path,
-    rerankers: list[CrossEncoderReranker],
+    rerankers: list[Any],
     *,
     keys: KeyFile | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Served]:
     service = Service(Indexes(home, {}, all_of_home=True), rerankers, limits or Limits())
-    config = uvicorn.Config(create_app(service, keys=keys), port=0, log_config=None)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        until(lambda: server.started or not thread.is_alive())
-        assert server.started
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield Served(f"http://127.0.0.1:{port}", home, server)
-    finally:
-        server.should_exit = True
-        thread.join()
+    with serving.served(create_app(service, keys=keys)) as server:
+        yield Served(server.url, home, server)
 
 
 @pytest.fixture(scope="package")

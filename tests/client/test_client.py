@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
 
 import rerank_search.errors
 from rerank_search import (
@@ -41,13 +39,10 @@ from rerank_search import (
 from rerank_search.client import AsyncClient, Client, ServerError
 from rerank_search.options import SearchOptions
 from rerank_search.reranking.fusion import Weights
-from rerank_search.serving.app import create_app
 from rerank_search.serving.errors import api_error
-from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.keys import KeyFile, add_key
 from rerank_search.serving.limits import Limits
-from rerank_search.serving.service import Service
-from tests.waiting import until
+from tests.client.conftest import served
 
 LONG = " ".join(["the river and the sea.", "join the paths of a file."] * 30)
 DOCUMENTS = [
@@ -59,28 +54,6 @@ DOCUMENTS = [
 ]
 QUERY = "how to join the paths of a file"
 WEIGHTS = Weights(-1.0, {"rerank": 0.5, "bm25:z": 0.7})
-
-
-# A real server
-
-
-@contextmanager
-def running(
-    home: Path, rerankers: list[Any], limits: Limits | None = None, keys: KeyFile | None = None
-) -> Iterator[str]:
-    """The address of a server in a thread."""
-    service = Service(Indexes(home, {}, all_of_home=True), rerankers, limits or Limits())
-    config = uvicorn.Config(create_app(service, keys=keys), port=0, log_config=None)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        until(lambda: server.started or not thread.is_alive())
-        assert server.started
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 class Broken:
@@ -122,8 +95,8 @@ def instructed(causal_reranker: Path) -> CrossEncoderReranker:
 def url(
     home: Path, reranker: CrossEncoderReranker, instructed: CrossEncoderReranker
 ) -> Iterator[str]:
-    with running(home, [reranker, Broken(), instructed]) as address:
-        yield address
+    with served(home, [reranker, Broken(), instructed]) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +264,7 @@ def test_pages_that_the_server_ends_early_are_put_together(tmp_path):
     with Index.create(tmp_path / "many", encoder=None) as index:
         index.add(Document(f"{i:04}", "x" * 10, metadata={"odd": i % 2}) for i in range(2100))
     limits = Limits(found_characters=3_000)
-    with running(tmp_path, [], limits) as url, Client(url, "many") as client:
+    with served(tmp_path, [], limits=limits) as server, Client(server.url, "many") as client:
         assert [int(each.id) for each in client.find(limit=1050)] == [*range(1050)]
         assert [int(each.id) for each in client.find({"odd": 1}, limit=5000)] == [
             *range(1, 2100, 2)
@@ -317,10 +290,10 @@ def test_an_index_is_dropped(tmp_path):
 
     for name in ("a", "b"):
         Index.create(tmp_path / name, encoder=None).close()
-    with running(tmp_path, []) as url, Client(url) as client:
+    with served(tmp_path, []) as server, Client(server.url) as client:
         client.drop_index("a")
         assert [each.name for each in client.indexes()] == ["b"]
-        asyncio.run(drop(url))
+        asyncio.run(drop(server.url))
         assert client.indexes() == []
         with pytest.raises(IndexNotFoundError):
             client.drop_index("a")
@@ -346,7 +319,7 @@ def test_models_and_indexes_are_listed(client, reranker):
 @pytest.fixture
 def notes(tmp_path: Path) -> Iterator[Client]:
     """A client of an empty index without vectors, which the test may change."""
-    with running(tmp_path, []) as address, Client(address, "notes") as client:
+    with served(tmp_path, []) as server, Client(server.url, "notes") as client:
         made = client.create_index("notes", encoder=None, analyzer="plain")
         assert (made.name, made.documents, made.encoder, made.analyzer) == (
             "notes",
@@ -429,8 +402,8 @@ def test_the_asynchronous_client_changes_an_index_too(tmp_path):
             assert await client.models() == []
             await client.close()
 
-    with running(tmp_path, []) as address:
-        asyncio.run(change(address))
+    with served(tmp_path, []) as server:
+        asyncio.run(change(server.url))
 
 
 @pytest.mark.slow
@@ -452,8 +425,8 @@ def test_the_asynchronous_client_reads_asynchronous_generators(tmp_path):
             [index] = await client.indexes()
             assert index.documents == 100
 
-    with running(tmp_path, []) as address:
-        asyncio.run(change(address))
+    with served(tmp_path, []) as server:
+        asyncio.run(change(server.url))
 
 
 def test_what_comes_asynchronously_is_refused_by_the_other_client(notes):
@@ -602,7 +575,8 @@ def test_a_code_that_is_missing_or_unknown_leaves_the_class_of_the_type(scripted
 def test_a_key_is_sent_and_a_wrong_one_is_refused(tmp_path, home):
     file = tmp_path / "keys.json"
     secret = add_key(file, "reader", "read")
-    with running(home, [], keys=KeyFile(file)) as address:
+    with served(home, [], keys=KeyFile(file)) as server:
+        address = server.url
         with Client(address, "docs", api_key=secret) as client:
             assert client.search(QUERY).hits
             with pytest.raises(ServerError, match="reader") as raised:
@@ -623,8 +597,8 @@ def test_a_key_is_sent_and_a_wrong_one_is_refused(tmp_path, home):
 def test_what_the_rate_limit_asks_for_is_waited(home):
     waits: list[float] = []
     with (
-        running(home, [], limits=Limits(requests_per_minute=1)) as address,
-        Client(address, "docs", retries=2, _sleep=waits.append, _random=lambda: 0.0) as client,
+        served(home, [], limits=Limits(requests_per_minute=1)) as server,
+        Client(server.url, "docs", retries=2, _sleep=waits.append, _random=lambda: 0.0) as client,
     ):
         assert client.search(QUERY).hits
         with pytest.raises(ServerError, match=r"\(3 attempts\).*more retries") as raised:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +124,38 @@ def two_labels(tiny_reranker: Path, tmp_path_factory: pytest.TempPathFactory) ->
     )
     model.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def in_threads(
+    when_called: Callable[..., AbstractContextManager[None]],
+) -> Callable[[Callable[[], Any]], tuple[list[Any], int]]:
+    """Calls a function in 32 threads at once; the results, and how many rerankers were made."""
+
+    def run(call: Callable[[], Any]) -> tuple[list[Any], int]:
+        together = threading.Barrier(32)
+        made: list[object] = []
+
+        def wait_and_call() -> Any:
+            together.wait()
+            return call()
+
+        with (
+            when_called(CrossEncoderReranker.__init__, made.append),
+            ThreadPoolExecutor(32) as pool,
+        ):
+            results = [each.result() for each in [pool.submit(wait_and_call) for _ in range(32)]]
+        return results, len(made)
+
+    return run
+
+
+@pytest.fixture
+def twins(tmp_path: Path) -> Iterator[Index]:
+    """An index in which two documents have the same text."""
+    with Index.create(tmp_path / "twins", encoder=None) as index:
+        index.add([Document(id, "join the paths") for id in ("a", "b")])
+        yield index
 
 
 @pytest.fixture

@@ -1,32 +1,22 @@
 from __future__ import annotations
 
 import copy
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from rerank_search import CrossEncoderReranker, Index, InvalidInputError, SearchIndexError
+from rerank_search import Index, InvalidInputError, SearchIndexError
 from rerank_search.plugins.index_source import IndexSource
 from tests.plugins.conftest import QUERY
 
 
 def test_threads_that_ask_first_together_open_and_load_once(
-    notes: Path, tiny_reranker: Path, when_called
+    notes: Path, tiny_reranker: Path, in_threads
 ):
     source = IndexSource(notes, str(tiny_reranker))
-    together = threading.Barrier(32)
-    loaded: list[object] = []
-
-    def ask() -> object:
-        together.wait()
-        return source.searcher()
-
-    with when_called(CrossEncoderReranker.__init__, loaded.append), ThreadPoolExecutor(32) as pool:
-        searchers = {each.result() for each in [pool.submit(ask) for _ in range(32)]}
-    assert searchers == {source.searcher()}
-    assert len(loaded) == 1
+    searchers, loaded = in_threads(source.searcher)
+    assert {*searchers} == {source.searcher()}
+    assert loaded == 1
     source.close()
 
 

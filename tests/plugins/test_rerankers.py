@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rerank_search import CrossEncoderReranker, InvalidInputError, ModelNotFoundError, RerankError
+from rerank_search import InvalidInputError, ModelNotFoundError, RerankError
 from rerank_search.plugins.rerankers import RankedText, TextRanker
 
 QUERY = "how to join the paths"
@@ -61,21 +59,13 @@ def test_nothing_is_loaded_for_nothing():
         missing.ranked(QUERY, TEXTS)
 
 
-def test_threads_that_ask_together_load_once(tiny_reranker: Path, when_called):
+def test_threads_that_ask_together_load_once(tiny_reranker: Path, in_threads):
     ranker = TextRanker(str(tiny_reranker))
-    together = threading.Barrier(32)
-    loaded: list[object] = []
-
-    def rank() -> list[RankedText]:
-        together.wait()
-        return ranker.ranked(QUERY, TEXTS)
-
-    with when_called(CrossEncoderReranker.__init__, loaded.append), ThreadPoolExecutor(32) as pool:
-        results = [each.result() for each in [pool.submit(rank) for _ in range(32)]]
+    results, loaded = in_threads(lambda: ranker.ranked(QUERY, TEXTS))
     assert [[each.position for each in best] for best in results] == [
         [each.position for each in results[0]]
     ] * 32
-    assert len(loaded) == 1
+    assert loaded == 1
 
 
 def test_it_is_copied_and_written_by_name(tiny_reranker: Path):

@@ -4,8 +4,6 @@ import asyncio
 import copy
 import gc
 import pickle
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,6 @@ import pytest
 from rerank_search import (
     AsyncClient,
     Client,
-    CrossEncoderReranker,
     IndexNotFoundError,
     InvalidInputError,
     ModelNotFoundError,
@@ -99,20 +96,12 @@ def test_a_name_beside_a_url_is_a_model_of_the_server(server: Served, reranker):
     unknown.close()
 
 
-def test_threads_that_ask_together_open_once(notes: Path, tiny_reranker: Path, when_called):
+def test_threads_that_ask_together_open_once(notes: Path, tiny_reranker: Path, in_threads):
     source = Source(index=notes, reranker=str(tiny_reranker))
-    together = threading.Barrier(32)
-    loaded: list[object] = []
-
-    def search() -> list[str]:
-        together.wait()
-        return found(source)
-
-    with when_called(CrossEncoderReranker.__init__, loaded.append), ThreadPoolExecutor(32) as pool:
-        results = [each.result() for each in [pool.submit(search) for _ in range(32)]]
+    results, loaded = in_threads(lambda: found(source))
     assert results[0]
     assert results == [results[0]] * 32
-    assert len(loaded) == 1
+    assert loaded == 1
     source.close()
 
 

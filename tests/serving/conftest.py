@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 
 from rerank_search import CrossEncoderReranker, Document, Index
 from rerank_search.retrieval.base import TextEncoder
@@ -24,6 +23,7 @@ from rerank_search.serving.limits import Limits
 from rerank_search.serving.service import Service
 from rerank_search.serving.traces import Traces
 from tests import warm
+from tests.served import served
 from tests.waiting import until
 from tests.warm import Warm
 
@@ -33,6 +33,10 @@ NOTES = [
     Document("split", "split a path into two parts", "", {"module": "os", "year": 2022}),
     Document("bread", "bread and cheese for the kitchen", "", {"module": "food"}),
 ]
+
+
+NO_TLS = False
+"""For clients of http:// addresses, which would read all certificates: as slow as a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,36 +70,19 @@ def running(
 ) -> Iterator[Running]:
     indexes = Indexes(home, {}, all_of_home=True)
     service = Service(indexes, rerankers, limits or Limits(), encoders=encoders, traces=traces)
-    config = uvicorn.Config(
-        create_app(
-            service,
-            keys=keys,
-            hosts=hosts,
-            further=further,
-            cors_origins=cors_origins,
-            lenient=lenient,
-        ),
-        port=0,
-        log_config=None,
-        lifespan="on",
+    app = create_app(
+        service,
+        keys=keys,
+        hosts=hosts,
+        further=further,
+        cors_origins=cors_origins,
+        lenient=lenient,
     )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-
-    def end() -> None:
-        server.should_exit = True
-
-    try:
-        until(lambda: server.started or not thread.is_alive())
-        assert server.started
-        port = server.servers[0].sockets[0].getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
-        with httpx2.Client(base_url=url, timeout=60) as client:
-            yield Running(client, service, home, url, end)
-    finally:
-        end()
-        thread.join()
+    with (
+        served(app) as server,
+        httpx2.Client(base_url=server.url, timeout=60, verify=NO_TLS) as client,
+    ):
+        yield Running(client, service, home, server.url, server.end)
 
 
 @pytest.fixture(scope="session")
@@ -103,24 +90,32 @@ def reranker(tiny_reranker: Path) -> CrossEncoderReranker:
     return CrossEncoderReranker(tiny_reranker)
 
 
-def make_home(folder: Path, encoder: Path) -> Path:
-    with Index.create(folder / "notes", encoder=str(encoder)) as index:
+@pytest.fixture(scope="session")
+def notes(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an index of NOTES; tests only read or copy it."""
+    folder = tmp_path_factory.mktemp("home") / "notes"
+    with Index.create(folder, encoder=str(tiny_encoder)) as index:
         index.add(NOTES)
     return folder
 
 
+@pytest.fixture
+def home(notes: Path, tmp_path: Path) -> Path:
+    """A folder with a copy of that index, for tests that write."""
+    shutil.copytree(notes, tmp_path / "notes")
+    return tmp_path
+
+
 @pytest.fixture(scope="module")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, reranker: CrossEncoderReranker
-) -> Iterator[Running]:
+def server(notes: Path, reranker: CrossEncoderReranker) -> Iterator[Running]:
     """A server with the index "notes" and a tiny reranker, without keys; tests only read."""
-    with running(make_home(tmp_path_factory.mktemp("home"), tiny_encoder), [reranker]) as found:
+    with running(notes.parent, [reranker]) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def small(
-    tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path, reranker: CrossEncoderReranker
+    notes: Path, tmp_path_factory: pytest.TempPathFactory, reranker: CrossEncoderReranker
 ) -> Iterator[Running]:
     """A server with low limits."""
     limits = Limits(
@@ -132,15 +127,16 @@ def small(
         candidates=30,
         json_levels=8,
     )
-    home = make_home(tmp_path_factory.mktemp("home"), tiny_encoder)
+    home = tmp_path_factory.mktemp("small")
+    shutil.copytree(notes, home / "notes")
     with running(home, [reranker], limits=limits) as found:
         yield found
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, tiny_encoder: Path, reranker: CrossEncoderReranker) -> Iterator[Running]:
+def fresh(home: Path, reranker: CrossEncoderReranker) -> Iterator[Running]:
     """The same, for tests that write."""
-    with running(make_home(tmp_path, tiny_encoder), [reranker]) as found:
+    with running(home, [reranker]) as found:
         yield found
 
 
@@ -179,15 +175,16 @@ def _announced(process: Warm) -> str:
     def said() -> re.Match[str] | None:
         return re.search(r"Serving .* at (http://\S+)", process.said())
 
-    until(lambda: not process.running or ((match := said()) and _answers(match[1])))
+    with httpx2.Client(timeout=10, verify=NO_TLS) as client:
+        until(lambda: not process.running or ((match := said()) and _answers(client, match[1])))
     match = said()
     assert match is not None, f"the server did not start: {process.said()}"
     return match[1]
 
 
-def _answers(url: str) -> bool:
+def _answers(client: httpx2.Client, url: str) -> bool:
     try:
-        return httpx2.get(f"{url}/health/ready", timeout=10).status_code == 200
+        return client.get(f"{url}/health/ready").status_code == 200
     except httpx2.TransportError:
         return False
 
@@ -202,9 +199,8 @@ Serve = Callable[..., Any]
 
 
 @pytest.fixture
-def serve(tmp_path: Path, tiny_encoder: Path, reranker: CrossEncoderReranker) -> Serve:
+def serve(home: Path, reranker: CrossEncoderReranker) -> Serve:
     """Starts a server with given limits, keys or rerankers; None is no reranker."""
-    home = make_home(tmp_path, tiny_encoder)
 
     def start(*rerankers: Any, **options: Any) -> Any:
         given = [each for each in rerankers if each is not None]

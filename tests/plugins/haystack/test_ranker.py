@@ -6,8 +6,6 @@ import asyncio
 import copy
 import inspect
 import json
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -204,46 +202,27 @@ def test_both_stages_as_two_components_in_yaml(notes: Path, tiny_reranker: Path)
 
 
 def test_threads_that_rank_first_together_load_once(
-    documents: list[Document], tiny_reranker: Path, when_called
+    documents: list[Document], tiny_reranker: Path, in_threads, when_called
 ):
     ranker = RerankSearchRanker(tiny_reranker)
-    together = threading.Barrier(32)
-    loaded: list[object] = []
-
-    def rank() -> list[Document]:
-        together.wait()
-        return ranker.run(QUERY, documents)["documents"]
-
-    with when_called(CrossEncoderReranker.__init__, loaded.append), ThreadPoolExecutor(32) as pool:
-        results = [each.result() for each in [pool.submit(rank) for _ in range(32)]]
+    results, loaded = in_threads(lambda: ranker.run(QUERY, documents)["documents"])
+    again: list[object] = []
+    with when_called(CrossEncoderReranker.__init__, again.append):
         ranker.warm_up()
         asyncio.run(ranker.warm_up_async())
     assert results == [both(ranker, documents)] * 32
-    assert len(loaded) == 1
+    assert (loaded, again) == (1, [])
 
 
 def test_runs_at_the_same_time_rank_the_same_while_the_loop_goes_on(
-    documents: list[Document], reranker: CrossEncoderReranker
+    documents: list[Document], reranker: CrossEncoderReranker, counted
 ):
     ranker = RerankSearchRanker(reranker)
-    ticks = [0]
-
-    async def tick() -> None:
-        while True:
-            ticks[0] += 1
-            await asyncio.sleep(0)
-
-    async def rank() -> list[dict[str, list[Document]]]:
-        ticking = asyncio.create_task(tick())
-        found = await asyncio.gather(*[ranker.run_async(query, documents) for query in QUERIES])
-        ticking.cancel()
-        return found
-
-    found = asyncio.run(rank())
+    found, ticks = counted([ranker.run_async(query, documents) for query in QUERIES])
     assert len(found) == 32
     for query, each in zip(QUERIES, found, strict=True):
         expected = ranker.run(query, documents)["documents"]
         assert [document.id for document in each["documents"]] == [
             document.id for document in expected
         ]
-    assert ticks[0] > 10 * len(QUERIES)
+    assert ticks > 10 * len(QUERIES)

@@ -8,9 +8,6 @@ import inspect
 import json
 import logging
 import shutil
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +30,6 @@ from rerank_search import (
     RemoteSearcher,
     Searcher,
 )
-from rerank_search import Document as IndexedDocument
 from rerank_search.client import ServerError
 from rerank_search.context import pack
 from rerank_search.options import OPTIONS
@@ -396,46 +392,26 @@ def test_a_copy_opens_the_index_again(
     copied.close()
 
 
-def test_it_is_warmed_up_once(notes: Path, tiny_reranker: Path, when_called):
+def test_it_is_warmed_up_once(notes: Path, tiny_reranker: Path, in_threads, when_called):
     retriever = RerankSearchRetriever(index=notes, reranker=str(tiny_reranker), top_k=3)
-    together = threading.Barrier(32)
-    loaded: list[object] = []
-
-    def ask() -> list[Document]:
-        together.wait()
-        return retriever.run(QUERY)["documents"]
-
-    with when_called(CrossEncoderReranker.__init__, loaded.append), ThreadPoolExecutor(32) as pool:
-        results = [each.result() for each in [pool.submit(ask) for _ in range(32)]]
+    results, loaded = in_threads(lambda: retriever.run(QUERY)["documents"])
+    again: list[object] = []
+    with when_called(CrossEncoderReranker.__init__, again.append):
         retriever.warm_up()
         asyncio.run(retriever.warm_up_async())
     assert results == [retriever.run(QUERY)["documents"]] * 32
-    assert len(loaded) == 1
+    assert (loaded, again) == (1, [])
     retriever.close()
 
 
 def test_runs_at_the_same_time_find_the_same_while_the_loop_goes_on(
-    retriever: RerankSearchRetriever,
+    retriever: RerankSearchRetriever, counted
 ):
-    ticks = [0]
-
-    async def tick() -> None:
-        while True:
-            ticks[0] += 1
-            await asyncio.sleep(0)
-
-    async def ask() -> list[dict[str, list[Document]]]:
-        ticking = asyncio.create_task(tick())
-        found = await asyncio.gather(*[retriever.run_async(query) for query in QUERIES])
-        ticking.cancel()
-        return found
-
-    found = asyncio.run(ask())
+    found, ticks = counted([retriever.run_async(query) for query in QUERIES])
     assert len(found) == 32
     one_by_one = [retriever.run(query)["documents"] for query in QUERIES]
     assert [ids(each["documents"]) for each in found] == [ids(each) for each in one_by_one]
-    # A call that blocked the loop would let it go on only between two calls.
-    assert ticks[0] > 10 * len(QUERIES)
+    assert ticks > 10 * len(QUERIES)
 
 
 def test_one_retriever_works_in_one_loop_after_another(server: Served):
@@ -450,14 +426,6 @@ def test_haystacks_retriever_of_many_queries_takes_it(retriever: RerankSearchRet
     many = MultiQueryTextRetriever(retriever=retriever)
     found = many.run(queries=QUERIES[:2], retriever_kwargs={"top_k": 2})["documents"]
     assert 2 <= len(found) <= 4
-
-
-@pytest.fixture
-def twins(tmp_path: Path) -> Iterator[Index]:
-    """An index in which two documents have the same text."""
-    with Index.create(tmp_path / "twins", encoder=None) as index:
-        index.add([IndexedDocument(id, "join the paths") for id in ("a", "b")])
-        yield index
 
 
 def test_documents_with_the_same_text_both_survive(twins: Index):

@@ -3,9 +3,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,8 +11,8 @@ from langchain_core.documents import Document
 from langchain_core.tracers.base import BaseTracer
 from pydantic import ValidationError
 
+from rerank_search import Document as IndexedDocument
 from rerank_search import (
-    CrossEncoderReranker,
     FilterWarning,
     Index,
     IndexNotFoundError,
@@ -23,7 +20,6 @@ from rerank_search import (
     RemoteSearcher,
     Searcher,
 )
-from rerank_search import Document as IndexedDocument
 from rerank_search.client import ServerError
 from rerank_search.context import pack
 from rerank_search.plugins.langchain import RerankSearchRetriever
@@ -213,19 +209,11 @@ def test_a_copy_opens_the_index_again(notes: Path, tiny_reranker: Path):
     copied.close()
 
 
-def test_threads_that_ask_first_together_load_once(notes: Path, tiny_reranker: Path, when_called):
+def test_threads_that_ask_first_together_load_once(notes: Path, tiny_reranker: Path, in_threads):
     retriever = RerankSearchRetriever(index=notes, reranker=str(tiny_reranker), k=3)
-    together = threading.Barrier(32)
-    loaded: list[object] = []
-
-    def ask() -> list[str | None]:
-        together.wait()
-        return ids(retriever.invoke(QUERY))
-
-    with when_called(CrossEncoderReranker.__init__, loaded.append), ThreadPoolExecutor(32) as pool:
-        results = [each.result() for each in [pool.submit(ask) for _ in range(32)]]
+    results, loaded = in_threads(lambda: ids(retriever.invoke(QUERY)))
     assert results == [ids(retriever.invoke(QUERY))] * 32
-    assert len(loaded) == 1
+    assert loaded == 1
     retriever.close()
 
 
@@ -246,17 +234,10 @@ def test_one_retriever_works_in_one_loop_after_another(server: Served):
     retriever.close()
 
 
-@pytest.fixture
-def twins(tmp_path: Path) -> Iterator[RerankSearchRetriever]:
-    """A retriever of an index in which two documents have the same text."""
-    with Index.create(tmp_path / "twins", encoder=None) as index:
-        index.add([IndexedDocument(id, "join the paths") for id in ("a", "b")])
-        yield RerankSearchRetriever(searcher=Searcher(index, None))
-
-
-def test_documents_with_the_same_text_both_survive(twins: RerankSearchRetriever):
-    assert ids(twins.invoke("paths")) == ["a", "b"]
-    ensemble = EnsembleRetriever(retrievers=[twins, twins], id_key="document_id")
+def test_documents_with_the_same_text_both_survive(twins: Index):
+    retriever = RerankSearchRetriever(searcher=Searcher(twins, None))
+    assert ids(retriever.invoke("paths")) == ["a", "b"]
+    ensemble = EnsembleRetriever(retrievers=[retriever, retriever], id_key="document_id")
     assert sorted(map(str, ids(ensemble.invoke("paths")))) == ["a", "b"]
 
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -226,20 +224,12 @@ def test_every_argument_survives_a_file(nodes: list[NodeWithScore], calibrated: 
 
 
 def test_threads_that_ask_first_together_load_once(
-    nodes: list[NodeWithScore], tiny_reranker: Path, when_called
+    nodes: list[NodeWithScore], tiny_reranker: Path, in_threads
 ):
     postprocessor = RerankSearchPostprocessor(reranker=str(tiny_reranker))
-    together = threading.Barrier(32)
-    loaded: list[object] = []
-
-    def ask() -> list[NodeWithScore]:
-        together.wait()
-        return postprocessor.postprocess_nodes(nodes, query_str=QUERY)
-
-    with when_called(CrossEncoderReranker.__init__, loaded.append), ThreadPoolExecutor(32) as pool:
-        results = [each.result() for each in [pool.submit(ask) for _ in range(32)]]
+    results, loaded = in_threads(lambda: postprocessor.postprocess_nodes(nodes, query_str=QUERY))
     assert results == [postprocessor.postprocess_nodes(nodes, query_str=QUERY)] * 32
-    assert len(loaded) == 1
+    assert loaded == 1
 
 
 def test_calls_at_the_same_time_find_the_same_while_the_loop_goes_on(

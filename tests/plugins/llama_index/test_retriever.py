@@ -3,9 +3,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -210,19 +208,11 @@ def test_a_server_that_does_not_answer_is_a_server_error(silent: RemoteSearcher)
         asyncio.run(retriever.aretrieve(QUERY))
 
 
-def test_threads_that_ask_first_together_load_once(notes: Path, tiny_reranker: Path, when_called):
+def test_threads_that_ask_first_together_load_once(notes: Path, tiny_reranker: Path, in_threads):
     retriever = RerankSearchRetriever(index=notes, reranker=str(tiny_reranker), top_k=3)
-    together = threading.Barrier(32)
-    loaded: list[object] = []
-
-    def ask() -> list[str]:
-        together.wait()
-        return ids(retriever.retrieve(QUERY))
-
-    with when_called(CrossEncoderReranker.__init__, loaded.append), ThreadPoolExecutor(32) as pool:
-        results = [each.result() for each in [pool.submit(ask) for _ in range(32)]]
+    results, loaded = in_threads(lambda: ids(retriever.retrieve(QUERY)))
     assert results == [ids(retriever.retrieve(QUERY))] * 32
-    assert len(loaded) == 1
+    assert loaded == 1
     retriever.close()
 
 
