@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +80,34 @@ def program() -> Callable[..., subprocess.CompletedProcess[str]]:
     return invoke
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Makes an index of LINES with options of ``index create``, by the command line, once."""
+
+    @cache
+    def make(*options: str) -> Path:
+        folder = tmp_path_factory.mktemp("made")
+        (folder / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LINES))
+        index, corpus = str(folder / "index"), str(folder / "notes.jsonl")
+        for command in (("create", index, *options), ("add", index, corpus)):
+            assert CliRunner().invoke(app, ["index", *command]).exit_code == 0
+        return folder
+
+    return make
+
+
 @pytest.fixture
-def notes(folder: Path, run: Callable[..., Result]) -> Path:
+def notes(folder: Path, made: Callable[..., Path]) -> Path:
     """An index of three documents, without a dense stage, at indexes/notes."""
-    corpus = folder / "notes.jsonl"
-    corpus.write_text("".join(json.dumps(line) + "\n" for line in LINES))
-    assert run("index", "create", "notes", "--no-encoder").exit_code == 0
-    assert run("index", "add", "notes", str(corpus)).exit_code == 0
-    return folder / "indexes" / "notes"
+    shutil.copy(made("--no-encoder") / "notes.jsonl", folder)
+    return Path(shutil.copytree(made("--no-encoder") / "index", folder / "indexes" / "notes"))
+
+
+@pytest.fixture
+def both(notes: Path, made: Callable[..., Path], tiny_encoder: Path) -> str:
+    """The same documents in an index with both first stages."""
+    shutil.copytree(made("--encoder", str(tiny_encoder)) / "index", notes.with_name("both"))
+    return "both"
 
 
 @pytest.fixture

@@ -92,14 +92,6 @@ def test_people_see_rank_id_title_and_text(notes: Path, run: Run) -> None:
     assert "split" not in output
 
 
-@pytest.fixture
-def both(notes: Path, folder: Path, run: Run, tiny_encoder: Path) -> str:
-    """The same documents in an index with both first stages."""
-    run("index", "create", "both", "--encoder", str(tiny_encoder))
-    assert run("index", "add", "both", "notes.jsonl").exit_code == 0
-    return "both"
-
-
 def test_two_stages_by_default(both: str, answer: Answer, tiny_reranker: Path) -> None:
     response = answer("search", both, "join two paths", "--reranker", str(tiny_reranker))
     assert response["first_stage"] == "hybrid"

@@ -4,13 +4,13 @@ import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 from typer.testing import Result
 
 from rerank_search import Index
 from rerank_search.errors import InvalidInputError, RerankSearchError
+from tests import warm
 
 Run = Callable[..., Result]
 
@@ -58,11 +58,10 @@ def test_two_indexes_of_one_name_are_not_served(folder: Path, run: Run) -> None:
 
 
 @pytest.mark.process
-def test_two_rerankers_of_one_name_are_not_served(
-    folder: Path, program: Callable[..., CompletedProcess[str]], tiny_reranker: Path
-) -> None:
+def test_two_rerankers_of_one_name_are_not_served(folder: Path, tiny_reranker: Path) -> None:
     for each in ("a", "b"):
         shutil.copytree(tiny_reranker, folder / each / "model")
-    refused = program("serve", "--port", "0", "--reranker", "a/model", "--reranker", "b/model")
-    assert refused.returncode == 2
-    assert "have the same name" in refused.stderr
+    arguments = ("serve", "--port", "0", "--reranker", "a/model", "--reranker", "b/model")
+    refused = warm.start(warm.COMMAND_LINE, *arguments, output=folder / "output")
+    assert refused.wait() == 2
+    assert "have the same name" in refused.said()

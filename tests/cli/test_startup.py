@@ -52,14 +52,6 @@ def imports(folder: Path) -> Imports:
     return of
 
 
-@pytest.fixture
-def both(notes: Path, run: Callable[..., Result], tiny_encoder: Path) -> str:
-    """Three documents in an index with both first stages."""
-    assert run("index", "create", "both", "--encoder", str(tiny_encoder)).exit_code == 0
-    assert run("index", "add", "both", "notes.jsonl").exit_code == 0
-    return "both"
-
-
 def test_help_imports_nothing(imports: Imports) -> None:
     assert not imports(("--help",), ("search", "--help"), expect="Usage: ") & EVERYTHING
 
@@ -90,30 +82,28 @@ def test_so_does_one_that_an_exported_model_computes(
 
 
 @pytest.mark.process
-def test_no_model_is_loaded_for_what_needs_none(both: str, imports: Imports) -> None:
-    needing_none = [
-        ("join", "--first-stage", "bm25", "--no-rerank"),
-        ("join", "--filter", "module=nowhere"),  # allows nothing
-        ("", "--first-stage", "hybrid"),
-        ("?!", "--first-stage", "hybrid"),
-    ]
-    assert not imports(*(("search", both, *options) for options in needing_none)) & MODELS
-
-
-@pytest.mark.process
-def test_no_model_is_loaded_for_an_empty_index(
+def test_no_model_is_loaded_for_what_needs_none(
     both: str, run: Callable[..., Result], imports: Imports, tiny_encoder: Path
 ) -> None:
     run("index", "create", "empty", "--encoder", str(tiny_encoder))
-    run("index", "delete", both, "join", "shell", "split")
-    searches = [("search", index, "join two paths") for index in ("empty", both)]
-    assert not imports(*searches, expect="nothing found") & MODELS
+    shutil.copytree(Path("indexes", both), "indexes/emptied")
+    run("index", "delete", "emptied", "join", "shell", "split")
+    found_nothing = [
+        ("search", both, "join", "--filter", "module=nowhere"),  # allows nothing
+        *(("search", both, query, "--first-stage", "hybrid") for query in ("", "?!")),
+        *(("search", index, "join two paths") for index in ("empty", "emptied")),
+    ]
+    assert not imports(*found_nothing, expect="nothing found") & MODELS
 
 
 @pytest.mark.process
-def test_an_index_is_managed_without_models(notes: Path, imports: Imports) -> None:
+def test_no_model_is_loaded_for_the_first_stage_alone_and_for_managing_an_index(
+    both: str, imports: Imports
+) -> None:
     commands = [("index", command, "notes") for command in ("info", "compact", "rebuild")]
-    assert not imports(*commands, ("index", "delete", "notes", "nobody")) & MODELS
+    commands += [("index", "delete", "notes", "nobody")]
+    commands += [("search", both, "join", "--first-stage", "bm25", "--no-rerank")]
+    assert not imports(*commands) & MODELS
 
 
 def test_indexes_are_listed_without_opening_them(both: str, imports: Imports) -> None:
