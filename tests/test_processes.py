@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from rerank_search import CrossEncoderReranker
 from rerank_search.processes import PerProcess, forks
+from tests.first_calls import TIMEOUT, ends
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
@@ -89,17 +91,19 @@ def test_a_value_that_a_thread_was_making_can_be_made_in_a_child(in_child: InChi
     assert value.get() == os.getpid()
 
 
+NEEDS = {"torch": "torch", "index": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
+
+
 @pytest.mark.process
-@pytest.mark.parametrize(
-    ("part", "needs"),
-    [("torch", "torch"), ("onnx", "onnxruntime"), ("openvino", "openvino"), ("index", "torch")],
-)
+@pytest.mark.parametrize("parts", [("torch", "index"), ("onnx", "openvino")])
 def test_children_and_their_children_use_what_the_parent_made(
-    part: str, needs: str, tiny_reranker: Path, tiny_encoder: Path, tmp_path: Path
+    parts: tuple[str, ...], tiny_reranker: Path, tiny_encoder: Path, tmp_path: Path
 ):
-    if not all(map(importlib.util.find_spec, (needs, "onnx"))):
-        pytest.skip(f"needs {needs}")
-    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("forked.py")), part]
+    usable = [part for part in parts if all(map(importlib.util.find_spec, (NEEDS[part], "onnx")))]
+    if not usable:
+        pytest.skip(f"needs the extra {' or '.join(parts)}")
+    program = str(Path(__file__).with_name("forked.py"))
+    command = [sys.executable, "-W", "ignore", program, *usable]
     paths = {"--reranker": tiny_reranker, "--encoder": tiny_encoder, "--folder": tmp_path}
     command += [word for name, path in paths.items() for word in (name, str(path))]
     environment = {**os.environ, "RERANK_SEARCH_CACHE": str(tmp_path / "cache")}
@@ -107,18 +111,20 @@ def test_children_and_their_children_use_what_the_parent_made(
     assert run.returncode == 0, run.stderr
 
 
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of exported models."""
+    return tmp_path_factory.mktemp("exports")
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("backend", ["openvino", "onnx"])
-def test_the_first_call_of_a_process_does_not_hang(backend: str, tmp_path: Path):
+def test_the_first_call_of_a_process_does_not_hang(
+    backend: str, exports: Path, monkeypatch: pytest.MonkeyPatch
+):
     if not importlib.util.find_spec({"onnx": "onnxruntime"}.get(backend, backend)):
         pytest.skip(f"needs the extra {backend}")
-    command = [sys.executable, str(Path(__file__).with_name("first_calls.py")), "1"]
-    environment = {**os.environ, "RERANK_SEARCH_CACHE": str(tmp_path / "cache")}
-    run = subprocess.run(
-        [*command, "--backend", backend],
-        capture_output=True,
-        text=True,
-        timeout=1500,
-        env=environment,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+    monkeypatch.setenv("RERANK_SEARCH_CACHE", str(exports))
+    model = "rerank-search-tiny"
+    CrossEncoderReranker(model, backend=backend, dtype="float32", device="cpu")  # exports it
+    assert ends(model, backend, TIMEOUT)

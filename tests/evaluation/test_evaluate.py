@@ -20,6 +20,7 @@ from rerank_search.evaluation.experiment import Experiment
 from rerank_search.judged.formats.documents import documents_in
 from rerank_search.judged.second_stages import device, identity
 from rerank_search.reranking.fusion import Fusion, Weights
+from tests import warm
 from tests.waiting import until
 
 
@@ -299,12 +300,10 @@ def test_a_killed_run_goes_on(experiment, beir, tiny_encoder, tiny_reranker, tmp
         "evaluate(Experiment.model_validate_json(sys.argv[1]), Path(sys.argv[2]))\n"
     )
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, arguments, str(out)], env=dict(os.environ)
-    )
-    until(lambda: process.poll() is not None or list(out.glob("cells/*.json")), 120)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process = warm.start(script, arguments, str(out), output=tmp_path / "output")
+    until(lambda: not process.running or list(out.glob("cells/*.json")), 120)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
     assert not (out / "report.json").exists()
 
     report = evaluate(experiment(), out)

@@ -243,7 +243,7 @@ def test_equal_to_pytrec_eval_once_ties_are_broken(qrels, runs, relevant_from):
 def test_equal_to_pytrec_eval_on_a_real_collection(path):
     qrels: dict[str, dict[str, int]] = {}
     with path.open(encoding="utf-8", newline="") as lines:
-        for query, document, grade in list(csv.reader(lines, delimiter="\t"))[1:2_000]:
+        for query, document, grade in list(csv.reader(lines, delimiter="\t"))[1:500]:
             qrels.setdefault(query, {})[document] = int(grade)
     documents = sorted({document for grades in qrels.values() for document in grades})
     # Each query's judged documents among some of the others, in the order of a hash.
