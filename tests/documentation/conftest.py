@@ -85,6 +85,13 @@ def _same(shown: str, printed: str) -> bool:
     return doctest.OutputChecker().check_output(shown, printed, COMPARED)
 
 
+def _executed(code: str, place: str, names: dict[str, Any]) -> str:
+    """What the code prints; here, because another Python would import everything again."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(code, place, "exec", dont_inherit=True), names)
+    return printed.getvalue()
+
+
 class Reader:
     """Does what a page says, in a folder, with Python and a shell that stay open all along."""
 
@@ -134,9 +141,7 @@ class Reader:
         return True
 
     def _python(self, text: str, place: str) -> list[str]:
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            exec(compile(text, place, "exec", dont_inherit=True), self.names)
-        return [printed.getvalue()]
+        return [_executed(text, place, self.names)]
 
     def _sh(self, text: str, place: str) -> list[str]:
         """What the commands print on the standard output, and together with the standard error."""
@@ -156,6 +161,9 @@ class Reader:
             done = CliRunner().invoke(app, words[1:])
             assert done.exit_code == 0, f"{place}: {line}: {done.output} {done.exception!r}"
             return done.stdout, done.output
+        if words[:2] == ["python", "-c"] and len(words) == 3:
+            printed = _executed(words[2], place, {"__name__": "__main__"})
+            return printed, printed
         ran = subprocess.run(["bash", "-ec", line], capture_output=True, text=True)
         assert ran.returncode == 0, f"{place}: {line}: {ran.stdout}{ran.stderr}"
         return ran.stdout, ran.stdout + ran.stderr

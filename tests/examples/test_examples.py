@@ -25,11 +25,11 @@ STARTING = {"mcp_agent"}
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the index python-docs, of a few modules."""
+    """A folder with the index python-docs: what functions of a few modules do, in a paragraph."""
     folder = tmp_path_factory.mktemp("examples")
     with Index.create(folder / "indexes" / "python-docs", encoder=None) as index:
         index.add(
-            Document(f"{module}.{name}", text)
+            Document(f"{module}.{name}", text.partition("\n\n")[0])
             for module in ("os", "shutil", "json")
             for name, member in vars(importlib.import_module(module)).items()
             if not name.startswith("_") and callable(member) and (text := inspect.getdoc(member))

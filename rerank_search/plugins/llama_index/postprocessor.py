@@ -28,6 +28,7 @@ dispatcher = get_dispatcher(__name__)
 class RerankSearchPostprocessor(BaseNodePostprocessor):
     """Reranks the nodes that a retriever has found. Threads and event loops may share one.
 
+        >>> from llama_index.core.schema import NodeWithScore, TextNode
         >>> reranker = RerankSearchPostprocessor(top_n=1)
         >>> nodes = [NodeWithScore(node=TextNode(text=text)) for text in ("bread", "join paths")]
         >>> [best] = reranker.postprocess_nodes(nodes, query_str="how to join paths")
