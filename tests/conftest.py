@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -54,6 +55,15 @@ short fast slow small large first second last answer question fact city village 
 """
 MAX_LENGTH = 64
 HIDDEN = 32
+
+
+# Collections of garbage leave out the million objects of the libraries that tests import.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def _tokenizer() -> Any:
