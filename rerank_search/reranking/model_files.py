@@ -52,6 +52,13 @@ def check_files(name: str, folder: Path, *, own_activation: bool) -> None:
         )
 
 
+def scores_pairs(folder: Path) -> bool:
+    """Whether a model scores pairs as it is; a classifier that is made of another is random."""
+    if not without_modules(folder):
+        return bool(_settings(folder).get("model_type") == "CrossEncoder")
+    return _architecture(_object(folder / "config.json")).endswith("ForSequenceClassification")
+
+
 def without_modules(folder: Path) -> bool:
     """Whether a folder has no list of modules, so that its modules follow from its architecture."""
     return not (folder / "modules.json").exists()

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
 
+def last_width(whole: CrossEncoder) -> int:
+    """The width of the linear layer that the scores are read from."""
+    from sentence_transformers.cross_encoder.modules import LogitScore
+
+    modules: Any = whole
+    if not any(isinstance(module, LogitScore) for module in modules):
+        return whole.num_labels
+    network: Any = whole.transformers_model
+    width: int = network.get_output_embeddings().out_features
+    return width
+
+
 def network_of(name: str, whole: CrossEncoder) -> Any:
     """The network that gives the logits: that of transformers, if there are no further modules.
 
@@ -41,8 +53,7 @@ class ModularNetwork(torch.nn.Module):
         self.config: Any = self._network.config
         modules: Any = whole
         self.reads_end = any(isinstance(module, LogitScore) for module in modules)
-        words = self._network.get_output_embeddings() if self.reads_end else None
-        self.last_width: int = whole.num_labels if words is None else words.out_features
+        self.last_width = last_width(whole)
         first = modules[0].preprocess([("a", "a")], processing_kwargs=RAGGED)
         tokens = {key: torch.tensor(first.pop(key)) for key in INPUTS if key in first}
         # What sentence-transformers tells the modules beside the tokens.

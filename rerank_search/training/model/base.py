@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from rerank_search.models.loading import positions, quietly, require_device, req
 from rerank_search.models.registry import BUNDLED_RERANKERS, resolve_encoder, resolve_reranker
 from rerank_search.models.threads import limit_threads
 from rerank_search.reranking.exact_logits import keep_last_layer_exact
+from rerank_search.reranking.model_files import check_files, scores_pairs, without_modules
 from rerank_search.settings import Settings
 from rerank_search.training.recipe.recipe import Recipe
 
@@ -35,6 +35,12 @@ class Base:
     model: CrossEncoder
     positions: int | None
 
+    @property
+    def prompt(self) -> str:
+        """The prompt that the model reads by default; empty for none."""
+        name = self.model.default_prompt_name
+        return "" if name is None else self.model.prompts.get(name) or ""
+
     def reads(self, tokens: int) -> int:
         """``tokens``, or the number of positions if that is smaller."""
         return tokens if self.positions is None else min(tokens, self.positions)
@@ -50,6 +56,7 @@ def load_base(recipe: Recipe) -> Base:
     import torch
     from sentence_transformers.cross_encoder.model_card import CrossEncoderModelCardData
 
+    from rerank_search.reranking.modular import last_width
     from rerank_search.training.model.bert_attention import can_simplify, simplify_attention
     from rerank_search.training.model.cross_encoder import LengthSortedCrossEncoder
     from rerank_search.training.model.dropout import use_blockwise_dropout
@@ -72,14 +79,16 @@ def load_base(recipe: Recipe) -> Base:
             config_kwargs=dict.fromkeys(_dropouts(directory), recipe.dropout),
         )
     require_tokenizer(model.tokenizer, recipe.base, own)
+    if model.num_labels != 1:
+        raise _several_labels(recipe.base, model.num_labels)
     model.float()
     network: Any = model.model
     base = Base(own, model, positions(network))
     model.max_seq_length = _length(recipe, base)
     if can_simplify(network):
         simplify_attention(network)
-    use_blockwise_dropout(network)
-    keep_last_layer_exact(recipe.base, network, 1)
+    use_blockwise_dropout(model)
+    keep_last_layer_exact(recipe.base, model, last_width(model))
     if not recipe.train_embeddings:
         network.get_input_embeddings().requires_grad_(False)
     return base
@@ -88,7 +97,8 @@ def load_base(recipe: Recipe) -> Base:
 def base_directory(base: str) -> str:
     """The folder of the base: a reranker, or an encoder that will get a new head.
 
-    Raises ModelNotFoundError if it is missing, and InvalidInputError for several labels.
+    Raises ModelNotFoundError if it is missing, and InvalidInputError for several labels or a
+    reranker that cannot be loaded as its makers saved it.
     """
     resolve = resolve_reranker if base in BUNDLED_RERANKERS else resolve_encoder
     directory = resolve(base)
@@ -97,30 +107,29 @@ def base_directory(base: str) -> str:
             f"the base {base!r} has no config.json in {directory}: choose another model, or "
             "download it again"
         )
-    config = read_configuration(directory)
-    labels = len(config.get("id2label", [0]))
-    if is_reranker(config) and labels != 1:
-        raise InvalidInputError(
-            f"the base {base!r} is a classifier with {labels} labels, and a reranker has one: "
-            "choose a cross-encoder with one label, or an encoder"
-        )
+    config = _configuration(directory)
+    if scores_pairs(Path(directory)):
+        check_files(base, Path(directory), own_activation=False)
+        labels = len(config.get("id2label", [0]))
+        if without_modules(Path(directory)) and labels != 1:
+            raise _several_labels(base, labels)
     return directory
 
 
-def is_reranker(config: Mapping[str, Any]) -> bool:
-    """Whether the configuration is that of a model which already scores pairs."""
-    architectures = config.get("architectures") or [""]
-    return str(architectures[0]).endswith("ForSequenceClassification")
-
-
-def read_configuration(directory: str) -> dict[str, Any]:
-    """A model's ``config.json``. Raises InvalidInputError for a damaged one."""
+def _configuration(directory: str) -> dict[str, Any]:
     path = Path(directory) / "config.json"
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InvalidInputError(f"{path} is damaged ({error}): download the model again") from None
     return found
+
+
+def _several_labels(base: str, labels: int) -> InvalidInputError:
+    return InvalidInputError(
+        f"the base {base!r} is a classifier with {labels} labels, and a reranker has one: choose a "
+        "cross-encoder with one label, or an encoder"
+    )
 
 
 def _dropouts(directory: str) -> list[str]:

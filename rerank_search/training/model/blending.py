@@ -6,7 +6,7 @@ it came from is good on both (WiSE-FT: Wortsman et al., CVPR 2022).
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import torch
 from sentence_transformers import CrossEncoder
@@ -14,18 +14,19 @@ from torch import Tensor
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.models.loading import quietly
-from rerank_search.training.model.base import base_directory, is_reranker, read_configuration
+from rerank_search.reranking.model_files import scores_pairs
+from rerank_search.training.model.base import base_directory
 from rerank_search.training.recipe.recipe import Blend
 
 
-def weights_for(network: Any, blend: Blend) -> dict[str, Tensor]:
+def weights_for(model: CrossEncoder, blend: Blend) -> dict[str, Tensor]:
     """The other model's weights by name, float32.
 
     Raises ModelNotFoundError, and InvalidInputError for a model that has another shape than
-    ``network`` or is not a reranker.
+    ``model`` or is not a reranker.
     """
     directory = base_directory(blend.reranker)
-    if not is_reranker(read_configuration(directory)):
+    if not scores_pairs(Path(directory)):
         raise InvalidInputError(
             f"blend.reranker {blend.reranker!r} is not a cross-encoder, so its last layer would "
             "be random: give a reranker"
@@ -33,10 +34,10 @@ def weights_for(network: Any, blend: Blend) -> dict[str, Tensor]:
     with quietly():
         other = CrossEncoder(directory, device="cpu", local_files_only=True)
     theirs: dict[str, Tensor] = {
-        name: weights.float() for name, weights in other.model.state_dict().items()
+        name: weights.float() for name, weights in other.state_dict().items()
     }
     shapes = {name: weights.shape for name, weights in theirs.items()}
-    if shapes != {name: weights.shape for name, weights in network.state_dict().items()}:
+    if shapes != {name: weights.shape for name, weights in model.state_dict().items()}:
         raise InvalidInputError(
             f"blend.reranker {blend.reranker!r} has weights with other names or shapes than the "
             "model that is trained: give the reranker that the base came from, or remove [blend]"
@@ -45,9 +46,9 @@ def weights_for(network: Any, blend: Blend) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def blend_weights(network: Any, blend: Blend) -> None:
+def blend_weights(model: CrossEncoder, blend: Blend) -> None:
     """Replace the weights by the average, with ``blend.share`` of the other model's."""
-    theirs = weights_for(network, blend)
-    for name, weights in network.state_dict().items():
+    theirs = weights_for(model, blend)
+    for name, weights in model.state_dict().items():
         if weights.is_floating_point():
             weights.lerp_(theirs[name].to(weights), blend.share)

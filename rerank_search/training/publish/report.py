@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from rerank_search.evaluation.experiment import Experiment
 from rerank_search.evaluation.report.schema import Report, SystemReport
 from rerank_search.judged.settings import RerankerSettings
 from rerank_search.progress import Progress
-from rerank_search.training.model.base import is_reranker
+from rerank_search.reranking.model_files import scores_pairs
 from rerank_search.training.publish.card_facts import Result
 from rerank_search.training.run.prepare import Prepared
 
@@ -27,8 +26,7 @@ def report_of(prepared: Prepared, directory: Path, progress: Progress) -> Report
         return None
     base = Path(prepared.base.directory)
     names = {recipe.name: directory}
-    configuration = json.loads((base / "config.json").read_text(encoding="utf-8"))
-    if recipe.student is None and is_reranker(configuration):
+    if recipe.student is None and scores_pairs(base):
         names = {UNTUNED: base, **names}
     experiment = Experiment(
         name=recipe.name,

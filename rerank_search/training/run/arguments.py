@@ -25,11 +25,17 @@ _OF_AN_EVALUATION = {"eval_strategy", "eval_steps", "eval_on_start", "eval_delay
 
 
 def training_arguments(
-    recipe: Recipe, checkpoints: Path, device: str, precision: Precision, primary: str | None
+    recipe: Recipe,
+    checkpoints: Path,
+    device: str,
+    precision: Precision,
+    primary: str | None,
+    prompt: str,
 ) -> CrossEncoderTrainingArguments:
     """The trainer's arguments: those of the recipe, and ours for the rest.
 
-    ``primary`` is the metric that decides which checkpoint is the best.
+    ``primary`` is the metric that decides which checkpoint is the best. ``prompt`` is the one that
+    the model reads by default, without which sentence-transformers would train it.
     Raises InvalidInputError if the trainer refuses them.
     """
     from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
@@ -43,6 +49,7 @@ def training_arguments(
     arguments: dict[str, Any] = {
         "output_dir": str(checkpoints),
         "seed": recipe.seed,
+        "prompts": prompt or None,
         "report_to": "none",
         "disable_tqdm": True,
         "use_cpu": device == "cpu",

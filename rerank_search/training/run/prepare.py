@@ -96,6 +96,7 @@ def prepare(
         base.model.device.type,
         precision,
         None if evaluation is None else primary_metric(evaluation),
+        base.prompt,
     )
 
     measured: list[CollectionSettings] = []
@@ -122,7 +123,7 @@ def _check_models(recipe: Recipe, base: Base) -> None:
 
     build_loss(recipe.loss, base.model, [])
     if recipe.blend is not None:
-        weights_for(base.model.model, recipe.blend)
+        weights_for(base.model, recipe.blend)
     for encoder in _encoders(recipe):
         encoder_of(encoder).check_found()
 

@@ -57,7 +57,7 @@ def trained(prepared: Prepared, progress: Progress) -> Iterator[CheckpointedTrai
             trainer.run(checkpoints, checkpoint)
         _check_finite(model)
         if recipe.blend is not None:
-            blend_weights(model.model, recipe.blend)
+            blend_weights(model, recipe.blend)
         yield trainer
 
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("datasets", reason="training needs the extra train")
 
+import numpy as np
 import torch
 import transformers
+from safetensors.torch import load_file
 from sentence_transformers import CrossEncoder
 from transformers import AutoTokenizer
 
+from rerank_search import CrossEncoderReranker
 from rerank_search.errors import InvalidInputError
 from rerank_search.training.run.prepare import prepare
 from rerank_search.training.train import train
@@ -46,6 +51,65 @@ def test_other_architectures_are_trained_too(
     dropouts = [value for name, value in written.items() if "drop" in name and value is not None]
     assert set(dropouts) == {0.25}
     assert CrossEncoder(str(directory)).predict([("river", "bread")]).shape == (1,)
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "ModernBERT",
+        "ModernBERT, pooling, dense",
+        "Qwen3 that answers yes or no, in a chat template",
+    ],
+)
+def test_rerankers_of_other_kinds_are_trained_too(
+    kind: str, pairs_recipe: Path, any_reranker: Callable[[str], Path], tmp_path: Path
+) -> None:
+    base = any_reranker(kind)
+    pairs = [("the river is red", "the river is green"), ("the river is red", "bread")]
+    overrides = {"base": str(base), "max_steps": "2", "dropout": "0", "max_length": "48"}
+    if "template" in kind:
+        overrides["max_length"] = "160"
+    directory = train(pairs_recipe, overrides=overrides)
+    trained = CrossEncoderReranker(directory, device="cpu")
+    untuned = CrossEncoderReranker(base, device="cpu")
+    assert (trained.score(pairs) != untuned.score(pairs)).all()
+    assert trained.takes_instructions == untuned.takes_instructions
+    found = CrossEncoder(str(directory), device="cpu").predict(
+        pairs, activation_fn=torch.nn.Identity()
+    )
+    np.testing.assert_allclose(trained.score(pairs), found, atol=1e-5)
+
+
+@pytest.mark.training
+def test_a_base_with_a_prompt_is_trained_with_it(
+    pairs_recipe: Path, any_reranker: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """As a base without one is, whose recipe gives the trainer that prompt."""
+    weights = {}
+    for kind, given in (
+        ("BERT with a prompt", {}),
+        ("BERT", {"arguments.prompts": "find texts: "}),
+        ("BERT", {"arguments.learning_rate": "1e-3"}),
+    ):
+        overrides = {"base": str(any_reranker(kind)), "max_steps": "2", "max_length": "48", **given}
+        trained = train(
+            pairs_recipe, overrides={**overrides, "output": str(tmp_path / str(len(weights)))}
+        )
+        weights[(kind, *given)] = load_file(trained / "model.safetensors")["classifier.weight"]
+    prompted, given, without = weights.values()
+    torch.testing.assert_close(prompted, given)
+    assert not torch.allclose(given, without)
+
+
+def test_a_base_that_needs_code_of_its_own_is_refused(
+    pairs_recipe: Path, any_reranker: Callable[[str], Path], tmp_path: Path
+) -> None:
+    base = shutil.copytree(any_reranker("ModernBERT, pooling, dense"), tmp_path / "base")
+    modules = (base / "modules.json").read_text()
+    (base / "modules.json").write_text(modules.replace("sentence_transformers.", "mine.", 1))
+    with pytest.raises(InvalidInputError, match="needs code of its own"):
+        prepare(pairs_recipe, overrides={"base": "base"})
 
 
 def test_training_computes_with_the_threads_that_are_set(
