@@ -269,21 +269,23 @@ def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-BENCHMARKS = Path(__file__).parents[1] / "eval/benchmarks"
+def made_by_benchmarks(module: str) -> ModuleType:
+    """A module of eval/benchmarks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "eval/benchmarks")
+        return importlib.import_module(module)
 
 
 @pytest.fixture(scope="session")
 def architectures() -> ModuleType:
     """The module ``eval/benchmarks/architectures.py``, which compares tiny models."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        return importlib.import_module("architectures")
+    return made_by_benchmarks("architectures")
 
 
 @pytest.fixture(scope="session")
-def tiny_rerankers(architectures: ModuleType) -> ModuleType:
+def tiny_rerankers() -> ModuleType:
     """The module ``eval/benchmarks/tiny_rerankers.py``, which makes rerankers of all kinds."""
-    return importlib.import_module("tiny_rerankers")
+    return made_by_benchmarks("tiny_rerankers")
 
 
 @pytest.fixture(scope="session")

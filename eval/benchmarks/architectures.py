@@ -1,4 +1,4 @@
-"""How far scores are from those of sentence-transformers, for each architecture.
+"""How far scores and vectors are from those of sentence-transformers, for each architecture.
 
 Usage: python eval/benchmarks/architectures.py
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tiny_encoders import ENCODERS
 from tiny_rerankers import RERANKERS
 
 QUERY = "where is the boat?"
@@ -71,6 +72,31 @@ def differences(directory: Path) -> dict[str, float]:
     return found
 
 
+def vector_differences(directory: Path) -> dict[str, float]:
+    """The largest differences of an encoder's vectors from those of sentence-transformers.
+
+    ``spread`` is the largest difference of two texts' vectors.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    from rerank_search.retrieval.encoder import Encoder
+
+    ours = Encoder(directory, device="cpu")
+    theirs = SentenceTransformer(str(directory), device="cpu")
+    texts = [QUERY, *dict.fromkeys(text for _, text in [*FITTING, *TOO_LONG] if text)]
+    found = {}
+    for task, prompt, encode in (
+        ("query", ours.prompts.query, theirs.encode_query),
+        ("document", ours.prompts.document, theirs.encode_document),
+    ):
+        alone = np.concatenate([ours.encode([text], task=task, prompt=prompt) for text in texts])
+        expected = encode(texts, batch_size=1, normalize_embeddings=True)
+        found[f"{task} alone"] = largest(alone, expected)
+        together = encode(texts, batch_size=4, normalize_embeddings=True)
+        found[f"{task} together"] = largest(ours.encode(texts, task=task, prompt=prompt), together)
+    return found | {"spread": float(np.ptp(alone, axis=0).max())}
+
+
 def largest(ours: Any, theirs: Any) -> float:
     """The largest difference of two arrays."""
     return float(np.abs(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)).max())
@@ -102,22 +128,30 @@ def main() -> None:
 
     rerankers = measured(RERANKERS, differences)
     columns = ("alone", "together", "predict", "instruction", "spread")
+    encoders = measured(ENCODERS, vector_differences)
+    kinds = ("query alone", "query together", "document alone", "document together", "spread")
     sections = {
         "What is compared": (
             "Tiny models with random weights, made with the classes of transformers, saved, and "
             "loaded from their folders by both libraries, in float32. A figure is the largest "
-            "difference of a score from that of sentence-transformers, of which at most 1e-5 is "
-            "allowed. `alone` scores each pair in a call of its own, `together` all in one, some "
+            "difference from sentence-transformers, of which at most 1e-5 is allowed.\n\n"
+            "Rerankers: `alone` scores each pair in a call of its own, `together` all in one, some "
             "of them with a text above the window. `predict` has queries above the window too, "
             "which `predict` and sentence-transformers cut, and `score` does not. `instruction` "
             "is `together` with an instruction in the place of the model's prompt. `spread` is "
-            "the range of the logits."
+            "the range of the logits.\n\n"
+            "Encoders: vectors of texts as queries and as documents, against `encode_query` and "
+            "`encode_document`, each text in a call of its own (`alone`), and all in one "
+            "(`together`), two of them above the window. Vectors have the length 1, and `spread` "
+            "is the largest difference of a number between two texts."
         ),
         "Rerankers": table(["architecture", *columns], rows(rerankers, columns)),
+        "Encoders": table(["architecture", *kinds], rows(encoders, kinds)),
     }
+    figures = {"rerankers": rerankers, "encoders": encoders}
     command = "python eval/benchmarks/architectures.py"
-    title = "Scores against those of sentence-transformers"
-    print(write("architectures", title, command, sections, {"rerankers": rerankers}))
+    title = "Scores and vectors against those of sentence-transformers"
+    print(write("architectures", title, command, sections, figures))
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def decoder_in_template(folder: Path) -> Path:
         words,
         "Qwen3ForSequenceClassification",
         num_labels=1,
-        **_qwen(CHAT_WINDOW),
+        **qwen(CHAT_WINDOW),
     )
 
 
@@ -169,7 +169,7 @@ def causal(folder: Path, *, template: str | None = CHAT_TEMPLATE, pad: bool = Tr
     from sentence_transformers.cross_encoder.modules import LogitScore, Transformer
 
     words = tokenizer("decoder", window=CHAT_WINDOW, pad=pad, template=template)
-    base = network(folder / "base", words, "Qwen3ForCausalLM", deviation=0.1, **_qwen(CHAT_WINDOW))
+    base = network(folder / "base", words, "Qwen3ForCausalLM", deviation=0.1, **qwen(CHAT_WINDOW))
     yes, no = words.convert_tokens_to_ids(["yes", "no"])
     modules = [Transformer(str(base), transformer_task="text-generation"), LogitScore(yes, no)]
     prompts = {"web": "Given a search query, find passages"} if template else None
@@ -186,10 +186,11 @@ def causal(folder: Path, *, template: str | None = CHAT_TEMPLATE, pad: bool = Tr
 def generative(folder: Path) -> Path:
     """A Qwen3 alone, without a module that reads its answer, and without a chat template."""
     words = tokenizer("decoder", window=CHAT_WINDOW)
-    return network(folder, words, "Qwen3ForCausalLM", deviation=0.1, **_qwen(CHAT_WINDOW))
+    return network(folder, words, "Qwen3ForCausalLM", deviation=0.1, **qwen(CHAT_WINDOW))
 
 
-def _qwen(window: int) -> dict[str, Any]:
+def qwen(window: int) -> dict[str, Any]:
+    """The further settings of a Qwen3 that reads so many tokens."""
     return {
         "num_key_value_heads": 2,
         "head_dim": 16,
@@ -219,7 +220,7 @@ RERANKERS: Mapping[str, Callable[[Path], Path]] = {
     "ELECTRA": classifier("Electra", "bert", embedding_size=32, **PLAIN),
     "MPNet": classifier("MPNet", "roberta", **OFFSET),
     "ModernBERT": classifier("ModernBert", "bert", **MODERN),
-    "Qwen3": classifier("Qwen3", "decoder", **_qwen(WINDOW)),
+    "Qwen3": classifier("Qwen3", "decoder", **qwen(WINDOW)),
     "BERT with a prompt": with_prompt,
     "ModernBERT, pooling, dense": modular,
     "Qwen3 in a chat template": decoder_in_template,

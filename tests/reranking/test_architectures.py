@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,8 +13,8 @@ import pytest
 import torch
 
 from rerank_search import Cascade, CrossEncoder, CrossEncoderReranker, InvalidInputError
+from tests.conftest import made_by_benchmarks
 
-BENCHMARKS = Path(__file__).parents[2] / "eval/benchmarks"
 SAME = 1e-5
 
 QUERY = "where is the boat?"
@@ -24,13 +23,7 @@ PAIRS = [(QUERY, text) for text in TEXTS]
 TOLD = "Find claims that the text supports"
 
 
-def names() -> list[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCHMARKS)
-        return list(importlib.import_module("tiny_rerankers").RERANKERS)
-
-
-@pytest.mark.parametrize("kind", names())
+@pytest.mark.parametrize("kind", made_by_benchmarks("tiny_rerankers").RERANKERS)
 def test_scores_are_those_of_sentence_transformers(
     architectures: ModuleType, any_reranker: Callable[[str], Path], kind: str
 ) -> None:
