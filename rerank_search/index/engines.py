@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from rerank_search.built_in_stages import BM25, DENSE, EVERY_INDEX
-from rerank_search.errors import IndexCorruptedError, PluginError
+from rerank_search.errors import IndexCorruptedError, PluginError, ServerError
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index.swap import SwappedFolder
 from rerank_search.models.prompts import Prompts
@@ -29,6 +29,9 @@ STEP = 20_000
 
 IMMUTABLE = {".term", ".store", ".fast", ".fieldnorm", ".idx", ".pos", ".del", ".npy", ".faiss"}
 """Suffixes of files that engines never change after publishing them."""
+
+FAILURES = (PluginError, ServerError)
+"""Errors of what is not ours: the code of a package, the server of an encoder."""
 
 Tick = Callable[[int], None]
 
@@ -60,7 +63,7 @@ class Engines:
         self._read_only = read_only
         self.names = engines_of(manifest.first_stages, encoder=encoder is not None)
         self.damage: dict[str, IndexCorruptedError | PluginError] = {}
-        self._failed: dict[str, PluginError] = {}
+        self._failed: dict[str, PluginError | ServerError] = {}
         self._engines: dict[str, Engine] = {}
         self._folders = {name: SwappedFolder(directory / name) for name in self.names}
         self._inodes: dict[str, int | None] = {}
@@ -104,7 +107,7 @@ class Engines:
             raise error
 
     def check_applied(self) -> None:
-        """Raise the error of the first package that failed in the last write, if there is one."""
+        """Raise the error of the first engine that failed in the last write, if there is one."""
         for error in self._failed.values():
             raise error
 
@@ -136,8 +139,8 @@ class Engines:
     def catch_up(self, tick: Tick | None = None) -> None:
         """Apply all changes. ``tick`` is called with numbers of finished documents.
 
-        A package that fails does not keep the other engines from applying them; ``check_applied``
-        raises its error.
+        A package or an encoder's server that fails does not keep the other engines from applying
+        them; ``check_applied`` raises its error.
         """
         sound = self._sound()
         for name in sound:
@@ -152,8 +155,8 @@ class Engines:
     def rebuild(self, tick: Tick | None = None) -> None:
         """Build all engines again from the documents; until then readers see the old ones.
 
-        A package that fails does not keep the other engines from being built; ``check_applied``
-        raises its error.
+        A package or an encoder's server that fails does not keep the other engines from being
+        built; ``check_applied`` raises its error.
         """
         for name in self.names:
             with self._others_go_on(name):
@@ -212,7 +215,7 @@ class Engines:
             try:
                 with closing(self._opened(name, folder.new, replaces)) as fresh:
                     self._apply(name, fresh, tick)
-            except PluginError:
+            except FAILURES:
                 folder.clear()  # what is left there would look like a rebuild that goes on
                 raise
             folder.swap()
@@ -222,11 +225,11 @@ class Engines:
 
     @contextmanager
     def _others_go_on(self, name: str) -> Iterator[None]:
-        """Keep the error of a package for ``check_applied``, so that the next engine is done."""
+        """Keep the error of an engine for ``check_applied``, so that the next engine is done."""
         try:
             yield
             self._failed.pop(name, None)
-        except PluginError as error:
+        except FAILURES as error:
             self._failed[name] = error
             if name not in self.damage:
                 failed = self._engines[name]

@@ -9,8 +9,7 @@ from itertools import islice
 
 import numpy as np
 
-from rerank_search.errors import PluginError
-from rerank_search.index.engines import Engines
+from rerank_search.index.engines import FAILURES, Engines
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.types import Hit
 
@@ -26,7 +25,7 @@ def hit_passages(
     """For each hit the passages of its document in the order of the text, each as a Hit.
 
     A passage's ``stage_scores`` are its own: 0.0 in an engine that does not find it, and none of an
-    engine whose package fails. A document that was deleted meanwhile has no passages.
+    engine that fails. A document that was deleted meanwhile has no passages.
     """
     owned = [store.passages_of([hit.id for hit in hits]) for hits in rankings]
     flat = [[passage for group in groups for passage in group] for groups in owned]
@@ -35,7 +34,7 @@ def hit_passages(
     for name in engines.names:
         try:
             found = engines.engine(name).scores(queries, [np.array(p, np.int64) for p in flat])
-        except PluginError as error:
+        except FAILURES as error:
             logger.warning("passages have no score of the first stage %s: %s", name, error)
             continue
         for own, values in zip(scores, found, strict=True):

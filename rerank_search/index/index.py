@@ -30,7 +30,6 @@ from rerank_search.arguments import (
 from rerank_search.built_in_stages import DENSE, HYBRID
 from rerank_search.errors import (
     InvalidInputError,
-    PluginError,
 )
 from rerank_search.index.creation import check_free, new_manifest, write_empty
 from rerank_search.index.dropping import drop
@@ -42,7 +41,7 @@ from rerank_search.index.encoder_record import (
     recorded,
     renewed,
 )
-from rerank_search.index.engines import Engines
+from rerank_search.index.engines import FAILURES, Engines
 from rerank_search.index.hit_passages import hit_passages
 from rerank_search.index.info import IndexInfo, index_info
 from rerank_search.index.passage_length import fitted, splitting
@@ -280,7 +279,7 @@ class Index(StoredDocuments):
             except BaseException:
                 try:
                     self._writer.publish(waiting, progress)
-                except PluginError as failed:  # must not replace Ctrl-C or the caller's own error
+                except FAILURES as failed:  # must not replace Ctrl-C or the caller's own error
                     logger.warning("%s", failed)
                 raise
             self._writer.publish(waiting, progress)

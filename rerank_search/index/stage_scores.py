@@ -9,8 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import PluginError
-from rerank_search.index.engines import Engines
+from rerank_search.index.engines import FAILURES, Engines
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.types import Hit, Span
 
@@ -26,7 +25,7 @@ def completed(
     """The rankings, with the score of every engine in each hit's stage scores.
 
     A document's score is that of its best passage, 0.0 if the engine does not find it. A document
-    that was deleted meanwhile keeps the scores it has, and an engine whose package fails adds none.
+    that was deleted meanwhile keeps the scores it has, and an engine that fails adds none.
     A hit without a span whose document has several passages gets the span of the best one, by the
     last engine that adds a score.
     """
@@ -36,7 +35,7 @@ def completed(
     for name in engines.names:
         try:
             best |= _complete(name, queries, rankings, scored, passages, engines)
-        except PluginError as error:
+        except FAILURES as error:
             logger.warning("hits have no score of the first stage %s: %s", name, error)
     spans = _spans(store, rankings, passages, best)
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -12,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rerank_search.errors import IndexLockedError, IndexReadOnlyError, PluginError
-from rerank_search.index.engines import Engines
+from rerank_search.errors import IndexLockedError, IndexReadOnlyError
+from rerank_search.index.engines import FAILURES, Engines
 from rerank_search.index.write_lock import LOCK, locked
 from rerank_search.lock import ProcessLock
 from rerank_search.processes import PerProcess
@@ -21,6 +22,8 @@ from rerank_search.storage import manifest as manifests
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest, Published
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[int], None]
 
@@ -129,8 +132,15 @@ class Writer:
                 with suppress(IndexLockedError, IndexReadOnlyError):
                     self._take_lock(0.0)
                 if self._own.get().writing:
-                    with suppress(PluginError):  # searching that first stage raises it
+                    try:
                         self.publish()
+                    except FAILURES as error:  # the other first stages have everything
+                        logger.warning(
+                            "%s: a first stage lacks the newest documents until the index is "
+                            "opened again or written to: %s",
+                            self._path,
+                            error,
+                        )
             finally:
                 self._free_lock()
 

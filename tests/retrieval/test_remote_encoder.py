@@ -18,6 +18,7 @@ from rerank_search import (
     InvalidInputError,
     ModelNotFoundError,
     RemoteEncoder,
+    Searcher,
 )
 from rerank_search.client import ServerError
 from rerank_search.models.prompts import Prompts
@@ -286,4 +287,26 @@ def test_what_is_acknowledged_is_kept_when_the_server_fails(server, running, tmp
             index.add(DOCUMENTS[2:])
     with Index.open(tmp_path / "notes") as index:  # which makes up for the vectors
         assert index.find() == DOCUMENTS
+        assert index.verify() == []
+
+
+def test_an_index_opens_and_finds_by_words_while_the_server_is_down(
+    server, running, tmp_path, caplog
+):
+    with Index.create(tmp_path / "notes", encoder=running[1]) as index:
+        index.add(DOCUMENTS[:2])
+        server.first = [Response(status_code=500)]
+        with pytest.raises(ServerError):
+            index.add(DOCUMENTS[2:])
+        assert [hit.id for hit in index.retriever("bm25").retrieve(["boat"], 5)[0]] == ["3"]
+    server.first = [Response(status_code=500)] * 3
+    with Index.open(tmp_path / "notes") as index:
+        assert "lacks the newest documents" in caplog.text
+        response = Searcher(index, reranker=None).search("boat", first_stage="bm25")
+        assert [hit.id for hit in response.hits] == ["3"]
+        with pytest.raises(ServerError):
+            index.retriever("dense").retrieve(["boat"], 5)
+        index.add([Document("new", "a new boat")])  # it answers again
+        found = index.retriever("dense").retrieve(["boat"], 9)[0]
+        assert {hit.id for hit in found} == {"new", *(document.id for document in DOCUMENTS)}
         assert index.verify() == []
