@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import os
 import statistics
 import tempfile
@@ -191,15 +192,23 @@ def dspy(given: Given) -> Mapping[str, Compared]:
 
 
 def mcp(given: Given) -> Mapping[str, Compared]:
-    """The tools of the MCP server, without a client, and what the SDK takes for any tool."""
+    """The tools of the MCP server, without a client.
+
+    Beside them is what two parts of them take: the server's search, with its limits, its counts and
+    the reranker that requests share; and the SDK, for a tool that does nothing.
+    """
     from rerank_search.plugins.mcp import mcp_server
     from rerank_search.serving.indexes import Indexes
     from rerank_search.serving.limits import Limits
+    from rerank_search.serving.ongoing import OngoingSearch
+    from rerank_search.serving.schemas.search import SearchRequest
+    from rerank_search.serving.searching import searched
     from rerank_search.serving.service import Service
 
     path = given.index.path
     indexes = Indexes(path.parent, {path.name: path}, all_of_home=False)
-    server = mcp_server(Service(indexes, [ByLength()], Limits()))
+    service = Service(indexes, [ByLength()], Limits())
+    server = mcp_server(service)
     # As in a server: one loop that runs all the time, and keeps its threads.
     loop = asyncio.new_event_loop()
     for_ever = loop.create_future()
@@ -222,8 +231,20 @@ def mcp(given: Given) -> Mapping[str, Compared]:
     of_the_sdk = Compared(
         awaited(empty), awaited(lambda query: server.call_tool("empty", {"query": query}))
     )
-    searches = {name: tool(name) for name in ("search", "search_passages")}
-    return {**searches, "an empty tool of the SDK": of_the_sdk}
+
+    async def of_the_server(query: str) -> object:
+        asked = SearchRequest(index=path.name, query=query)
+        search = functools.partial(searched, service, asked, OngoingSearch())
+        return await service.threads.read_unless_cancelled(search)
+
+    return {
+        "search": tool("search"),
+        "search_passages": tool("search_passages"),
+        "part: the server's search": Compared(
+            awaited(given.searcher.asearch), awaited(of_the_server)
+        ),
+        "part: the SDK, for an empty tool": of_the_sdk,
+    }
 
 
 PLUGINS: Mapping[str, Callable[[Given], Mapping[str, Compared]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -35,7 +36,11 @@ class Job:
     parts: list[Scores] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.costs = [_cost(pair, self.long_documents) for pair in self.pairs]
+        # The characters of each pair that are read.
+        most = _MOST_CHARACTERS if self.long_documents == "truncate" else sys.maxsize
+        self.costs = [
+            min(max(len(query) + len(text), _LEAST_CHARACTERS), most) for query, text in self.pairs
+        ]
 
     @property
     def kind(self) -> tuple[LongDocuments, str | None]:
@@ -99,9 +104,3 @@ def whole_job(jobs: deque[Job]) -> tuple[list[Part], deque[Job]]:
     """A round with all pairs of the job that has waited longest, and the jobs that then wait."""
     first, *rest = jobs
     return [first.take(sum(first.costs))], deque(rest)
-
-
-def _cost(pair: Pair, long_documents: LongDocuments) -> int:
-    """The characters of a pair that are read."""
-    characters = max(len(pair[0]) + len(pair[1]), _LEAST_CHARACTERS)
-    return min(characters, _MOST_CHARACTERS) if long_documents == "truncate" else characters
