@@ -142,6 +142,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
                 os.fsync(written.fileno())
             temporary.replace(path)
         except FileNotFoundError as error:
+            if error.filename != str(temporary):  # of something else in the block
+                raise
             raise InvalidInputError(
                 f"{path} cannot be written ({error.strerror}): choose a path in a folder that "
                 "exists and in which files can be made"

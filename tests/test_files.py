@@ -53,6 +53,8 @@ def test_what_cannot_be_made_is_told_with_its_path(tmp_path: Path) -> None:
             make_folder(path)
     with pytest.raises(InvalidInputError, match="/proc/file cannot be written"):
         atomic_write_json(Path("/proc/file"), {})
+    with pytest.raises(FileNotFoundError, match="another"), atomic_file(tmp_path / "new") as new:
+        new.write_bytes((tmp_path / "another").read_bytes())
 
 
 @pytest.mark.parametrize(
