@@ -165,7 +165,7 @@ class ModelServer:
         elif status in (404, 405):
             fix = "the server has no such path: the URL must end with the path of the API"
         else:
-            fix = f"{_said(answer)}"
+            fix = _said(answer)
         return ServerError(f"{where}: {fix}", status=status, type="refused")
 
     def _unanswered(self, error: httpx2.RequestError) -> ServerError:
@@ -199,11 +199,13 @@ class _Connections:
 
 
 def _media(answer: httpx2.Response) -> str:
-    return answer.headers.get("content-type", "without a type").partition(";")[0]
+    return answer.headers.get("content-type", "of no type").partition(";")[0]
 
 
 def _said(answer: httpx2.Response) -> str:
     """The message of an error, as the servers of models word it; the beginning of any other."""
+    if not answer.content:
+        return "the server gives no reason"
     try:
         said = answer.json()
         for name in ("error", "message", "detail"):

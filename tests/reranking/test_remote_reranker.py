@@ -190,7 +190,7 @@ def test_a_server_that_is_busy_is_asked_again(others, remote, status):
 
 def test_a_server_that_stays_busy_is_an_error(others, remote):
     others[0].first = [Response("busy", 429)]
-    with pytest.raises(ServerError, match="429: the answer is without a type, not JSON"):
+    with pytest.raises(ServerError, match="429: the answer is of no type, not JSON"):
         remote(retries=0).score(PAIRS)
 
 

@@ -299,7 +299,7 @@ def test_an_index_opens_and_finds_by_words_while_the_server_is_down(
         with pytest.raises(ServerError):
             index.add(DOCUMENTS[2:])
         assert [hit.id for hit in index.retriever("bm25").retrieve(["boat"], 5)[0]] == ["3"]
-    server.first = [Response(status_code=500)] * 3
+    server.first = [Response(status_code=500)] * 2
     with Index.open(tmp_path / "notes") as index:
         assert "lacks the newest documents" in caplog.text
         response = Searcher(index, reranker=None).search("boat", first_stage="bm25")
