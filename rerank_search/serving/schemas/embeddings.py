@@ -6,13 +6,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from rerank_search.serving.schemas.base import Answer, Count, ForeignRequest, Listed
+from rerank_search.serving.schemas.base import Answer, Count, ForeignRequest, OneOrMany
 
 
 class EmbeddingsRequest(ForeignRequest):
     """What the clients of OpenAI send. Tokens in place of texts are not supported."""
 
-    input: str | Listed[str] = Field(examples=[["Flour and water, baked."]])
+    input: OneOrMany = Field(examples=[["Flour and water, baked."]])
     """One text, or several."""
     model: str | None = None
     """An encoder that is served; null is the only one."""

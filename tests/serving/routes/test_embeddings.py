@@ -108,7 +108,7 @@ def test_our_own_remote_encoder_gets_the_vectors(server, tiny_encoder):
     [
         ({"input": "a"}, 404, "name the encoder; there are: "),
         ({"input": "a", "model": "other"}, 404, "no encoder 'other' is served; there are: "),
-        ({"input": [1, 2], "model": "other"}, 400, "input"),
+        ({"input": [1, 2], "model": "other"}, 400, "input: Input should be a string, or a list"),
         ({"model": "other"}, 400, "input"),
         ({"input": "a", "encoding_format": "int8"}, 400, "encoding_format"),
         ({"input": "a", "dimensions": 0}, 400, "dimensions"),
