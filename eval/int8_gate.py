@@ -2,7 +2,7 @@
 
 Usage: python eval/int8_gate.py
 
-Writes rerank_search/reranking/backends/gate.json: questions of eval/collections/python-docs, each
+Writes rerank_search/models/backends/gate.json: questions of eval/collections/python-docs, each
 with judged names and their grades. Only names of modules that every program may import are used,
 because their docstrings are read when int8 is used.
 """
@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 from rerank_search.files import atomic_write_json
-from rerank_search.reranking.backends import gate
+from rerank_search.reranking import int8_gate as gate
 
 COLLECTION = Path(__file__).parent / "collections" / "python-docs"
 MODULES = frozenset(

@@ -25,10 +25,10 @@ from rerank import MODEL, tasks, tokens
 from sentence_transformers import CrossEncoder
 from torch._inductor import config as inductor
 
+from rerank_search.models.backends.options import has_bfloat16
 from rerank_search.models.batches import CPU_BATCH_TOKENS, token_batches
 from rerank_search.models.fused_bert import fuse
 from rerank_search.models.registry import resolve_reranker
-from rerank_search.reranking.backends.options import has_bfloat16
 
 EAGER, OURS = "transformers", "ours"
 COMPILED = {"torch.compile": False, "torch.compile, weights frozen": True}

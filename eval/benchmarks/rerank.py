@@ -40,9 +40,9 @@ from rerank_search.judged.collection import JudgedCollection
 from rerank_search.judged.corpus_index import open_corpus_index
 from rerank_search.judged.loading import load_collection
 from rerank_search.judged.settings import CollectionSettings
+from rerank_search.models.backends import imports
+from rerank_search.models.backends.options import has_bfloat16
 from rerank_search.models.registry import resolve_reranker
-from rerank_search.reranking.backends import imports
-from rerank_search.reranking.backends.options import has_bfloat16
 from rerank_search.reranking.hit_text import passage
 from rerank_search.settings import Settings
 

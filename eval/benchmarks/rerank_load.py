@@ -27,7 +27,7 @@ from synthetic import texts
 
 from rerank_search import CrossEncoderReranker
 from rerank_search.evaluation.cost import peak_memory
-from rerank_search.reranking.backends.options import has_bfloat16
+from rerank_search.models.backends.options import has_bfloat16
 
 THREADS = 8
 LISTS, TURNS = 20, 3

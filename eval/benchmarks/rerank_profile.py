@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from report import save, table, write
 from rerank import MODEL, THEIRS, Task, ours, tasks, theirs, tokens
 
+from rerank_search.models.backends import imports
+from rerank_search.models.backends.onnx_file import LAYOUT
+from rerank_search.models.backends.options import has_bfloat16
 from rerank_search.models.batches import THREAD_BATCH_TOKENS, each, token_batches
 from rerank_search.models.registry import fingerprint, resolve_reranker
-from rerank_search.reranking.backends import imports
-from rerank_search.reranking.backends.onnx_file import LAYOUT
-from rerank_search.reranking.backends.options import has_bfloat16
 from rerank_search.reranking.loading import INPUTS
 from rerank_search.settings import Settings
 

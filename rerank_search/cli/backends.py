@@ -26,9 +26,9 @@ def backends(
     search measures them for at most half a minute, this command for as long as it takes. Results
     are kept, and measured again after a change of versions, CPU features or number of threads.
     """
+    from rerank_search.models.backends.choice import ASKED_FOR, is_asked_for
     from rerank_search.models.loading import best_device
     from rerank_search.models.registry import AUTO, reranker_name, resolve_reranker
-    from rerank_search.reranking.backends.choice import ASKED_FOR, is_asked_for
     from rerank_search.reranking.compared_backends import compared_backends
     from rerank_search.settings import Settings
 

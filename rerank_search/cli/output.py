@@ -153,7 +153,7 @@ def waiting(what: str) -> Iterator[None]:
 
 @contextmanager
 def _told(tell: Callable[[str], object]) -> Iterator[None]:
-    logger, handler = logging.getLogger("rerank_search.reranking.backends"), _Telling(tell)
+    logger, handler = logging.getLogger("rerank_search.models.backends"), _Telling(tell)
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.judged.names import Name, checked_name, name_of
+from rerank_search.models.backends.kinds import Dtype
 from rerank_search.models.registry import reranker_name
-from rerank_search.reranking.base import Dtype
 from rerank_search.retrieval.registry import names
 
 _HIGHEST_GRADE = 999_999_999

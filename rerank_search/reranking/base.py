@@ -13,12 +13,6 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.shown import shown
 from rerank_search.types import Span
 
-Backend: TypeAlias = Literal["torch", "openvino", "onnx"]
-"""The library that computes a cross-encoder's logits."""
-
-Dtype: TypeAlias = Literal["float32", "bfloat16", "float16", "int8"]
-"""The precision of a cross-encoder's matrix products; its logits are always float32."""
-
 LongDocuments: TypeAlias = Literal["truncate", "max_passage"]
 """Treatment of a text above the window: cut it, or take the best of its overlapping windows."""
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from rerank_search.models.backends.measuring import measured
+from rerank_search.models.backends.options import BackendOption, options
 from rerank_search.models.bert_folder import read_classifier
 from rerank_search.models.threads import limit_threads
-from rerank_search.reranking.backends.measuring import measured
-from rerank_search.reranking.backends.options import BackendOption, options
 from rerank_search.reranking.loaded_network import loaded_network
 from rerank_search.reranking.loading import load_cross_encoder
 from rerank_search.reranking.modular import ModularNetwork, network_of

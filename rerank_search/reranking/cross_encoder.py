@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from rerank_search.arguments import model_name, whole_number
 from rerank_search.errors import InvalidInputError, RerankError
+from rerank_search.models.backends.kinds import Backend, Dtype
 from rerank_search.models.batches import one_ahead
 from rerank_search.models.registry import AUTO, logits_fingerprint, reranker_name, resolve_reranker
 from rerank_search.queries import check_instruction
-from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
+from rerank_search.reranking.base import LongDocuments, Scores
 from rerank_search.reranking.calibration import Calibrations
 from rerank_search.reranking.fusion import Fusion
 from rerank_search.reranking.loaded_model import LoadedModel
@@ -170,7 +171,7 @@ class CrossEncoderReranker(Predictions):
 
         All backends share it in float32, where they differ by rounding only.
         """
-        from rerank_search.reranking.backends.onnx_file import LAYOUT
+        from rerank_search.models.backends.onnx_file import LAYOUT
 
         backend, dtype = self._model.backend, self._model.dtype
         exact = backend == "torch" or dtype == "float32"
@@ -307,8 +308,8 @@ class CrossEncoderReranker(Predictions):
 
     def _check_rankings(self, cache: Path) -> None:
         """Raise InvalidInputError if int8 rankings differ too much from float32."""
-        from rerank_search.reranking.backends.gate import check
-        from rerank_search.reranking.backends.measuring import machine
+        from rerank_search.models.backends.measuring import machine
+        from rerank_search.reranking.int8_gate import check
 
         exact = functools.partial(
             CrossEncoderReranker,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.models.backends.kinds import Backend, Dtype
 from rerank_search.models.batches import (
     BATCH_TOKENS,
     cpu_batch_tokens,
@@ -22,7 +23,6 @@ from rerank_search.models.batches import (
 from rerank_search.models.bert_folder import read_classifier
 from rerank_search.models.loading import require_device
 from rerank_search.models.threads import limit_threads
-from rerank_search.reranking.base import Backend, Dtype
 from rerank_search.reranking.chat_pairs import ChatPairs
 from rerank_search.reranking.exact_logits import keep_last_layer_exact
 from rerank_search.reranking.instructions import RerankerPrompts, prompts_of
@@ -82,8 +82,8 @@ class LoadedModel:
                 raise InvalidInputError(
                     f"{argument}={given!r} is unknown: use one of {', '.join(known)}"
                 )
-        from rerank_search.reranking.backends.choice import choose
-        from rerank_search.reranking.backends.installed import install
+        from rerank_search.models.backends.choice import choose
+        from rerank_search.models.backends.installed import install
         from rerank_search.reranking.loaded_network import loaded_network, window_of
         from rerank_search.reranking.modular import ModularNetwork, network_of
 
@@ -148,7 +148,7 @@ class LoadedModel:
         """The model as sentence-transformers loads it, on first use; its logits are the same."""
         with self._delegating:
             if self._whole is None:
-                from rerank_search.reranking.backends.installed import delegate
+                from rerank_search.models.backends.installed import delegate
 
                 self._whole = self._load("cpu", {})
                 self._whole.max_seq_length = self.max_length

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.models.backends.installed import Loaded
 from rerank_search.models.loading import positions
 from rerank_search.models.registry import fingerprint
-from rerank_search.reranking.backends.gate import example_pairs
-from rerank_search.reranking.backends.installed import Loaded
+from rerank_search.reranking.int8_gate import example_pairs
 from rerank_search.reranking.loading import input_names
 
 _EXAMPLE_TOKENS = 128

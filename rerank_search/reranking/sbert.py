@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rerank_search.arguments import model_name, whole_number
 from rerank_search.errors import InvalidInputError, UnsupportedError
+from rerank_search.models.backends.kinds import Backend, Dtype
 from rerank_search.models.registry import AUTO, reranker_name
-from rerank_search.reranking.base import Backend, Dtype, LongDocuments, Scores
+from rerank_search.reranking.base import LongDocuments, Scores
 from rerank_search.reranking.calibration import CALIBRATION_FILE
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import FUSION_FILE

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from rerank_search.errors import InvalidInputError, UnsupportedError
+from rerank_search.models.backends.kinds import Dtype
 from rerank_search.models.registry import BUNDLED_RERANKERS
-from rerank_search.reranking.base import Dtype
 from rerank_search.shown import shown
 
 RENAMED = {

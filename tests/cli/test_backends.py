@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rerank_search.errors import ModelNotFoundError
-from rerank_search.reranking.base import Backend, Dtype
+from rerank_search.models.backends.kinds import Backend, Dtype
 
 
 @pytest.mark.slow

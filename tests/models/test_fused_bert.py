@@ -6,8 +6,8 @@ import pytest
 import torch
 import transformers
 
+from rerank_search.models.backends.exportable import exportable
 from rerank_search.models.fused_bert import can_fuse, fuse
-from rerank_search.reranking.backends.exportable import exportable
 
 SIZES = {
     "vocab_size": 60,

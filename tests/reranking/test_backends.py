@@ -16,9 +16,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from rerank_search.errors import InvalidInputError, MissingDependencyError
+from rerank_search.models.backends.installed import install
 from rerank_search.models.bert_folder import read_classifier
 from rerank_search.models.threads import one_thread
-from rerank_search.reranking.backends.installed import install
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.loaded_network import loaded_network
 

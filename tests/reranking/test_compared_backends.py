@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
-from rerank_search.reranking.backends.options import options
+from rerank_search.models.backends.options import options
 from rerank_search.reranking.compared_backends import compared_backends
 
 pytestmark = pytest.mark.slow

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, MissingDependencyError
+from rerank_search.models.backends import imports
+from rerank_search.models.backends.int8 import GROUP, quantise
 from rerank_search.processes import PerProcess
-from rerank_search.reranking.backends import imports
-from rerank_search.reranking.backends.int8 import GROUP, quantise
 
 Runtime: TypeAlias = Literal["openvino", "onnx"]
 

@@ -21,11 +21,11 @@ import torch
 
 from rerank_search.errors import IndexReadOnlyError, RerankSearchError, StorageFullError
 from rerank_search.files import atomic_write_json, disk_errors
+from rerank_search.models.backends.deadline import Deadline, OutOfTimeError, one_process
+from rerank_search.models.backends.installed import PAIRS, Loaded, example, install
+from rerank_search.models.backends.options import BackendOption
 from rerank_search.models.batches import each
 from rerank_search.models.loading import positions
-from rerank_search.reranking.backends.deadline import Deadline, OutOfTimeError, one_process
-from rerank_search.reranking.backends.installed import PAIRS, Loaded, example, install
-from rerank_search.reranking.backends.options import BackendOption
 
 logger = logging.getLogger(__name__)
 

@@ -23,14 +23,14 @@ from rerank_search.files import (
     disk_errors,
     sha256,
 )
-from rerank_search.reranking.backends.deadline import (
+from rerank_search.models.backends.deadline import (
     NEVER,
     WAIT,
     Deadline,
     OutOfTimeError,
     one_process,
 )
-from rerank_search.reranking.backends.exportable import Exportable
+from rerank_search.models.backends.exportable import Exportable
 
 logger = logging.getLogger(__name__)
 

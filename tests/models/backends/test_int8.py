@@ -19,8 +19,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.measures import Scorer
-from rerank_search.reranking.backends import gate, imports
-from rerank_search.reranking.backends.int8 import GROUP, grouped, largest
+from rerank_search.models.backends import imports
+from rerank_search.models.backends.int8 import GROUP, grouped, largest
+from rerank_search.reranking import int8_gate as gate
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 
 needs_openvino = pytest.mark.skipif(
@@ -154,7 +155,7 @@ def test_ndcg_is_that_of_the_evaluation():
 
 def test_without_docstrings_it_says_so():
     code = (
-        "from rerank_search.reranking.backends import gate\n"
+        "from rerank_search.reranking import int8_gate as gate\n"
         "try: gate.questions()\n"
         "except Exception as error: print(type(error).__name__, error)"
     )

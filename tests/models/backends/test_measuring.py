@@ -18,11 +18,11 @@ import pytest
 from filelock import FileLock
 
 from rerank_search.errors import StorageFullError
+from rerank_search.models.backends.deadline import Deadline, OutOfTimeError
+from rerank_search.models.backends.installed import Loaded, install
+from rerank_search.models.backends.measuring import TRIES, measured
+from rerank_search.models.backends.options import BackendOption
 from rerank_search.models.bert_folder import read_classifier
-from rerank_search.reranking.backends.deadline import Deadline, OutOfTimeError
-from rerank_search.reranking.backends.installed import Loaded, install
-from rerank_search.reranking.backends.measuring import TRIES, measured
-from rerank_search.reranking.backends.options import BackendOption
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.loaded_network import loaded_network
 from tests import warm

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.models.backends.deadline import NEVER, Deadline
+from rerank_search.models.backends.exportable import Exportable, exportable
+from rerank_search.models.backends.kinds import Backend, Dtype
+from rerank_search.models.backends.onnx_file import onnx_file
+from rerank_search.models.backends.runtimes import Compute, Examples, open_runtime, require
 from rerank_search.models.bert import BertClassifier
 from rerank_search.models.fused_bert import can_fuse, fuse
 from rerank_search.models.loading import positions
 from rerank_search.models.threads import one_thread
-from rerank_search.reranking.backends.deadline import NEVER, Deadline
-from rerank_search.reranking.backends.exportable import Exportable, exportable
-from rerank_search.reranking.backends.onnx_file import onnx_file
-from rerank_search.reranking.backends.runtimes import Compute, Examples, open_runtime, require
-from rerank_search.reranking.base import Backend, Dtype
 
 Context: TypeAlias = Callable[[], AbstractContextManager[Any]]
 

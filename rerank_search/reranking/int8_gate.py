@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from rerank_search.errors import InvalidInputError, RerankSearchError
 from rerank_search.files import atomic_write_json, disk_errors
-from rerank_search.reranking.backends.deadline import WAIT, OutOfTimeError, one_process
+from rerank_search.models.backends.deadline import WAIT, OutOfTimeError, one_process
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("rerank_search.models.backends")  # commands show its lines
 
 QUESTIONS = Path(__file__).with_name("gate.json")
 """Questions with graded names of the standard library, chosen by eval/int8_gate.py."""

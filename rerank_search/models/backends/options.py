@@ -7,8 +7,8 @@ from typing import cast
 
 import torch
 
-from rerank_search.reranking.backends.runtimes import DTYPES, missing
-from rerank_search.reranking.base import Backend, Dtype
+from rerank_search.models.backends.kinds import Backend, Dtype
+from rerank_search.models.backends.runtimes import DTYPES, missing
 
 
 @dataclass(frozen=True, slots=True)

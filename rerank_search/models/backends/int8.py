@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.reranking.backends import imports
+from rerank_search.models.backends import imports
 
 GROUP = 32
 """Number of neighbouring numbers that share a scale, in weights and in their inputs.

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.reranking.backends.installed import Loaded
-from rerank_search.reranking.backends.measuring import measured
-from rerank_search.reranking.backends.options import BackendOption, has_bfloat16, options
-from rerank_search.reranking.base import Backend, Dtype
+from rerank_search.models.backends.installed import Loaded
+from rerank_search.models.backends.kinds import Backend, Dtype
+from rerank_search.models.backends.measuring import measured
+from rerank_search.models.backends.options import BackendOption, has_bfloat16, options
 
 ASKED_FOR: frozenset[Dtype] = frozenset({"int8"})
 """Precisions that "auto" leaves out, because they change rankings."""

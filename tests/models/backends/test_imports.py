@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import rerank_search
-from rerank_search.reranking.backends import imports
+from rerank_search.models.backends import imports
 
 RUNTIMES = {"openvino": "openvino", "onnx": "onnxruntime"}
 
