@@ -2,7 +2,7 @@
 
 Usage: python eval/int8_gate.py
 
-Writes rerank_search/models/backends/gate.json: questions of eval/collections/python-docs, each
+Writes rerank_search/reranking/int8_gate.json: questions of eval/collections/python-docs, each
 with judged names and their grades. Only names of modules that every program may import are used,
 because their docstrings are read when int8 is used.
 """

@@ -24,7 +24,7 @@ from rerank_search.models.backends.deadline import WAIT, OutOfTimeError, one_pro
 
 logger = logging.getLogger("rerank_search.models.backends")  # commands show its lines
 
-QUESTIONS = Path(__file__).with_name("gate.json")
+QUESTIONS = Path(__file__).with_name("int8_gate.json")
 """Questions with graded names of the standard library, chosen by eval/int8_gate.py."""
 
 LEAST_TAU = 0.98
