@@ -51,7 +51,8 @@ def finished(tiny_reranker: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """The folder of a whole run, for tests that only read it."""
     folder = tmp_path_factory.mktemp("finished")
     path = write_pairs_recipe(folder, tiny_reranker)
-    path.write_text(path.read_text().replace("num_train_epochs = 2", "num_train_epochs = 8"))
+    text = path.read_text().replace("num_train_epochs = 2", "num_train_epochs = 8")
+    path.write_text(text.replace("eval_steps = 5", "eval_steps = 20"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RERANK_SEARCH_CACHE", str(folder / "cache"))
         train(path)
@@ -129,7 +130,7 @@ def test_a_run_killed_while_it_saves_ends_with_the_same_measures(
 ) -> None:
     whole = tmp_path / "whole"
     shutil.copytree(pairs_recipe.parent, whole, ignore=shutil.ignore_patterns("cache", "whole"))
-    options = {"evaluation.patience": "2", "epochs": "4", "eval_steps": "3", "dropout": "0.1"}
+    options = {"evaluation.patience": "2", "epochs": "4", "eval_steps": "10", "dropout": "0.1"}
     train(whole / "recipe.toml", overrides=options)
     command = ["train", str(pairs_recipe)]
     command += [part for key, value in options.items() for part in ("--set", f"{key}={value}")]
@@ -262,7 +263,7 @@ def in_two_processes(recipe: Path) -> list[str]:
     for rank in ("0", "1"):
         place = {"RANK": rank, "LOCAL_RANK": rank}
         output = recipe.parent / f"output-{rank}"
-        command = ("train", str(recipe), "--set=epochs=8")
+        command = ("train", str(recipe), "--set=epochs=8", "--set=eval_steps=15")
         processes.append(
             warm.start(warm.COMMAND_LINE, *command, output=output, environment=several | place)
         )
