@@ -84,10 +84,10 @@ def test_the_largest_value_of_any_example_counts(place):
 def test_a_bundled_reranker_passes_and_is_compared_once(cache):
     # The larger one takes ten times as long. `make bench-rerank` fails if it does not pass.
     model = "rerank-search-tiny"
-    reranker = CrossEncoderReranker(model, backend="auto", dtype="int8", max_length=128)
+    reranker = CrossEncoderReranker(model, backend="auto", dtype="int8", max_length=64)
     assert (reranker.backend, reranker.dtype) == ("openvino", "int8")
     pairs = [("how to join the paths", text) for text in ("join file paths", "the river " * 9, "")]
-    exact = CrossEncoderReranker(model, backend="torch", dtype="float32", max_length=128)
+    exact = CrossEncoderReranker(model, backend="torch", dtype="float32", max_length=64)
     found, expected = reranker.score(pairs), exact.score(pairs)
     np.testing.assert_allclose(found, expected, atol=0.3)
     assert not np.array_equal(found, expected)
@@ -99,7 +99,7 @@ def test_a_bundled_reranker_passes_and_is_compared_once(cache):
     # The stored figures decide from now on.
     path.write_text(json.dumps({"tau": 0.5, "exact": 0.7, "rounded": 0.7}))
     with pytest.raises(InvalidInputError, match=r"too much: Kendall's tau 0\.500"):
-        CrossEncoderReranker(model, backend="auto", dtype="int8", max_length=128)
+        CrossEncoderReranker(model, backend="auto", dtype="int8", max_length=64)
 
 
 @pytest.mark.slow
