@@ -12,12 +12,14 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import Reranker
+from rerank_search.reranking.traits import takes_instructions
 from rerank_search.retrieval.base import Retriever
 from rerank_search.searchable import Searchable
 from rerank_search.types import Filter, Hit
@@ -32,7 +34,8 @@ class ConformanceError(AssertionError):
 def check_reranker(reranker: Reranker, *, tolerance: float = 1e-3) -> None:
     """Check that each pair gets one finite float32 logit, in any order, batch and thread.
 
-    ``tolerance`` bounds how far a pair's score may differ between batches.
+    ``tolerance`` bounds how far a pair's score may differ between batches. A reranker that
+    ``takes_instructions`` has to score the pairs with one too.
     """
     pairs = [
         ("how to join paths", "join path components with the separator of the system"),
@@ -44,6 +47,8 @@ def check_reranker(reranker: Reranker, *, tolerance: float = 1e-3) -> None:
     _require(bool(reranker.name), "name must not be empty")
     scores = _checked_scores(reranker, pairs)
     _checked_scores(reranker, [])
+    if takes_instructions(reranker):
+        _checked_scores(reranker, pairs, instruction="find texts that answer the question")
     before = copy.deepcopy(pairs)
     backwards = _checked_scores(reranker, pairs[::-1])[::-1]
     _require(pairs == before, "score() must not change its input")
@@ -222,9 +227,9 @@ def _brief(hits: Sequence[Hit]) -> list[tuple[str, float]]:
 
 
 def _checked_scores(
-    reranker: Reranker, pairs: Sequence[tuple[str, str]]
+    reranker: Reranker, pairs: Sequence[tuple[str, str]], **instruction: Any
 ) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    scores = reranker.score(pairs)
+    scores = reranker.score(pairs, **instruction)
     _require(isinstance(scores, np.ndarray), f"score() must return an array, not {type(scores)}")
     _require(scores.dtype == np.float32, f"scores must be float32, not {scores.dtype}")
     _require(

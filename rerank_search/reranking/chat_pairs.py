@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,15 @@ class ChatPairs:
     """Lays pairs out with sentence-transformers, which fills the model's chat template.
 
     A template may put anything around a query and a text, whose tokens may merge with those beside
-    them. So a pair above the window is laid out again, with a shorter text. Threads may share one.
+    them. So a pair above the window is laid out again, with a shorter text. Threads may share one;
+    ``lock`` is held while it uses the model's tokenizer, which is not thread-safe.
     ``takes_instructions`` is True if the template has a place for one. Raises InvalidInputError for
     a window that the template fills.
     """
 
-    def __init__(self, name: str, transformer: Any, window: int) -> None:
+    def __init__(
+        self, name: str, transformer: Any, window: int, lock: AbstractContextManager[Any]
+    ) -> None:
         tokenizer = transformer.tokenizer
         if not tokenizer.is_fast:
             raise InvalidInputError(
@@ -42,7 +45,7 @@ class ChatPairs:
         self._window = window
         self._texts = FastTextTokenizer(tokenizer)
         self._cuts_left = tokenizer.truncation_side == "left"
-        self._lock = threading.Lock()  # transformers' tokenizers are not thread-safe
+        self._lock = lock
         sample = [("a", "b")]
         self.takes_instructions = self._laid_out(sample, "c") != self._laid_out(sample)
         self._room("")

@@ -180,7 +180,7 @@ class LoadedModel:
         if "message" not in first.modality_config:
             pairs = PairTokenizer(self.tokenizer, self.max_length)
             return pairs, prompts_of(named, default)
-        chat = ChatPairs(self._name, first, self.max_length)
+        chat = ChatPairs(self._name, first, self.max_length, self._delegating)
         return chat, prompts_of(named, default, takes_instructions=chat.takes_instructions)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from rerank_search import Cascade, CrossEncoder, CrossEncoderReranker, InvalidInputError
+from rerank_search.testing import check_reranker
 from tests.conftest import made_by_benchmarks
 
 SAME = 1e-5
@@ -248,9 +250,29 @@ def test_the_class_of_sentence_transformers_is_replaced(causal_reranker: Path) -
     assert type(ours.model).__name__ == "Qwen3ForCausalLM"
 
 
-def test_threads_share_one(causal: CrossEncoderReranker) -> None:
-    from concurrent.futures import ThreadPoolExecutor
+def test_every_kind_is_a_reranker_like_any_other(reranker: CrossEncoderReranker) -> None:
+    check_reranker(reranker)
 
+
+def test_calls_of_sentence_transformers_own_predict_may_come_between(
+    causal_reranker: Path,
+) -> None:
+    """They use the same tokenizer, which threads must not use at once."""
+    model = CrossEncoder(str(causal_reranker), device="cpu")
+    expected = model.score(PAIRS)
+    short = {"text": {"max_length": 120}}
+
+    def call(number: int) -> Any:
+        if number % 2:
+            model.predict(PAIRS, processing_kwargs=short)
+        return model.score(PAIRS)
+
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(call, range(8)):
+            np.testing.assert_allclose(found, expected, atol=SAME)
+
+
+def test_threads_share_one(causal: CrossEncoderReranker) -> None:
     expected = {told: causal.score(PAIRS, instruction=told) for told in (None, TOLD)}
     calls = [None, TOLD] * 6
     with ThreadPoolExecutor(4) as pool:
