@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from rerank_search.searchable import Searchable
     from rerank_search.searcher import Searcher
     from rerank_search.texts import rank_texts
+    from rerank_search.vectors import EncodedDocument, EncodedQuery
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,8 @@ __all__ = [
     "CrossEncoder",
     "CrossEncoderReranker",
     "Document",
+    "EncodedDocument",
+    "EncodedQuery",
     "Encoder",
     "ExplainedResponse",
     "FilterWarning",
@@ -111,6 +114,8 @@ _LAZY = {
     "Cascade": ("rerank_search.reranking.cascade", "Cascade"),
     "CrossEncoder": ("rerank_search.reranking.sbert", "CrossEncoder"),
     "CrossEncoderReranker": ("rerank_search.reranking.cross_encoder", "CrossEncoderReranker"),
+    "EncodedDocument": ("rerank_search.vectors", "EncodedDocument"),
+    "EncodedQuery": ("rerank_search.vectors", "EncodedQuery"),
     "Encoder": ("rerank_search.retrieval.encoder", "Encoder"),
     "Fusion": ("rerank_search.reranking.fusion", "Fusion"),
     "Index": ("rerank_search.index", "Index"),

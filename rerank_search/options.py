@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from types import NoneType, UnionType
 from typing import (
@@ -22,6 +22,7 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.queries import check_excluded, check_instruction
 from rerank_search.shown import bounded_repr, shown
 from rerank_search.types import Filter
+from rerank_search.vectors import numbers
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -41,9 +42,9 @@ class Option:
     def checked(self, name: str, kind: Any, value: Any) -> Any:
         """The value, checked to be of a type; a number becomes Python's own.
 
-        ``kind`` is the type that the option declares. Only bool, numbers, strings, literals and
-        None are checked: a value of another type is checked where it is used. Raises
-        InvalidInputError.
+        ``kind`` is the type that the option declares. Only bool, numbers, strings, literals, None
+        and lists of numbers are checked: a value of another type is checked where it is used.
+        Raises InvalidInputError.
         """
         if get_origin(kind) in (Union, UnionType):
             kinds = get_args(kind)
@@ -63,6 +64,8 @@ class Option:
             return string(name, value)
         if get_origin(kind) is Literal:
             return one_of(name, value, get_args(kind))
+        if kind == Sequence[float]:
+            return numbers(name, value)
         return value
 
 
@@ -103,6 +106,10 @@ class SearchOptions:
     )
     filter: Filter | None = field(
         default=None, metadata={"option": Option("Metadata that documents must have.")}
+    )
+    query_vector: Sequence[float] | None = field(
+        default=None,
+        metadata={"option": Option("The query's vector, for an index of your own vectors.")},
     )
     rerank: bool = field(
         default=True,
@@ -201,6 +208,7 @@ class SearchArguments(TypedDict, total=False):
     candidates: int
     first_stage: str | None
     filter: Filter | None
+    query_vector: Sequence[float] | None
     rerank: bool
     budget_ms: float | None
     min_relevance: float | None

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rerank_search.arguments import several, whole_number
 from rerank_search.errors import InvalidInputError
 from rerank_search.shown import shown
+from rerank_search.vectors import EncodedQuery
 
 
 def checked_k(k: object) -> int:
@@ -60,5 +61,6 @@ def _texts(name: str, given: Iterable[str], what: str) -> list[str]:
     checked = []
     for position, text in enumerate(several(name, given, one=name)):
         check_text(text, what.format(position))
-        checked.append(str(text))  # NumPy has its own class of strings
+        # NumPy has its own class of strings.
+        checked.append(text if isinstance(text, EncodedQuery) else str(text))
     return checked

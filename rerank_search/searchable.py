@@ -11,6 +11,7 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.retrieval.base import Retriever
 from rerank_search.shown import shown
 from rerank_search.types import Document, Filter, Hit
+from rerank_search.vectors import EncodedQuery
 
 
 @runtime_checkable
@@ -56,6 +57,27 @@ class PassageSource(Protocol):
         ``stage_scores`` of a passage are its own, 0.0 in a first stage that does not find it.
         """
         ...
+
+
+@runtime_checkable
+class VectorSearchable(Protocol):
+    """A Searchable that may take the vectors of queries; ``Index`` is one."""
+
+    @property
+    def takes_query_vectors(self) -> bool:
+        """Whether queries bring their vectors with them (``EncodedQuery``)."""
+        ...
+
+
+def check_query_vectors(source: object, queries: Sequence[str]) -> None:
+    """Raise InvalidInputError for a query with a vector that ``source`` would not use."""
+    if isinstance(source, VectorSearchable) and source.takes_query_vectors:
+        return
+    if any(isinstance(query, EncodedQuery) for query in queries):
+        raise InvalidInputError(
+            f"query_vector is for an index of your own vectors, which {shown(source)} is not: "
+            "leave it out, or create an index with encoder=None and dimension=..."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,17 @@ from rerank_search.reranking.hit_text import passage
 from rerank_search.reranking.loaded_later import load
 from rerank_search.reranking.traits import require_instructions, traits
 from rerank_search.retrieval.base import Retriever
-from rerank_search.searchable import PassageSource, Searchable, searchable, with_documents
+from rerank_search.searchable import (
+    PassageSource,
+    Searchable,
+    check_query_vectors,
+    searchable,
+    with_documents,
+)
 from rerank_search.shown import shown
 from rerank_search.stopwatch import Stopwatch
 from rerank_search.types import ExplainedResponse, Hit, SearchResponse
+from rerank_search.vectors import EncodedQuery, with_vector
 from rerank_search.worker_threads import WorkerThreads
 
 QUERIES_AT_ONCE = 32
@@ -151,6 +158,10 @@ class Searcher:
         only. ``collapse_duplicates`` leaves out hits whose passages are nearly the same as that of
         a better hit, whose ``duplicates`` name them.
 
+        ``query_vector`` is the query's vector, for an index of your own vectors; among several
+        queries give each as EncodedQuery. A query with a vector may have no text, and is then not
+        reranked.
+
         A blank query, an empty index and a filter that no document passes give no hits, with
         ``reranked`` False and ``degraded`` None. ``warnings`` name keys of the filter that no
         document has. Raises InvalidInputError, RerankError, and what the index raises.
@@ -169,8 +180,9 @@ class Searcher:
         The time of shared work (the first stage, documents) is divided equally among the queries,
         in their timings and for ``budget_ms``.
         """
-        asked = self._explained(query_list(queries), self._plan(merged(options, arguments)))
-        return [explained.response for explained in asked]
+        asked = merged(options, arguments)
+        explained = self._explained(self._queries(queries, asked), self._plan(asked))
+        return [each.response for each in explained]
 
     @shows_options
     async def asearch(
@@ -212,7 +224,14 @@ class Searcher:
 
         They show how far the second stage moved each hit.
         """
-        return [*self._explained(query_list(queries), self._plan(merged(options, arguments)))]
+        asked = merged(options, arguments)
+        return [*self._explained(self._queries(queries, asked), self._plan(asked))]
+
+    def _queries(self, queries: Iterable[str], options: SearchOptions) -> list[str]:
+        """The queries with their vectors, if they have some. Raises InvalidInputError."""
+        asked = with_vector(query_list(queries), options.query_vector)
+        check_query_vectors(self._searched, asked)
+        return asked
 
     def _plan(self, options: SearchOptions) -> _Plan:
         """The options resolved for this index and reranker. Raises InvalidInputError."""
@@ -250,7 +269,7 @@ class Searcher:
             yield from self._search(queries[start : start + QUERIES_AT_ONCE], plan)
 
     def _search(self, queries: Sequence[str], plan: _Plan) -> list[ExplainedResponse]:
-        asked = [query for query in queries if query.strip()]
+        asked = [query for query in queries if _asks(query)]
         found = iter(self._candidates(asked, plan))
         empty = SearchResponse(
             "",
@@ -263,13 +282,13 @@ class Searcher:
         )
         return [
             next(found)
-            if query.strip()
+            if _asks(query)
             else ExplainedResponse(replace(empty, query=query), first_stage_hits=())
             for query in queries
         ]
 
     def _candidates(self, queries: Sequence[str], plan: _Plan) -> list[ExplainedResponse]:
-        """The responses to queries that are not blank."""
+        """The responses to queries that ask for something."""
         if not queries:
             return []
         watch = Stopwatch()
@@ -292,7 +311,9 @@ class Searcher:
         self, query: str, hits: Sequence[Hit], plan: _Plan, watch: Stopwatch
     ) -> SearchResponse:
         scores, degraded = None, None
-        if plan.reranker is not None and hits:
+        if plan.reranker is not None and hits and not query.strip():
+            degraded = "the query has a vector and no text, which the reranker would read"
+        elif plan.reranker is not None and hits:
             try:
                 scores = _scores(plan.reranker, query, hits, plan.options, watch)
             except RerankError as error:
@@ -370,6 +391,11 @@ class Searcher:
             stage=plan.retriever.name,
             rerank=rerank if reranked else None,
         )
+
+
+def _asks(query: str) -> bool:
+    """Whether a query is not blank, or has a vector."""
+    return isinstance(query, EncodedQuery) or bool(query.strip())
 
 
 def _check_choice(name: str, given: object, *kinds: type) -> None:

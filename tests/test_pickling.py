@@ -19,6 +19,7 @@ from rerank_search import (
     CrossEncoder,
     CrossEncoderReranker,
     Document,
+    EncodedQuery,
     Fusion,
     Index,
     IndexReadOnlyError,
@@ -122,6 +123,11 @@ def test_a_cascade_is_pickled_with_its_rerankers(reranker: CrossEncoderReranker)
     found = again(cascade)
     assert found.name == cascade.name
     np.testing.assert_array_equal(found.score(PAIRS), cascade.score(PAIRS))
+
+
+def test_a_query_keeps_its_vector():
+    query = again(EncodedQuery("red", [1, 2]))
+    assert (query, query.vector) == ("red", (1.0, 2.0))
 
 
 def test_an_encoder_is_loaded_again(tiny_encoder: Path):

@@ -35,7 +35,12 @@ from rerank_search.retrieval.dense import VectorIndex
 from rerank_search.types import VectorDtype
 
 HERE = Path(__file__).parent.parent
-COLLECTIONS = (HERE / "collections/python-docs", HERE.parent.parent / "shared/data/scifact")
+COLLECTIONS = {
+    HERE / "collections/python-docs": "test",
+    HERE.parent.parent / "shared/data/scifact": "train",
+}
+"""Each collection's split."""
+
 STAGES, MEASURES = ("dense", "hybrid"), ("nDCG@10", "R@100")
 DIMENSION, ROUNDS = 384, 20
 
@@ -130,9 +135,9 @@ def main() -> None:
     parser.add_argument("--vectors", type=int, default=100_000)
     count = parser.parse_args().vectors
     rows, missing = [], []
-    for path in COLLECTIONS:
+    for path, split in COLLECTIONS.items():
         if path.is_dir():
-            settings = CollectionSettings(path=path)
+            settings = CollectionSettings(path=path, split=split)
             rows += quality(load_searched(settings), settings)
         else:
             missing.append(f"{path.name} is not beside the project, and was skipped.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from rerank_search.cli.filter_argument import FilterOption, parsed_filter
 from rerank_search.cli.first_stage_argument import FirstStageOption
 from rerank_search.cli.location import IndexArgument, existing_index
 from rerank_search.cli.output import Json, note, print_json, print_table, waiting
+from rerank_search.cli.vector_argument import vector_in
 from rerank_search.options import OPTIONS, SearchOptions
 
 if TYPE_CHECKING:
@@ -33,6 +35,10 @@ def search(
         int, typer.Option(min=OPTIONS["top_k"].ge, help=OPTIONS["top_k"].help)
     ] = SearchOptions.top_k,
     filter: FilterOption = [],  # noqa: B006 (typer copies it)
+    query_vector: Annotated[
+        Path | None,
+        typer.Option(help=f"{OPTIONS['query_vector'].help} A file with a list of JSON."),
+    ] = None,
     reranker: Annotated[
         str | None,
         typer.Option(
@@ -104,6 +110,7 @@ def search(
         candidates=SearchOptions.candidates if candidates is None else candidates,
         first_stage=first_stage,
         filter=parsed_filter(filter),
+        query_vector=None if query_vector is None else vector_in(query_vector),
         rerank=not no_rerank,
         budget_ms=budget_ms,
         min_relevance=min_relevance,

@@ -196,8 +196,8 @@ class Client(BaseClient):
         """Make an empty index on the server; ``encoder=None`` leaves the vectors out.
 
         ``first_stages`` names further first stages, which packages installed there add.
-        ``vectors`` are further arguments of ``Index.create``: query_prompt, document_prompt,
-        truncate_dim and vector_dtype.
+        ``vectors`` are further arguments of ``Index.create``: dimension, query_prompt,
+        document_prompt, truncate_dim and vector_dtype.
         Not repeated if its answer was lost. Raises IndexExistsError, InvalidInputError,
         ModelNotFoundError, IndexReadOnlyError, StorageFullError, ServerError.
         """

@@ -18,7 +18,7 @@ from rerank_search.client.call import (
 )
 from rerank_search.errors import InvalidDocumentError
 from rerank_search.storage.records import Record, checked, document_list
-from rerank_search.types import Document, Filter
+from rerank_search.types import Document, Filter, JsonValue
 
 IDS_AT_ONCE = 10_000
 """Largest number of ids in a request."""
@@ -95,10 +95,12 @@ async def uploads_async(
 
 
 def _line(record: Record) -> bytes:
-    strings = {"id": record.id, "title": record.title, "text": record.text}
+    fields: dict[str, JsonValue] = {"id": record.id, "title": record.title, "text": record.text}
+    if record.vector is not None:
+        fields["vector"] = memoryview(record.vector).cast("f").tolist()
     # The metadata of a record is JSON already.
     return (
-        json.dumps(strings, ensure_ascii=False)[:-1] + f', "metadata": {record.metadata}}}\n'
+        json.dumps(fields, ensure_ascii=False)[:-1] + f', "metadata": {record.metadata}}}\n'
     ).encode()
 
 

@@ -33,6 +33,7 @@ def indexes() -> Call[list[ServedIndex]]:
 class VectorSettings(TypedDict, total=False):
     """Arguments of ``Index.create`` about vectors, which earlier servers do not know."""
 
+    dimension: int | None
     query_prompt: str | None
     document_prompt: str | None
     truncate_dim: int | None

@@ -116,6 +116,11 @@ class RemoteSearcher(BaseClient):
         """Names of the index's first stages, the best last; asked for once."""
         return self._served()[1]
 
+    @property
+    def takes_query_vectors(self) -> bool:
+        """True: the server says whether its index takes them."""
+        return True
+
     def retriever(self, name: str) -> RemoteStage:
         """A first stage of the index. Raises InvalidInputError for a name that it does not have."""
         index, stages = self._served()

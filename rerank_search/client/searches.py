@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -20,11 +20,12 @@ from rerank_search.types import (
     SearchResponse,
     Span,
 )
+from rerank_search.vectors import EncodedQuery, with_vector
 
 QUERIES_AT_ONCE = 32
 """Largest number of queries in a request."""
 
-_NEWER = ("passages_per_document", "collapse_duplicates", "instruction")
+_NEWER = ("passages_per_document", "collapse_duplicates", "instruction", "query_vector")
 """Options that servers of version 0.1 may not know; they are sent if they are not the default."""
 
 CANDIDATES_AT_ONCE = 20_000
@@ -44,7 +45,7 @@ def searches(
 
     With ``stage_scores`` every hit has its score in every first stage.
     """
-    queries = query_list(queries)
+    queries = with_vector(query_list(queries), options.query_vector)
     if not options.rerank:
         options.check_without_reranker("rerank=False", model=model)
     if text not in get_args(ReturnedText):
@@ -56,6 +57,7 @@ def searches(
         for each in fields(options)
         if each.name not in _NEWER or getattr(options, each.name) != each.default
     }
+    body.pop("query_vector", None)  # it goes with its query
     body |= {
         "index": index,
         "model": model,
@@ -67,7 +69,18 @@ def searches(
         body["stage_scores"] = True
     most = CANDIDATES_AT_ONCE // options.depth
     for part in in_parts(queries, max(1, min(QUERIES_AT_ONCE, most))):
-        yield post("/v1/search", {**body, "queries": list(part)}, _responses)
+        yield post("/v1/search", {**body, "queries": list(part), **_vectors(part)}, _responses)
+
+
+def _vectors(queries: Sequence[str]) -> dict[str, JsonValue]:
+    """The field with the vectors of queries, if they have some. Raises InvalidInputError."""
+    vectors = [query.vector for query in queries if isinstance(query, EncodedQuery)]
+    if vectors and len(vectors) < len(queries):
+        raise InvalidInputError(
+            f"{len(queries) - len(vectors)} of {len(queries)} queries have no vector: give each as "
+            "EncodedQuery(text, vector), or none"
+        )
+    return {"query_vectors": vectors} if vectors else {}
 
 
 def _responses(answer: Any) -> list[SearchResponse]:

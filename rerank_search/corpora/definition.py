@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from rerank_search.arguments import check_function
 from rerank_search.built_in_stages import EVERY_INDEX
+from rerank_search.corpora.lines import VectorColumn
 from rerank_search.corpora.python_docs import python_docs
 from rerank_search.corpora.readers import SkippedLines, count_documents, read_documents
 from rerank_search.corpora.repeated import RepeatedIds
@@ -41,8 +42,8 @@ class IndexSettings(BaseModel):
 
     ``first_stages`` names further first stages; bm25, dense and hybrid need not be named.
 
-    TOML has no null: ``encoder = false`` makes an index without a dense stage, ``passages = false``
-    one whose documents are not split.
+    TOML has no null: ``encoder = false`` makes an index without a dense stage (with ``dimension``:
+    of your own vectors), ``passages = false`` one whose documents are not split.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +54,7 @@ class IndexSettings(BaseModel):
     query_prompt: str | None = Field(default=None, exclude_if=_is_none)
     document_prompt: str | None = Field(default=None, exclude_if=_is_none)
     truncate_dim: int | None = Field(default=None, ge=1, exclude_if=_is_none)
+    dimension: int | None = Field(default=None, ge=1, exclude_if=_is_none)
     analyzer: str = "english"
     passages: Passages | Literal[False] = Passages()
     bm25: Bm25Settings = Bm25Settings()
@@ -73,6 +75,8 @@ class IndexSettings(BaseModel):
             for name in _OF_ENCODER:
                 if getattr(self, name) is not None:
                     raise ValueError(f"{name} needs an encoder: leave it out, or set encoder")
+        elif self.dimension is not None:
+            raise ValueError("dimension is for vectors of your own: set encoder = false too")
         return self
 
     def without_encoder(self) -> IndexSettings:
@@ -84,6 +88,7 @@ class IndexSettings(BaseModel):
         return Index.create(
             path,
             encoder=None if self.encoder is False else self.encoder,
+            dimension=self.dimension,
             query_prompt=self.query_prompt,
             document_prompt=self.document_prompt,
             truncate_dim=self.truncate_dim,
@@ -101,11 +106,13 @@ class Definition(IndexSettings):
     """The settings of an index and the source of its documents.
 
     ``source = "python-docs"`` is the documentation of the running interpreter; otherwise ``files``
-    names JSONL, CSV and TSV files, relative to the definition, with ``*`` and ``?`` allowed.
+    names JSONL, CSV, TSV and Parquet files, relative to the definition, with ``*`` and ``?``
+    allowed. With ``dimension`` each document has its vector in the key or column ``vectors``.
     """
 
     source: Literal["python-docs", "files"] = "files"
     files: list[str] = []
+    vectors: str = "vector"
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Definition:
@@ -147,8 +154,11 @@ def documents_of(definition: Definition, skipped: SkippedLines | None = None) ->
     """
     if definition.source == "python-docs":
         yield from python_docs()
+    vectors = None
+    if definition.dimension is not None:
+        vectors = VectorColumn(definition.dimension, definition.vectors)
     for file in definition.files:
-        yield from read_documents(file, skipped=skipped)
+        yield from read_documents(file, skipped=skipped, vectors=vectors)
 
 
 def build_index(
@@ -224,12 +234,13 @@ def _opened(definition: Definition, folder: Path, lock_timeout: float | None) ->
 def _check_settings(definition: Definition, folder: Path) -> None:
     manifest = Manifest.read(folder)
     built = manifest.encoder
-    wanted = definition.passages
+    wanted = definition.passages if definition.dimension is None else False
     if wanted and wanted.tokens is None and manifest.passages:
         # For None the manifest has the encoder's window.
         wanted = wanted.model_copy(update={"tokens": manifest.passages.tokens})
     for key, now, made in (
         ("encoder", definition.encoder, built.name if built else False),
+        ("dimension", definition.dimension, manifest.dimension),
         *((name, getattr(definition, name), getattr(built, name, None)) for name in _OF_ENCODER),
         ("analyzer", definition.analyzer, manifest.analyzer),
         ("passages", wanted, manifest.passages or False),

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias, get_args
 
 from rerank_search.errors import InvalidInputError
 
-Format: TypeAlias = Literal["jsonl", "csv", "tsv"]
+Format: TypeAlias = Literal["jsonl", "csv", "tsv", "parquet"]
 """The formats that ``readers`` can read."""
 
 NAMES: tuple[str, ...] = get_args(Format)
@@ -19,6 +19,7 @@ ENDINGS: Mapping[str, Format] = {
     ".json": "jsonl",
     ".csv": "csv",
     ".tsv": "tsv",
+    ".parquet": "parquet",
 }
 """The format that each ending of a name shows; ``.gz`` may follow it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NoReturn
 
 from rerank_search.arguments import document_id
@@ -11,6 +12,7 @@ from rerank_search.corpora.json_objects import json_kind, json_object
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
 from rerank_search.shown import counted, shown
 from rerank_search.types import Document, JsonValue
+from rerank_search.vectors import encoded
 
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d+)?")
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -18,21 +20,35 @@ _UNDECODED = re.compile("[\udc80-\udcff]")
 _NAMED = ("_id", "id", "text", "title", "metadata")
 
 
-def document_of_json(line: bytes) -> Document:
+@dataclass(frozen=True, slots=True)
+class VectorColumn:
+    """The key or column with the vectors of documents, and how many numbers each has."""
+
+    dimension: int
+    name: str = "vector"
+
+
+def document_of_json(line: bytes, vectors: VectorColumn | None = None) -> Document:
     """The document of one line of JSONL. Raises InvalidDocumentError with the reason alone."""
     try:
         text = line.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise InvalidDocumentError(f"not UTF-8 (byte {error.start + 1})") from error
-    record = json_object(text, parse_constant=_no_constant)
+    return document_of(json_object(text, parse_constant=_no_constant), vectors)
+
+
+def document_of(record: dict[str, JsonValue], vectors: VectorColumn | None = None) -> Document:
+    """The document of an object with its fields. Raises InvalidDocumentError with the reason."""
     if "text" not in record:
         raise InvalidDocumentError("no 'text'")
-    return Document(
+    vector = None if vectors is None else record.pop(vectors.name, None)
+    document = Document(
         id=_id(record),
         text=_text(record, "text"),
         title=_text(record, "title"),
         metadata=_metadata(record),
     )
+    return document if vector is None else encoded(document, vector)
 
 
 def document_of_row(header: Sequence[str], row: Sequence[str]) -> Document:

@@ -1,4 +1,4 @@
-"""Reading files of documents: JSONL, CSV and TSV, gzipped or not, one document at a time."""
+"""Reading files of documents: JSONL, CSV, TSV and Parquet, one document at a time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from rerank_search.corpora.file_formats import Format, format_of_name
-from rerank_search.corpora.lines import document_of_json, document_of_row
+from rerank_search.corpora.lines import (
+    VectorColumn,
+    document_of,
+    document_of_json,
+    document_of_row,
+)
+from rerank_search.corpora.parquet import count_rows, parquet_rows
 from rerank_search.corpora.separated import (
     Separated,
     UnclosedQuoteError,
@@ -18,7 +24,7 @@ from rerank_search.corpora.separated import (
 )
 from rerank_search.corpora.streams import STDIN, content_lines, opened, source_name
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
-from rerank_search.storage.records import checked
+from rerank_search.storage.records import check_vector, checked
 from rerank_search.types import Document
 
 Content = TypeVar("Content")
@@ -39,7 +45,11 @@ class SkippedLines:
 
 
 def read_documents(
-    source: str | Path, *, format: Format | None = None, skipped: SkippedLines | None = None
+    source: str | Path,
+    *,
+    format: Format | None = None,
+    skipped: SkippedLines | None = None,
+    vectors: VectorColumn | None = None,
 ) -> Iterator[Document]:
     """The documents of one file, streamed; memory holds one line at a time.
 
@@ -50,13 +60,16 @@ def read_documents(
     JSONL has one object a line, with ``_id`` (BEIR) or ``id``, ``text``, and optionally ``title``
     and ``metadata``; further keys are metadata. CSV and TSV have a header with the columns ``id``
     (or ``_id``), ``text`` and optionally ``title``; other columns are metadata. A cell of CSV may
-    be quoted; in TSV a quote is a normal character.
+    be quoted; in TSV a quote is a normal character. A row of Parquet is as an object of JSONL, and
+    a cell without a value is left out.
+
+    ``vectors`` names the key or column with the documents' own vectors, in JSONL and Parquet.
 
     With ``skipped`` a malformed line is counted there and skipped; without it, it raises
     InvalidDocumentError with file, line and reason. Raises InvalidInputError for a missing file or
     an unknown format.
     """
-    for line, record in numbered_documents(source, format=format):
+    for line, record in numbered_documents(source, format=format, vectors=vectors):
         if isinstance(record, Document):
             yield record
         elif skipped is not None:
@@ -69,18 +82,26 @@ def read_documents(
 
 
 def numbered_documents(
-    source: str | Path, *, format: Format | None = None
+    source: str | Path, *, format: Format | None = None, vectors: VectorColumn | None = None
 ) -> Iterator[tuple[int, Document | str]]:
-    """The lines of a file that ``read_documents`` can read, streamed.
+    """The lines of a file, or its rows, that ``read_documents`` can read, streamed.
 
     Each has its number, counted from 1, and its document or the reason why it has none. Raises
     InvalidInputError for a missing file, an unknown format, a header without the columns, and an
     incomplete gzip file.
     """
     chosen = format or _format_of(source)
+    if chosen == "parquet":
+        yield from _parquet(source, vectors)
+        return
+    if vectors is not None and chosen != "jsonl":
+        raise InvalidInputError(
+            f"{source_name(source)}: a cell of {chosen.upper()} holds no vector: use JSONL or "
+            "Parquet"
+        )
     with opened(source) as stream:
         if chosen == "jsonl":
-            yield from json_lines(stream)
+            yield from json_lines(stream, vectors=vectors)
         else:
             yield from _rows(stream, chosen, source_name(source))
 
@@ -95,6 +116,8 @@ def count_documents(source: str | Path, *, format: Format | None = None) -> int:
     if str(source) == STDIN or not Path(source).is_file():
         return 0
     chosen = format or _format_of(source)
+    if chosen == "parquet":
+        return count_rows(Path(source))
     with opened(source) as stream:
         if chosen == "csv":
             return _csv_rows(stream)
@@ -117,10 +140,25 @@ def _format_of(source: str | Path) -> Format:
     return "jsonl" if str(source) == STDIN else format_of_name(Path(source))
 
 
-def json_lines(lines: Iterable[bytes], *, first: int = 1) -> Iterator[tuple[int, Document | str]]:
+def json_lines(
+    lines: Iterable[bytes], *, first: int = 1, vectors: VectorColumn | None = None
+) -> Iterator[tuple[int, Document | str]]:
     """Lines of JSONL, counted from ``first``: the document of each, or why it has none."""
     for number, content in content_lines(lines, first=first):
-        yield number, _document_or_reason(document_of_json, content, number)
+        made = partial(document_of_json, vectors=vectors)
+        yield number, _document_or_reason(made, content, number, vectors)
+
+
+def _parquet(
+    source: str | Path, vectors: VectorColumn | None
+) -> Iterator[tuple[int, Document | str]]:
+    if str(source) == STDIN:
+        raise InvalidInputError("Parquet cannot be read from the standard input: give a file")
+    arrays = None if vectors is None else vectors.name
+    for number, row in enumerate(parquet_rows(Path(source), arrays=arrays), start=1):
+        record = {name: value for name, value in row.items() if value is not None}
+        made = partial(document_of, vectors=vectors)
+        yield number, _document_or_reason(made, record, number, vectors)
 
 
 def _rows(stream: BinaryIO, format: Separated, name: str) -> Iterator[tuple[int, Document | str]]:
@@ -144,11 +182,16 @@ def _rows(stream: BinaryIO, format: Separated, name: str) -> Iterator[tuple[int,
 
 
 def _document_or_reason(
-    made: Callable[[Content], Document], content: Content, line: int
+    made: Callable[[Content], Document],
+    content: Content,
+    line: int,
+    vectors: VectorColumn | None = None,
 ) -> Document | str:
     try:
         document = made(content)
-        checked(document, line)
+        record = checked(document, line)
+        if vectors is not None:
+            check_vector(record, line, vectors.dimension)
     except InvalidDocumentError as error:
         return str(error)
     return document

@@ -14,6 +14,7 @@ from rerank_search.judged.collection import JudgedCollection, LabelledPairs
 from rerank_search.judged.second_stages import device, identity
 from rerank_search.judged.settings import RerankerSettings
 from rerank_search.retrieval.registry import exact_versions
+from rerank_search.vectors import EncodedQuery
 
 
 class CellKeys:
@@ -73,8 +74,19 @@ def content_of(collection: JudgedCollection) -> str:
         qualified_name(collection),
         None if samples is None else [astuple(sample) for sample in samples()],
         collection.queries,
+        *_vectors_of(collection),
         collection.qrels,
         collection.relevant_from,
         {query: sorted(documents) for query, documents in collection.excluded.items()},
         *(["ignore_identical_ids"] if collection.ignore_identical_ids else []),
     )
+
+
+def _vectors_of(collection: JudgedCollection) -> list[dict[str, tuple[float, ...]]]:
+    """The vectors of queries that bring their own, if any do."""
+    found = {
+        query: text.vector
+        for query, text in collection.queries.items()
+        if isinstance(text, EncodedQuery)
+    }
+    return [found] if found else []

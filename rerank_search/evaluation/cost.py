@@ -15,6 +15,7 @@ from rerank_search.index import Index
 from rerank_search.judged.own_stage import OwnStage
 from rerank_search.searchable import Searchable
 from rerank_search.searcher import Searcher
+from rerank_search.vectors import EncodedQuery
 
 if TYPE_CHECKING:
     from rerank_search.reranking.base import Reranker
@@ -56,7 +57,7 @@ def measure_cost(
             searcher.search(
                 query, top_k=top_k, candidates=system.candidates, first_stage=first_stage
             )
-            for query in (WARM_UP, *queries)
+            for query in (_warm_up(queries[0]), *queries)
         ][1:]
     stages = list(dict.fromkeys(stage for response in found for stage in response.timings))
     latency = {
@@ -73,6 +74,11 @@ def measure_cost(
         index_bytes=None if own is not None else _size(index.path),
         peak_memory_bytes=peak_memory(),
     )
+
+
+def _warm_up(query: str) -> str:
+    """A query that is not measured, with a vector if ``query`` has one."""
+    return EncodedQuery(WARM_UP, query.vector) if isinstance(query, EncodedQuery) else WARM_UP
 
 
 def peak_memory() -> int | None:

@@ -53,7 +53,7 @@ def new_manifest(**settings: Any) -> Manifest:
 def write_empty(directory: Path, manifest: Manifest, encoder: QueryVectors | None) -> DocumentStore:
     """Write an empty index, or nothing at all if that fails. Raises IndexExistsError."""
     with storage_errors(directory), _claimed(directory):
-        store = DocumentStore.create(directory / DOCUMENTS)
+        store = DocumentStore.create(directory / DOCUMENTS, dimension=manifest.dimension)
         Engines(directory, manifest, store, encoder, read_only=False, create=True).close()
         manifest.write(directory)
     return store

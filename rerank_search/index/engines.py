@@ -9,6 +9,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
 from rerank_search.built_in_stages import BM25, DENSE, EVERY_INDEX
 from rerank_search.errors import IndexCorruptedError, PluginError, ServerError
 from rerank_search.index.query_vectors import QueryVectors
@@ -61,7 +63,7 @@ class Engines:
         self._store = store
         self._encoder = encoder
         self._read_only = read_only
-        self.names = engines_of(manifest.first_stages, encoder=encoder is not None)
+        self.names = engines_of(manifest.first_stages, vectors=manifest.has_vectors)
         self.damage: dict[str, IndexCorruptedError | PluginError] = {}
         self._failed: dict[str, PluginError | ServerError] = {}
         self._engines: dict[str, Engine] = {}
@@ -319,7 +321,12 @@ class Engines:
                 )
 
     def _corpus(self) -> Iterator[Passage]:
-        return (Passage(each.id, each.text, each.title) for each in self._store.corpus())
+        return map(_passage, self._store.corpus())
+
+
+def _passage(stored: StoredPassage) -> Passage:
+    vector = None if stored.vector is None else np.frombuffer(stored.vector, "<f4")
+    return Passage(stored.id, stored.text, stored.title, vector)
 
 
 class _Documents:
@@ -334,7 +341,7 @@ class _Documents:
         for each in added:
             self._firsts.append(each.document != previous)
             previous = each.document
-            yield Passage(each.id, each.text, each.title)
+            yield _passage(each)
 
     def through(self, passages: int) -> None:
         finished = min(passages, len(self._firsts))  # a package may count too many

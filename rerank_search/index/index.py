@@ -44,7 +44,7 @@ from rerank_search.index.encoder_record import (
 from rerank_search.index.engines import FAILURES, Engines
 from rerank_search.index.hit_passages import hit_passages
 from rerank_search.index.info import IndexInfo, index_info
-from rerank_search.index.passage_length import fitted, splitting
+from rerank_search.index.passage_length import check_without_passages, fitted, splitting
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index.stage_scores import completed
 from rerank_search.index.stored_documents import StoredDocuments
@@ -69,6 +69,7 @@ from rerank_search.storage.manifest import Bm25Settings, Manifest, checksum_prob
 from rerank_search.storage.passages import Passages
 from rerank_search.storage.records import batches
 from rerank_search.types import Document, Filter, Hit, VectorDtype
+from rerank_search.vectors import with_vectors
 
 if TYPE_CHECKING:
     from rerank_search.retrieval.hybrid import HybridFusion
@@ -125,6 +126,7 @@ class Index(StoredDocuments):
         path: str | os.PathLike[str],
         *,
         encoder: TextEncoder | str | os.PathLike[str] | None = AUTO,
+        dimension: int | None = None,
         query_prompt: str | None = None,
         document_prompt: str | None = None,
         truncate_dim: int | None = None,
@@ -138,7 +140,9 @@ class Index(StoredDocuments):
     ) -> Index:
         """Make an empty index in a new or empty directory.
 
-        ``encoder`` is a name, or an encoder itself; None leaves the vectors out. "auto" is
+        ``encoder`` is a name, or an encoder itself; None leaves the vectors out, unless
+        ``dimension`` says how many numbers your own vectors have: then ``add`` and searches take
+        them, one for each document, which is a passage as a whole. "auto" is
         RERANK_SEARCH_ENCODER, or else all-MiniLM-L6-v2. ``query_prompt``, ``document_prompt`` and
         ``truncate_dim`` are for the encoder of that name (see ``Encoder``).
         ``vector_dtype`` "float16" halves the memory and disk of vectors, and "int8" quarters them.
@@ -152,6 +156,10 @@ class Index(StoredDocuments):
         """
         directory = arguments.path("path", path)
         lock_timeout = seconds_to_wait(lock_timeout)
+        if dimension is not None:
+            dimension = whole_number("dimension", dimension)
+            check_without_passages(passages)
+            passages = None
         if encoder is None:
             check_excluded(
                 "encoder=None",
@@ -161,6 +169,11 @@ class Index(StoredDocuments):
             )
             model = None
         else:
+            if dimension is not None:
+                raise InvalidInputError(
+                    f"dimension={dimension} is for vectors of your own, without an encoder: give "
+                    "encoder=None too. truncate_dim shortens the vectors of an encoder"
+                )
             model = encoder_of(
                 encoder,
                 query_prompt=query_prompt,
@@ -172,6 +185,7 @@ class Index(StoredDocuments):
         check_free(directory)
         manifest = new_manifest(
             encoder=None if model is None else recorded(model),
+            dimension=dimension,
             analyzer=analyzer,
             bm25=bm25,
             passages=fitted(passages, model),
@@ -211,7 +225,9 @@ class Index(StoredDocuments):
             manifest = Manifest.read(directory)
             model = opened_encoder(directory, manifest, encoder)
             read_only = read_only or not os.access(directory, os.W_OK)
-            store = DocumentStore(directory / DOCUMENTS, read_only=read_only)
+            store = DocumentStore(
+                directory / DOCUMENTS, read_only=read_only, dimension=manifest.dimension
+            )
             try:
                 index = cls(
                     directory,
@@ -249,6 +265,7 @@ class Index(StoredDocuments):
         self,
         documents: Iterable[Document],
         *,
+        vectors: Iterable[Sequence[float]] | None = None,
         batch_size: int = 1000,
         progress: Progress | None = None,
     ) -> int:
@@ -259,7 +276,10 @@ class Index(StoredDocuments):
         wins; an unchanged document is not written again. Afterwards all documents can be found.
         If the code of a package that adds a first stage fails, all other first stages still find
         what was written until then, and PluginError is raised.
-        ``progress`` is called with numbers of finished documents, which add up to all.
+        ``vectors`` are those of the documents, one each, in an index of your own vectors: an array
+        of shape (documents, dimension), or lists. A document may bring its vector itself
+        (EncodedDocument). ``progress`` is called with numbers of finished documents, which add up
+        to all.
 
         Raises InvalidDocumentError (nothing of that batch is written, earlier batches are),
         IndexLockedError, IndexReadOnlyError, StorageFullError, PluginError.
@@ -267,10 +287,12 @@ class Index(StoredDocuments):
         batch_size = whole_number("batch_size", batch_size)
         if progress is not None:
             check_function("progress", progress)
+        if vectors is not None:
+            documents = with_vectors(documents, vectors)
         written = waiting = 0
         with self._writer.session():
             try:
-                for batch in batches(documents, batch_size):
+                for batch in batches(documents, batch_size, dimension=self.dimension):
                     written += self._store.put(batch, self._split)
                     waiting += len(batch)
                     if waiting >= PUBLISH_EVERY and self._engines.incremental:
@@ -334,7 +356,17 @@ class Index(StoredDocuments):
     @property
     def first_stages(self) -> tuple[str, ...]:
         """The names that ``retriever`` accepts, the best last."""
-        return stages_of(self._manifest.first_stages, encoder=self._encoder is not None)
+        return stages_of(self._manifest.first_stages, vectors=self._manifest.has_vectors)
+
+    @property
+    def dimension(self) -> int | None:
+        """The length of your own vectors; None for an index that makes vectors, or has none."""
+        return self._manifest.dimension
+
+    @property
+    def takes_query_vectors(self) -> bool:
+        """Whether queries bring their vectors with them (``EncodedQuery``)."""
+        return self.dimension is not None
 
     def retriever(self, name: str = HYBRID, *, fusion: HybridFusion | None = None) -> Retriever:
         """The first stage of that name, which also sees what other processes publish.

@@ -43,8 +43,8 @@ class IndexInfo:
 def index_info(path: Path, manifest: Manifest, totals: Totals) -> IndexInfo:
     """The facts about the index at ``path``."""
     built, passages = manifest.encoder, manifest.passages
-    further, encoded = manifest.first_stages, built is not None
-    sizes = {name: _size((path / name).rglob("*")) for name in engines_of(further, encoder=encoded)}
+    further, vectors = manifest.first_stages, manifest.has_vectors
+    sizes = {name: _size((path / name).rglob("*")) for name in engines_of(further, vectors=vectors)}
     return IndexInfo(
         path=path,
         documents=totals.documents,
@@ -53,11 +53,11 @@ def index_info(path: Path, manifest: Manifest, totals: Totals) -> IndexInfo:
         format_version=manifest.format_version,
         created=manifest.created,
         encoder=None if built is None else built.name,
-        dimension=None if built is None else built.dimension,
+        dimension=manifest.dimension if built is None else built.dimension,
         analyzer=manifest.analyzer,
         bm25=manifest.bm25.engine,
         passage_tokens=None if passages is None else passages.tokens,
-        first_stages=stages_of(further, encoder=encoded),
+        first_stages=stages_of(further, vectors=vectors),
         bytes_documents=_size(path.glob(f"{DOCUMENTS}*")),
         bytes_bm25=sizes.get(BM25, 0),
         bytes_dense=sizes.get(DENSE, 0),

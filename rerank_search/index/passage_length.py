@@ -16,11 +16,26 @@ TOKENS_WITHOUT_WINDOW = 256
 
 def splitting(manifest: Manifest, encoder: TextEncoder | None) -> Callable[[str, str], Split]:
     """The function that splits the documents of an index into passages."""
+    if manifest.dimension is not None:
+        return _one  # the user gives one vector for each document, also for one without text
     settings = manifest.passages
     if settings is None or settings.tokens is None:
         return whole
     offsets = words if encoder is None else encoder.token_offsets
     return Splitter(offsets, tokens=settings.tokens, overlap=settings.overlap).split
+
+
+def check_without_passages(asked: Passages | None) -> None:
+    """Raise InvalidInputError for passages that were asked for with vectors of documents."""
+    if asked is not None and asked != Passages():
+        raise InvalidInputError(
+            f"passages={shown(asked)} cannot be used with vectors of your own, one for each "
+            "document: leave passages out, and add each part of a long document as a document"
+        )
+
+
+def _one(title: str, text: str) -> Split:
+    return Split([None], len(title))
 
 
 def fitted(passages: Passages | None, encoder: TextEncoder | None) -> Passages | None:

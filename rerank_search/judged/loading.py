@@ -14,6 +14,7 @@ from rerank_search.judged.formats.beir import load_beir
 from rerank_search.judged.formats.kinds import Kind, kind_of
 from rerank_search.judged.formats.lines import bare_name
 from rerank_search.judged.formats.pairs import load_pairs
+from rerank_search.judged.formats.query_vectors import with_query_vectors
 from rerank_search.judged.formats.samples import load_samples
 from rerank_search.judged.formats.trec import load_trec
 from rerank_search.judged.names import name_of
@@ -36,6 +37,8 @@ def load_collection(settings: CollectionSettings) -> JudgedCollection | Labelled
         return loaded
     if settings.queries is not None:
         loaded = drawn(loaded, settings.queries)
+    if settings.query_vectors is not None:
+        loaded = with_query_vectors(loaded, settings.query_vectors)
     return ignoring_identical_ids(loaded) if settings.ignore_identical_ids else loaded
 
 
@@ -132,6 +135,7 @@ def _check_use(settings: CollectionSettings, path: Path, kind: Kind) -> None:
             "queries": settings.queries is not None,
             "relevant_from": settings.relevant_from != 1,
             "index": settings.index is not None,
+            "query_vectors": settings.query_vectors is not None,
         }
     for key, given in unused.items():
         if given:

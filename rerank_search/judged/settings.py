@@ -31,7 +31,8 @@ class CollectionSettings(_Table):
     out of rankings; for a BEIR folder both are relative to it. ``ignore_identical_ids`` leaves the
     document with a query's id out of the query's rankings, as BEIR does. ``queries`` draws that
     many of the judged queries, always the same ones. ``index`` is an existing index of the
-    documents, which is searched unchanged.
+    documents, which is searched unchanged. If it has vectors of your own, ``query_vectors`` is a
+    file with those of the queries: JSONL or Parquet with ``id`` (or ``_id``) and ``vector``.
     """
 
     path: Path | None = None
@@ -46,6 +47,7 @@ class CollectionSettings(_Table):
     relevant_from: int = Field(default=1, ge=1, le=_HIGHEST_GRADE)
     queries: int | None = Field(default=None, ge=1)
     index: Path | None = None
+    query_vectors: Path | None = Field(default=None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> CollectionSettings:
@@ -61,6 +63,8 @@ class CollectionSettings(_Table):
             raise ValueError("documents need topics to search for: give topics too")
         if self.qrels and not self.documents and not self.index and not self.runs:
             raise ValueError("qrels alone cannot be evaluated: give runs, or topics and documents")
+        if self.query_vectors and not self.index:
+            raise ValueError("query_vectors are for an index of your own vectors: give index too")
         if taken := self.runs.keys() & set(names()):
             raise ValueError(
                 f"a run cannot have the name {min(taken)!r} of a first stage: rename it"
@@ -79,6 +83,9 @@ class CollectionSettings(_Table):
                 "runs": {name: base / run for name, run in self.runs.items()},
                 "excluded": None if self.excluded is None else base / self.excluded,
                 "index": None if self.index is None else folder / self.index,
+                "query_vectors": None
+                if self.query_vectors is None
+                else folder / self.query_vectors,
             }
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, PlainValidator, ValidationInfo
@@ -26,6 +27,7 @@ class OptionFields(BaseModel):
     candidates: Annotated[int, _Checked] = SearchOptions.candidates
     first_stage: Annotated[str | None, _Checked] = None
     filter: Annotated[Filter | None, _Checked] = None
+    query_vector: Annotated[Sequence[float] | None, _Checked] = None
     rerank: Annotated[bool, _Checked] = True
     budget_ms: Annotated[float | None, _Checked] = None
     min_relevance: Annotated[float | None, _Checked] = None

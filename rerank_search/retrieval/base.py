@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -47,12 +47,14 @@ class Passage:
     ``text`` is the document's title, a newline and the passage's own characters (no title: the
     characters alone). ``title`` and ``body`` are these two parts, for engines that weigh them
     differently. A title that is too long is cut off; one passage of the document then has all of
-    the title and no body.
+    the title and no body. ``vector`` is the document's own, float32, in an index of the user's
+    vectors, whose documents are passages as a whole.
     """
 
     id: int
     text: str
     title: str = ""
+    vector: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     @property
     def body(self) -> str:

@@ -18,6 +18,7 @@ from rerank_search.errors import (
     IndexCorruptedError,
     IndexMismatchError,
     IndexReadOnlyError,
+    InvalidInputError,
 )
 from rerank_search.files import disk_errors
 from rerank_search.models.prompts import Prompts, Task
@@ -30,6 +31,7 @@ from rerank_search.retrieval.base import (
     TextVectors,
     in_batches,
 )
+from rerank_search.retrieval.given_vectors import GivenVectors
 from rerank_search.retrieval.state import damaged, differences
 from rerank_search.retrieval.ties import EMPTY
 from rerank_search.retrieval.vector_codes import rotated, stored, widened
@@ -37,6 +39,7 @@ from rerank_search.retrieval.vector_files import Published, VectorFiles
 from rerank_search.retrieval.vector_graph import build_graph, graph_is_due
 from rerank_search.retrieval.vector_snapshot import VectorSnapshot, load_snapshot
 from rerank_search.types import VectorDtype
+from rerank_search.vectors import EncodedQuery
 
 HNSW_ABOVE = 200_000
 """Number of vectors above which an index searches a graph; up to it, it reads all (10 ms)."""
@@ -60,7 +63,8 @@ class VectorIndex(Engine):
     ``dtype="float16"`` halves memory and disk, "int8" quarters them; sums are float32 in all cases.
     Scores are cosines; those of int8 differ from the exact ones by about 0.0005.
     A new index puts ``prompts`` before texts; an existing one keeps its own, since vectors of
-    queries and of documents have to match.
+    queries and of documents have to match. With GivenVectors in place of an encoder, passages and
+    queries bring their vectors with them.
     Adding a few passages writes only these. Removed rows are skipped, and dropped when they are
     more than half of all (or by ``compact``).
 
@@ -73,7 +77,7 @@ class VectorIndex(Engine):
     def __init__(
         self,
         directory: Path,
-        encoder: TextVectors,
+        encoder: TextVectors | GivenVectors,
         *,
         dtype: VectorDtype = "float32",
         hnsw_above: int = HNSW_ABOVE,
@@ -169,12 +173,16 @@ class VectorIndex(Engine):
     ) -> list[PassageScores]:
         """The best k passages of each query among ``allowed``, with all ties of the last.
 
-        A query without a letter or a digit finds nothing.
+        A query without a letter or a digit finds nothing, unless it brings its vector.
         """
         k = checked_k(k)
-        worded = [place for place, query in enumerate(queries) if any(map(str.isalnum, query))]
+        worded = [
+            place
+            for place, query in enumerate(queries)
+            if isinstance(query, EncodedQuery) or any(map(str.isalnum, query))
+        ]
         results = [EMPTY for _ in queries]
-        if worded and self.count:
+        if worded and (self.count or isinstance(self._encoder, GivenVectors)):
             vectors = self.query_vectors([queries[place] for place in worded])
             found = self.search_vectors(vectors, k, allowed)
             for place, scores in zip(worded, found, strict=True):
@@ -182,8 +190,19 @@ class VectorIndex(Engine):
         return results
 
     def query_vectors(self, queries: Sequence[str]) -> NDArray[np.float32]:
-        """Query vectors made with the prompts of this index, shape (queries, d)."""
-        return self._vectors(queries, "query")
+        """Vectors of queries, shape (queries, d): their own, or made with this index's prompts.
+
+        Raises InvalidInputError for a query without a vector that needs one, and the other way
+        round.
+        """
+        if isinstance(self._encoder, GivenVectors):
+            return self._encoder.of_queries(queries)
+        if any(isinstance(query, EncodedQuery) for query in queries):
+            raise InvalidInputError(
+                "the index makes the vectors of queries with its encoder, so a query cannot bring "
+                "its own: leave query_vector out, or search an index of your own vectors"
+            )
+        return self._vectors(self._encoder, queries, "query")
 
     @property
     def prompts(self) -> Prompts | None:
@@ -260,8 +279,13 @@ class VectorIndex(Engine):
             progress(int((~unknown).sum()))
             if not unknown.any():
                 continue
-            texts = [passage.text for passage, new in zip(some, unknown, strict=True) if new]
-            vectors = self._encoded(texts, progress)
+            new = [passage for passage, is_new in zip(some, unknown, strict=True) if is_new]
+            if isinstance(self._encoder, GivenVectors):
+                vectors = self._encoder.of_passages(new)
+                progress(len(new))
+            else:
+                texts = [passage.text for passage in new]
+                vectors = self._encoded(self._encoder, texts, progress)
             self._check_dimension(vectors.shape[1])
             published = self._files.write_segment(
                 published, [ids[unknown]], [stored(vectors, published.dtype)]
@@ -270,19 +294,22 @@ class VectorIndex(Engine):
         return published, np.concatenate(written)
 
     def _encoded(
-        self, texts: Sequence[str], progress: Callable[[int], None]
+        self, encoder: TextVectors, texts: Sequence[str], progress: Callable[[int], None]
     ) -> NDArray[np.float32]:
         parts = _of_similar_length(texts)
         vectors = []
         for places in parts:
-            vectors.append(self._vectors([texts[place] for place in places], "document"))
+            some = [texts[place] for place in places]
+            vectors.append(self._vectors(encoder, some, "document"))
             progress(len(places))
         return np.concatenate(vectors)[np.argsort(np.concatenate(parts))]
 
-    def _vectors(self, texts: Sequence[str], task: Task) -> NDArray[np.float32]:
+    def _vectors(
+        self, encoder: TextVectors, texts: Sequence[str], task: Task
+    ) -> NDArray[np.float32]:
         if self.prompts is None:
-            return self._encoder.encode(texts)
-        return self._encoder.encode(texts, task=task, prompt=self.prompts.of(task))
+            return encoder.encode(texts)
+        return encoder.encode(texts, task=task, prompt=self.prompts.of(task))
 
     def _publish(self, published: Published) -> None:
         self._files.publish(published)
@@ -322,20 +349,25 @@ class VectorIndex(Engine):
 
 
 def opened(source: EngineSource) -> VectorIndex:
-    """The vectors of an index. Raises IndexCorruptedError if the index has no encoder."""
-    if source.encoder is None:
+    """The vectors of an index. Raises IndexCorruptedError if nothing makes or brings vectors."""
+    is_new = not source.read_only and not (source.folder / "state.json").exists()
+    dimension, prompts = source.manifest.dimension, None
+    if dimension is not None:
+        vectors: TextVectors | GivenVectors = GivenVectors(dimension)
+    elif source.encoder is not None:
+        vectors, prompts = source.encoder, source.encoder.prompts if is_new else None
+    else:
         raise IndexCorruptedError(
             f"{source.folder} has vectors, but its index has no encoder: restore the index from a "
             "copy"
         )
-    is_new = not source.read_only and not (source.folder / "state.json").exists()
     return VectorIndex(
         source.folder,
-        source.encoder,
+        vectors,
         dtype=source.manifest.vector_dtype,
         hnsw_above=source.manifest.hnsw_above,
         read_only=source.read_only,
-        prompts=source.encoder.prompts if is_new else None,
+        prompts=prompts,
     )
 
 

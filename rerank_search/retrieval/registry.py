@@ -36,7 +36,7 @@ class FirstStage:
     ``made_by`` is "module:function". Without ``made_of`` the first stage is an engine: the index
     keeps it in step with its documents, and the function gets an EngineSource. Otherwise it
     combines the first stages that ``made_of`` names, and the function gets the index.
-    ``encodes`` says whether it needs the vectors of the index's encoder.
+    ``encodes`` says whether it needs the index's vectors.
     """
 
     name: str
@@ -132,15 +132,15 @@ def kinds(further: Sequence[str]) -> dict[str, StageKind]:
     return found
 
 
-def engines_of(further: Mapping[str, StageKind], *, encoder: bool) -> tuple[str, ...]:
-    """The engines of an index, given its further first stages and whether it has an encoder."""
-    own = (name for name in EVERY_INDEX if encoder or not encodes(name))
+def engines_of(further: Mapping[str, StageKind], *, vectors: bool) -> tuple[str, ...]:
+    """The engines of an index, given its further first stages and whether it has vectors."""
+    own = (name for name in EVERY_INDEX if vectors or not encodes(name))
     return (*(name for name, kind in further.items() if kind == "engine"), *own)
 
 
-def stages_of(further: Mapping[str, StageKind], *, encoder: bool) -> tuple[str, ...]:
+def stages_of(further: Mapping[str, StageKind], *, vectors: bool) -> tuple[str, ...]:
     """The first stages of an index, the best last; its further ones come first."""
-    engines = engines_of(further, encoder=encoder)
+    engines = engines_of(further, vectors=vectors)
     combined = [name for name, made_of in _COMBINED.items() if {*made_of} <= {*engines}]
     return tuple(dict.fromkeys((*further, *engines, *combined)))
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rerank_search.built_in_stages import BM25
 from rerank_search.errors import (
     IndexExistsError,
     IndexNotFoundError,
@@ -78,7 +79,8 @@ class Indexes:
         for name in self.names():
             try:
                 with self.use(name) as index:
-                    Searcher(index, reranker=None).search("warm up", top_k=1)
+                    stage = BM25 if index.takes_query_vectors else None
+                    Searcher(index, reranker=None).search("warm up", top_k=1, first_stage=stage)
             except RerankSearchError as error:
                 said = error.__cause__ or error
                 logger.warning("the index %r cannot be searched: %s", name, said)

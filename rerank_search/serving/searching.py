@@ -21,6 +21,7 @@ from rerank_search.serving.schemas.search import (
 )
 from rerank_search.serving.service import Service
 from rerank_search.types import ExplainedResponse, Hit, SearchResponse
+from rerank_search.vectors import with_vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def searched(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> 
             found = searcher.search_batch(queries, options)
             explained = [ExplainedResponse(response, ()) for response in found]
         if asked.stage_scores:
-            explained = _completed(index, queries, explained)
+            explained = _completed(index, with_vector(queries, options.query_vector), explained)
         result = Searched(name, model, explained)
         service.traces.stages(result.responses, began)
     for response in result.responses:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from fastapi import Request
 from pydantic import ValidationError
 
+from rerank_search.corpora.lines import VectorColumn
 from rerank_search.corpora.readers import json_lines
 from rerank_search.serving.body import BYTE_ORDER_MARK, STREAMED, media_type
 from rerank_search.serving.errors import ApiError
@@ -17,6 +18,7 @@ from rerank_search.serving.strict_json import strict_json
 from rerank_search.serving.threads import Threads
 from rerank_search.serving.validation import invalid
 from rerank_search.types import Document
+from rerank_search.vectors import encoded
 
 ERRORS_SHOWN = 100
 """Largest number of invalid lines that an answer describes; it counts all of them."""
@@ -56,7 +58,11 @@ def _documents(content: bytes, limits: Limits) -> list[Document]:
     except ValidationError as error:
         raise invalid(error.errors(include_url=False)[0]) from None
     limits.check_texts("documents", [each.text for each in asked.documents], limits.documents)
-    return [Document(each.id, each.text, each.title, each.metadata) for each in asked.documents]
+    return [
+        document if each.vector is None else encoded(document, each.vector)
+        for each in asked.documents
+        for document in [Document(each.id, each.text, each.title, each.metadata)]
+    ]
 
 
 async def _lines(request: Request, service: Service, name: str, threads: Threads) -> UpsertAnswer:
@@ -72,7 +78,9 @@ async def _lines(request: Request, service: Service, name: str, threads: Threads
 
         def store(lines: list[bytes] = lines, first: int = first) -> tuple[int, list[LineError]]:
             documents, wrong = [], []
-            for number, record in json_lines(lines, first=first):
+            with service.indexes.use(name) as index:
+                vectors = None if index.dimension is None else VectorColumn(index.dimension)
+            for number, record in json_lines(lines, first=first, vectors=vectors):
                 if isinstance(record, str):
                     wrong.append(LineError(line=number, error=record))
                 elif len(record.text) > most:

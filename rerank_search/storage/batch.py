@@ -31,7 +31,7 @@ class Batch:
             self._seq += 1
             labels.append((self._seq, record.metadata, pk))
         labelled = list(relabelled)
-        documents, passages, gone = [], [], []
+        documents, passages, gone, vectors = [], [], [], []
         added = 0
         for old, record, split in rewritten:
             self._seq += 1
@@ -45,6 +45,8 @@ class Batch:
                 (pk, record.id, self._seq, split.head, record.title, record.metadata, record.text)
             )
             labelled.append((pk, record))
+            if record.vector is not None:
+                vectors.append((pk, record.vector))
             for span in split.spans:
                 self._passage += 1
                 passages.append((self._passage, pk, self._seq, *(span or (None, None))))
@@ -58,18 +60,20 @@ class Batch:
             documents,
         )
         self._connection.executemany("INSERT INTO passages VALUES (?, ?, ?, ?, ?)", passages)
+        if vectors:
+            self._connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", vectors)
         self._label(labelled)
         self._finish(added, len(passages) - dropped)
 
-    def delete(self, keys: list[int]) -> None:
-        """Delete documents by their keys."""
+    def delete(self, keys: list[int], *, vectors: bool) -> None:
+        """Delete documents by their keys, and their ``vectors`` if they have their own."""
         gone = []
         for pk in keys:
             self._seq += 1
             gone.append((self._seq, pk))
         dropped = self._drop_passages(gone)
         rows = [(pk,) for pk in keys]
-        for table in ("attributes", "path_values"):
+        for table in ("attributes", "path_values", *(["vectors"] if vectors else [])):
             self._connection.executemany(f"DELETE FROM {table} WHERE document = ?", rows)
         self._connection.executemany("DELETE FROM documents WHERE pk = ?", rows)
         self._finish(-len(keys), -dropped)

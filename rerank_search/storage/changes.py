@@ -14,13 +14,15 @@ from rerank_search.storage.passages import passage_text, title_part
 class StoredPassage(NamedTuple):
     """A passage as engines index it; ``document`` is the key of its document.
 
-    ``text`` begins with ``title``: the document's title, cut off where it is too long.
+    ``text`` begins with ``title``: the document's title, cut off where it is too long. ``vector``
+    is the document's own, if it has one; see ``Record``.
     """
 
     id: int
     document: int
     text: str
     title: str
+    vector: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,12 @@ class Changes:
 
 @contextmanager
 def changes_since(
-    connection: sqlite3.Connection, since: int, *, most: int | None = None
+    connection: sqlite3.Connection, since: int, *, most: int | None = None, vectors: bool = False
 ) -> Iterator[Changes]:
-    """The changes after ``since``; about ``most`` passages at a time."""
+    """The changes after ``since``; about ``most`` passages at a time.
+
+    ``vectors`` says whether documents have their own, which passages then have too.
+    """
     until = connection.execute("SELECT seq FROM state").fetchone()[0]
     if most is not None:
         row = connection.execute(
@@ -50,24 +55,25 @@ def changes_since(
     )
     gone = [passage for (passage,) in removed]
     # Closed, because an error in the block may keep the iterator, and with it the snapshot.
-    with closing(_passages(connection, since, until)) as added:
+    with closing(_passages(connection, since, until, vectors=vectors)) as added:
         yield Changes(until, added, gone)
 
 
 def _passages(
-    connection: sqlite3.Connection, since: int, until: int
+    connection: sqlite3.Connection, since: int, until: int, *, vectors: bool
 ) -> Generator[StoredPassage, None, None]:
     """The added passages, in the order in which they were added."""
     # Read the text of a split document once, not with each of its thousands of passages.
+    own = "(SELECT vector FROM vectors v WHERE v.document = d.pk)" if vectors else "NULL"
     rows = connection.execute(
         'SELECT p.id, p.document, p.start, p."end", d.head, d.title, '
-        "CASE WHEN p.start IS NULL THEN d.text END "
+        f"CASE WHEN p.start IS NULL THEN d.text END, {own} "
         "FROM passages p JOIN documents d ON d.pk = p.document "
         "WHERE p.seq > ? AND p.seq <= ? ORDER BY p.seq, p.id",
         (since, until),
     )
     previous, whole_text = 0, ""
-    for passage, document, start, end, head, title, text in rows:
+    for passage, document, start, end, head, title, text, vector in rows:
         span = None if start is None else (start, end)
         if span is None:
             whole_text = text
@@ -76,4 +82,4 @@ def _passages(
             (whole_text,) = connection.execute(query, (document,)).fetchone()
         previous = document
         indexed = passage_text(title, head, whole_text, span)
-        yield StoredPassage(passage, document, indexed, title_part(title, head, span))
+        yield StoredPassage(passage, document, indexed, title_part(title, head, span), vector)

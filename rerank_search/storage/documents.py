@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +26,17 @@ from rerank_search.storage.files import storage_errors
 from rerank_search.storage.filter_warnings import filter_warnings
 from rerank_search.storage.filtered import AllowedPassages, documents_allowed, ids_allowed
 from rerank_search.storage.filters import compile_filter
-from rerank_search.storage.lookup import chunks, keys_of, places, records_of
+from rerank_search.storage.lookup import (
+    chunks,
+    keys_of,
+    places,
+    records_of,
+    vector_problems,
+)
 from rerank_search.storage.passages import Split
 from rerank_search.storage.path_values import collect
 from rerank_search.storage.records import Record
-from rerank_search.storage.schema import SCHEMA
+from rerank_search.storage.schema import SCHEMA, VECTORS
 from rerank_search.types import Document, Filter, Span
 
 
@@ -46,24 +52,29 @@ class Totals:
 class DocumentStore:
     """Documents, their passages and their metadata. Safe to share between threads.
 
-    One process at a time may write; the caller holds the lock for that.
+    One process at a time may write; the caller holds the lock for that. ``dimension`` is the length
+    of the vectors that documents bring with them; None if they bring none.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, dimension: int | None = None
+    ) -> None:
         """Open an existing store. Raises IndexCorruptedError for any other file."""
         self.path = path
+        self._dimension = dimension
         self._connections = Connections(path, read_only=read_only)
         self._inode = _inode(path)
         self._allowed = AllowedPassages()
 
     @classmethod
-    def create(cls, path: Path) -> DocumentStore:
+    def create(cls, path: Path, *, dimension: int | None = None) -> DocumentStore:
         """Make an empty store in a new file."""
+        schema = SCHEMA if dimension is None else SCHEMA + VECTORS
         with storage_errors(path), closing(sqlite3.connect(path, isolation_level=None)) as new:
             new.execute("PRAGMA journal_mode=WAL")
             new.execute("PRAGMA synchronous=FULL")
-            new.executescript(f"BEGIN; {SCHEMA} COMMIT;")
-        return cls(path)
+            new.executescript(f"BEGIN; {schema} COMMIT;")
+        return cls(path, dimension=dimension)
 
     def check_in_place(self) -> None:
         """Raise IndexNotFoundError if the opened file was deleted or replaced by another one."""
@@ -80,13 +91,13 @@ class DocumentStore:
         keeps its passages. Returns how many documents are new or changed.
         """
         latest = {record.id: record for record in records}
-        known = self._records(list(latest))
+        known = self._records(list(latest), vectors=self._dimension is not None)
         unchanged = {id for id, (_, record) in known.items() if record == latest[id]}
         changed = [record for id, record in latest.items() if id not in unchanged]
         relabelled, rewritten = [], []
         for record in changed:
             pk, old = known.get(record.id, (0, None))
-            if old is not None and (old.title, old.text) == (record.title, record.text):
+            if old is not None and old == replace(record, metadata=old.metadata):
                 relabelled.append((pk, record))
             else:
                 rewritten.append((pk, record, split(record.title, record.text)))
@@ -100,7 +111,7 @@ class DocumentStore:
         with self._connections.writing() as connection:
             known = list(keys_of(connection, list(dict.fromkeys(ids))).values())
             if known:
-                Batch(connection).delete(known)
+                Batch(connection).delete(known, vectors=self._dimension is not None)
         return len(known)
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
@@ -144,9 +155,10 @@ class DocumentStore:
     @contextmanager
     def changes(self, since: int, *, most: int | None = None) -> Iterator[Changes]:
         """The changes after ``since``, as of one commit; about ``most`` passages at a time."""
+        vectors = self._dimension is not None
         with (
             self._connections.reading() as connection,
-            changes_since(connection, since, most=most) as changes,
+            changes_since(connection, since, most=most, vectors=vectors) as changes,
         ):
             yield changes
 
@@ -232,6 +244,8 @@ class DocumentStore:
                     found.append(
                         f"{self.path.name}: there are {counted} {table}, but its state says {kept}"
                     )
+            if self._dimension is not None:
+                found += vector_problems(connection, self.path.name, self._dimension)
         return found
 
     @property
@@ -254,9 +268,11 @@ class DocumentStore:
         """Close all connections; harmless to repeat."""
         self._connections.close()
 
-    def _records(self, ids: Sequence[str]) -> dict[str, tuple[int, Record]]:
+    def _records(
+        self, ids: Sequence[str], *, vectors: bool = False
+    ) -> dict[str, tuple[int, Record]]:
         with self._connections.reading() as connection:
-            return records_of(connection, ids)
+            return records_of(connection, ids, vectors=vectors)
 
 
 def _inode(path: Path) -> tuple[int, int] | None:

@@ -7,21 +7,26 @@ from collections.abc import Iterator, Sequence
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.shown import shown
-from rerank_search.storage.records import Record
+from rerank_search.storage.records import NUMBER_BYTES, Record
 
 CHUNK = 500
 """Number of ids in one chunk."""
 
 
-def records_of(connection: sqlite3.Connection, ids: Sequence[str]) -> dict[str, tuple[int, Record]]:
-    """The key and the record of each stored document."""
+def records_of(
+    connection: sqlite3.Connection, ids: Sequence[str], *, vectors: bool = False
+) -> dict[str, tuple[int, Record]]:
+    """The key and the record of each stored document; with its own vector if asked for."""
     known: dict[str, tuple[int, Record]] = {}
     for chunk in chunks(ids):
-        for pk, id, title, text, metadata in connection.execute(
-            f"SELECT pk, id, title, text, metadata FROM documents WHERE id IN ({places(chunk)})",
+        vector = "(SELECT vector FROM vectors WHERE document = pk)" if vectors else "NULL"
+        for pk, *fields in connection.execute(
+            f"SELECT pk, id, title, text, metadata, {vector} FROM documents "
+            f"WHERE id IN ({places(chunk)})",
             chunk,
         ):
-            known[id] = (pk, Record(id, title, text, metadata))
+            record = Record(*fields)
+            known[record.id] = (pk, record)
     return known
 
 
@@ -32,6 +37,21 @@ def keys_of(connection: sqlite3.Connection, ids: list[str]) -> dict[str, int]:
         query = f"SELECT id, pk FROM documents WHERE id IN ({places(chunk)})"
         keys.update(connection.execute(query, chunk))
     return keys
+
+
+def vector_problems(connection: sqlite3.Connection, name: str, dimension: int) -> list[str]:
+    """A sentence if documents lack their own vector, or have one of another length."""
+    query = (
+        "SELECT count(*), min(d.id) FROM documents d LEFT JOIN vectors v ON v.document = d.pk "
+        "WHERE v.vector IS NULL OR length(v.vector) != ?"
+    )
+    count, first = connection.execute(query, (dimension * NUMBER_BYTES,)).fetchone()
+    if not count:
+        return []
+    return [
+        f"{name}: {count:,} documents have no vector of {dimension} numbers (first id "
+        f"{shown(first)}): add them again with their vectors"
+    ]
 
 
 def chunks(ids: Sequence[str]) -> Iterator[list[str]]:

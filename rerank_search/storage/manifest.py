@@ -103,6 +103,8 @@ class Manifest(BaseModel):
     """The settings of an index, and its last publication.
 
     ``first_stages`` has the first stages beyond those of every index, with their kinds.
+    ``dimension`` is the length of the vectors that documents bring with them, in an index without
+    an encoder.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -110,6 +112,7 @@ class Manifest(BaseModel):
     format_version: int = FORMAT_VERSION
     created: datetime
     encoder: EncoderRecord | None
+    dimension: int | None = _left_out_if_none()
     analyzer: str
     bm25: Bm25Settings
     passages: Passages | None
@@ -119,6 +122,11 @@ class Manifest(BaseModel):
         default={}, exclude_if=operator.not_
     )
     published: Published = Published()
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether the index has vectors, by an encoder or the user's own."""
+        return self.encoder is not None or self.dimension is not None
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:

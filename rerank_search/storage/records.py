@@ -11,9 +11,13 @@ from rerank_search.arguments import document_id, several
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
 from rerank_search.shown import shown
 from rerank_search.types import Document, JsonValue
+from rerank_search.vectors import EncodedDocument, numbers
 
 BATCH_CHARACTERS = 16_000_000
 """Characters at which a batch ends early, so that huge documents do not fill the memory."""
+
+NUMBER_BYTES = 4
+"""Bytes of a number of a stored vector."""
 
 DEEPEST_METADATA = 100
 """Most levels of lists and mappings, low enough for code that reads or prints recursively."""
@@ -21,12 +25,17 @@ DEEPEST_METADATA = 100
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A document whose strings can be stored; ``metadata`` is JSON text."""
+    """A document whose strings can be stored; ``metadata`` is JSON text.
+
+    ``vector`` has the numbers of the document's own vector as little-endian float32, None if it
+    has none.
+    """
 
     id: str
     title: str
     text: str
     metadata: str
+    vector: bytes | None = None
 
     def document(self) -> Document:
         """The document as the user gave it."""
@@ -34,12 +43,18 @@ class Record:
         return Document(self.id, self.text, self.title, metadata)
 
 
-def batches(documents: Iterable[Document], size: int) -> Iterator[list[Record]]:
-    """Checked documents, ``size`` at a time. Raises InvalidDocumentError."""
+def batches(
+    documents: Iterable[Document], size: int, *, dimension: int | None = None
+) -> Iterator[list[Record]]:
+    """Checked documents, ``size`` at a time. Raises InvalidDocumentError.
+
+    With ``dimension`` each has a vector of that length, without it none has one.
+    """
     batch: list[Record] = []
     characters = 0
     for position, document in enumerate(document_list(documents)):
         record = checked(document, position)
+        check_vector(record, position, dimension)
         batch.append(record)
         characters += len(record.text)
         if len(batch) >= size or characters >= BATCH_CHARACTERS:
@@ -82,7 +97,50 @@ def checked(document: object, position: int) -> Record:
         raise InvalidDocumentError(
             f"{where}: the id is empty or contains a NUL character: give another id"
         )
-    return Record(id, document.title, document.text, _metadata(document.metadata, where))
+    metadata = _metadata(document.metadata, where)
+    if not isinstance(document, EncodedDocument):
+        return Record(id, document.title, document.text, metadata)
+    return Record(id, document.title, document.text, metadata, _vector(document.vector, where))
+
+
+def _vector(given: object, where: str) -> bytes:
+    import numpy as np  # late, because clients import this module and seldom have vectors
+
+    # Nearly all are arrays or lists of floats, and checking each number alone takes long.
+    if isinstance(given, list) and set(map(type, given)) == {float}:
+        given = np.array(given)
+    if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "fiu":
+        with np.errstate(over="ignore"):
+            vector = given.astype("<f4")
+        if np.isfinite(vector).all() and vector.any():
+            return vector.tobytes()
+    try:
+        return np.array(numbers("the vector", given), "<f4").tobytes()
+    except InvalidInputError as error:
+        raise InvalidDocumentError(f"{where}: {error}") from None
+
+
+def check_vector(record: Record, position: int, dimension: int | None) -> None:
+    """Raise InvalidDocumentError unless the record has a vector of that length (None: has none)."""
+    where = f"document {position} (id {shown(record.id)})"
+    if dimension is None and record.vector is not None:
+        raise InvalidDocumentError(
+            f"{where} has a vector, and the index does not store vectors that it is given: leave "
+            "it out, or create an index with encoder=None and dimension="
+            f"{len(record.vector) // NUMBER_BYTES}"
+        )
+    if dimension is not None and record.vector is None:
+        raise InvalidDocumentError(
+            f"{where} has no vector, and the index stores one of {dimension} numbers with each "
+            "document: add(documents, vectors=...), or give EncodedDocument(..., vector=...)"
+        )
+    if dimension is not None and record.vector is not None:
+        length = len(record.vector) // NUMBER_BYTES
+        if length != dimension:
+            raise InvalidDocumentError(
+                f"{where} has a vector of {length} numbers, and those of the index have "
+                f"{dimension}: give vectors of one model"
+            )
 
 
 def _encodable(text: str, where: str) -> None:

@@ -42,3 +42,10 @@ PATHS = (
 )
 """SQL of the tables that the first write of this version adds. ``path_state`` has the last change
 that ``path_values`` has."""
+
+VECTORS = """
+CREATE TABLE vectors (
+    document INTEGER PRIMARY KEY REFERENCES documents (pk), vector BLOB NOT NULL
+);
+"""
+"""SQL of the table that only indexes of the users' own vectors have."""

@@ -464,3 +464,40 @@ def test_on_a_terminal_dropping_asks(
     done = called("index", "drop", "notes")
     assert "with 3 documents" in done.stderr
     assert (done.returncode, notes.exists()) == (status, left)
+
+
+def test_an_index_of_own_vectors_is_made_filled_and_searched(
+    folder: Path, answer: Answer, run: Run
+) -> None:
+    lines = [
+        {"id": "a", "text": "red bird", "embedding": [1, 0]},
+        {"id": "b", "text": "blue sea", "embedding": [0.6, 0.8]},
+    ]
+    Path("docs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    answer("index", "create", "own", "--dimension", "2")
+    added = answer("index", "add", "own", "docs.jsonl", "--vectors", "embedding")
+    assert added["written"] == 2
+    Path("query.json").write_text("[0, 1]")
+    asked = ("search", "own", "bird", "--first-stage", "dense", "--no-rerank")
+    found = answer(*asked, "--query-vector", "query.json")
+    assert [hit["id"] for hit in found["hits"]] == ["b", "a"]
+    assert "has no vector" in str(run(*asked).exception)
+    for content, message in (("{", "is not JSON"), ("[1]", "has 1 numbers"), ("5", "is 5")):
+        Path("query.json").write_text(content)
+        assert message in str(run(*asked, "--query-vector", "query.json").exception)
+    assert "cannot be read" in str(run(*asked, "--query-vector", "gone.json").exception)
+    assert "has no vector" in str(run("index", "add", "own", "docs.jsonl").exception)
+    excluding = run("index", "create", "more", "--dimension", "2", "--encoder", "x")
+    assert excluding.exit_code == 2
+
+
+def test_a_definition_names_the_key_of_vectors(folder: Path, answer: Answer, run: Run) -> None:
+    Path("docs.jsonl").write_text('{"id": "a", "text": "red", "embedding": [1, 0]}')
+    text = 'files = ["docs.jsonl"]\nencoder = false\ndimension = 2\nvectors = "embedding"\n'
+    Path("own.toml").write_text(text)
+    assert answer("index", "build", "own.toml")["written"] == 1
+    assert answer("index", "build", "own.toml")["written"] == 0
+    Path("own.toml").write_text(text.replace("dimension = 2", "dimension = 3"))
+    assert isinstance(run("index", "build", "own.toml").exception, IndexMismatchError)
+    Path("own.toml").write_text(text.replace("encoder = false\n", ""))
+    assert "encoder = false" in str(run("index", "build", "own.toml").exception)

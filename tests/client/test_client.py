@@ -21,6 +21,8 @@ import rerank_search.errors
 from rerank_search import (
     CrossEncoderReranker,
     Document,
+    EncodedDocument,
+    EncodedQuery,
     FilterWarning,
     Fusion,
     Index,
@@ -30,6 +32,7 @@ from rerank_search import (
     InvalidFilterError,
     InvalidInputError,
     ModelNotFoundError,
+    RemoteSearcher,
     RerankError,
     RerankSearchError,
     Searcher,
@@ -328,6 +331,33 @@ def notes(tmp_path: Path) -> Iterator[Client]:
             "plain",
         )
         yield client
+
+
+def test_documents_and_queries_take_their_vectors_along(tmp_path):
+    with served(tmp_path, []) as server, Client(server.url, "own") as own:
+        made = own.create_index("own", encoder=None, dimension=2)
+        assert made.first_stages == ("bm25", "dense", "hybrid")
+        documents = [
+            EncodedDocument("a", "red", vector=np.array([1.0, 0.0])),
+            EncodedDocument("b", "sea", vector=[0.6, 0.8]),
+        ]
+        assert own.add(documents) == 2
+        options = {"rerank": False, "first_stage": "dense"}
+        response = own.search("sea", query_vector=[0, 1], **options)
+        assert [hit.id for hit in response.hits] == ["b", "a"]
+        assert response.hits[0].score == pytest.approx(0.8)
+        queries = [EncodedQuery("red", [1, 0]), EncodedQuery("sea", [0, 1])]
+        found = own.search_batch(queries, top_k=1, **options)
+        assert [each.hits[0].id for each in found] == ["a", "b"]
+        with pytest.raises(InvalidInputError, match="1 of 2 queries have no vector"):
+            own.search_batch([queries[0], "sea"], **options)
+        with pytest.raises(InvalidInputError, match="has no vector"):
+            own.search("sea", **options)
+        with pytest.raises(InvalidDocumentError, match="a vector of 3 numbers"):
+            own.add([EncodedDocument("c", "x", vector=[1, 2, 3])])
+        with RemoteSearcher(server.url, "own") as remote:
+            [hit] = Searcher(remote, reranker=None).search("sea", top_k=1, query_vector=[0, 1]).hits
+            assert hit.id == "b"
 
 
 def test_settings_about_vectors_are_sent(notes):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_search import errors
+from rerank_search import EncodedDocument, errors
+from rerank_search.corpora.lines import VectorColumn
 from rerank_search.corpora.readers import SkippedLines, count_documents, read_documents
 from rerank_search.types import Document
 
@@ -295,3 +297,104 @@ def test_what_can_be_read_only_once_is_not_counted(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     assert count_documents(pipe) == 0  # and does not wait for a writer
     assert count_documents("-") == 0
+
+
+VECTORS = VectorColumn(dimension=2, name="embedding")
+
+
+def table(path: Path, **columns: object) -> Path:
+    pyarrow = pytest.importorskip("pyarrow")
+    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.table(columns), path)
+    return path
+
+
+def test_rows_of_parquet_are_documents(tmp_path: Path) -> None:
+    file = table(
+        tmp_path / "docs.parquet",
+        id=[7, 8],
+        text=["red", None],
+        title=["A", None],
+        year=[2020, None],
+        metadata=[{"lang": "en"}, None],
+    )
+    skipped = SkippedLines()
+    assert read(file, skipped=skipped) == [Document("7", "red", "A", {"lang": "en", "year": 2020})]
+    assert "line 2: no 'text'" in skipped.reasons[0]
+    assert count_documents(file) == 2
+
+
+def test_a_key_of_jsonl_holds_the_vectors(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "c.jsonl", '{"id": "a", "text": "x", "embedding": [1, 2.5], "y": [3]}\n'
+    )
+    [document] = read(file, vectors=VECTORS)
+    assert isinstance(document, EncodedDocument)
+    assert (list(document.vector), document.metadata) == ([1, 2.5], {"y": [3]})
+    assert read(file)[0].metadata == {"embedding": [1, 2.5], "y": [3]}
+
+
+@pytest.mark.parametrize("kind", ["list", "fixed", "double"])
+def test_a_column_of_parquet_holds_the_vectors(tmp_path: Path, kind: str) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    types = {
+        "list": pyarrow.list_(pyarrow.float32()),
+        "fixed": pyarrow.list_(pyarrow.float32(), 2),
+        "double": pyarrow.list_(pyarrow.float64()),
+    }
+    column = pyarrow.array([[1, 2.5], [3, 4]], types[kind])
+    file = table(tmp_path / "d.parquet", id=["a", "b"], text=["x", "y"], embedding=column)
+    found = read(file, vectors=VECTORS)
+    assert [list(each.vector) for each in found] == [[1, 2.5], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("[1]", "has a vector of 1 numbers, and those of the index have 2"),
+        ("[1, 2, 3]", "a vector of 3 numbers"),
+        ("null", "has no vector"),
+        ('"ab"', "give a list of numbers"),
+        ("[0, 0]", "only zeros"),
+        ('[1, "2"]', "'2' at place 1"),
+        ("[[1, 2]]", "not a number"),
+    ],
+)
+def test_a_vector_that_cannot_be_used_is_a_fault_of_its_line(
+    tmp_path: Path, value: str, message: str
+) -> None:
+    good = '{"id": "a", "text": "x", "embedding": [1, 2]}\n'
+    lines = good + f'{{"id": "b", "text": "x", "embedding": {value}}}\n' + good
+    file = write(tmp_path / "c.jsonl", lines)
+    with pytest.raises(
+        errors.InvalidDocumentError, match=rf"c.jsonl, line 2: .*{re.escape(message)}"
+    ):
+        read(file, vectors=VECTORS)
+    skipped = SkippedLines()
+    assert len(read(file, vectors=VECTORS, skipped=skipped)) == 2
+    assert skipped.count == 1
+
+
+def test_a_row_of_parquet_without_a_vector_is_named(tmp_path: Path) -> None:
+    file = table(
+        tmp_path / "d.parquet",
+        id=["a", "b", "c"],
+        text=["x", "y", "z"],
+        embedding=[[1.0, 2.0], None, [1.0, None]],
+    )
+    skipped = SkippedLines()
+    assert [each.id for each in read(file, vectors=VECTORS, skipped=skipped)] == ["a"]
+    assert ["has no vector" in skipped.reasons[0], "None at place 1" in skipped.reasons[1]]
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.tsv"])
+def test_cells_of_text_hold_no_vector(tmp_path: Path, name: str) -> None:
+    file = write(tmp_path / name, "id,text,embedding\n")
+    with pytest.raises(errors.InvalidInputError, match="holds no vector: use JSONL or Parquet"):
+        read(file, vectors=VECTORS)
+
+
+def test_what_is_no_parquet_is_an_error(tmp_path: Path) -> None:
+    file = write(tmp_path / "d.parquet", "not parquet")
+    for reading in (read, count_documents):
+        with pytest.raises(errors.InvalidInputError, match="cannot be read as Parquet"):
+            reading(file)

@@ -539,3 +539,46 @@ def test_queries_are_drawn_by_hash_and_said_to_be(experiment, beir, tmp_path):
     report = evaluate(experiment(**drawn), tmp_path / "out")
     assert {system.n_queries for system in report.systems} == {2}
     assert "2 of 4 judged queries" in report.systems[0].warnings[0]
+
+
+def test_an_index_of_own_vectors_is_evaluated_with_a_file_of_query_vectors(
+    experiment, beir, tmp_path
+):
+    documents = list(documents_in(beir / "corpus.jsonl"))
+    vectors = {each.id: [1.0, float(place)] for place, each in enumerate(documents)}
+    with Index.create(tmp_path / "own", encoder=None, dimension=2) as index:
+        index.add(documents, vectors=[vectors[each.id] for each in documents])
+    wanted: dict[str, list[float]] = {}
+    for line in (beir / "qrels/test.tsv").read_text().splitlines()[1:]:
+        query, document, grade = line.split("\t")
+        if int(grade) > 0 and document in vectors:
+            wanted[query] = vectors[document]  # the query's own answer, exactly
+    queries = [json.loads(line) for line in (beir / "queries.jsonl").read_text().splitlines()]
+    file = tmp_path / "vectors.jsonl"
+
+    def write(scale: float) -> None:
+        rows = [
+            {"id": each["_id"], "vector": [scale * n for n in wanted.get(each["_id"], [1.0, 0.0])]}
+            for each in queries
+        ]
+        file.write_text("\n".join(map(json.dumps, rows)))
+
+    def first_rank(output: str) -> float:
+        settings = {"path": str(beir), "index": str(tmp_path / "own"), "query_vectors": str(file)}
+        report = evaluate(
+            experiment(
+                collections=[settings],
+                first_stages=["dense", "bm25"],
+                rerankers=[],
+                measures=["MRR@10"],
+                cost_queries=1,
+            ),
+            tmp_path / output,
+        )
+        assert report.systems[0].cost is not None
+        return report.systems[0].protocols["first_stage"]["MRR@10"]
+
+    write(1.0)
+    right = first_rank("out")
+    write(-1.0)
+    assert first_rank("out") < right  # other vectors, so no cell is used again

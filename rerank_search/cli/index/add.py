@@ -32,10 +32,17 @@ def add(
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="Skip malformed lines, and count them.")
     ] = False,
+    vectors: Annotated[
+        str,
+        typer.Option(
+            help="Key or column with each document's vector, in an index of your own vectors."
+        ),
+    ] = "vector",
     lock_timeout: LockTimeout = None,
     as_json: Json = False,
 ) -> None:
     """Add documents from files; a document replaces an earlier one with the same id."""
+    from rerank_search.corpora.lines import VectorColumn
     from rerank_search.corpora.readers import SkippedLines, count_documents, read_documents
     from rerank_search.corpora.repeated import RepeatedIds
     from rerank_search.corpora.streams import STDIN
@@ -49,10 +56,11 @@ def add(
         Index.open(path, lock_timeout=lock_timeout) as opened,
         progress(f"adding to {path.name}", sum(sizes)) as count,
     ):
+        column = None if opened.dimension is None else VectorColumn(opened.dimension, vectors)
         documents = (
             document
             for file in files
-            for document in read_documents(file, format=format, skipped=skipped)
+            for document in read_documents(file, format=format, skipped=skipped, vectors=column)
         )
         written = opened.add(repeated.watched(documents), progress=count)
         total = len(opened)

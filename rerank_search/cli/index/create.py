@@ -23,6 +23,10 @@ def create(
     no_encoder: Annotated[
         bool, typer.Option("--no-encoder", help="Create no vectors: search by BM25 alone.")
     ] = False,
+    dimension: Annotated[
+        int | None,
+        typer.Option(help="Store vectors of your own with so many numbers, without an encoder."),
+    ] = None,
     query_prompt: Annotated[
         str | None, typer.Option(help="Prompt before queries, in place of the encoder's own.")
     ] = None,
@@ -62,11 +66,18 @@ def create(
         )
     chosen: dict[str, object] = {
         "analyzer": analyzer,
+        "dimension": dimension,
         "query_prompt": query_prompt,
         "document_prompt": document_prompt,
         "truncate_dim": truncate_dim,
         "vector_dtype": vector_dtype,
     }
+    if dimension is not None:
+        if encoder is not None:
+            raise typer.BadParameter(
+                "--encoder and --dimension exclude each other: leave one of them out"
+            )
+        no_encoder = True
     if encoder is not None or no_encoder:
         chosen["encoder"] = False if no_encoder else encoder
     if first_stage:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rerank_search.corpora.parquet import parquet_rows
 from rerank_search.corpora.separated import (
     Separated,
     UnclosedQuoteError,
@@ -13,7 +14,7 @@ from rerank_search.corpora.separated import (
     separated_rows,
 )
 from rerank_search.corpora.streams import opened
-from rerank_search.errors import InvalidInputError, MissingDependencyError
+from rerank_search.errors import InvalidInputError
 from rerank_search.judged.formats.records import json_records
 from rerank_search.shown import counted
 from rerank_search.types import JsonValue
@@ -49,7 +50,8 @@ def table_rows(path: Path) -> Iterator[Row]:
     elif name.endswith((".tsv", ".tsv.gz")):
         yield from _separated(path, "tsv")
     elif name.endswith(".parquet"):
-        yield from _parquet(path)
+        for number, record in enumerate(parquet_rows(path), start=1):
+            yield Row(f"row {number}", f"row {number}", record)
     else:
         raise InvalidInputError(
             f"{path}: the name does not show the format: rename the file to end in "
@@ -91,22 +93,3 @@ def _checked_header(header: list[str], where: str) -> list[str]:
             "of the two"
         )
     return header
-
-
-def _parquet(path: Path) -> Iterator[Row]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"{path}: reading Parquet needs pyarrow: pip install 'rerank-search[eval]'"
-        ) from error
-    number = 0
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                for record in batch.to_pylist():
-                    number += 1
-                    yield Row(f"row {number}", f"row {number}", record)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise InvalidInputError(f"{path} cannot be read as Parquet ({error})") from error

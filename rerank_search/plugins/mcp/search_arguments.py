@@ -75,8 +75,9 @@ Tokens = Annotated[
     ),
 ]
 
-NOT_OFFERED = frozenset({"instruction"})
-"""Options that the tool does not have: an agent would give most rerankers one they refuse."""
+NOT_OFFERED = frozenset({"instruction", "query_vector"})
+"""Options that the tool does not have: an agent would give most rerankers an instruction that they
+refuse, and it has no vectors."""
 
 _EMPTY_IS_NONE = {each.name for each in fields(SearchOptions) if each.default is None}
 

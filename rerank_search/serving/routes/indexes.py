@@ -158,6 +158,7 @@ def _described(indexes: Indexes, name: str) -> IndexAnswer:
             passages=info.passages,
             first_stages=list(index.first_stages),
             encoder=None if info.encoder is None else public_name(info.encoder),
+            dimension=index.dimension,
             analyzer=info.analyzer,
             created=info.created.isoformat(),
         )

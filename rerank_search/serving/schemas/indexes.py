@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_v
 from rerank_search.arguments import document_id
 from rerank_search.models.registry import AUTO
 from rerank_search.queries import check_text
-from rerank_search.serving.schemas.base import Answer, Count, Id, Listed, OwnRequest, one_of
+from rerank_search.serving.schemas.base import Answer, Count, Id, Listed, Number, OwnRequest, one_of
 from rerank_search.types import JsonValue, VectorDtype
 
 
@@ -17,7 +17,9 @@ class NewIndex(OwnRequest):
     """How an index is made; see ``rerank_search.Index.create``."""
 
     encoder: str | None = AUTO
-    """The model for the vectors; null makes an index without vectors."""
+    """The model for the vectors; null makes an index without vectors, or of your own."""
+    dimension: Count | None = Field(default=None, ge=1)
+    """How many numbers your own vectors have, with null as encoder; documents bring theirs."""
     query_prompt: str | None = None
     """The prompt before queries, in place of the model's own; "" means none."""
     document_prompt: str | None = None
@@ -39,6 +41,8 @@ class IndexAnswer(Answer):
     passages: int
     first_stages: list[str]
     encoder: str | None = None
+    dimension: int | None = None
+    """The length of your own vectors, in an index that has them."""
     analyzer: str
     created: str
 
@@ -63,6 +67,8 @@ class DocumentBody(OwnRequest):
     text: str
     title: str = ""
     metadata: dict[str, JsonValue] = Field(default={})
+    vector: Listed[Number] | None = None
+    """Its vector, in an index of your own vectors."""
 
 
 class Upsert(OwnRequest):
@@ -189,7 +195,8 @@ UPLOAD_BODY: dict[str, Any] = {
                 "schema": {
                     "type": "string",
                     "description": "One document a line, as in `documents`. The id may also be "
-                    "called `_id`, and other keys are metadata.",
+                    "called `_id`, and other keys are metadata (`vector` too, unless the "
+                    "index has vectors of your own).",
                 },
             },
         },

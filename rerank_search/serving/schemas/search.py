@@ -16,8 +16,16 @@ from pydantic import (
 
 from rerank_search.options import OPTIONS, TYPES, SearchOptions
 from rerank_search.retrieval.stage_name import FirstStageName
-from rerank_search.serving.schemas.base import Answer, Listed, OwnRequest, json_type, one_of
+from rerank_search.serving.schemas.base import (
+    Answer,
+    Listed,
+    Number,
+    OwnRequest,
+    json_type,
+    one_of,
+)
 from rerank_search.types import JsonValue, ReturnedText
+from rerank_search.vectors import EncodedQuery
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -59,6 +67,8 @@ class SearchRequest(OwnRequest):
     """The name of the index; not needed if only one index is served."""
     query: str | None = None
     queries: Listed[str] | None = Field(default=None, min_length=1)
+    query_vectors: Listed[Listed[Number]] | None = None
+    """The vectors of ``queries``, one each, for an index of your own vectors."""
     model: str | None = None
     """One of the rerankers of ``GET /v1/models``; by default the first."""
     return_documents: StrictBool = True
@@ -76,13 +86,26 @@ class SearchRequest(OwnRequest):
 
     @property
     def every_query(self) -> list[str]:
-        """The queries, or the one query."""
-        return self.queries or [] if self.query is None else [self.query]
+        """The queries, with their vectors if they have some, or the one query.
+
+        Raises InvalidInputError for a vector that cannot be used.
+        """
+        if self.query is not None:
+            return [self.query]
+        queries = self.queries or []
+        if self.query_vectors is None:
+            return queries
+        return [*map(EncodedQuery, queries, self.query_vectors)]
 
     @model_validator(mode="after")
     def _either_one_query_or_many(self) -> SearchRequest:
         if (self.query is None) == (self.queries is None):
             raise ValueError("give one of query and queries")
+        if self.query_vectors is not None and len(self.query_vectors) != len(self.queries or ()):
+            raise ValueError(
+                f"query_vectors has {len(self.query_vectors)} vectors for "
+                f"{len(self.queries or ())} queries: give one each (query_vector goes with query)"
+            )
         return self
 
     @model_validator(mode="after")

@@ -234,6 +234,75 @@ def test_a_new_index_takes_prompts_and_smaller_vectors(fresh, tiny_encoder):
     assert "truncate_dim=99 is more than the 32 dimensions" in answer.json()["error"]["message"]
 
 
+OWN = {"encoder": None, "dimension": 2}
+
+
+def test_an_index_of_own_vectors_is_filled_and_searched(fresh, caplog):
+    made = fresh.client.put("/v1/indexes/own", json=OWN)
+    assert (made.status_code, made.json()["dimension"]) == (201, 2)
+    documents = [{"id": "a", "text": "red", "vector": [1, 0]}]
+    answer = fresh.post("/v1/indexes/own/documents", {"documents": documents})
+    assert answer.json()["written"] == 1, answer.text
+    lines = [
+        {"id": "b", "text": "sea", "vector": [0, 1]},
+        {"id": "c", "text": "sea", "vector": [0, 1, 2]},
+        {"id": "d", "text": "sea"},
+        {"id": "e", "text": "sea", "vector": [0, 0]},
+        {"id": "f", "text": "sea", "vector": [0.6, 0.8]},
+    ]
+    answer = ndjson(fresh, lines, "own").json()
+    assert (answer["written"], answer["failed"]) == (2, 3)
+    said = [(each["line"], each["error"]) for each in answer["errors"]]
+    assert [line for line, _ in said] == [2, 3, 4]
+    assert "a vector of 3 numbers, and those of the index have 2" in said[0][1]
+    asked = {"index": "own", "first_stage": "dense", "rerank": False}
+    one = fresh.post("/v1/search", asked | {"query": "sea", "query_vector": [0, 2]}).json()
+    assert [hit["id"] for hit in one["results"][0]["hits"]] == ["b", "f", "a"]
+    many = {"queries": ["red", "sea"], "query_vectors": [[1, 0], [0.6, 0.8]], "stage_scores": True}
+    found = fresh.post("/v1/search", asked | many).json()["results"]
+    assert [each["hits"][0]["id"] for each in found] == ["a", "f"]
+    fresh.service.indexes.warm()
+    assert "cannot be searched" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"query": "sea"}, "the query 'sea' has no vector"),
+        ({"query": "sea", "query_vector": [1]}, "has 1 numbers, and those of the index have 2"),
+        ({"query": "sea", "query_vector": [0, 0]}, "only zeros"),
+        ({"query": "sea", "query_vector": ["a", 1]}, "query_vector"),
+        ({"query": "sea", "query_vectors": [[1, 2]]}, "query_vector goes with query"),
+        ({"queries": ["a", "b"], "query_vectors": [[1, 2]]}, "1 vectors for 2 queries"),
+        ({"queries": ["a", "b"], "query_vector": [1, 2]}, "query_vector is one vector"),
+        ({"queries": ["a"], "query_vectors": [[0, 0]]}, "only zeros"),
+        ({"index": "notes", "query": "sea", "query_vector": [1, 2]}, "of your own vectors"),
+    ],
+)
+def test_a_vector_that_does_not_fit_a_query_is_told(fresh, asked, message):
+    fresh.client.put("/v1/indexes/own", json=OWN)
+    answer = fresh.post("/v1/search", {"index": "own", "first_stage": "dense"} | asked)
+    assert answer.status_code in (400, 422), answer.text
+    assert message in answer.text
+
+
+@pytest.mark.parametrize(
+    ("documents", "message"),
+    [
+        ([{"id": "a", "text": "x", "vector": [1, 2, 3]}], "a vector of 3 numbers"),
+        ([{"id": "a", "text": "x"}], "has no vector"),
+        ([{"id": "a", "text": "x", "vector": [1, True]}], "number"),
+    ],
+)
+def test_a_document_whose_vector_does_not_fit_is_told_and_none_is_stored(fresh, documents, message):
+    fresh.client.put("/v1/indexes/own", json=OWN)
+    good = [{"id": "good", "text": "x", "vector": [1, 2]}]
+    answer = fresh.post("/v1/indexes/own/documents", {"documents": good + documents})
+    assert answer.status_code in (400, 422), answer.text
+    assert message in answer.text
+    assert fresh.client.get("/v1/indexes/own").json()["documents"] == 0
+
+
 def test_a_line_may_come_in_many_parts(fresh):
     line = json.dumps({"id": "parts", "text": "snow " * 50}).encode()
     parts = [line[i : i + 7] for i in range(0, len(line), 7)]
@@ -507,6 +576,7 @@ def test_warming_loads_encoders_and_outlives_a_damaged_index(fresh, copied_encod
     Index.create(fresh.home / "bad", encoder=None).close()
     (fresh.home / "bad" / "manifest.json").write_text("damaged")
     fresh.service.indexes.warm()
+    assert "cannot be searched" not in caplog.text
     assert "the index 'bad' cannot be searched" in caplog.text
     shutil.rmtree(copied_encoder)
     assert found_by_vectors(fresh, "songs") == ["song"]
