@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ TOKEN = "hf_for_tests_alone"
 
 
 class Hub(ThreadingHTTPServer):
-    """A hub that keeps files of repositories; ``tokens`` may write (a status: may not)."""
+    """A hub that keeps files of repositories, for TOKEN; ``refuses`` has statuses for others."""
 
     daemon_threads = True
 
@@ -33,8 +33,8 @@ class Hub(ThreadingHTTPServer):
         self.public: dict[str, bool] = {}
         self.files: dict[str, dict[str, bytes]] = {}
         self.messages: list[str] = []
-        self.refuses: int | None = None
-        self.metadata_errors: list[str] = []
+        self.refuses: dict[str, int] = {}
+        self.metadata_errors: dict[str, str] = {}
 
     def create(self, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         name = f"{request['organization'] or 'ada'}/{request['name']}"
@@ -68,14 +68,16 @@ class HubRequest(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         lines = [json.loads(line) for line in body.splitlines()]
         path = self.path.partition("?")[0]
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token in self.server.refuses:
+            return self.answer(self.server.refuses[token], {"error": "no room left"})
+        if token != TOKEN and token not in self.server.metadata_errors:
             return self.answer(401, {"error": "Invalid username or password."})
-        if self.server.refuses is not None:
-            return self.answer(self.server.refuses, {"error": "no room left"})
         if path == "/api/repos/create":
             return self.answer(*self.server.create(lines[0]))
         if path == "/api/validate-yaml":
-            errors = [{"message": message} for message in self.server.metadata_errors]
+            wrong = self.server.metadata_errors.get(token)
+            errors = [{"message": wrong}] if wrong else []
             return self.answer(400 if errors else 200, {"errors": errors, "warnings": []})
         name, _, action = path.removeprefix("/api/models/").rpartition("/main")[0].rpartition("/")
         if action == "preupload":
@@ -129,11 +131,32 @@ LEFT_OUT = [".cache/", ".hidden.json", "checkpoint-20/", "notes-data/"]
 LEFT_OUT += ["optimizer.pt", "train.jsonl", "trainer_state.json"]
 
 
+PUSHES = """
+import json, os, sys
+from rerank_search.cli.main import main
+
+*arguments, tokens = sys.argv[1:]
+codes = set()
+for token in json.loads(tokens) or [os.environ["HF_TOKEN"]]:
+    os.environ["HF_TOKEN"] = token
+    sys.argv = ["rerank-search", "push", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        codes.add(ended.code)
+[code] = codes
+sys.exit(code)
+"""
+"""Pushes a model with several tokens, one after the other."""
+
+
 @pytest.fixture
 def program(hub: Hub, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """``rerank-search push`` as a process, with the stand-in as its hub."""
+    """``rerank-search push`` as a process, with the stand-in as its hub, for each of ``tokens``."""
 
-    def invoke(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    def invoke(
+        *arguments: object, tokens: Sequence[str] = (), **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         ours = {
             "HF_ENDPOINT": hub.url,
             "HF_HOME": str(tmp_path / "home"),
@@ -142,9 +165,8 @@ def program(hub: Hub, tmp_path: Path) -> Callable[..., subprocess.CompletedProce
             "HF_TOKEN": TOKEN,
             "NO_PROXY": "127.0.0.1",
         }
-        code = "from rerank_search.cli.main import main; main()"
         return subprocess.run(
-            [sys.executable, "-c", code, "push", *map(str, arguments)],
+            [sys.executable, "-c", PUSHES, *map(str, arguments), json.dumps(tokens)],
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
@@ -209,17 +231,23 @@ def test_what_goes_wrong_is_one_line_that_says_what_to_do(
         assert result.stderr.count("\n") == 1, result.stderr
         return result.stderr
 
-    assert "there is no token for the hub: run `hf auth login`" in failure(HF_TOKEN="")
-    assert "does not accept the token" in failure(HF_TOKEN="hf_of_nobody")
     assert "RERANK_SEARCH_OFFLINE is set" in failure(RERANK_SEARCH_OFFLINE="1")
     assert "HF_HUB_OFFLINE is set" in failure(HF_HUB_OFFLINE="1")
     assert "cannot be reached" in failure(HF_ENDPOINT="http://127.0.0.1:9")
-    hub.refuses = 403
-    assert "the token may not write to ada/rivers" in failure()
-    hub.refuses = 413
-    assert "refused the upload to ada/rivers (status 413): no room left" in failure()
-    hub.refuses, hub.metadata_errors = None, ['"base_model" is not a name']
-    assert '"base_model" is not a name' in failure()
+    hub.refuses = {"hf_of_a_reader": 403, "hf_of_a_hoarder": 413}
+    hub.metadata_errors = {"hf_of_a_misspeller": '"base_model" is not a name'}
+    tokens = ["", "hf_of_nobody", *hub.refuses, *hub.metadata_errors]
+    result = program(model, "ada/rivers", tokens=tokens)
+    assert result.returncode == 1
+    said = [
+        "there is no token for the hub: run `hf auth login`",
+        "does not accept the token",
+        "the token may not write to ada/rivers",
+        "refused the upload to ada/rivers (status 413): no room left",
+        '"base_model" is not a name',
+    ]
+    for line, expected in zip(result.stderr.splitlines(), said, strict=True):
+        assert expected in line
     assert hub.files == {"ada/rivers": {}}
 
 
