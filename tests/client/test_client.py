@@ -587,8 +587,9 @@ def test_every_error_that_the_api_tells_apart_comes_back_as_it_was(scripted, kin
     scripted.answers = [refusal(told.status, told.type, "what went wrong", told.code)]
     with scripted.client(retries=0) as client, pytest.raises(RerankSearchError) as raised:
         client.search(QUERY)
-    if told.type == "internal":
+    if told.type in ("internal", "model_server_failed"):
         assert isinstance(raised.value, ServerError)
+        assert raised.value.type == told.type
     else:  # nothing that a server does raises UnsupportedError
         assert type(raised.value) is (InvalidInputError if kind is UnsupportedError else kind)
         assert str(raised.value) == "what went wrong"

@@ -576,7 +576,6 @@ def test_warming_loads_encoders_and_outlives_a_damaged_index(fresh, copied_encod
     Index.create(fresh.home / "bad", encoder=None).close()
     (fresh.home / "bad" / "manifest.json").write_text("damaged")
     fresh.service.indexes.warm()
-    assert "cannot be searched" not in caplog.text
     assert "the index 'bad' cannot be searched" in caplog.text
     shutil.rmtree(copied_encoder)
     assert found_by_vectors(fresh, "songs") == ["song"]
