@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.errors import IndexMismatchError, ModelNotFoundError
+from rerank_search.errors import IndexMismatchError, ModelNotFoundError, ServerError
 from rerank_search.index.passage_length import check_prompts, passages_window
 from rerank_search.models.prompts import Prompts
 from rerank_search.retrieval.base import TextEncoder
@@ -99,7 +99,7 @@ def encoder_problems(encoder: TextEncoder, built: EncoderRecord) -> list[str]:
     """The problems of the encoder of an index, each as a sentence."""
     try:
         difference = mismatch(encoder, built)
-    except ModelNotFoundError as error:
+    except (ModelNotFoundError, ServerError) as error:
         return [str(error)]
     if difference is None:
         return []
@@ -127,7 +127,7 @@ def prompt_problems(encoder: TextEncoder, used: Prompts | None) -> list[str]:
     try:
         prompts = encoder.prompts
         same = prompts == used if used is not None else not encoder.tells_tasks_apart
-    except ModelNotFoundError:
+    except (ModelNotFoundError, ServerError):
         return []  # encoder_problems reports this
     if same:
         return []

@@ -310,3 +310,13 @@ def test_an_index_opens_and_finds_by_words_while_the_server_is_down(
         found = index.retriever("dense").retrieve(["boat"], 9)[0]
         assert {hit.id for hit in found} == {"new", *(document.id for document in DOCUMENTS)}
         assert index.verify() == []
+
+
+def test_verify_says_that_the_server_fails(server, running, tmp_path):
+    with Index.create(tmp_path / "notes", encoder=running[1]) as index:
+        index.add(DOCUMENTS)
+        server.first = [Response(status_code=500)] * 4
+        [problem] = index.verify()
+        assert "500: the server gives no reason" in problem
+        server.first = []
+        assert index.verify() == []
