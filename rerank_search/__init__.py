@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from rerank_search.reranking.sbert import CrossEncoder
     from rerank_search.retrieval.encoder import Encoder
     from rerank_search.retrieval.remote_encoder import RemoteEncoder
+    from rerank_search.retrieval.sparse_encoder import SparseEncoder
     from rerank_search.searchable import Searchable
     from rerank_search.searcher import Searcher
     from rerank_search.texts import rank_texts
@@ -99,6 +100,7 @@ __all__ = [
     "SearchResponse",
     "Searchable",
     "Searcher",
+    "SparseEncoder",
     "StorageFullError",
     "UnsupportedError",
     "__version__",
@@ -126,6 +128,7 @@ _LAZY = {
     "SearchOptions": ("rerank_search.options", "SearchOptions"),
     "Searchable": ("rerank_search.searchable", "Searchable"),
     "Searcher": ("rerank_search.searcher", "Searcher"),
+    "SparseEncoder": ("rerank_search.retrieval.sparse_encoder", "SparseEncoder"),
     "rank_texts": ("rerank_search.texts", "rank_texts"),
 }
 

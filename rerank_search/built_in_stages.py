@@ -7,6 +7,7 @@ from typing import Final, Literal
 BM25: Final[Literal["bm25"]] = "bm25"
 DENSE: Final[Literal["dense"]] = "dense"
 HYBRID: Final[Literal["hybrid"]] = "hybrid"
+SPARSE: Final[Literal["sparse"]] = "sparse"
 
 EVERY_INDEX: Final = (BM25, DENSE)
 """The engines that every index has; dense only if it has an encoder."""

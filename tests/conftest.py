@@ -236,6 +236,21 @@ def prompted_encoder(
 
 
 @pytest.fixture(scope="session")
+def sparse_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a SPLADE model with window 64; its vocabulary is that of the others."""
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sparse_encoder.modules import SpladePooling
+
+    folder = tmp_path_factory.mktemp("sparse")
+    base = str(_bert(folder / "tiny-masked-bert", "BertForMaskedLM"))
+    network = Transformer(base, transformer_task="fill-mask", max_seq_length=MAX_LENGTH)
+    model = SparseEncoder(modules=[network, SpladePooling("max")], device="cpu")
+    model.save(str(folder / "tiny-splade"), create_model_card=False)
+    return folder / "tiny-splade"
+
+
+@pytest.fixture(scope="session")
 def make_calibration() -> Any:
     """Makes calibrations with made-up figures, for a fusion by these weights (None: the logit)."""
     from rerank_search.reranking.calibration import Calibration, FittedOn, HeldOut, Platt, Quality

@@ -79,7 +79,16 @@ def index(installed: None, tmp_path: Path) -> Iterator[Index]:
 
 
 def test_its_names_are_known_after_the_built_in_ones(installed: None) -> None:
-    assert names() == ("bm25", "dense", "hybrid", "broken", "number", "recent", "substring")
+    assert names() == (
+        "bm25",
+        "dense",
+        "hybrid",
+        "sparse",
+        "broken",
+        "number",
+        "recent",
+        "substring",
+    )
 
 
 def test_an_index_lists_its_first_stages_and_keeps_its_default(index: Index) -> None:

@@ -37,6 +37,7 @@ class VectorSettings(TypedDict, total=False):
     query_prompt: str | None
     document_prompt: str | None
     truncate_dim: int | None
+    sparse_encoder: str | None
     vector_dtype: VectorDtype
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rerank_search.arguments import check_function
-from rerank_search.built_in_stages import EVERY_INDEX
+from rerank_search.built_in_stages import EVERY_INDEX, SPARSE
 from rerank_search.corpora.lines import VectorColumn
 from rerank_search.corpora.python_docs import python_docs
 from rerank_search.corpora.readers import SkippedLines, count_documents, read_documents
@@ -55,6 +55,7 @@ class IndexSettings(BaseModel):
     document_prompt: str | None = Field(default=None, exclude_if=_is_none)
     truncate_dim: int | None = Field(default=None, ge=1, exclude_if=_is_none)
     dimension: int | None = Field(default=None, ge=1, exclude_if=_is_none)
+    sparse_encoder: str | None = Field(default=None, exclude_if=_is_none)
     analyzer: str = "english"
     passages: Passages | Literal[False] = Passages()
     bm25: Bm25Settings = Bm25Settings()
@@ -79,6 +80,18 @@ class IndexSettings(BaseModel):
             raise ValueError("dimension is for vectors of your own: set encoder = false too")
         return self
 
+    @model_validator(mode="after")
+    def _has_what_sparse_needs(self) -> IndexSettings:
+        if self.sparse_encoder is None and SPARSE in self.first_stages:
+            raise ValueError(f"the first stage {SPARSE} needs a sparse_encoder: set it too")
+        return self
+
+    @property
+    def all_first_stages(self) -> list[str]:
+        """The further first stages, with the one that a sparse encoder brings."""
+        sparse = [] if self.sparse_encoder is None else [SPARSE]
+        return list(dict.fromkeys([*self.first_stages, *sparse]))
+
     def without_encoder(self) -> IndexSettings:
         """The same settings for an index without vectors."""
         return self.model_copy(update={"encoder": False} | dict.fromkeys(_OF_ENCODER))
@@ -92,6 +105,7 @@ class IndexSettings(BaseModel):
             query_prompt=self.query_prompt,
             document_prompt=self.document_prompt,
             truncate_dim=self.truncate_dim,
+            sparse_encoder=self.sparse_encoder,
             analyzer=self.analyzer,
             passages=self.passages or None,
             bm25=self.bm25,
@@ -242,12 +256,17 @@ def _check_settings(definition: Definition, folder: Path) -> None:
         ("encoder", definition.encoder, built.name if built else False),
         ("dimension", definition.dimension, manifest.dimension),
         *((name, getattr(definition, name), getattr(built, name, None)) for name in _OF_ENCODER),
+        (
+            "sparse_encoder",
+            definition.sparse_encoder,
+            manifest.sparse_encoder.name if manifest.sparse_encoder else None,
+        ),
         ("analyzer", definition.analyzer, manifest.analyzer),
         ("passages", wanted, manifest.passages or False),
         ("bm25", definition.bm25, manifest.bm25),
         ("vector_dtype", definition.vector_dtype, manifest.vector_dtype),
         ("hnsw_above", definition.hnsw_above, manifest.hnsw_above),
-        ("first_stages", definition.first_stages, list(manifest.first_stages)),
+        ("first_stages", definition.all_first_stages, list(manifest.first_stages)),
     ):
         if now != made:
             raise IndexMismatchError(

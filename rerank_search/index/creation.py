@@ -18,6 +18,7 @@ from rerank_search.index.engines import Engines
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index.write_lock import LOCK
 from rerank_search.index_names import DOCUMENTS
+from rerank_search.retrieval.base import SparseTextVectors
 from rerank_search.shown import reason, shown
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
@@ -50,11 +51,24 @@ def new_manifest(**settings: Any) -> Manifest:
         ) from error
 
 
-def write_empty(directory: Path, manifest: Manifest, encoder: QueryVectors | None) -> DocumentStore:
+def write_empty(
+    directory: Path,
+    manifest: Manifest,
+    encoder: QueryVectors | None,
+    sparse_encoder: SparseTextVectors | None,
+) -> DocumentStore:
     """Write an empty index, or nothing at all if that fails. Raises IndexExistsError."""
     with storage_errors(directory), _claimed(directory):
         store = DocumentStore.create(directory / DOCUMENTS, dimension=manifest.dimension)
-        Engines(directory, manifest, store, encoder, read_only=False, create=True).close()
+        Engines(
+            directory,
+            manifest,
+            store,
+            encoder,
+            read_only=False,
+            create=True,
+            sparse_encoder=sparse_encoder,
+        ).close()
         manifest.write(directory)
     return store
 

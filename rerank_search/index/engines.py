@@ -16,7 +16,7 @@ from rerank_search.errors import IndexCorruptedError, PluginError, ServerError
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index.swap import SwappedFolder
 from rerank_search.models.prompts import Prompts
-from rerank_search.retrieval.base import Engine, EngineSource, Passage
+from rerank_search.retrieval.base import Engine, EngineSource, Passage, SparseTextVectors
 from rerank_search.retrieval.registry import engines_of, opened_engine
 from rerank_search.storage.changes import StoredPassage
 from rerank_search.storage.documents import DocumentStore
@@ -56,12 +56,14 @@ class Engines:
         read_only: bool,
         create: bool = False,
         tolerant: bool = False,
+        sparse_encoder: SparseTextVectors | None = None,
     ) -> None:
         """Open the engines. Raises IndexCorruptedError for a damaged one, unless ``tolerant``."""
         self._directory = directory
         self._manifest = manifest
         self._store = store
         self._encoder = encoder
+        self._sparse_encoder = sparse_encoder
         self._read_only = read_only
         self.names = engines_of(manifest.first_stages, vectors=manifest.has_vectors)
         self.damage: dict[str, IndexCorruptedError | PluginError] = {}
@@ -301,7 +303,13 @@ class Engines:
 
     def _opened(self, name: str, path: Path, replaces: Engine | None = None) -> Engine:
         source = EngineSource(
-            path, self._manifest, self._corpus, self._encoder, self._read_only, replaces
+            path,
+            self._manifest,
+            self._corpus,
+            self._encoder,
+            self._read_only,
+            replaces,
+            self._sparse_encoder,
         )
         return opened_engine(name, source)
 

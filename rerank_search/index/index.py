@@ -27,7 +27,7 @@ from rerank_search.arguments import (
     several,
     whole_number,
 )
-from rerank_search.built_in_stages import DENSE, HYBRID
+from rerank_search.built_in_stages import DENSE, HYBRID, SPARSE
 from rerank_search.errors import (
     InvalidInputError,
 )
@@ -46,6 +46,12 @@ from rerank_search.index.hit_passages import hit_passages
 from rerank_search.index.info import IndexInfo, index_info
 from rerank_search.index.passage_length import check_without_passages, fitted, splitting
 from rerank_search.index.query_vectors import QueryVectors
+from rerank_search.index.sparse_encoder_record import (
+    opened_sparse_encoder,
+    recorded_sparse,
+    sparse_encoder_of,
+    sparse_encoder_problems,
+)
 from rerank_search.index.stage_scores import completed
 from rerank_search.index.stored_documents import StoredDocuments
 from rerank_search.index.write_lock import seconds_to_wait
@@ -61,6 +67,7 @@ from rerank_search.retrieval.registry import (
     kinds,
     stages_of,
 )
+from rerank_search.retrieval.sparse_encoder import SparseEncoder
 from rerank_search.retrieval.stage import Stage
 from rerank_search.shown import shown
 from rerank_search.storage.documents import DocumentStore
@@ -99,6 +106,7 @@ class Index(StoredDocuments):
         store: DocumentStore,
         encoder: TextEncoder | None,
         *,
+        sparse_encoder: SparseEncoder | None,
         read_only: bool,
         tolerant: bool = False,
         lock_timeout: float,
@@ -108,17 +116,24 @@ class Index(StoredDocuments):
         self.path = path
         self._manifest = manifest
         self._encoder = encoder
+        self._sparse_encoder = sparse_encoder
         self._queries = None
         if encoder is not None and manifest.encoder is not None:
             same = partial(check_same, path, encoder, manifest.encoder)
             self._queries = QueryVectors(encoder, same)
         self._engines = Engines(
-            path, manifest, store, self._queries, read_only=read_only, tolerant=tolerant
+            path,
+            manifest,
+            store,
+            self._queries,
+            read_only=read_only,
+            tolerant=tolerant,
+            sparse_encoder=sparse_encoder,
         )
         self._writer = Writer(
             path, manifest, store, self._engines, read_only=read_only, lock_timeout=lock_timeout
         )
-        self._split = splitting(manifest, encoder)
+        self._split = splitting(manifest, encoder or sparse_encoder)
 
     @classmethod
     def create(
@@ -130,6 +145,7 @@ class Index(StoredDocuments):
         query_prompt: str | None = None,
         document_prompt: str | None = None,
         truncate_dim: int | None = None,
+        sparse_encoder: SparseEncoder | str | os.PathLike[str] | None = None,
         analyzer: str = "english",
         passages: Passages | None = SPLIT,
         bm25: Bm25Settings = TANTIVY,
@@ -145,6 +161,9 @@ class Index(StoredDocuments):
         them, one for each document, which is a passage as a whole. "auto" is
         RERANK_SEARCH_ENCODER, or else all-MiniLM-L6-v2. ``query_prompt``, ``document_prompt`` and
         ``truncate_dim`` are for the encoder of that name (see ``Encoder``).
+        ``sparse_encoder`` is a name, or a SparseEncoder itself: the index then has the first stage
+        "sparse" too. Passages are of a length that ``encoder`` reads, or without one of a length
+        that ``sparse_encoder`` reads.
         ``vector_dtype`` "float16" halves the memory and disk of vectors, and "int8" quarters them.
         ``passages=None`` indexes every document whole. ``analyzer`` is "english" (stemmed) or
         "plain". Above ``hnsw_above`` vectors the dense stage searches an HNSW graph instead of all
@@ -181,20 +200,32 @@ class Index(StoredDocuments):
                 truncate_dim=truncate_dim,
             )
         hnsw_above = whole_number("hnsw_above", hnsw_above, least=0)
-        further = kinds(list(several("first_stages", first_stages, one="names")))
+        sparse = None if sparse_encoder is None else sparse_encoder_of(sparse_encoder)
+        further = kinds(_with_sparse(several("first_stages", first_stages, one="names"), sparse))
         check_free(directory)
+        fitting = fitted(passages, model or sparse)
         manifest = new_manifest(
             encoder=None if model is None else recorded(model),
             dimension=dimension,
             analyzer=analyzer,
             bm25=bm25,
-            passages=fitted(passages, model),
+            passages=fitting,
             vector_dtype=vector_dtype,
             hnsw_above=hnsw_above,
             first_stages=further,
+            sparse_encoder=None if sparse is None else recorded_sparse(sparse, fitting),
         )
-        store = write_empty(directory, manifest, None if model is None else QueryVectors(model))
-        return cls(directory, manifest, store, model, read_only=False, lock_timeout=lock_timeout)
+        vectors = None if model is None else QueryVectors(model)
+        store = write_empty(directory, manifest, vectors, sparse)
+        return cls(
+            directory,
+            manifest,
+            store,
+            model,
+            sparse_encoder=sparse,
+            read_only=False,
+            lock_timeout=lock_timeout,
+        )
 
     @classmethod
     def open(
@@ -202,6 +233,7 @@ class Index(StoredDocuments):
         path: str | os.PathLike[str],
         *,
         encoder: TextEncoder | str | os.PathLike[str] | None = None,
+        sparse_encoder: SparseEncoder | str | os.PathLike[str] | None = None,
         read_only: bool = False,
         for_repair: bool = False,
         lock_timeout: float | None = None,
@@ -209,7 +241,8 @@ class Index(StoredDocuments):
         """Open an index, and finish what a crash has left undone, unless another process writes.
 
         ``encoder`` names the same model in another place, such as a moved folder, or is the loaded
-        model, which several indexes may share; None takes the name in the manifest. A directory
+        model, which several indexes may share; None takes the name in the manifest.
+        ``sparse_encoder`` is the same for the sparse encoder. A directory
         that cannot be written is opened as with ``read_only``. ``for_repair`` opens an index with
         damaged structures, for ``verify`` and ``rebuild``; only undamaged ones can be searched.
         ``lock_timeout`` is how many seconds a write waits for another writer before it raises
@@ -224,6 +257,7 @@ class Index(StoredDocuments):
         with storage_errors(directory):
             manifest = Manifest.read(directory)
             model = opened_encoder(directory, manifest, encoder)
+            sparse = opened_sparse_encoder(manifest, sparse_encoder)
             read_only = read_only or not os.access(directory, os.W_OK)
             store = DocumentStore(
                 directory / DOCUMENTS, read_only=read_only, dimension=manifest.dimension
@@ -234,6 +268,7 @@ class Index(StoredDocuments):
                     manifest,
                     store,
                     model,
+                    sparse_encoder=sparse,
                     read_only=read_only,
                     tolerant=for_repair,
                     lock_timeout=lock_timeout,
@@ -354,6 +389,11 @@ class Index(StoredDocuments):
         return self._encoder
 
     @property
+    def sparse_encoder(self) -> SparseEncoder | None:
+        """The encoder that makes the sparse vectors; None if there are none."""
+        return self._sparse_encoder
+
+    @property
     def first_stages(self) -> tuple[str, ...]:
         """The names that ``retriever`` accepts, the best last."""
         return stages_of(self._manifest.first_stages, vectors=self._manifest.has_vectors)
@@ -430,6 +470,8 @@ class Index(StoredDocuments):
             problems += encoder_problems(self._encoder, manifest.encoder)
             if DENSE not in self._engines.damage:
                 problems += prompt_problems(self._encoder, self._engines.prompts)
+        if self._sparse_encoder is not None and manifest.sparse_encoder is not None:
+            problems += sparse_encoder_problems(self._sparse_encoder, manifest.sparse_encoder)
         return problems
 
     def rebuild(self, *, progress: Progress | None = None) -> None:
@@ -480,7 +522,12 @@ class Index(StoredDocuments):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the path: an unpickled or copied index is opened again, for reading only."""
-        opened = partial(Index.open, encoder=self._encoder, read_only=True)
+        opened = partial(
+            Index.open,
+            encoder=self._encoder,
+            sparse_encoder=self._sparse_encoder,
+            read_only=True,
+        )
         return opened, (self.path.absolute(),)
 
     def __enter__(self) -> Index:
@@ -493,3 +540,13 @@ class Index(StoredDocuments):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _with_sparse(names: Iterable[str], encoder: SparseEncoder | None) -> list[str]:
+    """The further first stages of an index that has this sparse encoder, or none."""
+    further = list(names)
+    if encoder is None and SPARSE in further:
+        raise InvalidInputError(
+            f"first_stages has {SPARSE!r}, which needs a sparse encoder: give sparse_encoder too"
+        )
+    return further if encoder is None or SPARSE in further else [*further, SPARSE]

@@ -38,6 +38,7 @@ class IndexInfo:
     bytes_bm25: int
     bytes_dense: int
     bytes_engines: Mapping[str, int]
+    sparse_encoder: str | None = None
 
 
 def index_info(path: Path, manifest: Manifest, totals: Totals) -> IndexInfo:
@@ -62,6 +63,7 @@ def index_info(path: Path, manifest: Manifest, totals: Totals) -> IndexInfo:
         bytes_bm25=sizes.get(BM25, 0),
         bytes_dense=sizes.get(DENSE, 0),
         bytes_engines=sizes,
+        sparse_encoder=None if manifest.sparse_encoder is None else manifest.sparse_encoder.name,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.retrieval.base import TextEncoder
+from rerank_search.retrieval.base import TextReader
 from rerank_search.shown import shown
 from rerank_search.storage.manifest import Manifest
 from rerank_search.storage.passages import SHORTEST, Passages, Split, Splitter, whole, words
@@ -14,7 +14,7 @@ TOKENS_WITHOUT_WINDOW = 256
 """Tokens of a passage if the index has no encoder, or one that reads texts of any length."""
 
 
-def splitting(manifest: Manifest, encoder: TextEncoder | None) -> Callable[[str, str], Split]:
+def splitting(manifest: Manifest, encoder: TextReader | None) -> Callable[[str, str], Split]:
     """The function that splits the documents of an index into passages."""
     if manifest.dimension is not None:
         return _one  # the user gives one vector for each document, also for one without text
@@ -38,7 +38,7 @@ def _one(title: str, text: str) -> Split:
     return Split([None], len(title))
 
 
-def fitted(passages: Passages | None, encoder: TextEncoder | None) -> Passages | None:
+def fitted(passages: Passages | None, encoder: TextReader | None) -> Passages | None:
     """The settings with the length in tokens filled in. InvalidInputError if it is too long."""
     if passages is None:
         return None
@@ -60,12 +60,12 @@ def fitted(passages: Passages | None, encoder: TextEncoder | None) -> Passages |
     return passages.model_copy(update={"tokens": tokens})
 
 
-def passages_window(encoder: TextEncoder) -> int | None:
+def passages_window(encoder: TextReader) -> int | None:
     """Tokens that the encoder reads of a passage: its window minus the prompt."""
     return _left(encoder, encoder.prompts.document, "a passage")
 
 
-def check_prompts(encoder: TextEncoder) -> None:
+def check_prompts(encoder: TextReader) -> None:
     """Raise InvalidInputError for a prompt that leaves too little of the window for the text."""
     prompts = encoder.prompts
     for prompt, text in ((prompts.query, "a query"), (prompts.document, "a passage")):
@@ -75,7 +75,7 @@ def check_prompts(encoder: TextEncoder) -> None:
             _left(encoder, prompt, text)
 
 
-def _left(encoder: TextEncoder, prompt: str, text: str) -> int | None:
+def _left(encoder: TextReader, prompt: str, text: str) -> int | None:
     """Tokens of the window that a prompt leaves for ``text``."""
     window = encoder.window
     if window is None or not prompt:

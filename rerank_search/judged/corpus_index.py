@@ -28,6 +28,7 @@ from rerank_search.progress import Progress, quiet
 from rerank_search.retrieval.analysis import ANALYSIS, recorded_analysis
 from rerank_search.retrieval.encoders import encoder_of
 from rerank_search.retrieval.registry import exact_versions
+from rerank_search.retrieval.sparse_encoder import SparseEncoder
 from rerank_search.storage.manifest import Manifest
 from rerank_search.types import Document, JsonValue
 
@@ -39,11 +40,15 @@ def content_key(documents: Iterator[Document], settings: IndexSettings) -> str:
 
     First stages of other packages count by their version and code.
     """
-    made_with: list[JsonValue] = [settings.model_dump(mode="json", exclude={"encoder"})]
+    made_with: list[JsonValue] = [
+        settings.model_dump(mode="json", exclude={"encoder", "sparse_encoder"})
+    ]
     if settings.encoder is False:
         made_with.append(None)
     else:
         made_with += encoder_of(settings.encoder).identity()
+    if settings.sparse_encoder is not None:
+        made_with += ["sparse", *SparseEncoder(settings.sparse_encoder).identity()]
     made_with += [{"analysis": ANALYSIS}, *_added(settings.first_stages)]
     return _digest(documents, made_with)
 
@@ -112,7 +117,7 @@ def open_corpus_index(
             if index is None:
                 with progress(f"indexing {name}", count) as tick:
                     _build(name, path, documents(), settings, tick)
-                index = Index.open(path, encoder=settings.encoder or None, read_only=True)
+                index = _opened(path, settings, read_only=True)
     return index, key
 
 
@@ -158,9 +163,19 @@ def _build(
 def _usable(path: Path, settings: IndexSettings, *, read_only: bool) -> Index | None:
     """The index; None if it is missing or damaged."""
     try:
-        return Index.open(path, encoder=settings.encoder or None, read_only=read_only)
+        return _opened(path, settings, read_only=read_only)
     except (IndexNotFoundError, IndexCorruptedError, IndexFormatError):
         return None
+
+
+def _opened(path: Path, settings: IndexSettings, *, read_only: bool) -> Index:
+    """The index, with the models that the settings name, which may have been moved."""
+    return Index.open(
+        path,
+        encoder=settings.encoder or None,
+        sparse_encoder=settings.sparse_encoder,
+        read_only=read_only,
+    )
 
 
 def _remove_damaged(path: Path) -> None:

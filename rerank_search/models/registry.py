@@ -63,6 +63,15 @@ def resolve_encoder(name: str, *, revision: str | None = None) -> str:
     return _from_hub(name, revision, hint=_encoder_hint(name))
 
 
+def resolve_sparse_encoder(name: str, *, revision: str | None = None) -> str:
+    """The directory of a sparse encoder; ``revision`` pins a hub model.
+
+    Raises ModelNotFoundError.
+    """
+    hint = "give a local directory, or the name of a SparseEncoder on the hub"
+    return _local_directory(name) or _from_hub(name, revision, hint=hint)
+
+
 def resolve_reranker(name: str, *, revision: str | None = None, **fetching: Any) -> str:
     """The directory of a cross-encoder; the bundled ones need no download.
 

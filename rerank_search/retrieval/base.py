@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.models.prompts import Prompts, Task
+from rerank_search.retrieval.sparse_vectors import SparseVectors
 from rerank_search.storage.manifest import Manifest
 from rerank_search.types import Filter, Hit, Span
 
@@ -150,6 +151,43 @@ class TextEncoder(TextVectors, Protocol):
         ...
 
 
+class TextReader(Protocol):
+    """The part of an encoder that decides the length of passages."""
+
+    name: str
+
+    @property
+    def prompts(self) -> Prompts:
+        """The prompts put before queries and before documents."""
+        ...
+
+    @property
+    def window(self) -> int | None:
+        """Tokens that the model reads of a document, special tokens included; None means all."""
+        ...
+
+    def token_offsets(self, text: str) -> list[tuple[int, int]]:
+        """Start and end in characters of each token of the whole text, without special tokens."""
+        ...
+
+
+class SparseTextVectors(Protocol):
+    """The part of a sparse encoder that makes vectors: all that a first stage needs of it."""
+
+    name: str
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector: the size of the vocabulary."""
+        ...
+
+    def encode(
+        self, texts: Sequence[str], *, task: Task | None = None, prompt: str | None = None
+    ) -> SparseVectors:
+        """The sparse vectors of the texts with the prompt before each."""
+        ...
+
+
 class Engine(Protocol):
     """A structure that an index derives from its passages, such as postings or vectors.
 
@@ -237,6 +275,7 @@ class EngineSource:
     encoder: TextVectors | None = None
     read_only: bool = False
     replaces: Engine | None = None
+    sparse_encoder: SparseTextVectors | None = None
 
 
 class Catalogue(Protocol):

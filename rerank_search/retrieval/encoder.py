@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
-from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.arguments import model_name, string, whole_number
+from rerank_search.arguments import model_name, whole_number
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.models.beginnings import completed, first_characters
-from rerank_search.models.prompts import Prompts, Task, chosen, tells_tasks_apart, without_use
+from rerank_search.models.kinds import check_not
+from rerank_search.models.length_batches import batches_by_length
+from rerank_search.models.prompts import Prompts, Task, without_use
 from rerank_search.models.registry import encoder_name
-from rerank_search.settings import Settings
+from rerank_search.retrieval.sentence_model import SentenceModel
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -34,11 +33,8 @@ memory to the system each time."""
 SHORTEST_VECTOR = 1e-12
 """Least length that a truncated vector is divided by, as in torch's ``normalize``."""
 
-CHARACTERS_PER_TOKEN = 3
-"""Fewest characters per token in nearly all texts, so that batches are too small, not too large."""
 
-
-class Encoder:
+class Encoder(SentenceModel["SentenceTransformer | BertEncoder"]):
     """A sentence-transformers model, loaded on first use; a plain BERT needs no such library.
 
     ``name`` is a path, an alias or a hub id (see ``rerank_search.models.registry``), and
@@ -64,50 +60,26 @@ class Encoder:
         document_prompt: str | None = None,
         truncate_dim: int | None = None,
     ) -> None:
-        self.name = encoder_name(model_name("encoder", name))
-        self.revision = revision
-        self.query_prompt = _prompt("query_prompt", query_prompt)
-        self.document_prompt = _prompt("document_prompt", document_prompt)
+        super().__init__(
+            encoder_name(model_name("encoder", name)),
+            revision=revision,
+            device=device,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+        )
         self.truncate_dim = (
             None if truncate_dim is None else whole_number("truncate_dim", truncate_dim)
         )
-        self._device = device
-        self._lock = RLock()
-        self._loaded: SentenceTransformer | BertEncoder | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the name and the settings: the copy loads the model on first use."""
-        made = partial(Encoder, **self._arguments, revision=self.revision, device=self._device)
-        return made, (self.name,)
 
     @property
     def _arguments(self) -> dict[str, Any]:
         """The arguments that change vectors."""
-        return {
-            "query_prompt": self.query_prompt,
-            "document_prompt": self.document_prompt,
-            "truncate_dim": self.truncate_dim,
-        }
+        return super()._arguments | {"truncate_dim": self.truncate_dim}
 
     @property
     def dimension(self) -> int:
         """The length of a vector."""
         return self.truncate_dim or self._whole_dimension(self._model)
-
-    @property
-    def window(self) -> int | None:
-        """Tokens that the model reads of a document, special tokens included; None means all."""
-        module = self._document_module
-        window: float | None = getattr(module, "max_seq_length", None)
-        if window is None:
-            raise InvalidInputError(
-                f"the encoder {self.name!r} does not state its window: set max_seq_length in its "
-                "sentence_bert_config.json"
-            )
-        truncation = getattr(getattr(module, "tokenizer", None), "truncation", None)
-        if isinstance(truncation, dict):  # a static model is cut by its tokenizer
-            window = min(window, truncation["max_length"])
-        return None if math.isinf(window) else int(window)
 
     @property
     def pooling(self) -> str | None:
@@ -116,19 +88,10 @@ class Encoder:
         return None if not modes else modes[0] if isinstance(modes[0], str) else "+".join(modes[0])
 
     @property
-    def prompts(self) -> Prompts:
-        """The prompts put before queries and before documents."""
-        own = chosen(self._model.prompts)
-        return Prompts(
-            query=own.query if self.query_prompt is None else self.query_prompt,
-            document=own.document if self.document_prompt is None else self.document_prompt,
-        )
-
-    @property
     def unused_prompts(self) -> list[str]:
         """Names of the model's prompts if none is for queries or documents, and none was given."""
         given = self.query_prompt is not None or self.document_prompt is not None
-        return [] if given else without_use(self._model.prompts)
+        return [] if given else without_use(self._saved_prompts)
 
     @property
     def tells_tasks_apart(self) -> bool:
@@ -136,20 +99,6 @@ class Encoder:
         prompts, default = self._model.prompts, self._model.default_prompt_name
         routed = any(hasattr(module, "sub_modules") for module in self._modules)
         return routed or bool(default and prompts.get(default)) or self.prompts != Prompts()
-
-    def check_found(self) -> None:
-        """Raise ModelNotFoundError for a missing model. Does not load it."""
-        self._directory()
-
-    def identity(self) -> list[str]:
-        """A hash of the model's files, and what changes its vectors. Does not load the model."""
-        from rerank_search.models.registry import fingerprint
-
-        directory = Path(self._directory())
-        # An earlier version made vectors without prompts.
-        found = [fingerprint(directory), *(["prompts"] * tells_tasks_apart(directory))]
-        given = {name: value for name, value in self._arguments.items() if value is not None}
-        return [*found, *(f"{name}={value!r}" for name, value in given.items())]
 
     def encode(
         self, texts: Sequence[str], *, task: Task | None = None, prompt: str | None = None
@@ -186,7 +135,9 @@ class Encoder:
                 )
             return model.vectors(tokens)
         found = np.empty((len(texts), self._whole_dimension(model)), dtype=np.float32)
-        for batch in self._batches(texts, len(prompt or ""), model.device.type):
+        budget = CPU_BATCH_TOKENS if model.device.type == "cpu" else BATCH_TOKENS
+        lengths = [len(text) + len(prompt or "") for text in texts]
+        for batch in batches_by_length(lengths, budget, window=self.window):
             with self._lock:  # for one batch, so that a query does not wait for a whole corpus
                 found[batch] = model.encode(
                     [self._beginning(texts[i]) for i in batch],
@@ -228,69 +179,6 @@ class Encoder:
             return text
         return completed(text, head, read(head), window, read)[0]
 
-    def _batches(self, texts: Sequence[str], added: int, device: str) -> Iterator[list[int]]:
-        """Positions of texts of similar length, longest first; ``added`` is the prompt's length."""
-        budget = CPU_BATCH_TOKENS if device == "cpu" else BATCH_TOKENS
-        order = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
-        window = self.window
-        start = 0
-        while start < len(order):
-            longest = (len(texts[order[start]]) + added) // CHARACTERS_PER_TOKEN + 2
-            if window is not None:
-                longest = min(window, longest)
-            size = max(1, budget // longest)
-            yield order[start : start + size]
-            start += size
-
-    def token_offsets(self, text: str) -> list[tuple[int, int]]:
-        """Start and end in characters of each token of the whole text, without special tokens."""
-        from tokenizers import Tokenizer
-
-        with self._lock:
-            tokenizer: Any = getattr(self._document_module, "tokenizer", None)
-            if isinstance(tokenizer, Tokenizer):  # the model is static
-                uncut = Tokenizer.from_str(tokenizer.to_str())
-                uncut.no_truncation()
-                offsets: list[tuple[int, int]] = uncut.encode(
-                    text, add_special_tokens=False
-                ).offsets
-                return offsets
-            if not getattr(tokenizer, "is_fast", False):
-                raise InvalidInputError(
-                    f"the tokenizer of the encoder {self.name!r} does not give the positions of "
-                    "tokens: create the index with passages=None, or choose an encoder with a "
-                    "tokenizer.json"
-                )
-            encoded = tokenizer(
-                text,
-                add_special_tokens=False,
-                return_attention_mask=False,
-                return_offsets_mapping=True,
-                truncation=False,
-                verbose=False,
-            )
-        return [(start, end) for start, end in encoded["offset_mapping"]]
-
-    @property
-    def _modules(self) -> list[Any]:
-        """The modules of the model; a plain BERT is its own only module."""
-        model: Any = self._model
-        return list(model) if hasattr(model, "__iter__") else [model]
-
-    @property
-    def _document_module(self) -> Any:
-        """The module that tokenises documents: the first, or the first of those for documents."""
-        first = self._modules[0]
-        routes = getattr(first, "sub_modules", {})
-        return routes["document"][0] if "document" in routes else first
-
-    @property
-    def _model(self) -> SentenceTransformer | BertEncoder:
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = self._checked(self._load())
-            return self._loaded
-
     def _checked(
         self, model: SentenceTransformer | BertEncoder
     ) -> SentenceTransformer | BertEncoder:
@@ -303,20 +191,15 @@ class Encoder:
                 )
         return model
 
-    def _load(self) -> SentenceTransformer | BertEncoder:
+    def _load(self, where: str, device: str | None) -> SentenceTransformer | BertEncoder:
         from rerank_search.models.bert_folder import read_encoder
-        from rerank_search.models.loading import require_device
-        from rerank_search.models.threads import limit_threads
 
-        limit_threads()
-        where = self._directory()
-        device = self._device or Settings().device
-        require_device(device)
+        check_not("encoder", self.name, Path(where), ("sparse", "multi-vector"))
         if plain := read_encoder(where, device):
             from rerank_search.retrieval.bert_encoder import BertEncoder
 
-            return BertEncoder(plain)
-        return self._load_whole(where, device)
+            return self._checked(BertEncoder(plain))
+        return self._checked(self._load_whole(where, device))
 
     def _directory(self) -> str:
         from rerank_search.models.registry import resolve_encoder
@@ -346,7 +229,3 @@ class Encoder:
         if network is not None and can_fuse(network, "float32"):
             fuse(network, "float32")
         return model
-
-
-def _prompt(name: str, given: str | None) -> str | None:
-    return None if given is None else string(name, given)

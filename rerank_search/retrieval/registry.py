@@ -12,7 +12,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from rerank_search import entry_points
-from rerank_search.built_in_stages import BM25, DENSE, EVERY_INDEX, HYBRID
+from rerank_search.built_in_stages import BM25, DENSE, EVERY_INDEX, HYBRID, SPARSE
 from rerank_search.errors import InvalidInputError, PluginError
 from rerank_search.shown import shown
 
@@ -51,6 +51,7 @@ BUILT_IN = (
     FirstStage(
         HYBRID, "rerank_search.retrieval.hybrid:opened", made_of=(BM25, DENSE), encodes=True
     ),
+    FirstStage(SPARSE, "rerank_search.retrieval.sparse:opened"),
 )
 """The first stages of this package. Of the combined ones, the last is an index's default."""
 

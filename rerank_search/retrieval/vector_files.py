@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from rerank_search.files import disk_errors, fsync_directory, synced_file
+from rerank_search.files import disk_errors, fsync_directory
 from rerank_search.models.prompts import Prompts
-from rerank_search.retrieval.state import StateFile, damaged, reading
+from rerank_search.retrieval.array_files import load_array, write_array
+from rerank_search.retrieval.state import StateFile, damaged
 from rerank_search.retrieval.vector_codes import Rows, numpy_dtype
 from rerank_search.types import VectorDtype
 
@@ -120,8 +121,8 @@ class VectorFiles:
             merged.insert(0, kept.pop())
             count += merged[0].count
         segment = Segment(published.next_number, count)
-        _write_array(self.directory / segment.ids, [*(self._load(old.ids) for old in merged), *ids])
-        _write_array(
+        write_array(self.directory / segment.ids, [*(self._load(old.ids) for old in merged), *ids])
+        write_array(
             self.directory / segment.vectors,
             [*(self._load(old.vectors) for old in merged), *vectors],
         )
@@ -137,7 +138,7 @@ class VectorFiles:
         if not len(removed):
             return replace(published, removed=None)
         name = f"removed-{published.next_number}.npy"
-        _write_array(self.directory / name, [removed])
+        write_array(self.directory / name, [removed])
         return replace(published, removed=name, next_number=published.next_number + 1)
 
     def segments(self, published: Published) -> list[tuple[NDArray[np.int64], Rows]]:
@@ -169,26 +170,4 @@ class VectorFiles:
         return np.array(ids), vectors
 
     def _load(self, name: str) -> NDArray[Any]:
-        path = self.directory / name
-        with reading(path):
-            loaded: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        return loaded
-
-
-def _write_array(path: Path, parts: Sequence[NDArray[Any]]) -> None:
-    """Write arrays one below the other into one ``.npy`` file.
-
-    A file is used instead of a memory map, which would end the process on a full disk.
-    """
-    shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
-    with synced_file(path) as file:
-        np.lib.format.write_array_header_1_0(
-            file,
-            {
-                "descr": np.lib.format.dtype_to_descr(parts[0].dtype),
-                "fortran_order": False,
-                "shape": shape,
-            },
-        )
-        for part in parts:
-            file.write(np.ascontiguousarray(part).data)
+        return load_array(self.directory / name)

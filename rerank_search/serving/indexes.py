@@ -110,7 +110,14 @@ class Indexes:
         with _errors_without(path, name), self._open.use(name, path) as index:
             yield index
 
-    def create(self, name: str, *, encoder: str | None, **settings: Any) -> None:
+    def create(
+        self,
+        name: str,
+        *,
+        encoder: str | None,
+        sparse_encoder: str | None = None,
+        **settings: Any,
+    ) -> None:
         """Make an empty index in the home; ``settings`` are further arguments of Index.create.
 
         Raises what Index.create raises, and ApiError.
@@ -129,9 +136,11 @@ class Indexes:
             raise IndexExistsError(f"the index {shown(name)} exists already: choose another name")
         if encoder is not None:
             encoder = self._known_encoder(encoder)
+        if sparse_encoder is not None:
+            sparse_encoder = self._known_sparse_encoder(sparse_encoder)
         # Requests that come meanwhile wait, since half an index would look damaged to them.
         with _errors_without(path, name), self._open.closed(name, Settings().lock_timeout):
-            Index.create(path, encoder=encoder, **settings).close()
+            Index.create(path, encoder=encoder, sparse_encoder=sparse_encoder, **settings).close()
         with self._lock:
             self._named[name] = path
 
@@ -170,6 +179,25 @@ class Indexes:
             raise InvalidInputError(
                 f"the encoder {asked!r:.200} is not one that the indexes here have: use one of "
                 f"{names}, or null for no vectors"
+            )
+        return known[asked]
+
+    def _known_sparse_encoder(self, asked: str) -> str:
+        """The sparse encoder, if it is that of an index. Raises InvalidInputError."""
+        known: dict[str, str] = {}
+        for name in self.names():
+            try:
+                made = manifest(self._path(name)).sparse_encoder
+            except RerankSearchError:
+                continue
+            if made is not None:
+                known |= {made.name: made.name, public_name(made.name): made.name}
+        if asked not in known:
+            names = ", ".join(sorted({public_name(each) for each in known.values()}))
+            use = f"use one of {names}" if names else "create a first such index on the server"
+            raise InvalidInputError(
+                f"the sparse encoder {asked!r:.200} is not one that the indexes here have: {use}, "
+                "or leave it out"
             )
         return known[asked]
 

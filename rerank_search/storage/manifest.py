@@ -88,6 +88,34 @@ class EncoderRecord(BaseModel):
         }
 
 
+class SparseEncoderRecord(BaseModel):
+    """The encoder of the sparse vectors, whose ``dimension`` is the size of its vocabulary.
+
+    ``probe`` has the largest weights of its vector of a fixed sentence, by their dimensions, to
+    identify it. ``prompts`` are put before queries and documents. ``query_prompt`` and
+    ``document_prompt`` are the encoder's arguments, where they were given.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    revision: str | None
+    dimension: int
+    prompts: Prompts
+    probe: dict[int, float]
+    query_prompt: str | None = _left_out_if_none()
+    document_prompt: str | None = _left_out_if_none()
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that the encoder was made with, beside its name."""
+        return {
+            "revision": self.revision,
+            "query_prompt": self.query_prompt,
+            "document_prompt": self.document_prompt,
+        }
+
+
 class Published(BaseModel):
     """The last publication: counts, and checksums of the files that never change."""
 
@@ -121,6 +149,7 @@ class Manifest(BaseModel):
     first_stages: dict[str, Literal["engine", "combined"]] = Field(
         default={}, exclude_if=operator.not_
     )
+    sparse_encoder: SparseEncoderRecord | None = _left_out_if_none()
     published: Published = Published()
 
     @property

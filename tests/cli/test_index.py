@@ -150,6 +150,17 @@ def test_encoder_and_no_encoder_exclude_each_other(folder: Path, run: Run) -> No
     assert not Path("indexes/n").exists()
 
 
+def test_an_index_is_created_with_a_sparse_encoder(
+    folder: Path, answer: Answer, sparse_encoder: Path
+) -> None:
+    answer("index", "create", "notes", "--no-encoder", "--sparse-encoder", str(sparse_encoder))
+    info = answer("index", "info", "notes")
+    assert (info["sparse_encoder"], info["first_stages"]) == (
+        str(sparse_encoder),
+        ["sparse", "bm25"],
+    )
+
+
 def test_create_passes_its_options_on(folder: Path, answer: Answer, tiny_encoder: Path) -> None:
     options = ("--encoder", str(tiny_encoder), "--analyzer", "plain", "--no-passages")
     vectors = ("--truncate-dim", "8", "--vector-dtype", "int8", "--query-prompt", "query: ")

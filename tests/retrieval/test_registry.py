@@ -13,7 +13,7 @@ from rerank_search.retrieval.stage_name import FirstStageName
 
 
 def test_the_built_in_first_stages_are_listed_the_best_last() -> None:
-    assert names()[:3] == ("bm25", "dense", "hybrid")
+    assert names()[:4] == ("bm25", "dense", "hybrid", "sparse")
 
 
 @pytest.mark.parametrize("name", ["bm25", "dense", "hybrid"])
@@ -21,7 +21,7 @@ def test_a_known_name_is_returned(name: str) -> None:
     assert known_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", "BM25", "sparse"])
+@pytest.mark.parametrize("name", ["", "BM25", "splade"])
 def test_an_unknown_name_is_refused_with_the_known_ones(name: str) -> None:
     with pytest.raises(InvalidInputError, match=r"there is no first stage .*: use one of bm25, "):
         known_name(name)
@@ -37,13 +37,13 @@ class Request(BaseModel):
 
 def test_a_field_of_a_model_takes_a_known_name_alone() -> None:
     assert Request(first_stage="dense").first_stage == "dense"
-    with pytest.raises(ValidationError, match="there is no first stage 'sparse'"):
-        Request(first_stage="sparse")
+    with pytest.raises(ValidationError, match="there is no first stage 'splade'"):
+        Request(first_stage="splade")
 
 
 def test_the_json_schema_of_a_field_lists_the_built_in_names() -> None:
     schema = Request.model_json_schema()["properties"]["first_stage"]
-    assert schema["enum"] == ["bm25", "dense", "hybrid"]
+    assert schema["enum"] == ["bm25", "dense", "hybrid", "sparse"]
 
 
 def test_importing_the_package_reads_no_entry_points(tmp_path: Path) -> None:

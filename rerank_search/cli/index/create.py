@@ -36,6 +36,10 @@ def create(
     truncate_dim: Annotated[
         int | None, typer.Option(help="Numbers kept of each vector (Matryoshka models).")
     ] = None,
+    sparse_encoder: Annotated[
+        str | None,
+        typer.Option(help="Learned sparse encoder, such as SPLADE: adds the first stage sparse."),
+    ] = None,
     vector_dtype: Annotated[
         VectorDtype,
         typer.Option(help="Stored vectors: float16 takes half the memory, int8 a quarter."),
@@ -70,6 +74,7 @@ def create(
         "query_prompt": query_prompt,
         "document_prompt": document_prompt,
         "truncate_dim": truncate_dim,
+        "sparse_encoder": sparse_encoder,
         "vector_dtype": vector_dtype,
     }
     if dimension is not None:

@@ -26,6 +26,8 @@ class NewIndex(OwnRequest):
     """The prompt before documents, in place of the model's own; "" means none."""
     truncate_dim: Count | None = Field(default=None, ge=1)
     """Numbers kept of each vector, for models that are trained for that (Matryoshka)."""
+    sparse_encoder: str | None = None
+    """The model for sparse vectors, such as SPLADE; it adds the first stage "sparse"."""
     vector_dtype: VectorDtype = "float32"
     """How vectors are stored: "float16" takes half the memory, "int8" a quarter."""
     analyzer: Literal["english", "plain"] = "english"

@@ -234,6 +234,17 @@ def test_a_new_index_takes_prompts_and_smaller_vectors(fresh, tiny_encoder):
     assert "truncate_dim=99 is more than the 32 dimensions" in answer.json()["error"]["message"]
 
 
+def test_a_new_index_may_have_the_sparse_encoder_of_another(fresh, sparse_encoder):
+    asked = {"encoder": None, "sparse_encoder": str(sparse_encoder)}
+    answer = fresh.client.put("/v1/indexes/more", json=asked)
+    assert answer.status_code == 400
+    assert "is not one that the indexes here have" in answer.json()["error"]["message"]
+    Index.create(fresh.home / "other", encoder=None, sparse_encoder=sparse_encoder).close()
+    answer = fresh.client.put("/v1/indexes/more", json=asked)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["first_stages"] == ["sparse", "bm25"]
+
+
 OWN = {"encoder": None, "dimension": 2}
 
 
