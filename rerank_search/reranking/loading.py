@@ -147,6 +147,10 @@ def _check_first(name: str, folder: Path, model: CrossEncoder) -> None:
     try:
         first.preprocess([("a", "b")], processing_kwargs=RAGGED)
     except ValueError as error:
+        if "message" not in first.modality_config:
+            raise InvalidInputError(
+                f"the model {name!r} does not read pairs of texts ({error}): give a cross-encoder"
+            ) from error
         reason = first.input_formatter.pair_roles_failure() or error
         raise InvalidInputError(
             f"the chat template of the model {name!r} has no place for a query and a document "

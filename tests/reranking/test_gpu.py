@@ -45,6 +45,15 @@ def test_logits_are_those_of_the_cpu(dtype, tolerance, tiny_reranker, expected):
     np.testing.assert_allclose(found, np.tile(expected, 300), atol=tolerance)
 
 
+@pytest.mark.parametrize("kind", ["ModernBERT, pooling, dense", "Qwen3 that answers yes or no"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-3), ("bfloat16", 0.2)])
+def test_models_of_several_modules_are_computed_there_too(kind, dtype, tolerance, any_reranker):
+    directory = any_reranker(kind)
+    expected = CrossEncoderReranker(directory, device="cpu").score(PAIRS)
+    found = CrossEncoderReranker(directory, device="cuda", dtype=dtype).score(PAIRS)
+    np.testing.assert_allclose(found, expected, atol=tolerance)
+
+
 def test_runtimes_of_cpus_are_refused_on_a_gpu(tiny_reranker):
     with pytest.raises(InvalidInputError, match="use device='cpu', or backend='torch'"):
         CrossEncoderReranker(tiny_reranker, device="cuda", backend="onnx", dtype="float32")

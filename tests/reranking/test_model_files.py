@@ -95,6 +95,12 @@ def test_a_setting_of_the_modules_that_would_be_ignored_is_named(
     refused(changed(MODULAR, file, **values), message)
 
 
+def test_a_model_of_sounds_is_refused(changed: Callable[..., Path]) -> None:
+    reads = {"audio": {"method": "forward", "method_output_name": "last_hidden_state"}}
+    folder = changed(MODULAR, "sentence_bert_config.json", modality_config=reads)
+    refused(folder, "does not read pairs of texts")
+
+
 def test_an_encoder_is_refused(tiny_encoder: Path) -> None:
     refused(tiny_encoder, "is a SentenceTransformer of a BertModel")
 
