@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rerank_search.index import Index
-from rerank_search.options import SearchOptions
 from rerank_search.searcher import Searcher
 from rerank_search.serving.ongoing import OngoingSearch
 from rerank_search.serving.schemas.search import (
@@ -46,7 +45,7 @@ class Searched:
 def searched(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> Searched:
     """Search as the request asks. Raises ApiError, and what the index and the Searcher raise."""
     options, queries = asked.options, asked.every_query
-    _check_limits(service, options, queries)
+    _check_limits(service, asked)
     reranker, model = None, None
     if options.rerank and (service.rerankers or asked.model is not None):
         model = service.rerankers.name(asked.model)
@@ -99,9 +98,13 @@ def _completed(
     ]
 
 
-def _check_limits(service: Service, options: SearchOptions, queries: Sequence[str]) -> None:
-    """Raise ApiError 413 for a request that is above a limit."""
-    limits = service.limits
+def _check_limits(service: Service, asked: SearchRequest) -> None:
+    """Raise ApiError 413 for a request that is above a limit.
+
+    One query's candidates that are too many for the queue are not too large a request, but a busy
+    server's answer is 429.
+    """
+    limits, options, queries = service.limits, asked.options, asked.queries or []
     limits.check_count("top_k", options.top_k, limits.top_k)
     limits.check_count("candidates", options.candidates, limits.candidates)
     further = options.top_k * (options.passages_per_document - 1)
@@ -109,7 +112,7 @@ def _check_limits(service: Service, options: SearchOptions, queries: Sequence[st
     limits.check_count("queries", len(queries), limits.queries)
     pairs = len(queries) * options.depth
     limits.check_count("queries times candidates", pairs, limits.waiting_pairs)
-    for query in queries:
+    for query in asked.every_query:
         limits.check_query(query)
 
 
