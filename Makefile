@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
-.PHONY: demo test test-fast lint docs bench bench-growth bench-quality bench-rerank bench-gpu \
+.PHONY: demo test test-fast lint docs bench bench-growth bench-quality bench-rerank bench-encode bench-gpu \
 	bench-plugins bench-serve bench-training extras torture torture-first-calls clean
 .DEFAULT_GOAL := demo
 
@@ -76,6 +76,10 @@ bench-rerank: .venv/.development
 	$(BIN)/python eval/benchmarks/rerank_load.py
 	$(BIN)/python eval/benchmarks/cascade.py
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python eval/benchmarks/rerank.py --avx2
+
+# The encoder against sentence-transformers, backend by backend. Ten minutes; a minute with --short.
+bench-encode: .venv/.development
+	$(BIN)/python eval/benchmarks/encode.py $(OPTIONS)
 
 # The reranker on a CUDA GPU.
 bench-gpu: .venv/.development
