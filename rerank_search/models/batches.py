@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -68,17 +68,22 @@ def one_ahead(function: Callable[[Item], Made], items: Sequence[Item]) -> Iterat
 
 
 def each(
-    function: Callable[[Item], Made], items: Sequence[Item], at_once: int
+    function: Callable[[Item], Made], items: Iterable[Item], at_once: int
 ) -> Generator[Made, None, None]:
     """Map ``function`` over the items in several threads, keeping their order.
 
+    An iterator is read to its end at once, while the threads compute the items read so far.
     The first error is raised, and no further item is started after it.
     """
-    if min(at_once, len(items)) < 2:
+    if at_once < 2 or (isinstance(items, Sized) and len(items) < 2):
         yield from map(function, items)
         return
     with ThreadPoolExecutor(at_once) as pool:
-        yield from pool.map(function, items)
+        try:
+            yield from pool.map(function, items)
+        except BaseException:  # also of the iterator, whose items have been started already
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def even_budget(lengths: NDArray[np.int64], max_tokens: int, at_once: int) -> int:

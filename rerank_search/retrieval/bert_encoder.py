@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,14 @@ from rerank_search.models.batches import cpu_batch_tokens, each, even_budget, to
 from rerank_search.models.bert_folder import EncoderFolder
 from rerank_search.models.fused_bert import fuse
 from rerank_search.models.threads import one_thread
+
+TOKENIZED_AT_ONCE = 512
+"""Texts whose tokens are made together. The first batch waits for so many, later ones do not."""
+
+
+class _Batch(NamedTuple):
+    places: NDArray[np.int64]
+    tokens: list[list[int]]
 
 
 class BertEncoder:
@@ -47,25 +55,42 @@ class BertEncoder:
         ids: list[list[int]] = self.tokenizer(texts, truncation=True)["input_ids"]
         return ids
 
-    def vectors(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Vectors of tokenised texts, shape (n, dimension), float32, length 1.
+    def vectors(
+        self, texts: Sequence[str], tokenized: Callable[[Sequence[str]], list[list[int]]]
+    ) -> NDArray[np.float32]:
+        """Vectors of the texts, shape (n, dimension), float32, length 1.
 
-        Several threads may call it at a time.
+        ``tokenized`` gives the tokens of some of the texts, in this thread, while others compute
+        the texts before them. Several threads may call this at a time.
         """
-        lengths = np.array([len(ids) for ids in tokens], dtype=np.int64)
-        budget = self._batch_tokens
-        if self._at_once > 1:
-            budget = even_budget(lengths, budget, self._at_once)
-        batches = list(token_batches(lengths, budget))
-        found = np.empty((len(tokens), self.get_embedding_dimension()), dtype=np.float32)
-        results = each(
-            lambda batch: self._vectors([tokens[i] for i in batch]), batches, self._at_once
-        )
+        found = np.empty((len(texts), self.get_embedding_dimension()), dtype=np.float32)
+
+        def compute(batch: _Batch) -> None:
+            found[batch.places] = self._vectors(batch.tokens)
+
+        batches: Iterable[_Batch] = self._batches(texts, tokenized)
+        if len(texts) <= TOKENIZED_AT_ONCE:
+            batches = list(batches)
         # No batch starts after an interrupt: otherwise closing the pool would compute all of them.
-        with closing(results):
-            for batch, vectors in zip(batches, results, strict=True):
-                found[batch] = vectors
+        with closing(each(compute, batches, self._at_once)) as computed:
+            for _ in computed:
+                pass
         return found
+
+    def _batches(
+        self, texts: Sequence[str], tokenized: Callable[[Sequence[str]], list[list[int]]]
+    ) -> Iterator[_Batch]:
+        """Batches of all texts, longest texts first, so that the threads end at about one time."""
+        order = np.argsort([-len(text) for text in texts], kind="stable")
+        for start in range(0, len(order), TOKENIZED_AT_ONCE):
+            places = order[start : start + TOKENIZED_AT_ONCE]
+            tokens = tokenized([texts[i] for i in places])
+            lengths = np.array([len(ids) for ids in tokens], dtype=np.int64)
+            budget = self._batch_tokens
+            if self._at_once > 1:
+                budget = even_budget(lengths, budget, self._at_once)
+            for batch in token_batches(lengths, budget):
+                yield _Batch(places[batch], [tokens[i] for i in batch])
 
     @torch.inference_mode()
     def _vectors(self, batch: Sequence[Sequence[int]]) -> NDArray[np.float32]:

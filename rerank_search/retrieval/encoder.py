@@ -129,11 +129,14 @@ class Encoder(SentenceModel["SentenceTransformer | BertEncoder"]):
 
         model = self._model
         if isinstance(model, BertEncoder):
-            with self._lock:
-                tokens = model.tokenized(
-                    [f"{prompt or ''}{self._beginning(text)}" for text in texts]
-                )
-            return model.vectors(tokens)
+
+            def tokenized(some: Sequence[str]) -> list[list[int]]:
+                with self._lock:
+                    return model.tokenized(
+                        [f"{prompt or ''}{self._beginning(text)}" for text in some]
+                    )
+
+            return model.vectors(texts, tokenized)
         found = np.empty((len(texts), self._whole_dimension(model)), dtype=np.float32)
         budget = CPU_BATCH_TOKENS if model.device.type == "cpu" else BATCH_TOKENS
         lengths = [len(text) + len(prompt or "") for text in texts]

@@ -76,3 +76,34 @@ def test_budgets_give_each_thread_as_many_tokens(lengths, most, at_once):
     rounds = -(-sum(lengths) // (budget * at_once))
     assert rounds == -(-sum(lengths) // (most * at_once))  # no more than needed
     assert budget * at_once * rounds < sum(lengths) + at_once * rounds  # no larger than needed
+
+
+def test_an_iterator_is_read_while_items_before_it_are_computed():
+    begun = threading.Event()
+
+    def items():
+        yield 1
+        assert begun.wait(timeout=30)  # set by the computation of the first item
+        yield 2
+
+    def doubled(number: int) -> int:
+        begun.set()
+        return number * 2
+
+    assert list(each(doubled, items(), 2)) == [2, 4]
+
+
+def test_an_error_of_an_iterator_ends_what_it_has_started():
+    begun = []
+
+    def items():
+        yield from range(50)
+        raise ValueError("no more items")
+
+    def slow(number: int) -> None:
+        begun.append(number)
+        threading.Event().wait(0.05)
+
+    with pytest.raises(ValueError, match="no more items"):
+        list(each(slow, items(), 2))
+    assert len(begun) < 20

@@ -8,6 +8,7 @@ from sentence_transformers import SentenceTransformer
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.retrieval.base import Passage
+from rerank_search.retrieval.bert_encoder import TOKENIZED_AT_ONCE
 from rerank_search.retrieval.dense import VectorIndex
 from rerank_search.retrieval.encoder import Encoder
 
@@ -56,6 +57,15 @@ def test_each_text_has_its_own_vector_when_batches_are_computed_at_once(
         torch.set_num_threads(before)
     for text, vector in zip(texts, found, strict=True):
         np.testing.assert_allclose(vector, encoder.encode([text])[0], atol=1e-5)
+
+
+def test_each_text_has_its_own_vector_when_texts_are_tokenized_in_parts(
+    encoder: Encoder,
+) -> None:
+    texts = [f"{'the red bird ' * (i % 5)} {i}" for i in range(TOKENIZED_AT_ONCE + 40)]
+    found = encoder.encode(texts)
+    few = [0, 1, 77, len(texts) - 2, len(texts) - 1]
+    np.testing.assert_allclose(found[few], encoder.encode([texts[i] for i in few]), atol=1e-5)
 
 
 def test_threads_share_an_encoder(tiny_encoder: Path) -> None:
