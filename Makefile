@@ -68,6 +68,7 @@ bench-quality: .venv/.development
 	$(BIN)/python eval/publish.py runs/evaluation/bundled-reranker --card rerank-search-base
 	$(BIN)/python eval/publish.py runs/evaluation/depth
 	$(BIN)/python eval/calibrate_bundled.py
+	$(BIN)/python eval/benchmarks/vectors.py
 
 # The reranker against sentence-transformers and others, backend by backend. Three quarters of an hour.
 bench-rerank: .venv/.development

@@ -141,19 +141,25 @@ def main() -> None:
             rows += quality(load_searched(settings), settings)
         else:
             missing.append(f"{path.name} is not beside the project, and was skipped.")
+    report(rows, missing, cost(count), count)
+
+
+def report(
+    rows: list[list[object]], missing: list[str], costs: list[list[object]], count: int
+) -> None:
+    """Write the tables."""
     measured = [f"{stage} {measure}" for stage in STAGES for measure in MEASURES]
     shown = [
         [name, kind, f"{size:,}", *(f"{value:.4f}" for value in values)]
         for name, kind, size, *values in rows
     ]
-    costs = cost(count)
-    quality_table = table(["collection", "vectors", "bytes", *measured], shown)
+    qualities = table(["collection", "vectors", "bytes", *measured], shown)
     write(
         "vectors",
         "Smaller vectors",
         "python eval/benchmarks/vectors.py",
         {
-            "Quality": "\n\n".join([quality_table, *missing]),
+            "Quality": "\n\n".join([qualities, *missing]),
             f"A search in {count:,} vectors": table(
                 ["vectors", "bytes of one", "ms of a search"], costs
             ),
