@@ -69,6 +69,7 @@ bench-quality: .venv/.development
 	$(BIN)/python eval/publish.py runs/evaluation/depth
 	$(BIN)/python eval/calibrate_bundled.py
 	$(BIN)/python eval/benchmarks/vectors.py
+	$(BIN)/python eval/benchmarks/static_encoder.py
 
 # The reranker against sentence-transformers and others, backend by backend. Three quarters of an hour.
 bench-rerank: .venv/.development
