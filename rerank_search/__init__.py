@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from rerank_search.reranking.cascade import Cascade
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker
     from rerank_search.reranking.fusion import Fusion
+    from rerank_search.reranking.late_interaction import MultiVectorReranker
     from rerank_search.reranking.remote_reranker import RemoteReranker
     from rerank_search.reranking.sbert import CrossEncoder
     from rerank_search.retrieval.encoder import Encoder
@@ -86,6 +87,7 @@ __all__ = [
     "InvalidInputError",
     "MissingDependencyError",
     "ModelNotFoundError",
+    "MultiVectorReranker",
     "PluginError",
     "PushError",
     "RemoteEncoder",
@@ -121,6 +123,10 @@ _LAZY = {
     "Encoder": ("rerank_search.retrieval.encoder", "Encoder"),
     "Fusion": ("rerank_search.reranking.fusion", "Fusion"),
     "Index": ("rerank_search.index", "Index"),
+    "MultiVectorReranker": (
+        "rerank_search.reranking.late_interaction",
+        "MultiVectorReranker",
+    ),
     "RemoteEncoder": ("rerank_search.retrieval.remote_encoder", "RemoteEncoder"),
     "RemoteReranker": ("rerank_search.reranking.remote_reranker", "RemoteReranker"),
     "RemoteSearcher": ("rerank_search.client", "RemoteSearcher"),

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     cache: Path = Path.home() / ".cache" / "rerank-search"
     """Folder for results that can be computed again: indexes, scores, vectors, measurements."""
 
+    token_vectors_mb: int = Field(default=2000, ge=0)
+    """Million bytes of token vectors of texts that are kept there, for models such as ColBERT."""
+
     def __init__(self) -> None:
         try:
             super().__init__()

@@ -251,6 +251,37 @@ def sparse_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def late_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a ColBERT: 16 dimensions, prompts, queries of 12 tokens, skipped marks."""
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Dense, Normalize, Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    folder = tmp_path_factory.mktemp("late")
+    network = Transformer(
+        str(_bert(folder / "tiny-bert", "BertModel")),
+        max_seq_length=MAX_LENGTH,
+        query_expansion={"strategy": "fixed", "attend": False, "length": 12},
+    )
+    torch.manual_seed(7)
+    dense = Dense(
+        HIDDEN,
+        16,
+        bias=False,
+        activation_function=torch.nn.Identity(),
+        module_input_name="token_embeddings",
+    )
+    mask, normalize = MultiVectorMask([".", ",", "!"]), Normalize("token_embeddings")
+    model = MultiVectorEncoder(
+        modules=[network, dense, mask, normalize],
+        device="cpu",
+        prompts={"query": "question ", "document": "answer "},
+    )
+    model.save(str(folder / "tiny-colbert"), create_model_card=False)
+    return folder / "tiny-colbert"
+
+
+@pytest.fixture(scope="session")
 def make_calibration() -> Any:
     """Makes calibrations with made-up figures, for a fusion by these weights (None: the logit)."""
     from rerank_search.reranking.calibration import Calibration, FittedOn, HeldOut, Platt, Quality

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.errors import InvalidInputError
 from rerank_search.files import sha256
 from rerank_search.judged.score_cache import ScoreCache
 from rerank_search.judged.settings import RerankerSettings
@@ -19,6 +20,7 @@ from rerank_search.reranking.base import Reranker
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.elsewhere import exact_version, is_elsewhere, reranker_elsewhere
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
+from rerank_search.reranking.late_interaction import MultiVectorReranker
 from rerank_search.reranking.traits import traits
 from rerank_search.settings import Settings
 
@@ -51,7 +53,10 @@ class SecondStages:
         """The second stage, loaded at the first call. Raises ModelNotFoundError."""
         model = settings.model_copy(update={"name": None, "fusion": True})
         if model not in self._loaded:
-            reranker = reranker_elsewhere(settings.model) or CrossEncoderReranker(
+            other = reranker_elsewhere(settings.model, device=settings.device)
+            if isinstance(other, MultiVectorReranker):
+                _check_late(settings)
+            reranker = other or CrossEncoderReranker(
                 settings.model,
                 device=settings.device,
                 max_length=settings.max_length,
@@ -67,6 +72,15 @@ class SecondStages:
         """Close the files of scores."""
         for _, cache in self._loaded.values():
             cache.close()
+
+
+def _check_late(settings: RerankerSettings) -> None:
+    """Raise InvalidInputError for settings that only a cross-encoder has."""
+    if settings.max_length is not None or settings.dtype != "float32":
+        raise InvalidInputError(
+            f"the reranker {settings.model!r} compares token vectors, and has neither max_length "
+            "nor dtype: leave them out"
+        )
 
 
 def identity(settings: RerankerSettings) -> list[str | None]:

@@ -12,6 +12,8 @@ from rerank_search.reranking.base import Reranker, check_reranker
 def reranker_of(given: Reranker | str | os.PathLike[str]) -> Reranker:
     """The reranker itself; a name or a path is loaded, and a URL gives a RemoteReranker.
 
+    A model with token vectors gives a MultiVectorReranker, any other a CrossEncoderReranker.
+
     Raises InvalidInputError for anything else, PluginError, and what loading raises.
     """
     if isinstance(given, (str, bytes, os.PathLike)):

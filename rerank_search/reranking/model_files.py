@@ -25,7 +25,7 @@ def check_files(name: str, folder: Path, *, own_activation: bool) -> None:
     config, settings = _object(folder / "config.json"), _settings(folder)
     modules = list(_modules(folder))
     for module in modules:
-        _check_module(name, folder, module)
+        _check_own_code(name, module)
     if modules:
         kind = settings.get("model_type", "SentenceTransformer")
         if kind != "CrossEncoder":
@@ -38,6 +38,8 @@ def check_files(name: str, folder: Path, *, own_activation: bool) -> None:
             f"the model {name!r} is a {_architecture(config)}, which does not score pairs: "
             f"{_GIVE_ONE}"
         )
+    for module in modules:
+        _check_module(name, folder, module)
     older = config.get("sentence_transformers")
     activation = (
         settings.get("activation_fn")
@@ -64,13 +66,16 @@ def without_modules(folder: Path) -> bool:
     return not (folder / "modules.json").exists()
 
 
-def _check_module(name: str, folder: Path, module: Mapping[str, Any]) -> None:
+def _check_own_code(name: str, module: Mapping[str, Any]) -> None:
     kind = str(module.get("type"))
     if not kind.startswith("sentence_transformers."):
         raise InvalidInputError(
             f"the model {name!r} needs code of its own ({kind}), and code that comes with a model "
             "is never run: use sentence_transformers.CrossEncoder for it"
         )
+
+
+def _check_module(name: str, folder: Path, module: Mapping[str, Any]) -> None:
     path = str(module.get("path", ""))
     config = _object(folder / path / "config.json") if path else {}
     activation = config.get("activation_function")

@@ -17,7 +17,7 @@ from rerank_search.models.kinds import check_not
 from rerank_search.models.length_batches import batches_by_length
 from rerank_search.models.prompts import Prompts, Task, without_use
 from rerank_search.models.registry import encoder_name
-from rerank_search.retrieval.sentence_model import SentenceModel
+from rerank_search.models.sentence_model import SentenceModel
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

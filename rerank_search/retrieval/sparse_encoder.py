@@ -16,7 +16,7 @@ from rerank_search.models.kinds import check_not, is_masked_language_model
 from rerank_search.models.length_batches import batches_by_length
 from rerank_search.models.prompts import Task
 from rerank_search.models.saved import kind_of
-from rerank_search.retrieval.sentence_model import SentenceModel
+from rerank_search.models.sentence_model import SentenceModel
 from rerank_search.retrieval.sparse_vectors import SparseVector, SparseVectors, joined
 
 if TYPE_CHECKING:
