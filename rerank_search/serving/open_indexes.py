@@ -13,6 +13,7 @@ from rerank_search.index import Index
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.retrieval.base import TextEncoder
 from rerank_search.retrieval.encoders import encoder_of
+from rerank_search.retrieval.sparse_encoder import SparseEncoder
 from rerank_search.serving.errors import COME_AGAIN, ApiError
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest
@@ -34,6 +35,7 @@ class OpenIndexes:
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
         self._encoders: WeakValueDictionary[str, TextEncoder] = WeakValueDictionary()
+        self._sparse: WeakValueDictionary[str, SparseEncoder] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._freed = threading.Condition(self._lock)
         self._opening: dict[str, threading.Lock] = {}
@@ -113,15 +115,19 @@ class OpenIndexes:
             return entry
 
     def _opened(self, path: Path) -> Index:
-        made_with = manifest(path).encoder
-        if made_with is None:
-            return Index.open(path)
-        # The record includes the vector of a sentence, so that a changed model is another one.
-        known = made_with.model_dump_json()
-        own = encoder_of(made_with.name, **made_with.arguments)
-        with self._lock:
-            encoder = self._encoders.setdefault(known, own)
-        return Index.open(path, encoder=encoder)
+        made_with = manifest(path)
+        dense, sparse = made_with.encoder, made_with.sparse_encoder
+        encoder = sparse_encoder = None
+        # A record includes the vector of a sentence, so that a changed model is another one.
+        if dense is not None:
+            own = encoder_of(dense.name, **dense.arguments)
+            with self._lock:
+                encoder = self._encoders.setdefault(dense.model_dump_json(), own)
+        if sparse is not None:
+            own_sparse = SparseEncoder(sparse.name, **sparse.arguments)
+            with self._lock:
+                sparse_encoder = self._sparse.setdefault(sparse.model_dump_json(), own_sparse)
+        return Index.open(path, encoder=encoder, sparse_encoder=sparse_encoder)
 
     def _left(self, entry: _Open) -> None:
         with self._lock:

@@ -243,6 +243,8 @@ def test_a_new_index_may_have_the_sparse_encoder_of_another(fresh, sparse_encode
     answer = fresh.client.put("/v1/indexes/more", json=asked)
     assert answer.status_code == 201, answer.text
     assert answer.json()["first_stages"] == ["sparse", "bm25"]
+    with fresh.service.indexes.use("more") as more, fresh.service.indexes.use("other") as other:
+        assert more.sparse_encoder is other.sparse_encoder  # one model for both
 
 
 OWN = {"encoder": None, "dimension": 2}
