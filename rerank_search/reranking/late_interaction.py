@@ -92,11 +92,12 @@ class MultiVectorReranker(SentenceModel["MultiVectorEncoder"]):
             )
         self.fusion = Fusion.beside(folder)
         self.calibration = Calibrations.beside(folder)
-        self.fingerprint = hashlib.sha256("\n".join(self.identity()).encode()).hexdigest()[:32]
+        made_with = "\n".join([*self.identity(), cache_dtype])
+        self.fingerprint = hashlib.sha256(made_with.encode()).hexdigest()[:32]
         settings = Settings()
         most = settings.token_vectors_mb if cache_mb is None else cache_mb
         self._texts = TokenVectors(
-            settings.cache / FOLDER, self.fingerprint, most=most * MEGABYTE, dtype=cache_dtype
+            settings.cache / FOLDER / self.fingerprint, most=most * MEGABYTE, dtype=cache_dtype
         )
         self._queries: Remembered[str, NDArray[np.float32]] = Remembered(QUERIES_REMEMBERED)
 

@@ -35,17 +35,16 @@ logger = logging.getLogger(__name__)
 
 
 class TokenVectors:
-    """The token vectors of one model's texts, below ``root``, a file for each text.
+    """The token vectors of one model's texts, a file for each text in ``folder``.
 
-    All models together keep at most ``most`` bytes: then the files that were not used for longest
-    are deleted. Processes and threads may share the folder; each may exceed the limit by a
-    twentieth for a while. A damaged file counts as missing. If the disk is full, or cannot be
-    written, a warning says so once and nothing more is kept.
+    The models of all folders beside it keep at most ``most`` bytes: above that, the files that were
+    not used for longest are deleted. Processes and threads may share the folder; each may exceed
+    the limit by a twentieth for a while. A damaged file counts as missing. If the disk is full, or
+    cannot be written, a warning says so once and nothing more is kept.
     """
 
-    def __init__(self, root: Path, model: str, *, most: int, dtype: StoredDtype) -> None:
-        self._root = root
-        self._folder = root / f"{model}-{dtype}"
+    def __init__(self, folder: Path, *, most: int, dtype: StoredDtype) -> None:
+        self._folder, self._root = folder, folder.parent
         self._most = most
         self._dtype = np.dtype(dtype)
         self._lock = threading.Lock()
