@@ -15,6 +15,12 @@ from rerank_search.types import Document
 LARGEST = 3.4028234663852886e38
 """The largest number of a vector, that of a float32."""
 
+SMALLEST = 1.1754943508222875e-38
+"""The smallest size that a vector's largest number may have; smaller float32 lose their digits."""
+
+_NONE_LEFT: Any = object()
+"""What stands for the end of the vectors: None may be among them."""
+
 
 class EncodedQuery(str):
     """A query with its vector, for an index of your own vectors; otherwise its text.
@@ -72,9 +78,11 @@ def numbers(name: str, value: object) -> tuple[float, ...]:
                 f"{LARGEST:.3g}"
             )
         found.append(float(number))
-    if not any(found):
+    if not any(abs(number) >= SMALLEST for number in found):
+        sizes = "numbers that are nearly zero" if any(found) else "zeros"
         raise InvalidInputError(
-            f"{name} has {'only zeros' if found else 'no numbers'}: give one that points somewhere"
+            f"{name} has {f'only {sizes}' if found else 'no numbers'}: give one that points "
+            "somewhere"
         )
     return tuple(found)
 
@@ -122,13 +130,13 @@ def _encoded(
     rest = iter(vectors)
     count = 0
     for document in documents:
-        vector = next(rest, None)
-        if vector is None:
+        vector = next(rest, _NONE_LEFT)
+        if vector is _NONE_LEFT:
             raise InvalidInputError(f"there are {count} vectors, and more documents: give one each")
         # The index refuses what is no document.
         yield encoded(document, vector) if isinstance(document, Document) else document
         count += 1
-    if next(rest, None) is not None:
+    if next(rest, _NONE_LEFT) is not _NONE_LEFT:
         raise InvalidInputError(f"there are {count} documents, and more vectors: give one each")
 
 

@@ -48,6 +48,7 @@ def test_what_is_no_list_of_vectors_is_refused(vectors) -> None:
     [
         ([], "has no numbers"),
         ([0.0, -0.0], "has only zeros"),
+        ([1e-50, -1e-300], "has only numbers that are nearly zero"),
         ([1, None], "None at place 1"),
         ([True], "True at place 0"),
         ([10**400], "at place 0: give finite numbers"),

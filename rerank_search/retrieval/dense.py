@@ -176,16 +176,18 @@ class VectorIndex(Engine):
     ) -> list[PassageScores]:
         """The best k passages of each query among ``allowed``, with all ties of the last.
 
-        A query without a letter or a digit finds nothing, unless it brings its vector.
+        A query without a letter or a digit finds nothing, unless queries bring their vectors.
         """
         k = checked_k(k)
+        given = isinstance(self._encoder, GivenVectors)
         worded = [
             place
             for place, query in enumerate(queries)
-            if isinstance(query, EncodedQuery) or any(map(str.isalnum, query))
+            if isinstance(query, EncodedQuery)
+            or (query.strip() if given else any(map(str.isalnum, query)))
         ]
         results = [EMPTY for _ in queries]
-        if worded and (self.count or isinstance(self._encoder, GivenVectors)):
+        if worded and (self.count or given):
             vectors = self.query_vectors([queries[place] for place in worded])
             found = self.search_vectors(vectors, k, allowed)
             for place, scores in zip(worded, found, strict=True):

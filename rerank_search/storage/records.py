@@ -11,7 +11,7 @@ from rerank_search.arguments import document_id, several
 from rerank_search.errors import InvalidDocumentError, InvalidInputError
 from rerank_search.shown import shown
 from rerank_search.types import Document, JsonValue
-from rerank_search.vectors import EncodedDocument, numbers
+from rerank_search.vectors import SMALLEST, EncodedDocument, numbers
 
 BATCH_CHARACTERS = 16_000_000
 """Characters at which a batch ends early, so that huge documents do not fill the memory."""
@@ -112,7 +112,7 @@ def _vector(given: object, where: str) -> bytes:
     if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "fiu":
         with np.errstate(over="ignore"):
             vector = given.astype("<f4")
-        if np.isfinite(vector).all() and vector.any():
+        if np.isfinite(vector).all() and (np.abs(vector) >= SMALLEST).any():
             return vector.tobytes()
     try:
         return np.array(numbers("the vector", given), "<f4").tobytes()

@@ -209,13 +209,15 @@ def test_no_acknowledged_vector_is_lost_when_the_writer_is_killed(tmp_path: Path
         ([np.array([1, np.nan, 3])], "nan at place 1"),
         ([[1, 1e39, 3]], "1e[+]39 at place 1"),
         ([np.zeros(3)], "only zeros"),
+        ([[1e-50, 0.0, 1e-60]], "nearly zero"),  # zeros in float32, in which vectors are stored
+        ([np.full(3, 1e-42, np.float32)], "nearly zero"),
         ([[0, 0, 0]], "only zeros"),
         ([[]], "no numbers"),
         ([[1, "2", 3]], "'2' at place 1, which is not a number"),
         ([[1, True, 3]], "True at place 1"),
         ([[[1, 2, 3]]], "which is not a number"),
         (["abc"], "give a list of numbers"),
-        ([None], "0 vectors, and more documents"),
+        ([None], "the vector is None: give a list of numbers"),
         ([5], "give a list of numbers"),
     ],
 )
@@ -271,8 +273,11 @@ def test_an_index_with_an_encoder_takes_no_vectors(tiny_encoder: Path, tmp_path:
 
 @pytest.mark.parametrize("stage", ["dense", "hybrid"])
 def test_a_query_without_its_vector_is_named(index: Index, stage: str) -> None:
-    with pytest.raises(InvalidInputError, match="the query 'red bird' has no vector"):
-        index.retriever(stage).retrieve(["red bird"], 2)
+    for query in ("red bird", "???"):
+        with pytest.raises(
+            InvalidInputError, match=f"the query {query!r} has no vector".replace("?", "[?]")
+        ):
+            index.retriever(stage).retrieve([query], 2)
     assert index.retriever("bm25").retrieve(["red bird"], 2)[0][0].id == "0"
 
 
