@@ -111,11 +111,13 @@ def encoder_problems(encoder: TextEncoder, built: EncoderRecord) -> list[str]:
 
 def mismatch(encoder: TextEncoder, built: EncoderRecord) -> str | None:
     """How the model differs from the one that an index was built with; None if it does not."""
-    if encoder.dimension != built.dimension:
-        return f"{encoder.dimension} dimensions instead of {built.dimension}"
+    # Of the vector, since an encoder may remember its dimension from before.
+    vector = _probed(encoder, built.prompts)
+    if len(vector) != built.dimension:
+        return f"{len(vector)} dimensions instead of {built.dimension}"
     if built.pooling is not None and encoder.pooling != built.pooling:
         return f"{encoder.pooling} pooling instead of {built.pooling}"
-    cosine = float(_probed(encoder, built.prompts) @ np.array(built.probe, np.float32))
+    cosine = float(vector @ np.array(built.probe, np.float32))
     return None if cosine >= SAME else "it gives other vectors"
 
 

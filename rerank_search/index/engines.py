@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from rerank_search.built_in_stages import BM25, DENSE, EVERY_INDEX
-from rerank_search.errors import IndexCorruptedError, PluginError, ServerError
+from rerank_search.errors import (
+    IndexCorruptedError,
+    IndexMismatchError,
+    PluginError,
+    ServerError,
+)
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index.swap import SwappedFolder
 from rerank_search.models.prompts import Prompts
@@ -34,6 +39,9 @@ IMMUTABLE = {".term", ".store", ".fast", ".fieldnorm", ".idx", ".pos", ".del", "
 
 FAILURES = (PluginError, ServerError)
 """Errors of what is not ours: the code of a package, the server of an encoder."""
+
+NOT_APPLIED = (*FAILURES, IndexMismatchError)
+"""Errors with which one engine does not apply changes, while the others do."""
 
 Tick = Callable[[int], None]
 
@@ -67,7 +75,7 @@ class Engines:
         self._read_only = read_only
         self.names = engines_of(manifest.first_stages, vectors=manifest.has_vectors)
         self.damage: dict[str, IndexCorruptedError | PluginError] = {}
-        self._failed: dict[str, PluginError | ServerError] = {}
+        self._failed: dict[str, PluginError | ServerError | IndexMismatchError] = {}
         self._engines: dict[str, Engine] = {}
         self._folders = {name: SwappedFolder(directory / name) for name in self.names}
         self._inodes: dict[str, int | None] = {}
@@ -143,9 +151,10 @@ class Engines:
     def catch_up(self, tick: Tick | None = None) -> None:
         """Apply all changes. ``tick`` is called with numbers of finished documents.
 
-        A package or an encoder's server that fails does not keep the other engines from applying
-        them; ``check_applied`` raises its error.
+        A package or an encoder that fails does not keep the other engines from applying them;
+        ``check_applied`` raises its error.
         """
+        self._check_encoder_again()
         sound = self._sound()
         for name in sound:
             with self._others_go_on(name):
@@ -159,9 +168,10 @@ class Engines:
     def rebuild(self, tick: Tick | None = None) -> None:
         """Build all engines again from the documents; until then readers see the old ones.
 
-        A package or an encoder's server that fails does not keep the other engines from being
-        built; ``check_applied`` raises its error.
+        A package or an encoder that fails does not keep the other engines from being built;
+        ``check_applied`` raises its error.
         """
+        self._check_encoder_again()
         for name in self.names:
             with self._others_go_on(name):
                 self._renew(name, tick if name == self.names[-1] else None)
@@ -219,7 +229,7 @@ class Engines:
             try:
                 with closing(self._opened(name, folder.new, replaces)) as fresh:
                     self._apply(name, fresh, tick)
-            except FAILURES:
+            except NOT_APPLIED:
                 folder.clear()  # what is left there would look like a rebuild that goes on
                 raise
             folder.swap()
@@ -227,13 +237,18 @@ class Engines:
             self.damage.pop(name, None)
             folder.drop_old()
 
+    def _check_encoder_again(self) -> None:
+        # While an index is open, another model may have come to answer by its encoder's name.
+        if self._encoder is not None:
+            self._encoder.check_again()
+
     @contextmanager
     def _others_go_on(self, name: str) -> Iterator[None]:
         """Keep the error of an engine for ``check_applied``, so that the next engine is done."""
         try:
             yield
             self._failed.pop(name, None)
-        except FAILURES as error:
+        except NOT_APPLIED as error:
             self._failed[name] = error
             if name not in self.damage:
                 failed = self._engines[name]

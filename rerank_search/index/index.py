@@ -41,7 +41,7 @@ from rerank_search.index.encoder_record import (
     recorded,
     renewed,
 )
-from rerank_search.index.engines import FAILURES, Engines
+from rerank_search.index.engines import NOT_APPLIED, Engines
 from rerank_search.index.hit_passages import hit_passages
 from rerank_search.index.info import IndexInfo, index_info
 from rerank_search.index.passage_length import check_without_passages, fitted, splitting
@@ -120,7 +120,7 @@ class Index(StoredDocuments):
         self._queries = None
         if encoder is not None and manifest.encoder is not None:
             same = partial(check_same, path, encoder, manifest.encoder)
-            self._queries = QueryVectors(encoder, same)
+            self._queries = QueryVectors(encoder, same, dimension=manifest.encoder.dimension)
         self._engines = Engines(
             path,
             manifest,
@@ -336,7 +336,7 @@ class Index(StoredDocuments):
             except BaseException:
                 try:
                     self._writer.publish(waiting, progress)
-                except FAILURES as failed:  # must not replace Ctrl-C or the caller's own error
+                except NOT_APPLIED as failed:  # must not replace Ctrl-C or the caller's own error
                     logger.warning("%s", failed)
                 raise
             self._writer.publish(waiting, progress)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rerank_search.errors import IndexLockedError, IndexReadOnlyError
-from rerank_search.index.engines import FAILURES, Engines
+from rerank_search.index.engines import NOT_APPLIED, Engines
 from rerank_search.index.write_lock import LOCK, locked
 from rerank_search.lock import ProcessLock
 from rerank_search.processes import PerProcess
@@ -134,7 +134,7 @@ class Writer:
                 if self._own.get().writing:
                     try:
                         self.publish()
-                    except FAILURES as error:  # the other first stages have everything
+                    except NOT_APPLIED as error:  # the other first stages have everything
                         logger.warning(
                             "%s: a first stage lacks the newest documents until the index is "
                             "opened again or written to: %s",
