@@ -17,7 +17,9 @@ from rerank_search.shown import shown
 class Endpoint:
     """The address of a server, the key for it, and the limits of waiting.
 
-    ``called`` names the argument that has the URL. Raises InvalidInputError for invalid arguments.
+    ``called`` names the argument that has the URL, ``key_from`` the one that has the key, or the
+    environment variable; ``key_fix`` says where to get a valid key. Raises InvalidInputError for
+    invalid arguments.
     """
 
     def __init__(
@@ -29,9 +31,14 @@ class Endpoint:
         retries: int,
         random: Callable[[], float],
         called: str = "base_url",
+        key_from: str = "api_key",
+        key_fix: str = "use the one printed by `rerank-search key add`",
     ) -> None:
         self.url = _checked_url(called, url)
-        self.headers = {} if api_key is None else {"Authorization": f"Bearer {_checked(api_key)}"}
+        self._key = api_key
+        if api_key is not None and not _is_sendable(api_key):
+            raise InvalidInputError(f"{key_from} is not valid: {key_fix}")
+        self.headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self.timeout = real_number("timeout", timeout, above=0)
         self.retries = whole_number("retries", retries, least=0)
         self.random = random
@@ -40,6 +47,10 @@ class Endpoint:
     def http(self) -> dict[str, Any]:
         """The arguments with which connections to the server are made."""
         return {"headers": self.headers, "timeout": self.timeout, "verify": _certificates()}
+
+    def without_key(self, said: str) -> str:
+        """The words of the server for an error or a log, without the key if they repeat it."""
+        return said if self._key is None else said.replace(self._key, "(the key)")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -77,14 +88,8 @@ def _checked_url(called: str, given: str) -> str:
     return str(url).rstrip("/")
 
 
-def _checked(api_key: str) -> str:
-    if (
-        not isinstance(api_key, str)
-        or not api_key
-        or not api_key.isascii()
-        or not api_key.isprintable()
-    ):
-        raise InvalidInputError(
-            "api_key is not valid: use the one printed by `rerank-search key add`"
-        )
-    return api_key
+def _is_sendable(api_key: object) -> bool:
+    """Whether a key can be sent in a header."""
+    return (
+        isinstance(api_key, str) and api_key != "" and api_key.isascii() and api_key.isprintable()
+    )

@@ -11,7 +11,6 @@ import time
 import weakref
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import urldefrag
 
 import httpx2
 
@@ -19,8 +18,10 @@ from rerank_search.errors import InvalidInputError, ModelNotFoundError, ServerEr
 from rerank_search.http_calls.attempts import Attempts
 from rerank_search.http_calls.endpoint import Endpoint
 from rerank_search.processes import PerProcess
+from rerank_search.queries import check_text
 from rerank_search.settings import PREFIX, Settings
 from rerank_search.shown import shown
+from rerank_search.vectors import LARGEST
 
 KEY_PREFIX = f"{PREFIX}KEY_"
 """Beginning of the environment variables that hold keys; the host's name follows."""
@@ -66,15 +67,20 @@ class ModelServer:
     ) -> None:
         if not is_url(name):
             raise InvalidInputError(f"url={shown(name)} is not a URL: use http://HOST:PORT/PATH")
-        url, model = urldefrag(name)
-        self._variable = key_variable(httpx2.URL(url).host)
+        url, _, model = name.partition("#")
+        check_text(model, "the name of the model in the URL")
+        host = _host(url)
+        self._variable = key_variable(host)
+        stored = os.environ.get(self._variable) or None
         self._endpoint = Endpoint(
             url,
-            api_key=api_key or os.environ.get(self._variable) or None,
+            api_key=api_key or stored,
             timeout=timeout,
             retries=retries,
             random=random.random,
             called="url",
+            key_from="api_key" if api_key else self._variable,
+            key_fix="give the key as the server's owner has issued it, without a line break",
         )
         self.url = self._endpoint.url
         self.model = model or None
@@ -110,7 +116,7 @@ class ModelServer:
             raise self._refused(outcome)
         try:
             return outcome.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self.unreadable(f"it is {_media(outcome)}, not JSON") from error
 
     def check_allowed(self) -> None:
@@ -132,7 +138,7 @@ class ModelServer:
         """
         try:
             results = answer if listed is None else answer[listed]
-            found = {int(each["index"]): read(each[wanted]) for each in results}
+            found = {_place(each["index"]): read(each[wanted]) for each in results}
         except (KeyError, TypeError, ValueError) as error:
             raise self.unreadable(
                 f"it has no results with index and {wanted}: {shown(answer)}"
@@ -150,8 +156,8 @@ class ModelServer:
     def unreadable(self, why: str) -> ServerError:
         """The error of an answer that is not what the API promises."""
         return ServerError(
-            f"POST {self.url}: the answer cannot be read ({why}): check the URL, which must end "
-            "with the path of the API"
+            f"POST {self.url}: the answer cannot be read ({self._endpoint.without_key(why)}): "
+            "check the URL, which must end with the path of the API"
         )
 
     def _refused(self, answer: httpx2.Response) -> ServerError:
@@ -163,9 +169,13 @@ class ModelServer:
         elif answer.is_redirect:
             fix = f"the server redirects to {shown(answer.headers.get('location'))}: use that URL"
         elif status in (404, 405):
-            fix = "the server has no such path: the URL must end with the path of the API"
+            fix = (
+                f"the server has no such path or model ({_said(answer)}): the URL must end with "
+                "the path of the API, and with # and the model's name if there are several"
+            )
         else:
             fix = _said(answer)
+        fix = self._endpoint.without_key(fix)
         return ServerError(f"{where}: {fix}", status=status, type="refused")
 
     def _unanswered(self, error: httpx2.RequestError) -> ServerError:
@@ -177,6 +187,28 @@ class ModelServer:
             "server runs",
             type="connection",
         )
+
+
+def finite_number(value: Any) -> float:
+    """A number of an answer that a float32 can hold. Raises ValueError for anything else."""
+    if type(value) not in (int, float) or not abs(value) <= LARGEST:
+        raise ValueError(f"not a finite number: {shown(value)}")
+    return float(value)
+
+
+def _place(index: Any) -> int:
+    if type(index) is not int:
+        raise ValueError(f"not an index: {shown(index)}")
+    return index
+
+
+def _host(url: str) -> str:
+    try:
+        return httpx2.URL(url).host
+    except httpx2.InvalidURL as error:
+        raise InvalidInputError(
+            f"url is not a valid URL ({error}): use http://HOST:PORT/PATH"
+        ) from None
 
 
 class _Connections:

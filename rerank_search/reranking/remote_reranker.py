@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rerank_search.arguments import whole_number
 from rerank_search.errors import InvalidInputError, ServerError
-from rerank_search.http_calls.model_server import TOO_LARGE, ModelServer
+from rerank_search.http_calls.model_server import TOO_LARGE, ModelServer, finite_number
 from rerank_search.models.batches import each
 from rerank_search.queries import check_instruction
 from rerank_search.reranking.pairs import checked_pairs
@@ -205,14 +205,7 @@ class RemoteReranker:
             self._most = half = max(len(pairs) // 2, 1)
             halves = pairs[:half], pairs[half:]
             return [score for part in halves for score in self._asked(part, until, told)]
-        return self._server.in_order(answer, *_RESULTS[self._api], len(pairs), _finite)
-
-
-def _finite(score: Any) -> float:
-    value = float(score)
-    if not math.isfinite(value):
-        raise ValueError(score)
-    return value
+        return self._server.in_order(answer, *_RESULTS[self._api], len(pairs), finite_number)
 
 
 def _api_of(url: str, given: RerankApi | None) -> RerankApi:

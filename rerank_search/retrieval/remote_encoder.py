@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import cached_property, partial
@@ -13,9 +12,10 @@ from numpy.typing import NDArray
 
 from rerank_search.arguments import whole_number
 from rerank_search.errors import InvalidInputError, ServerError
-from rerank_search.http_calls.model_server import TOO_LARGE, ModelServer
+from rerank_search.http_calls.model_server import TOO_LARGE, ModelServer, finite_number
 from rerank_search.models.batches import each
 from rerank_search.models.prompts import Prompts, Task
+from rerank_search.queries import check_text, text_list
 from rerank_search.shown import shown
 from rerank_search.storage.passages import words
 
@@ -85,6 +85,12 @@ class RemoteEncoder:
                 f"the URL {shown(self._server.url)} does not end with {PATH}: give the full URL of "
                 "an embeddings API, such as http://HOST:PORT/v1/embeddings"
             )
+        for argument, prompt in (
+            ("query_prompt", query_prompt),
+            ("document_prompt", document_prompt),
+        ):
+            if prompt is not None:
+                check_text(prompt, argument)
         if truncate_dim is not None:
             whole_number("truncate_dim", truncate_dim)
         self._most = whole_number("texts_at_once", texts_at_once)
@@ -146,11 +152,12 @@ class RemoteEncoder:
     ) -> NDArray[np.float32]:
         """Vectors of length 1, shape (n, d), float32, of the texts with the prompt before each.
 
-        ``task`` has no effect: the API knows no tasks.
+        ``task`` has no effect: the API knows no tasks. Raises InvalidInputError for anything but
+        strings that UTF-8 can encode.
         """
-        if not texts:
+        if not (checked := text_list(texts)):
             return np.empty((0, self.dimension), dtype=np.float32)
-        return self._found([f"{prompt or ''}{text}" for text in texts])
+        return self._found([f"{prompt or ''}{text}" for text in checked])
 
     def close(self) -> None:
         """Close the connections; a later call makes new ones."""
@@ -164,12 +171,12 @@ class RemoteEncoder:
         lengths = {len(row) for row in rows}
         if len(lengths) != 1:
             raise self._server.unreadable(f"it has vectors of {sorted(lengths)} numbers")
-        found: NDArray[np.float32] = np.array(rows, dtype=np.float32)
+        found = np.array(rows, dtype=np.float64)  # in which no square is too large or too small
         norms = np.linalg.norm(found, axis=1, keepdims=True)
-        if not (np.isfinite(norms) & (norms > 0)).all():
-            raise self._server.unreadable("it has a vector that is zero or not finite")
-        found /= norms
-        return found
+        if not (norms > 0).all():
+            raise self._server.unreadable("it has a vector that is zero")
+        unit: NDArray[np.float32] = (found / norms).astype(np.float32)
+        return unit
 
     def _asked(self, texts: Sequence[str]) -> list[list[float]]:
         """The server's vectors of a chunk; if that is too large, of its halves."""
@@ -187,7 +194,6 @@ class RemoteEncoder:
 
 
 def _numbers(vector: Any) -> list[float]:
-    numbers = [float(value) for value in vector]
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError(vector)
-    return numbers
+    if not isinstance(vector, list):
+        raise ValueError(f"not a list of numbers: {shown(vector)}")
+    return [finite_number(value) for value in vector]

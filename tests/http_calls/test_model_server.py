@@ -112,6 +112,40 @@ def test_offline_only_this_machine_is_called(app, running, monkeypatch):
         server("http://example.com/ask").ask({"texts": []})
 
 
-def test_a_key_with_a_line_break_is_refused():
-    with pytest.raises(InvalidInputError, match="api_key is not valid"):
+def test_a_key_with_a_line_break_is_refused(monkeypatch):
+    with pytest.raises(InvalidInputError, match="api_key is not valid: give the key as"):
         server("http://h/ask", api_key="a\nb")
+    monkeypatch.setenv("RERANK_SEARCH_KEY_H", "secret\n")
+    with pytest.raises(InvalidInputError, match="RERANK_SEARCH_KEY_H is not valid") as raised:
+        server("http://h/ask")
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 404, 503])
+def test_a_key_that_the_server_repeats_is_not_in_the_error(app, running, status):
+    said = {"error": "the key s3cret-9 is bad", "index": "s3cret-9"}
+    app.first = [JSONResponse(said, status, {"Location": "http://h/?key=s3cret-9"})]
+    asked = server(running[1], api_key="s3cret-9")
+    with pytest.raises(ServerError, match=r"\(the key\)") as raised:
+        asked.in_order(asked.ask({"texts": []}), "data", "score", 1, float)
+    assert "s3cret" not in str(raised.value)
+    asked.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["http://\ud800/ask", "http://h/\0", "http://h:port/ask", "http://h/ask#\ud800"]
+)
+def test_what_is_no_address_is_refused(url):
+    with pytest.raises(InvalidInputError, match=r"URL"):
+        server(url)
+
+
+@pytest.mark.parametrize(
+    "body", ["[" * 100_000, '[{"index": 1e999, "score": 1}]', '[{"index": 0.5, "score": 1}]']
+)
+def test_odd_json_is_an_error_of_the_server(app, running, body):
+    app.first = [Response(body, media_type="application/json")]
+    asked = server(running[1])
+    with pytest.raises(ServerError, match="the answer cannot be read"):
+        asked.in_order(asked.ask({"texts": []}), None, "score", 1, float)
+    asked.close()

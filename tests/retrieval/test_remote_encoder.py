@@ -132,7 +132,10 @@ NAN = Response(json.dumps({"data": [{"index": 0, "embedding": [float("nan"), 1.0
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (JSONResponse({"error": {"message": "no such model"}}, 404), "has no such path"),
+        (
+            JSONResponse({"error": {"message": "no such model"}}, 404),
+            "path or model .'no such model'",
+        ),
         (JSONResponse({"error": {"message": "too long"}}, 400), "400: 'too long'"),
         (JSONResponse({"error": "too long"}, 413), "413: 'too long'"),
         (Response(status_code=401), "wants a key: set RERANK_SEARCH_KEY_127_0_0_1"),
@@ -141,7 +144,11 @@ NAN = Response(json.dumps({"data": [{"index": 0, "embedding": [float("nan"), 1.0
         (JSONResponse({"data": []}), r"for the texts \[\], and 1 were sent"),
         (JSONResponse({"data": [{"index": 1, "embedding": [1.0]}]}), r"for the texts \[1\]"),
         (JSONResponse({"data": [{"index": 0, "embedding": "AAAA"}]}), "has no results"),
+        (JSONResponse({"data": [{"index": 0, "embedding": "1234"}]}), "has no results"),
         (JSONResponse({"data": [{"index": 0, "embedding": 1.0}]}), "has no results"),
+        (JSONResponse({"data": [{"index": 0, "embedding": {"1": 2}}]}), "has no results"),
+        (JSONResponse({"data": [{"index": 0, "embedding": [1e39]}]}), "has no results"),
+        (JSONResponse({"data": [{"index": 0, "embedding": [10**400]}]}), "has no results"),
         (JSONResponse({"data": [{"index": 0, "embedding": [0.0, 0.0]}]}), "that is zero"),
         (JSONResponse({"data": [{"index": 0, "embedding": []}]}), "that is zero"),
         (NAN, "has no results with index and embedding"),
@@ -217,6 +224,7 @@ def test_threads_share_one(remote):
         ({"name": "nomic"}, "url='nomic' is not a URL"),
         ({"name": "http://u:p@h/v1/embeddings"}, "contains a user name"),
         ({"name": "http://h/embeddings", "truncate_dim": 0}, "truncate_dim=0 must be at least 1"),
+        ({"name": "http://h/embeddings", "query_prompt": 5}, "query_prompt is not a string: 5"),
         ({"name": "http://h/embeddings", "texts_at_once": 0}, "texts_at_once=0 must be at least"),
         ({"name": "http://h/embeddings", "timeout": -1}, "timeout=-1 must be above 0"),
     ],
@@ -277,6 +285,56 @@ def test_another_model_behind_the_url_is_noticed_by_the_index(server, running, t
             server.first = []
         assert index.retriever("bm25").retrieve(["a boat"], 5)[0]
         assert index.retriever("dense").retrieve(["a boat"], 5)[0]  # it answers again
+
+
+def test_a_model_that_changes_while_an_index_is_open_is_noticed(server, running, tmp_path, caplog):
+    dimensions = 8
+
+    def answer(body: dict[str, Any]) -> Any:
+        found = [vector(text, dimensions) for text in body["input"]]
+        return {"data": best_first(found, "embedding")}
+
+    server.add("/changing/v1/embeddings", "input", answer)
+    url = running[1].replace("/v1/", "/changing/v1/")
+    with Index.create(tmp_path / "notes", encoder=url) as index:
+        index.add(DOCUMENTS[:2])
+        searcher = Searcher(index, reranker=None)
+        searcher.search("a boat")
+        assert index.verify() == []
+        dimensions = 12
+        for attempt in (
+            lambda: searcher.search_batch(["a boat", "some bread"]),
+            lambda: index.add(DOCUMENTS[2:]),
+            index.rebuild,
+        ):
+            with pytest.raises(IndexMismatchError, match=r"length 12|12 dimensions instead of 8"):
+                attempt()
+        assert "12 dimensions instead of 8" in " ".join(index.verify())
+    with Index.open(tmp_path / "notes") as index:
+        assert "lacks the newest documents" in caplog.text
+        assert [hit.id for hit in index.retriever("bm25").retrieve(["boat"], 5)[0]] == ["3"]
+    dimensions = 8
+    with Index.open(tmp_path / "notes") as index:
+        assert index.verify() == []
+
+
+def test_another_model_of_the_same_length_adds_nothing_to_an_open_index(server, running, tmp_path):
+    other = [1.0, *[0.0] * 7]
+    with Index.create(tmp_path / "notes", encoder=running[1]) as index:
+        index.add(DOCUMENTS[:2])
+        server.first = [JSONResponse({"data": [{"index": 0, "embedding": other}]})] * 2
+        with pytest.raises(IndexMismatchError, match="it gives other vectors"):
+            index.add(DOCUMENTS[2:])
+        server.first = []
+        index.add([])  # the server has the former model again
+        assert index.verify() == []
+
+
+@pytest.mark.parametrize("texts", ["abc", [5], ["\ud800"]])
+def test_what_is_no_list_of_texts_is_refused(server, remote, texts):
+    with pytest.raises(InvalidInputError, match="text"):
+        remote().encode(texts)
+    assert server.asked == []
 
 
 def test_what_is_acknowledged_is_kept_when_the_server_fails(server, running, tmp_path):
