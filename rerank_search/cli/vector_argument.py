@@ -15,7 +15,7 @@ def vector_in(file: Path) -> Any:
         return json.loads(file.read_bytes())
     except OSError as error:
         raise InvalidInputError(f"{file} cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError(
             f"{file} is not JSON ({error}): write the vector as a list, such as [0.1, 0.2]"
         ) from error

@@ -24,6 +24,11 @@ def parquet_rows(path: Path, *, arrays: str | None = None) -> Iterator[dict[str,
             if arrays is None or arrays not in batch.schema.names:
                 yield from batch.to_pylist()
                 continue
+            if len(set(batch.schema.names)) < len(batch.schema.names):
+                raise InvalidInputError(
+                    f"{path} has two columns of one name ({', '.join(batch.schema.names)}): rename "
+                    "one of them"
+                )
             others = batch.select([name for name in batch.schema.names if name != arrays])
             for row, cell in zip(others.to_pylist(), batch.column(arrays), strict=True):
                 yield {**row, arrays: _array(cell)}
@@ -39,7 +44,7 @@ def count_rows(path: Path) -> int:
 def _array(cell: Any) -> Any:
     """The list in a cell as an array; any other value as it is."""
     values = getattr(cell, "values", None)
-    if values is None or values.null_count:
+    if values is None or callable(values) or values.null_count:  # a struct has a method values
         return cell.as_py()
     return values.to_numpy(zero_copy_only=False)
 

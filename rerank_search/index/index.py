@@ -87,6 +87,9 @@ logger = logging.getLogger(__name__)
 
 SPLIT, TANTIVY = Passages(), Bm25Settings()
 
+MOST_NUMBERS = 16_384
+"""Most numbers that a vector of your own can have, more than models give."""
+
 PUBLISH_EVERY = 4_000
 """Number of documents after which a long ``add`` makes them searchable: seconds of CPU encoding."""
 
@@ -176,7 +179,7 @@ class Index(StoredDocuments):
         directory = arguments.path("path", path)
         lock_timeout = seconds_to_wait(lock_timeout)
         if dimension is not None:
-            dimension = whole_number("dimension", dimension)
+            dimension = whole_number("dimension", dimension, most=MOST_NUMBERS)
             check_without_passages(passages)
             passages = None
         if encoder is None:

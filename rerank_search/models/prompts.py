@@ -9,6 +9,9 @@ from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from rerank_search.arguments import string
+from rerank_search.queries import check_text
+
 Task: TypeAlias = Literal["query", "document"]
 
 DOCUMENT_NAMES = ("document", "passage", "corpus")
@@ -40,6 +43,13 @@ def chosen(saved: Mapping[str, str | None]) -> Prompts:
     named = [saved.get(name) for name in DOCUMENT_NAMES]
     document = next((prompt for prompt in named if prompt), "")
     return Prompts(query=saved.get("query") or "", document=document)
+
+
+def checked_prompt(name: str, given: str | None) -> str | None:
+    """A prompt given by hand, or None. Raises InvalidInputError unless UTF-8 can encode it."""
+    if given is not None:
+        check_text(string(name, given), name)
+    return given
 
 
 def without_use(saved: Mapping[str, str | None]) -> list[str]:

@@ -9,9 +9,8 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Generic, TypeVar
 
-from rerank_search.arguments import string
 from rerank_search.errors import InvalidInputError
-from rerank_search.models.prompts import Prompts, chosen, tells_tasks_apart
+from rerank_search.models.prompts import Prompts, checked_prompt, chosen, tells_tasks_apart
 from rerank_search.settings import Settings
 
 Model = TypeVar("Model")
@@ -38,8 +37,8 @@ class SentenceModel(ABC, Generic[Model]):
     ) -> None:
         self.name = name
         self.revision = revision
-        self.query_prompt = _prompt("query_prompt", query_prompt)
-        self.document_prompt = _prompt("document_prompt", document_prompt)
+        self.query_prompt = checked_prompt("query_prompt", query_prompt)
+        self.document_prompt = checked_prompt("document_prompt", document_prompt)
         self._device = device
         self._lock = RLock()
         self._loaded: Model | None = None
@@ -161,7 +160,3 @@ class SentenceModel(ABC, Generic[Model]):
     @abstractmethod
     def _directory(self) -> str:
         """Find the directory of the model. Raises ModelNotFoundError."""
-
-
-def _prompt(name: str, given: str | None) -> str | None:
-    return None if given is None else string(name, given)

@@ -14,8 +14,8 @@ from rerank_search.arguments import whole_number
 from rerank_search.errors import InvalidInputError, ServerError
 from rerank_search.http_calls.model_server import TOO_LARGE, ModelServer, finite_number
 from rerank_search.models.batches import each
-from rerank_search.models.prompts import Prompts, Task
-from rerank_search.queries import check_text, text_list
+from rerank_search.models.prompts import Prompts, Task, checked_prompt
+from rerank_search.queries import text_list
 from rerank_search.shown import shown
 from rerank_search.storage.passages import words
 
@@ -67,8 +67,8 @@ class RemoteEncoder:
         timeout: float = 60.0,
         retries: int = 3,
     ) -> None:
-        self.query_prompt = query_prompt
-        self.document_prompt = document_prompt
+        self.query_prompt = checked_prompt("query_prompt", query_prompt)
+        self.document_prompt = checked_prompt("document_prompt", document_prompt)
         self.truncate_dim = truncate_dim
         self._settings: Mapping[str, Any] = {
             "query_prompt": query_prompt,
@@ -85,12 +85,6 @@ class RemoteEncoder:
                 f"the URL {shown(self._server.url)} does not end with {PATH}: give the full URL of "
                 "an embeddings API, such as http://HOST:PORT/v1/embeddings"
             )
-        for argument, prompt in (
-            ("query_prompt", query_prompt),
-            ("document_prompt", document_prompt),
-        ):
-            if prompt is not None:
-                check_text(prompt, argument)
         if truncate_dim is not None:
             whole_number("truncate_dim", truncate_dim)
         self._most = whole_number("texts_at_once", texts_at_once)

@@ -386,6 +386,20 @@ def test_a_row_of_parquet_without_a_vector_is_named(tmp_path: Path) -> None:
     assert ["has no vector" in skipped.reasons[0], "None at place 1" in skipped.reasons[1]]
 
 
+def test_a_column_of_parquet_that_holds_no_vectors_is_named(tmp_path: Path) -> None:
+    columns = {"id": ["a"], "text": ["x"]}
+    file = table(tmp_path / "d.parquet", **columns, embedding=[{"x": 1.0}])
+    with pytest.raises(errors.InvalidDocumentError, match="give a list of numbers"):
+        read(file, vectors=VECTORS)
+    pyarrow = pytest.importorskip("pyarrow")
+    cells = [["a"], ["x"], [[1.0, 2.0]], [[2.0, 1.0]]]
+    names = [*columns, "embedding", "embedding"]
+    twice = pyarrow.Table.from_arrays([*map(pyarrow.array, cells)], names)
+    pytest.importorskip("pyarrow.parquet").write_table(twice, file)
+    with pytest.raises(errors.InvalidInputError, match=r"two columns of one name .*embedding"):
+        read(file, vectors=VECTORS)
+
+
 @pytest.mark.parametrize("name", ["c.csv", "c.tsv"])
 def test_cells_of_text_hold_no_vector(tmp_path: Path, name: str) -> None:
     file = write(tmp_path / name, "id,text,embedding\n")

@@ -309,6 +309,7 @@ def test_one_vector_is_not_for_several_queries(index: Index) -> None:
     [
         ({"dimension": 3}, "give encoder=None too"),
         ({"encoder": None, "dimension": 0}, "dimension=0 must be at least 1"),
+        ({"encoder": None, "dimension": 10**30}, "at most 16384"),
         ({"encoder": None, "dimension": 2.5}, "dimension=2.5"),
         ({"encoder": None, "dimension": 3, "passages": Passages(tokens=64)}, "one for each"),
         ({"encoder": None, "dimension": 3, "query_prompt": "q: "}, "encoder=None and query_prompt"),

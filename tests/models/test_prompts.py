@@ -3,7 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from rerank_search.models.prompts import Prompts, chosen, tells_tasks_apart, without_use
+from rerank_search import Encoder, InvalidInputError, RemoteEncoder
+from rerank_search.models.prompts import (
+    Prompts,
+    checked_prompt,
+    chosen,
+    tells_tasks_apart,
+    without_use,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,3 +65,14 @@ def test_a_saved_model_tells_queries_from_documents_by_prompts_or_modules(
 def test_a_damaged_file_of_settings_has_no_prompts(tmp_path: Path) -> None:
     (tmp_path / "config_sentence_transformers.json").write_bytes(b"\xff{")
     assert not tells_tasks_apart(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["query_prompt", "document_prompt"])
+@pytest.mark.parametrize(
+    ("given", "message"), [("\ud800: ", "a lone surrogate at character 0"), (5, "is not a string")]
+)
+def test_a_prompt_by_hand_that_cannot_be_stored_is_refused(name: str, given, message: str) -> None:
+    assert checked_prompt(name, "é: ") == "é: "
+    for made in (Encoder, RemoteEncoder):
+        with pytest.raises(InvalidInputError, match=f"{name}.*{message}"):
+            made("http://h/v1/embeddings", **{name: given})

@@ -224,7 +224,7 @@ def test_threads_share_one(remote):
         ({"name": "nomic"}, "url='nomic' is not a URL"),
         ({"name": "http://u:p@h/v1/embeddings"}, "contains a user name"),
         ({"name": "http://h/embeddings", "truncate_dim": 0}, "truncate_dim=0 must be at least 1"),
-        ({"name": "http://h/embeddings", "query_prompt": 5}, "query_prompt is not a string: 5"),
+        ({"name": "http://h/embeddings", "query_prompt": 5}, "query_prompt=5 is not a string"),
         ({"name": "http://h/embeddings", "texts_at_once": 0}, "texts_at_once=0 must be at least"),
         ({"name": "http://h/embeddings", "timeout": -1}, "timeout=-1 must be above 0"),
     ],
