@@ -30,6 +30,9 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 }
 """The arrays of a segment."""
 
+MERGED_AT_ONCE = 4_000_000
+"""Postings that are in memory together when segments are merged: about 100 MB."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -170,22 +173,28 @@ class SparseFiles:
                 kept, np.cumsum([0, *(each.sum() for each in kept)]).tolist(), strict=False
             )
         ]
-        tokens = np.unique(np.concatenate([part.tokens for part in parts]))
 
-        def merged() -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
-            """The rows and the weights of each token."""
-            places = [dict(part.of(tokens)) for part in parts]
-            for place in range(len(tokens)):
+        def merged() -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]]:
+            """Tokens, rows and weights of the postings, some tokens at a time."""
+            for first, end in _blocks(parts):
                 found = []
-                for part, own, all_kept, new in zip(parts, places, kept, rows, strict=True):
-                    if place in own:
-                        old = part.rows[own[place]]
-                        keep = all_kept[old]
-                        found.append((new[old[keep]], part.weights[own[place]][keep]))
-                yield np.concatenate([r for r, _ in found]), np.concatenate([w for _, w in found])
+                for part, keep, new in zip(parts, kept, rows, strict=True):
+                    start, stop = np.searchsorted(part.tokens, [first, end])
+                    where = slice(int(part.starts[start]), int(part.starts[stop]))
+                    counts = np.diff(part.starts[start : stop + 1])
+                    old = part.rows[where]
+                    left = keep[old]
+                    own = np.repeat(part.tokens[start:stop], counts)[left]
+                    found.append((own, new[old[left]], part.weights[where][left]))
+                tokens, new_rows, weights = (
+                    np.concatenate(each) for each in zip(*found, strict=True)
+                )
+                order = np.argsort(tokens, kind="stable")
+                yield tokens[order], new_rows[order], weights[order]
 
-        counts = np.array([len(found) for found, _ in merged()], np.int64)
-        used = counts > 0
+        uniques = [np.unique(found, return_counts=True) for found, _, _ in merged()]
+        tokens = np.concatenate([np.empty(0, np.int32), *(each for each, _ in uniques)])
+        counts = np.concatenate([np.empty(0, np.int64), *(each for _, each in uniques)])
         total = (int(counts.sum()),)
 
         def write(array: str, values: NDArray[Any]) -> None:
@@ -194,9 +203,9 @@ class SparseFiles:
         write(
             "ids", np.concatenate([part.ids[keep] for part, keep in zip(parts, kept, strict=True)])
         )
-        write("tokens", tokens[used])
-        write("starts", np.concatenate([[0], np.cumsum(counts[used])]).astype(np.int64))
-        for array, which in (("rows", 0), ("weights", 1)):
+        write("tokens", tokens)
+        write("starts", np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+        for array, which in (("rows", 1), ("weights", 2)):
             values = (found[which] for found in merged())
             write_parts(self.directory / segment.file(array), values, total, _DTYPES[array])
 
@@ -237,6 +246,17 @@ class SparseFiles:
 
     def _damaged(self, segment: Segment, array: str, reason: str) -> Exception:
         return damaged(self.directory / segment.file(array), reason)
+
+
+def _blocks(parts: Sequence[Postings]) -> Iterator[tuple[int, int]]:
+    """Ranges of tokens that have about MERGED_AT_ONCE postings each."""
+    every = np.concatenate([part.tokens for part in parts])
+    tokens, places = np.unique(every, return_inverse=True)
+    counts = np.concatenate([np.diff(part.starts) for part in parts])
+    block = np.cumsum(np.bincount(places, counts)) // MERGED_AT_ONCE
+    for some in np.split(tokens, np.flatnonzero(np.diff(block)) + 1):
+        if len(some):
+            yield int(some[0]), int(some[-1]) + 1
 
 
 def _within(numbers: NDArray[Any], limit: int) -> bool:
