@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
     """Precision that the logits are computed in; "auto" is the fastest on this machine."""
 
+    encoder_backend: Literal["auto", "torch", "openvino", "onnx"] = "auto"
+    """Backend that computes an encoder's vectors; "auto" is torch, and OpenVINO for int8."""
+
+    encoder_dtype: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    """Precision that an encoder's vectors are computed in; "auto" is float32."""
+
     threads: int | None = Field(default=None, ge=1)
     """Number of threads with which a process computes models.
 

@@ -39,7 +39,7 @@ CLASSIFIERS = frozenset(
 )
 """Supported classes of cross-encoders: their layers have the same names and compute the same."""
 
-ENCODERS = frozenset({"Bert", "BertModel", "RobertaModel", "XLMRobertaModel"})
+ENCODERS = frozenset({"Bert", "BertVectors", "BertModel", "RobertaModel", "XLMRobertaModel"})
 """Supported classes of bi-encoders, and of the models below the cross-encoders' heads."""
 
 DTYPES = frozenset({"float32", "bfloat16"})
@@ -83,8 +83,8 @@ def fuse(network: Any, dtype: str) -> None:
     classifies = type(network).__name__ in CLASSIFIERS
     fused = _Fused(model, getattr(torch, dtype), first_only=classifies)
     model.encoder.layer = torch.nn.ModuleList()
-    if isinstance(network, Bert):
-        network.forward = fused  # type: ignore[method-assign]
+    if not classifies and isinstance(model, Bert):
+        model.forward = fused  # type: ignore[method-assign]
         return
     pooler = getattr(model, "pooler", None)
     if isinstance(network, BertClassifier):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
+from rerank_search.models.backends.kinds import Backend
 from rerank_search.models.batches import cpu_batch_tokens, each, even_budget, token_batches
 from rerank_search.models.bert_folder import EncoderFolder
-from rerank_search.models.fused_bert import fuse
-from rerank_search.models.threads import one_thread
+from rerank_search.models.bert_vectors import BertVectors
+from rerank_search.retrieval.vector_backend import VectorDtype, installed
 
 TOKENIZED_AT_ONCE = 512
 """Texts whose tokens are made together. The first batch waits for so many, later ones do not."""
@@ -26,7 +26,7 @@ class _Batch(NamedTuple):
 
 
 class BertEncoder:
-    """Tokenises and encodes texts on the CPU in float32; each thread computes a batch of its own.
+    """Tokenises and encodes texts on the CPU; each thread computes a batch of its own.
 
     ``prompts`` and ``default_prompt_name`` have the values of a SentenceTransformer without
     prompts.
@@ -35,20 +35,20 @@ class BertEncoder:
     prompts: ClassVar[dict[str, str | None]] = {}
     default_prompt_name = None
 
-    def __init__(self, folder: EncoderFolder) -> None:
-        fuse(folder.network, "float32")
-        self._folder = folder
+    def __init__(
+        self, folder: EncoderFolder, name: str, directory: str, backend: Backend, dtype: VectorDtype
+    ) -> None:
+        network = BertVectors(folder.network, folder.pooling, folder.normalised + 1)
         self.tokenizer = folder.tokenizer
         self.max_seq_length = folder.tokenizer.model_max_length
         self.pooling_mode = folder.pooling
-        alone = one_thread()
-        self._context = alone or nullcontext
-        self._at_once = torch.get_num_threads() if alone else 1
-        self._batch_tokens = cpu_batch_tokens(folder.network, self._at_once)
+        self._width = folder.network.config.hidden_size
+        self._installed = installed(name, network, self.tokenizer, directory, backend, dtype)
+        self._batch_tokens = cpu_batch_tokens(network, self._installed.at_once)
 
     def get_embedding_dimension(self) -> int:
         """The length of a vector."""
-        return self._folder.network.config.hidden_size
+        return self._width
 
     def tokenized(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut to the window. Threads must take turns."""
@@ -72,7 +72,7 @@ class BertEncoder:
         if len(texts) <= TOKENIZED_AT_ONCE:
             batches = list(batches)
         # No batch starts after an interrupt: otherwise closing the pool would compute all of them.
-        with closing(each(compute, batches, self._at_once)) as computed:
+        with closing(each(compute, batches, self._installed.at_once)) as computed:
             for _ in computed:
                 pass
         return found
@@ -87,8 +87,8 @@ class BertEncoder:
             tokens = tokenized([texts[i] for i in places])
             lengths = np.array([len(ids) for ids in tokens], dtype=np.int64)
             budget = self._batch_tokens
-            if self._at_once > 1:
-                budget = even_budget(lengths, budget, self._at_once)
+            if self._installed.at_once > 1:
+                budget = even_budget(lengths, budget, self._installed.at_once)
             for batch in token_batches(lengths, budget):
                 yield _Batch(places[batch], [tokens[i] for i in batch])
 
@@ -101,15 +101,8 @@ class BertEncoder:
             mask[row, : len(tokens)] = 1
         arrays = {"input_ids": ids, "token_type_ids": np.zeros_like(ids), "attention_mask": mask}
         names = self.tokenizer.model_input_names
-        with self._context():
+        with self._installed.context():
             inputs = {name: torch.from_numpy(arrays[name]) for name in names}
-            outputs: torch.Tensor = self._folder.network(**inputs)
-            if self._folder.pooling == "cls":
-                vectors = outputs[:, 0]
-            else:
-                read = torch.from_numpy(mask).unsqueeze(-1).to(outputs.dtype)
-                vectors = (outputs * read).sum(dim=1) / torch.clamp(read.sum(dim=1), min=1e-9)
-            for _ in range(self._folder.normalised + 1):
-                vectors = functional.normalize(vectors, p=2, dim=-1)
+            vectors = self._installed.logits(self._installed.features(inputs))
         found: NDArray[np.float32] = vectors.numpy()
         return found

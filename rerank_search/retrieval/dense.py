@@ -50,8 +50,7 @@ ENCODED_AT_ONCE = 8192
 TOLD_AFTER = 65_536
 """Characters of passages between two reports of progress: a few seconds of encoding on a CPU.
 
-They are encoded together. With half as many, one core in ten waited for the other's last batch, and
-with more cores the more."""
+They are encoded together. With fewer, cores wait more often for the last batch of another."""
 
 LENGTH_ERROR: Mapping[VectorDtype, float] = {"float32": 0.01, "float16": 0.01, "int8": 0.05}
 """Most by which the length of a stored vector may differ from 1."""

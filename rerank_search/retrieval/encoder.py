@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.arguments import model_name, whole_number
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
+from rerank_search.models.backends.kinds import Backend
 from rerank_search.models.beginnings import completed, first_characters
 from rerank_search.models.kinds import check_not
 from rerank_search.models.length_batches import batches_by_length
 from rerank_search.models.prompts import Prompts, Task, without_use
 from rerank_search.models.registry import encoder_name
 from rerank_search.models.sentence_model import SentenceModel
+from rerank_search.retrieval.vector_backend import VectorDtype, require_units, vector_backend
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -41,11 +44,15 @@ class Encoder(SentenceModel["SentenceTransformer | BertEncoder"]):
     ``revision`` pins a version of it. ``device`` is a torch device; the default is that of the
     settings, else the best one available. ``query_prompt`` and ``document_prompt`` replace the
     model's own prompts; "" means none. ``truncate_dim`` keeps the first numbers of each vector,
-    which a Matryoshka model is trained for. Threads may share one encoder; they take turns, because
-    its tokenizer is not thread-safe.
+    which a Matryoshka model is trained for. ``backend`` and ``dtype`` say what computes a plain
+    BERT on a CPU; the defaults are those of the settings, and "auto" is torch in float32. In
+    bfloat16 and int8 vectors differ a little from those in float32. Threads may share one encoder;
+    they take turns, because its tokenizer is not thread-safe.
 
-    On first use, raises ModelNotFoundError for a missing model and InvalidInputError for an invalid
-    device, and for a ``truncate_dim`` above the model's dimension.
+    Raises InvalidInputError for a backend that does not compute in that precision. On first use,
+    raises ModelNotFoundError for a missing model and InvalidInputError for an invalid device, for a
+    ``truncate_dim`` above the model's dimension, for a backend or a precision that cannot compute
+    this model here, and for a model that int8 changes too much.
     """
 
     may_change = False
@@ -59,6 +66,8 @@ class Encoder(SentenceModel["SentenceTransformer | BertEncoder"]):
         query_prompt: str | None = None,
         document_prompt: str | None = None,
         truncate_dim: int | None = None,
+        backend: Backend | Literal["auto"] | None = None,
+        dtype: VectorDtype | Literal["auto"] | None = None,
     ) -> None:
         super().__init__(
             encoder_name(model_name("encoder", name)),
@@ -70,11 +79,18 @@ class Encoder(SentenceModel["SentenceTransformer | BertEncoder"]):
         self.truncate_dim = (
             None if truncate_dim is None else whole_number("truncate_dim", truncate_dim)
         )
+        self.backend, self.dtype = vector_backend(backend, dtype)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the name and the settings: the copy loads the model on first use."""
+        made, arguments = super().__reduce__()
+        return partial(made, backend=self.backend, dtype=self.dtype), arguments
 
     @property
     def _arguments(self) -> dict[str, Any]:
         """The arguments that change vectors."""
-        return super()._arguments | {"truncate_dim": self.truncate_dim}
+        rounded = None if self.dtype == "float32" else self.dtype
+        return super()._arguments | {"truncate_dim": self.truncate_dim, "dtype": rounded}
 
     @property
     def dimension(self) -> int:
@@ -201,7 +217,8 @@ class Encoder(SentenceModel["SentenceTransformer | BertEncoder"]):
         if plain := read_encoder(where, device):
             from rerank_search.retrieval.bert_encoder import BertEncoder
 
-            return self._checked(BertEncoder(plain))
+            computed = BertEncoder(plain, self.name, where, self.backend, self.dtype)
+            return self._checked(computed)
         return self._checked(self._load_whole(where, device))
 
     def _directory(self) -> str:
@@ -229,6 +246,14 @@ class Encoder(SentenceModel["SentenceTransformer | BertEncoder"]):
                 "name, or give the path of a sentence-transformers model"
             ) from error
         network = getattr(model, "transformers_model", None)
-        if network is not None and can_fuse(network, "float32"):
-            fuse(network, "float32")
+        fits = self.backend == "torch" and network is not None and can_fuse(network, self.dtype)
+        if fits:
+            require_units(self.dtype)
+            fuse(network, self.dtype)
+        elif (self.backend, self.dtype) != ("torch", "float32"):
+            raise InvalidInputError(
+                f"the encoder {self.name!r} cannot be computed here with backend="
+                f"{self.backend!r} and dtype={self.dtype!r}: use backend='torch' and "
+                "dtype='float32', or a plain BERT without prompts on a CPU"
+            )
         return model

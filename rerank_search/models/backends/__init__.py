@@ -1,1 +1,1 @@
-"""Backends that compute a cross-encoder: torch, or a runtime that reads torch's export."""
+"""Backends that compute a reranker or an encoder: torch, or a runtime that reads torch's export."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rerank_search.models.bert_vectors import BertVectors
 from rerank_search.models.fused_bert import CLASSIFIERS, attend_first, is_plain, projections
 
 MASKED = -10_000.0
@@ -17,6 +18,8 @@ MASKED = -10_000.0
 
 def exportable(network: Any, names: Sequence[str]) -> Exportable:
     """A module whose ``forward`` takes the inputs ``names`` in order."""
+    if isinstance(network, BertVectors):
+        return _BertVectors(network, names)
     known = type(network).__name__ in CLASSIFIERS and is_plain(network)
     decodes = getattr(network.config, "is_decoder", False)  # tokens see only earlier ones
     return (_Bert if known and not decodes else Exportable)(network, names)
@@ -57,11 +60,8 @@ class _Bert(Exportable):
     """
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        given = dict(zip(self.names, inputs, strict=True))
-        mask = given.pop("attention_mask")
         model = self.network.base_model
-        hidden: Tensor = model.embeddings(**given)
-        added = ((1 - mask) * MASKED).to(hidden.dtype)[:, None, None, :]
+        hidden, _, added = _embedded(model, dict(zip(self.names, inputs, strict=True)))
         *layers, last = model.encoder.layer
         for layer in layers:
             hidden = _through(layer, hidden, _attend(layer, hidden, added))
@@ -77,6 +77,29 @@ class _Bert(Exportable):
         model = self.network.base_model
         for weights in (*model.embeddings.parameters(), *model.encoder.parameters()):
             weights.data = torch.empty(0)
+
+
+class _BertVectors(Exportable):
+    """BertVectors as such a graph; features are pooled outputs, and their vectors are "logits"."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        model = self.network.base_model
+        hidden, mask, added = _embedded(model, dict(zip(self.names, inputs, strict=True)))
+        for layer in model.encoder.layer:
+            hidden = _through(layer, hidden, _attend(layer, hidden, added))
+        found: Tensor = self.network.pooled(hidden, mask)
+        return found
+
+    def logits(self, features: Tensor) -> Tensor:
+        found: Tensor = self.network.normalised(features)
+        return found
+
+
+def _embedded(model: Any, inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """The embeddings of the tokens, their mask, and numbers to add to scores."""
+    mask = inputs.pop("attention_mask")
+    hidden: Tensor = model.embeddings(**inputs)
+    return hidden, mask, ((1 - mask) * MASKED).to(hidden.dtype)[:, None, None, :]
 
 
 def _attend(layer: Any, hidden: Tensor, added: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from rerank_search.models.backends.kinds import Backend, Dtype
 from rerank_search.models.backends.onnx_file import onnx_file
 from rerank_search.models.backends.runtimes import Compute, Examples, open_runtime, require
 from rerank_search.models.bert import BertClassifier
+from rerank_search.models.bert_vectors import BertVectors
 from rerank_search.models.fused_bert import can_fuse, fuse
 from rerank_search.models.loading import positions
 from rerank_search.models.threads import one_thread
@@ -100,7 +101,7 @@ def install(
             with torch.inference_mode():
                 for inputs, expected in cases:
                     found = model.logits(_features(model, compute, inputs))
-                    _check_same(found, expected, type(network).__name__)
+                    _check_same(found, expected, network)
 
         return check
 
@@ -110,7 +111,7 @@ def install(
 
     features = functools.partial(_features, model, compute)
     installed = Installed(features, model.logits, at_once=threads)
-    if not isinstance(network, BertClassifier):
+    if not isinstance(network, (BertClassifier, BertVectors)):
         delegate(network, installed, loaded.names)
     return installed
 
@@ -144,15 +145,17 @@ def _cases(loaded: Loaded) -> list[tuple[Mapping[str, Tensor], Tensor]]:
     return cases
 
 
-def _check_same(found: Tensor, expected: Tensor, kind: str) -> None:
+def _check_same(found: Tensor, expected: Tensor, network: Any) -> None:
     """Raise InvalidInputError if the logits of an export differ from the network's.
 
     An export keeps only the branches that its short example took, and long texts may need others.
     """
     difference = float((found - expected).abs().max())
-    if not difference <= _ROUNDING * max(1.0, float(expected.abs().max())):
+    smallest = 0.0 if isinstance(network, BertVectors) else 1.0  # numbers of vectors are small
+    if not difference <= _ROUNDING * max(smallest, float(expected.abs().max())):
         raise InvalidInputError(
-            f"an exported {kind} gives other logits, by up to {difference:.3g}: use backend='torch'"
+            f"an exported {type(network).__name__} gives other logits, by up to {difference:.3g}: "
+            "use backend='torch'"
         )
 
 
