@@ -144,6 +144,7 @@ def prompt_problems(encoder: TextEncoder, used: Prompts | None) -> list[str]:
 def renewed(manifest: Manifest, encoder: TextEncoder) -> Manifest:
     """The manifest after a rebuild: with the prompts that the vectors have now.
 
+    Prompts given by hand are recorded as such, so that the index opens with them from then on.
     Passages of new documents leave room for the prompts; stored passages keep their length.
     """
     built, passages = manifest.encoder, manifest.passages
@@ -154,7 +155,7 @@ def renewed(manifest: Manifest, encoder: TextEncoder) -> Manifest:
         window = passages_window(encoder)
         if window is not None:
             passages = passages.model_copy(update={"tokens": min(passages.tokens, window)})
-    kept = {"name": built.name} | built.arguments
+    kept = {"name": built.name, "revision": built.revision, "truncate_dim": built.truncate_dim}
     return manifest.model_copy(
         update={"encoder": now.model_copy(update=kept), "passages": passages}
     )

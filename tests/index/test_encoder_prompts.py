@@ -211,6 +211,21 @@ def test_prompts_can_be_given_to_a_model_that_has_none(tiny_encoder: Path, tmp_p
             assert again.verify() == []
 
 
+def test_an_index_keeps_the_prompts_by_hand_with_which_it_was_rebuilt(
+    tiny_encoder: Path, tmp_path: Path
+) -> None:
+    filled(tmp_path / "index", tiny_encoder).close()
+    with Index.open(tmp_path / "index", encoder=Encoder(tiny_encoder, **GIVEN)) as index:
+        [problem] = index.verify()
+        assert "rebuild" in problem
+        index.rebuild()
+        expected = cosines(index)
+    with Index.open(tmp_path / "index") as again:
+        assert again.verify() == []
+        again.rebuild()
+        assert cosines(again) == pytest.approx(expected, abs=1e-6)
+
+
 def test_given_prompts_replace_those_of_the_model(prompted_encoder, tmp_path: Path) -> None:
     encoder = prompted_encoder(E5)
     with filled(tmp_path / "index", encoder, query_prompt="", document_prompt="text: ") as index:
