@@ -6,6 +6,7 @@ from os import PathLike
 from typing import cast
 
 from rerank_search.http_calls.model_server import is_url
+from rerank_search.models.registry import encoder_name
 from rerank_search.queries import check_excluded
 from rerank_search.retrieval.base import TextEncoder
 from rerank_search.retrieval.encoder import Encoder
@@ -34,10 +35,10 @@ def encoder_of(
             truncate_dim=truncate_dim,
         )
         return cast("TextEncoder", given)
-    if is_url(given):
+    if isinstance(given, str) and is_url(name := encoder_name(given)):
         check_excluded("a URL", revision=revision)
         return RemoteEncoder(
-            str(given),
+            name,
             query_prompt=query_prompt,
             document_prompt=document_prompt,
             truncate_dim=truncate_dim,

@@ -9,6 +9,7 @@ from rerank_search.errors import IndexMismatchError
 from rerank_search.models.prompts import Prompts
 from rerank_search.retrieval.encoder import Encoder
 from rerank_search.retrieval.encoders import encoder_of
+from rerank_search.retrieval.remote_encoder import RemoteEncoder
 
 
 class WordCounts:
@@ -41,6 +42,13 @@ def test_a_name_gives_an_encoder_that_is_not_loaded_yet() -> None:
     encoder = encoder_of("nobody/no-such-encoder", revision="v1")
     assert isinstance(encoder, Encoder)
     assert (encoder.name, encoder.revision) == ("nobody/no-such-encoder", "v1")
+
+
+def test_the_default_of_the_environment_may_be_a_url(monkeypatch) -> None:
+    monkeypatch.setenv("RERANK_SEARCH_ENCODER", "http://h/v1/embeddings#m")
+    encoder = encoder_of("auto", query_prompt="q: ")
+    assert isinstance(encoder, RemoteEncoder)
+    assert (encoder.name, encoder.query_prompt) == ("http://h/v1/embeddings#m", "q: ")
 
 
 def test_an_encoder_is_itself() -> None:
