@@ -41,7 +41,7 @@ SIF = 1e-4
 """The constant of the weights, as in the paper: a rarer token than this counts fully."""
 
 TOKENS_AT_ONCE = 1_024
-TIMED = 200
+TIMED = 1_000
 """Documents whose indexing is timed."""
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import ABC, abstractmethod
-from functools import partial
 from pathlib import Path
 from threading import RLock
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.models.prompts import Prompts, checked_prompt, chosen, tells_tasks_apart
 from rerank_search.settings import Settings
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 Model = TypeVar("Model")
 
@@ -45,7 +48,9 @@ class SentenceModel(ABC, Generic[Model]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the name and the settings: the copy loads the model on first use."""
-        made = partial(type(self), **self._arguments, revision=self.revision, device=self._device)
+        made = functools.partial(
+            type(self), **self._arguments, revision=self.revision, device=self._device
+        )
         return made, (self.name,)
 
     @property
@@ -88,17 +93,13 @@ class SentenceModel(ABC, Generic[Model]):
 
     def token_offsets(self, text: str) -> list[tuple[int, int]]:
         """Start and end in characters of each token of the whole text, without special tokens."""
-        from tokenizers import Tokenizer
-
         with self._lock:
-            tokenizer: Any = getattr(self._document_module, "tokenizer", None)
-            if isinstance(tokenizer, Tokenizer):  # the model is static
-                uncut = Tokenizer.from_str(tokenizer.to_str())
-                uncut.no_truncation()
+            if (uncut := self._static_tokenizer) is not None:
                 offsets: list[tuple[int, int]] = uncut.encode(
                     text, add_special_tokens=False
                 ).offsets
                 return offsets
+            tokenizer: Any = getattr(self._document_module, "tokenizer", None)
             if not getattr(tokenizer, "is_fast", False):
                 raise InvalidInputError(
                     f"the tokenizer of the {self._kind} {self.name!r} does not give the positions "
@@ -114,6 +115,18 @@ class SentenceModel(ABC, Generic[Model]):
                 verbose=False,
             )
         return [(start, end) for start, end in encoded["offset_mapping"]]
+
+    @functools.cached_property
+    def _static_tokenizer(self) -> Tokenizer | None:
+        """A copy of a static model's tokenizer that cuts no text; None for other models."""
+        from tokenizers import Tokenizer
+
+        own = getattr(self._document_module, "tokenizer", None)
+        if not isinstance(own, Tokenizer):
+            return None
+        uncut = Tokenizer.from_str(own.to_str())
+        uncut.no_truncation()
+        return uncut
 
     @property
     def _arguments(self) -> dict[str, Any]:
