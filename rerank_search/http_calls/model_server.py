@@ -30,6 +30,9 @@ KEY_PREFIX = f"{PREFIX}KEY_"
 TOO_LARGE = 413
 """Status with which servers refuse too many texts in a request."""
 
+_KEPT_HEADERS = ("content-type", "location", "retry-after")
+"""Headers of an answer that are read once its content is there, decoded."""
+
 Value = TypeVar("Value")
 
 
@@ -101,12 +104,14 @@ class ModelServer:
         content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
         def send() -> httpx2.Response:
-            return self._connections.get().post(
+            with self._connections.get().stream(
+                "POST",
                 self.url,
                 content=content,
                 headers={"Content-Type": "application/json"},
                 timeout=min(self._endpoint.timeout, max(until - time.monotonic(), 1e-3)),
-            )
+            ) as answer:
+                return _whole(answer, until)
 
         attempts = Attempts(self._endpoint, until=until)
         outcome = attempts.outcome(send, self._sleep)
@@ -228,6 +233,22 @@ class _Connections:
 
     def _unmade(self) -> PerProcess[httpx2.Client]:
         return PerProcess(lambda: httpx2.Client(**self._arguments))
+
+
+def _whole(answer: httpx2.Response, until: float) -> httpx2.Response:
+    """The answer with its content. Raises ReadTimeout if that does not end before ``until``.
+
+    A timeout alone bounds each read, and a server may send an answer byte by byte.
+    """
+    parts = []
+    for part in answer.iter_bytes():
+        if time.monotonic() > until:
+            raise httpx2.ReadTimeout("", request=answer.request)
+        parts.append(part)
+    headers = [each for each in answer.headers.multi_items() if each[0] in _KEPT_HEADERS]
+    return httpx2.Response(
+        answer.status_code, headers=headers, content=b"".join(parts), request=answer.request
+    )
 
 
 def _media(answer: httpx2.Response) -> str:

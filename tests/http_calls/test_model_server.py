@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 import pytest
-from fastapi import Response
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, ServerError
 from rerank_search.http_calls.attempts import Attempts
@@ -51,6 +52,24 @@ def app(running: tuple[ModelApp, str]) -> Iterator[ModelApp]:
     running[0].forget()
 
 
+@pytest.fixture
+def running_slowly() -> Iterator[str]:
+    """A server whose answer at /drip goes on for as long as somebody reads it."""
+    app = FastAPI()
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    @app.post("/drip")
+    async def drip() -> Response:
+        return StreamingResponse(endless(), media_type="application/json")
+
+    with serving(app) as url:
+        yield url
+
+
 def server(url: str, **arguments: object) -> ModelServer:
     settings = {"api_key": None, "timeout": 60, "retries": 0}
     return ModelServer(url, **{**settings, **arguments})  # type: ignore[arg-type]
@@ -79,6 +98,14 @@ def test_no_wait_ends_after_the_moment_when_nobody_waits_any_more():
     assert Attempts(endpoint, until=time.monotonic() + 5).wait(busy) is None
     assert Attempts(endpoint, until=time.monotonic() + 60).wait(busy) == 10
     assert Attempts(endpoint, until=math.inf).wait(busy) == 10
+
+
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for_to_its_end(running_slowly):
+    asked = server(f"{running_slowly}/drip")
+    with pytest.raises(ServerError, match="no answer in time") as raised:
+        asked.ask({"texts": []}, until=time.monotonic() + 0.2)
+    assert raised.value.type == "timeout"
+    asked.close()
 
 
 def test_an_answer_that_is_no_json_is_an_error_that_names_the_url(app, running):
