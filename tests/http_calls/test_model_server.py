@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
+from itertools import repeat
 
 import httpx2
 import pytest
@@ -57,14 +57,9 @@ def running_slowly() -> Iterator[str]:
     """A server whose answer at /drip goes on for as long as somebody reads it."""
     app = FastAPI()
 
-    async def endless() -> AsyncIterator[bytes]:
-        while True:
-            yield b" "
-            await asyncio.sleep(0.01)
-
     @app.post("/drip")
     async def drip() -> Response:
-        return StreamingResponse(endless(), media_type="application/json")
+        return StreamingResponse(repeat(b" "), media_type="application/json")
 
     with serving(app) as url:
         yield url
