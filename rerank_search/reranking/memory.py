@@ -20,6 +20,7 @@ _ALLOCATION_FAILURES = (
     "Failed to allocate",
     "can't alloc",
     "bad_alloc",
+    "Resource temporarily unavailable",  # no memory for the stack of a thread
 )
 
 

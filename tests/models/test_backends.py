@@ -103,30 +103,24 @@ halved = []
 def notice(frame, event, _):
     if event == "call" and frame.f_code is halving.__code__:
         halved.append(True)
-model, options = "rerank-search-tiny", {"device": "cpu", "dtype": "float32"}
-pairs = [(f"the year {i}", "a word and another " * 20) for i in range(800)]
-expected = CrossEncoderReranker(model, backend="torch", **options).score(pairs)
-for backend in sys.argv[1:]:
-    reranker = CrossEncoderReranker(model, backend=backend, batch_tokens=10**6, **options)
-    reranker.score(pairs[:2])
-    [used] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize")]
-    limit = (int(used) + 400_000) * 1024
-    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
-    sys.setprofile(notice)
-    np.testing.assert_allclose(reranker.score(pairs), expected, atol=1e-4)
-    sys.setprofile(None)
-    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert halved, backend
-    halved.clear()
-    del reranker
+options = {"device": "cpu", "backend": sys.argv[1], "dtype": "float32"}
+pairs = [(f"the year {i}", "a word and another " * 20) for i in range(1_200)]
+expected = CrossEncoderReranker("rerank-search-tiny", **options).score(pairs)
+reranker = CrossEncoderReranker("rerank-search-tiny", batch_tokens=10**6, **options)
+reranker.score(pairs[:2])
+[used] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize")]
+resource.setrlimit(resource.RLIMIT_AS, ((int(used) + 400_000) * 1024, resource.RLIM_INFINITY))
+sys.setprofile(notice)
+np.testing.assert_allclose(reranker.score(pairs), expected, atol=1e-4)
+assert halved
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
-def test_a_batch_above_memory_is_halved():
-    backends = ["torch", *(backend for backend in installed if installed[backend])]
-    arguments = [sys.executable, "-W", "ignore", "-c", WITH_LITTLE_MEMORY, *backends]
+@pytest.mark.parametrize("backend", [*EXPORTED, "torch"])
+def test_a_batch_above_memory_is_halved(backend):
+    arguments = [sys.executable, "-W", "ignore", "-c", WITH_LITTLE_MEMORY, backend]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
 
