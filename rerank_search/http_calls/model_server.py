@@ -38,7 +38,7 @@ Value = TypeVar("Value")
 
 def is_url(name: object) -> bool:
     """Whether the name of a model is a URL."""
-    return isinstance(name, str) and name.startswith(("http://", "https://"))
+    return isinstance(name, str) and name[:8].lower().startswith(("http://", "https://"))
 
 
 def key_variable(host: str) -> str:

@@ -38,12 +38,16 @@ _HUB_FILES = [f"*{suffix}" for suffix in _COMPUTING]
 
 def encoder_name(given: str) -> str:
     """The name of the encoder; "auto" is RERANK_SEARCH_ENCODER, or else all-MiniLM-L6-v2."""
-    return Settings().encoder or DEFAULT_ENCODER if given == AUTO else given
+    return _named(Settings().encoder, DEFAULT_ENCODER) if given == AUTO else given
 
 
 def reranker_name(given: str) -> str:
     """The name of the reranker; "auto" is RERANK_SEARCH_RERANKER, or else rerank-search-base."""
-    return Settings().reranker or DEFAULT_RERANKER if given == AUTO else given
+    return _named(Settings().reranker, DEFAULT_RERANKER) if given == AUTO else given
+
+
+def _named(setting: str | None, otherwise: str) -> str:
+    return otherwise if setting in (None, AUTO) else setting
 
 
 def resolve_encoder(name: str, *, revision: str | None = None) -> str:
