@@ -58,7 +58,9 @@ def cell(collection, index, tmp_path):
         collection=collection,
         index=index,
     ) -> Cell:
-        system = System(first_stage, candidates, None if reranker is None else reranker.name)
+        system = System(
+            first_stage, candidates, None if reranker is None else Path(reranker.name).name
+        )
         second = (
             None
             if reranker is None

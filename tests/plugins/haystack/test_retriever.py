@@ -323,6 +323,7 @@ def test_all_parameters_survive_a_dict(notes: Path, tiny_reranker: Path):
         "passages_per_document": 2,
         "collapse_duplicates": True,
         "instruction": None,
+        "query_vector": None,
     }
     named = inspect.signature(RerankSearchRetriever.__init__).parameters
     assert {*named} == {*arguments, "self", "document_store", "searcher"}
