@@ -29,6 +29,7 @@ from rerank_search.reranking.pairs import (
 )
 from rerank_search.reranking.predictions import Predictions
 from rerank_search.reranking.remembered_scores import Read, RememberedScores
+from rerank_search.reranking.shortened import shortened
 from rerank_search.reranking.traits import require_instructions
 from rerank_search.settings import Settings
 
@@ -254,43 +255,13 @@ class CrossEncoderReranker(Predictions):
         query, the instruction and special tokens. Raises InvalidInputError if a query leaves no
         room for a text, and for a tokenizer that does not give the positions of tokens.
         """
-        checked = checked_pairs(pairs)
-        most = np.full(len(checked), np.iinfo(np.int64).max)
-        if text_tokens is not None:
-            most = np.minimum(most, whole_number("text_tokens", text_tokens))
-        if pair_tokens is not None:
-            most = np.minimum(most, self._room(checked, pair_tokens, instruction))
-        texts = list(dict.fromkeys(text for _, text in checked))
-        offsets = {
-            text: tokens.offsets
-            for text, tokens in zip(texts, self._model.pairs.tokens_of(texts), strict=True)
-        }
-        cut = np.array(
-            [len(offsets[text]) > size for (_, text), size in zip(checked, most, strict=True)],
-            dtype=np.bool_,
+        return shortened(
+            self._model.pairs,
+            checked_pairs(pairs),
+            text_tokens=text_tokens,
+            pair_tokens=pair_tokens,
+            prompt=self._prompt(instruction),
         )
-        return [
-            (query, text[: offsets[text][size - 1][1]] if too_long else text)
-            for (query, text), size, too_long in zip(checked, most, cut, strict=True)
-        ], cut
-
-    def _room(
-        self, pairs: Sequence[tuple[str, str]], tokens: int, instruction: str | None
-    ) -> NDArray[np.int64]:
-        """The tokens that each pair's query leaves for its text."""
-        whole_number("pair_tokens", tokens, least=0)
-        queries = list(dict.fromkeys(query for query, _ in pairs))
-        alone = self._model.pairs.encode(
-            [(query, "") for query in queries], prompt=self._prompt(instruction)
-        )
-        taken = {query: len(pair.ids) for query, pair in zip(queries, alone, strict=True)}
-        for query, used in taken.items():
-            if used >= tokens:
-                raise InvalidInputError(
-                    f"{tokens} tokens leave no room for a text beside the query {query!r:.60}, "
-                    f"which has {used} with special tokens: allow more, or shorten the query"
-                )
-        return np.array([tokens - taken[query] for query, _ in pairs], dtype=np.int64)
 
     def share_texts(self, other: CrossEncoderReranker) -> None:
         """Share tokenised texts with ``other`` if both have the same tokenizer and window."""
