@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
+
+Saved = TypeVar("Saved", bound=Any)
 
 
 @contextmanager
@@ -22,6 +24,25 @@ def quietly() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def load_saved(kind: type[Saved], what: str, where: str, device: str | None) -> Saved:
+    """A model of a class of sentence-transformers, from the folder that its name stands for.
+
+    ``what`` names it in the error, such as "the encoder 'x'". Raises ModelNotFoundError.
+    """
+    try:
+        with quietly():
+            # The name has been resolved to a folder, so nothing has to be fetched.
+            model: Saved = kind(
+                where, device=device, local_files_only=True, trust_remote_code=False
+            )
+            return model
+    except (OSError, ValueError) as error:
+        raise ModelNotFoundError(
+            f"{what} cannot be loaded from {where} ({error}): check the name, or give the path of "
+            f"a {kind.__name__} of sentence-transformers"
+        ) from error
 
 
 def require_device(device: str | None) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.arguments import model_name, one_of, whole_number
-from rerank_search.errors import InvalidInputError, ModelNotFoundError
+from rerank_search.errors import InvalidInputError
 from rerank_search.models.kinds import check_not
 from rerank_search.models.length_batches import batches_by_length
 from rerank_search.models.registry import resolve_reranker
@@ -180,21 +180,10 @@ class MultiVectorReranker(SentenceModel["MultiVectorEncoder"]):
     def _load(self, where: str, device: str | None) -> MultiVectorEncoder:
         from sentence_transformers import MultiVectorEncoder
 
-        from rerank_search.models.loading import quietly
+        from rerank_search.models.loading import load_saved
 
-        try:
-            with quietly():
-                return MultiVectorEncoder(
-                    where,
-                    device=device,
-                    local_files_only=True,  # the name has been resolved to a directory
-                    trust_remote_code=False,
-                )
-        except (OSError, ValueError) as error:
-            raise ModelNotFoundError(
-                f"the reranker {self.name!r} cannot be loaded from {where} ({error}): check the "
-                "name, or give the path of a MultiVectorEncoder of sentence-transformers"
-            ) from error
+        what = f"the reranker {self.name!r}"
+        return load_saved(MultiVectorEncoder, what, where, device)
 
 
 def is_late_interaction(name: str) -> bool:

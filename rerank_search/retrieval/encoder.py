@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.arguments import model_name, whole_number
-from rerank_search.errors import InvalidInputError, ModelNotFoundError
+from rerank_search.errors import InvalidInputError
 from rerank_search.models.backends.kinds import Backend
 from rerank_search.models.beginnings import completed, first_characters
 from rerank_search.models.kinds import check_not
@@ -230,21 +230,9 @@ class Encoder(SentenceModel["SentenceTransformer | BertEncoder"]):
         from sentence_transformers import SentenceTransformer
 
         from rerank_search.models.fused_bert import can_fuse, fuse
-        from rerank_search.models.loading import quietly
+        from rerank_search.models.loading import load_saved
 
-        try:
-            with quietly():
-                model = SentenceTransformer(
-                    where,
-                    device=device,
-                    local_files_only=True,  # the name has been resolved to a directory
-                    trust_remote_code=False,
-                )
-        except (OSError, ValueError) as error:
-            raise ModelNotFoundError(
-                f"the encoder {self.name!r} cannot be loaded from {where} ({error}): check the "
-                "name, or give the path of a sentence-transformers model"
-            ) from error
+        model = load_saved(SentenceTransformer, f"the encoder {self.name!r}", where, device)
         network = getattr(model, "transformers_model", None)
         fits = self.backend == "torch" and network is not None and can_fuse(network, self.dtype)
         if fits:

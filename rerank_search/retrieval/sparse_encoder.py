@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.arguments import model_name
-from rerank_search.errors import InvalidInputError, ModelNotFoundError
+from rerank_search.errors import InvalidInputError
 from rerank_search.models.kinds import check_not, is_masked_language_model
 from rerank_search.models.length_batches import batches_by_length
 from rerank_search.models.prompts import Task
@@ -119,7 +119,7 @@ class SparseEncoder(SentenceModel["SavedModel"]):
     def _load(self, where: str, device: str | None) -> SavedModel:
         from sentence_transformers import SparseEncoder as SavedModel
 
-        from rerank_search.models.loading import quietly
+        from rerank_search.models.loading import load_saved
 
         folder = Path(where)
         check_not("sparse encoder", self.name, folder, ("encoder", "multi-vector", "reranker"))
@@ -128,19 +128,9 @@ class SparseEncoder(SentenceModel["SavedModel"]):
                 f"the sparse encoder {self.name!r} is no SparseEncoder of sentence-transformers "
                 "and no masked language model, from which one could be made: choose another one"
             )
-        try:
-            with quietly():
-                model = SavedModel(
-                    where,
-                    device=device,
-                    local_files_only=True,  # the name has been resolved to a directory
-                    trust_remote_code=False,
-                )
-        except (OSError, ValueError) as error:
-            raise ModelNotFoundError(
-                f"the sparse encoder {self.name!r} cannot be loaded from {where} ({error}): check "
-                "the name, or give the path of a SparseEncoder of sentence-transformers"
-            ) from error
+        model: SavedModel = load_saved(
+            SavedModel, f"the sparse encoder {self.name!r}", where, device
+        )
         if model.similarity_fn_name not in ("dot", "cosine"):
             raise InvalidInputError(
                 f"the sparse encoder {self.name!r} compares vectors by "
