@@ -14,7 +14,13 @@ from rerank_search.built_in_stages import BM25
 from rerank_search.errors import IndexReadOnlyError
 from rerank_search.files import disk_errors
 from rerank_search.queries import checked_k
-from rerank_search.retrieval.analysis import ANALYSIS, outdated, prepared, recorded_analysis, terms
+from rerank_search.retrieval.analysis import (
+    ANALYSIS,
+    outdated,
+    prepared,
+    query_terms,
+    recorded_analysis,
+)
 from rerank_search.retrieval.base import Engine, EngineSource, Passage, PassageScores, in_batches
 from rerank_search.retrieval.postings import Postings, tantivy_errors
 from rerank_search.retrieval.state import StateFile, differences
@@ -118,7 +124,9 @@ class Bm25Index(Engine):
             return [EMPTY for _ in queries]
         search = _Search(searcher, self._postings.schema, min(k, total), allowed)
         with tantivy_errors(self._directory):
-            return [search.best(terms(self._analyzer, query, self.analysis)) for query in queries]
+            return [
+                search.best(query_terms(self._analyzer, query, self.analysis)) for query in queries
+            ]
 
     def refresh(self) -> bool:
         """Load what another process has published since; return whether there was anything."""
@@ -160,7 +168,7 @@ class Bm25Index(Engine):
                         writer.delete_documents_by_term("id", passage.id)
                     document = tantivy.Document()
                     document.add_integer("id", passage.id)
-                    document.add_text("text", prepared(passage.text, self.analysis))
+                    document.add_text("text", prepared(self._analyzer, passage.text, self.analysis))
                     writer.add_document(document)
                     highest = max(highest, passage.id)
             progress(len(some))

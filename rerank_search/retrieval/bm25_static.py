@@ -21,7 +21,13 @@ from rerank_search.errors import (
 )
 from rerank_search.files import disk_errors, fsync_directory
 from rerank_search.queries import checked_k
-from rerank_search.retrieval.analysis import ANALYSIS, outdated, recorded_analysis, terms
+from rerank_search.retrieval.analysis import (
+    ANALYSIS,
+    outdated,
+    query_terms,
+    recorded_analysis,
+    terms,
+)
 from rerank_search.retrieval.base import Engine, Passage, PassageScores
 from rerank_search.retrieval.state import StateFile, damaged, differences, reading
 from rerank_search.retrieval.ties import EMPTY, complete
@@ -160,7 +166,7 @@ class Bm25StaticIndex(Engine):
         content = self._content
         mask = None if allowed is None else np.isin(content.ids, allowed)
         return [
-            _best(content, terms(self._analyzer, query, self.analysis), k, mask)
+            _best(content, query_terms(self._analyzer, query, self.analysis), k, mask)
             if content.scorer
             else EMPTY
             for query in queries

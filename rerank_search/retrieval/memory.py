@@ -13,7 +13,7 @@ from rerank_search.built_in_stages import BM25
 from rerank_search.errors import InvalidFilterError
 from rerank_search.queries import checked_k, query_list
 from rerank_search.ranking import ranked
-from rerank_search.retrieval.analysis import terms
+from rerank_search.retrieval.analysis import query_terms, terms
 from rerank_search.shown import shown
 from rerank_search.types import Filter, Hit
 
@@ -66,7 +66,7 @@ class MemoryRetriever:
 
     def _scores(self, query: str) -> Iterator[tuple[int, float]]:
         """Positions and scores of the texts that share a word with the query."""
-        words = terms(self._analyzer, query)
+        words = query_terms(self._analyzer, query)
         if self._bm25 is None or not words:
             return
         scores = self._bm25.get_scores(words)

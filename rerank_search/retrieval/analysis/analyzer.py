@@ -1,0 +1,49 @@
+"""An analyzer: how the words of a text become the terms that BM25 counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from rerank_search.retrieval.folding import folded
+
+if TYPE_CHECKING:
+    import tantivy
+
+LONGEST_TERM = 255
+"""Most bytes of a term in UTF-8; longer runs (base64, joined hashes) are not indexed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Analyzer:
+    """An analyzer, by its name.
+
+    ``prepared`` makes the words of a document from its text, with spaces between them. tantivy
+    makes terms of the words: it puts them in lower case, writes letters like ø and ł in ASCII
+    before or after stemming, or never, and replaces each word by its stem in the language that
+    ``stemmer`` names. ``asked`` takes the place of ``prepared`` for queries, if they differ.
+    """
+
+    name: str
+    prepared: Callable[[str], str] = folded
+    asked: Callable[[str], str] | None = None
+    stemmer: str | None = None
+    ascii: Literal["before", "after", "never"] = "before"
+
+    def filtered(self, words: tantivy.Tokenizer) -> tantivy.TextAnalyzer:
+        """What makes terms of the words."""
+        import tantivy
+
+        builder = (
+            tantivy.TextAnalyzerBuilder(words)
+            .filter(tantivy.Filter.remove_long(LONGEST_TERM))
+            .filter(tantivy.Filter.lowercase())
+        )
+        if self.ascii == "before":
+            builder = builder.filter(tantivy.Filter.ascii_fold())
+        if self.stemmer is not None:
+            builder = builder.filter(tantivy.Filter.stemmer(self.stemmer))
+        if self.ascii == "after":
+            builder = builder.filter(tantivy.Filter.ascii_fold())
+        return builder.build()
