@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from rerank_search.arguments import several
+from rerank_search.built_in_stages import SPARSE
 from rerank_search.errors import IndexExistsError, InvalidInputError
 from rerank_search.files import make_folder
 from rerank_search.index.dropping import clear_dropped
@@ -18,11 +21,62 @@ from rerank_search.index.engines import Engines
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index.write_lock import LOCK
 from rerank_search.index_names import DOCUMENTS
-from rerank_search.retrieval.base import SparseTextVectors
+from rerank_search.queries import check_excluded
+from rerank_search.retrieval.base import SparseTextVectors, TextEncoder
+from rerank_search.retrieval.encoders import encoder_of
+from rerank_search.retrieval.registry import StageKind, kinds
+from rerank_search.retrieval.sparse_encoder import SparseEncoder
 from rerank_search.shown import reason, shown
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest
+
+
+def chosen_encoder(
+    given: TextEncoder | str | PathLike[str] | None,
+    *,
+    dimension: int | None,
+    query_prompt: str | None,
+    document_prompt: str | None,
+    truncate_dim: int | None,
+) -> TextEncoder | None:
+    """The encoder of a new index; None if it takes vectors of your own, or has none.
+
+    Raises InvalidInputError for options of an encoder without one, and for an encoder with the
+    ``dimension`` of your own vectors.
+    """
+    if given is None:
+        check_excluded(
+            "encoder=None",
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            truncate_dim=truncate_dim,
+        )
+        return None
+    if dimension is not None:
+        raise InvalidInputError(
+            f"dimension={dimension} is for vectors of your own, without an encoder: give "
+            "encoder=None too. truncate_dim shortens the vectors of an encoder"
+        )
+    return encoder_of(
+        given,
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
+        truncate_dim=truncate_dim,
+    )
+
+
+def further_stages(names: Sequence[str], encoder: SparseEncoder | None) -> dict[str, StageKind]:
+    """The first stages of a new index besides those of every index.
+
+    Raises InvalidInputError for the sparse one without a sparse encoder.
+    """
+    further = list(several("first_stages", names, one="names"))
+    if encoder is None and SPARSE in further:
+        raise InvalidInputError(
+            f"first_stages has {SPARSE!r}, which needs a sparse encoder: give sparse_encoder too"
+        )
+    return kinds(further if encoder is None or SPARSE in further else [*further, SPARSE])
 
 
 def check_free(directory: Path) -> None:

@@ -16,63 +16,45 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rerank_search import arguments
-from rerank_search.arguments import (
-    check_function,
-    id_list,
-    several,
-    whole_number,
+from rerank_search.arguments import check_function, id_list, whole_number
+from rerank_search.built_in_stages import HYBRID
+from rerank_search.errors import InvalidInputError
+from rerank_search.index.creation import (
+    check_free,
+    chosen_encoder,
+    further_stages,
+    new_manifest,
+    write_empty,
 )
-from rerank_search.built_in_stages import DENSE, HYBRID, SPARSE
-from rerank_search.errors import (
-    InvalidInputError,
-)
-from rerank_search.index.creation import check_free, new_manifest, write_empty
 from rerank_search.index.dropping import drop
-from rerank_search.index.encoder_record import (
-    check_same,
-    encoder_problems,
-    opened_encoder,
-    prompt_problems,
-    recorded,
-    renewed,
-)
-from rerank_search.index.engines import NOT_APPLIED, Engines
+from rerank_search.index.encoder_record import opened_encoder, recorded
+from rerank_search.index.engines import NOT_APPLIED
 from rerank_search.index.hit_passages import hit_passages
-from rerank_search.index.info import IndexInfo, index_info
-from rerank_search.index.passage_length import check_without_passages, fitted, splitting
+from rerank_search.index.info import IndexInfo
+from rerank_search.index.maintenance import MaintainedIndex
+from rerank_search.index.passage_length import check_without_passages, fitted
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index.sparse_encoder_record import (
     opened_sparse_encoder,
     recorded_sparse,
     sparse_encoder_of,
-    sparse_encoder_problems,
 )
 from rerank_search.index.stage_scores import completed
-from rerank_search.index.stored_documents import StoredDocuments
 from rerank_search.index.write_lock import seconds_to_wait
-from rerank_search.index.writer import Progress, Writer
+from rerank_search.index.writer import Progress
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import AUTO
-from rerank_search.queries import check_excluded
 from rerank_search.retrieval.base import Retriever, TextEncoder
-from rerank_search.retrieval.encoders import encoder_of
-from rerank_search.retrieval.registry import (
-    combined_stage,
-    is_installed_combination,
-    kinds,
-    stages_of,
-)
+from rerank_search.retrieval.registry import combined_stage, is_installed_combination, stages_of
 from rerank_search.retrieval.sparse_encoder import SparseEncoder
 from rerank_search.retrieval.stage import Stage
 from rerank_search.shown import shown
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
-from rerank_search.storage.manifest import Bm25Settings, Manifest, checksum_problems
+from rerank_search.storage.manifest import Bm25Settings, Manifest
 from rerank_search.storage.passages import Passages
 from rerank_search.storage.records import batches
 from rerank_search.types import Document, Filter, Hit, VectorDtype
@@ -94,49 +76,13 @@ PUBLISH_EVERY = 4_000
 """Number of documents after which a long ``add`` makes them searchable: seconds of CPU encoding."""
 
 
-class Index(StoredDocuments):
+class Index(MaintainedIndex):
     """Documents on disk, found by BM25 and (given an encoder) by their vectors.
 
     Use ``Index.create`` or ``Index.open``. Threads may share one. Every call that writes returns
     when its changes are durable. There is one writer at a time: a call waits until no other process
     writes, for ``lock_timeout`` seconds at most, and frees the index when it returns.
     """
-
-    def __init__(
-        self,
-        path: Path,
-        manifest: Manifest,
-        store: DocumentStore,
-        encoder: TextEncoder | None,
-        *,
-        sparse_encoder: SparseEncoder | None,
-        read_only: bool,
-        tolerant: bool = False,
-        lock_timeout: float,
-    ) -> None:
-        """Put the parts together; use ``create`` or ``open``."""
-        super().__init__(store)
-        self.path = path
-        self._manifest = manifest
-        self._encoder = encoder
-        self._sparse_encoder = sparse_encoder
-        self._queries = None
-        if encoder is not None and manifest.encoder is not None:
-            same = partial(check_same, path, encoder, manifest.encoder)
-            self._queries = QueryVectors(encoder, same, dimension=manifest.encoder.dimension)
-        self._engines = Engines(
-            path,
-            manifest,
-            store,
-            self._queries,
-            read_only=read_only,
-            tolerant=tolerant,
-            sparse_encoder=sparse_encoder,
-        )
-        self._writer = Writer(
-            path, manifest, store, self._engines, read_only=read_only, lock_timeout=lock_timeout
-        )
-        self._split = splitting(manifest, encoder or sparse_encoder)
 
     @classmethod
     def create(
@@ -182,29 +128,16 @@ class Index(StoredDocuments):
             dimension = whole_number("dimension", dimension, most=MOST_NUMBERS)
             check_without_passages(passages)
             passages = None
-        if encoder is None:
-            check_excluded(
-                "encoder=None",
-                query_prompt=query_prompt,
-                document_prompt=document_prompt,
-                truncate_dim=truncate_dim,
-            )
-            model = None
-        else:
-            if dimension is not None:
-                raise InvalidInputError(
-                    f"dimension={dimension} is for vectors of your own, without an encoder: give "
-                    "encoder=None too. truncate_dim shortens the vectors of an encoder"
-                )
-            model = encoder_of(
-                encoder,
-                query_prompt=query_prompt,
-                document_prompt=document_prompt,
-                truncate_dim=truncate_dim,
-            )
+        model = chosen_encoder(
+            encoder,
+            dimension=dimension,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            truncate_dim=truncate_dim,
+        )
         hnsw_above = whole_number("hnsw_above", hnsw_above, least=0)
         sparse = None if sparse_encoder is None else sparse_encoder_of(sparse_encoder)
-        further = kinds(_with_sparse(several("first_stages", first_stages, one="names"), sparse))
+        further = further_stages(first_stages, sparse)
         check_free(directory)
         fitting = fitted(passages, model or sparse)
         manifest = new_manifest(
@@ -454,75 +387,6 @@ class Index(StoredDocuments):
         """
         return hit_passages(queries, rankings, self._store, self._engines)
 
-    def info(self) -> IndexInfo:
-        """The contents of the index and how it was made."""
-        return index_info(self.path, self._manifest, self._store.totals())
-
-    def verify(self) -> list[str]:
-        """The problems of the index, each as a sentence; an empty list if there are none.
-
-        Reads every file, loads the encoder, and compares each stage with the documents. While
-        another process writes, its changes that are not published yet are reported as problems.
-        """
-        self.refresh()
-        manifest = Manifest.read(self.path)
-        problems = self._store.problems()
-        problems += checksum_problems(self.path, manifest.published.checksums)
-        problems += self._engines.problems()
-        if self._encoder is not None and manifest.encoder is not None:
-            problems += encoder_problems(self._encoder, manifest.encoder)
-            if DENSE not in self._engines.damage:
-                problems += prompt_problems(self._encoder, self._engines.prompts)
-        if self._sparse_encoder is not None and manifest.sparse_encoder is not None:
-            problems += sparse_encoder_problems(self._sparse_encoder, manifest.sparse_encoder)
-        return problems
-
-    def rebuild(self, *, progress: Progress | None = None) -> None:
-        """Build all engines again from the documents; also repairs damaged ones.
-
-        Vectors are made with the prompts that the encoder has now. Searches use the old engines
-        until the new ones are done. ``progress`` is called with numbers of finished documents.
-        """
-        if progress is not None:
-            check_function("progress", progress)
-        with self._writer.session(repairing=True):
-            self._writer.forget()
-            self._engines.rebuild(progress)
-            if self._encoder is not None:
-                self._manifest = renewed(Manifest.read(self.path), self._encoder)
-                self._split = splitting(self._manifest, self._encoder)
-                self._writer.describe(self._manifest)
-            self._writer.record()
-            self._engines.check_applied()
-
-    def compact(self) -> None:
-        """Return the space of deleted documents to the disk.
-
-        Raises PluginError, with nothing compacted, while the package of a first stage fails to
-        apply changes. If it only fails to compact, the rest is compacted before that error.
-        """
-        with self._writer.session():
-            self._writer.publish()
-            self._engines.compact()
-            self._store.vacuum()
-            self._writer.record()
-            self._engines.check_applied()
-
-    def refresh(self) -> bool:
-        """Load what other processes have published; return whether there was anything. Cheap."""
-        return self._engines.refresh()
-
-    def close(self) -> None:
-        """Release open files and connections; harmless to repeat."""
-        self._engines.close()
-        self._store.close()
-        self._writer.close()
-
-    def __repr__(self) -> str:
-        """The path and how the index was made; reads nothing, so it works after ``close``."""
-        encoder = None if self._encoder is None else self._encoder.name
-        return f"Index({shown(str(self.path))}, encoder={shown(encoder)})"
-
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the path: an unpickled or copied index is opened again, for reading only."""
         opened = partial(
@@ -532,24 +396,3 @@ class Index(StoredDocuments):
             read_only=True,
         )
         return opened, (self.path.absolute(),)
-
-    def __enter__(self) -> Index:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-def _with_sparse(names: Iterable[str], encoder: SparseEncoder | None) -> list[str]:
-    """The further first stages of an index that has this sparse encoder, or none."""
-    further = list(names)
-    if encoder is None and SPARSE in further:
-        raise InvalidInputError(
-            f"first_stages has {SPARSE!r}, which needs a sparse encoder: give sparse_encoder too"
-        )
-    return further if encoder is None or SPARSE in further else [*further, SPARSE]
