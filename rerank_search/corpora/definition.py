@@ -23,6 +23,7 @@ from rerank_search.index import Index
 from rerank_search.index_names import is_file_of_index, is_index
 from rerank_search.models.registry import AUTO, encoder_name
 from rerank_search.progress import Progress, quiet
+from rerank_search.retrieval.analysis import AnalyzerName
 from rerank_search.retrieval.registry import is_engine
 from rerank_search.retrieval.stage_name import FirstStageName
 from rerank_search.storage.manifest import Bm25Settings, Manifest
@@ -56,7 +57,7 @@ class IndexSettings(BaseModel):
     truncate_dim: int | None = Field(default=None, ge=1, exclude_if=_is_none)
     dimension: int | None = Field(default=None, ge=1, exclude_if=_is_none)
     sparse_encoder: str | None = Field(default=None, exclude_if=_is_none)
-    analyzer: str = "english"
+    analyzer: AnalyzerName = "english"
     passages: Passages | Literal[False] = Passages()
     bm25: Bm25Settings = Bm25Settings()
     vector_dtype: VectorDtype = "float32"

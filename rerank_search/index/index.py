@@ -47,6 +47,7 @@ from rerank_search.index.write_lock import seconds_to_wait
 from rerank_search.index.writer import Progress
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import AUTO
+from rerank_search.retrieval.analysis import analyzer_name
 from rerank_search.retrieval.base import Retriever, TextEncoder
 from rerank_search.retrieval.registry import combined_stage, is_installed_combination, stages_of
 from rerank_search.retrieval.sparse_encoder import SparseEncoder
@@ -114,9 +115,11 @@ class Index(MaintainedIndex):
         "sparse" too. Passages are of a length that ``encoder`` reads, or without one of a length
         that ``sparse_encoder`` reads.
         ``vector_dtype`` "float16" halves the memory and disk of vectors, and "int8" quarters them.
-        ``passages=None`` indexes every document whole. ``analyzer`` is "english" (stemmed) or
-        "plain". Above ``hnsw_above`` vectors the dense stage searches an HNSW graph instead of all
-        vectors. ``first_stages`` names further first stages besides bm25, dense and hybrid.
+        ``passages=None`` indexes every document whole. ``analyzer`` says how BM25
+        finds words: "english" or another language (also by its code, such as "de"), "multilingual"
+        for any, or "plain".
+        Above ``hnsw_above`` vectors the dense stage searches an HNSW graph instead of all vectors.
+        ``first_stages`` names further first stages besides bm25, dense and hybrid.
         ``lock_timeout`` as in ``open``.
 
         Raises IndexExistsError, ModelNotFoundError, InvalidInputError, IndexReadOnlyError,
@@ -143,7 +146,7 @@ class Index(MaintainedIndex):
         manifest = new_manifest(
             encoder=None if model is None else recorded(model),
             dimension=dimension,
-            analyzer=analyzer,
+            analyzer=analyzer_name(analyzer),
             bm25=bm25,
             passages=fitting,
             vector_dtype=vector_dtype,

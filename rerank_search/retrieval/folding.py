@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import lru_cache
 
 LONGEST_RUN = 30
@@ -91,21 +92,50 @@ def _may_be_sorted(character: str) -> bool:
     return unicodedata.category(character)[0] == "M" or character in "\uff9e\uff9f"
 
 
+class Folding:
+    """``folded`` for texts of one language, or of any.
+
+    ``letters`` are those that keep their marks in this language, such as ä in Finnish. Letters like
+    ł and ø, which Unicode does not count as marked ones, are written in ASCII unless they are among
+    ``letters``. ``small`` gives small letters for capitals whose small letter is another one in
+    this language. Thai, Lao, Burmese and Khmer are not cut.
+    """
+
+    def __init__(self, letters: str = "", *, small: Mapping[str, str] | None = None) -> None:
+        self._table = _Folded(_LETTERS | {*letters, *letters.upper()}, ascii=True)
+        self._table.update(str.maketrans({**(small or {})}))
+        self._keeps_ascii = not small
+
+    def __call__(self, text: str) -> str:
+        """The words of ``text``, with spaces between them; ASCII may keep its case."""
+        if self._keeps_ascii and text.isascii():
+            return text.translate(_ASCII)
+        seen = nfkc(_INVISIBLE.sub("", _WORD_BREAK.sub(" ", text)))
+        return unicodedata.normalize("NFC", seen.translate(self._table))
+
+
 class _Folded(dict[int, str]):
     """A table for ``str.translate`` that computes the replacement of each character once."""
 
+    def __init__(self, letters: frozenset[str], *, ascii: bool = False) -> None:
+        self._letters = letters
+        self._ascii = ascii
+
     def __missing__(self, code: int) -> str:
-        self[code] = found = _folded(chr(code))
+        found = _folded(chr(code), self._letters)
+        if self._ascii and found not in self._letters:
+            found = _in_ascii(found)
+        self[code] = found
         return found
 
 
-def _folded(character: str) -> str:
+def _folded(character: str, letters: frozenset[str]) -> str:
     kind = unicodedata.category(character)
     if kind == "Me" or character == _TATWEEL:
         return ""
     if kind[0] not in "LNM" or character in _APOSTROPHES:
         return " "
-    if character in _LETTERS:
+    if character in letters:
         return character.casefold()
     parts = unicodedata.normalize("NFD", character)
     bare = "".join(part for part in parts if not _accent(part))
@@ -118,4 +148,11 @@ def _accent(character: str) -> bool:
     return place == 1 or 10 <= place <= 36 or place >= 200
 
 
-_FOLDED = _Folded()
+def _in_ascii(character: str) -> str:
+    import tantivy
+
+    words = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw())
+    return "".join(words.filter(tantivy.Filter.ascii_fold()).build().analyze(character))
+
+
+_FOLDED = _Folded(_LETTERS)

@@ -45,7 +45,11 @@ def create(
         typer.Option(help="Stored vectors: float16 takes half the memory, int8 a quarter."),
     ] = "float32",
     analyzer: Annotated[
-        str, typer.Option(help="Text analysis of BM25: english (with stemming) or plain.")
+        str,
+        typer.Option(
+            help="How BM25 finds words: english or another language, also by its code (de); "
+            "multilingual, for any language; or plain."
+        ),
     ] = "english",
     no_passages: Annotated[
         bool, typer.Option("--no-passages", help="Do not split long documents.")

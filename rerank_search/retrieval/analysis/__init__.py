@@ -1,16 +1,18 @@
 """Words for BM25: the analyzers, which turn texts and queries into terms."""
 
 from rerank_search.retrieval.analysis.analyzer import LONGEST_TERM, Analyzer
-from rerank_search.retrieval.analysis.known import ANALYZERS, known
+from rerank_search.retrieval.analysis.known import known
+from rerank_search.retrieval.analysis.name import AnalyzerName, analyzer_name
 from rerank_search.retrieval.analysis.terms import analyzer, prepared, query_terms, terms
 from rerank_search.retrieval.analysis.version import ANALYSIS, outdated, recorded_analysis
 
 __all__ = [
     "ANALYSIS",
-    "ANALYZERS",
     "LONGEST_TERM",
     "Analyzer",
+    "AnalyzerName",
     "analyzer",
+    "analyzer_name",
     "known",
     "outdated",
     "prepared",

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.retrieval.analysis.analyzer import Analyzer
+from rerank_search.retrieval.analysis.languages import BY_CODE
+from rerank_search.retrieval.analysis.multilingual import MULTILINGUAL
 from rerank_search.retrieval.analysis.plain import ENGLISH, PLAIN
 from rerank_search.shown import shown
 
-_KNOWN = (ENGLISH, PLAIN)
+_KNOWN = (ENGLISH, PLAIN, MULTILINGUAL, *BY_CODE.values())
 _BY_NAME = {analyzer.name: analyzer for analyzer in _KNOWN}
 
-ANALYZERS = tuple(_BY_NAME)
+NAMES = tuple(_BY_NAME)
 """Names of the analyzers."""
+
+CODES = tuple(BY_CODE)
+"""Codes of the languages that have an analyzer, by ISO 639-1."""
 
 
 def known(name: str) -> Analyzer:
-    """The analyzer called ``name``. Raises InvalidInputError, which names those there are."""
-    found = _BY_NAME.get(name) if isinstance(name, str) else None
+    """The analyzer called ``name``, or that of the language with this ISO 639-1 code.
+
+    Raises InvalidInputError, which names those there are.
+    """
+    found = None
+    if isinstance(name, str):
+        found = _BY_NAME.get(name) or BY_CODE.get(name)
     if found is None:
         raise InvalidInputError(
-            f"there is no analyzer {shown(name)}: choose one of {', '.join(ANALYZERS)}"
+            f"there is no analyzer {shown(name)}: choose one of {', '.join(NAMES)}, or the "
+            f"code of a language ({', '.join(CODES)})"
         )
     return found

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from rerank_search.arguments import document_id
 from rerank_search.models.registry import AUTO
 from rerank_search.queries import check_text
+from rerank_search.retrieval.analysis import AnalyzerName
 from rerank_search.serving.schemas.base import Answer, Count, Id, Listed, Number, OwnRequest, one_of
 from rerank_search.types import JsonValue, VectorDtype
 
@@ -30,7 +31,8 @@ class NewIndex(OwnRequest):
     """The model for sparse vectors, such as SPLADE; it adds the first stage "sparse"."""
     vector_dtype: VectorDtype = "float32"
     """How vectors are stored: "float16" takes half the memory, "int8" a quarter."""
-    analyzer: Literal["english", "plain"] = "english"
+    analyzer: AnalyzerName = "english"
+    """How BM25 finds words: in which language, or "multilingual" for any."""
     first_stages: Listed[str] = Field(default=[])
     """First stages besides bm25, dense and hybrid, which installed packages add."""
 
