@@ -20,7 +20,7 @@ from rerank_search.arguments import check_function, several, whole_number
 from rerank_search.errors import InvalidInputError
 from rerank_search.models.registry import DEFAULT_RERANKER, resolve_reranker
 from rerank_search.shown import shown
-from rerank_search.storage.passages import SENTENCE_END
+from rerank_search.storage.boundaries import SENTENCE_END, characters
 from rerank_search.types import Document, Hit, SearchResponse, Span
 
 if TYPE_CHECKING:
@@ -257,8 +257,9 @@ def _ends_of_words(text: str, span: Span) -> Iterator[int]:
     """Where a passage may be cut: after a word, and anywhere in a text without spaces."""
     for word in _WORD.finditer(text, *span):
         if word.end() - word.start() > _LONGEST_WORD:
-            yield from range(word.start() + 1, word.end())
-        yield word.end()
+            yield from characters(text, *word.span())
+        else:
+            yield word.end()
 
 
 def _next_sentence(text: str, part: Span) -> Span:

@@ -187,6 +187,20 @@ def test_the_best_passage_is_cut_anywhere_in_a_text_without_spaces() -> None:
     assert context.text.startswith("[1] 标题\n没有空格")
 
 
+@pytest.mark.parametrize("character", ["กำ", "e\u0301", "👩\u200d🚀"])
+def test_a_cut_passage_keeps_letters_and_their_marks_together(character: str) -> None:
+    found = Hit("a", 1.0, 1, Document("a", character * 50, "x"))
+    for tokens in range(20, 26):
+        [_, text] = pack([found], tokens=tokens, count=len).text.split("\n")
+        assert text == character * (len(text) // len(character))
+
+
+def test_neighbours_of_a_chinese_passage_are_its_sentences() -> None:
+    text = "第一句。第二句！第三句？第四句。第五句。"
+    found = Hit("a", 1.0, 1, Document("a", text, "x"), span=(8, 12))
+    assert pack([found], neighbours=1).text == "[1] x\n第二句！第三句？第四句。"
+
+
 def test_a_passage_without_room_for_a_word_is_left_out() -> None:
     assert pack([hit("a", 3.0, 4)], tokens=4, count=words).text == ""
 

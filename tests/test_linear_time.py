@@ -26,8 +26,9 @@ from rerank_search.retrieval.analysis import terms
 from rerank_search.retrieval.folding import folded, nfkc
 from rerank_search.serving.errors import ApiError
 from rerank_search.serving.strict_json import strict_json
-from rerank_search.storage import passages
-from rerank_search.storage.passages import Splitter, words
+from rerank_search.storage import boundaries
+from rerank_search.storage.boundaries import characters, words
+from rerank_search.storage.passages import Splitter
 from rerank_search.training.data.made_up import SENTENCE_END
 from rerank_search.training.data.texts import letters_and_digits
 
@@ -43,6 +44,13 @@ PIECES = {
     "ellipses": "…",
     "Chinese full stops": "。",
     "sentence ends without space": '."',
+    "Arabic question marks": "؟",
+    "dandas": "।",
+    "Thai": "ก",
+    "Thai clauses": "ก ",
+    "Thai repetitions": "กๆ ",
+    "Thai before quotes": 'ก "',
+    "Thai after quotes": 'ก"',
     "double quotes": '"',
     "closing quotes": "’",
     "brackets": "[",
@@ -101,6 +109,7 @@ def json_of(text: str) -> None:
 READERS: dict[str, Callable[[str], object]] = {
     "passages": passage_spans,
     "passages by letters": passage_spans_by_letters,
+    "characters": lambda text: characters(text, 0, len(text)),
     "made-up queries": SENTENCE_END.split,
     "folding": folded,
     "NFKC": nfkc,
@@ -157,18 +166,23 @@ def test_a_title_of_one_endless_word_is_not_indexed_with_every_passage(tmp_path:
         assert time.process_time() - started < 2 * SECONDS
 
 
-SENTENCE_END = re.compile(r"""[.!?…]+["'”’»)\]]*\s+|[。！？]+["'”’»）」』]*\s*|\n\s*\n\s*""")
-"""The earlier pattern for ends of sentences: readable, equivalent, and quadratic."""
+THAI = "[\u0e01-\u0e2e\u0e30-\u0e3a\u0e40-\u0e45\u0e47-\u0e4e]"
+STARTS_IN_THAI = "[\u0e01-\u0e2e\u0e40-\u0e44]"
+SENTENCE_END = re.compile(
+    r"""[.!?…]+["'”’»)\]]*\s+|[。！？؟।]+["'”’»)\]）」』]*\s*|\n\s*\n\s*"""
+    rf"""|{THAI}["'”’»)\]]*\s+(?=["'“‘«(\[]*{STARTS_IN_THAI})"""
+)
+"""A pattern for ends of sentences that is easier to read, and quadratic."""
 
 
-@given(st.text(alphabet=".!?…。！\"'”)] \n\t\u3000aé", max_size=40))
+@given(st.text(alphabet=".!?…。؟।\"'”“)]( \n\t\u3000aéก้ๆเ", max_size=40))
 def test_sentences_end_where_the_simple_expression_says(text: str) -> None:
     expected = [match.span() for match in SENTENCE_END.finditer(text)]
-    assert [match.span() for match in passages.SENTENCE_END.finditer(text)] == expected
+    assert [match.span() for match in boundaries.SENTENCE_END.finditer(text)] == expected
 
 
 NODE = shutil.which("node")
-UI = Path(passages.__file__).parents[1] / "serving" / "ui"
+UI = Path(boundaries.__file__).parents[1] / "serving" / "ui"
 SCRIPT = f"""
 import {{ wordsIn }} from "{UI.as_uri()}/words.js";
 import {{ excerpt, wordsOf }} from "{UI.as_uri()}/text.js";

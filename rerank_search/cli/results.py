@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rerank_search.shown import counted, on_one_line
+from rerank_search.storage.boundaries import beginning
 from rerank_search.types import ExplainedResponse, Hit, SearchResponse
 
 _SNIPPET = 160
@@ -70,4 +71,4 @@ def _text(hit: Hit) -> Text:
 
 def _shortened(text: str) -> str:
     flat = on_one_line(text[: 4 * _SNIPPET])
-    return flat if len(flat) <= _SNIPPET else f"{flat[: _SNIPPET - 1]}…"
+    return flat if len(flat) <= _SNIPPET else f"{beginning(flat, _SNIPPET - 1)}…"

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from rerank_search.errors import InvalidInputError
 from rerank_search.retrieval.base import TextReader
 from rerank_search.shown import shown
+from rerank_search.storage.boundaries import words
 from rerank_search.storage.manifest import Manifest
-from rerank_search.storage.passages import SHORTEST, Passages, Split, Splitter, whole, words
+from rerank_search.storage.passages import SHORTEST, Passages, Split, Splitter, whole
 
 TOKENS_WITHOUT_WINDOW = 256
 """Tokens of a passage if the index has no encoder, or one that reads texts of any length."""

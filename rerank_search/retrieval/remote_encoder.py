@@ -17,7 +17,7 @@ from rerank_search.models.batches import each
 from rerank_search.models.prompts import Prompts, Task, checked_prompt
 from rerank_search.queries import text_list
 from rerank_search.shown import shown
-from rerank_search.storage.passages import words
+from rerank_search.storage.boundaries import words
 
 PATH = "/embeddings"
 """The end of the API's path, which is /v1/embeddings on most servers."""

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank_search.storage.passages import Splitter, passage_text, whole, words
+from rerank_search.storage.boundaries import cuts_character, words
+from rerank_search.storage.passages import Splitter, TokenOffsets, passage_text, whole
 
 WINDOW = 34  # 32 words, and room for two special tokens
 
@@ -98,7 +99,7 @@ def test_a_very_long_document_is_split_quickly() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(
-    text=st.text(alphabet="ab .!?\n。é\u0301😀-", max_size=600),
+    text=st.text(alphabet="ab .!?\n。é\u0301😀-中，กำ ि", max_size=600),
     title=st.text(alphabet="ab .", max_size=60),
     overlap=st.integers(0, 40),
 )
@@ -118,8 +119,70 @@ def test_passages_fit_cover_every_word_and_go_forward(title: str, text: str, ove
     assert starts == sorted(set(starts))
 
 
-@pytest.mark.parametrize("end", [". ", "! ", "? ", '." ', "。", "\n\n"])
+@pytest.mark.parametrize("end", [". ", "! ", "? ", '." ', "。", "؟ ", "۔", "। ", "။ ", "\n\n"])
 def test_sentences_end_at(end: str) -> None:
     text = end.join(" ".join(f"w{i}{j}" for j in range(12)) for i in range(8)) + "."
     spans = [span for span in splitter(overlap=0).split("", text).spans if span]
     assert [text[start : start + 3] for start, _ in spans] == ["w00", "w20", "w40", "w60"]
+
+
+def passages_of(text: str, offsets: TokenOffsets = words) -> list[str]:
+    spans = Splitter(offsets, tokens=WINDOW, overlap=4).split("", text).spans
+    return [text[slice(*span)] if span else text for span in spans]
+
+
+def test_chinese_without_an_encoder_is_cut_by_characters_at_the_ends_of_sentences() -> None:
+    passages = passages_of("这是一个关于船的很长的句子。" * 10)
+    assert len(passages) > 4
+    assert all(len(passage) <= 32 and passage.endswith("。") for passage in passages)
+
+
+def test_thai_is_cut_between_clauses() -> None:
+    passages = passages_of("เรือแล่นไปตามแม่น้ำ " * 30)
+    assert len(passages) > 4
+    assert all(passage.endswith("เรือแล่นไปตามแม่น้ำ") for passage in passages)
+
+
+def test_a_long_chinese_sentence_is_cut_after_a_comma() -> None:
+    passages = passages_of("船在河上航行了很久很久，" * 20)
+    assert len(passages) > 4
+    assert all(passage.endswith("，") for passage in passages)
+
+
+@pytest.mark.parametrize("cluster", ["e\u0301", "กำ", "हि", "👩\u200d🚀", "각"])
+def test_a_letter_is_never_cut_from_its_marks_whatever_the_tokens_are(cluster: str) -> None:
+    text = cluster * 100
+    for passage in passages_of(text, lambda text: [(i, i + 1) for i in range(len(text))]):
+        assert passage == cluster * (len(passage) // len(cluster))
+
+
+def test_a_long_title_keeps_its_marks() -> None:
+    title = "e\u0301" * 100
+
+    def points(text: str) -> list[tuple[int, int]]:
+        return [(i, i + 1) for i in range(len(text))]
+
+    split = Splitter(points, tokens=37, overlap=4).split(title, sentence(50))
+    assert split.head
+    assert not cuts_character(title, split.head)
+
+
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"])
+    | st.sampled_from(' \n.!?…。！？؟۔।။។"”），中กำ ๆि\u0301\u200d😀🏽🇩'),
+    max_size=300,
+)
+
+
+@given(text=TEXTS, title=TEXTS, overlap=st.integers(0, 20))
+def test_passages_of_any_text(title: str, text: str, overlap: int) -> None:
+    split = Splitter(words, tokens=16, overlap=overlap).split(title, text)
+    assert not split.head or not cuts_character(title, split.head)
+    position = 0
+    for start, end in filter(None, split.spans):
+        assert 0 <= start <= end <= len(text)
+        assert not text[position:start].strip()
+        for at in (start, end):
+            assert text[at - 1 : at].isspace() or not cuts_character(text, at)
+        position = max(position, end)
+    assert not any(split.spans) or not text[position:].strip()
