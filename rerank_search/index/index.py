@@ -117,7 +117,7 @@ class Index(MaintainedIndex):
         ``vector_dtype`` "float16" halves the memory and disk of vectors, and "int8" quarters them.
         ``passages=None`` indexes every document whole. ``analyzer`` says how BM25
         finds words: "english" or another language (also by its code, such as "de"), "multilingual"
-        for any, or "plain".
+        for any, "code" for source code and product numbers, or "plain".
         Above ``hnsw_above`` vectors the dense stage searches an HNSW graph instead of all vectors.
         ``first_stages`` names further first stages besides bm25, dense and hybrid.
         ``lock_timeout`` as in ``open``.

@@ -48,7 +48,7 @@ def create(
         str,
         typer.Option(
             help="How BM25 finds words: english or another language, also by its code (de); "
-            "multilingual, for any language; or plain."
+            "multilingual, for any language; code, for source code; or plain."
         ),
     ] = "english",
     no_passages: Annotated[

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.retrieval.analysis.analyzer import Analyzer
+from rerank_search.retrieval.analysis.code import CODE
 from rerank_search.retrieval.analysis.languages import BY_CODE
 from rerank_search.retrieval.analysis.multilingual import MULTILINGUAL
 from rerank_search.retrieval.analysis.plain import ENGLISH, PLAIN
 from rerank_search.shown import shown
 
-_KNOWN = (ENGLISH, PLAIN, MULTILINGUAL, *BY_CODE.values())
+_KNOWN = (ENGLISH, PLAIN, MULTILINGUAL, CODE, *BY_CODE.values())
 _BY_NAME = {analyzer.name: analyzer for analyzer in _KNOWN}
 
 NAMES = tuple(_BY_NAME)

@@ -32,7 +32,7 @@ class NewIndex(OwnRequest):
     vector_dtype: VectorDtype = "float32"
     """How vectors are stored: "float16" takes half the memory, "int8" a quarter."""
     analyzer: AnalyzerName = "english"
-    """How BM25 finds words: in which language, or "multilingual" for any."""
+    """How BM25 finds words: in which language, or "multilingual" for any; or "code"."""
     first_stages: Listed[str] = Field(default=[])
     """First stages besides bm25, dense and hybrid, which installed packages add."""
 

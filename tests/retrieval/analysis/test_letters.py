@@ -75,10 +75,13 @@ def test_parts_of_a_run_make_up_the_run(script: str, data: st.DataObject) -> Non
 def test_any_text_goes_through_and_no_stem_is_empty(analyzer: str, text: str) -> None:
     assert all(terms(analyzer, text))
     asked = query_terms(analyzer, text)
-    assert {*asked} <= {*terms(analyzer, text)}
+    if analyzer != "code":  # which also searches neighbouring words of a query as one
+        assert {*asked} <= {*terms(analyzer, text)}
 
 
-@pytest.mark.parametrize("analyzer", sorted({*NAMES} - {"english", "plain", "multilingual"}))
+@pytest.mark.parametrize(
+    "analyzer", sorted({*NAMES} - {"english", "plain", "multilingual", "code"})
+)
 @given(st.text(alphabet="aäéñışğ çÅßœøłбйёאؤأ北มா 1", max_size=40))
 def test_each_word_has_one_stem(analyzer: str, text: str) -> None:
     assert len(terms(analyzer, text)) == len(terms("multilingual", text))
