@@ -60,6 +60,21 @@ class PassageSource(Protocol):
 
 
 @runtime_checkable
+class ChoosyAboutFusion(Protocol):
+    """A Searchable some of whose first stages are not to be fused; ``Index`` is one."""
+
+    @property
+    def fused_stages(self) -> tuple[str, ...]:
+        """The first stages whose scores a fusion weighs if it has weights for them."""
+        ...
+
+
+def fused_stages(source: Searchable) -> tuple[str, ...]:
+    """The first stages whose scores a fusion weighs, by default all."""
+    return source.fused_stages if isinstance(source, ChoosyAboutFusion) else source.first_stages
+
+
+@runtime_checkable
 class VectorSearchable(Protocol):
     """A Searchable that may take the vectors of queries; ``Index`` is one."""
 

@@ -30,6 +30,7 @@ from rerank_search.searchable import (
     PassageSource,
     Searchable,
     check_query_vectors,
+    fused_stages,
     searchable,
     with_documents,
 )
@@ -51,6 +52,7 @@ class _Plan:
     depth: int
     retriever: Retriever
     reranker: Reranker | None
+    final: FinalScore
     warnings: Sequence[str]
     passages: PassageSource | None
 
@@ -64,9 +66,10 @@ class Searcher:
     ``reranker`` is any Reranker; a name or a path for CrossEncoderReranker, which is loaded now; a
     LoadedLater, which is loaded by the first search that finds something (``budget_ms`` does not
     count that); or None for the first stage alone. ``fusion`` "auto" takes the reranker's own (its
-    ``fusion.json``) if there is one; None sorts by the reranker's logit alone. ``calibration``
-    "auto" takes the reranker's own (its ``calibration.json``) if it was fitted for the score that
-    hits are sorted by; it gives each hit its ``relevance`` and never changes a ranking.
+    ``fusion.json``) if there is one, and weighs the ``fused_stages`` of an Index; a Fusion weighs
+    all that it has weights for; None sorts by the reranker's logit alone. ``calibration`` "auto"
+    takes the reranker's own (its ``calibration.json``) if it was fitted for the score that hits
+    are sorted by; it gives each hit its ``relevance`` and never changes a ranking.
 
     ``on_rerank_error`` says what to do when the reranker fails: raise RerankError, or return the
     first stage's ranking with ``reranked`` False and the reason in ``degraded``. All other errors
@@ -97,11 +100,12 @@ class Searcher:
         self._reranker = None if reranker is None else reranker_of(reranker)
         self._traits = traits(self._reranker)
         self._fusion = self._traits.fusion if fusion == "auto" else fusion
+        self._given_fusion = fusion
         self._on_rerank_error = on_rerank_error
         self._threads = WorkerThreads()
-        given = self._traits.calibration if calibration == "auto" else calibration
-        self._final = FinalScore(self._fusion, self._searched.first_stages, given)
-        if calibration not in ("auto", None) and self._final.calibration is None:
+        self._calibration = self._traits.calibration if calibration == "auto" else calibration
+        final = self._final_score()
+        if calibration not in ("auto", None) and final.calibration is None:
             raise InvalidInputError(
                 "the calibration is for another score than the one that hits are sorted by: give "
                 "the fusion it was made with (fusion=None for the logit) and an index with the "
@@ -110,7 +114,7 @@ class Searcher:
 
     def __repr__(self) -> str:
         reranker = None if self._reranker is None else self._reranker.name
-        fused = None if self._fusion is None else sorted({RERANK, *self._final.signals})
+        fused = None if self._fusion is None else sorted({RERANK, *self._final_score().signals})
         return f"Searcher({self._searched!r}, {shown(reranker)}, fusion={fused})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -120,8 +124,8 @@ class Searcher:
         """
         searcher = partial(
             Searcher,
-            fusion=self._fusion,
-            calibration=self._final.calibration,
+            fusion=self._given_fusion,
+            calibration=self._final_score().calibration,
             on_rerank_error=self._on_rerank_error,
         )
         return searcher, (self._searched, self._reranker)
@@ -243,7 +247,8 @@ class Searcher:
                 f"budget_ms={options.budget_ms:g} cannot be used with a cascade, whose scores "
                 "depend on the whole list: leave budget_ms out, or lower candidates"
             )
-        self._check_relevance(options.min_relevance)
+        final = self._final_score()
+        _check_relevance(options.min_relevance, final)
         if options.instruction is not None and reranker is not None:
             load(reranker)  # only the model itself can tell
             require_instructions(reranker)
@@ -252,17 +257,19 @@ class Searcher:
             options.top_k if reranker is None else options.depth,
             self._searched.retriever(options.first_stage or self._searched.first_stages[-1]),
             reranker,
+            final,
             () if options.filter is None else tuple(self._searched.filter_warnings(options.filter)),
             passage_source(self._searched) if options.passages_per_document > 1 else None,
         )
 
-    def _check_relevance(self, least: float | None) -> None:
-        if least is not None and self._final.calibration is None:
-            raise InvalidInputError(
-                f"min_relevance={least} needs a calibrated reranker, and this one is not "
-                "calibrated for the score that hits are sorted by: run `rerank-search "
-                "calibrate`, or leave min_relevance out"
-            )
+    def _final_score(self) -> FinalScore:
+        """The score that hits are sorted by now: an index that grows may fuse other stages.
+
+        A fusion that was given weighs whatever it has weights for.
+        """
+        auto = self._given_fusion == "auto"
+        stages = fused_stages(self._searched) if auto else self._searched.first_stages
+        return FinalScore(self._fusion, stages, self._calibration)
 
     def _explained(self, queries: Sequence[str], plan: _Plan) -> Iterator[ExplainedResponse]:
         for start in range(0, len(queries), QUERIES_AT_ONCE):
@@ -299,7 +306,7 @@ class Searcher:
         if plan.reranker is not None and any(rankings):
             load(plan.reranker)
             watch.skip()
-        if plan.reranker is not None and self._final.lacks_signals(chain(*rankings)):
+        if plan.reranker is not None and plan.final.lacks_signals(chain(*rankings)):
             rankings = self._searched.stage_scores(queries, rankings)
             watch.lap("stage_scores")
         return [
@@ -326,7 +333,7 @@ class Searcher:
                 f"no time was left to rerank within {plan.options.budget_ms:g} ms",
                 None,
             )
-        final = hits if scores is None else self._final.ordered(hits, scores.values)
+        final = hits if scores is None else plan.final.ordered(hits, scores.values)
         if (least := plan.options.min_relevance) is not None:
             final = [hit for hit in final if hit.relevance is not None and hit.relevance >= least]
         if plan.options.collapse_duplicates:
@@ -380,7 +387,7 @@ class Searcher:
             least = plan.options.min_relevance
             return [
                 each
-                for each in self._final.scored(passages[: len(scores.values)], scores.values)
+                for each in plan.final.scored(passages[: len(scores.values)], scores.values)
                 if least is None or (each.relevance is not None and each.relevance >= least)
             ]
 
@@ -396,6 +403,15 @@ class Searcher:
 def _asks(query: str) -> bool:
     """Whether a query is not blank, or has a vector."""
     return isinstance(query, EncodedQuery) or bool(query.strip())
+
+
+def _check_relevance(least: float | None, final: FinalScore) -> None:
+    if least is not None and final.calibration is None:
+        raise InvalidInputError(
+            f"min_relevance={least} needs a calibrated reranker, and this one is not calibrated "
+            "for the score that hits are sorted by: run `rerank-search calibrate`, or leave "
+            "min_relevance out"
+        )
 
 
 def _check_choice(name: str, given: object, *kinds: type) -> None:

@@ -21,6 +21,7 @@ from rerank_search.judged.second_stages import SecondStage
 from rerank_search.progress import fractions
 from rerank_search.reranking.final_score import FinalScore
 from rerank_search.reranking.hit_text import passage
+from rerank_search.searchable import fused_stages
 
 TOP = 10
 """Number of ids of each ranking kept for the lists of queries."""
@@ -61,7 +62,7 @@ def evaluate_cell(
     if second is not None:
         # Without an index nothing is retrieved, so nothing is fused.
         searched = index if own is None else own.searched
-        fusion, stages = (None, ()) if searched is None else (second.fusion, searched.first_stages)
+        fusion, stages = (None, ()) if searched is None else (second.fusion, fused_stages(searched))
         final_score = FinalScore(fusion, stages)
     figures = _Figures()
     with _run_files(runs, system) as write:

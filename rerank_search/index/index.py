@@ -49,7 +49,7 @@ from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import AUTO
 from rerank_search.retrieval.analysis import analyzer_name
 from rerank_search.retrieval.base import Retriever, TextEncoder
-from rerank_search.retrieval.registry import combined_stage, is_installed_combination, stages_of
+from rerank_search.retrieval.registry import combined_stage, is_installed_combination
 from rerank_search.retrieval.sparse_encoder import SparseEncoder
 from rerank_search.retrieval.stage import Stage
 from rerank_search.shown import shown
@@ -334,8 +334,20 @@ class Index(MaintainedIndex):
 
     @property
     def first_stages(self) -> tuple[str, ...]:
-        """The names that ``retriever`` accepts, the best last."""
-        return stages_of(self._manifest.first_stages, vectors=self._manifest.has_vectors)
+        """The names that ``retriever`` accepts, the best last.
+
+        That is bm25 instead of hybrid if the documents are mostly not English, and the encoder is
+        known to be made for English alone, such as the default one.
+        """
+        return self._best.first_stages()
+
+    @property
+    def fused_stages(self) -> tuple[str, ...]:
+        """The first stages whose scores a fusion weighs if it has weights for them.
+
+        All of them, but not those with vectors of an encoder that cannot read the documents.
+        """
+        return self._best.fused_stages()
 
     @property
     def dimension(self) -> int | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from rerank_search.built_in_stages import BM25, DENSE
+from rerank_search.index.best_stages import BestStages
 from rerank_search.index_names import DOCUMENTS
-from rerank_search.retrieval.registry import engines_of, stages_of
+from rerank_search.retrieval.registry import engines_of
 from rerank_search.storage.documents import Totals
 from rerank_search.storage.manifest import Manifest
 
@@ -19,7 +20,9 @@ class IndexInfo:
     """The contents of an index and how it was made; sizes are in bytes on disk.
 
     ``bytes_engines`` has the size of each engine; ``bytes_bm25`` and ``bytes_dense`` are two of
-    them.
+    them. ``languages`` counts documents by the ISO 639-1 code of their language, in a sample that
+    is spread over the index and renewed as it grows; those whose language is not known, such as
+    code, are left out.
     """
 
     path: Path
@@ -39,11 +42,13 @@ class IndexInfo:
     bytes_dense: int
     bytes_engines: Mapping[str, int]
     sparse_encoder: str | None = None
+    languages: Mapping[str, int] = field(default_factory=dict)
 
 
-def index_info(path: Path, manifest: Manifest, totals: Totals) -> IndexInfo:
+def index_info(path: Path, manifest: Manifest, totals: Totals, best: BestStages) -> IndexInfo:
     """The facts about the index at ``path``."""
     built, passages = manifest.encoder, manifest.passages
+    sample = best.languages()
     further, vectors = manifest.first_stages, manifest.has_vectors
     sizes = {name: _size((path / name).rglob("*")) for name in engines_of(further, vectors=vectors)}
     return IndexInfo(
@@ -58,12 +63,13 @@ def index_info(path: Path, manifest: Manifest, totals: Totals) -> IndexInfo:
         analyzer=manifest.analyzer,
         bm25=manifest.bm25.engine,
         passage_tokens=None if passages is None else passages.tokens,
-        first_stages=stages_of(further, vectors=vectors),
+        first_stages=best.first_stages(),
         bytes_documents=_size(path.glob(f"{DOCUMENTS}*")),
         bytes_bm25=sizes.get(BM25, 0),
         bytes_dense=sizes.get(DENSE, 0),
         bytes_engines=sizes,
         sparse_encoder=None if manifest.sparse_encoder is None else manifest.sparse_encoder.name,
+        languages={} if sample is None else sample.found,
     )
 
 

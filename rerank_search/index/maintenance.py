@@ -9,6 +9,7 @@ from typing import Self
 
 from rerank_search.arguments import check_function
 from rerank_search.built_in_stages import DENSE
+from rerank_search.index.best_stages import BestStages
 from rerank_search.index.encoder_record import (
     check_same,
     encoder_problems,
@@ -67,10 +68,11 @@ class MaintainedIndex(StoredDocuments):
             path, manifest, store, self._engines, read_only=read_only, lock_timeout=lock_timeout
         )
         self._split = splitting(manifest, encoder or sparse_encoder)
+        self._best = BestStages(path, manifest)
 
     def info(self) -> IndexInfo:
         """The contents of the index and how it was made."""
-        return index_info(self.path, self._manifest, self._store.totals())
+        return index_info(self.path, self._manifest, self._store.totals(), self._best)
 
     def verify(self) -> list[str]:
         """The problems of the index, each as a sentence; an empty list if there are none.

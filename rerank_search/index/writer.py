@@ -15,6 +15,7 @@ from typing import Any
 
 from rerank_search.errors import IndexLockedError, IndexReadOnlyError
 from rerank_search.index.engines import NOT_APPLIED, Engines
+from rerank_search.index.language_sample import renewed_sample
 from rerank_search.index.write_lock import LOCK, locked
 from rerank_search.lock import ProcessLock
 from rerank_search.processes import PerProcess
@@ -171,18 +172,20 @@ class Writer:
     def record(self) -> None:
         """Write the published state to the manifest."""
         totals, known = self._store.totals(), self._manifest.published.checksums
+        languages = renewed_sample(self._path, self._manifest, self._store, totals.documents)
         self._write(
             Published(
                 seq=totals.seq,
                 documents=totals.documents,
                 passages=totals.passages,
                 checksums=manifests.checksums(self._path, self._engines.immutable_files(), known),
+                languages=languages,
             )
         )
 
     def forget(self) -> None:
         """Remove the checksums from the manifest before new files with the same names exist."""
-        self._write(Published())
+        self._write(Published(languages=self._manifest.published.languages))
 
     def close(self) -> None:
         """Wait until a session of another thread ends, so that the lock is free."""

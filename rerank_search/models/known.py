@@ -13,6 +13,9 @@ from typing import Literal
 LOOKED_UP = date(2026, 11, 30)
 """The day on which the facts were read from their pages."""
 
+ENGLISH = "English"
+"""The languages of a model that was made for English alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
@@ -40,7 +43,7 @@ BUNDLED_FACTS = (
         kind="reranker",
         parameters=22_700_000,
         window=512,
-        languages="English",
+        languages=ENGLISH,
         licence="Apache-2.0",
         figure="nDCG@10 +.057 to +.234 over BM25",
         pages=("eval/results/bundled-reranker.md",),
@@ -50,7 +53,7 @@ BUNDLED_FACTS = (
         kind="reranker",
         parameters=6_700_000,
         window=512,
-        languages="English",
+        languages=ENGLISH,
         licence="Apache-2.0",
         figure="nDCG@10 +.029 to +.109 over BM25",
         pages=("eval/results/small-versions.md",),
@@ -64,7 +67,7 @@ KNOWN_RERANKERS = (
         kind="reranker",
         parameters=17_600_000,
         window=8_000,
-        languages="English",
+        languages=ENGLISH,
         licence="Apache-2.0",
         figure="MTEB(eng, v2) retrieval .5576 (6 encoders)",
         pages=("https://huggingface.co/blog/ettin-reranker",),
@@ -74,7 +77,7 @@ KNOWN_RERANKERS = (
         kind="reranker",
         parameters=150_900_000,
         window=7_999,
-        languages="English",
+        languages=ENGLISH,
         licence="Apache-2.0",
         figure="MTEB(eng, v2) retrieval .5994 (6 encoders)",
         pages=(
@@ -87,7 +90,7 @@ KNOWN_RERANKERS = (
         kind="reranker",
         parameters=22_700_000,
         window=512,
-        languages="English",
+        languages=ENGLISH,
         licence="Apache-2.0",
         figure="TREC DL 2019 nDCG@10 74.30",
         pages=(
@@ -102,7 +105,7 @@ KNOWN_RERANKERS = (
         kind="reranker",
         parameters=149_000_000,
         window=8_192,
-        languages="English",
+        languages=ENGLISH,
         licence="Apache-2.0",
         figure="BEIR 56.19",
         pages=("https://huggingface.co/Alibaba-NLP/gte-reranker-modernbert-base",),
@@ -149,7 +152,7 @@ KNOWN_ENCODERS = (
         kind="encoder",
         parameters=22_700_000,
         window=256,
-        languages="English",
+        languages=ENGLISH,
         licence="Apache-2.0",
         figure=None,
         pages=("https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",),
@@ -159,7 +162,7 @@ KNOWN_ENCODERS = (
         kind="encoder",
         parameters=32_300_000,
         window=None,
-        languages="English",
+        languages=ENGLISH,
         licence="MIT",
         figure="MTEB retrieval 36.35",
         pages=(
@@ -183,7 +186,7 @@ KNOWN_ENCODERS = (
         kind="encoder",
         parameters=33_400_000,
         window=512,
-        languages="English",
+        languages=ENGLISH,
         licence="MIT",
         figure="MTEB retrieval 51.68",
         pages=(
@@ -227,3 +230,9 @@ KNOWN_ENCODERS = (
     ),
 )
 """Encoders that sentence-transformers loads without code of their own; English ones first."""
+
+
+def only_english(name: str) -> bool:
+    """Whether the model of that name is known to be made for English alone."""
+    known = (*BUNDLED_FACTS, *KNOWN_RERANKERS, *KNOWN_ENCODERS)
+    return any(each.name == name and each.languages == ENGLISH for each in known)

@@ -37,6 +37,7 @@ from rerank_search.storage.passages import Split
 from rerank_search.storage.path_values import collect
 from rerank_search.storage.records import Record
 from rerank_search.storage.schema import SCHEMA, VECTORS
+from rerank_search.storage.spread import beginnings
 from rerank_search.types import Document, Filter, Span
 
 
@@ -151,6 +152,11 @@ class DocumentStore:
             return Totals(
                 *connection.execute("SELECT seq, documents, passages FROM state").fetchone()
             )
+
+    def beginnings(self, most: int) -> list[str]:
+        """The beginnings of at most ``most`` documents, spread evenly, each with its title."""
+        with self._connections.reading() as connection:
+            return beginnings(connection, most)
 
     @contextmanager
     def changes(self, since: int, *, most: int | None = None) -> Iterator[Changes]:

@@ -116,6 +116,20 @@ class SparseEncoderRecord(BaseModel):
         }
 
 
+class LanguageSample(BaseModel):
+    """The languages of some documents, taken when the index had ``documents`` of them.
+
+    ``sampled`` counts those that were read, and ``found`` those of each language, by its ISO 639-1
+    code, most frequent first. Of others, such as code and numbers, the language is not known.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    documents: int
+    sampled: int
+    found: dict[str, int]
+
+
 class Published(BaseModel):
     """The last publication: counts, and checksums of the files that never change."""
 
@@ -125,6 +139,7 @@ class Published(BaseModel):
     documents: int = 0
     passages: int = 0
     checksums: dict[str, str] = Field(default_factory=dict)
+    languages: LanguageSample | None = _left_out_if_none()
 
 
 class Manifest(BaseModel):

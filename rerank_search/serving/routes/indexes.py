@@ -160,6 +160,7 @@ def _described(indexes: Indexes, name: str) -> IndexAnswer:
             encoder=None if info.encoder is None else public_name(info.encoder),
             dimension=index.dimension,
             analyzer=info.analyzer,
+            languages=dict(info.languages) or None,
             created=info.created.isoformat(),
         )
 

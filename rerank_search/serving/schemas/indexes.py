@@ -48,6 +48,8 @@ class IndexAnswer(Answer):
     dimension: int | None = None
     """The length of your own vectors, in an index that has them."""
     analyzer: str
+    languages: dict[str, int] | None = None
+    """Documents of a sample by the ISO 639-1 code of their language, where it is known."""
     created: str
 
 

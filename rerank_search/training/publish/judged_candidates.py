@@ -90,7 +90,7 @@ def judged_candidates(
             with _opened(collection, given.index, index, progress) as opened:
                 stage = first_stage or opened.first_stages[-1]
                 warnings += identical_ids(collection, opened)
-                engines = tuple(name for name in opened.first_stages if is_engine(name))
+                engines = tuple(name for name in opened.fused_stages if is_engine(name))
                 stages.add((stage, engines))
                 source = CandidateSource(
                     collection, opened, stage, candidates, reranked=True, with_scores=with_stages
