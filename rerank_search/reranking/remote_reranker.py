@@ -6,7 +6,6 @@ import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 
 from rerank_search.arguments import whole_number
 from rerank_search.errors import InvalidInputError, ServerError
-from rerank_search.http_calls.model_server import TOO_LARGE, ModelServer, finite_number
-from rerank_search.models.batches import each
+from rerank_search.http_calls.chunks import AT_ONCE, Chunks
+from rerank_search.http_calls.model_server import ModelServer, finite_number
 from rerank_search.queries import check_instruction
 from rerank_search.reranking.pairs import checked_pairs
 from rerank_search.shown import shown
@@ -34,12 +33,6 @@ _BY_PATH: Mapping[str, RerankApi] = {
     "/score": "score",
 }
 """The API at the end of a URL; the first that fits."""
-
-PAIRS_AT_ONCE = 32
-"""Pairs of a request: the most that text-embeddings-inference takes by default."""
-
-REQUESTS_AT_ONCE = 4
-"""Requests under way together, since servers compute those that wait in one batch."""
 
 _RESULTS: Mapping[RerankApi, tuple[str | None, str]] = {
     "tei": (None, "score"),
@@ -86,7 +79,7 @@ class RemoteReranker:
         *,
         api: RerankApi | None = None,
         api_key: str | None = None,
-        pairs_at_once: int = PAIRS_AT_ONCE,
+        pairs_at_once: int = AT_ONCE,
         timeout: float = 60.0,
         retries: int = 3,
     ) -> None:
@@ -98,7 +91,7 @@ class RemoteReranker:
         self._has_key = api_key is not None
         self._server = ModelServer(url, api_key=api_key, timeout=timeout, retries=retries)
         self._server.check_allowed()
-        self._most = whole_number("pairs_at_once", pairs_at_once)
+        self._chunks = Chunks(whole_number("pairs_at_once", pairs_at_once))
         self._api = _api_of(self._server.url, api)
         self.name = url
 
@@ -172,14 +165,8 @@ class RemoteReranker:
         return {"instruction": instruction}
 
     def _scored(self, pairs: Pairs, until: float, told: Mapping[str, str]) -> NDArray[np.float32]:
-        chunks = [
-            own[start : start + self._most]
-            for own in self._lists(pairs)
-            for start in range(0, len(own), self._most)
-        ]
-        answers = each(partial(self._asked, until=until, told=told), chunks, REQUESTS_AT_ONCE)
-        with closing(answers):  # no request is sent after an interrupt
-            return np.array([score for scores in answers for score in scores], dtype=np.float32)
+        ask = partial(self._asked, until=until, told=told)
+        return np.array(self._chunks.answers(ask, self._lists(pairs)), dtype=np.float32)
 
     def _lists(self, pairs: Pairs) -> list[Pairs]:
         """The pairs in lists that one request may have: most APIs take one query a request."""
@@ -188,7 +175,7 @@ class RemoteReranker:
         return [list(own) for _, own in groupby(pairs, itemgetter(0))]
 
     def _asked(self, pairs: Pairs, until: float, told: Mapping[str, str]) -> list[float]:
-        """The server's scores of a chunk; if that is too large, of its halves."""
+        """The server's scores of a chunk."""
         texts = [text for _, text in pairs]
         body: dict[str, Any]
         if self._api == "tei":
@@ -197,14 +184,7 @@ class RemoteReranker:
             body = {"query": pairs[0][0], "documents": texts}
         else:
             body = {"text_1": [query for query, _ in pairs], "text_2": texts}
-        try:
-            answer = self._server.ask({**body, **told}, until=until)
-        except ServerError as error:
-            if error.status != TOO_LARGE or len(pairs) == 1:
-                raise
-            self._most = half = max(len(pairs) // 2, 1)
-            halves = pairs[:half], pairs[half:]
-            return [score for part in halves for score in self._asked(part, until, told)]
+        answer = self._server.ask({**body, **told}, until=until)
         return self._server.in_order(answer, *_RESULTS[self._api], len(pairs), finite_number)
 
 

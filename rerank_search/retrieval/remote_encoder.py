@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from functools import cached_property, partial
 from typing import Any
 
@@ -11,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.arguments import whole_number
-from rerank_search.errors import InvalidInputError, ServerError
-from rerank_search.http_calls.model_server import TOO_LARGE, ModelServer, finite_number
-from rerank_search.models.batches import each
+from rerank_search.errors import InvalidInputError
+from rerank_search.http_calls.chunks import AT_ONCE, Chunks
+from rerank_search.http_calls.model_server import ModelServer, finite_number
 from rerank_search.models.prompts import Prompts, Task, checked_prompt
 from rerank_search.queries import text_list
 from rerank_search.shown import shown
@@ -21,12 +20,6 @@ from rerank_search.storage.boundaries import words
 
 PATH = "/embeddings"
 """The end of the API's path, which is /v1/embeddings on most servers."""
-
-TEXTS_AT_ONCE = 32
-"""Texts of a request: the most that text-embeddings-inference takes by default."""
-
-REQUESTS_AT_ONCE = 4
-"""Requests under way together, since servers compute those that wait in one batch."""
 
 _PROBE = "An encoder is known by its vector of this sentence."
 
@@ -63,7 +56,7 @@ class RemoteEncoder:
         document_prompt: str | None = None,
         truncate_dim: int | None = None,
         api_key: str | None = None,
-        texts_at_once: int = TEXTS_AT_ONCE,
+        texts_at_once: int = AT_ONCE,
         timeout: float = 60.0,
         retries: int = 3,
     ) -> None:
@@ -87,7 +80,7 @@ class RemoteEncoder:
             )
         if truncate_dim is not None:
             whole_number("truncate_dim", truncate_dim)
-        self._most = whole_number("texts_at_once", texts_at_once)
+        self._chunks = Chunks(whole_number("texts_at_once", texts_at_once))
         self._prompts = Prompts(query=query_prompt or "", document=document_prompt or "")
         self.name = name
 
@@ -158,10 +151,7 @@ class RemoteEncoder:
         self._server.close()
 
     def _found(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        chunks = [texts[start : start + self._most] for start in range(0, len(texts), self._most)]
-        answers = each(self._asked, chunks, REQUESTS_AT_ONCE)
-        with closing(answers):  # no request is sent after an interrupt
-            rows = [row for answer in answers for row in answer]
+        rows = self._chunks.answers(self._asked, [texts])
         lengths = {len(row) for row in rows}
         if len(lengths) != 1:
             raise self._server.unreadable(f"it has vectors of {sorted(lengths)} numbers")
@@ -173,17 +163,11 @@ class RemoteEncoder:
         return unit
 
     def _asked(self, texts: Sequence[str]) -> list[list[float]]:
-        """The server's vectors of a chunk; if that is too large, of its halves."""
+        """The server's vectors of a chunk."""
         body: dict[str, Any] = {"input": list(texts), "encoding_format": "float"}
         if (dimensions := self.truncate_dim) is not None:
             body["dimensions"] = dimensions
-        try:
-            answer = self._server.ask(body)
-        except ServerError as error:
-            if error.status != TOO_LARGE or len(texts) == 1:
-                raise
-            self._most = half = max(len(texts) // 2, 1)
-            return [*self._asked(texts[:half]), *self._asked(texts[half:])]
+        answer = self._server.ask(body)
         return self._server.in_order(answer, "data", "embedding", len(texts), _numbers)
 
 

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import pickle
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -161,33 +159,6 @@ def test_nothing_is_sent_for_no_pairs(others, remote):
     assert others[0].asked == []
 
 
-@pytest.mark.parametrize("most", [1, 3, 32])
-def test_chunks_follow_the_servers_limit(others, remote, most):
-    server, _ = others
-    server.most = most
-    pairs = [(QUERY, f"{text} {place}") for place in range(20) for text in TEXTS]
-    reranker = remote()
-    assert reranker.score(pairs).tolist() == pytest.approx([worth(*pair) for pair in pairs])
-    server.asked.clear()
-    reranker.score(pairs)
-    assert max(len(body["texts"]) for body in server.asked) <= most  # it has learned the limit
-
-
-def test_one_text_that_is_too_large_is_an_error(others, remote):
-    others[0].most = 0
-    with pytest.raises(ServerError, match="413: 'batch size 1 > maximum") as raised:
-        remote().score(PAIRS)
-    assert raised.value.status == 413
-
-
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_server_that_is_busy_is_asked_again(others, remote, status):
-    server, _ = others
-    server.first = [Response("busy", status, {"Retry-After": "0"}) for _ in range(2)]
-    assert remote(retries=2).score(PAIRS[:1]).tolist() == pytest.approx([worth(*PAIRS[0])])
-    assert len(server.asked) == 3
-
-
 def test_a_server_that_stays_busy_is_an_error(others, remote):
     others[0].first = [Response("busy", 429)]
     with pytest.raises(ServerError, match="429: the answer is of no type, not JSON"):
@@ -308,55 +279,6 @@ def test_a_cascade_may_end_at_a_server(others, remote, tiny_reranker):
         max(worth(*pair) for pair in PAIRS), abs=3
     )
     assert [len(body["texts"]) for body in others[0].asked] == [2]
-
-
-def test_the_key_of_the_host_is_sent_and_shown_nowhere(others, remote, monkeypatch):
-    server, _ = others
-    monkeypatch.setenv("RERANK_SEARCH_KEY_127_0_0_1", "secret-1")
-    monkeypatch.setenv("RERANK_SEARCH_KEY_API_JINA_AI", "other")
-    from_environment = remote()
-    from_environment.score(PAIRS)
-    given = remote(api_key="secret-2")
-    given.score(PAIRS)
-    assert server.keys == ["Bearer secret-1", "Bearer secret-2"]
-    assert "secret" not in repr(given) + repr(vars(given)) + pickle.dumps(from_environment).decode(
-        "latin-1"
-    )
-    with pytest.raises(InvalidInputError, match="cannot be pickled"):
-        pickle.dumps(given)
-    server.first = [Response(status_code=403)]
-    with pytest.raises(ServerError, match="refuses the key") as raised:
-        given.score(PAIRS)
-    assert "secret" not in str(raised.value)
-
-
-def test_a_copy_asks_the_same_server(others, remote):
-    copy = pickle.loads(pickle.dumps(remote("/v1/rerank#m", pairs_at_once=2, retries=1)))  # noqa: S301
-    assert copy.score(PAIRS).tolist() == pytest.approx([worth(*pair) for pair in PAIRS])
-    assert {body["model"] for body in others[0].asked} == {"m"}
-    assert max(len(body["documents"]) for body in others[0].asked) == 2
-    copy.close()
-
-
-def test_threads_share_one(remote):
-    reranker = remote()
-    found: list[Any] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(reranker.score(PAIRS).tolist()))
-        for _ in range(16)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [found[0]] * 16
-
-
-def test_a_closed_one_connects_again(remote):
-    reranker = remote()
-    before = reranker.score(PAIRS)
-    reranker.close()
-    assert (reranker.score(PAIRS) == before).all()
 
 
 def test_another_model_behind_the_url_is_noticed(others, remote):

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import pickle
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -108,24 +106,6 @@ def test_the_dimension_is_asked_for_once(server, remote):
     assert len(server.asked) == 1
 
 
-@pytest.mark.parametrize("most", [1, 3, 32])
-def test_chunks_follow_the_servers_limit(server, remote, most):
-    server.most = most
-    texts = [f"{text} {place}" for place in range(20) for text in TEXTS]
-    encoder = remote()
-    assert encoder.encode(texts) == pytest.approx(np.stack([unit(text) for text in texts]))
-    server.asked.clear()
-    encoder.encode(texts)
-    assert max(len(body["input"]) for body in server.asked) <= most  # it has learned the limit
-
-
-@pytest.mark.parametrize("status", [429, 503])
-def test_a_server_that_is_busy_is_asked_again(server, remote, status):
-    server.first = [Response("busy", status, {"Retry-After": "0"})]
-    assert len(remote(retries=1).encode(TEXTS)) == len(TEXTS)
-    assert len(server.asked) == 2
-
-
 NAN = Response(json.dumps({"data": [{"index": 0, "embedding": [float("nan"), 1.0]}]}))
 
 
@@ -181,40 +161,6 @@ def test_a_url_is_the_name_of_an_encoder(server, running):
     assert isinstance(encoder, RemoteEncoder)
     assert encoder.name == f"{running[1]}#model"
     assert encoder_of(encoder) is encoder
-
-
-def test_the_key_of_the_host_is_sent_and_pickled_nowhere(server, remote, monkeypatch):
-    monkeypatch.setenv("RERANK_SEARCH_KEY_127_0_0_1", "secret-1")
-    remote().encode(TEXTS)
-    given = remote(api_key="secret-2")
-    given.encode(TEXTS)
-    assert server.keys == ["Bearer secret-1", "Bearer secret-2"]
-    assert "secret" not in repr(given)
-    with pytest.raises(InvalidInputError, match="cannot be pickled"):
-        pickle.dumps(given)
-
-
-def test_a_copy_asks_the_same_server(server, remote):
-    encoder = remote("#m", query_prompt="q: ", texts_at_once=2)
-    copy = pickle.loads(pickle.dumps(encoder))  # noqa: S301
-    assert copy.prompts == encoder.prompts
-    assert (copy.encode(TEXTS) == encoder.encode(TEXTS)).all()
-    assert {body["model"] for body in server.asked} == {"m"}
-    assert max(len(body["input"]) for body in server.asked) == 2
-
-
-def test_threads_share_one(remote):
-    encoder = remote()
-    found: list[Any] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(encoder.encode(TEXTS).tolist()))
-        for _ in range(16)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == [found[0]] * 16
 
 
 @pytest.mark.parametrize(
