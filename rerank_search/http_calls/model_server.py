@@ -26,9 +26,11 @@ from rerank_search.vectors import LARGEST
 KEY_PREFIX = f"{PREFIX}KEY_"
 """Beginning of the environment variables that hold keys; the host's name follows."""
 
+_NAME = re.compile(r"[0-9a-z]+(?:(?:\.|-+)[0-9a-z]+)*")
+"""A host's name, whose parts neither begin nor end with a hyphen."""
 
-TOO_LARGE = 413
-"""Status with which servers refuse too many texts in a request."""
+_ADDRESS = re.compile(r"::[0-9a-f]+")
+"""An IPv6 address such as ::1."""
 
 _KEPT_HEADERS = ("content-type", "location", "retry-after")
 """Headers of an answer that are read once its content is there, decoded."""
@@ -44,9 +46,17 @@ def is_url(name: object) -> bool:
 def key_variable(host: str) -> str:
     """The environment variable with the key for a host, such as RERANK_SEARCH_KEY_API_JINA_AI.
 
-    It has the host's name, so that a key is never sent to another host.
+    No two hosts share one, so that a key is never sent to another host: a dot is ``_`` and a hyphen
+    is ``__``. Of a host that is not a name of such parts, every sign is ``___`` and its code.
     """
-    return KEY_PREFIX + re.sub(r"[^0-9A-Za-z]", "_", host).upper()
+    host = host.lower()
+    if _NAME.fullmatch(host):
+        spelled = host.replace("-", "__").replace(".", "_")
+    elif _ADDRESS.fullmatch(host):  # no name begins with a sign
+        spelled = host.replace(":", "_")
+    else:
+        spelled = re.sub(r"[^0-9a-z]", lambda sign: f"___{sign[0].encode().hex()}", host)
+    return KEY_PREFIX + spelled.upper()
 
 
 class ModelServer:
@@ -209,7 +219,7 @@ def _place(index: Any) -> int:
 
 def _host(url: str) -> str:
     try:
-        return httpx2.URL(url).host
+        return httpx2.URL(url).raw_host.decode("ascii")
     except httpx2.InvalidURL as error:
         raise InvalidInputError(
             f"url is not a valid URL ({error}): use http://HOST:PORT/PATH"

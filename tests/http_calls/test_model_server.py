@@ -9,6 +9,8 @@ import httpx2
 import pytest
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, ServerError
 from rerank_search.http_calls.attempts import Attempts
@@ -23,11 +25,33 @@ from tests.apps import ModelApp, serving
         ("api.jina.ai", "RERANK_SEARCH_KEY_API_JINA_AI"),
         ("localhost", "RERANK_SEARCH_KEY_LOCALHOST"),
         ("::1", "RERANK_SEARCH_KEY___1"),
-        ("my-host", "RERANK_SEARCH_KEY_MY_HOST"),
+        ("my-host", "RERANK_SEARCH_KEY_MY__HOST"),
+        ("API-x.ai", "RERANK_SEARCH_KEY_API__X_AI"),
+        ("my_host", "RERANK_SEARCH_KEY_MY___5FHOST"),
+        ("fe80::1", "RERANK_SEARCH_KEY_FE80___3A___3A1"),
     ],
 )
 def test_the_variable_with_a_key_has_the_hosts_name(host, variable):
     assert key_variable(host) == variable
+
+
+hosts = st.text("ab1.-_:", min_size=1, max_size=8)
+
+
+@given(hosts, hosts)
+@example("api-x.ai", "api.x.ai")
+@example("::1", "a.1")
+@example("a_b", "a-b")
+@example("a._b", "a--5fb")
+def test_two_hosts_share_no_variable(one: str, other: str) -> None:
+    assume(one != other)
+    assert key_variable(one) != key_variable(other)
+
+
+def test_an_international_name_is_spelled_as_it_is_sent(monkeypatch):
+    monkeypatch.setenv("RERANK_SEARCH_KEY_XN____BCHER__KVA_DE", "secret\n")
+    with pytest.raises(InvalidInputError, match="KEY_XN____BCHER__KVA_DE is not valid"):
+        server("https://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.de")
 
 
 @pytest.mark.parametrize(
