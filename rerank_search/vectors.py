@@ -68,9 +68,9 @@ def numbers(name: str, value: object) -> tuple[float, ...]:
     found = []
     for place, number in enumerate(given):
         if not isinstance(number, Real) or isinstance(number, bool):
+            said = "a masked value" if number is None and hasattr(value, "mask") else shown(number)
             raise InvalidInputError(
-                f"{name} has {shown(number)} at place {place}, which is not a number: give a list "
-                "of numbers"
+                f"{name} has {said} at place {place}, which is not a number: give a list of numbers"
             )
         if not _is_finite(number):
             raise InvalidInputError(

@@ -109,7 +109,13 @@ def _vector(given: object, where: str) -> bytes:
     # Nearly all are arrays or lists of floats, and checking each number alone takes long.
     if isinstance(given, list) and set(map(type, given)) == {float}:
         given = np.array(given)
-    if isinstance(given, np.ndarray) and given.ndim == 1 and given.dtype.kind in "fiu":
+    masked = isinstance(given, np.ma.MaskedArray)  # its bytes have what is masked
+    if (
+        not masked
+        and isinstance(given, np.ndarray)
+        and given.ndim == 1
+        and given.dtype.kind in "fiu"
+    ):
         with np.errstate(over="ignore"):
             vector = given.astype("<f4")
         if np.isfinite(vector).all() and (np.abs(vector) >= SMALLEST).any():

@@ -109,6 +109,12 @@ def test_a_query_with_a_vector_needs_no_text_and_is_then_not_reranked(
     assert not searcher.search(" ").hits
 
 
+def test_an_array_without_masked_values_can_be_given(tmp_path: Path) -> None:
+    with Index.create(tmp_path / "index", encoder=None, dimension=3) as index:
+        index.add(documents(), vectors=np.ma.masked_array(VECTORS))
+        assert found(index) == pytest.approx(COSINES, abs=1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
 def test_every_type_of_vectors_can_be_given(tmp_path: Path, dtype) -> None:
     with Index.create(tmp_path / "i", encoder=None, dimension=3, vector_dtype=dtype) as index:
@@ -148,6 +154,33 @@ def test_deleting_rebuilding_and_compacting_keep_the_others(index: Index) -> Non
     assert index.verify() == []
     with Index.open(index.path, read_only=True) as again:
         assert found(again) == pytest.approx(left, abs=1e-6)
+
+
+@pytest.mark.parametrize("change", ["delete", "compact", "rebuild", "replace"])
+def test_vectors_of_8_bits_rank_as_by_brute_force_after_any_change(
+    tmp_path: Path, change: str
+) -> None:
+    drawn = np.random.default_rng(4)
+    vectors = drawn.normal(size=(300, 24)).astype(np.float32)
+    texts = [Document(str(i), "text") for i in range(len(vectors))]
+    with Index.create(tmp_path / "index", encoder=None, dimension=24, vector_dtype="int8") as index:
+        for start in (0, 100, 200):
+            index.add(texts[start : start + 100], vectors=vectors[start : start + 100])
+        index.delete(map(str, range(0, 300, 3)))
+        if change == "replace":
+            vectors[1::3] = drawn.normal(size=(100, 24))
+            index.add(texts[1::3], vectors=vectors[1::3])
+        elif change != "delete":
+            getattr(index, change)()
+        left = [i for i in range(300) if i % 3]
+        unit = vectors[left] / np.linalg.norm(vectors[left], axis=1, keepdims=True)
+        for asked in drawn.normal(size=(5, 24)):
+            expected = unit @ (asked / np.linalg.norm(asked))
+            [hits] = index.retriever("dense").retrieve([EncodedQuery("", asked)], 300)
+            assert sorted(int(hit.id) for hit in hits) == left
+            scores = {int(hit.id): hit.score for hit in hits}
+            np.testing.assert_allclose([scores[i] for i in left], expected, atol=0.02)
+        assert index.verify() == []
 
 
 def test_a_rebuild_of_a_lost_engine_has_every_vector(index: Index) -> None:
@@ -217,6 +250,8 @@ def test_no_acknowledged_vector_is_lost_when_the_writer_is_killed(tmp_path: Path
         ([[1, True, 3]], "True at place 1"),
         ([[[1, 2, 3]]], "which is not a number"),
         (["abc"], "give a list of numbers"),
+        (np.ma.masked_array([[1.0, 2.0, 3.0]], [[0, 1, 0]]), "a masked value at place 1"),
+        ([np.ma.masked_array([1, 2, 3], [0, 0, 1])], "a masked value at place 2"),
         ([None], "the vector is None: give a list of numbers"),
         ([5], "give a list of numbers"),
     ],

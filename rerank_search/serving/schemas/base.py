@@ -14,6 +14,7 @@ from pydantic import (
     FailFast,
     GetCoreSchemaHandler,
     StrictBool,
+    StrictFloat,
     WithJsonSchema,
     model_validator,
 )
@@ -132,11 +133,16 @@ def _not_bool(value: Any) -> Any:
 Count = Annotated[int, BeforeValidator(_not_bool)]
 Number = Annotated[float, BeforeValidator(_not_bool)]
 
+Vector = Listed[StrictFloat]
+"""The numbers of a vector; strings of digits are not numbers."""
+
 _STRICT: Mapping[Any, Any] = {int: Count, float: Number, bool: StrictBool}
 
 
 def json_type(kind: Any) -> Any:
     """The type in a request of a Python type: numbers and bools are not taken for each other."""
+    if kind == Sequence[float]:
+        return Vector
     origin, parts = get_origin(kind), tuple(map(json_type, get_args(kind)))
     if origin in (Union, UnionType):
         return Union[parts]  # noqa: UP007 (of a tuple)

@@ -10,7 +10,7 @@ from rerank_search.arguments import document_id
 from rerank_search.models.registry import AUTO
 from rerank_search.queries import check_text
 from rerank_search.retrieval.analysis import AnalyzerName
-from rerank_search.serving.schemas.base import Answer, Count, Id, Listed, Number, OwnRequest, one_of
+from rerank_search.serving.schemas.base import Answer, Count, Id, Listed, OwnRequest, Vector, one_of
 from rerank_search.types import JsonValue, VectorDtype
 
 
@@ -73,7 +73,7 @@ class DocumentBody(OwnRequest):
     text: str
     title: str = ""
     metadata: dict[str, JsonValue] = Field(default={})
-    vector: Listed[Number] | None = None
+    vector: Vector | None = None
     """Its vector, in an index of your own vectors."""
 
 

@@ -19,8 +19,8 @@ from rerank_search.retrieval.stage_name import FirstStageName
 from rerank_search.serving.schemas.base import (
     Answer,
     Listed,
-    Number,
     OwnRequest,
+    Vector,
     json_type,
     one_of,
 )
@@ -67,7 +67,7 @@ class SearchRequest(OwnRequest):
     """The name of the index; not needed if only one index is served."""
     query: str | None = None
     queries: Listed[str] | None = Field(default=None, min_length=1)
-    query_vectors: Listed[Listed[Number]] | None = None
+    query_vectors: Listed[Vector] | None = None
     """The vectors of ``queries``, one each, for an index of your own vectors."""
     model: str | None = None
     """One of the rerankers of ``GET /v1/models``; by default the first."""

@@ -262,11 +262,12 @@ def test_an_index_of_own_vectors_is_filled_and_searched(fresh, caplog):
         {"id": "d", "text": "sea"},
         {"id": "e", "text": "sea", "vector": [0, 0]},
         {"id": "f", "text": "sea", "vector": [0.6, 0.8]},
+        {"id": "g", "text": "sea", "vector": [0, "1"]},
     ]
     answer = ndjson(fresh, lines, "own").json()
-    assert (answer["written"], answer["failed"]) == (2, 3)
+    assert (answer["written"], answer["failed"]) == (2, 4)
     said = [(each["line"], each["error"]) for each in answer["errors"]]
-    assert [line for line, _ in said] == [2, 3, 4]
+    assert [line for line, _ in said] == [2, 3, 4, 6]
     assert "a vector of 3 numbers, and those of the index have 2" in said[0][1]
     asked = {"index": "own", "first_stage": "dense", "rerank": False}
     one = fresh.post("/v1/search", asked | {"query": "sea", "query_vector": [0, 2]}).json()
@@ -285,6 +286,9 @@ def test_an_index_of_own_vectors_is_filled_and_searched(fresh, caplog):
         ({"query": "sea", "query_vector": [1]}, "has 1 numbers, and those of the index have 2"),
         ({"query": "sea", "query_vector": [0, 0]}, "only zeros"),
         ({"query": "sea", "query_vector": ["a", 1]}, "query_vector"),
+        ({"query": "sea", "query_vector": ["1", 0]}, "query_vector.0: Input should be a valid nu"),
+        ({"query": "sea", "query_vector": [True, 0]}, "query_vector.0: Input should be a valid nu"),
+        ({"queries": ["a"], "query_vectors": [[0, "1"]]}, "query_vectors.0.1: Input should be a"),
         ({"query": "sea", "query_vectors": [[1, 2]]}, "query_vector goes with query"),
         ({"queries": ["a", "b"], "query_vectors": [[1, 2]]}, "1 vectors for 2 queries"),
         ({"queries": ["a", "b"], "query_vector": [1, 2]}, "query_vector is one vector"),
@@ -305,6 +309,7 @@ def test_a_vector_that_does_not_fit_a_query_is_told(fresh, asked, message):
         ([{"id": "a", "text": "x", "vector": [1, 2, 3]}], "a vector of 3 numbers"),
         ([{"id": "a", "text": "x"}], "has no vector"),
         ([{"id": "a", "text": "x", "vector": [1, True]}], "number"),
+        ([{"id": "a", "text": "x", "vector": [1, "2"]}], "number"),
     ],
 )
 def test_a_document_whose_vector_does_not_fit_is_told_and_none_is_stored(fresh, documents, message):
