@@ -20,6 +20,7 @@ from rerank_search.models.length_batches import batches_by_length
 from rerank_search.models.prompts import Prompts, Task, without_use
 from rerank_search.models.registry import encoder_name
 from rerank_search.models.sentence_model import SentenceModel
+from rerank_search.queries import text_list
 from rerank_search.retrieval.vector_backend import VectorDtype, require_units, vector_backend
 
 if TYPE_CHECKING:
@@ -125,9 +126,10 @@ class Encoder(SentenceModel["SentenceTransformer | BertEncoder"]):
         documents; ``prompt`` is put before each text (see ``prompts``). Without both, texts get the
         model's default prompt, if it has one, as in sentence-transformers' ``encode``.
         Texts are cut to the window, prompts included.
-        Raises InvalidInputError if the model returns numbers that are not finite.
+        Raises InvalidInputError for anything but a list of texts, and if the model returns numbers
+        that are not finite.
         """
-        if not texts:
+        if not (texts := text_list(texts)):
             return np.empty((0, self.dimension), dtype=np.float32)
         found = self._shortened(self._encoded(texts, task, prompt))
         finite = np.isfinite(found).all(axis=1)

@@ -17,6 +17,7 @@ from rerank_search.models.length_batches import batches_by_length
 from rerank_search.models.prompts import Task
 from rerank_search.models.saved import kind_of
 from rerank_search.models.sentence_model import SentenceModel
+from rerank_search.queries import text_list
 from rerank_search.retrieval.sparse_vectors import SparseVector, SparseVectors, joined
 
 if TYPE_CHECKING:
@@ -76,9 +77,10 @@ class SparseEncoder(SentenceModel["SavedModel"]):
         """The vectors of the texts; their dot products are the scores.
 
         ``task`` and ``prompt`` as for ``Encoder.encode``. Vectors of a model that its makers
-        compare by cosine have length 1. Raises InvalidInputError if the model returns numbers that
-        are not finite.
+        compare by cosine have length 1. Raises InvalidInputError for anything but a list of texts,
+        and if the model returns numbers that are not finite.
         """
+        texts = text_list(texts)
         model = self._model
         empty = np.empty(0, np.int32), np.empty(0, np.float32)
         found: list[SparseVector] = [empty for _ in texts]

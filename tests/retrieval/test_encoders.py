@@ -10,6 +10,7 @@ from rerank_search.models.prompts import Prompts
 from rerank_search.retrieval.encoder import Encoder
 from rerank_search.retrieval.encoders import encoder_of
 from rerank_search.retrieval.remote_encoder import RemoteEncoder
+from rerank_search.retrieval.sparse_encoder import SparseEncoder
 
 
 class WordCounts:
@@ -62,6 +63,13 @@ def test_an_encoder_is_itself() -> None:
 def test_what_is_neither_a_name_nor_an_encoder_is_refused(wrong) -> None:
     with pytest.raises(InvalidInputError, match="encoder"):
         encoder_of(wrong)
+
+
+@pytest.mark.parametrize("texts", ["abc", b"abc", {"abc"}, [5], ["\ud800"], None])
+def test_only_a_list_of_texts_is_encoded(tiny_encoder: Path, sparse_encoder: Path, texts) -> None:
+    for encoder in (Encoder(tiny_encoder), SparseEncoder(sparse_encoder)):
+        with pytest.raises(InvalidInputError, match="text"):
+            encoder.encode(texts)
 
 
 def test_an_index_needs_no_more_of_an_encoder_than_the_protocol(tmp_path: Path) -> None:
