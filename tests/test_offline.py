@@ -1,4 +1,4 @@
-"""The whole path of the demo in a process that cannot open a connection."""
+"""The commands in a process that cannot open a connection: none of them tries to."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from rerank_search.corpora.python_docs import python_docs
+from tests.evaluation.conftest import write_beir
 
 MODULES = {"os.path", "shutil"}
 
 BLOCKED = """
-import socket, sys
+import json, socket, sys
 
 attempts = []
 
@@ -31,7 +32,13 @@ socket.getaddrinfo = socket.create_connection = refused
 from rerank_search.cli.main import main
 
 try:
-    main()
+    for arguments in json.loads(sys.argv[1]):
+        sys.argv[1:] = arguments
+        try:
+            main()
+        except SystemExit as ended:
+            if ended.code:
+                raise
 finally:
     if attempts:
         sys.exit(f"tried to reach {attempts}")
@@ -54,14 +61,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, *arguments: str, **settings: str) -> str:
+def run(folder: Path, *commands: tuple[str, ...], **settings: str) -> str:
+    """What the commands print, one after another in one process."""
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("HF_", "RERANK_SEARCH_", "TRANSFORMERS_"))
     }
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKED, *arguments],
+        [sys.executable, "-c", BLOCKED, json.dumps(commands)],
         cwd=folder,
         env=environment | settings,
         capture_output=True,
@@ -75,9 +83,9 @@ def run(folder: Path, *arguments: str, **settings: str) -> str:
 
 @pytest.mark.process
 def test_building_and_searching_need_no_network(folder: Path, tiny_reranker: Path) -> None:
-    run(folder, "index", "build", "indexes/python-docs.toml")
+    run(folder, ("index", "build", "indexes/python-docs.toml"))
     arguments = ("how do I join two paths", "--reranker", str(tiny_reranker), "--top-k", "100")
-    response = json.loads(run(folder, "search", "python-docs", *arguments, "--json"))
+    response = json.loads(run(folder, ("search", "python-docs", *arguments, "--json")))
     assert response["reranked"] is True
     first = sorted(response["hits"], key=lambda hit: -hit["stage_scores"]["hybrid"])
     assert "os.path.join" in [hit["id"] for hit in first[:3]]
@@ -86,7 +94,35 @@ def test_building_and_searching_need_no_network(folder: Path, tiny_reranker: Pat
 @pytest.mark.process
 def test_the_demo_needs_no_network(folder: Path) -> None:
     # The search above measures the backends, which takes long for the demo's reranker.
-    output = run(folder, "demo", RERANK_SEARCH_BACKEND="torch")
+    output = run(folder, ("demo",), RERANK_SEARCH_BACKEND="torch")
     assert "how do I join two paths" in output
     assert "os.path.join" in output
     assert "reranked" in output
+
+
+@pytest.mark.process
+def test_models_of_every_kind_need_no_network(
+    tmp_path: Path,
+    tiny_encoder: Path,
+    sparse_encoder: Path,
+    tiny_reranker: Path,
+    late_reranker: Path,
+) -> None:
+    judged = write_beir(tmp_path / "judged")
+    (tmp_path / "notes.toml").write_text(
+        f'files = ["judged/corpus.jsonl"]\nencoder = "{tiny_encoder}"\n'
+        f'sparse_encoder = "{sparse_encoder}"\n'
+    )
+    asked = ("search", "notes", "a boat on the river", "--first-stage", "sparse", "--json")
+    judging = ("evaluate", str(judged), "--index", "notes", "--first-stage", "hybrid")
+    output = run(
+        tmp_path,
+        ("models", "--json"),
+        ("index", "build", "notes.toml"),
+        (*asked, "--reranker", str(late_reranker)),
+        (*judging, "--reranker", str(tiny_reranker), "--cost-queries", "1"),
+        RERANK_SEARCH_CACHE=str(tmp_path / "cache"),
+        RERANK_SEARCH_BACKEND="torch",
+    )
+    assert '"reranked": true' in output
+    assert "nDCG@10" in output
