@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rerank_search.cli.location import home_folder
-from rerank_search.cli.mcp_arguments import About, UrlKeys, UrlTemplate, links
+from rerank_search.cli.mcp_arguments import About, Instruction, UrlKeys, UrlTemplate, links
 from rerank_search.cli.served_indexes import served_indexes
 from rerank_search.errors import IndexNotFoundError, InvalidInputError
 
@@ -38,6 +38,7 @@ def mcp(
         bool, typer.Option("--write", help="Let models add and delete documents.")
     ] = False,
     about: About = "",
+    instruction: Instruction = None,
     url_template: UrlTemplate = None,
     url_key: UrlKeys = None,
 ) -> None:
@@ -59,7 +60,14 @@ def mcp(
     opening = _of_server(urls, reranker) if urls else _of_folders(indexes, reranker)
     wire = Wire()
     service = opening()  # what libraries print now goes to the standard error
-    server = mcp_server(service, write=write, links=places, about=about, lifespan=wire.lifespan)
+    server = mcp_server(
+        service,
+        write=write,
+        links=places,
+        about=about,
+        instruction=instruction,
+        lifespan=wire.lifespan,
+    )
     try:
         wire.serve(server)
     finally:

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 About = Annotated[
     str, typer.Option(help="What the documents are about, in a sentence that models read.")
 ]
+Instruction = Annotated[
+    str | None,
+    typer.Option(
+        help="What makes a text relevant to an agent's question, in words; for a reranker that "
+        "takes an instruction."
+    ),
+]
 UrlTemplate = Annotated[
     str | None,
     typer.Option(

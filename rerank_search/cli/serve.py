@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rerank_search.cli.mcp_arguments import About, UrlKeys, UrlTemplate, links
+from rerank_search.cli.mcp_arguments import About, Instruction, UrlKeys, UrlTemplate, links
 from rerank_search.cli.output import waiting
 from rerank_search.cli.served_indexes import IndexesArgument, served_indexes
 from rerank_search.errors import InvalidInputError
@@ -60,6 +60,7 @@ def serve(
         ),
     ] = False,
     about: About = "",
+    instruction: Instruction = None,
     url_template: UrlTemplate = None,
     url_key: UrlKeys = None,
     lenient: Annotated[
@@ -99,9 +100,13 @@ def serve(
         from rerank_search.plugins.mcp.mounted import mcp_routes
 
         found = links(url_template, url_key)
-        further.append(mcp_routes(write=mcp_write, links=found, about=about))
-    elif about or url_template or url_key:
-        raise InvalidInputError("--about, --url-template and --url-key need --mcp: add it")
+        further.append(
+            mcp_routes(write=mcp_write, links=found, about=about, instruction=instruction)
+        )
+    elif about or instruction is not None or url_template or url_key:
+        raise InvalidInputError(
+            "--about, --instruction, --url-template and --url-key need --mcp: add it"
+        )
     origins = checked_origins(cors_origin)
     known = None if keys is None else KeyFile(keys)
     traces = Traces(from_environment())

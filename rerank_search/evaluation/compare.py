@@ -172,7 +172,7 @@ def _notes(old: Report, new: Report) -> Iterator[str]:
         {system.key: system.ignore_identical_ids for system in old.systems},
         {system.key: system.ignore_identical_ids for system in new.systems},
     )
-    for name in ("dtype", "max_length", "fusion"):
+    for name in ("dtype", "max_length", "fusion", "instruction"):
         yield from _unequal(
             name,
             {label: getattr(reranker, name) for label, reranker in old.rerankers.items()},

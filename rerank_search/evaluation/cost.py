@@ -35,12 +35,14 @@ def measure_cost(
     *,
     encoder: str | None = None,
     own: OwnStage | None = None,
+    instruction: str | None = None,
 ) -> Cost:
     """Search for each query alone, as a user would, after one search to warm up.
 
     Nothing is cached except by the Searcher itself. ``encoder`` is the present place of the
     index's encoder, None if it has not moved. ``own`` is searched instead of the index, if it is
-    the system's first stage. Raises what opening and searching raise.
+    the system's first stage. ``instruction`` is for the reranker. Raises what opening and
+    searching raise.
     """
     # Without a second stage a search fetches no more than it returns.
     top_k = TOP_K if reranker is not None else system.candidates
@@ -55,7 +57,11 @@ def measure_cost(
         searcher = Searcher(searched, reranker, fusion=fusion)
         found = [
             searcher.search(
-                query, top_k=top_k, candidates=system.candidates, first_stage=first_stage
+                query,
+                top_k=top_k,
+                candidates=system.candidates,
+                first_stage=first_stage,
+                instruction=instruction,
             )
             for query in (_warm_up(queries[0]), *queries)
         ][1:]

@@ -254,6 +254,7 @@ class _Run:
                 [collection.queries[query] for query in asked],
                 encoder=encoder,
                 own=own,
+                instruction=None if second is None else second.instruction,
             )
         return replace(cell, cost=cost)
 
@@ -293,7 +294,11 @@ def _fused_without(first_stages: Sequence[str]) -> str:
 
 def _declaration(reranker: RerankerSettings) -> RerankerDeclaration:
     return RerankerDeclaration(
-        Path(reranker.model).name, reranker.dtype, reranker.max_length, reranker.fusion
+        Path(reranker.model).name,
+        reranker.dtype,
+        reranker.max_length,
+        reranker.fusion,
+        reranker.instruction,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -127,12 +127,14 @@ class RerankerDeclaration:
 
     ``model`` is the last part of the declared path or name, ``max_length`` the declared window in
     tokens (None: the model's own). ``fusion`` says whether the model's fusion is used.
+    ``instruction`` is given to the model with every pair.
     """
 
     model: str
     dtype: str
     max_length: int | None
     fusion: bool
+    instruction: Annotated[str | None, Field(exclude_if=lambda told: told is None)] = None
 
 
 @dataclass(frozen=True, slots=True)

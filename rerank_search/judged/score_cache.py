@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 class ScoreCache:
-    """The logits of one reranker, in ``folder``, by the hash of query and text.
+    """The logits of one reranker, in ``folder``, by the hash of instruction, query and text.
 
     Only scores of a reranker with a ``fingerprint`` of what decides its logits are stored; any
     other reranker scores each time. Processes may share a folder. A damaged file is renamed to
@@ -48,8 +48,8 @@ class ScoreCache:
     ``asked`` counts the pairs that were wanted, ``computed`` those that the model had to score.
     """
 
-    def __init__(self, folder: Path, reranker: Reranker) -> None:
-        self._reranker = reranker
+    def __init__(self, folder: Path, reranker: Reranker, *, instruction: str | None = None) -> None:
+        self._reranker, self._instruction = reranker, instruction
         self.asked = self.computed = 0
         identity = getattr(reranker, "fingerprint", None)
         self._file = None if identity is None else _ScoreFile(folder / f"scores-{identity}.sqlite")
@@ -63,7 +63,7 @@ class ScoreCache:
         Raises RerankError, StorageFullError, and IndexLockedError if another process locks the
         file for a minute.
         """
-        keys = [_key(pair) for pair in pairs]
+        keys = [_key(pair, self._instruction) for pair in pairs]
         known = {} if self._file is None else self._file.known(list(dict.fromkeys(keys)))
         missing = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in known}
         self.asked += len(pairs)
@@ -72,7 +72,9 @@ class ScoreCache:
         # Pairs of similar length together waste no padding.
         new = sorted(missing.items(), key=lambda entry: sum(map(len, entry[1])))
         for chunk in _chunks(new, PAIRS_AT_ONCE):
-            scores = scored(self._reranker, [pair for _, pair in chunk])
+            scores = scored(
+                self._reranker, [pair for _, pair in chunk], instruction=self._instruction
+            )
             rows = [
                 (key, value, cut)
                 for (key, _), value, cut in zip(
@@ -224,9 +226,12 @@ def _inode(path: Path) -> int | None:
     return path.stat().st_ino if path.exists() else None
 
 
-def _key(pair: Pair) -> bytes:
+def _key(pair: Pair, instruction: str | None) -> bytes:
     query, text = (side.encode("utf-8", "surrogatepass") for side in pair)
-    return hashlib.blake2b(len(query).to_bytes(8, "little") + query + text, digest_size=16).digest()
+    # BLAKE2b takes at most 64 bytes as its key; without an instruction it has none.
+    told = b"" if instruction is None else hashlib.sha256(instruction.encode()).digest()
+    hashed = len(query).to_bytes(8, "little") + query + text
+    return hashlib.blake2b(hashed, digest_size=16, key=told).digest()
 
 
 def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

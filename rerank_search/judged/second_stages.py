@@ -21,7 +21,7 @@ from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.elsewhere import exact_version, is_elsewhere, reranker_elsewhere
 from rerank_search.reranking.fusion import FUSION_FILE, Fusion
 from rerank_search.reranking.late_interaction import MultiVectorReranker
-from rerank_search.reranking.traits import traits
+from rerank_search.reranking.traits import require_instructions, traits
 from rerank_search.settings import Settings
 
 Activation: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -29,11 +29,15 @@ Activation: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True)
 class SecondStage:
-    """A reranker with its cached scores, and the fusion that candidates are sorted by."""
+    """A reranker with its cached scores, and the fusion that candidates are sorted by.
+
+    ``cache`` scores with the ``instruction``.
+    """
 
     reranker: Reranker
     fusion: Fusion | None
     cache: ScoreCache
+    instruction: str | None = None
 
     @property
     def activation(self) -> Activation:
@@ -47,31 +51,45 @@ class SecondStages:
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
-        self._loaded: dict[RerankerSettings, tuple[Reranker, ScoreCache]] = {}
+        self._rerankers: dict[RerankerSettings, Reranker] = {}
+        self._caches: dict[tuple[RerankerSettings, str | None], ScoreCache] = {}
 
     def get(self, settings: RerankerSettings) -> SecondStage:
-        """The second stage, loaded at the first call. Raises ModelNotFoundError."""
-        model = settings.model_copy(update={"name": None, "fusion": True})
-        if model not in self._loaded:
-            other = reranker_elsewhere(settings.model, device=settings.device)
-            if isinstance(other, MultiVectorReranker):
-                _check_late(settings)
-            reranker = other or CrossEncoderReranker(
-                settings.model,
-                device=settings.device,
-                max_length=settings.max_length,
-                backend="torch",
-                dtype=settings.dtype,
-            )
-            self._loaded[model] = reranker, ScoreCache(self._cache, reranker)
-        reranker, cache = self._loaded[model]
+        """The second stage, loaded at the first call.
+
+        Raises ModelNotFoundError, and InvalidInputError for an instruction to a reranker that takes
+        none.
+        """
+        instruction = settings.instruction
+        model = settings.model_copy(update={"name": None, "fusion": True, "instruction": None})
+        if model not in self._rerankers:
+            self._rerankers[model] = _loaded(model)
+        reranker = self._rerankers[model]
+        if instruction is not None:
+            require_instructions(reranker)
+        if (model, instruction) not in self._caches:
+            cache = ScoreCache(self._cache, reranker, instruction=instruction)
+            self._caches[model, instruction] = cache
         fusion = traits(reranker).fusion if settings.fusion else None
-        return SecondStage(reranker, fusion, cache)
+        return SecondStage(reranker, fusion, self._caches[model, instruction], instruction)
 
     def close(self) -> None:
         """Close the files of scores."""
-        for _, cache in self._loaded.values():
+        for cache in self._caches.values():
             cache.close()
+
+
+def _loaded(settings: RerankerSettings) -> Reranker:
+    other = reranker_elsewhere(settings.model, device=settings.device)
+    if isinstance(other, MultiVectorReranker):
+        _check_late(settings)
+    return other or CrossEncoderReranker(
+        settings.model,
+        device=settings.device,
+        max_length=settings.max_length,
+        backend="torch",
+        dtype=settings.dtype,
+    )
 
 
 def _check_late(settings: RerankerSettings) -> None:
@@ -85,13 +103,15 @@ def _check_late(settings: RerankerSettings) -> None:
 
 def identity(settings: RerankerSettings) -> list[str | None]:
     """Everything that decides the rankings of a second stage, without loading the model."""
+    told = [] if settings.instruction is None else [settings.instruction]
     if is_elsewhere(settings.model):
-        return [exact_version(settings.model), None]
+        return [exact_version(settings.model), None, *told]
     directory = Path(resolve_reranker(settings.model))
     fusion = directory / FUSION_FILE
     return [
         logits_fingerprint(directory, settings.max_length, settings.dtype),
         sha256(fusion) if settings.fusion and fusion.is_file() else None,
+        *told,
     ]
 
 

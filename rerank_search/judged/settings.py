@@ -11,6 +11,7 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.judged.names import Name, checked_name, name_of
 from rerank_search.models.backends.kinds import Dtype
 from rerank_search.models.registry import reranker_name
+from rerank_search.queries import check_instruction
 from rerank_search.retrieval.registry import names
 
 _HIGHEST_GRADE = 999_999_999
@@ -90,10 +91,16 @@ class CollectionSettings(_Table):
         )
 
 
+def _instruction(given: str) -> str:
+    check_instruction(given)
+    return given
+
+
 class RerankerSettings(_Table):
     """A reranker: the arguments of CrossEncoderReranker, and whether its fusion is used.
 
-    ``fusion = false`` sorts by the logit alone, under the name "NAME-logit".
+    ``fusion = false`` sorts by the logit alone, under the name "NAME-logit". ``instruction`` says
+    what makes a text relevant, to a reranker that takes one.
     """
 
     model: Annotated[str, AfterValidator(reranker_name)]
@@ -102,6 +109,9 @@ class RerankerSettings(_Table):
     device: str | None = None
     max_length: int | None = Field(default=None, ge=1)
     dtype: Dtype = "float32"
+    instruction: Annotated[str, AfterValidator(_instruction)] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
 
     @property
     def label(self) -> str:

@@ -14,7 +14,7 @@ from rerank_search.arguments import model_name, real_number, several, whole_numb
 from rerank_search.errors import InvalidInputError
 from rerank_search.models.registry import AUTO
 from rerank_search.plugins.once import Once
-from rerank_search.queries import check_text, text_list
+from rerank_search.queries import check_instruction, check_text, text_list
 from rerank_search.ranking import ranked
 from rerank_search.reranking.base import Reranker, check_reranker
 from rerank_search.reranking.calls import scored
@@ -63,14 +63,19 @@ class TextRanker:
         given = self._given
         return os.fspath(given) if isinstance(given, (str, PathLike)) else given.name
 
-    def scores(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    def scores(
+        self, pairs: Sequence[tuple[str, str]], *, instruction: str | None = None
+    ) -> list[float]:
         """The logits of (query, text) pairs; nothing is loaded for no pairs.
 
-        Raises InvalidInputError for what is no list of pairs, RerankError, and what loading the
-        reranker raises.
+        Raises InvalidInputError for what is no list of pairs, and for an ``instruction`` to a
+        reranker that takes none, RerankError, and what loading the reranker raises.
         """
         given = list(several("pairs", pairs, one="pairs"))
-        return scored(self.reranker, given).values.tolist() if given else []
+        if not given:
+            return []
+        logits: list[float] = scored(self.reranker, given, instruction=instruction).values.tolist()
+        return logits
 
     def ranked(
         self,
@@ -79,17 +84,21 @@ class TextRanker:
         *,
         top_k: int | None = None,
         min_relevance: float | None = None,
+        instruction: str | None = None,
     ) -> list[RankedText]:
         """The best ``top_k`` of the texts, or all, best first; equal ones keep their order.
 
-        ``min_relevance`` leaves out texts whose calibrated probability is lower. No texts and a
-        blank query give an empty list, and nothing is loaded for them. Raises InvalidInputError,
-        RerankError, and what loading the reranker raises.
+        ``min_relevance`` leaves out texts whose calibrated probability is lower. ``instruction``
+        says what makes a text relevant. No texts and a blank query give an empty list, and nothing
+        is loaded for them. Raises InvalidInputError, also for an instruction to a reranker that
+        takes none, RerankError, and what loading the reranker raises.
         """
         if top_k is not None:
             top_k = whole_number("top_k", top_k)
         if min_relevance is not None:
             min_relevance = real_number("min_relevance", min_relevance, least=0, most=1)
+        if instruction is not None:
+            check_instruction(instruction)
         check_text(query, "the query")
         texts = text_list(texts)
         if not query.strip() or not texts:
@@ -100,7 +109,8 @@ class TextRanker:
                 f"min_relevance={min_relevance} needs a reranker whose logit is calibrated, and "
                 f"{shown(self.name)} is not: run `rerank-search calibrate`, or leave it out"
             )
-        logits = scored(reranker, [(query, text) for text in texts]).values
+        pairs = [(query, text) for text in texts]
+        logits = scored(reranker, pairs, instruction=instruction).values
         chances = relevance_scores(reranker, logits).tolist()
         ordered = ranked(zip(range(len(texts)), logits.tolist(), chances, strict=True))
         return [
@@ -116,10 +126,18 @@ class TextRanker:
         *,
         top_k: int | None = None,
         min_relevance: float | None = None,
+        instruction: str | None = None,
     ) -> list[RankedText]:
         """``ranked`` for asyncio: in a thread, while the event loop goes on."""
         return await self._threads.run(
-            partial(self.ranked, query, texts, top_k=top_k, min_relevance=min_relevance)
+            partial(
+                self.ranked,
+                query,
+                texts,
+                top_k=top_k,
+                min_relevance=min_relevance,
+                instruction=instruction,
+            )
         )
 
     @property

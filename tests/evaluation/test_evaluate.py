@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rerank_search import Document, Index
+from rerank_search import CrossEncoderReranker, Document, Index
 from rerank_search.errors import InvalidInputError, ModelNotFoundError
 from rerank_search.evaluation.evaluate import evaluate
 from rerank_search.evaluation.experiment import Experiment
@@ -21,6 +21,7 @@ from rerank_search.judged.formats.documents import documents_in
 from rerank_search.judged.second_stages import device, identity
 from rerank_search.reranking.fusion import Fusion, Weights
 from tests import warm
+from tests.evaluation.conftest import DOCUMENTS, QUERIES
 from tests.waiting import until
 
 
@@ -582,3 +583,50 @@ def test_an_index_of_own_vectors_is_evaluated_with_a_file_of_query_vectors(
     right = first_rank("out")
     write(-1.0)
     assert first_rank("out") < right  # other vectors, so no cell is used again
+
+
+def test_an_instruction_is_a_setting_of_each_reranker(
+    experiment, computed: Computed, causal_reranker, tmp_path
+):
+    told = "Find the names of birds"
+    entries = [
+        {"model": str(causal_reranker), "name": "own", "fusion": False},
+        {"model": str(causal_reranker), "name": "told", "fusion": False, "instruction": told},
+    ]
+    settings = {"first_stages": ["bm25"], "candidates": [5], "index": {"encoder": False}}
+    asked = experiment(**settings, rerankers=entries, cost_queries=1)
+    report = evaluate(asked, tmp_path / "out", progress=computed.progress)
+    assert computed == ["bm25@5", "bm25@5+own", "bm25@5+told"]
+    written = json.loads((tmp_path / "out/report.json").read_text())["rerankers"]
+    assert "instruction" not in written["own"]
+    assert written["told"]["instruction"] == told
+    reranker = CrossEncoderReranker(causal_reranker, device="cpu")
+    for system, instruction in zip(report.systems[1:], (None, told), strict=True):
+        run = f"out/runs/small/test/{system.name}.all_positives.trec"
+        for line in (tmp_path / run).read_text().splitlines():
+            query, _, document, _, score, _ = line.split()
+            title, text = DOCUMENTS[document]
+            if document != "story":  # of which a passage is read
+                pair = (QUERIES[query], f"{title}\n{text}" if title else text)
+                [expected] = reranker.score([pair], instruction=instruction)
+                assert float(score) == pytest.approx(float(expected), abs=1e-4)
+    # Another instruction is another cell; the others are read again.
+    entries[1]["instruction"] = f"{told} "
+    computed.clear()
+    evaluate(
+        experiment(**settings, rerankers=entries, cost_queries=1),
+        tmp_path / "out",
+        progress=computed.progress,
+    )
+    assert computed == ["bm25@5+told"]
+
+
+def test_an_instruction_to_a_reranker_that_takes_none_is_refused(
+    experiment, tiny_reranker, tmp_path
+):
+    entry = {"model": str(tiny_reranker), "instruction": "Find the names of birds"}
+    settings = {"first_stages": ["bm25"], "candidates": [2], "index": {"encoder": False}}
+    with pytest.raises(InvalidInputError, match="takes no instruction: leave it out"):
+        evaluate(experiment(**settings, rerankers=[entry]), tmp_path / "out")
+    with pytest.raises(ValueError, match="instruction=' ' is blank"):
+        experiment(rerankers=[{**entry, "instruction": " "}])

@@ -13,6 +13,7 @@ from rerank_search.arguments import objects, real_number, whole_number
 from rerank_search.models.registry import AUTO
 from rerank_search.plugins.option_names import renamed
 from rerank_search.plugins.rerankers import RankedText, RerankerGiven, TextRanker
+from rerank_search.queries import check_instruction
 
 
 class RerankSearchCompressor(BaseDocumentCompressor):
@@ -28,7 +29,8 @@ class RerankSearchCompressor(BaseDocumentCompressor):
     ``reranker`` is the name or the folder of a model, loaded at the first use, or a Reranker.
     ``top_n`` (also ``top_k``) is the number of documents to return, None for all.
     ``min_relevance`` leaves out documents whose probability of being relevant is lower; it needs a
-    calibrated reranker.
+    calibrated reranker. ``instruction`` says what makes a document relevant, to a reranker that
+    takes one.
 
     Documents are copies with their ids and all of their metadata, and as ``relevance_score`` the
     probability, or the score in [0, 1] of a reranker that is not calibrated. Documents with equal
@@ -43,6 +45,7 @@ class RerankSearchCompressor(BaseDocumentCompressor):
     reranker: SkipValidation[RerankerGiven] = AUTO
     top_n: int | None = 3
     min_relevance: float | None = None
+    instruction: str | None = None
 
     _ranker: TextRanker = PrivateAttr()
 
@@ -55,6 +58,7 @@ class RerankSearchCompressor(BaseDocumentCompressor):
             top_n: int | None = 3,
             top_k: int | None = 3,
             min_relevance: float | None = None,
+            instruction: str | None = None,
         ) -> None: ...
 
     @model_validator(mode="before")
@@ -67,6 +71,8 @@ class RerankSearchCompressor(BaseDocumentCompressor):
             arguments["top_n"] = whole_number("top_n", top_n)
         if (least := arguments.get("min_relevance")) is not None:
             arguments["min_relevance"] = real_number("min_relevance", least, least=0, most=1)
+        if (instruction := arguments.get("instruction")) is not None:
+            check_instruction(instruction)
         return arguments
 
     @model_validator(mode="after")
@@ -79,18 +85,22 @@ class RerankSearchCompressor(BaseDocumentCompressor):
     ) -> list[Document]:
         """The best documents for the query, best first."""
         given = _checked(documents)
-        return _chosen(given, self._ranker.ranked(query, _texts(given), **self._limits))
+        return _chosen(given, self._ranker.ranked(query, _texts(given), **self._options))
 
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """``compress_documents`` for asyncio: in a thread, while the event loop goes on."""
         given = _checked(documents)
-        return _chosen(given, await self._ranker.aranked(query, _texts(given), **self._limits))
+        return _chosen(given, await self._ranker.aranked(query, _texts(given), **self._options))
 
     @property
-    def _limits(self) -> dict[str, Any]:
-        return {"top_k": self.top_n, "min_relevance": self.min_relevance}
+    def _options(self) -> dict[str, Any]:
+        return {
+            "top_k": self.top_n,
+            "min_relevance": self.min_relevance,
+            "instruction": self.instruction,
+        }
 
 
 def _checked(documents: Sequence[Document]) -> list[Document]:

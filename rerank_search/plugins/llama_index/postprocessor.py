@@ -19,7 +19,7 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.models.registry import AUTO
 from rerank_search.plugins.option_names import renamed
 from rerank_search.plugins.rerankers import RankedText, RerankerGiven, TextRanker
-from rerank_search.queries import check_text
+from rerank_search.queries import check_instruction, check_text
 from rerank_search.shown import shown
 
 dispatcher = get_dispatcher(__name__)
@@ -38,8 +38,9 @@ class RerankSearchPostprocessor(BaseNodePostprocessor):
     ``reranker`` (also ``model``) is the name or the folder of a model, loaded at the first use, or
     a Reranker. ``top_n`` (also ``top_k``) is the number of nodes to return, None for all.
     ``min_relevance`` leaves out nodes whose probability of being relevant is lower; it needs a
-    calibrated reranker. ``keep_retrieval_score`` adds the score that a node came with to its
-    metadata, as ``retrieval_score``.
+    calibrated reranker. ``instruction`` says what makes a node relevant, to a reranker that takes
+    one. ``keep_retrieval_score`` adds the score that a node came with to its metadata, as
+    ``retrieval_score``.
 
     It reads what LlamaIndex embeds of a node, the text with its metadata. The nodes that are given
     stay as they are; the score of those that are returned is the probability, or the score in
@@ -55,6 +56,7 @@ class RerankSearchPostprocessor(BaseNodePostprocessor):
     reranker: SkipValidation[RerankerGiven] = Field(AUTO, frozen=True)
     top_n: int | None = 2
     min_relevance: float | None = None
+    instruction: str | None = None
     keep_retrieval_score: bool = False
 
     _ranker: TextRanker = PrivateAttr()
@@ -69,6 +71,8 @@ class RerankSearchPostprocessor(BaseNodePostprocessor):
             arguments["top_n"] = whole_number("top_n", top_n)
         if (least := arguments.get("min_relevance")) is not None:
             arguments["min_relevance"] = real_number("min_relevance", least, least=0, most=1)
+        if (instruction := arguments.get("instruction")) is not None:
+            check_instruction(instruction)
         if (keep := arguments.get("keep_retrieval_score")) is not None:
             arguments["keep_retrieval_score"] = truth_value("keep_retrieval_score", keep)
         return arguments
@@ -104,7 +108,7 @@ class RerankSearchPostprocessor(BaseNodePostprocessor):
             return []
         query = _checked_query(query_bundle)
         with self._told(nodes, query) as best:
-            ranked = self._ranker.ranked(query.query_str, _texts(nodes), **self._limits)
+            ranked = self._ranker.ranked(query.query_str, _texts(nodes), **self._options)
             best += self._chosen(nodes, ranked)
         return best
 
@@ -115,13 +119,17 @@ class RerankSearchPostprocessor(BaseNodePostprocessor):
             return []
         query = _checked_query(query_bundle)
         with self._told(nodes, query) as best:
-            ranked = await self._ranker.aranked(query.query_str, _texts(nodes), **self._limits)
+            ranked = await self._ranker.aranked(query.query_str, _texts(nodes), **self._options)
             best += self._chosen(nodes, ranked)
         return best
 
     @property
-    def _limits(self) -> dict[str, Any]:
-        return {"top_k": self.top_n, "min_relevance": self.min_relevance}
+    def _options(self) -> dict[str, Any]:
+        return {
+            "top_k": self.top_n,
+            "min_relevance": self.min_relevance,
+            "instruction": self.instruction,
+        }
 
     @contextmanager
     def _told(

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 PATH = "/mcp"
 
 
-def mcp_routes(*, write: bool = False, links: Links | None = None, about: str = "") -> Routes:
+def mcp_routes(
+    *,
+    write: bool = False,
+    links: Links | None = None,
+    about: str = "",
+    instruction: str | None = None,
+) -> Routes:
     """The route of MCP over streamable HTTP, for ``create_app``; the arguments of ``mcp_server``.
 
     Requests stand for themselves, without sessions: any process may answer the next one, and none
@@ -33,7 +39,7 @@ def mcp_routes(*, write: bool = False, links: Links | None = None, about: str = 
     """
 
     def make(service: Service) -> APIRouter:
-        server = mcp_server(service, write=write, links=links, about=about)
+        server = mcp_server(service, write=write, links=links, about=about, instruction=instruction)
         server.streamable_http_app(
             stateless_http=True,
             # A body is parsed in the event loop.

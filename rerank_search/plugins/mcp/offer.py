@@ -75,7 +75,7 @@ class Offer(Protocol):
         """
         ...
 
-    async def ranked(self, query: str, texts: list[str]) -> RankedTexts:
+    async def ranked(self, query: str, texts: list[str], instruction: str | None) -> RankedTexts:
         """All of the texts, the most relevant first."""
         ...
 
@@ -144,12 +144,12 @@ class ServiceOffer:
                 deleted += index.delete(own)
         return deleted
 
-    async def ranked(self, query: str, texts: list[str]) -> RankedTexts:
+    async def ranked(self, query: str, texts: list[str], instruction: str | None) -> RankedTexts:
         """See ``Offer``."""
         rerankers = self._service.rerankers
         model = rerankers.name(None)
         with self._service.traces.span("rerank", model=model, count=len(texts)):
-            future = submitted(self._service, model, query, texts, "truncate")
+            future = submitted(self._service, model, query, texts, "truncate", instruction)
             scores = await asyncio.wrap_future(future)
         values = rerankers.probabilities(model, scores).tolist()
         return RankedTexts(

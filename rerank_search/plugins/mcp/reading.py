@@ -53,9 +53,10 @@ from rerank_search.types import Hit
 class ReadingTools:
     """The tools that read. Their docstrings are what models read."""
 
-    def __init__(self, offer: Offer, links: Links) -> None:
+    def __init__(self, offer: Offer, links: Links, instruction: str | None) -> None:
         self._offer = offer
         self._links = links
+        self._instruction = instruction
 
     def tools(self) -> list[OwnTool]:
         """The tools, the ones first that are used most."""
@@ -169,7 +170,7 @@ class ReadingTools:
 
         For results of other tools, for example. Does not search the indexes.
         """
-        ranked = await self._offer.ranked(query, texts)
+        ranked = await self._offer.ranked(query, texts, self._instruction)
         best = ranked.results[: top_n or None]
         return sent(ranked.model_copy(update={"results": best}))
 
@@ -181,6 +182,8 @@ class ReadingTools:
         answer: Callable[[catalog.Hits], ToolAnswer],
     ) -> CallToolResult:
         ongoing = OngoingSearch()
+        if options.get("rerank", True):
+            options = {**options, "instruction": self._instruction}
 
         def search() -> CallToolResult:
             """The answer, written in the thread too: it may hold long texts."""

@@ -131,7 +131,7 @@ class RemoteService:
                 raise self._unknown(name)
         return sum(self._ask(call) for name, own in ids.items() for call in deletions(name, own))
 
-    async def ranked(self, query: str, texts: list[str]) -> RankedTexts:
+    async def ranked(self, query: str, texts: list[str], instruction: str | None) -> RankedTexts:
         """See ``Offer``."""
         if not query.strip():
             raise ApiError(400, "invalid_request", "the query is blank: say what to look for")
@@ -141,6 +141,7 @@ class RemoteService:
             top_k=max(1, len(texts)),
             long_documents="truncate",
             model=self._model,
+            instruction=instruction,
         )
         if call is None:
             return RankedTexts(results=[])

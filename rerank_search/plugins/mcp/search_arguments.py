@@ -76,8 +76,8 @@ Tokens = Annotated[
 ]
 
 NOT_OFFERED = frozenset({"instruction", "query_vector"})
-"""Options that the tool does not have: an agent would give most rerankers an instruction that they
-refuse, and it has no vectors."""
+"""Options that the tool does not have: whoever starts the server knows whether its reranker takes
+an instruction, and an agent has no vectors."""
 
 _EMPTY_IS_NONE = {each.name for each in fields(SearchOptions) if each.default is None}
 

@@ -17,6 +17,7 @@ from rerank_search.plugins.mcp.offer import Offer, ServiceOffer
 from rerank_search.plugins.mcp.reading import ReadingTools
 from rerank_search.plugins.mcp.resources import add_resources
 from rerank_search.plugins.mcp.writing import WritingTools
+from rerank_search.queries import check_instruction
 from rerank_search.serving.service import Service
 from rerank_search.shown import counted
 
@@ -37,17 +38,23 @@ def mcp_server(
     write: bool = False,
     links: Links | None = None,
     about: str = "",
+    instruction: str | None = None,
     lifespan: Callable[[MCPServer[Any]], AbstractAsyncContextManager[None]] | None = None,
 ) -> MCPServer[Any]:
     """A server of the Model Context Protocol for the indexes and rerankers of a service.
 
     This is a Service in this process, or a RemoteService for those of another server. It only
     reads, unless ``write``. ``links`` are how documents get their URLs. ``about`` says what the
-    documents are about: models read it in the descriptions of the tools. ``lifespan`` is entered
-    before the first request. The service is closed by whoever made it.
+    documents are about: models read it in the descriptions of the tools. ``instruction`` tells a
+    reranker that takes one what makes a text relevant. ``lifespan`` is entered before the first
+    request. The service is closed by whoever made it.
+
+    Raises InvalidInputError for a blank instruction.
     """
+    if instruction is not None:
+        check_instruction(instruction)
     offer = ServiceOffer(service) if isinstance(service, Service) else service
-    tools: list[Tool] = [*ReadingTools(offer, links or Links()).tools()]
+    tools: list[Tool] = [*ReadingTools(offer, links or Links(), instruction).tools()]
     writing = [*WritingTools(offer).tools()] if write else []
     tools += writing
     server: MCPServer[Any] = MCPServer(

@@ -164,6 +164,7 @@ def test_all_parameters_survive_a_dict(documents: list[Document], tiny_reranker:
         "scale_score": False,
         "meta_fields_to_embed": ["source"],
         "embedding_separator": " ",
+        "instruction": None,
     }
     named = inspect.signature(RerankSearchRanker.__init__).parameters
     assert {*named} == {"self", *arguments}

@@ -213,7 +213,7 @@ def test_every_argument_survives_a_file(nodes: list[NodeWithScore], calibrated: 
     found = both(postprocessor, nodes)
     written = postprocessor.to_dict()
     named = {"reranker": str(calibrated), "class_name": "RerankSearchPostprocessor"}
-    assert written == {**named, **ARGUMENTS}
+    assert written == {**named, "instruction": None, **ARGUMENTS}
     read = RerankSearchPostprocessor.from_dict(written)
     assert read.to_dict() == written
     assert both(read, nodes) == found

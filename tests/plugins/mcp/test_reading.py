@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mcp import Client
 
-from rerank_search import Document, Index, Searcher
+from rerank_search import CrossEncoderReranker, Document, Index, InvalidInputError, Searcher
 from rerank_search.options import OPTIONS
 from rerank_search.plugins.mcp.links import Links
 from rerank_search.plugins.mcp.search_arguments import NOT_OFFERED
@@ -425,3 +425,38 @@ async def test_a_model_is_loaded_once(serve, tiny_reranker, when_called, answer)
             found = [answer(each) for each in await asyncio.gather(*calls)]
     assert loaded == [1]
     assert all(each == found[0] for each in found)
+
+
+async def test_an_instruction_of_the_server_reaches_its_reranker(serve, causal_reranker, answer):
+    causal = CrossEncoderReranker(causal_reranker, device="cpu")
+    told = "Find claims that the text supports"
+    service = serve(causal)
+    texts = [each.text for each in NOTES]
+    expected = causal.activated(
+        causal.score([("two paths", text) for text in texts], instruction=told)
+    )
+    with Index.open(service.indexes.home / "notes", read_only=True) as index:
+        found = Searcher(index, causal).search("two paths", instruction=told)
+    async with Client(mcp_server(service, instruction=told)) as client:
+        ranked = answer(await client.call_tool("rerank", {"query": "two paths", "texts": texts}))
+        scores = {each["index"]: each["relevance"] for each in ranked["results"]}
+        assert [scores[at] for at in range(len(texts))] == pytest.approx(expected, abs=1e-5)
+        asked = {"query": "two paths", "index": "notes"}
+        passages = answer(await client.call_tool("search_passages", asked))
+        assert [each["score"] for each in passages["hits"]] == pytest.approx(
+            [hit.score for hit in found.hits], abs=1e-5
+        )
+        first = await client.call_tool("search_passages", {**asked, "rerank": False})
+        assert not answer(first)["reranked"]
+
+
+async def test_an_instruction_to_a_reranker_that_takes_none_is_told(service, problem):
+    async with Client(mcp_server(service, instruction="Find claims")) as client:
+        for tool, asked in (
+            ("search", {"query": "two paths"}),
+            ("rerank", {"query": "two paths", "texts": ["a path"]}),
+        ):
+            said = problem(await client.call_tool(tool, asked))
+            assert "takes no instruction: leave it out" in said
+    with pytest.raises(InvalidInputError, match="instruction=' ' is blank"):
+        mcp_server(service, instruction=" ")

@@ -16,6 +16,7 @@ from rerank_search.arguments import objects, real_number, several, string, truth
 from rerank_search.errors import InvalidInputError
 from rerank_search.models.registry import AUTO
 from rerank_search.plugins.rerankers import RankedText, RerankerGiven, TextRanker
+from rerank_search.queries import check_instruction
 
 
 @component
@@ -30,7 +31,8 @@ class RerankSearchRanker:
 
     ``reranker`` is the name or the folder of a model, loaded at the first use, or a Reranker.
     ``min_relevance`` leaves out documents whose probability of being relevant is lower; it needs a
-    calibrated reranker. ``meta_fields_to_embed`` are metadata keys whose values the model reads
+    calibrated reranker. ``instruction`` says what makes a document relevant, to a reranker that
+    takes one. ``meta_fields_to_embed`` are metadata keys whose values the model reads
     before the content, each followed by ``embedding_separator``.
 
     ``score`` is the probability that the document is relevant, or the score in [0, 1] of a reranker
@@ -51,6 +53,7 @@ class RerankSearchRanker:
         scale_score: bool = True,
         meta_fields_to_embed: list[str] | None = None,
         embedding_separator: str = "\n",
+        instruction: str | None = None,
     ) -> None:
         self.reranker = reranker
         self.top_k = whole_number("top_k", top_k)
@@ -61,6 +64,9 @@ class RerankSearchRanker:
         fields = several("meta_fields_to_embed", meta_fields_to_embed or [], one="names")
         self.meta_fields_to_embed = [string("meta_fields_to_embed", each) for each in fields]
         self.embedding_separator = string("embedding_separator", embedding_separator)
+        if instruction is not None:
+            check_instruction(instruction)
+        self.instruction = instruction
         self._ranker = TextRanker(reranker)
 
     def warm_up(self) -> None:
@@ -79,13 +85,15 @@ class RerankSearchRanker:
         top_k: int | None = None,
         min_relevance: float | None = None,
         scale_score: bool | None = None,
+        instruction: str | None = None,
     ) -> dict[str, list[Document]]:
         """The best documents for the query, best first, as ``documents``.
 
         Arguments other than None win over those of the constructor.
         """
         given, texts = self._read(documents)
-        best = self._ranker.ranked(query, texts, **self._limits(top_k, min_relevance))
+        options = self._options(top_k, min_relevance, instruction)
+        best = self._ranker.ranked(query, texts, **options)
         return {"documents": self._scored(given, best, scale_score)}
 
     @component.output_types(documents=list[Document])
@@ -96,10 +104,12 @@ class RerankSearchRanker:
         top_k: int | None = None,
         min_relevance: float | None = None,
         scale_score: bool | None = None,
+        instruction: str | None = None,
     ) -> dict[str, list[Document]]:
         """``run`` for asyncio: in a thread, while the event loop goes on."""
         given, texts = self._read(documents)
-        best = await self._ranker.aranked(query, texts, **self._limits(top_k, min_relevance))
+        options = self._options(top_k, min_relevance, instruction)
+        best = await self._ranker.aranked(query, texts, **options)
         return {"documents": self._scored(given, best, scale_score)}
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,12 +136,16 @@ class RerankSearchRanker:
             "scale_score": self.scale_score,
             "meta_fields_to_embed": self.meta_fields_to_embed,
             "embedding_separator": self.embedding_separator,
+            "instruction": self.instruction,
         }
 
-    def _limits(self, top_k: int | None, min_relevance: float | None) -> dict[str, Any]:
+    def _options(
+        self, top_k: int | None, min_relevance: float | None, instruction: str | None
+    ) -> dict[str, Any]:
         return {
             "top_k": self.top_k if top_k is None else top_k,
             "min_relevance": self.min_relevance if min_relevance is None else min_relevance,
+            "instruction": self.instruction if instruction is None else instruction,
         }
 
     def _read(self, documents: Sequence[Document]) -> tuple[list[Document], list[str]]:
