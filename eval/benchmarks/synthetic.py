@@ -15,10 +15,14 @@ VOCABULARY = ["".join(p) for p in itertools.islice(itertools.product(SYLLABLES, 
 
 
 def texts(count: int, terms: int = 60, seed: int = SEED) -> list[str]:
-    """Texts whose words follow Zipf's law (rank ** -1) over 50,000 made-up words."""
-    rng = np.random.default_rng(seed)
+    """Texts whose words follow Zipf's law (rank ** -1) over 50,000 made-up words.
+
+    A word has the same rank for all seeds, so that texts of several seeds follow the law together.
+    """
+    ranked = np.random.default_rng(SEED)
+    words = ranked.permutation(np.array(VOCABULARY))
+    rng = ranked if seed == SEED else np.random.default_rng(seed)
     weights = 1.0 / np.arange(1, len(VOCABULARY) + 1)
-    words = rng.permutation(np.array(VOCABULARY))
     drawn = rng.choice(words, size=(count, terms), p=weights / weights.sum())
     return [" ".join(row) for row in drawn.tolist()]
 

@@ -22,9 +22,10 @@ from rerank_search.retrieval.analysis import (
     recorded_analysis,
 )
 from rerank_search.retrieval.base import Engine, EngineSource, Passage, PassageScores, in_batches
+from rerank_search.retrieval.bm25_search import Bm25Search, fetched
 from rerank_search.retrieval.postings import Postings, tantivy_errors
 from rerank_search.retrieval.state import StateFile, differences
-from rerank_search.retrieval.ties import EMPTY, complete
+from rerank_search.retrieval.ties import EMPTY
 
 if TYPE_CHECKING:
     import tantivy
@@ -122,7 +123,7 @@ class Bm25Index(Engine):
         total = searcher.num_docs if allowed is None else min(len(allowed), searcher.num_docs)
         if not total:
             return [EMPTY for _ in queries]
-        search = _Search(searcher, self._postings.schema, min(k, total), allowed)
+        search = Bm25Search(searcher, self._postings.schema, min(k, total), allowed)
         with tantivy_errors(self._directory):
             return [
                 search.best(query_terms(self._analyzer, query, self.analysis)) for query in queries
@@ -143,7 +144,7 @@ class Bm25Index(Engine):
 
         searcher = self._postings.searcher()
         with tantivy_errors(self._directory):
-            ids, _ = _fetch(searcher, tantivy.Query.all_query(), max(1, searcher.num_docs))
+            ids, _ = fetched(searcher, tantivy.Query.all_query(), max(1, searcher.num_docs))
         return differences(self.name, ids, expected) + outdated(self.analysis)
 
     def close(self) -> None:
@@ -220,73 +221,3 @@ def opened(source: EngineSource) -> Engine:
         analysis=kept.analysis if isinstance(kept, Bm25Index) else ANALYSIS,
         read_only=source.read_only,
     )
-
-
-class _Search:
-    """The data shared by the queries of one call."""
-
-    def __init__(
-        self,
-        searcher: tantivy.Searcher,
-        schema: tantivy.Schema,
-        k: int,
-        allowed: NDArray[np.int64] | None,
-    ) -> None:
-        self._searcher = searcher
-        self._schema = schema
-        self._k = k
-        self._allowed = allowed
-        self._within: tantivy.Query | None = None
-
-    def best(self, words: Sequence[str]) -> PassageScores:
-        import tantivy
-
-        if not words:
-            return EMPTY
-        should = tantivy.Occur.Should
-        matching = tantivy.Query.boolean_query(
-            [(should, tantivy.Query.term_query(self._schema, "text", w, "freq")) for w in words]
-        )
-        allowed = self._allowed
-        if allowed is None:
-            return complete(lambda limit: self._all(matching, limit), self._k, self._k + 1)
-        share = max(1, self._searcher.num_docs // len(allowed))
-        return complete(
-            lambda limit: self._among(matching, allowed, limit), self._k, 2 * share * (self._k + 1)
-        )
-
-    def _all(
-        self, query: tantivy.Query, limit: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], bool]:
-        ids, scores = _fetch(self._searcher, query, min(limit, self._searcher.num_docs))
-        return ids, scores, len(ids) < limit
-
-    def _among(
-        self, matching: tantivy.Query, allowed: NDArray[np.int64], limit: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], bool]:
-        # Fetching a match and passing an id to tantivy cost the same (1 µs): do whichever is fewer.
-        if limit > len(allowed):
-            return self._filtered(matching, allowed, limit)
-        ids, scores, exhausted = self._all(matching, limit)
-        keep = allowed[np.minimum(np.searchsorted(allowed, ids), len(allowed) - 1)] == ids
-        return ids[keep], scores[keep], exhausted
-
-    def _filtered(
-        self, matching: tantivy.Query, allowed: NDArray[np.int64], limit: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], bool]:
-        import tantivy
-
-        if self._within is None:
-            ids = tantivy.Query.term_set_query(self._schema, "id", allowed.tolist())
-            self._within = tantivy.Query.const_score_query(ids, 0.0)
-        must = tantivy.Occur.Must
-        both = tantivy.Query.boolean_query([(must, matching), (must, self._within)])
-        return self._all(both, limit)
-
-
-def _fetch(
-    searcher: tantivy.Searcher, query: tantivy.Query, limit: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    hits = searcher.search(query, limit, count=False).hits
-    ids = searcher.fast_field_values("id", [address for _, address in hits])
-    return np.array(ids, dtype=np.int64), np.array([score for score, _ in hits], dtype=np.float32)
