@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 from rerank_search.arguments import several
 from rerank_search.client.call import Call, as_json, path_of_index
@@ -31,7 +31,7 @@ def indexes() -> Call[list[ServedIndex]]:
 
 
 class VectorSettings(TypedDict, total=False):
-    """Arguments of ``Index.create`` about vectors, which earlier servers do not know."""
+    """Further arguments of ``Index.create``, which earlier servers do not know."""
 
     dimension: int | None
     query_prompt: str | None
@@ -39,6 +39,7 @@ class VectorSettings(TypedDict, total=False):
     truncate_dim: int | None
     sparse_encoder: str | None
     vector_dtype: VectorDtype
+    stop_words: Literal["language"] | list[str] | None
 
 
 def creation(

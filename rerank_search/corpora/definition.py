@@ -23,7 +23,7 @@ from rerank_search.index import Index
 from rerank_search.index_names import is_file_of_index, is_index
 from rerank_search.models.registry import AUTO, encoder_name
 from rerank_search.progress import Progress, quiet
-from rerank_search.retrieval.analysis import AnalyzerName
+from rerank_search.retrieval.analysis import AnalyzerName, StopWords, checked_stop_words
 from rerank_search.retrieval.registry import is_engine
 from rerank_search.retrieval.stage_name import FirstStageName
 from rerank_search.storage.manifest import Bm25Settings, Manifest
@@ -58,6 +58,7 @@ class IndexSettings(BaseModel):
     dimension: int | None = Field(default=None, ge=1, exclude_if=_is_none)
     sparse_encoder: str | None = Field(default=None, exclude_if=_is_none)
     analyzer: AnalyzerName = "english"
+    stop_words: StopWords | None = Field(default=None, exclude_if=_is_none)
     passages: Passages | Literal[False] = Passages()
     bm25: Bm25Settings = Bm25Settings()
     vector_dtype: VectorDtype = "float32"
@@ -87,6 +88,11 @@ class IndexSettings(BaseModel):
             raise ValueError(f"the first stage {SPARSE} needs a sparse_encoder: set it too")
         return self
 
+    @model_validator(mode="after")
+    def _has_usable_stop_words(self) -> IndexSettings:
+        checked_stop_words(self.analyzer, self.stop_words)
+        return self
+
     @property
     def all_first_stages(self) -> list[str]:
         """The further first stages, with the one that a sparse encoder brings."""
@@ -108,6 +114,7 @@ class IndexSettings(BaseModel):
             truncate_dim=self.truncate_dim,
             sparse_encoder=self.sparse_encoder,
             analyzer=self.analyzer,
+            stop_words=self.stop_words,
             passages=self.passages or None,
             bm25=self.bm25,
             vector_dtype=self.vector_dtype,
@@ -263,6 +270,7 @@ def _check_settings(definition: Definition, folder: Path) -> None:
             manifest.sparse_encoder.name if manifest.sparse_encoder else None,
         ),
         ("analyzer", definition.analyzer, manifest.analyzer),
+        ("stop_words", definition.stop_words, manifest.stop_words),
         ("passages", wanted, manifest.passages or False),
         ("bm25", definition.bm25, manifest.bm25),
         ("vector_dtype", definition.vector_dtype, manifest.vector_dtype),

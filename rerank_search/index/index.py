@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rerank_search import arguments
 from rerank_search.arguments import check_function, id_list, whole_number
@@ -47,7 +47,7 @@ from rerank_search.index.write_lock import seconds_to_wait
 from rerank_search.index.writer import Progress
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import AUTO
-from rerank_search.retrieval.analysis import analyzer_name
+from rerank_search.retrieval.analysis import analyzer_name, checked_stop_words
 from rerank_search.retrieval.base import Retriever, TextEncoder
 from rerank_search.retrieval.registry import combined_stage, is_installed_combination
 from rerank_search.retrieval.sparse_encoder import SparseEncoder
@@ -97,6 +97,7 @@ class Index(MaintainedIndex):
         truncate_dim: int | None = None,
         sparse_encoder: SparseEncoder | str | os.PathLike[str] | None = None,
         analyzer: str = "english",
+        stop_words: Literal["language"] | Iterable[str] | None = None,
         passages: Passages | None = SPLIT,
         bm25: Bm25Settings = TANTIVY,
         vector_dtype: VectorDtype = "float32",
@@ -115,9 +116,12 @@ class Index(MaintainedIndex):
         "sparse" too. Passages are of a length that ``encoder`` reads, or without one of a length
         that ``sparse_encoder`` reads.
         ``vector_dtype`` "float16" halves the memory and disk of vectors, and "int8" quarters them.
-        ``passages=None`` indexes every document whole. ``analyzer`` says how BM25
-        finds words: "english" or another language (also by its code, such as "de"), "multilingual"
-        for any, "code" for source code and product numbers, or "plain".
+        ``passages=None`` indexes every document whole.
+        ``analyzer`` says how BM25 finds words: "english" or another language (also by its code,
+        such as "de"), "multilingual" for any, "auto" for several,
+        "code" for source code and product numbers, or "plain".
+        ``stop_words`` are words that BM25 leaves out of a query, unless it has no others: a list,
+        or "language" for the list that the analyzer has.
         Above ``hnsw_above`` vectors the dense stage searches an HNSW graph instead of all vectors.
         ``first_stages`` names further first stages besides bm25, dense and hybrid.
         ``lock_timeout`` as in ``open``.
@@ -147,6 +151,7 @@ class Index(MaintainedIndex):
             encoder=None if model is None else recorded(model),
             dimension=dimension,
             analyzer=analyzer_name(analyzer),
+            stop_words=checked_stop_words(analyzer, stop_words),
             bm25=bm25,
             passages=fitting,
             vector_dtype=vector_dtype,

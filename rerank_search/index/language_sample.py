@@ -9,9 +9,9 @@ from pathlib import Path
 from rerank_search.languages import language_of
 from rerank_search.models.known import only_english
 from rerank_search.models.registry import AUTO, reranker_name
-from rerank_search.retrieval.analysis.languages import BY_CODE
 from rerank_search.retrieval.analysis.multilingual import MULTILINGUAL
 from rerank_search.retrieval.analysis.plain import ENGLISH
+from rerank_search.retrieval.analysis.stemmed import BY_CODE
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.manifest import LanguageSample, Manifest
 

@@ -16,10 +16,11 @@ from rerank_search.files import disk_errors
 from rerank_search.queries import checked_k
 from rerank_search.retrieval.analysis import (
     ANALYSIS,
+    StopWords,
+    Words,
     outdated,
-    prepared,
-    query_terms,
     recorded_analysis,
+    recorded_analyzers,
 )
 from rerank_search.retrieval.base import Engine, EngineSource, Passage, PassageScores, in_batches
 from rerank_search.retrieval.bm25_search import Bm25Search, fetched
@@ -51,10 +52,10 @@ class Bm25Index(Engine):
         *,
         analyzer: str = "english",
         analysis: int = ANALYSIS,
+        stop_words: StopWords | None = None,
         read_only: bool = False,
     ) -> None:
         self._directory = directory
-        self._analyzer = analyzer
         self._read_only = read_only
         self._lock = RLock()
         self._state = StateFile(directory)
@@ -63,8 +64,11 @@ class Bm25Index(Engine):
                 directory.mkdir(parents=True, exist_ok=True)
             Postings.create(directory, analyzer)
             self._state.publish({"seq": 0, "analysis": analysis})
-        self._seq = int(self._state.read()["seq"])
+        state = self._state.read()
+        self._seq = int(state["seq"])
         self.analysis = recorded_analysis(directory)
+        used = recorded_analyzers(state, directory)
+        self._words = Words(analyzer, self.analysis, stop_words=stop_words, used=used)
         self._postings = Postings(directory, analyzer, self.analysis)
 
     @property
@@ -95,6 +99,7 @@ class Bm25Index(Engine):
             highest = self._highest_id()
             with self._postings.writer() as writer:
                 highest = self._add(writer, added, highest, progress)
+                self._record_analyzers()
                 with tantivy_errors(self._directory):
                     for passage in removed:
                         writer.delete_documents_by_term("id", passage)
@@ -106,6 +111,7 @@ class Bm25Index(Engine):
                     "analysis": self.analysis,
                     "highest_id": highest,
                     "commit": self._postings.commit(),
+                    **self._words.state(),
                 }
             )
             self._seq = seq
@@ -125,16 +131,16 @@ class Bm25Index(Engine):
             return [EMPTY for _ in queries]
         search = Bm25Search(searcher, self._postings.schema, min(k, total), allowed)
         with tantivy_errors(self._directory):
-            return [
-                search.best(query_terms(self._analyzer, query, self.analysis)) for query in queries
-            ]
+            return [search.best(self._words.query_terms(query)) for query in queries]
 
     def refresh(self) -> bool:
         """Load what another process has published since; return whether there was anything."""
         if not self._state.changed():
             return False
         with self._lock:
-            self._seq = int(self._state.read()["seq"])
+            state = self._state.read()
+            self._seq = int(state["seq"])
+            self._words.used = recorded_analyzers(state, self._directory)
             self._postings.reload()
         return True
 
@@ -169,11 +175,18 @@ class Bm25Index(Engine):
                         writer.delete_documents_by_term("id", passage.id)
                     document = tantivy.Document()
                     document.add_integer("id", passage.id)
-                    document.add_text("text", prepared(self._analyzer, passage.text, self.analysis))
+                    document.add_text("text", self._words.prepared(passage.text))
                     writer.add_document(document)
                     highest = max(highest, passage.id)
             progress(len(some))
         return highest
+
+    def _record_analyzers(self) -> None:
+        """Record new analyzers before their postings, which nobody could find without them."""
+        state = self._state.read()
+        new = self._words.state()
+        if {**state, **new} != state:
+            self._state.publish({**state, **new})
 
     def _highest_id(self) -> int:
         """The highest id that was ever added, or -1."""
@@ -209,6 +222,7 @@ def opened(source: EngineSource) -> Engine:
             source.folder,
             source.passages,
             analyzer=source.manifest.analyzer,
+            stop_words=source.manifest.stop_words,
             k1=settings.k1,
             b=settings.b,
             variant=settings.variant,
@@ -218,6 +232,7 @@ def opened(source: EngineSource) -> Engine:
     return Bm25Index(
         source.folder,
         analyzer=source.manifest.analyzer,
+        stop_words=source.manifest.stop_words,
         analysis=kept.analysis if isinstance(kept, Bm25Index) else ANALYSIS,
         read_only=source.read_only,
     )

@@ -23,10 +23,11 @@ from rerank_search.files import disk_errors, fsync_directory
 from rerank_search.queries import checked_k
 from rerank_search.retrieval.analysis import (
     ANALYSIS,
+    StopWords,
+    Words,
     outdated,
-    query_terms,
     recorded_analysis,
-    terms,
+    recorded_analyzers,
 )
 from rerank_search.retrieval.base import Engine, Passage, PassageScores
 from rerank_search.retrieval.state import StateFile, damaged, differences, reading
@@ -43,11 +44,12 @@ class _Content:
     """The content of one version directory.
 
     ``scorer`` is a ``bm25s.BM25``, or None if no passage has a word; its columns are in the order
-    of ``ids``."""
+    of ``ids``. ``words`` makes the terms of queries."""
 
     seq: int
     ids: NDArray[np.int64]
     scorer: Any
+    words: Words
 
 
 class Bm25StaticIndex(Engine):
@@ -73,6 +75,7 @@ class Bm25StaticIndex(Engine):
         *,
         analyzer: str = "english",
         analysis: int = ANALYSIS,
+        stop_words: StopWords | None = None,
         k1: float = 1.2,
         b: float = 0.75,
         variant: str = "lucene",
@@ -90,6 +93,7 @@ class Bm25StaticIndex(Engine):
         self._directory = directory
         self._corpus = corpus
         self._analyzer = analyzer
+        self._stop_words = stop_words
         self._parameters = {"k1": k1, "b": b, "variant": variant}
         self._read_only = read_only
         self._state = StateFile(directory)
@@ -134,11 +138,11 @@ class Bm25StaticIndex(Engine):
             raise IndexReadOnlyError(
                 f"{self._directory} was opened for reading: open the index without read_only"
             )
-        ids, words = [], []
+        ids, terms, words = [], [], self._words()
         for passage in self._corpus():
             ids.append(passage.id)
-            words.append(terms(self._analyzer, passage.text, self.analysis))
-        content = _Content(seq, np.array(ids, dtype=np.int64), self._scorer(words))
+            terms.append(words.terms(passage.text))
+        content = _Content(seq, np.array(ids, dtype=np.int64), self._scorer(terms), words)
         version = self._state.read()["version"] + 1
         self._save(content, self._path(version))
         self._state.publish(
@@ -147,6 +151,7 @@ class Bm25StaticIndex(Engine):
                 "version": version,
                 "has_words": content.scorer is not None,
                 "analysis": self.analysis,
+                **words.state(),
                 **self._parameters,
             }
         )
@@ -166,9 +171,7 @@ class Bm25StaticIndex(Engine):
         content = self._content
         mask = None if allowed is None else np.isin(content.ids, allowed)
         return [
-            _best(content, query_terms(self._analyzer, query, self.analysis), k, mask)
-            if content.scorer
-            else EMPTY
+            _best(content, content.words.query_terms(query), k, mask) if content.scorer else EMPTY
             for query in queries
         ]
 
@@ -190,15 +193,18 @@ class Bm25StaticIndex(Engine):
     def close(self) -> None:
         """Do nothing, since nothing is kept open."""
 
-    def _scorer(self, words: list[list[str]]) -> Any:
-        if not any(words):
+    def _words(self, used: Iterable[str] = ()) -> Words:
+        return Words(self._analyzer, self.analysis, stop_words=self._stop_words, used=used)
+
+    def _scorer(self, terms: list[list[str]]) -> Any:
+        if not any(terms):
             return None
         scorer = self._bm25s.BM25(
             k1=self._parameters["k1"],
             b=self._parameters["b"],
             method=self._parameters["variant"],
         )
-        scorer.index(words, show_progress=False)
+        scorer.index(terms, show_progress=False)
         return scorer
 
     def _path(self, version: int) -> Path:
@@ -238,19 +244,20 @@ class Bm25StaticIndex(Engine):
 
     def _load_version(self, state: dict[str, Any]) -> _Content:
         seq, version = state["seq"], state["version"]
+        words = self._words(recorded_analyzers(state, self._directory))
         if version == 0:
-            return _Content(seq, np.empty(0, np.int64), None)
+            return _Content(seq, np.empty(0, np.int64), None, words)
         path = self._path(version)
         with reading(path):
             ids = np.load(path / IDS_FILE, allow_pickle=False)
             if not state["has_words"]:
-                return _Content(seq, ids, None)
+                return _Content(seq, ids, None, words)
             scorer = self._bm25s.BM25.load(path, allow_pickle=False, show_progress=False)
             if scorer.scores["num_docs"] != len(ids):
                 raise damaged(
                     path, f"it has {len(ids)} ids for {scorer.scores['num_docs']} passages"
                 )
-        return _Content(seq, ids, scorer)
+        return _Content(seq, ids, scorer, words)
 
 
 def _best(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from rerank_search.built_in_stages import BM25
 from rerank_search.errors import InvalidFilterError
 from rerank_search.queries import checked_k, query_list
 from rerank_search.ranking import ranked
-from rerank_search.retrieval.analysis import query_terms, terms
+from rerank_search.retrieval.analysis import Words, checked_stop_words
 from rerank_search.shown import shown
 from rerank_search.types import Filter, Hit
 
@@ -24,14 +24,21 @@ class MemoryRetriever:
     The scores are rank-bm25's ``BM25Okapi`` with Lucene's IDF, log(1 + (N - n + 0.5) / (n + 0.5)),
     in place of its own, which is zero or negative for a word in half of the texts or more. They
     equal those of ``Bm25Index`` except that it rounds lengths. ``best`` orders equal scores by
-    position, and ``retrieve`` by id. Hits have no document.
+    position, and ``retrieve`` by id. Hits have no document. ``analyzer`` and ``stop_words`` as in
+    ``Index.create``.
     """
 
     name: str = BM25
 
-    def __init__(self, texts: Sequence[str], *, analyzer: str = "english") -> None:
-        self._analyzer = analyzer
-        corpus = [terms(analyzer, text) for text in texts]
+    def __init__(
+        self,
+        texts: Sequence[str],
+        *,
+        analyzer: str = "english",
+        stop_words: Literal["language"] | Iterable[str] | None = None,
+    ) -> None:
+        self._words = Words(analyzer, stop_words=checked_stop_words(analyzer, stop_words))
+        corpus = [self._words.terms(text) for text in texts]
         # rank-bm25 divides by the mean length and by the number of different words.
         self._bm25 = _lucene_bm25(corpus) if any(corpus) else None
 
@@ -66,7 +73,7 @@ class MemoryRetriever:
 
     def _scores(self, query: str) -> Iterator[tuple[int, float]]:
         """Positions and scores of the texts that share a word with the query."""
-        words = query_terms(self._analyzer, query)
+        words = self._words.query_terms(query)
         if self._bm25 is None or not words:
             return
         scores = self._bm25.get_scores(words)

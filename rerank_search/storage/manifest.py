@@ -147,7 +147,7 @@ class Manifest(BaseModel):
 
     ``first_stages`` has the first stages beyond those of every index, with their kinds.
     ``dimension`` is the length of the vectors that documents bring with them, in an index without
-    an encoder.
+    an encoder. ``stop_words`` are left out of BM25's queries; "language" is the analyzer's list.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -157,6 +157,7 @@ class Manifest(BaseModel):
     encoder: EncoderRecord | None
     dimension: int | None = _left_out_if_none()
     analyzer: str
+    stop_words: Literal["language"] | tuple[str, ...] | None = _left_out_if_none()
     bm25: Bm25Settings
     passages: Passages | None
     vector_dtype: VectorDtype

@@ -162,7 +162,8 @@ def test_an_index_is_created_with_a_sparse_encoder(
 
 
 def test_create_passes_its_options_on(folder: Path, answer: Answer, tiny_encoder: Path) -> None:
-    options = ("--encoder", str(tiny_encoder), "--analyzer", "plain", "--no-passages")
+    options = ("--encoder", str(tiny_encoder), "--analyzer", "sv", "--no-passages")
+    options += ("--stop-words", "och, eller")
     vectors = ("--truncate-dim", "8", "--vector-dtype", "int8", "--query-prompt", "query: ")
     answer("index", "create", "notes", *options, *vectors, "--document-prompt", "passage: ")
     info = answer("index", "info", "notes")
@@ -170,7 +171,8 @@ def test_create_passes_its_options_on(folder: Path, answer: Answer, tiny_encoder
     assert manifest["encoder"]["prompts"] == {"query": "query: ", "document": "passage: "}
     assert (manifest["vector_dtype"], info["dimension"]) == ("int8", 8)
     assert info["encoder"] == str(tiny_encoder)
-    assert info["analyzer"] == "plain"
+    assert info["analyzer"] == "swedish"
+    assert manifest["stop_words"] == ["och", "eller"]
     assert info["passage_tokens"] is None
 
 
@@ -338,6 +340,16 @@ def test_a_definition_that_says_something_else_than_the_index_changes_nothing(
     result = run("index", "build", str(definition))
     assert isinstance(result.exception, IndexMismatchError)
     assert "analyzer" in str(result.exception)
+
+
+@pytest.mark.parametrize("analyzer", ["klingon", "tlh"])
+def test_create_names_the_analyzers_if_there_is_no_such_one(
+    folder: Path, run: Run, analyzer: str
+) -> None:
+    result = run("index", "create", "notes", "--no-encoder", "--analyzer", analyzer)
+    assert isinstance(result.exception, InvalidInputError)
+    assert "german" in str(result.exception)
+    assert not Path("indexes/notes").exists()
 
 
 def test_prompts_of_a_definition_are_those_of_the_index(

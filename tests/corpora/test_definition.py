@@ -3,8 +3,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from rerank_search import Document, Index
 from rerank_search.corpora.definition import build_index, load_definition
+from rerank_search.errors import IndexMismatchError, InvalidInputError
 
 
 def is_short(document: Document) -> bool:
@@ -26,3 +29,31 @@ def test_a_part_is_built_first_and_the_rest_later(tmp_path: Path) -> None:
     assert (again.documents, again.written, again.deleted) == (2, 0, 0)
     with Index.open(tmp_path / "index") as index:
         assert list(index.ids()) == ["a", "b"]
+
+
+def test_a_language_may_be_named_by_its_code_and_stop_words_are_settings(tmp_path: Path) -> None:
+    (tmp_path / "docs.jsonl").write_text('{"id": "a", "text": "die Häuser"}\n')
+    definition = tmp_path / "docs.toml"
+    settings = 'files = ["docs.jsonl"]\nencoder = false\n'
+    for analyzer in ("de", "german"):
+        definition.write_text(f'{settings}analyzer = "{analyzer}"\nstop_words = ["die"]\n')
+        assert build_index(load_definition(definition), tmp_path / "index").documents == 1
+    definition.write_text(settings + 'analyzer = "de"\nstop_words = "language"\n')
+    with pytest.raises(IndexMismatchError, match="stop_words"):
+        build_index(load_definition(definition), tmp_path / "index")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ('analyzer = "klingon"', "analyzer: there is no analyzer 'klingon'"),
+        ('analyzer = "ta"\nstop_words = "language"', "no list of stop words for"),
+        ('stop_words = "the"', "stop_words"),
+        ('stop_words = ["-"]', "which is not a word"),
+    ],
+)
+def test_unusable_words_are_named(tmp_path: Path, words: str, message: str) -> None:
+    (tmp_path / "docs.jsonl").write_text('{"id": "a", "text": "x"}\n')
+    (tmp_path / "docs.toml").write_text(f'files = ["docs.jsonl"]\nencoder = false\n{words}\n')
+    with pytest.raises(InvalidInputError, match=message):
+        load_definition(tmp_path / "docs.toml")

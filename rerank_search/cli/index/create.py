@@ -48,9 +48,16 @@ def create(
         str,
         typer.Option(
             help="How BM25 finds words: english or another language, also by its code (de); "
-            "multilingual, for any language; code, for source code; or plain."
+            "multilingual, for any; auto, for several; code, for source code; or plain."
         ),
     ] = "english",
+    stop_words: Annotated[
+        str | None,
+        typer.Option(
+            help="Words that BM25 leaves out of queries, separated by commas; or language, for the "
+            "analyzer's own list."
+        ),
+    ] = None,
     no_passages: Annotated[
         bool, typer.Option("--no-passages", help="Do not split long documents.")
     ] = False,
@@ -74,6 +81,7 @@ def create(
         )
     chosen: dict[str, object] = {
         "analyzer": analyzer,
+        "stop_words": _words(stop_words),
         "dimension": dimension,
         "query_prompt": query_prompt,
         "document_prompt": document_prompt,
@@ -100,3 +108,8 @@ def create(
         print_json({"index": path})
     else:
         typer.echo(f"created {path}")
+
+
+def _words(given: str | None) -> str | list[str] | None:
+    """The value of --stop-words in a definition."""
+    return given if given in (None, "language") else [word.strip() for word in given.split(",")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from rerank_search.retrieval.folding import folded
@@ -23,6 +24,7 @@ class Analyzer:
     makes terms of the words: it puts them in lower case, writes letters like ø and ł in ASCII
     before or after stemming, or never, and replaces each word by its stem in the language that
     ``stemmer`` names. ``asked`` takes the place of ``prepared`` for queries, if they differ.
+    ``longest`` is the most bytes that a term has.
     """
 
     name: str
@@ -30,6 +32,19 @@ class Analyzer:
     asked: Callable[[str], str] | None = None
     stemmer: str | None = None
     ascii: Literal["before", "after", "never"] = "before"
+    longest: int = LONGEST_TERM
+
+    def terms(self, text: str) -> list[str]:
+        """The terms of a document in order, with repetitions."""
+        return self.made(self.prepared(text))
+
+    def asked_words(self, text: str) -> str:
+        """The words of a query, with spaces between them."""
+        return self.prepared(text) if self.asked is None else self.asked(text)
+
+    def made(self, words: str) -> list[str]:
+        """The terms of words."""
+        return _whole_words(self).analyze(words)
 
     def filtered(self, words: tantivy.Tokenizer) -> tantivy.TextAnalyzer:
         """What makes terms of the words."""
@@ -37,7 +52,7 @@ class Analyzer:
 
         builder = (
             tantivy.TextAnalyzerBuilder(words)
-            .filter(tantivy.Filter.remove_long(LONGEST_TERM))
+            .filter(tantivy.Filter.remove_long(self.longest))
             .filter(tantivy.Filter.lowercase())
         )
         if self.ascii == "before":
@@ -47,3 +62,10 @@ class Analyzer:
         if self.ascii == "after":
             builder = builder.filter(tantivy.Filter.ascii_fold())
         return builder.build()
+
+
+@cache
+def _whole_words(analyzer: Analyzer) -> tantivy.TextAnalyzer:
+    import tantivy
+
+    return analyzer.filtered(tantivy.Tokenizer.whitespace())

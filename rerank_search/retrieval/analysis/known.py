@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.retrieval.analysis.analyzer import Analyzer
+from rerank_search.retrieval.analysis.auto import AUTO
 from rerank_search.retrieval.analysis.code import CODE
-from rerank_search.retrieval.analysis.languages import BY_CODE
 from rerank_search.retrieval.analysis.multilingual import MULTILINGUAL
 from rerank_search.retrieval.analysis.plain import ENGLISH, PLAIN
+from rerank_search.retrieval.analysis.stemmed import BY_CODE
 from rerank_search.shown import shown
 
-_KNOWN = (ENGLISH, PLAIN, MULTILINGUAL, CODE, *BY_CODE.values())
+_KNOWN = (ENGLISH, PLAIN, AUTO, MULTILINGUAL, CODE, *BY_CODE.values())
 _BY_NAME = {analyzer.name: analyzer for analyzer in _KNOWN}
 
 NAMES = tuple(_BY_NAME)

@@ -37,7 +37,7 @@ def terms(name: str, text: str, version: int = ANALYSIS) -> list[str]:
 
 def query_terms(name: str, text: str, version: int = ANALYSIS) -> list[str]:
     """The terms of a query, as ``terms`` gives those of a document."""
-    asked = known(name).asked
-    if asked is None:
+    if version == 1:
         return terms(name, text, version)
-    return analyzer(name, version).analyze(asked(text))
+    one = known(name)
+    return one.made(one.asked_words(text))

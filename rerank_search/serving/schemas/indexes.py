@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
@@ -10,7 +10,16 @@ from rerank_search.arguments import document_id
 from rerank_search.models.registry import AUTO
 from rerank_search.queries import check_text
 from rerank_search.retrieval.analysis import AnalyzerName
-from rerank_search.serving.schemas.base import Answer, Count, Id, Listed, OwnRequest, Vector, one_of
+from rerank_search.serving.schemas.base import (
+    Answer,
+    Count,
+    Id,
+    InWords,
+    Listed,
+    OwnRequest,
+    Vector,
+    one_of,
+)
 from rerank_search.types import JsonValue, VectorDtype
 
 
@@ -32,7 +41,12 @@ class NewIndex(OwnRequest):
     vector_dtype: VectorDtype = "float32"
     """How vectors are stored: "float16" takes half the memory, "int8" a quarter."""
     analyzer: AnalyzerName = "english"
-    """How BM25 finds words: in which language, or "multilingual" for any; or "code"."""
+    """How BM25 finds words: in which language, "multilingual" for any, or "code"."""
+    stop_words: (
+        Annotated[Literal["language"] | Listed[str], InWords('"language", or a list of words')]
+        | None
+    ) = None
+    """Words that BM25 leaves out of queries; "language" means the analyzer's own list."""
     first_stages: Listed[str] = Field(default=[])
     """First stages besides bm25, dense and hybrid, which installed packages add."""
 

@@ -234,6 +234,29 @@ def test_a_new_index_takes_prompts_and_smaller_vectors(fresh, tiny_encoder):
     assert "truncate_dim=99 is more than the 32 dimensions" in answer.json()["error"]["message"]
 
 
+def test_a_new_index_takes_a_language_and_stop_words(fresh):
+    asked = {"encoder": None, "analyzer": "de", "stop_words": ["der", "die"]}
+    answer = fresh.client.put("/v1/indexes/more", json=asked)
+    assert (answer.status_code, answer.json()["analyzer"]) == (201, "german")
+    assert Manifest.read(fresh.home / "more").stop_words == ("der", "die")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"analyzer": "klingon"}, "there is no analyzer 'klingon': choose one of english"),
+        ({"analyzer": "greek", "stop_words": "language"}, "no list of stop words for"),
+        ({"stop_words": "the"}, '"language", or a list of words'),
+        ({"stop_words": [3]}, "stop_words"),
+    ],
+)
+def test_unknown_words_are_refused(fresh, asked, message):
+    answer = fresh.client.put("/v1/indexes/more", json={"encoder": None} | asked)
+    assert answer.status_code in (400, 422), answer.text
+    assert message in answer.json()["error"]["message"]
+    assert not (fresh.home / "more").exists()
+
+
 def test_a_new_index_may_have_the_sparse_encoder_of_another(fresh, sparse_encoder):
     asked = {"encoder": None, "sparse_encoder": str(sparse_encoder)}
     answer = fresh.client.put("/v1/indexes/more", json=asked)

@@ -6,7 +6,7 @@ import pytest
 
 from rerank_search.retrieval.analysis import query_terms, terms
 from rerank_search.retrieval.analysis.known import CODES
-from rerank_search.retrieval.analysis.languages import BY_CODE
+from rerank_search.retrieval.analysis.stemmed import BY_CODE
 
 SAME = [
     ("arabic", "المدرسة", "مدرسه"),
