@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from rerank_search.serving.open_indexes import OpenIndexes, manifest
 from rerank_search.serving.visible import visible
 from rerank_search.settings import Settings
 from rerank_search.shown import shown
+from rerank_search.storage.manifest import EncoderRecord, Manifest, SparseEncoderRecord
 
 logger = logging.getLogger(__name__)
 
@@ -166,40 +167,25 @@ class Indexes:
     def _known_encoder(self, asked: str) -> str:
         """The encoder, if it is the library's own or that of an index. Raises InvalidInputError."""
         usual = encoder_name(AUTO)
-        known = {AUTO: usual, usual: usual, public_name(usual): usual}
-        for name in self.names():
-            try:
-                made = self.encoder_of(name)
-            except RerankSearchError:
-                continue
-            if made is not None:
-                known |= {made: made, public_name(made): made}
-        if asked not in known:
-            names = ", ".join(sorted({public_name(each) for each in known.values()}))
-            raise InvalidInputError(
-                f"the encoder {asked!r:.200} is not one that the indexes here have: use one of "
-                f"{names}, or null for no vectors"
-            )
-        return known[asked]
+        known = [usual, *self._models(lambda made: made.encoder)]
+        asked = usual if asked == AUTO else asked
+        return _known("encoder", asked, known, "or null for no vectors")
 
     def _known_sparse_encoder(self, asked: str) -> str:
         """The sparse encoder, if it is that of an index. Raises InvalidInputError."""
-        known: dict[str, str] = {}
+        known = self._models(lambda made: made.sparse_encoder)
+        return _known("sparse encoder", asked, known, "or leave it out")
+
+    def _models(
+        self, recorded: Callable[[Manifest], EncoderRecord | SparseEncoderRecord | None]
+    ) -> list[str]:
+        """The names of the models that the indexes were made with, those of one kind."""
+        found = []
         for name in self.names():
-            try:
-                made = manifest(self._path(name)).sparse_encoder
-            except RerankSearchError:
-                continue
-            if made is not None:
-                known |= {made.name: made.name, public_name(made.name): made.name}
-        if asked not in known:
-            names = ", ".join(sorted({public_name(each) for each in known.values()}))
-            use = f"use one of {names}" if names else "create a first such index on the server"
-            raise InvalidInputError(
-                f"the sparse encoder {asked!r:.200} is not one that the indexes here have: {use}, "
-                "or leave it out"
-            )
-        return known[asked]
+            with suppress(RerankSearchError):
+                if (made := recorded(manifest(self._path(name)))) is not None:
+                    found.append(made.name)
+        return found
 
     def _shows(self, name: str) -> bool:
         names = visible(outside=self._hidden)
@@ -234,6 +220,18 @@ def _is_index(path: Path) -> bool:
         return is_index(path)
     except OSError:  # the folder may not be read
         return False
+
+
+def _known(kind: str, asked: str, known: Iterable[str], instead: str) -> str:
+    """The model that is asked for by its name or its public name. Raises InvalidInputError."""
+    models = {name: model for model in known for name in (model, public_name(model))}
+    if asked not in models:
+        names = ", ".join(sorted({public_name(each) for each in models.values()}))
+        use = f"use one of {names}" if names else "create a first such index on the server"
+        raise InvalidInputError(
+            f"the {kind} {asked!r:.200} is not one that the indexes here have: {use}, {instead}"
+        )
+    return models[asked]
 
 
 @contextmanager
