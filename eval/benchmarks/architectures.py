@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tiny_encoders import ENCODERS
+from tiny_encoders import ENCODERS, LATE_ENCODERS, SPARSE_ENCODERS
 from tiny_rerankers import RERANKERS
 
 QUERY = "where is the boat?"
@@ -83,7 +83,7 @@ def vector_differences(directory: Path) -> dict[str, float]:
 
     ours = Encoder(directory, device="cpu")
     theirs = SentenceTransformer(str(directory), device="cpu")
-    texts = [QUERY, *dict.fromkeys(text for _, text in [*FITTING, *TOO_LONG] if text)]
+    texts = _texts()
     found = {}
     for task, prompt, encode in (
         ("query", ours.prompts.query, theirs.encode_query),
@@ -95,6 +95,89 @@ def vector_differences(directory: Path) -> dict[str, float]:
         together = encode(texts, batch_size=4, normalize_embeddings=True)
         found[f"{task} together"] = largest(ours.encode(texts, task=task, prompt=prompt), together)
     return found | {"spread": float(np.ptp(alone, axis=0).max())}
+
+
+def sparse_differences(directory: Path) -> dict[str, float]:
+    """The largest differences of sparse vectors and of an index's scores from their makers'.
+
+    ``spread`` is the range of the scores.
+    """
+    from sentence_transformers import SparseEncoder as Original
+
+    from rerank_search import Document, Index, SparseEncoder
+
+    ours = SparseEncoder(directory, device="cpu")
+    theirs = Original(str(directory), device="cpu")
+    texts = _texts()
+    found, vectors = {}, {}
+    for task, prompt, encode in (
+        ("query", ours.prompts.query, theirs.encode_query),
+        ("document", ours.prompts.document, theirs.encode_document),
+    ):
+        own = [ours.encode([text], task=task, prompt=prompt) for text in texts]
+        alone = np.concatenate([_dense(each, ours.dimension) for each in own])
+        together = _dense(ours.encode(texts, task=task, prompt=prompt), ours.dimension)
+        expected = encode(texts, batch_size=1, convert_to_sparse_tensor=False)
+        vectors[task] = encode(texts, batch_size=4, convert_to_sparse_tensor=False)
+        if theirs.similarity_fn_name == "cosine":  # an index wants vectors whose length is 1
+            expected, together_expected = map(_unit, (expected, vectors[task]))
+        else:
+            together_expected = vectors[task]
+        found[f"{task} alone"] = largest(alone, expected)
+        found[f"{task} together"] = largest(together, together_expected)
+    similarity = theirs.similarity(vectors["query"], vectors["document"]).numpy()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Index.create(folder, encoder=None, sparse_encoder=ours, passages=None) as index,
+    ):
+        index.add(Document(str(place), text) for place, text in enumerate(texts))
+        rankings = index.retriever("sparse").retrieve(texts, len(texts))
+    scores = np.zeros_like(similarity)
+    for query, hits in enumerate(rankings):
+        for hit in hits:
+            scores[query, int(hit.id)] = hit.score
+    found["index"] = largest(scores, similarity)
+    return found | {"spread": float(np.ptp(similarity))}
+
+
+def late_differences(directory: Path) -> dict[str, float]:
+    """The largest differences of MaxSim's scores from those of sentence-transformers.
+
+    ``spread`` is the range of the scores.
+    """
+    from sentence_transformers import MultiVectorEncoder
+
+    from rerank_search import MultiVectorReranker
+
+    ours = MultiVectorReranker(directory, device="cpu", cache_mb=0)
+    theirs = MultiVectorEncoder(str(directory), device="cpu")
+    texts = _texts()
+    pairs = [(query, text) for query in texts for text in texts]
+    alone = np.concatenate([ours.score([pair]) for pair in pairs])
+    found = {}
+    for name, scores, batch in (("alone", alone, 1), ("together", ours.score(pairs), 4)):
+        queries, documents = (
+            encode(texts, batch_size=batch)
+            for encode in (theirs.encode_query, theirs.encode_document)
+        )
+        found[name] = largest(scores, theirs.similarity(queries, documents).numpy().ravel())
+    return found | {"spread": float(np.ptp(alone))}
+
+
+def _texts() -> list[str]:
+    """Texts of very different lengths, two of them above the window."""
+    return [QUERY, *dict.fromkeys(text for _, text in [*FITTING, *TOO_LONG] if text)]
+
+
+def _dense(vectors: Any, dimension: int) -> Any:
+    """Sparse vectors as an array of shape (texts, dimension)."""
+    found = np.zeros((len(vectors), dimension), np.float32)
+    found[vectors.texts, vectors.tokens] = vectors.weights
+    return found
+
+
+def _unit(vectors: Any) -> Any:
+    return vectors / vectors.norm(dim=1, keepdim=True)
 
 
 def largest(ours: Any, theirs: Any) -> float:
@@ -130,6 +213,9 @@ def main() -> None:
     columns = ("alone", "together", "predict", "instruction", "spread")
     encoders = measured(ENCODERS, vector_differences)
     kinds = ("query alone", "query together", "document alone", "document together", "spread")
+    sparse = measured(SPARSE_ENCODERS, sparse_differences)
+    scores = (*kinds[:-1], "index", "spread")
+    late = measured(LATE_ENCODERS, late_differences)
     sections = {
         "What is compared": (
             "Tiny models with random weights, made with the classes of transformers, saved, and "
@@ -143,12 +229,28 @@ def main() -> None:
             "Encoders: vectors of texts as queries and as documents, against `encode_query` and "
             "`encode_document`, each text in a call of its own (`alone`), and all in one "
             "(`together`), two of them above the window. Vectors have the length 1, and `spread` "
-            "is the largest difference of a number between two texts."
+            "is the largest difference of a number between two texts.\n\n"
+            "Sparse encoders: vectors likewise, whose numbers are those of all tokens of the "
+            "vocabulary. `index` compares the scores of the first stage `sparse` of an index with "
+            "`similarity`, of which `spread` is the range.\n\n"
+            "Late interaction: scores of `MultiVectorReranker` against `similarity` of "
+            "`encode_query` and `encode_document`, each pair in a call of its own (`alone`), and "
+            "all in one (`together`). `spread` is the range of the scores."
         ),
         "Rerankers": table(["architecture", *columns], rows(rerankers, columns)),
         "Encoders": table(["architecture", *kinds], rows(encoders, kinds)),
+        "Sparse encoders": table(["architecture", *scores], rows(sparse, scores)),
+        "Late interaction": table(
+            ["architecture", "alone", "together", "spread"],
+            rows(late, ("alone", "together", "spread")),
+        ),
     }
-    figures = {"rerankers": rerankers, "encoders": encoders}
+    figures = {
+        "rerankers": rerankers,
+        "encoders": encoders,
+        "sparse encoders": sparse,
+        "late interaction": late,
+    }
     command = "python eval/benchmarks/architectures.py"
     title = "Scores and vectors against those of sentence-transformers"
     print(write("architectures", title, command, sections, figures))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +61,113 @@ def routed(folder: Path) -> Path:
     return folder / "encoder"
 
 
-def _transformer(folder: Path, kind: str, words: str, **settings: Any) -> Any:
-    from sentence_transformers.sentence_transformer.modules import Transformer
+def splade(
+    kind: str, *, prompts: Mapping[str, str] = {}, similarity: str = "dot", **settings: Any
+) -> Callable[[Path], Path]:
+    """A maker of encoders of sparse vectors: a masked language model and its largest logits."""
 
-    tokens = tokenizer(words)
+    def make(folder: Path) -> Path:
+        from sentence_transformers import SparseEncoder
+
+        model = SparseEncoder(
+            modules=_masked(folder / "base", kind, **settings),
+            device="cpu",
+            prompts=dict(prompts) or None,
+            similarity_fn_name=similarity,
+        )
+        model.save_pretrained(str(folder / "sparse"), create_model_card=False)
+        return folder / "sparse"
+
+    return make
+
+
+def inference_free(folder: Path) -> Path:
+    """A sparse encoder that weighs the tokens of a query by a table, without a network."""
+    import torch
+    from sentence_transformers import SparseEncoder
+    from sentence_transformers.base.modules import Router
+    from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding
+
+    network, pooling = _masked(folder / "base", "Bert", **PLAIN)
+    torch.manual_seed(5)
+    table = SparseStaticEmbedding(network.tokenizer, torch.rand(len(network.tokenizer)))
+    router = Router.for_query_document(query_modules=[table], document_modules=[network, pooling])
+    model = SparseEncoder(modules=[router], device="cpu")
+    model.save_pretrained(str(folder / "sparse"), create_model_card=False)
+    return folder / "sparse"
+
+
+def late(
+    kind: str,
+    words: str,
+    *,
+    prompts: Mapping[str, str] = {},
+    expansion: Mapping[str, Any] | None = None,
+    skipped: Sequence[str] = (),
+    similarity: str = "maxsim",
+    **settings: Any,
+) -> Callable[[Path], Path]:
+    """A maker of encoders with a vector for each token, as ColBERT is one."""
+
+    def make(folder: Path) -> Path:
+        import torch
+        from sentence_transformers import MultiVectorEncoder
+        from sentence_transformers.base.modules import Dense, Normalize
+        from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+        network = _transformer(
+            folder / "base",
+            kind,
+            words,
+            query_expansion=None if expansion is None else dict(expansion),
+            **settings,
+        )
+        torch.manual_seed(5)
+        dense = Dense(
+            WIDTH,
+            12,
+            bias=False,
+            activation_function=torch.nn.Identity(),
+            module_input_name="token_embeddings",
+        )
+        model = MultiVectorEncoder(
+            modules=[network, dense, MultiVectorMask(list(skipped)), Normalize("token_embeddings")],
+            device="cpu",
+            prompts=dict(prompts) or None,
+            similarity_fn_name=similarity,
+        )
+        model.save_pretrained(str(folder / "late"), create_model_card=False)
+        return folder / "late"
+
+    return make
+
+
+def _transformer(
+    folder: Path,
+    kind: str,
+    words: str,
+    *,
+    query_expansion: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Any:
+    from sentence_transformers.base.modules import Transformer
+
     return Transformer(
-        str(network(folder, tokens, f"{kind}Model", **settings)), max_seq_length=WINDOW
+        str(network(folder, tokenizer(words), f"{kind}Model", **settings)),
+        max_seq_length=WINDOW,
+        query_expansion=query_expansion,
     )
+
+
+def _masked(folder: Path, kind: str, **settings: Any) -> list[Any]:
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sparse_encoder.modules import SpladePooling
+
+    saved = network(folder, tokenizer("bert"), f"{kind}ForMaskedLM", deviation=0.03, **settings)
+    return [
+        Transformer(str(saved), transformer_task="fill-mask", max_seq_length=WINDOW),
+        SpladePooling("max"),
+    ]
 
 
 ENCODERS: Mapping[str, Callable[[Path], Path]] = {
@@ -87,4 +187,29 @@ ENCODERS: Mapping[str, Callable[[Path], Path]] = {
     "BERT, dense": encoder("Bert", "bert", dense=True, **PLAIN),
     "BERT for queries, BERT for documents": routed,
 }
-"""A maker of each kind, by its name."""
+"""A maker of each kind of encoder with one vector for a text, by its name."""
+
+SPARSE_ENCODERS: Mapping[str, Callable[[Path], Path]] = {
+    "BERT, SPLADE": splade("Bert", **PLAIN),
+    "BERT, SPLADE, prompts": splade("Bert", prompts=E5, **PLAIN),
+    "BERT, SPLADE, cosine": splade("Bert", similarity="cosine", **PLAIN),
+    "ModernBERT, SPLADE": splade("ModernBert", **MODERN),
+    "a table for queries, BERT for documents": inference_free,
+}
+"""A maker of each kind of encoder of sparse vectors, by its name."""
+
+LATE_ENCODERS: Mapping[str, Callable[[Path], Path]] = {
+    "BERT, MaxSim": late("Bert", "bert", **PLAIN),
+    "BERT, MaxSim, prompts, queries of 24 tokens, skipped marks": late(
+        "Bert",
+        "bert",
+        prompts={"query": "[Q] ", "document": "[D] "},
+        expansion={"strategy": "fixed", "attend": False, "length": 24},
+        skipped=[".", ",", "!"],
+        **PLAIN,
+    ),
+    "BERT, MeanMaxSim": late("Bert", "bert", similarity="meanmaxsim", **PLAIN),
+    "ModernBERT, MaxSim, prompts": late("ModernBert", "bert", prompts=E5, **MODERN),
+    "XLM-RoBERTa, MaxSim": late("XLMRoberta", "roberta", **OFFSET),
+}
+"""A maker of each kind of encoder with a vector for each token, by its name."""

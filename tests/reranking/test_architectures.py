@@ -34,6 +34,16 @@ def test_scores_are_those_of_sentence_transformers(
     assert max(found.values()) <= SAME, found
 
 
+@pytest.mark.parametrize("kind", made_by_benchmarks("tiny_encoders").LATE_ENCODERS)
+def test_scores_of_token_vectors_are_those_of_sentence_transformers(
+    architectures: ModuleType, tmp_path: Path, kind: str
+) -> None:
+    make: Callable[[Path], Path] = made_by_benchmarks("tiny_encoders").LATE_ENCODERS[kind]
+    found = architectures.late_differences(make(tmp_path))
+    assert found.pop("spread") > 0.05
+    assert max(found.values()) <= SAME, found
+
+
 # Long texts
 
 
