@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from threading import RLock
 from typing import get_args
 
 import numpy as np
@@ -14,23 +13,11 @@ from numpy.typing import NDArray
 
 from rerank_search.arguments import one_of
 from rerank_search.built_in_stages import DENSE
-from rerank_search.errors import (
-    IndexCorruptedError,
-    IndexMismatchError,
-    IndexReadOnlyError,
-    InvalidInputError,
-)
-from rerank_search.files import disk_errors
+from rerank_search.errors import IndexCorruptedError, IndexMismatchError, InvalidInputError
 from rerank_search.models.prompts import Prompts, Task
 from rerank_search.queries import checked_k
-from rerank_search.retrieval.base import (
-    Engine,
-    EngineSource,
-    Passage,
-    PassageScores,
-    TextVectors,
-    in_batches,
-)
+from rerank_search.retrieval.base import EngineSource, Passage, PassageScores, TextVectors
+from rerank_search.retrieval.file_engine import FileEngine, new_passages
 from rerank_search.retrieval.given_vectors import GivenVectors
 from rerank_search.retrieval.state import damaged, differences
 from rerank_search.retrieval.ties import EMPTY
@@ -59,7 +46,7 @@ FEWEST_COMPACTED = 1000
 """Fewest removed rows for which the other rows are written again."""
 
 
-class VectorIndex(Engine):
+class VectorIndex(FileEngine[VectorFiles, VectorSnapshot]):
     """Vectors of all passages. Exact up to ``hnsw_above`` vectors, and always exact with a filter.
 
     ``dtype="float16"`` halves memory and disk, "int8" quarters them; sums are float32 in all cases.
@@ -87,25 +74,14 @@ class VectorIndex(Engine):
         prompts: Prompts | None = None,
     ) -> None:
         one_of("dtype", dtype, get_args(VectorDtype))
-        self._directory = directory
         self._encoder = encoder
         self._hnsw_above = hnsw_above
-        self._read_only = read_only
-        self._lock = RLock()
-        self._files = VectorFiles(directory)
-        if not read_only and not self._files.state.exists():
-            with disk_errors(directory):
-                directory.mkdir(parents=True, exist_ok=True)
-            # Random, so that a reader never mixes up rows of this index and of one it replaces.
-            self._files.publish(
-                Published(0, dtype, generation=secrets.randbits(32), prompts=prompts)
-            )
-        self._snapshot = self._load(None)
 
-    @property
-    def seq(self) -> int:
-        """The number of the last change that is applied and published."""
-        return self._snapshot.published.seq
+        def empty() -> Published:
+            # Random, so that a reader never mixes up rows of this index and of one it replaces.
+            return Published(0, dtype, generation=secrets.randbits(32), prompts=prompts)
+
+        super().__init__(directory, VectorFiles(directory), read_only=read_only, empty=empty)
 
     @property
     def count(self) -> int:
@@ -244,14 +220,6 @@ class VectorIndex(Engine):
         """The cosines of each query and its passages; 0 for a passage that is not here."""
         return self.similarities(self.query_vectors(queries), passages)
 
-    def refresh(self) -> bool:
-        """Load what another process has published since; return whether there was anything."""
-        if not self._files.state.changed():
-            return False
-        with self._lock:
-            self._snapshot = self._load(self._snapshot)
-        return True
-
     def problems(self, expected: NDArray[np.int64]) -> list[str]:
         """Problems of the engine, given the sorted ids of the passages that it should have."""
         snapshot, dtype = self._snapshot, self._snapshot.published.dtype
@@ -268,22 +236,15 @@ class VectorIndex(Engine):
                     break
         return problems
 
-    def close(self) -> None:
-        """Do nothing: the vectors are freed with this object."""
-
     def _written(
         self, added: Iterable[Passage], progress: Callable[[int], None]
     ) -> tuple[Published, NDArray[np.int64]]:
         """The published state with segments of the new passages, and the ids of these."""
-        published = self._snapshot.published
+        published, rows_of = self._snapshot.published, self._snapshot.rows_of
         written = [np.empty(0, np.int64)]
-        for some in in_batches(added, ENCODED_AT_ONCE):
-            ids = np.array([passage.id for passage in some], dtype=np.int64)
-            unknown = self._snapshot.rows_of(ids) < 0  # others were added before a crash
-            progress(int((~unknown).sum()))
-            if not unknown.any():
-                continue
-            new = [passage for passage, is_new in zip(some, unknown, strict=True) if is_new]
+        for ids, new in new_passages(
+            added, ENCODED_AT_ONCE, lambda ids: rows_of(ids) >= 0, progress
+        ):
             if isinstance(self._encoder, GivenVectors):
                 vectors = self._encoder.of_passages(new)
                 progress(len(new))
@@ -292,9 +253,9 @@ class VectorIndex(Engine):
                 vectors = self._encoded(self._encoder, texts, progress)
             self._check_dimension(vectors.shape[1])
             published = self._files.write_segment(
-                published, [ids[unknown]], [stored(vectors, published.dtype)]
+                published, [ids], [stored(vectors, published.dtype)]
             )
-            written.append(ids[unknown])
+            written.append(ids)
         return published, np.concatenate(written)
 
     def _encoded(
@@ -315,9 +276,8 @@ class VectorIndex(Engine):
             return encoder.encode(texts)
         return encoder.encode(texts, task=task, prompt=self.prompts.of(task))
 
-    def _publish(self, published: Published) -> None:
-        self._files.publish(published)
-        self._snapshot = load_snapshot(self._files, published, self._snapshot)
+    def _loaded(self, published: Published, previous: VectorSnapshot | None) -> VectorSnapshot:
+        return load_snapshot(self._files, published, previous)
 
     def _extend_graph(self) -> None:
         if graph_is_due(self._snapshot.published, self._hnsw_above):
@@ -326,16 +286,6 @@ class VectorIndex(Engine):
     def _removed_rows(self) -> int:
         return len(self._snapshot.ids) - self._snapshot.count
 
-    def _load(self, previous: VectorSnapshot | None) -> VectorSnapshot:
-        while True:
-            published = self._files.read()
-            try:
-                return load_snapshot(self._files, published, previous)
-            except FileNotFoundError as error:
-                # A writer may have published since, and deleted what it replaced.
-                if not self._files.state.changed():
-                    raise damaged(Path(error.filename), "it is missing") from error
-
     def _check_dimension(self, dimension: int) -> None:
         stored = self._snapshot.published.dimension
         if stored is not None and stored != dimension:
@@ -343,12 +293,6 @@ class VectorIndex(Engine):
                 f"{self._directory} holds vectors of length {stored}, and the encoder "
                 f"{self._encoder.name!r} makes vectors of length {dimension}: open the index with "
                 "the encoder that it was built with, or build it again"
-            )
-
-    def _check_writable(self) -> None:
-        if self._read_only:
-            raise IndexReadOnlyError(
-                f"{self._directory} was opened for reading: open the index without read_only"
             )
 
 

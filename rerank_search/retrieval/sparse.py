@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.built_in_stages import SPARSE
-from rerank_search.errors import IndexCorruptedError, IndexReadOnlyError
-from rerank_search.files import disk_errors
+from rerank_search.errors import IndexCorruptedError
 from rerank_search.models.prompts import Prompts
 from rerank_search.queries import checked_k
 from rerank_search.remembered import Remembered
 from rerank_search.retrieval.base import (
-    Engine,
     EngineSource,
     Passage,
     PassageScores,
     SparseTextVectors,
     in_batches,
 )
+from rerank_search.retrieval.file_engine import FileEngine, new_passages
 from rerank_search.retrieval.sparse_files import Postings, Published, SparseFiles, inverted
 from rerank_search.retrieval.sparse_vectors import SparseVector, joined
 from rerank_search.retrieval.state import damaged, differences
@@ -42,7 +40,7 @@ FEWEST_COMPACTED = 1000
 """Fewest removed passages for which the others are written again."""
 
 
-class SparseIndex(Engine):
+class SparseIndex(FileEngine[SparseFiles, "_Snapshot"]):
     """Postings of the sparse vectors of all passages. Exact, with and without a filter.
 
     ``prompts`` are put before queries and passages. Adding a few passages writes only these.
@@ -63,23 +61,12 @@ class SparseIndex(Engine):
         prompts: Prompts,
         read_only: bool = False,
     ) -> None:
-        self._directory = directory
         self._encoder = encoder
         self._prompts = prompts
-        self._read_only = read_only
-        self._lock = RLock()
-        self._files = SparseFiles(directory)
         self._queries: Remembered[str, SparseVector] = Remembered(QUERIES_REMEMBERED)
-        if not read_only and not self._files.state.exists():
-            with disk_errors(directory):
-                directory.mkdir(parents=True, exist_ok=True)
-            self._files.publish(Published(0))
-        self._snapshot = self._load()
-
-    @property
-    def seq(self) -> int:
-        """The number of the last change that is applied and published."""
-        return self._snapshot.published.seq
+        super().__init__(
+            directory, SparseFiles(directory), read_only=read_only, empty=lambda: Published(0)
+        )
 
     @property
     def count(self) -> int:
@@ -102,14 +89,11 @@ class SparseIndex(Engine):
         with self._lock:
             published, stored = self._snapshot.published, self._snapshot.ids
             written = [stored]
-            for some in in_batches(added, ENCODED_AT_ONCE):
-                ids = np.array([passage.id for passage in some], np.int64)
-                unknown = ~np.isin(ids, stored)  # others were added before a crash
-                progress(int((~unknown).sum()))
-                if unknown.any():
-                    new = [each for each, wanted in zip(some, unknown, strict=True) if wanted]
-                    published = self._files.write_segment(published, self._encoded(new, progress))
-                    written.append(ids[unknown])
+            for ids, new in new_passages(
+                added, ENCODED_AT_ONCE, lambda ids: np.isin(ids, stored), progress
+            ):
+                published = self._files.write_segment(published, self._encoded(new, progress))
+                written.append(ids)
             known = np.concatenate(written)
             gone = np.intersect1d(np.fromiter(removed, np.int64), known)
             if len(gone):
@@ -150,23 +134,12 @@ class SparseIndex(Engine):
         vectors = self._query_vectors(queries)
         return [self._best(snapshot, vector, k, usable) for vector in vectors]
 
-    def refresh(self) -> bool:
-        """Load what another process has published since; return whether there was anything."""
-        if not self._files.state.changed():
-            return False
-        with self._lock:
-            self._snapshot = self._load()
-        return True
-
     def problems(self, expected: NDArray[np.int64]) -> list[str]:
         """Problems of the engine, given the sorted ids of the passages that it should have."""
         snapshot = self._snapshot
         found = snapshot.ids[np.concatenate([np.empty(0, np.bool_), *snapshot.alive])]
         problems = differences(self.name, found, expected)
         return problems + self._files.problems(snapshot.published, self._encoder.dimension)
-
-    def close(self) -> None:
-        """Do nothing: the postings are unmapped with this object."""
 
     def _best(
         self,
@@ -235,29 +208,12 @@ class SparseIndex(Engine):
             progress(len(some))
         return inverted(np.array([passage.id for passage in passages], np.int64), joined(vectors))
 
-    def _publish(self, published: Published) -> None:
-        self._files.publish(published)
-        self._snapshot = _snapshot(self._files, published)
+    def _loaded(self, published: Published, previous: _Snapshot | None) -> _Snapshot:
+        return _snapshot(self._files, published)
 
     @property
     def _removed(self) -> int:
         return len(self._snapshot.ids) - self.count
-
-    def _load(self) -> _Snapshot:
-        while True:
-            published = self._files.read()
-            try:
-                return _snapshot(self._files, published)
-            except FileNotFoundError as error:
-                # A writer may have published since, and deleted what it replaced.
-                if not self._files.state.changed():
-                    raise damaged(Path(error.filename), "it is missing") from error
-
-    def _check_writable(self) -> None:
-        if self._read_only:
-            raise IndexReadOnlyError(
-                f"{self._directory} was opened for reading: open the index without read_only"
-            )
 
 
 @dataclass(frozen=True)
