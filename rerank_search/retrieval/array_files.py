@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from rerank_search.files import synced_file
-from rerank_search.retrieval.state import reading
+from rerank_search.files import disk_errors, fsync_directory, synced_file
+from rerank_search.retrieval.state import StateFile, reading
+from rerank_search.types import JsonValue
+
+
+def publish_arrays(state: StateFile, content: dict[str, JsonValue], files: Set[str]) -> None:
+    """Publish a state that uses these files, and delete every other array and graph beside it."""
+    directory = state.path.parent
+    with disk_errors(directory):
+        fsync_directory(directory)
+    state.publish(content)
+    for pattern in ("*.npy", "*.faiss"):
+        for file in directory.glob(pattern):
+            if file.name not in files:
+                file.unlink(missing_ok=True)
+
+
+def sorted_ids(directory: Path, name: str | None) -> NDArray[np.int64]:
+    """The passage ids in a file; none without a file."""
+    return np.empty(0, np.int64) if name is None else np.array(load_array(directory / name))
 
 
 def load_array(path: Path) -> NDArray[Any]:

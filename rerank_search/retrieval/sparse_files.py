@@ -16,8 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank_search.files import disk_errors, fsync_directory
-from rerank_search.retrieval.array_files import load_array, write_array, write_parts
+from rerank_search.retrieval.array_files import (
+    load_array,
+    publish_arrays,
+    sorted_ids,
+    write_array,
+    write_parts,
+)
 from rerank_search.retrieval.sparse_vectors import SparseVectors
 from rerank_search.retrieval.state import StateFile, damaged
 
@@ -111,12 +116,7 @@ class SparseFiles:
 
     def publish(self, published: Published) -> None:
         """Publish this state for readers, and delete every other file of postings."""
-        with disk_errors(self.directory):
-            fsync_directory(self.directory)
-        self.state.publish(asdict(published))
-        for file in self.directory.glob("*.npy"):
-            if file.name not in published.files:
-                file.unlink(missing_ok=True)
+        publish_arrays(self.state, asdict(published), published.files)
 
     def write_segment(self, published: Published, postings: Postings) -> Published:
         """``published`` with a segment added at the end, written but not yet published.
@@ -159,9 +159,7 @@ class SparseFiles:
 
     def removed(self, published: Published) -> NDArray[np.int64]:
         """Sorted ids of removed passages."""
-        if published.removed is None:
-            return np.empty(0, np.int64)
-        return np.array(load_array(self.directory / published.removed))
+        return sorted_ids(self.directory, published.removed)
 
     def _write(
         self, segment: Segment, parts: Sequence[Postings], kept: Sequence[NDArray[np.bool_]]

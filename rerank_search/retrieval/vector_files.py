@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from rerank_search.files import disk_errors, fsync_directory
 from rerank_search.models.prompts import Prompts
-from rerank_search.retrieval.array_files import load_array, write_array
+from rerank_search.retrieval.array_files import load_array, publish_arrays, sorted_ids, write_array
 from rerank_search.retrieval.state import StateFile, damaged
 from rerank_search.retrieval.vector_codes import Rows, numpy_dtype
 from rerank_search.types import VectorDtype
@@ -94,14 +93,9 @@ class VectorFiles:
 
     def publish(self, published: Published) -> None:
         """Publish this state for readers, and delete every other file of vectors."""
-        with disk_errors(self.directory):
-            fsync_directory(self.directory)
         prompts = None if published.prompts is None else published.prompts.model_dump()
-        self.state.publish(asdict(published) | {"prompts": prompts})
-        for pattern in ("*.npy", "*.faiss"):
-            for file in self.directory.glob(pattern):
-                if file.name not in published.files:
-                    file.unlink(missing_ok=True)
+        content = asdict(published) | {"prompts": prompts}
+        publish_arrays(self.state, content, published.files)
 
     def write_segment(
         self,
@@ -147,9 +141,7 @@ class VectorFiles:
 
     def removed(self, published: Published) -> NDArray[np.int64]:
         """Sorted ids of removed passages."""
-        if published.removed is None:
-            return np.empty(0, np.int64)
-        return np.array(self._load(published.removed))
+        return sorted_ids(self.directory, published.removed)
 
     def _segment(self, published: Published, segment: Segment) -> tuple[NDArray[np.int64], Rows]:
         ids, vectors = self._load(segment.ids), self._load(segment.vectors)
