@@ -80,7 +80,6 @@ def test_an_activation_that_is_not_torchs_is_named(changed: Callable[..., Path])
             "names 'mine.Half' as its activation_fn",
         ),
         ("2_Dense/config.json", {"activation_function": "mine.Gelu"}, "of 2_Dense, which is not"),
-        ("1_Pooling/config.json", {"include_prompt": False}, "leaves prompts out of its pooling"),
         (
             "config_sentence_transformers.json",
             {"model_type": "SparseEncoder"},
@@ -93,6 +92,27 @@ def test_a_setting_of_the_modules_that_would_be_ignored_is_named(
     changed: Callable[..., Path], file: str, values: dict[str, Any], message: str
 ) -> None:
     refused(changed(MODULAR, file, **values), message)
+
+
+@pytest.mark.parametrize("kind", ["Router", "include_prompt"])
+def test_modules_that_are_not_supported_are_refused_with_what_to_use(
+    any_reranker: Callable[[str], Path],
+    changed: Callable[..., Path],
+    tmp_path: Path,
+    kind: str,
+) -> None:
+    if kind == "Router":
+        from sentence_transformers import CrossEncoder
+        from sentence_transformers.base.modules import Router
+
+        first, *rest = CrossEncoder(str(any_reranker(MODULAR)), device="cpu")
+        router = Router.for_query_document(query_modules=[first], document_modules=[first])
+        folder = tmp_path / "routed"
+        model = CrossEncoder(modules=[router, *rest], device="cpu")
+        model.save_pretrained(str(folder), create_model_card=False)
+    else:
+        folder = changed(MODULAR, "1_Pooling/config.json", include_prompt=False)
+    refused(folder, f"{kind}.*not supported: use sentence_transformers.CrossEncoder for it")
 
 
 def test_a_model_of_sounds_is_refused(changed: Callable[..., Path]) -> None:
