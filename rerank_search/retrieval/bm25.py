@@ -20,7 +20,6 @@ from rerank_search.retrieval.analysis import (
     Words,
     outdated,
     recorded_analysis,
-    recorded_analyzers,
 )
 from rerank_search.retrieval.base import Engine, EngineSource, Passage, PassageScores, in_batches
 from rerank_search.retrieval.bm25_search import Bm25Search, fetched
@@ -64,11 +63,9 @@ class Bm25Index(Engine):
                 directory.mkdir(parents=True, exist_ok=True)
             Postings.create(directory, analyzer)
             self._state.publish({"seq": 0, "analysis": analysis})
-        state = self._state.read()
-        self._seq = int(state["seq"])
+        self._seq = int(self._state.read()["seq"])
         self.analysis = recorded_analysis(directory)
-        used = recorded_analyzers(state, directory)
-        self._words = Words(analyzer, self.analysis, stop_words=stop_words, used=used)
+        self._words = Words(analyzer, self.analysis, stop_words=stop_words)
         self._postings = Postings(directory, analyzer, self.analysis)
 
     @property
@@ -99,7 +96,6 @@ class Bm25Index(Engine):
             highest = self._highest_id()
             with self._postings.writer() as writer:
                 highest = self._add(writer, added, highest, progress)
-                self._record_analyzers()
                 with tantivy_errors(self._directory):
                     for passage in removed:
                         writer.delete_documents_by_term("id", passage)
@@ -111,7 +107,6 @@ class Bm25Index(Engine):
                     "analysis": self.analysis,
                     "highest_id": highest,
                     "commit": self._postings.commit(),
-                    **self._words.state(),
                 }
             )
             self._seq = seq
@@ -131,16 +126,14 @@ class Bm25Index(Engine):
             return [EMPTY for _ in queries]
         search = Bm25Search(searcher, self._postings.schema, min(k, total), allowed)
         with tantivy_errors(self._directory):
-            return [search.best(self._words.query_terms(query)) for query in queries]
+            return [search.best(self._words.of_query(query, search.frequency)) for query in queries]
 
     def refresh(self) -> bool:
         """Load what another process has published since; return whether there was anything."""
         if not self._state.changed():
             return False
         with self._lock:
-            state = self._state.read()
-            self._seq = int(state["seq"])
-            self._words.used = recorded_analyzers(state, self._directory)
+            self._seq = int(self._state.read()["seq"])
             self._postings.reload()
         return True
 
@@ -180,13 +173,6 @@ class Bm25Index(Engine):
                     highest = max(highest, passage.id)
             progress(len(some))
         return highest
-
-    def _record_analyzers(self) -> None:
-        """Record new analyzers before their postings, which nobody could find without them."""
-        state = self._state.read()
-        new = self._words.state()
-        if {**state, **new} != state:
-            self._state.publish({**state, **new})
 
     def _highest_id(self) -> int:
         """The highest id that was ever added, or -1."""

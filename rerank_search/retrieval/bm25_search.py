@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.retrieval.analysis import QueryTerms
 from rerank_search.retrieval.base import PassageScores
 from rerank_search.retrieval.ties import EMPTY, complete
 
@@ -54,27 +55,37 @@ class Bm25Search:
         self._enough = (k + 1) * 3 // 2 + 5
         self._allowed = None if allowed is None else _Allowed(searcher, schema, allowed)
 
-    def best(self, words: Sequence[str]) -> PassageScores:
-        """The best k passages with any of the words, and all ties of the last."""
-        if not words:
+    def frequency(self, term: str) -> int:
+        """The number of passages that have the term."""
+        return int(self._searcher.doc_freq("text", term))
+
+    def best(self, query: QueryTerms) -> PassageScores:
+        """The best k passages with any of the terms, and all ties of the last."""
+        if not query:
             return EMPTY
-        matching, allowed = self._matching(words), self._allowed
+        matching, allowed = self._matching(query), self._allowed
         if allowed is None:
             return complete(lambda limit: self._all(matching, limit), self._k, self._enough)
         return complete(lambda limit: self._of(matching, allowed, limit), self._k, self._enough)
 
-    def _matching(self, words: Sequence[str]) -> tantivy.Query:
+    def _matching(self, query: QueryTerms) -> tantivy.Query:
         import tantivy
 
-        should, query = tantivy.Occur.Should, tantivy.Query
-        if len(words) <= MANY_WORDS:
-            found = [query.term_query(self._schema, "text", word, "freq") for word in words]
+        weighted: Mapping[str, float] = query.weighted
+        if len(query.terms) <= MANY_WORDS:
+            found = [self._having(term) for term in query.terms]
         else:
-            found = [
-                query.boost_query(query.term_query(self._schema, "text", word, "freq"), count)
-                for word, count in Counter(words).items()
-            ]
-        return found[0] if len(found) == 1 else query.boolean_query([(should, q) for q in found])
+            found, weighted = [], {**Counter(query.terms), **weighted}
+        for term, weight in weighted.items():
+            found.append(tantivy.Query.boost_query(self._having(term), weight))
+        if len(found) == 1:
+            return found[0]
+        return tantivy.Query.boolean_query([(tantivy.Occur.Should, each) for each in found])
+
+    def _having(self, term: str) -> tantivy.Query:
+        import tantivy
+
+        return tantivy.Query.term_query(self._schema, "text", term, "freq")
 
     def _all(self, query: tantivy.Query, limit: int) -> Fetched:
         ids, scores = fetched(self._searcher, query, min(limit, self._searcher.num_docs))

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,11 @@ from rerank_search.files import disk_errors, fsync_directory
 from rerank_search.queries import checked_k
 from rerank_search.retrieval.analysis import (
     ANALYSIS,
+    QueryTerms,
     StopWords,
     Words,
     outdated,
     recorded_analysis,
-    recorded_analyzers,
 )
 from rerank_search.retrieval.base import Engine, Passage, PassageScores
 from rerank_search.retrieval.state import StateFile, damaged, differences, reading
@@ -44,12 +44,28 @@ class _Content:
     """The content of one version directory.
 
     ``scorer`` is a ``bm25s.BM25``, or None if no passage has a word; its columns are in the order
-    of ``ids``. ``words`` makes the terms of queries."""
+    of ``ids``."""
 
     seq: int
     ids: NDArray[np.int64]
     scorer: Any
-    words: Words
+
+    def scores(self, terms: list[str]) -> tuple[NDArray[np.float32], float]:
+        """The scores of all passages, and that of one that has none of the terms.
+
+        bm25l and bm25+ give a score to such a passage too.
+        """
+        known = self.scorer.get_tokens_ids(terms)
+        if not known:
+            return np.zeros(len(self.ids), np.float32), 0.0
+        nothing = self.scorer.nonoccurrence_array
+        floor = 0.0 if nothing is None else float(nothing[np.array(known)].sum())
+        return self.scorer.get_scores_from_ids(known), floor
+
+    def frequency(self, term: str) -> int:
+        """The number of passages that have the term."""
+        starts = self.scorer.scores["indptr"]
+        return sum(int(starts[id + 1] - starts[id]) for id in self.scorer.get_tokens_ids([term]))
 
 
 class Bm25StaticIndex(Engine):
@@ -92,8 +108,6 @@ class Bm25StaticIndex(Engine):
         self._bm25s = _bm25s()
         self._directory = directory
         self._corpus = corpus
-        self._analyzer = analyzer
-        self._stop_words = stop_words
         self._parameters = {"k1": k1, "b": b, "variant": variant}
         self._read_only = read_only
         self._state = StateFile(directory)
@@ -110,6 +124,7 @@ class Bm25StaticIndex(Engine):
                 }
             )
         self.analysis = recorded_analysis(directory)
+        self._words = Words(analyzer, self.analysis, stop_words=stop_words)
         self._content = self._load()
 
     @property
@@ -138,11 +153,11 @@ class Bm25StaticIndex(Engine):
             raise IndexReadOnlyError(
                 f"{self._directory} was opened for reading: open the index without read_only"
             )
-        ids, terms, words = [], [], self._words()
+        ids, terms = [], []
         for passage in self._corpus():
             ids.append(passage.id)
-            terms.append(words.terms(passage.text))
-        content = _Content(seq, np.array(ids, dtype=np.int64), self._scorer(terms), words)
+            terms.append(self._words.terms(passage.text))
+        content = _Content(seq, np.array(ids, dtype=np.int64), self._scorer(terms))
         version = self._state.read()["version"] + 1
         self._save(content, self._path(version))
         self._state.publish(
@@ -151,7 +166,6 @@ class Bm25StaticIndex(Engine):
                 "version": version,
                 "has_words": content.scorer is not None,
                 "analysis": self.analysis,
-                **words.state(),
                 **self._parameters,
             }
         )
@@ -171,7 +185,9 @@ class Bm25StaticIndex(Engine):
         content = self._content
         mask = None if allowed is None else np.isin(content.ids, allowed)
         return [
-            _best(content, content.words.query_terms(query), k, mask) if content.scorer else EMPTY
+            _best(content, self._words.of_query(query, content.frequency), k, mask)
+            if content.scorer
+            else EMPTY
             for query in queries
         ]
 
@@ -192,9 +208,6 @@ class Bm25StaticIndex(Engine):
 
     def close(self) -> None:
         """Do nothing, since nothing is kept open."""
-
-    def _words(self, used: Iterable[str] = ()) -> Words:
-        return Words(self._analyzer, self.analysis, stop_words=self._stop_words, used=used)
 
     def _scorer(self, terms: list[list[str]]) -> Any:
         if not any(terms):
@@ -244,32 +257,28 @@ class Bm25StaticIndex(Engine):
 
     def _load_version(self, state: dict[str, Any]) -> _Content:
         seq, version = state["seq"], state["version"]
-        words = self._words(recorded_analyzers(state, self._directory))
         if version == 0:
-            return _Content(seq, np.empty(0, np.int64), None, words)
+            return _Content(seq, np.empty(0, np.int64), None)
         path = self._path(version)
         with reading(path):
             ids = np.load(path / IDS_FILE, allow_pickle=False)
             if not state["has_words"]:
-                return _Content(seq, ids, None, words)
+                return _Content(seq, ids, None)
             scorer = self._bm25s.BM25.load(path, allow_pickle=False, show_progress=False)
             if scorer.scores["num_docs"] != len(ids):
                 raise damaged(
                     path, f"it has {len(ids)} ids for {scorer.scores['num_docs']} passages"
                 )
-        return _Content(seq, ids, scorer, words)
+        return _Content(seq, ids, scorer)
 
 
 def _best(
-    content: _Content, words: list[str], k: int, mask: NDArray[np.bool_] | None
+    content: _Content, query: QueryTerms, k: int, mask: NDArray[np.bool_] | None
 ) -> PassageScores:
-    known = content.scorer.get_tokens_ids(words)
-    if not known:
-        return EMPTY
-    scores = content.scorer.get_scores_from_ids(known)
-    # bm25l and bm25+ also give a score to passages that have none of the words.
-    nothing = content.scorer.nonoccurrence_array
-    floor = 0.0 if nothing is None else float(nothing[np.array(known)].sum())
+    scores, floor = content.scores(query.terms)
+    for term, weight in query.weighted.items():
+        own, below = content.scores([term])
+        scores, floor = scores + weight * own, floor + weight * below
     matching = scores > floor + 1e-6
     places = np.flatnonzero(matching if mask is None else matching & mask)
 
@@ -278,7 +287,7 @@ def _best(
         if limit < len(places):
             some = places[np.argpartition(-scores[places], limit - 1)[:limit]]
         some = some[np.argsort(-scores[some], kind="stable")]
-        return content.ids[some], cast("NDArray[np.float32]", scores[some]), limit >= len(places)
+        return content.ids[some], scores[some], limit >= len(places)
 
     return complete(best, k, k + 1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -24,8 +24,8 @@ class MemoryRetriever:
     The scores are rank-bm25's ``BM25Okapi`` with Lucene's IDF, log(1 + (N - n + 0.5) / (n + 0.5)),
     in place of its own, which is zero or negative for a word in half of the texts or more. They
     equal those of ``Bm25Index`` except that it rounds lengths. ``best`` orders equal scores by
-    position, and ``retrieve`` by id. Hits have no document. ``analyzer`` and ``stop_words`` as in
-    ``Index.create``.
+    position, and ``retrieve`` by id. Hits have no document. ``analyzer`` and ``stop_words`` are
+    as in ``Index.create``.
     """
 
     name: str = BM25
@@ -40,7 +40,8 @@ class MemoryRetriever:
         self._words = Words(analyzer, stop_words=checked_stop_words(analyzer, stop_words))
         corpus = [self._words.terms(text) for text in texts]
         # rank-bm25 divides by the mean length and by the number of different words.
-        self._bm25 = _lucene_bm25(corpus) if any(corpus) else None
+        self._frequencies = Counter(word for words in corpus for word in {*words})
+        self._bm25 = _lucene_bm25(corpus, self._frequencies) if any(corpus) else None
 
     def retrieve(
         self, queries: Sequence[str], k: int, *, filter: Filter | None = None
@@ -73,19 +74,20 @@ class MemoryRetriever:
 
     def _scores(self, query: str) -> Iterator[tuple[int, float]]:
         """Positions and scores of the texts that share a word with the query."""
-        words = self._words.query_terms(query)
-        if self._bm25 is None or not words:
+        if self._bm25 is None:
             return
-        scores = self._bm25.get_scores(words)
+        asked = self._words.of_query(query, self._frequencies.__getitem__)
+        scores = self._bm25.get_scores(asked.terms)
+        for term, weight in asked.weighted.items():
+            scores += weight * self._bm25.get_scores([term])
         for position in np.flatnonzero(scores).tolist():
             yield position, float(scores[position])
 
 
-def _lucene_bm25(corpus: list[list[str]]) -> Any:
+def _lucene_bm25(corpus: list[list[str]], frequencies: Mapping[str, int]) -> Any:
     from rank_bm25 import BM25Okapi
 
     bm25 = BM25Okapi(corpus, k1=1.2, b=0.75)
-    frequencies = Counter(word for text in bm25.doc_freqs for word in text)
     bm25.idf = {
         word: math.log1p((len(corpus) - n + 0.5) / (n + 0.5)) for word, n in frequencies.items()
     }

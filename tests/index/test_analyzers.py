@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rerank_search import Document, Index
-from rerank_search.errors import IndexFormatError, InvalidInputError
+from rerank_search.errors import InvalidInputError
 from rerank_search.index import Bm25Settings
 
 GERMAN = Document("de", "Die Häuser der alten Stadt stehen am Fluss und wurden aus Stein gebaut.")
@@ -31,11 +31,6 @@ def found(index: Index, query: str) -> list[str]:
     return [hit.id for hit in index.retriever("bm25").retrieve([query], 10)[0]]
 
 
-def analyzers(index: Index) -> list[str]:
-    state: dict[str, list[str]] = json.loads((index.path / "bm25" / "state.json").read_text())
-    return state["analyzers"]
-
-
 def check(index: Index) -> None:
     stored = {*index.ids()}
     for query, id in QUERIES.items():
@@ -48,10 +43,8 @@ def test_documents_are_found_in_their_languages(index: Index) -> None:
 
 
 def test_another_language_can_be_added(index: Index) -> None:
-    assert analyzers(index) == ["german", "multilingual", "russian"]
     index.add([ENGLISH])
     check(index)
-    assert analyzers(index) == ["english", "german", "multilingual", "russian"]
 
 
 def test_opened_again_it_finds_the_same(index: Index) -> None:
@@ -77,20 +70,11 @@ def test_deleting_rebuilding_and_compacting_keep_the_words(index: Index) -> None
     check(index)
     index.rebuild()
     check(index)
-    assert analyzers(index) == ["english", "multilingual", "russian"]
 
 
 def test_a_document_can_change_its_language(index: Index) -> None:
     index.add([Document("de", ENGLISH.text)])
     assert found(index, "an old house") == ["de"]
-
-
-def test_analyzers_of_a_newer_version_are_refused(index: Index) -> None:
-    index.close()
-    state = index.path / "bm25" / "state.json"
-    state.write_text(json.dumps(json.loads(state.read_text()) | {"analyzers": ["elvish"]}))
-    with pytest.raises(IndexFormatError, match=r"elvish.*upgrade"):
-        Index.open(index.path)
 
 
 def test_a_code_is_recorded_as_the_name_of_the_language(tmp_path: Path) -> None:
@@ -112,7 +96,6 @@ def test_an_index_without_stop_words_records_none(tmp_path: Path) -> None:
     with Index.create(tmp_path / "i", encoder=None):
         manifest = json.loads((tmp_path / "i" / "manifest.json").read_text())
         assert "stop_words" not in manifest
-        assert "analyzers" not in json.loads((tmp_path / "i/bm25/state.json").read_text())
 
 
 @pytest.mark.parametrize(

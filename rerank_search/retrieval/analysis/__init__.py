@@ -1,18 +1,19 @@
 """Words for BM25: the analyzers, which turn texts and queries into terms."""
 
-from rerank_search.retrieval.analysis.analyzer import LONGEST_TERM, Analyzer
+from rerank_search.retrieval.analysis.analyzer import LONGEST_TERM, Analyzer, QueryTerms
 from rerank_search.retrieval.analysis.known import known
 from rerank_search.retrieval.analysis.name import AnalyzerName, analyzer_name
 from rerank_search.retrieval.analysis.stop_words import StopWords, checked_stop_words
 from rerank_search.retrieval.analysis.terms import analyzer, prepared, query_terms, terms
 from rerank_search.retrieval.analysis.version import ANALYSIS, outdated, recorded_analysis
-from rerank_search.retrieval.analysis.words import Words, recorded_analyzers
+from rerank_search.retrieval.analysis.words import Words
 
 __all__ = [
     "ANALYSIS",
     "LONGEST_TERM",
     "Analyzer",
     "AnalyzerName",
+    "QueryTerms",
     "StopWords",
     "Words",
     "analyzer",
@@ -23,6 +24,5 @@ __all__ = [
     "prepared",
     "query_terms",
     "recorded_analysis",
-    "recorded_analyzers",
     "terms",
 ]

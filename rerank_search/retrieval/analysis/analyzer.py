@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +14,20 @@ if TYPE_CHECKING:
 
 LONGEST_TERM = 255
 """Most bytes of a term in UTF-8; longer runs (base64, joined hashes) are not indexed."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTerms:
+    """The terms of a query: some in order, with repetitions, and some with factors of their scores.
+
+    No term is in both.
+    """
+
+    terms: list[str]
+    weighted: Mapping[str, float] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.terms or self.weighted)
 
 
 @dataclass(frozen=True, slots=True)

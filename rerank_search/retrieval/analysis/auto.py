@@ -1,22 +1,29 @@
 """Words of each text in its own language: the analyzer ``auto``.
 
-Terms have a mark of their analyzer before them. So the same letters in two languages are two words:
-"die" is rare in English, and in German it is not.
+A term has the mark of its analyzer before it, and each text has the mark alone as a term too. So
+the index knows which analyzers it needs for a query, and in how many texts each was used.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from itertools import zip_longest
+
 from rerank_search.languages import language_of
-from rerank_search.retrieval.analysis.analyzer import LONGEST_TERM, Analyzer
+from rerank_search.retrieval.analysis.analyzer import LONGEST_TERM, Analyzer, QueryTerms
 from rerank_search.retrieval.analysis.multilingual import MULTILINGUAL
 from rerank_search.retrieval.analysis.stemmed import BY_CODE
 from rerank_search.retrieval.folding import nfkc
 
-_MARKS = {"mul": MULTILINGUAL, **BY_CODE}
-_BY_NAME = {analyzer.name: mark for mark, analyzer in _MARKS.items()}
+SMOOTHING = 10
+"""Texts added to those of a language when the share of them that have a word is computed.
 
-CHOICES = tuple(_BY_NAME)
-"""Names of the analyzers that ``auto`` chooses from."""
+A few texts do not tell which words are frequent in their language.
+"""
+
+_BY_MARK = {"mul:": MULTILINGUAL, **{f"{code}:": each for code, each in BY_CODE.items()}}
+_MARKS = {analyzer.name: mark for mark, analyzer in _BY_MARK.items()}
 
 
 def chosen(text: str) -> Analyzer:
@@ -24,16 +31,54 @@ def chosen(text: str) -> Analyzer:
     return BY_CODE.get(language_of(nfkc(text)) or "", MULTILINGUAL)
 
 
-def marked(analyzer: Analyzer, terms: list[str]) -> list[str]:
-    """The terms that this analyzer made, with its mark."""
-    mark = _BY_NAME[analyzer.name]
-    return [f"{mark}:{term}" for term in terms]
-
-
 def _prepared(text: str) -> str:
     analyzer = chosen(text)
-    return " ".join(marked(analyzer, analyzer.terms(text)))
+    mark = _MARKS[analyzer.name]
+    return " ".join([mark, *(mark + term for term in analyzer.terms(text))])
 
 
 AUTO = Analyzer("auto", _prepared, ascii="never", longest=LONGEST_TERM + len("mul:"))
-"""The marked terms of ``chosen``; a query needs ``Words``, which knows what was chosen before."""
+"""The marked terms of ``chosen``; the terms of a query are ``in_all_languages``."""
+
+
+def in_all_languages(
+    query: str,
+    frequency: Callable[[str], int],
+    leaving_out: Callable[[Analyzer, str], str],
+) -> QueryTerms:
+    """The terms of a query by every analyzer that the index's texts have used.
+
+    ``frequency`` is the number of texts that have a term, and ``leaving_out`` takes stop words out
+    of words. A term counts by the share of texts that have its word, in all languages together or
+    in its own: the larger one. So neither a frequent word of one language among many, nor any word
+    of a language with few texts, counts as a rare one.
+    """
+    texts = {mark: count for mark in _BY_MARK if (count := frequency(mark))}
+    total = sum(texts.values())
+    kept = {
+        mark + term
+        for mark in texts
+        for term in _terms(mark, leaving_out(_BY_MARK[mark], _BY_MARK[mark].asked_words(query)))
+    }
+    weighted: dict[str, float] = {}
+    for part in query.split():
+        spellings = (_terms(mark, _BY_MARK[mark].asked_words(part)) for mark in texts)
+        for word in zip_longest(*spellings):
+            marked = {mark + term: mark for mark, term in zip(texts, word, strict=True) if term}
+            found = {term: count for term in marked if (count := frequency(term))}
+            everywhere = sum(found.values()) / total
+            for term in [term for term in found if term in kept]:
+                own = found[term] / (texts[marked[term]] + SMOOTHING)
+                share = min(1.0, max(everywhere, own))
+                weight = _rarity(total, share * total) / _rarity(total, found[term])
+                weighted[term] = weighted.get(term, 0.0) + weight
+    return QueryTerms([], weighted)
+
+
+def _terms(mark: str, words: str) -> list[str]:
+    return _BY_MARK[mark].made(words)
+
+
+def _rarity(texts: int, having: float) -> float:
+    """The weight that BM25 gives a term (Lucene's IDF)."""
+    return math.log1p((texts - having + 0.5) / (having + 0.5))

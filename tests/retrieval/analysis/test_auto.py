@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from typing import Literal
+
 from rerank_search.retrieval.analysis import Words
 from rerank_search.retrieval.analysis.auto import chosen
 from rerank_search.retrieval.memory import MemoryRetriever
@@ -35,23 +39,45 @@ def test_a_name_is_found_in_all_languages() -> None:
     assert {hit.id for hit in hits} == {"0", "1", "2", "3"}
 
 
-def test_a_query_is_analysed_as_the_documents_were() -> None:
-    words = Words("auto")
-    assert words.query_terms("Häuser") == []
-    words.terms(GERMAN)
-    assert words.query_terms("Häuser") == ["de:haus"]
-    words.terms(CHINESE)
-    assert words.query_terms("Häuser") == ["de:haus", "mul:hauser"]
-    assert words.state() == {"analyzers": ["german", "multilingual"]}
+def test_a_query_is_analysed_in_the_languages_of_the_documents() -> None:
+    assert asked("Häuser", []) == set()
+    assert asked("Häuser", [GERMAN]) == {"de:haus"}
+    assert asked("Häuser", [GERMAN, f"{CHINESE} Hauser"]) == {"de:haus", "mul:hauser"}
 
 
 def test_stop_words_of_each_language_are_left_out_of_a_query() -> None:
-    words = Words("auto", used=["english", "german"])
-    assert words.query_terms("die Häuser") == ["en:die", "en:hauser", "de:haus"]
-    assert Words("auto", used=["german"], stop_words=()).query_terms("die") == ["de:die"]
+    english = f"{ENGLISH} Do not die there."
+    assert asked("die Häuser", [english, GERMAN]) == {"en:die", "de:die", "de:haus"}
+    assert asked("die Häuser", [english, GERMAN], "language") == {"en:die", "de:haus"}
 
 
-def test_other_analyzers_record_nothing() -> None:
-    words = Words("german")
-    words.terms(GERMAN)
-    assert words.state() == {}
+def test_a_frequent_word_of_one_language_counts_little_among_others() -> None:
+    texts = [GERMAN] * 50 + [CHINESE] * 150
+    weights = Words("auto").of_query("die Häuser Fluss", frequencies(texts)).weighted
+    assert max(weights.values()) < 0.3
+
+
+def test_a_word_of_a_text_in_a_rare_language_counts_like_other_rare_words() -> None:
+    texts = [f"{ENGLISH} Number {number}." for number in range(200)]
+    retriever = MemoryRetriever([*texts, GERMAN], analyzer="auto")
+    [[first, *_]] = retriever.retrieve(["the town at the Fluss"], 5)
+    assert first.id == "200"
+
+
+def test_a_few_texts_without_a_language_do_not_outrank_the_others() -> None:
+    texts = [f"{ENGLISH} Number {number}." for number in range(40)]
+    texts += ["The houses: 4711", "Old bridges near the river and of stone: these are the best."]
+    [[first, *_]] = MemoryRetriever(texts, analyzer="auto").retrieve(["the bridges of stone"], 5)
+    assert first.id == "41"
+
+
+def asked(query: str, texts: list[str], stop_words: Literal["language"] | None = None) -> set[str]:
+    """The terms of a query to an index of these texts, as far as a text has them."""
+    found = Words("auto", stop_words=stop_words).of_query(query, frequencies(texts))
+    assert found.terms == []
+    return {*found.weighted}
+
+
+def frequencies(texts: list[str]) -> Callable[[str], int]:
+    counts = Counter(term for text in texts for term in {*Words("auto").terms(text)})
+    return lambda term: counts[term]

@@ -12,7 +12,8 @@ from rerank_search.retrieval.memory import MemoryRetriever
 
 
 def query_terms(analyzer: str, query: str, stop_words: Any) -> list[str]:
-    return Words(analyzer, stop_words=checked_stop_words(analyzer, stop_words)).query_terms(query)
+    words = Words(analyzer, stop_words=checked_stop_words(analyzer, stop_words))
+    return words.of_query(query, lambda term: 0).terms
 
 
 @pytest.mark.parametrize(
