@@ -60,7 +60,7 @@ class PassageSource(Protocol):
 
 
 @runtime_checkable
-class ChoosyAboutFusion(Protocol):
+class FusedSearchable(Protocol):
     """A Searchable some of whose first stages are not to be fused; ``Index`` is one."""
 
     @property
@@ -71,7 +71,7 @@ class ChoosyAboutFusion(Protocol):
 
 def fused_stages(source: Searchable) -> tuple[str, ...]:
     """The first stages whose scores a fusion weighs, by default all."""
-    return source.fused_stages if isinstance(source, ChoosyAboutFusion) else source.first_stages
+    return source.fused_stages if isinstance(source, FusedSearchable) else source.first_stages
 
 
 @runtime_checkable

@@ -25,6 +25,7 @@ from rerank_search.reranking.given import reranker_of
 from rerank_search.reranking.hit_text import passage
 from rerank_search.reranking.loaded_later import load
 from rerank_search.reranking.traits import require_instructions, traits
+from rerank_search.reranking.unread import unread
 from rerank_search.retrieval.base import Retriever
 from rerank_search.searchable import (
     PassageSource,
@@ -320,6 +321,8 @@ class Searcher:
         scores, degraded = None, None
         if plan.reranker is not None and hits and not query.strip():
             degraded = "the query has a vector and no text, which the reranker would read"
+        elif plan.reranker is not None and hits and (unread := self._unread(hits, plan)):
+            degraded = unread
         elif plan.reranker is not None and hits:
             try:
                 scores = _scores(plan.reranker, query, hits, plan.options, watch)
@@ -362,6 +365,15 @@ class Searcher:
             degraded=degraded,
             warnings=plan.warnings,
         )
+
+    def _unread(self, hits: Sequence[Hit], plan: _Plan) -> str | None:
+        """Why the hits are not reranked, if the reranker alone would decide and cannot read them.
+
+        A fusion with the first stage's score is safe, and fusion=None asks for the reranker alone.
+        """
+        if plan.reranker is None or plan.final.signals or self._given_fusion != "auto":
+            return None
+        return unread(plan.reranker, hits)
 
     def _with_passages(
         self,

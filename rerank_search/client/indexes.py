@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -14,7 +14,10 @@ from rerank_search.types import VectorDtype
 
 @dataclass(frozen=True, slots=True)
 class ServedIndex:
-    """An index of a server, and what it holds."""
+    """An index of a server, and what it holds.
+
+    ``languages`` counts documents of a sample by the ISO 639-1 code of their language.
+    """
 
     name: str
     documents: int
@@ -23,6 +26,7 @@ class ServedIndex:
     encoder: str | None
     analyzer: str
     created: datetime
+    languages: Mapping[str, int] = field(default_factory=dict)
 
 
 def indexes() -> Call[list[ServedIndex]]:
@@ -78,4 +82,5 @@ def _index(answer: Any) -> ServedIndex:
         encoder=answer.get("encoder"),
         analyzer=answer["analyzer"],
         created=datetime.fromisoformat(answer["created"]),
+        languages=answer.get("languages", {}),  # which earlier servers do not send
     )

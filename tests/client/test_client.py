@@ -313,6 +313,7 @@ def test_models_and_indexes_are_listed(client, reranker):
     [index] = client.indexes()
     assert (index.name, index.documents) == ("docs", len(DOCUMENTS))
     assert index.first_stages == ("bm25", "dense", "hybrid")
+    assert index.languages.keys() == {"en"}
     assert index.created.tzinfo is not None
 
 

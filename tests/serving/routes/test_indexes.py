@@ -79,6 +79,18 @@ def test_documents_are_inserted_and_replaced(fresh):
     assert [hit["id"] for hit in found["results"][0]["hits"]] == ["new"]
 
 
+def test_the_languages_of_documents_are_told(fresh):
+    assert fresh.client.put("/v1/indexes/new", json={"encoder": None}).status_code == 201
+    assert "languages" not in fresh.client.get("/v1/indexes/new").json()
+    documents = [
+        {"id": "a", "text": "Der Zug nach Leipzig fährt nicht, weil die Strecke gesperrt ist."},
+        {"id": "b", "text": "The train does not go, because the line is closed."},
+        {"id": "c", "text": "4711"},
+    ]
+    fresh.post("/v1/indexes/new/documents", {"documents": documents})
+    assert fresh.client.get("/v1/indexes/new").json()["languages"] == {"de": 1, "en": 1}
+
+
 def test_ndjson_takes_the_good_lines_and_names_the_others(fresh):
     lines = [
         {"id": "a", "text": "a song"},
