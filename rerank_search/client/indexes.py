@@ -17,6 +17,7 @@ class ServedIndex:
     """An index of a server, and what it holds.
 
     ``languages`` counts documents of a sample by the ISO 639-1 code of their language.
+    ``fused_stages`` are the first stages whose scores a fusion weighs.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ServedIndex:
     encoder: str | None
     analyzer: str
     created: datetime
+    fused_stages: tuple[str, ...]
     languages: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -82,5 +84,6 @@ def _index(answer: Any) -> ServedIndex:
         encoder=answer.get("encoder"),
         analyzer=answer["analyzer"],
         created=datetime.fromisoformat(answer["created"]),
+        fused_stages=tuple(answer.get("fused_stages", answer["first_stages"])),
         languages=answer.get("languages", {}),  # which earlier servers do not send
     )

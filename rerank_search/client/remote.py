@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from rerank_search.client.base import BaseClient
 from rerank_search.client.call import Call
 from rerank_search.client.found import documents, of_filter
-from rerank_search.client.indexes import indexes
+from rerank_search.client.indexes import ServedIndex, indexes
 from rerank_search.client.searches import searches
 from rerank_search.client.transport import AsyncTransport, Transport
 from rerank_search.errors import IndexNotFoundError, InvalidInputError
@@ -51,7 +51,7 @@ class RemoteSearcher(BaseClient):
         self._transport = Transport(self._endpoint)
         self._async_transport = AsyncTransport(self._endpoint)
         self._model = model
-        self._known: tuple[str, tuple[str, ...]] | None = None
+        self._known: ServedIndex | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled as address and settings. Raises InvalidInputError for one with a key."""
@@ -114,7 +114,12 @@ class RemoteSearcher(BaseClient):
     @property
     def first_stages(self) -> tuple[str, ...]:
         """Names of the index's first stages, the best last; asked for once."""
-        return self._served()[1]
+        return self._served().first_stages
+
+    @property
+    def fused_stages(self) -> tuple[str, ...]:
+        """The first stages whose scores a fusion weighs if it has weights for them."""
+        return self._served().fused_stages
 
     @property
     def takes_query_vectors(self) -> bool:
@@ -123,18 +128,17 @@ class RemoteSearcher(BaseClient):
 
     def retriever(self, name: str) -> RemoteStage:
         """A first stage of the index. Raises InvalidInputError for a name that it does not have."""
-        index, stages = self._served()
-        if name not in stages:
+        served = self._served()
+        if name not in served.first_stages:
             raise InvalidInputError(
-                f"the index {shown(index)} of the server has no first stage {shown(name)}: use one "
-                f"of {', '.join(stages)}"
+                f"the index {shown(served.name)} of the server has no first stage {shown(name)}: "
+                f"use one of {', '.join(served.first_stages)}"
             )
-        return RemoteStage(self._transport, index, name)
+        return RemoteStage(self._transport, served.name, name)
 
     def documents(self, ids: Sequence[str]) -> list[Document | None]:
         """The documents with these ids, in their order; None for an unknown id."""
-        index, _ = self._served()
-        return documents(self._transport.ask, index, ids)
+        return documents(self._transport.ask, self._served().name, ids)
 
     def stage_scores(
         self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]
@@ -144,7 +148,7 @@ class RemoteSearcher(BaseClient):
 
     def filter_warnings(self, filter: Filter) -> Sequence[str]:
         """A sentence for each condition that no document can meet."""
-        pages = of_filter(self._served()[0], filter, after=None, limit=1)
+        pages = of_filter(self._served().name, filter, after=None, limit=1)
         pages.read(self._transport.ask)
         return list(pages.warnings)
 
@@ -183,8 +187,8 @@ class RemoteSearcher(BaseClient):
     ) -> None:
         await self.aclose()
 
-    def _served(self) -> tuple[str, tuple[str, ...]]:
-        """The name of the index, which may not have been given, and its first stages."""
+    def _served(self) -> ServedIndex:
+        """What the server says of the index, whose name may not have been given."""
         if self._known is None:
             served = {each.name: each for each in self._transport.ask(indexes())}
             name = self._index
@@ -199,7 +203,7 @@ class RemoteSearcher(BaseClient):
                     f"{self!r}: the server has no such index, only {shown(sorted(served))}"
                 )
             self._index = found.name
-            self._known = found.name, found.first_stages
+            self._known = found
         return self._known
 
 

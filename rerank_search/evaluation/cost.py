@@ -19,7 +19,6 @@ from rerank_search.vectors import EncodedQuery
 
 if TYPE_CHECKING:
     from rerank_search.reranking.base import Reranker
-    from rerank_search.reranking.fusion import Fusion
 
 PERCENTILES = (50, 95, 99)
 TOP_K = 10
@@ -30,7 +29,7 @@ def measure_cost(
     index: Index,
     system: System,
     reranker: Reranker | None,
-    fusion: Fusion | None,
+    fused: bool,
     queries: Sequence[str],
     *,
     encoder: str | None = None,
@@ -40,9 +39,9 @@ def measure_cost(
     """Search for each query alone, as a user would, after one search to warm up.
 
     Nothing is cached except by the Searcher itself. ``encoder`` is the present place of the
-    index's encoder, None if it has not moved. ``own`` is searched instead of the index, if it is
-    the system's first stage. ``instruction`` is for the reranker. Raises what opening and
-    searching raise.
+    index's encoder, None if it has not moved. ``fused`` says whether the reranker's own fusion is
+    used. ``own`` is searched instead of the index, if it is the system's first stage.
+    ``instruction`` is for the reranker. Raises what opening and searching raise.
     """
     # Without a second stage a search fetches no more than it returns.
     top_k = TOP_K if reranker is not None else system.candidates
@@ -54,7 +53,7 @@ def measure_cost(
             first_stage = system.first_stage
         else:
             searched, first_stage = own.searched, own.searched.first_stages[-1]
-        searcher = Searcher(searched, reranker, fusion=fusion)
+        searcher = Searcher(searched, reranker, fusion="auto" if fused else None)
         found = [
             searcher.search(
                 query,

@@ -250,7 +250,7 @@ class _Run:
                 index,
                 system,
                 None if second is None else second.reranker,
-                None if second is None else second.fusion,
+                second is not None and second.fusion is not None,
                 [collection.queries[query] for query in asked],
                 encoder=encoder,
                 own=own,

@@ -98,7 +98,7 @@ def test_it_is_a_searchable(tiny_encoder: Path, tmp_path: Path):
         served(tmp_path, [], limits=Limits(query_characters=20_000)) as running,
         RemoteSearcher(running.url) as remote,
     ):
-        assert remote.first_stages == ("bm25", "dense", "hybrid")
+        assert remote.first_stages == remote.fused_stages == ("bm25", "dense", "hybrid")
         check_searchable(
             remote,
             ["join the paths", "the river and the sea"],
@@ -131,7 +131,7 @@ def test_candidates_of_a_server_are_reranked_and_fused_here(
 
 def test_a_first_stage_that_the_index_lacks_is_refused(remote: RemoteSearcher):
     assert isinstance(remote, Searchable)
-    assert remote.first_stages == ("bm25",)
+    assert remote.first_stages == remote.fused_stages == ("bm25",)
     with pytest.raises(InvalidInputError, match=r"no first stage 'dense'.*bm25"):
         remote.retriever("dense")
     with pytest.raises(InvalidInputError, match="dense"):

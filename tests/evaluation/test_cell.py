@@ -262,7 +262,7 @@ def test_documents_are_read_only_to_be_reranked(collection, index):
 
 def test_cost_is_measured_on_searches(collection, index, reranker):
     queries = list(collection.queries.values())
-    cost = measure_cost(index, System("hybrid", 5, "tiny"), reranker, None, queries)
+    cost = measure_cost(index, System("hybrid", 5, "tiny"), reranker, False, queries)
     assert cost.queries == len(queries)
     assert {"first_stage", "documents", "rerank", "total"} <= cost.latency_ms.keys()
     for stage in cost.latency_ms.values():
@@ -274,7 +274,7 @@ def test_cost_is_measured_on_searches(collection, index, reranker):
     assert cost.index_bytes > 10_000
     assert cost.peak_memory_bytes is None or cost.peak_memory_bytes > 10_000_000
 
-    alone = measure_cost(index, System("bm25", 5, None), None, None, queries)
+    alone = measure_cost(index, System("bm25", 5, None), None, False, queries)
     assert "rerank" not in alone.latency_ms
     assert alone.pairs_per_second is None
 

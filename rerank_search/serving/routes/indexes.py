@@ -151,7 +151,7 @@ async def delete_many(
 
 def _described(indexes: Indexes, name: str) -> IndexAnswer:
     with indexes.use(name) as index:
-        info = index.info()
+        info, fused = index.info(), index.fused_stages
         return IndexAnswer(
             name=name,
             documents=info.documents,
@@ -160,6 +160,7 @@ def _described(indexes: Indexes, name: str) -> IndexAnswer:
             encoder=None if info.encoder is None else public_name(info.encoder),
             dimension=index.dimension,
             analyzer=info.analyzer,
+            fused_stages=None if fused == index.first_stages else list(fused),
             languages=dict(info.languages) or None,
             created=info.created.isoformat(),
         )

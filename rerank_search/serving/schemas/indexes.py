@@ -62,6 +62,8 @@ class IndexAnswer(Answer):
     dimension: int | None = None
     """The length of your own vectors, in an index that has them."""
     analyzer: str
+    fused_stages: list[str] | None = None
+    """The first stages whose scores a fusion weighs, if these are not all."""
     languages: dict[str, int] | None = None
     """Documents of a sample by the ISO 639-1 code of their language, where it is known."""
     created: str
