@@ -56,6 +56,7 @@ bench: .venv/.development
 	$(BIN)/python eval/benchmarks/evaluation.py
 	$(BIN)/python eval/benchmarks/plugins.py
 	$(BIN)/python eval/benchmarks/architectures.py
+	$(BIN)/python eval/benchmarks/detection.py
 
 # Costs at up to 1,000,000 documents. Takes a quarter of an hour, and 3 GB of disk.
 bench-growth: .venv/.development
@@ -70,6 +71,7 @@ bench-quality: .venv/.development
 	$(BIN)/python eval/calibrate_bundled.py
 	$(BIN)/python eval/benchmarks/vectors.py
 	$(BIN)/python eval/benchmarks/static_encoder.py
+	$(BIN)/python eval/benchmarks/other_languages.py
 
 # The reranker against sentence-transformers and others, backend by backend. Three quarters of an hour.
 bench-rerank: .venv/.development
