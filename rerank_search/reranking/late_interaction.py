@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -17,18 +19,24 @@ from rerank_search.models.length_batches import batches_by_length
 from rerank_search.models.registry import resolve_reranker
 from rerank_search.models.saved import kind_of
 from rerank_search.models.sentence_model import SentenceModel
-from rerank_search.remembered import Remembered
+from rerank_search.remembered import Remembered, key_of
+from rerank_search.reranking.base import LongDocuments, Scores
 from rerank_search.reranking.calibration import Calibrations
 from rerank_search.reranking.fusion import Fusion
-from rerank_search.reranking.pairs import checked_pairs
+from rerank_search.reranking.pairs import WINDOW_OVERLAP, checked_pairs
 from rerank_search.reranking.token_vectors import FOLDER, StoredDtype, TokenVectors
 from rerank_search.settings import Settings
+from rerank_search.storage.passages import SPECIAL_TOKENS, Splitter
+from rerank_search.types import Span
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 CPU_BATCH_TOKENS, BATCH_TOKENS = 4_096, 32_768
 """Tokens of a batch, padding included, on a CPU and elsewhere."""
+
+TEXTS_REMEMBERED = 4_096
+"""Number of texts whose length in tokens is remembered."""
 
 TEXTS_AT_ONCE = 256
 """Texts whose token vectors are in memory together: about 25 MB."""
@@ -50,7 +58,8 @@ class MultiVectorReranker(SentenceModel["MultiVectorEncoder"]):
     Texts do not depend on the query, so their token vectors are kept on disk, in the cache folder.
     All models together keep ``cache_mb`` million bytes; None takes RERANK_SEARCH_TOKEN_VECTORS_MB
     (2,000), and 0 keeps none. ``cache_dtype="float16"`` halves the files and rounds the vectors.
-    A text above the window loses its end; cut texts are not reported. Threads may share one.
+    A text above the window loses its end; a report says which texts were cut. Threads may share
+    one.
 
         >>> reranker = MultiVectorReranker("lightonai/GTE-ModernColBERT-v1")
         >>> cascade = Cascade([reranker, "rerank-search-base"], keep=[30])
@@ -100,6 +109,7 @@ class MultiVectorReranker(SentenceModel["MultiVectorEncoder"]):
             settings.cache / FOLDER / self.fingerprint, most=most * MEGABYTE, dtype=cache_dtype
         )
         self._queries: Remembered[str, NDArray[np.float32]] = Remembered(QUERIES_REMEMBERED)
+        self._windows: Remembered[bytes, Sequence[Span | None]] = Remembered(TEXTS_REMEMBERED)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the name and the settings: the copy loads the model on first use."""
@@ -112,7 +122,37 @@ class MultiVectorReranker(SentenceModel["MultiVectorEncoder"]):
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         """The MaxSim of each pair, shape (n,), float32; MeanMaxSim for a model trained with it."""
+        return self._scored(checked_pairs(pairs))
+
+    def score_with_report(
+        self, pairs: Sequence[tuple[str, str]], *, long_documents: LongDocuments = "truncate"
+    ) -> Scores:
+        """The scores, and which texts were cut, unless the tokenizer is one written in Python.
+
+        ``max_passage`` reads a text above the window in passages that fit it, which overlap by a
+        quarter, and gives the best one's score and span. Raises InvalidInputError for it with such
+        a tokenizer, which does not give the positions of tokens.
+        """
+        one_of("long_documents", long_documents, get_args(LongDocuments))
         pairs = checked_pairs(pairs)
+        known = self._windows_of({text for _, text in pairs})
+        windows = [known[text] for _, text in pairs]
+        if long_documents == "truncate":
+            cut = np.array([len(own) > 1 for own in windows], np.bool_)
+            return Scores(self._scored(pairs), cut, [None] * len(pairs))
+        self.token_offsets("")  # an error without them
+        parts = [
+            (query, text if span is None else text[slice(*span)])
+            for (query, text), own in zip(pairs, windows, strict=True)
+            for span in own
+        ]
+        values = iter(self._scored(parts).tolist())
+        best = [max((next(values), -place) for place in range(len(own))) for own in windows]
+        spans = [own[-place] for (_, place), own in zip(best, windows, strict=True)]
+        scores = np.array([value for value, _ in best], np.float32)
+        return Scores(scores, np.zeros(len(pairs), np.bool_), spans)
+
+    def _scored(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
         scores = np.zeros(len(pairs), np.float32)
         queries = self._query_vectors(list(dict.fromkeys(query for query, _ in pairs)))
         places: dict[str, list[int]] = {}
@@ -131,6 +171,38 @@ class MultiVectorReranker(SentenceModel["MultiVectorEncoder"]):
                     queries[query], [vectors[i] for _, i in found]
                 )
         return scores
+
+    def _windows_of(self, texts: Collection[str]) -> dict[str, Sequence[Span | None]]:
+        """The passages of each text that the model reads at once; one None for a text that fits."""
+        keys = {text: key_of(text) for text in texts}
+        known = self._windows.known(keys.values())
+        split = self._splitter.split
+        found = {
+            key: split("", text).spans or [None] for text, key in keys.items() if key not in known
+        }
+        self._windows.remember(found)
+        return {text: (known | found)[key] for text, key in keys.items()}
+
+    @cached_property
+    def _splitter(self) -> Splitter:
+        window = self.window
+        tokenizer = getattr(self._document_module, "tokenizer", None)
+        if window is None or not getattr(tokenizer, "is_fast", False):
+            return Splitter(lambda _: [], tokens=sys.maxsize, overlap=0)
+        # The model may read less of a document than its window: ask for the most, and for one word.
+        most, one = (
+            self._length(self.prompts.document + "a " * words) for words in (window + 1, 1)
+        )
+        prompt = len(self.token_offsets(self.prompts.document))
+        special = one - len(self.token_offsets(self.prompts.document + "a "))
+        room = max(most - special - prompt, 1)
+        tokens = room + SPECIAL_TOKENS  # as many as a splitter leaves room for
+        return Splitter(self.token_offsets, tokens=tokens, overlap=int(room * WINDOW_OVERLAP))
+
+    def _length(self, text: str) -> int:
+        """The number of tokens that the model reads of a document with its prompt."""
+        with self._lock:
+            return int(self._model.preprocess([text], task="document")["input_ids"].shape[1])
 
     def _similarity(
         self, query: NDArray[np.float32], texts: Sequence[NDArray[np.float32]]

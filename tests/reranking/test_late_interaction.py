@@ -82,6 +82,39 @@ def test_scores_are_those_of_sentence_transformers_together_and_alone(
     check_reranker(reranker)
 
 
+def test_cut_texts_are_reported_as_the_model_cuts_them(late_reranker: Path) -> None:
+    for prompt in (None, "", "a long prompt of eight words, and more "):
+        reranker = MultiVectorReranker(late_reranker, document_prompt=prompt)
+        before = reranker.prompts.document
+        room = 62 - len(reranker.token_offsets(before))  # of 64, without the two special tokens
+        texts = ["", "snow", *("bird " * count for count in (room - 1, room, room + 1, 400))]
+        asked = [("bird", text) for text in texts]
+        for _ in range(2):  # the second time from memory
+            report = reranker.score_with_report(asked)
+            assert report.truncated.tolist() == [False] * 4 + [True] * 2
+            np.testing.assert_array_equal(report.values, reranker.score(asked))
+            assert report.spans == [None] * len(texts)
+    assert reranker.score_with_report([]).values.shape == (0,)
+
+
+def test_the_best_passage_of_a_long_text_counts(late_reranker: Path) -> None:
+    reranker = MultiVectorReranker(late_reranker)
+    long = "tower and garden. " * 40 + "The red bird is old. " + "snow and rain. " * 40
+    asked = [("which bird is red", text) for text in (long, "the red bird", "", long)]
+    report = reranker.score_with_report(asked, long_documents="max_passage")
+    assert not report.truncated.any()
+    assert report.spans[1:3] == [None, None]
+    assert report.spans[0] == report.spans[3] is not None
+    start, end = report.spans[0]
+    part = reranker.score_with_report([(asked[0][0], long[start:end])])
+    assert not part.truncated.any()
+    np.testing.assert_allclose(report.values[:1], part.values, atol=1e-5)
+    assert report.values[0] > reranker.score(asked)[0]
+    np.testing.assert_allclose(report.values[1:3], reranker.score(asked[1:3]), atol=1e-5)
+    with pytest.raises(InvalidInputError, match="long_documents='whole'"):
+        reranker.score_with_report(asked, long_documents="whole")
+
+
 def test_prompts_given_by_hand_replace_those_of_the_model(late_reranker: Path) -> None:
     model = MultiVectorEncoder(str(late_reranker), device="cpu")
     reranker = MultiVectorReranker(late_reranker, query_prompt="", document_prompt="text: ")
