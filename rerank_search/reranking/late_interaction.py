@@ -176,9 +176,11 @@ class MultiVectorReranker(SentenceModel["MultiVectorEncoder"]):
         """The passages of each text that the model reads at once; one None for a text that fits."""
         keys = {text: key_of(text) for text in texts}
         known = self._windows.known(keys.values())
-        split = self._splitter.split
+        # The model is only loaded if there are texts that are not known.
         found = {
-            key: split("", text).spans or [None] for text, key in keys.items() if key not in known
+            key: self._splitter.split("", text).spans or [None]
+            for text, key in keys.items()
+            if key not in known
         }
         self._windows.remember(found)
         return {text: (known | found)[key] for text, key in keys.items()}
