@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-
-import numpy as np
 
 from rerank_search.built_in_stages import BM25, DENSE, EVERY_INDEX
 from rerank_search.errors import (
@@ -18,21 +15,18 @@ from rerank_search.errors import (
     PluginError,
     ServerError,
 )
+from rerank_search.index.applying import Tick, apply_changes, passage_of
 from rerank_search.index.query_vectors import QueryVectors
 from rerank_search.index.swap import SwappedFolder
 from rerank_search.models.prompts import Prompts
 from rerank_search.retrieval.base import Engine, EngineSource, Passage, SparseTextVectors
 from rerank_search.retrieval.registry import engines_of, opened_engine
-from rerank_search.storage.changes import StoredPassage
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest
 
 if TYPE_CHECKING:
     from rerank_search.retrieval.dense import VectorIndex
-
-STEP = 20_000
-"""Passages applied between two publications: the most work that a crash can lose."""
 
 IMMUTABLE = {".term", ".store", ".fast", ".fieldnorm", ".idx", ".pos", ".del", ".npy", ".faiss"}
 """Suffixes of files that engines never change after publishing them."""
@@ -42,8 +36,6 @@ FAILURES = (PluginError, ServerError)
 
 NOT_APPLIED = (*FAILURES, IndexMismatchError)
 """Errors with which one engine does not apply changes, while the others do."""
-
-Tick = Callable[[int], None]
 
 
 class Engines:
@@ -329,45 +321,7 @@ class Engines:
         return opened_engine(name, source)
 
     def _apply(self, name: str, engine: Engine, tick: Tick | None) -> None:
-        step = STEP if engine.incremental else None
-        while engine.seq < self._store.totals().seq:
-            with (
-                self._store.changes(engine.seq, most=step) as changes,
-                storage_errors(self._folders[name].path),
-            ):
-                documents = _Documents(tick)
-                engine.update(
-                    changes.seq,
-                    documents.passages(changes.added),
-                    changes.removed,
-                    progress=documents.through,
-                )
+        apply_changes(engine, self._store, self._folders[name].path, tick)
 
     def _corpus(self) -> Iterator[Passage]:
-        return map(_passage, self._store.corpus())
-
-
-def _passage(stored: StoredPassage) -> Passage:
-    vector = None if stored.vector is None else np.frombuffer(stored.vector, "<f4")
-    return Passage(stored.id, stored.text, stored.title, vector)
-
-
-class _Documents:
-    """Turns an engine's count of finished passages into a count of documents."""
-
-    def __init__(self, tick: Tick | None) -> None:
-        self._tick = tick
-        self._firsts: deque[bool] = deque()
-
-    def passages(self, added: Iterable[StoredPassage]) -> Iterator[Passage]:
-        previous = None
-        for each in added:
-            self._firsts.append(each.document != previous)
-            previous = each.document
-            yield _passage(each)
-
-    def through(self, passages: int) -> None:
-        finished = min(passages, len(self._firsts))  # a package may count too many
-        documents = sum(self._firsts.popleft() for _ in range(finished))
-        if self._tick is not None and documents:
-            self._tick(documents)
+        return map(passage_of, self._store.corpus())
