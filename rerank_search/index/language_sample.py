@@ -63,30 +63,27 @@ def mostly_not_english(sample: LanguageSample | None) -> bool:
 def _warn(path: Path, manifest: Manifest, sample: LanguageSample) -> None:
     """Log one warning that names what was made for English, and what to use instead."""
     encoder, reranker = manifest.encoder, reranker_name(AUTO)
-    english, instead = [], []
+    english, again, helps = [], [], []
     if encoder is not None and only_english(encoder.name):
-        english.append(f"the encoder {encoder.name}, which searches leave out by default now,")
-        instead.append("create it with a multilingual encoder from `rerank-search models`")
+        english.append(f"the encoder {encoder.name} (searches leave its vectors out by default)")
+        again.append("a multilingual encoder")
     if manifest.analyzer == ENGLISH.name:
         language = next(code for code in sample.found if code != _ENGLISH)
         better = BY_CODE[language].name if language in BY_CODE else MULTILINGUAL.name
         english.append("the analyzer english")
-        instead.append(f"create it with analyzer={better!r}")
+        again.append(f"analyzer={better!r}")
+    if again:
+        helps.append(f"create the index again with {' and '.join(again)}")
     if only_english(reranker):
         english.append(f"the default reranker {reranker}")
-        instead.append(
-            "search with a multilingual reranker from `rerank-search models`, or with "
-            "rerank=False, which is faster"
-        )
+        helps.append("search with a multilingual reranker, or with rerank=False")
     if english:
-        found = ", ".join(f"{count} {code}" for code, count in sample.found.items())
         logger.warning(
-            "most documents of %s are not in English (of %d looked at: %s), but %s %s made for "
-            "English. What helps: %s",
+            "most documents of %s are not in English (of %d looked at: %s). Made for English: %s. "
+            "What helps: %s. `rerank-search models` names multilingual models",
             path,
             sample.sampled,
-            found,
-            " and ".join(english),
-            "is" if len(english) == 1 else "are",
-            "; ".join(instead),
+            ", ".join(f"{count} {code}" for code, count in sample.found.items()),
+            ", ".join(english),
+            "; ".join(helps),
         )

@@ -233,6 +233,9 @@ KNOWN_ENCODERS = (
 
 
 def only_english(name: str) -> bool:
-    """Whether the model of that name is known to be made for English alone."""
+    """Whether the model of that name is known to be made for English alone.
+
+    The name may lack the organisation, as in "all-MiniLM-L6-v2".
+    """
     known = (*BUNDLED_FACTS, *KNOWN_RERANKERS, *KNOWN_ENCODERS)
-    return any(each.name == name and each.languages == ENGLISH for each in known)
+    return any(each.languages == ENGLISH and f"/{each.name}".endswith(f"/{name}") for each in known)

@@ -15,6 +15,7 @@ from rerank_search.models.known import (
     KNOWN_RERANKERS,
     LOOKED_UP,
     KnownModel,
+    only_english,
 )
 from rerank_search.models.registry import (
     BUNDLED_RERANKERS,
@@ -116,3 +117,15 @@ def test_the_figures_of_the_bundled_rerankers_are_those_of_the_results(
     assert len(gains) >= 7
     least, most = (f"{gain:+.3f}".replace("0.", ".") for gain in (min(gains), max(gains)))
     assert model.figure == f"nDCG@10 {least} to {most} over BM25"
+
+
+@pytest.mark.parametrize("name", [*BUNDLED_RERANKERS, DEFAULT_ENCODER, "all-MiniLM-L6-v2"])
+def test_the_default_models_are_made_for_english(name: str) -> None:
+    assert only_english(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "intfloat/multilingual-e5-small", "v2", "./my/model", "http://h/rerank"]
+)
+def test_other_models_are_not_known_to_be(name: str) -> None:
+    assert not only_english(name)
