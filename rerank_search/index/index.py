@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rerank_search import arguments
 from rerank_search.arguments import check_function, id_list, whole_number
-from rerank_search.built_in_stages import HYBRID
+from rerank_search.built_in_stages import BM25, HYBRID
 from rerank_search.errors import InvalidInputError
 from rerank_search.index.creation import (
     check_free,
@@ -58,7 +58,7 @@ from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Bm25Settings, Manifest
 from rerank_search.storage.passages import Passages
 from rerank_search.storage.records import batches
-from rerank_search.types import Document, Filter, Hit, VectorDtype
+from rerank_search.types import Document, Filter, Hit, Span, VectorDtype
 from rerank_search.vectors import with_vectors
 
 if TYPE_CHECKING:
@@ -406,6 +406,14 @@ class Index(MaintainedIndex):
         it is not found. A first stage whose package fails adds no score, and the log says why.
         """
         return hit_passages(queries, rankings, self._store, self._engines)
+
+    def matches(self, query: str, texts: Sequence[str]) -> list[list[Span]]:
+        """Where in each text the words stand by which BM25 finds it, as spans in order.
+
+        Words are whole, in any form that the index's analyzer makes one term; in Chinese, Thai and
+        other scripts without spaces they are the characters that match.
+        """
+        return self._engines.engine(BM25).matches(query, texts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the path: an unpickled or copied index is opened again, for reading only."""

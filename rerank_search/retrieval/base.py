@@ -247,6 +247,10 @@ class Engine(Protocol):
             found.append(np.array([known.get(id, 0.0) for id in ids.tolist()], np.float32))
         return found
 
+    def matches(self, query: str, texts: Sequence[str]) -> list[list[Span]]:
+        """Where in each text the words stand by which the engine finds it; nowhere by default."""
+        return [[] for _ in texts]
+
     def compact(self) -> bool:
         """Drop the remains of removed passages; False if that needs a rebuild."""
         return False

@@ -26,6 +26,7 @@ from rerank_search.retrieval.bm25_search import Bm25Search, fetched
 from rerank_search.retrieval.postings import Postings, tantivy_errors
 from rerank_search.retrieval.state import StateFile, differences
 from rerank_search.retrieval.ties import EMPTY
+from rerank_search.types import Span
 
 if TYPE_CHECKING:
     import tantivy
@@ -127,6 +128,16 @@ class Bm25Index(Engine):
         search = Bm25Search(searcher, self._postings.schema, min(k, total), allowed)
         with tantivy_errors(self._directory):
             return [search.best(self._words.of_query(query, search.frequency)) for query in queries]
+
+    def matches(self, query: str, texts: Sequence[str]) -> list[list[Span]]:
+        """Where in each text the words of the query stand."""
+        searcher = self._postings.searcher()
+        if not searcher.num_docs:
+            return [[] for _ in texts]
+        search = Bm25Search(searcher, self._postings.schema, 1, None)
+        with tantivy_errors(self._directory):
+            asked = self._words.of_query(query, search.frequency)
+        return self._words.matches(asked, texts)
 
     def refresh(self) -> bool:
         """Load what another process has published since; return whether there was anything."""

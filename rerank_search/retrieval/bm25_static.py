@@ -32,6 +32,7 @@ from rerank_search.retrieval.analysis import (
 from rerank_search.retrieval.base import Engine, Passage, PassageScores
 from rerank_search.retrieval.state import StateFile, damaged, differences, reading
 from rerank_search.retrieval.ties import EMPTY, complete
+from rerank_search.types import Span
 
 VARIANTS = ("lucene", "robertson", "atire", "bm25l", "bm25+")
 """Variants of BM25 (Kamphuis et al., "Which BM25 do you mean?", ECIR 2020)."""
@@ -194,6 +195,13 @@ class Bm25StaticIndex(Engine):
     def compact(self) -> bool:
         """True, with nothing to do: each update builds everything again."""
         return True
+
+    def matches(self, query: str, texts: Sequence[str]) -> list[list[Span]]:
+        """Where in each text the words of the query stand."""
+        content = self._content
+        if content.scorer is None:
+            return [[] for _ in texts]
+        return self._words.matches(self._words.of_query(query, content.frequency), texts)
 
     def refresh(self) -> bool:
         """Load what another process has published since; return whether there was anything."""

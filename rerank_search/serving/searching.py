@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rerank_search.index import Index
 from rerank_search.searcher import Searcher
+from rerank_search.serving.matches import matches
 from rerank_search.serving.ongoing import OngoingSearch
 from rerank_search.serving.schemas.search import (
     FirstStageHit,
     FoundDocument,
     FoundHit,
+    FoundMatches,
     FoundPassage,
     SearchAnswer,
     SearchRequest,
@@ -25,11 +27,15 @@ from rerank_search.vectors import with_vector
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """The responses to the queries of a request, the index, and the reranker if there was one."""
+    """The responses to the queries of a request, the index, and the reranker if there was one.
+
+    ``matches`` are those of each response's hits, by their ids, if they were asked for.
+    """
 
     index: str
     model: str | None
     explained: Sequence[ExplainedResponse]
+    matches: Sequence[Mapping[str, FoundMatches]]
 
     @property
     def responses(self) -> list[SearchResponse]:
@@ -69,7 +75,9 @@ def searched(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> 
             explained = [ExplainedResponse(response, ()) for response in found]
         if asked.stage_scores:
             explained = _completed(index, with_vector(queries, options.query_vector), explained)
-        result = Searched(name, model, explained)
+        marked = asked.matches and asked.return_documents and asked.text != "none"
+        words = [matches(index, each.response, asked) if marked else {} for each in explained]
+        result = Searched(name, model, explained, words)
         service.traces.stages(result.responses, began)
     for response in result.responses:
         service.metrics.search(response)
@@ -82,7 +90,10 @@ def answered(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> 
     return SearchAnswer(
         index=found.index,
         model=found.model,
-        results=[_result(each, asked) for each in found.explained],
+        results=[
+            _result(each, words, asked)
+            for each, words in zip(found.explained, found.matches, strict=True)
+        ],
         warnings=list(found.warnings) or None,
     )
 
@@ -116,11 +127,13 @@ def _check_limits(service: Service, asked: SearchRequest) -> None:
         limits.check_query(query)
 
 
-def _result(explained: ExplainedResponse, asked: SearchRequest) -> SearchResult:
+def _result(
+    explained: ExplainedResponse, words: Mapping[str, FoundMatches], asked: SearchRequest
+) -> SearchResult:
     response, ranks = explained.response, explained.first_stage_ranks
     return SearchResult(
         query=response.query,
-        hits=[_hit(hit, ranks.get(hit.id), asked) for hit in response.hits],
+        hits=[_hit(hit, ranks.get(hit.id), words.get(hit.id), asked) for hit in response.hits],
         first_stage=response.first_stage,
         candidates=response.candidates,
         reranked=response.reranked,
@@ -142,7 +155,9 @@ def _result(explained: ExplainedResponse, asked: SearchRequest) -> SearchResult:
     )
 
 
-def _hit(hit: Hit, first_stage_rank: int | None, asked: SearchRequest) -> FoundHit:
+def _hit(
+    hit: Hit, first_stage_rank: int | None, words: FoundMatches | None, asked: SearchRequest
+) -> FoundHit:
     shown = hit.with_text(asked.text)
     document = shown.document
     return FoundHit(
@@ -160,6 +175,7 @@ def _hit(hit: Hit, first_stage_rank: int | None, asked: SearchRequest) -> FoundH
         )
         if asked.return_documents and document is not None
         else None,
+        matches=words,
         passages=[
             FoundPassage(
                 span=each.span,

@@ -7,7 +7,7 @@ the index knows which analyzers it needs for a query, and in how many texts each
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from itertools import zip_longest
 
 from rerank_search.languages import language_of
@@ -73,6 +73,15 @@ def in_all_languages(
                 weight = _rarity(total, share * total) / _rarity(total, found[term])
                 weighted[term] = weighted.get(term, 0.0) + weight
     return QueryTerms([], weighted)
+
+
+def terms_of_parts(asked: Set[str]) -> Callable[[str], list[str]]:
+    """What makes terms of a part of a text, which does not tell its language: in each of ``asked``.
+
+    ``asked`` are the terms of a query.
+    """
+    used = [mark for mark in _BY_MARK if any(term.startswith(mark) for term in asked)]
+    return lambda part: [mark + term for mark in used for term in _BY_MARK[mark].terms(part)]
 
 
 def _terms(mark: str, words: str) -> list[str]:

@@ -15,7 +15,7 @@ _PAIRS = (
 _TRIPLES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f"
 """Characters of Thai, Lao, Burmese and Khmer, where vowel signs and tones count as characters."""
 
-_RUN = re.compile(f"([{_PAIRS}]+)|[{_TRIPLES}]+")
+RUN = re.compile(f"([{_PAIRS}]+)|[{_TRIPLES}]+")
 
 
 def of_document(words: str) -> str:
@@ -24,12 +24,12 @@ def of_document(words: str) -> str:
     They are the parts of two characters and the single characters of Chinese, Japanese and Korean;
     and the parts of three and of two of Thai, Lao, Burmese and Khmer.
     """
-    return words if words.isascii() else _RUN.sub(_stored, words)
+    return words if words.isascii() else RUN.sub(_stored, words)
 
 
 def of_query(words: str) -> str:
     """The same with the longer parts alone, or a run that is too short for one as it is."""
-    return words if words.isascii() else _RUN.sub(_asked, words)
+    return words if words.isascii() else RUN.sub(_asked, words)
 
 
 def _stored(run: re.Match[str]) -> str:

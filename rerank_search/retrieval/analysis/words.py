@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from rerank_search.retrieval.analysis.analyzer import Analyzer, QueryTerms
-from rerank_search.retrieval.analysis.auto import AUTO, in_all_languages
+from rerank_search.retrieval.analysis.auto import AUTO, in_all_languages, terms_of_parts
 from rerank_search.retrieval.analysis.known import known
+from rerank_search.retrieval.analysis.matching import matches
 from rerank_search.retrieval.analysis.stop_words import StopWords, leaving_out
 from rerank_search.retrieval.analysis.terms import analyzer, prepared
 from rerank_search.retrieval.analysis.version import ANALYSIS
+from rerank_search.types import Span
 
 if TYPE_CHECKING:
     import tantivy
@@ -50,6 +52,12 @@ class Words:
             return in_all_languages(text, frequency, self._left)
         words = self._left(self._analyzer, self._analyzer.asked_words(text))
         return QueryTerms(self._analyzer.made(words))
+
+    def matches(self, asked: QueryTerms, texts: Iterable[str]) -> list[list[Span]]:
+        """Where in each text the words stand that make the terms of a query; see ``matching``."""
+        wanted = frozenset([*asked.terms, *asked.weighted])
+        terms = terms_of_parts(wanted) if self._analyzer is AUTO else self.terms
+        return [matches(text, terms, wanted) for text in texts]
 
     def _left(self, analyzer: Analyzer, words: str) -> str:
         return leaving_out(analyzer, self._stop_words)(words)

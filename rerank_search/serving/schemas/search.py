@@ -76,6 +76,8 @@ class SearchRequest(OwnRequest):
     """What is returned of each document's text: all of it, the best passage, or nothing."""
     stage_scores: StrictBool = False
     """Whether each hit has its score in every first stage, also if the ranking needs none."""
+    matches: StrictBool = False
+    """Whether to say where the words stand by which BM25 finds each title and text."""
     explain: StrictBool = False
     """Whether to return the first stage's ranking too, and each hit's rank in it."""
 
@@ -133,6 +135,13 @@ class FoundPassage(Answer):
     relevance: float | None = None
 
 
+class FoundMatches(Answer):
+    """Spans of words in a hit's title and text, as they are returned; see ``Index.matches``."""
+
+    title: list[tuple[int, int]]
+    text: list[tuple[int, int]]
+
+
 class FoundHit(Answer):
     """A hit; see ``rerank_search.Hit``."""
 
@@ -144,6 +153,7 @@ class FoundHit(Answer):
     span: tuple[int, int] | None = None
     first_stage_rank: int | None = None
     document: FoundDocument | None = None
+    matches: FoundMatches | None = None
     passages: list[FoundPassage] | None = None
     duplicates: list[str] | None = None
 

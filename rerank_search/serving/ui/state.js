@@ -55,5 +55,6 @@ export function toRequest(state) {
     filter: parseFilter(state.filter),
     rerank: state.rerank !== "false",
     explain: true,
+    matches: true,
   };
 }

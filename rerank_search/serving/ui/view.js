@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { movementLines } from "./movement.js";
-import { excerpt, marked, wordsOf } from "./text.js";
+import { excerpt, marked, withMatches } from "./text.js";
 
 const SECOND_STAGE = ["rerank", "fused"];
 const score = new Intl.NumberFormat("en", {
@@ -64,8 +64,7 @@ function facts(label, pairs, className = "facts") {
 // The lists
 
 function lists(result, model) {
-  const words = wordsOf(result.query);
-  const hits = result.hits.map((hit) => hitItem(hit, result, words));
+  const hits = result.hits.map((hit) => hitItem(hit, result));
   if (!result.reranked) {
     const only = section("after", "First stage", result.first_stage, hits);
     return element("div", { class: "lists" }, only);
@@ -93,13 +92,16 @@ function section(className, title, how, items) {
   return element("section", { class: className, "aria-labelledby": id }, heading, list);
 }
 
-function hitItem(hit, result, words) {
+function hitItem(hit, result) {
   const titleId = `hit-${hit.rank}`;
-  const title = element("h3", { id: titleId, class: "title" }, ...marked(hit.document.title || hit.id, words));
-  const head = element("div", { class: "head" }, place(hit.rank), title);
+  const { title, text } = hit.document;
+  const name = title ? withMatches(title, hit.matches?.title) : withMatches(hit.id);
+  const content = withMatches(text, hit.matches?.text);
+  const heading = element("h3", { id: titleId, class: "title", dir: "auto" }, ...marked(name));
+  const head = element("div", { class: "head" }, place(hit.rank), heading);
   if (result.reranked && hit.first_stage_rank) head.append(cameFrom(hit));
-  const body = element("p", { class: "excerpt" }, ...marked(excerpt(hit.document, hit.span, words), words));
-  const foot = element("div", { class: "foot" }, scores(hit), wholeDocument(hit, words));
+  const body = element("p", { class: "excerpt", dir: "auto" }, ...excerpt(content, hit.span));
+  const foot = element("div", { class: "foot" }, scores(hit), wholeDocument(hit, content));
   const article = element(
     "article",
     { tabindex: "-1", "aria-labelledby": titleId },
@@ -115,7 +117,7 @@ function firstStageItem(hit, newRank, result) {
     "div",
     { class: "head" },
     place(hit.rank),
-    element("p", { class: "title" }, hit.title || hit.id),
+    element("p", { class: "title", dir: "auto" }, hit.title || hit.id),
   );
   const foot = element(
     "div",
@@ -139,7 +141,7 @@ function scores(hit) {
   return facts("Scores", pairs, "scores");
 }
 
-function wholeDocument({ id, document, rank }, words) {
+function wholeDocument({ id, document, rank }, content) {
   const whose = element("span", { class: "unseen" }, ` at place ${rank}`);
   const metadata = Object.entries(document.metadata).map(([name, value]) => [
     name,
@@ -150,7 +152,7 @@ function wholeDocument({ id, document, rank }, words) {
     {},
     element("summary", {}, "Whole document", whose),
     facts("About the document", [["id", id], ...metadata]),
-    element("p", { class: "whole" }, ...marked(document.text, words)),
+    element("p", { class: "whole", dir: "auto" }, ...marked(content)),
   );
 }
 
