@@ -22,7 +22,7 @@ from rerank_search.corpora.lines import typed_value
 from rerank_search.errors import InvalidInputError
 from rerank_search.judged.formats.trec import read_topics
 from rerank_search.remembered import key_of
-from rerank_search.retrieval.analysis import terms
+from rerank_search.retrieval.analysis import Words, terms
 from rerank_search.retrieval.folding import folded, nfkc
 from rerank_search.serving.errors import ApiError
 from rerank_search.serving.strict_json import strict_json
@@ -114,6 +114,8 @@ READERS: dict[str, Callable[[str], object]] = {
     "folding": folded,
     "NFKC": nfkc,
     "terms": lambda text: terms("english", text),
+    "terms of code": lambda text: terms("code", text),
+    "matches": lambda text: Words("multilingual").matches("ab 水道 กำลัง", [text]),
     "terms of an earlier version": lambda text: terms("english", text, 1),
     "equal texts of training": letters_and_digits,
     "filter argument": filter_of,
@@ -184,8 +186,7 @@ def test_sentences_end_where_the_simple_expression_says(text: str) -> None:
 NODE = shutil.which("node")
 UI = Path(boundaries.__file__).parents[1] / "serving" / "ui"
 SCRIPT = f"""
-import {{ wordsIn }} from "{UI.as_uri()}/words.js";
-import {{ excerpt, wordsOf }} from "{UI.as_uri()}/text.js";
+import {{ excerpt, withMatches }} from "{UI.as_uri()}/text.js";
 import {{ parseFilter }} from "{UI.as_uri()}/filter.js";
 const attempt = (text) => {{ try {{ parseFilter(text); }} catch {{ /* no filter */ }} }};
 let input = "";
@@ -193,8 +194,7 @@ for await (const part of process.stdin) input += part;
 for (const [name, piece] of Object.entries(JSON.parse(input))) {{
   const text = "word" + piece.repeat({SIZE} / piece.length);
   const started = performance.now();
-  wordsOf(text);
-  excerpt({{ text }}, [0, {SIZE}], new Set(["none"]));
+  excerpt(withMatches(text, []), [0, {SIZE}]);
   attempt(text);
   attempt("key=" + text);
   if (performance.now() - started > {SECONDS * 1000}) console.log(name);

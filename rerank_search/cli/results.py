@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeAlias
 
 from rich.table import Table
 from rich.text import Text
 
 from rerank_search.shown import counted, on_one_line
 from rerank_search.storage.boundaries import beginning
-from rerank_search.types import ExplainedResponse, Hit, SearchResponse
+from rerank_search.types import ExplainedResponse, Hit, SearchResponse, Span
 
 _SNIPPET = 160
 
 
-def results_table(explained: ExplainedResponse) -> Table:
-    """The hits: rank, move since the first stage, text and score."""
+Matches: TypeAlias = Callable[[str, Sequence[str]], list[list[Span]]]
+"""A function that says where in each text the words of a query stand, as ``Index.matches``."""
+
+
+def results_table(explained: ExplainedResponse, matches: Matches) -> Table:
+    """The hits: rank, move since the first stage, text and score. Words that match are bold."""
     response, before = explained.response, explained.first_stage_ranks
     table = Table(box=None, show_header=False, padding=(0, 1))
     table.add_column(justify="right", style="bold")
@@ -25,7 +31,8 @@ def results_table(explained: ExplainedResponse) -> Table:
     table.add_column(justify="right")
     for hit in response.hits:
         moved = [movement(hit, before)] if response.reranked else []
-        table.add_row(str(hit.rank), *moved, _text(hit), f"{hit.score:.3f}")
+        text = _text(hit, partial(matches, response.query))
+        table.add_row(str(hit.rank), *moved, text, f"{hit.score:.3f}")
     return table
 
 
@@ -52,17 +59,23 @@ def summary(response: SearchResponse) -> str:
     return f"{done}. {times}"
 
 
-def _text(hit: Hit) -> Text:
+def _text(hit: Hit, matches: Callable[[Sequence[str]], list[list[Span]]]) -> Text:
     text = Text(on_one_line(hit.id), style="bold")
     document = hit.document
     if document is None:
         return text
+    lines = []
     if document.title and document.title != hit.id:
-        text.append(f"\n{_shortened(document.title)}", style="cyan")
+        lines.append((_shortened(document.title), "not bold cyan"))
     start, end = hit.span or (0, len(document.text))
     for passage in [each.text for each in hit.passages] or [document.text[start:end]]:
-        if snippet := _shortened(passage):
-            text.append(f"\n{snippet}", style="not bold dim")
+        lines.append((_shortened(passage), "not bold dim"))
+    lines = [(line, style) for line, style in lines if line]
+    for (line, style), spans in zip(lines, matches([line for line, _ in lines]), strict=True):
+        shown = Text(line, style)
+        for first, last in spans:
+            shown.stylize("bold not dim", first, last)
+        text.append("\n").append_text(shown)
     if hit.duplicates:
         names = ", ".join(map(on_one_line, hit.duplicates))
         text.append(f"\nnearly the same: {names}", style="not bold dim")

@@ -128,17 +128,17 @@ def search(
         # On first use on a machine, a reranker's backends are exported and measured.
         with waiting("loading the models and searching"):
             [explained] = searcher.explain_batch([query], options)
-    response = explained.response
-    for warning in response.warnings:
-        note(f"warning: {warning}")
-    if as_json:
-        print_json(_json(response, passages=passages, no_text=no_text))
-    else:
-        from rerank_search.cli.results import results_table, summary
+        response = explained.response
+        for warning in response.warnings:
+            note(f"warning: {warning}")
+        if as_json:
+            print_json(_json(response, passages=passages, no_text=no_text))
+        else:
+            from rerank_search.cli.results import results_table, summary
 
-        if response.hits:
-            print_table(results_table(explained))
-        typer.echo(summary(response))
+            if response.hits:
+                print_table(results_table(explained, opened.matches))
+            typer.echo(summary(response))
 
 
 def _check_first_stage_alone(given: Mapping[str, bool]) -> None:

@@ -44,6 +44,15 @@ DOCUMENTS = [
 ]
 
 
+SCRIPTS = [
+    Document("zh", "🎻" * 200 + "北京大学和清华大学的大楼。" + "很长的故事。" * 90, "大学"),
+    Document("th", "ฉันพูดภาษาไทยได้ก็", "ไทย"),
+    Document("ar", "اشتريت كِتَابًا جديدا", "كتاب Python"),
+    Document("nfd", "un re\u0301sume\u0301 de la journe\u0301e", ""),
+]
+"""Documents of the index ``scripts``, whose analyzer is multilingual."""
+
+
 class Visitor:
     """A page of the browser, which records everything that should not happen."""
 
@@ -115,11 +124,14 @@ class Visitor:
 def server(
     tiny_encoder: Path, tiny_reranker: Path, tmp_path_factory: pytest.TempPathFactory, serving
 ) -> Iterator[str]:
-    """The URL of a server with two indexes, one of them without vectors."""
+    """The URL of a server with three indexes, two of them without vectors."""
     folder = tmp_path_factory.mktemp("served")
     for name, encoder in (("notes", str(tiny_encoder)), ("plain", None)):
         with Index.create(folder / "indexes" / name, encoder=encoder) as index:
             index.add(DOCUMENTS)
+    scripts = folder / "indexes" / "scripts"
+    with Index.create(scripts, encoder=None, analyzer="multilingual") as index:
+        index.add(SCRIPTS)
     with serving(folder / "indexes", "--reranker", str(tiny_reranker)) as started:
         yield started.url
 
@@ -215,6 +227,35 @@ def test_words_of_the_query_are_marked_with_other_endings_too(visitor):
     visitor.search("the path of a file")
     join = visitor.page.locator(".after li[data-id=join] .excerpt mark")
     assert join.all_inner_texts() == ["paths", "files", "path"]
+
+
+@pytest.mark.parametrize(
+    ("query", "id", "marks"),
+    [
+        ("大学", "zh", ["大学", "大学", "大学"]),
+        ("ภาษาไทย", "th", ["ไทย", "ภาษาไทย"]),
+        ("كتاب", "ar", ["كتاب"]),
+        ("resume", "nfd", ["re\u0301sume\u0301"]),
+    ],
+)
+def test_words_are_marked_in_any_script(visitor, query, id, marks):
+    visitor.page.get_by_label("Index", exact=True).select_option("scripts")
+    visitor.search(query)
+    hit = visitor.page.locator(f".after li[data-id={id}]")
+    shown = hit.locator(".title mark, .excerpt mark").all_inner_texts()
+    assert shown == marks
+    assert len(hit.locator(".excerpt").inner_text()) <= 270
+
+
+def test_text_from_right_to_left_is_shown_so(visitor):
+    visitor.page.get_by_label("Index", exact=True).select_option("scripts")
+    visitor.search("كتاب")
+    for part in (".title", ".excerpt", ".whole"):
+        element = visitor.page.locator(f".after li[data-id=ar] {part}")
+        assert element.evaluate("element => getComputedStyle(element).direction") == "rtl"
+    assert (
+        visitor.page.get_by_label("Query").evaluate("e => getComputedStyle(e).direction") == "rtl"
+    )
 
 
 def test_the_best_passage_is_shown_also_after_wide_characters(visitor):

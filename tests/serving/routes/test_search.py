@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from rerank_search import Index, Searcher
+from rerank_search import Document, Index, Searcher
 from tests.serving.broken import Broken
 
 
@@ -49,6 +49,30 @@ def test_to_explain_is_to_say_where_a_hit_stood(server):
     for hit in result["hits"]:
         assert ranks.get(hit["id"], hit["first_stage_rank"]) == hit["first_stage_rank"]
     assert "first_stage_hits" not in search(server)
+
+
+def test_matches_say_where_the_words_stand_in_what_is_returned(server):
+    for hit in search(server, matches=True, query="paths joined")["hits"]:
+        found, document = hit["matches"], hit["document"]
+        parts = [document[part][slice(*span)] for part in ("title", "text") for span in found[part]]
+        assert parts == {"join": ["Paths", "join", "paths"], "split": ["path"]}.get(hit["id"], [])
+    assert all("matches" not in hit for hit in search(server)["hits"])
+    for without in ({"return_documents": False}, {"text": "none"}):
+        hits = search(server, matches=True, **without)["hits"]
+        assert all("matches" not in hit for hit in hits)
+
+
+def test_matches_in_a_long_document_are_those_of_its_best_passage(home, serve):
+    text = "🎻 boats and rivers. " * 5_100 + "The violin plays."
+    with Index.create(home / "long", encoder=None) as index:
+        index.add([Document("a", text)])
+    asked = {"index": "long", "query": "violin", "rerank": False, "matches": True}
+    with serve(None) as other:
+        [whole] = search(other, **asked)["hits"]
+        [part] = search(other, **asked, text="passage")["hits"]
+    for hit in (whole, part):
+        [span] = hit["matches"]["text"]
+        assert hit["document"]["text"][slice(*span)] == "violin"
 
 
 class Calibrated:
