@@ -22,7 +22,7 @@ from rerank_search.corpora.lines import typed_value
 from rerank_search.errors import InvalidInputError
 from rerank_search.judged.formats.trec import read_topics
 from rerank_search.remembered import key_of
-from rerank_search.retrieval.analysis import Words, terms
+from rerank_search.retrieval.analysis import QueryTerms, Words, terms
 from rerank_search.retrieval.folding import folded, nfkc
 from rerank_search.serving.errors import ApiError
 from rerank_search.serving.strict_json import strict_json
@@ -106,6 +106,8 @@ def json_of(text: str) -> None:
             strict_json(body.encode(), 64)
 
 
+ASKED = QueryTerms(["ab", "水道", "กำล", "ลัง"])
+
 READERS: dict[str, Callable[[str], object]] = {
     "passages": passage_spans,
     "passages by letters": passage_spans_by_letters,
@@ -115,7 +117,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "NFKC": nfkc,
     "terms": lambda text: terms("english", text),
     "terms of code": lambda text: terms("code", text),
-    "matches": lambda text: Words("multilingual").matches("ab 水道 กำลัง", [text]),
+    "matches": lambda text: Words("multilingual").matches(ASKED, [text]),
     "terms of an earlier version": lambda text: terms("english", text, 1),
     "equal texts of training": letters_and_digits,
     "filter argument": filter_of,

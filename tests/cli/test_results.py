@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.segment import Segment
@@ -17,7 +18,12 @@ def printed(hit: Hit, query: str, analyzer: str) -> list[str]:
     """What a terminal gets: bold words in brackets, without colours."""
     console = Console(file=io.StringIO(), force_terminal=True, width=60, color_system="standard")
     response = SearchResponse(query, [hit], "bm25", 1, reranked=False)
-    table = results_table(ExplainedResponse(response, [hit]), Words(analyzer).matches)
+    words = Words(analyzer)
+
+    def matches(query: str, texts: Sequence[str]) -> list[list[tuple[int, int]]]:
+        return words.matches(words.of_query(query, lambda term: 1), texts)
+
+    table = results_table(ExplainedResponse(response, [hit]), matches)
     return ["".join(map(shown, line)).strip() for line in console.render_lines(table, pad=False)]
 
 

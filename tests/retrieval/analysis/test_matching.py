@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_search.retrieval.analysis import Words
+from rerank_search.retrieval.analysis import QueryTerms, Words
 from rerank_search.retrieval.analysis.known import NAMES
 
 WORDS = st.sampled_from(
@@ -42,9 +42,14 @@ WORDS = st.sampled_from(
 TEXTS = st.lists(WORDS | st.text(max_size=8), max_size=12).map(" ".join)
 
 
+def asked(words: Words, query: str) -> QueryTerms:
+    """The terms of a query to an index in which each term is rare."""
+    return words.of_query(query, lambda term: 1)
+
+
 def shown(words: Words, query: str, text: str) -> str:
     """The text with the matches in brackets."""
-    [spans] = words.matches(query, [text])
+    [spans] = words.matches(asked(words, query), [text])
     for start, end in reversed(spans):
         text = f"{text[:start]}[{text[start:end]}]{text[end:]}"
     return text
@@ -85,7 +90,7 @@ def test_stop_words_are_not_marked() -> None:
 
 
 def test_auto_marks_words_by_the_languages_that_it_used() -> None:
-    words = Words("auto", used=["german", "english"])
+    words = Words("auto")
     assert shown(words, "Häuser", "Das Haus am Meer") == "Das [Haus] am Meer"
     assert shown(words, "houses", "A house by the sea") == "A [house] by the sea"
 
@@ -95,7 +100,7 @@ def test_an_earlier_version_marks_by_its_own_words() -> None:
 
 
 def test_a_query_without_words_marks_nothing() -> None:
-    assert Words("english").matches("?!", ["a boat?!", ""]) == [[], []]
+    assert Words("english").matches(QueryTerms([]), ["a boat?!", ""]) == [[], []]
 
 
 @pytest.mark.parametrize("analyzer", ["english", "german", "multilingual", "code"])
@@ -104,27 +109,29 @@ def test_matches_are_parts_of_the_text_in_order_that_match(
     analyzer: str, query: str, text: str
 ) -> None:
     words = Words(analyzer)
-    asked = {*words.query_terms(query)}
-    [spans] = words.matches(query, [text])
+    terms = asked(words, query)
+    [spans] = words.matches(terms, [text])
     assert all(0 <= start < end <= len(text) for start, end in spans)
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
     for start, end in spans:
-        assert asked & {*words.terms(text[start:end])}
+        assert {*terms.terms} & {*words.terms(text[start:end])}
 
 
 @pytest.mark.parametrize("analyzer", ["english", "german", "multilingual", "code"])
 @given(query=TEXTS, text=TEXTS)
 def test_a_text_has_matches_if_bm25_finds_it(analyzer: str, query: str, text: str) -> None:
     words = Words(analyzer)
-    [spans] = words.matches(query, [text])
-    assert bool(spans) == bool({*words.query_terms(query)} & {*words.terms(text)})
+    terms = asked(words, query)
+    [spans] = words.matches(terms, [text])
+    assert bool(spans) == bool({*terms.terms} & {*words.terms(text)})
 
 
 @pytest.mark.parametrize("analyzer", [*(set(NAMES) - {"auto"})])
 def test_a_letter_is_marked_with_its_marks(analyzer: str) -> None:
     text = "ภาษาไทยแลนด์ก็ กำลัง हिन्दी re\u0301sume\u0301"
     for query in ("ไทย", "แลนด", "हिन्दी", "resume", text):
-        [spans] = Words(analyzer).matches(query, [text])
+        words = Words(analyzer)
+        [spans] = words.matches(asked(words, query), [text])
         for start, end in spans:
             assert unicodedata.category(text[start])[0] != "M"
             assert end == len(text) or unicodedata.category(text[end])[0] != "M"
