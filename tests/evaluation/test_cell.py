@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerank_search import Fusion, Searcher
+from rerank_search import Fusion, Index, Searcher, SearchOptions
 from rerank_search.evaluation.cell import evaluate_cell
 from rerank_search.evaluation.cost import measure_cost
 from rerank_search.evaluation.measures import Scorer
@@ -19,6 +19,7 @@ from rerank_search.judged.second_stages import SecondStage
 from rerank_search.ranking import ranked
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.fusion import Weights
+from tests.index.test_languages_of_an_index import GERMAN, EnglishEncoder, Lengths, documents
 
 FUSION = Fusion([Weights(0.5, {"rerank": 0.7, "dense:z": 1.0, "bm25:z": 0.3})])
 MEASURES = ["nDCG@10", "MAP", "R@100", "Success@1"]
@@ -104,6 +105,20 @@ def test_retrieved_is_what_a_searcher_answers(
             text, top_k=candidates, candidates=candidates, first_stage=first_stage
         )
         assert found.get(query, []) == [hit.id for hit in response.hits]
+
+
+def test_vectors_that_searches_leave_out_are_not_weighed(cell, collection, tmp_path):
+    query = "Wie viele Vögel an einem Ort?"
+    german = replace(collection, queries={"q": query}, qrels={"q": {"d2": 1}})
+    with Index.create(tmp_path / "index", encoder=EnglishEncoder(), analyzer="german") as index:
+        index.add(documents(GERMAN, 12))
+        cell("hybrid", 8, Lengths(), Lengths.fusion, german, index)
+        found = rankings(tmp_path, "hybrid@8+lengths.retrieved")
+        options = SearchOptions(top_k=8, candidates=8, first_stage="hybrid")
+        weighed = Searcher(index, Lengths(), fusion=Lengths.fusion).search(query, options)
+        searched = Searcher(index, Lengths()).search(query, options)
+    assert found["q"] == [hit.id for hit in searched.hits]
+    assert found["q"] != [hit.id for hit in weighed.hits]
 
 
 @pytest.mark.parametrize("first_stage", ["bm25", "dense", "hybrid"])
