@@ -35,7 +35,8 @@ def renewed_sample(
     """The languages of the ``documents`` that the index has now; None if there are none.
 
     That is the sample of the last publication if the index has hardly grown since. Warns if most
-    documents are not in English, were so before, and the models or the analyzer are for English.
+    documents are not in English, unless they were not before either, and if the analyzer or the
+    models are made for English.
     """
     before = manifest.published.languages
     if before is not None and 1 / GROWTH < documents / before.documents < GROWTH:
