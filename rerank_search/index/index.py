@@ -47,6 +47,7 @@ from rerank_search.index.write_lock import seconds_to_wait
 from rerank_search.index.writer import Progress
 from rerank_search.index_names import DOCUMENTS
 from rerank_search.models.registry import AUTO
+from rerank_search.queries import query_list, text_list
 from rerank_search.retrieval.analysis import analyzer_name, checked_stop_words
 from rerank_search.retrieval.base import Retriever, TextEncoder
 from rerank_search.retrieval.registry import combined_stage, is_installed_combination
@@ -411,9 +412,11 @@ class Index(MaintainedIndex):
         """Where in each text the words stand by which BM25 finds it, as spans in order.
 
         Words are whole, in any form that the index's analyzer makes one term; in Chinese, Thai and
-        other scripts without spaces they are the characters that match.
+        other scripts without spaces they are the characters that match. Raises InvalidInputError
+        for an unusable query or text.
         """
-        return self._engines.engine(BM25).matches(query, texts)
+        [asked] = query_list([query])
+        return self._engines.engine(BM25).matches(asked, text_list(texts))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the path: an unpickled or copied index is opened again, for reading only."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rerank_search import Document, Index
+from rerank_search.errors import InvalidInputError
 from rerank_search.index import Bm25Settings
 
 TEXTS = [
@@ -42,3 +43,19 @@ def test_matches(
         [text[start:end] for start, end in spans] for text, spans in zip(TEXTS, found, strict=True)
     ]
     assert parts == marked
+
+
+@pytest.mark.parametrize(
+    ("query", "texts", "message"),
+    [
+        (7, ["a"], "query 0"),
+        ("boat", "a boat", "one string"),
+        ("boat", [None], "text 0"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_refused_by_name(tmp_path: Path, query, texts, message) -> None:
+    with (
+        Index.create(tmp_path / "index", encoder=None) as index,
+        pytest.raises(InvalidInputError, match=message),
+    ):
+        index.matches(query, texts)
