@@ -13,6 +13,7 @@ from rerank_search.ranking import ranked
 from rerank_search.reranking.base import LongDocuments, Reranker
 from rerank_search.reranking.calls import scored
 from rerank_search.reranking.given import reranker_of
+from rerank_search.retrieval.analysis import analyzer_name
 from rerank_search.retrieval.memory import MemoryRetriever
 from rerank_search.types import Document, Hit
 
@@ -26,6 +27,7 @@ def rank_texts(
     reranker: Reranker | str | PathLike[str] = AUTO,
     long_documents: LongDocuments = "truncate",
     instruction: str | None = None,
+    analyzer: str = "english",
 ) -> list[Hit]:
     """The best ``top_k`` of the texts by the reranker's logit; a hit's id is its position.
 
@@ -36,7 +38,8 @@ def rank_texts(
     too few share a word with the query, the first of the others are added. A text above the
     reranker's window is cut, or with ``max_passage`` read in overlapping windows; the best one
     counts and is the hit's ``span``. ``instruction`` says what makes a text relevant, to a reranker
-    that takes one. A named reranker stays loaded for the next call.
+    that takes one. A named reranker stays loaded for the next call. ``analyzer`` says how BM25
+    finds words, as in ``Index.create``.
 
         >>> hits = rank_texts("how to join paths", ["bread and cheese", "join paths with a slash"])
         >>> [hit.id for hit in hits]
@@ -50,7 +53,7 @@ def rank_texts(
     texts = text_list(texts)
     if not query.strip() or not texts:
         return []
-    bm25 = _prefilter(query, texts, options.depth)
+    bm25 = _prefilter(query, texts, options.depth, analyzer_name(analyzer))
     positions = list(bm25)
     model = _loaded(reranker_name(reranker)) if isinstance(reranker, str) else reranker_of(reranker)
     pairs = [(query, texts[position]) for position in positions]
@@ -69,11 +72,13 @@ def rank_texts(
     ]
 
 
-def _prefilter(query: str, texts: Sequence[str], candidates: int) -> dict[int, dict[str, float]]:
+def _prefilter(
+    query: str, texts: Sequence[str], candidates: int, analyzer: str
+) -> dict[int, dict[str, float]]:
     """Positions of the texts to rerank, each with its BM25 score if one was computed."""
     if len(texts) <= candidates:
         return {position: {} for position in range(len(texts))}
-    found = MemoryRetriever(texts).best(query, candidates)
+    found = MemoryRetriever(texts, analyzer=analyzer).best(query, candidates)
     chosen = {position: {"bm25": score} for position, score in found}
     others = (position for position in range(len(texts)) if position not in chosen)
     for position, _ in zip(others, range(candidates - len(chosen)), strict=False):

@@ -79,6 +79,14 @@ def test_bm25_picks_the_candidates_of_a_long_list(reranker):
     assert all(hit.stage_scores["bm25"] > 0 for hit in hits)
 
 
+def test_bm25_picks_candidates_in_the_language_of_the_texts(reranker):
+    texts = ["雪", "河边的老城里有很多房子", "面包"]
+    [hit] = rank_texts("房子", texts, top_k=1, candidates=1, reranker=reranker, analyzer="auto")
+    assert hit.id == "1"
+    with pytest.raises(InvalidInputError, match="no analyzer 'klingon'"):
+        rank_texts("x", texts, reranker=reranker, analyzer="klingon")
+
+
 def test_texts_without_a_word_of_the_query_fill_up_the_candidates(reranker):
     texts = ["snow in winter"] * 300 + ["boat"]
     hits = rank_texts("boat", texts, top_k=3, candidates=3, reranker=reranker)

@@ -1,4 +1,5 @@
 import math
+import pickle
 
 import pytest
 
@@ -15,6 +16,13 @@ def test_scores_are_bm25_by_hand() -> None:
     assert (hit.id, hit.rank, hit.span, hit.document) == ("2", 1, None, None)
     assert hit.score == pytest.approx(expected)
     assert hit.stage_scores == {"bm25": hit.score}
+
+
+@pytest.mark.parametrize("analyzer", ["english", "german", "auto"])
+def test_it_can_be_pickled(analyzer: str) -> None:
+    retriever = MemoryRetriever(["rote Fische", "blau"], analyzer=analyzer, stop_words=["der"])
+    copied = pickle.loads(pickle.dumps(retriever))  # noqa: S301
+    assert copied.retrieve(["der rote Fisch"], 5) == retriever.retrieve(["der rote Fisch"], 5)
 
 
 def test_a_word_in_every_text_still_counts() -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any
 
 from rerank_search.retrieval.analysis.analyzer import Analyzer, QueryTerms
 from rerank_search.retrieval.analysis.auto import AUTO, in_all_languages, terms_of_parts
 from rerank_search.retrieval.analysis.known import known
 from rerank_search.retrieval.analysis.matching import matches
 from rerank_search.retrieval.analysis.stop_words import StopWords, leaving_out
-from rerank_search.retrieval.analysis.terms import analyzer, prepared
+from rerank_search.retrieval.analysis.terms import analyzer
 from rerank_search.retrieval.analysis.version import ANALYSIS
+from rerank_search.retrieval.folding import nfkc
 from rerank_search.types import Span
-
-if TYPE_CHECKING:
-    import tantivy
 
 
 class Words:
@@ -30,19 +29,21 @@ class Words:
         self._analyzer = known(name)
         self._version = version
         self._stop_words = stop_words
+        self._prepared = nfkc if version == 1 else self._analyzer.prepared
+        self._made = analyzer(name, version)
 
-    @property
-    def tantivy(self) -> tantivy.TextAnalyzer:
-        """What makes terms of texts from ``prepared``."""
-        return analyzer(self._analyzer.name, self._version)
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the arguments: tantivy's objects cannot be pickled."""
+        return partial(Words, stop_words=self._stop_words), (self._analyzer.name, self._version)
 
     def prepared(self, text: str) -> str:
-        """The words of a document, for ``tantivy``."""
-        return prepared(self._analyzer.name, text, self._version)
+        """The words of a document, of which tantivy makes terms."""
+        return self._prepared(text)
 
     def terms(self, text: str) -> list[str]:
         """The terms of a document in order, with repetitions."""
-        return self.tantivy.analyze(self.prepared(text))
+        made: list[str] = self._made.analyze(self._prepared(text))
+        return made
 
     def of_query(self, text: str, frequency: Callable[[str], int]) -> QueryTerms:
         """The terms of a query; ``frequency`` is the number of passages that have a term."""
