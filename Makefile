@@ -71,6 +71,7 @@ bench-quality: .venv/.development
 	$(BIN)/python eval/calibrate_bundled.py
 	$(BIN)/python eval/benchmarks/vectors.py
 	$(BIN)/python eval/benchmarks/static_encoder.py
+	$(BIN)/python eval/benchmarks/languages.py
 	$(BIN)/python eval/benchmarks/other_languages.py
 
 # The reranker against sentence-transformers and others, backend by backend. Three quarters of an hour.
