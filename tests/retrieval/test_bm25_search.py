@@ -11,7 +11,7 @@ import pytest
 import tantivy
 from numpy.typing import NDArray
 
-from rerank_search.retrieval.analysis import ANALYSIS
+from rerank_search.retrieval.analysis import ANALYSIS, QueryTerms
 from rerank_search.retrieval.base import Passage, PassageScores
 from rerank_search.retrieval.bm25 import Bm25Index
 from rerank_search.retrieval.bm25_search import MANY_WORDS, Bm25Search
@@ -147,7 +147,7 @@ def test_a_query_is_searched_more_than_once_only_if_many_tie_or_are_not_allowed(
         for query in QUERIES:
             counting = Counting(postings.searcher())
             search = Bm25Search(counting, postings.schema, k, array(allowed))
-            found = search.best(query.split())
+            found = search.best(QueryTerms(query.split()))
             few_ties = len(found.ids) <= k * 3 / 2
             assert counting.searches <= (1 if allowed is None and few_ties else 4)
 
