@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.arguments import model_name, whole_number
-from rerank_search.errors import InvalidInputError, RerankError
+from rerank_search.errors import InvalidInputError
 from rerank_search.models.backends.kinds import Backend, Dtype
-from rerank_search.models.batches import one_ahead
 from rerank_search.models.registry import AUTO, logits_fingerprint, reranker_name, resolve_reranker
 from rerank_search.queries import check_instruction
 from rerank_search.reranking.base import LongDocuments, Scores
@@ -21,12 +20,8 @@ from rerank_search.reranking.calibration import Calibrations
 from rerank_search.reranking.fusion import Fusion
 from rerank_search.reranking.loaded_model import LoadedModel
 from rerank_search.reranking.loading import options_key
-from rerank_search.reranking.pairs import (
-    EncodedPair,
-    PairTokenizer,
-    checked_pairs,
-    distinct_pairs,
-)
+from rerank_search.reranking.pair_logits import best_windows, pair_logits
+from rerank_search.reranking.pairs import PairTokenizer, checked_pairs, distinct_pairs
 from rerank_search.reranking.predictions import Predictions
 from rerank_search.reranking.remembered_scores import Read, RememberedScores
 from rerank_search.reranking.shortened import shortened
@@ -35,10 +30,6 @@ from rerank_search.settings import Settings
 
 if TYPE_CHECKING:
     import torch
-
-
-PAIRS_AT_ONCE = 4_096
-"""Pairs tokenised together, then sorted by length."""
 
 
 class CrossEncoderReranker(Predictions):
@@ -236,7 +227,7 @@ class CrossEncoderReranker(Predictions):
                 found.tokens[positions],
             )
         if long_documents == "max_passage":
-            return self._best_windows(checked, prompt)
+            return best_windows(self._model, checked, prompt)
         raise InvalidInputError(
             f"long_documents={long_documents!r} is unknown: use 'truncate' or 'max_passage'"
         )
@@ -294,68 +285,8 @@ class CrossEncoderReranker(Predictions):
         check(self.name, self, exact, f"{self.fingerprint} {machine()}", cache)
 
     def _read(self, pairs: Sequence[tuple[str, str]], prompt: str) -> Read:
-        logits, truncated, tokens = self._computed(pairs, prompt=prompt)
+        logits, truncated, tokens = pair_logits(self._model, pairs, prompt=prompt)
         return Read(logits.numpy()[:, 0], truncated, tokens)
-
-    def _computed(
-        self,
-        pairs: Sequence[tuple[str, str]],
-        batch_size: int | None = None,
-        show_progress_bar: bool | None = None,
-        *,
-        prompt: str,
-        longest_first: bool = False,
-    ) -> tuple[torch.Tensor, NDArray[np.bool_], NDArray[np.int64]]:
-        """Logits of shape (n, labels), which pairs were cut, and how many tokens each has.
-
-        Some thousand pairs are tokenised together, while the model computes the previous ones.
-        """
-        import torch
-
-        at_once = len(pairs) if show_progress_bar else PAIRS_AT_ONCE
-        encode = functools.partial(
-            self._model.pairs.encode, prompt=prompt, longest_first=longest_first
-        )
-        chunks = [pairs[i : i + at_once] for i in range(0, len(pairs), max(at_once, 1))]
-        logits = [torch.empty((0, self.num_labels))]
-        read: list[tuple[bool, int]] = []
-        for chunk, encoded in zip(chunks, one_ahead(encode, chunks), strict=True):
-            logits.append(self._model.logits(encoded, batch_size, show_progress_bar))
-            self._require_finite(logits[-1].numpy(), chunk)
-            read += [(pair.truncated, len(pair.ids)) for pair in encoded]
-        truncated = np.array([was_cut for was_cut, _ in read], dtype=np.bool_)
-        return torch.cat(logits), truncated, np.array([n for _, n in read], dtype=np.int64)
-
-    def _require_finite(
-        self, logits: NDArray[np.float32], pairs: Sequence[tuple[str, str]]
-    ) -> None:
-        finite = np.isfinite(logits).all(axis=tuple(range(1, logits.ndim)))
-        for place in np.flatnonzero(~finite)[:1]:
-            query, text = pairs[place]
-            raise RerankError(
-                f"the reranker {self.name!r} returned NaN or infinite scores, first for "
-                f"({query!r:.60}, {text!r:.60}), so its weights are damaged or too large: "
-                "download the model again, or use another one"
-            )
-
-    def _best_windows(self, pairs: Sequence[tuple[str, str]], prompt: str) -> Scores:
-        distinct, positions = distinct_pairs(pairs)
-        windows = self._model.pairs.windows(distinct, prompt=prompt)
-        logits = self._model.logits([window for pair in windows for window in pair]).numpy()[:, 0]
-        owners = [pair for pair, own in zip(distinct, windows, strict=True) for _ in own]
-        self._require_finite(logits, owners)
-        values = np.empty(len(distinct), dtype=np.float32)
-        best: list[EncodedPair] = []
-        start = 0
-        for i, pair in enumerate(windows):
-            own = logits[start : start + len(pair)]
-            start += len(pair)
-            values[i] = own.max()
-            best.append(pair[int(own.argmax())])
-        truncated = np.array([pair.truncated for pair in best], dtype=np.bool_)
-        tokens = np.array([sum(len(each.ids) for each in pair) for pair in windows], dtype=np.int64)
-        spans = [best[i].span for i in positions]
-        return Scores(values[positions], truncated[positions], spans, tokens[positions])
 
     def _require_one_label(self, method: str) -> None:
         if self.num_labels != 1:

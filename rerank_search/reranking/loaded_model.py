@@ -87,7 +87,7 @@ class LoadedModel:
         from rerank_search.reranking.loaded_network import loaded_network, window_of
         from rerank_search.reranking.modular import ModularNetwork, network_of
 
-        self._name, self._directory = name, directory
+        self.name, self._directory = name, directory
         limit_threads()
         require_device(device)
         half = dtype if dtype in ("bfloat16", "float16") else "float32"
@@ -166,7 +166,7 @@ class LoadedModel:
 
     def _load(self, device: str | None, options: Mapping[str, Any]) -> CrossEncoder:
         return load_cross_encoder(
-            self._name, self._directory, device, options, own_activation=self._own_activation
+            self.name, self._directory, device, options, own_activation=self._own_activation
         )
 
     def _layout(self) -> tuple[PairTokenizer | ChatPairs, RerankerPrompts]:
@@ -180,7 +180,7 @@ class LoadedModel:
         if "message" not in first.modality_config:
             pairs = PairTokenizer(self.tokenizer, self.max_length)
             return pairs, prompts_of(named, default)
-        chat = ChatPairs(self._name, first, self.max_length, self._delegating)
+        chat = ChatPairs(self.name, first, self.max_length, self._delegating)
         return chat, prompts_of(named, default, takes_instructions=chat.takes_instructions)
 
     @property

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rerank_search.arguments import several, whole_number
 from rerank_search.errors import InvalidInputError
 from rerank_search.models.loading import require_device
+from rerank_search.reranking.pair_logits import pair_logits
 from rerank_search.reranking.pairs import checked_pairs, distinct_pairs
 from rerank_search.reranking.renamed import renamed_arguments
 from rerank_search.shown import shown
@@ -35,18 +36,6 @@ class Predictions(ABC):
     name: str
     _settings: dict[str, Any]
     _model: LoadedModel
-
-    @abstractmethod
-    def _computed(
-        self,
-        pairs: Sequence[tuple[str, str]],
-        batch_size: int | None = None,
-        show_progress_bar: bool | None = None,
-        *,
-        prompt: str,
-        longest_first: bool = False,
-    ) -> tuple[torch.Tensor, NDArray[np.bool_], NDArray[np.int64]]:
-        """Logits of shape (n, labels), which pairs were cut, and how many tokens each has."""
 
     @property
     def _activation_fn(self) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -131,8 +120,13 @@ class Predictions(ABC):
             )
         pairs, single = _listed(inputs)
         distinct, positions = distinct_pairs(checked_pairs(pairs))
-        logits, _, _ = self._computed(
-            distinct, batch_size, show_progress_bar, prompt=prompt, longest_first=True
+        logits, _, _ = pair_logits(
+            self._model,
+            distinct,
+            batch_size,
+            show_progress_bar,
+            prompt=prompt,
+            longest_first=True,
         )
         scores = self._activated(logits, activation_fn, apply_softmax)[positions]
         result: Any

@@ -15,10 +15,11 @@ from sentence_transformers import CrossEncoder as Original
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, RerankError
 from rerank_search.models.registry import fingerprint
 from rerank_search.reranking.base import ReportingReranker
-from rerank_search.reranking.cross_encoder import PAIRS_AT_ONCE, CrossEncoderReranker
+from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.exact_logits import keep_last_layer_exact
 from rerank_search.reranking.fusion import Fusion, Weights
 from rerank_search.reranking.loaded_model import LoadedModel
+from rerank_search.reranking.pair_logits import PAIRS_AT_ONCE
 
 QUERY = "how to join the paths"
 TEXTS = [
