@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
-.PHONY: demo test test-fast lint docs bench bench-growth bench-quality bench-rerank bench-encode bench-gpu \
+.PHONY: demo test test-fast lint docs bench bench-growth bench-bm25 bench-quality bench-rerank bench-encode bench-gpu \
 	bench-plugins bench-serve bench-training extras torture torture-first-calls clean
 .DEFAULT_GOAL := demo
 
@@ -61,6 +61,10 @@ bench: .venv/.development
 # Costs at up to 1,000,000 documents. Takes a quarter of an hour, and 3 GB of disk.
 bench-growth: .venv/.development
 	$(BIN)/python eval/benchmarks/growth.py
+
+# BM25 at up to 1,000,000 documents against tantivy alone and bm25s. Takes half an hour, and 4 GB of disk.
+bench-bm25: .venv/.development
+	$(BIN)/python eval/benchmarks/bm25_scale.py
 
 # The quality of the bundled rerankers; needs the collections in ../shared/data. Takes hours.
 bench-quality: .venv/.development
