@@ -9,5 +9,8 @@ DENSE: Final[Literal["dense"]] = "dense"
 HYBRID: Final[Literal["hybrid"]] = "hybrid"
 SPARSE: Final[Literal["sparse"]] = "sparse"
 
+NEW_HYBRID: Final[Literal["scores"]] = "scores"
+"""The fusion of ``hybrid`` in new indexes; one that names none has reciprocal ranks."""
+
 EVERY_INDEX: Final = (BM25, DENSE)
 """The engines that every index has; dense only if it has an encoder."""

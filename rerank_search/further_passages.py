@@ -8,7 +8,7 @@ from dataclasses import replace
 from rerank_search.errors import InvalidInputError
 from rerank_search.ranking import ranked
 from rerank_search.reranking.fusion import RERANK
-from rerank_search.retrieval.hybrid import ReciprocalRankFusion
+from rerank_search.retrieval.hybrid_fusion import ReciprocalRankFusion
 from rerank_search.searchable import PassageSource, Searchable
 from rerank_search.shown import shown
 from rerank_search.storage.passages import TITLE_ALONE

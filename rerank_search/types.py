@@ -21,6 +21,9 @@ Span: TypeAlias = tuple[int, int]
 VectorDtype: TypeAlias = Literal["float32", "float16", "int8"]
 """The type of the numbers of stored vectors; "int8" are codes of 8 bits."""
 
+HybridName: TypeAlias = Literal["scores", "rrf"]
+"""The way in which ``hybrid`` combines two rankings: by their scores, or by reciprocal ranks."""
+
 ReturnedText: TypeAlias = Literal["full", "passage", "none"]
 """The part of a hit's text that is returned: all of it, its best passage, or nothing."""
 

@@ -31,7 +31,7 @@ from rerank_search import (
 from rerank_search.client import ServerError
 from rerank_search.reranking.fusion import Weights
 from rerank_search.retrieval.encoder import Encoder
-from rerank_search.retrieval.hybrid import ReciprocalRankFusion
+from rerank_search.retrieval.hybrid_fusion import ReciprocalRankFusion
 from rerank_search.serving.errors import ApiError, OverloadedError
 
 DOCUMENTS = [

@@ -197,7 +197,7 @@ class Client(BaseClient):
 
         ``first_stages`` names further first stages, which packages installed there add.
         ``vectors`` are further arguments of ``Index.create``: dimension, query_prompt,
-        document_prompt, truncate_dim, vector_dtype and stop_words.
+        document_prompt, truncate_dim, vector_dtype, hybrid and stop_words.
         Not repeated if its answer was lost. Raises IndexExistsError, InvalidInputError,
         ModelNotFoundError, IndexReadOnlyError, StorageFullError, ServerError.
         """

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from rerank_search.arguments import several
 from rerank_search.client.call import Call, as_json, path_of_index
-from rerank_search.types import VectorDtype
+from rerank_search.types import HybridName, VectorDtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class VectorSettings(TypedDict, total=False):
     sparse_encoder: str | None
     vector_dtype: VectorDtype
     stop_words: Literal["language"] | list[str] | None
+    hybrid: HybridName
 
 
 def creation(

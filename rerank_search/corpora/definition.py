@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rerank_search.arguments import check_function
-from rerank_search.built_in_stages import EVERY_INDEX, SPARSE
+from rerank_search.built_in_stages import EVERY_INDEX, NEW_HYBRID, SPARSE
 from rerank_search.corpora.lines import VectorColumn
 from rerank_search.corpora.python_docs import python_docs
 from rerank_search.corpora.readers import SkippedLines, count_documents, read_documents
@@ -28,7 +28,7 @@ from rerank_search.retrieval.registry import is_engine
 from rerank_search.retrieval.stage_name import FirstStageName
 from rerank_search.storage.manifest import Bm25Settings, Manifest
 from rerank_search.storage.passages import Passages
-from rerank_search.types import Document, VectorDtype
+from rerank_search.types import Document, HybridName, VectorDtype
 
 _OF_ENCODER = ("query_prompt", "document_prompt", "truncate_dim")
 """Settings that only an index with an encoder has."""
@@ -42,6 +42,7 @@ class IndexSettings(BaseModel):
     """The settings of an index: the arguments of Index.create.
 
     ``first_stages`` names further first stages; bm25, dense and hybrid need not be named.
+    Without ``hybrid`` a new index has the usual fusion, and an existing one keeps its own.
 
     TOML has no null: ``encoder = false`` makes an index without a dense stage (with ``dimension``:
     of your own vectors), ``passages = false`` one whose documents are not split.
@@ -63,6 +64,7 @@ class IndexSettings(BaseModel):
     bm25: Bm25Settings = Bm25Settings()
     vector_dtype: VectorDtype = "float32"
     hnsw_above: int = Field(default=200_000, ge=0)
+    hybrid: HybridName | None = Field(default=None, exclude_if=_is_none)
     first_stages: list[FirstStageName] = Field(default=[], exclude_if=operator.not_)
 
     def with_first_stages(self, names: Iterable[str]) -> IndexSettings:
@@ -119,6 +121,7 @@ class IndexSettings(BaseModel):
             bm25=self.bm25,
             vector_dtype=self.vector_dtype,
             hnsw_above=self.hnsw_above,
+            hybrid=self.hybrid or NEW_HYBRID,
             first_stages=self.first_stages,
             lock_timeout=lock_timeout,
         )
@@ -194,8 +197,9 @@ def build_index(
 ) -> Built:
     """Make the index of a definition in ``folder`` (see ``index_names.index_of``).
 
-    An existing index is brought up to date: new and changed documents are written, and those that
-    the source no longer has are deleted. A repeated call continues after an interruption.
+    An existing index is brought up to date: new and changed documents are written, those that the
+    source no longer has are deleted, and a ``hybrid`` that it names is set. A repeated call
+    continues after an interruption.
     ``only`` says which documents to write now; then none is deleted, and a later call without it
     adds the rest. ``lock_timeout`` as in Index.open. Raises InvalidDocumentError (see
     ``read_documents``), IndexMismatchError if the index was made with other settings, and what
@@ -249,12 +253,19 @@ def _none_found(matches: list[str], files: list[str]) -> str:
 def _opened(definition: Definition, folder: Path, lock_timeout: float | None) -> Index:
     if not is_index(folder):
         return definition.create_index(folder, lock_timeout=lock_timeout)
-    _check_settings(definition, folder)
-    return Index.open(folder, lock_timeout=lock_timeout)
-
-
-def _check_settings(definition: Definition, folder: Path) -> None:
     manifest = Manifest.read(folder)
+    _check_settings(definition, manifest, folder)
+    index = Index.open(folder, lock_timeout=lock_timeout)
+    if definition.hybrid not in (None, manifest.hybrid):
+        try:
+            index.set_hybrid(definition.hybrid)
+        except BaseException:
+            index.close()
+            raise
+    return index
+
+
+def _check_settings(definition: Definition, manifest: Manifest, folder: Path) -> None:
     built = manifest.encoder
     wanted = definition.passages if definition.dimension is None else False
     if wanted and wanted.tokens is None and manifest.passages:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rerank_search import arguments
 from rerank_search.arguments import check_function, id_list, whole_number
-from rerank_search.built_in_stages import BM25, HYBRID
+from rerank_search.built_in_stages import BM25, HYBRID, NEW_HYBRID
 from rerank_search.errors import InvalidInputError
 from rerank_search.index.creation import (
     check_free,
@@ -50,6 +50,7 @@ from rerank_search.models.registry import AUTO
 from rerank_search.queries import query_list, text_list
 from rerank_search.retrieval.analysis import analyzer_name, checked_stop_words
 from rerank_search.retrieval.base import Retriever, TextEncoder
+from rerank_search.retrieval.hybrid_fusion import hybrid_name
 from rerank_search.retrieval.registry import combined_stage, is_installed_combination
 from rerank_search.retrieval.sparse_encoder import SparseEncoder
 from rerank_search.retrieval.stage import Stage
@@ -59,11 +60,11 @@ from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Bm25Settings, Manifest
 from rerank_search.storage.passages import Passages
 from rerank_search.storage.records import batches
-from rerank_search.types import Document, Filter, Hit, Span, VectorDtype
+from rerank_search.types import Document, Filter, Hit, HybridName, Span, VectorDtype
 from rerank_search.vectors import with_vectors
 
 if TYPE_CHECKING:
-    from rerank_search.retrieval.hybrid import HybridFusion
+    from rerank_search.retrieval.hybrid_fusion import HybridFusion
 
 __all__ = ["Bm25Settings", "Index", "IndexInfo", "Passages"]
 
@@ -103,6 +104,7 @@ class Index(MaintainedIndex):
         bm25: Bm25Settings = TANTIVY,
         vector_dtype: VectorDtype = "float32",
         hnsw_above: int = 200_000,
+        hybrid: HybridName = NEW_HYBRID,
         first_stages: Sequence[str] = (),
         lock_timeout: float | None = None,
     ) -> Index:
@@ -124,6 +126,8 @@ class Index(MaintainedIndex):
         ``stop_words`` are words that BM25 leaves out of a query, unless it has no others: a list,
         or "language" for the list that the analyzer has.
         Above ``hnsw_above`` vectors the dense stage searches an HNSW graph instead of all vectors.
+        ``hybrid`` says how the first stage of that name combines BM25 and the vectors: by their
+        "scores", or by reciprocal ranks ("rrf").
         ``first_stages`` names further first stages besides bm25, dense and hybrid.
         ``lock_timeout`` as in ``open``.
 
@@ -157,6 +161,7 @@ class Index(MaintainedIndex):
             passages=fitting,
             vector_dtype=vector_dtype,
             hnsw_above=hnsw_above,
+            hybrid=hybrid,
             first_stages=further,
             sparse_encoder=None if sparse is None else recorded_sparse(sparse, fitting),
         )
@@ -179,6 +184,7 @@ class Index(MaintainedIndex):
         *,
         encoder: TextEncoder | str | os.PathLike[str] | None = None,
         sparse_encoder: SparseEncoder | str | os.PathLike[str] | None = None,
+        hybrid: HybridName | None = None,
         read_only: bool = False,
         for_repair: bool = False,
         lock_timeout: float | None = None,
@@ -187,7 +193,8 @@ class Index(MaintainedIndex):
 
         ``encoder`` names the same model in another place, such as a moved folder, or is the loaded
         model, which several indexes may share; None takes the name in the manifest.
-        ``sparse_encoder`` is the same for the sparse encoder. A directory
+        ``sparse_encoder`` is the same for the sparse encoder. ``hybrid`` combines BM25 and the
+        vectors in this way, whatever the manifest says (see ``set_hybrid``). A directory
         that cannot be written is opened as with ``read_only``. ``for_repair`` opens an index with
         damaged structures, for ``verify`` and ``rebuild``; only undamaged ones can be searched.
         ``lock_timeout`` is how many seconds a write waits for another writer before it raises
@@ -199,6 +206,7 @@ class Index(MaintainedIndex):
         """
         directory = arguments.path("path", path)
         lock_timeout = seconds_to_wait(lock_timeout)
+        fused_by = None if hybrid is None else hybrid_name(hybrid)
         with storage_errors(directory):
             manifest = Manifest.read(directory)
             model = opened_encoder(directory, manifest, encoder)
@@ -214,6 +222,7 @@ class Index(MaintainedIndex):
                     store,
                     model,
                     sparse_encoder=sparse,
+                    hybrid=fused_by,
                     read_only=read_only,
                     tolerant=for_repair,
                     lock_timeout=lock_timeout,
@@ -365,13 +374,15 @@ class Index(MaintainedIndex):
         """Whether queries bring their vectors with them (``EncodedQuery``)."""
         return self.dimension is not None
 
-    def retriever(self, name: str = HYBRID, *, fusion: HybridFusion | None = None) -> Retriever:
+    def retriever(
+        self, name: str = HYBRID, *, fusion: HybridFusion | HybridName | None = None
+    ) -> Retriever:
         """The first stage of that name, which also sees what other processes publish.
 
         ``name`` may also be a first stage of an installed package that combines others, even if the
-        index was created without it. ``fusion`` says how "hybrid" combines the other two (default:
-        reciprocal rank fusion). Raises InvalidInputError for a name that the index does not have,
-        and for a ``fusion`` with another name; PluginError.
+        index was created without it. ``fusion`` says how "hybrid" combines the other two: a name or
+        a HybridFusion, by default that of the index. Raises InvalidInputError for a name that the
+        index does not have, and for a ``fusion`` with another name; PluginError.
         """
         if fusion is not None and name != HYBRID:
             raise InvalidInputError(
@@ -381,6 +392,8 @@ class Index(MaintainedIndex):
         if name in self._engines.names:
             return Stage(name, partial(self._engines.engine, name), self._store, index=self)
         if name in self.first_stages or is_installed_combination(name):
+            if name == HYBRID and fusion is None:
+                fusion = self._hybrid
             return combined_stage(name, self, fusion=fusion)
         raise InvalidInputError(
             f"the index {self.path} has no first stage {shown(name)}: use one of "
@@ -424,6 +437,7 @@ class Index(MaintainedIndex):
             Index.open,
             encoder=self._encoder,
             sparse_encoder=self._sparse_encoder,
+            hybrid=self._hybrid,
             read_only=True,
         )
         return opened, (self.path.absolute(),)

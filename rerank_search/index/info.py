@@ -23,6 +23,7 @@ class IndexInfo:
     them. ``languages`` counts documents by the ISO 639-1 code of their language, in a sample that
     is spread over the index and renewed as it grows; those whose language is not known, such as
     code, are left out.
+    ``hybrid`` is the fusion of BM25 and the vectors; None without vectors.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class IndexInfo:
     bytes_engines: Mapping[str, int]
     sparse_encoder: str | None = None
     languages: Mapping[str, int] = field(default_factory=dict)
+    hybrid: str | None = None
 
 
 def index_info(path: Path, manifest: Manifest, totals: Totals, best: BestStages) -> IndexInfo:
@@ -70,6 +72,7 @@ def index_info(path: Path, manifest: Manifest, totals: Totals, best: BestStages)
         bytes_engines=sizes,
         sparse_encoder=None if manifest.sparse_encoder is None else manifest.sparse_encoder.name,
         languages={} if sample is None else sample.found,
+        hybrid=manifest.hybrid if vectors else None,
     )
 
 

@@ -24,10 +24,12 @@ from rerank_search.index.sparse_encoder_record import sparse_encoder_problems
 from rerank_search.index.stored_documents import StoredDocuments
 from rerank_search.index.writer import Progress, Writer
 from rerank_search.retrieval.base import TextEncoder
+from rerank_search.retrieval.hybrid_fusion import hybrid_name
 from rerank_search.retrieval.sparse_encoder import SparseEncoder
 from rerank_search.shown import shown
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.manifest import Manifest, checksum_problems
+from rerank_search.types import HybridName
 
 
 class MaintainedIndex(StoredDocuments):
@@ -41,6 +43,7 @@ class MaintainedIndex(StoredDocuments):
         encoder: TextEncoder | None,
         *,
         sparse_encoder: SparseEncoder | None,
+        hybrid: HybridName | None = None,
         read_only: bool,
         tolerant: bool = False,
         lock_timeout: float,
@@ -69,6 +72,7 @@ class MaintainedIndex(StoredDocuments):
         )
         self._split = splitting(manifest, encoder or sparse_encoder)
         self._best = BestStages(path, manifest)
+        self._hybrid = hybrid or manifest.hybrid
 
     def info(self) -> IndexInfo:
         """The contents of the index and how it was made."""
@@ -110,6 +114,20 @@ class MaintainedIndex(StoredDocuments):
                 self._writer.describe(self._manifest)
             self._writer.record()
             self._engines.check_applied()
+
+    def set_hybrid(self, name: HybridName) -> None:
+        """Make ``name`` the way in which "hybrid" combines BM25 and the vectors, from now on.
+
+        Nothing is built again. Index objects that are open elsewhere keep theirs. Raises
+        InvalidInputError for an unknown name, IndexLockedError, IndexReadOnlyError, PluginError.
+        """
+        name = hybrid_name(name)
+        with self._writer.session():
+            self._writer.publish()
+            self._manifest = Manifest.read(self.path).model_copy(update={"hybrid": name})
+            self._writer.describe(self._manifest)
+            self._writer.record()
+        self._hybrid = name
 
     def compact(self) -> None:
         """Return the space of deleted documents to the disk.

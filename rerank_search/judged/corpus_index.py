@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from rerank_search import __version__
-from rerank_search.built_in_stages import BM25
+from rerank_search.built_in_stages import BM25, NEW_HYBRID
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import (
     IndexCorruptedError,
@@ -40,8 +40,13 @@ def content_key(documents: Iterator[Document], settings: IndexSettings) -> str:
 
     First stages of other packages count by their version and code.
     """
+    return _ranked_by(_engines_key(documents, settings), settings)
+
+
+def _engines_key(documents: Iterator[Document], settings: IndexSettings) -> str:
+    """A hash of everything that decides the engines: all but the fusion of ``hybrid``."""
     made_with: list[JsonValue] = [
-        settings.model_dump(mode="json", exclude={"encoder", "sparse_encoder"})
+        settings.model_dump(mode="json", exclude={"encoder", "sparse_encoder", "hybrid"})
     ]
     if settings.encoder is False:
         made_with.append(None)
@@ -51,6 +56,14 @@ def content_key(documents: Iterator[Document], settings: IndexSettings) -> str:
         made_with += ["sparse", *SparseEncoder(settings.sparse_encoder).identity()]
     made_with += [{"analysis": ANALYSIS}, *_added(settings.first_stages)]
     return _digest(documents, made_with)
+
+
+def _ranked_by(engines: str, settings: IndexSettings) -> str:
+    """The key of an index with these engines and the settings' fusion."""
+    hybrid = settings.hybrid or NEW_HYBRID
+    if hybrid == "rrf" or (settings.encoder is False and settings.dimension is None):
+        return engines
+    return _digest(iter(()), [engines, hybrid])
 
 
 def _added(first_stages: Iterable[str]) -> list[JsonValue]:
@@ -108,7 +121,7 @@ def open_corpus_index(
                 count += 1
                 tick(1)
 
-        key = content_key(counted(), settings)
+        key = _engines_key(counted(), settings)
     path = folder / key
     index = _usable(path, settings, read_only=True)
     if index is None:
@@ -118,7 +131,7 @@ def open_corpus_index(
                 with progress(f"indexing {name}", count) as tick:
                     _build(name, path, documents(), settings, tick)
                 index = _opened(path, settings, read_only=True)
-    return index, key
+    return index, _ranked_by(key, settings)
 
 
 @contextmanager
@@ -174,6 +187,7 @@ def _opened(path: Path, settings: IndexSettings, *, read_only: bool) -> Index:
         path,
         encoder=settings.encoder or None,
         sparse_encoder=settings.sparse_encoder,
+        hybrid=settings.hybrid or NEW_HYBRID,
         read_only=read_only,
     )
 

@@ -3,55 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
-from rerank_search.arguments import real_number, several, whole_number
+from rerank_search.arguments import several, whole_number
 from rerank_search.built_in_stages import BM25, DENSE, HYBRID
 from rerank_search.errors import InvalidInputError
 from rerank_search.queries import checked_k
 from rerank_search.ranking import ranked
 from rerank_search.retrieval.base import Retriever, Stages
+from rerank_search.retrieval.hybrid_fusion import LEAST_DEPTH, HybridFusion, fusion_of
 from rerank_search.shown import shown
-from rerank_search.types import Filter, Hit
-
-LEAST_DEPTH = 100
-"""Fewest hits that each stage is asked for."""
-
-
-class HybridFusion(Protocol):
-    """A rule that gives each document of several rankings one score."""
-
-    def fuse(self, rankings: Sequence[Sequence[Hit]]) -> dict[str, float]:
-        """Score of every document in any of the rankings; higher is better."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ReciprocalRankFusion:
-    """The sum of 1 / (k + rank) over the rankings (Cormack et al., SIGIR 2009, with k = 60)."""
-
-    k: float = 60.0
-
-    def __post_init__(self) -> None:
-        real_number("k", self.k, least=0)
-
-    def fuse(self, rankings: Sequence[Sequence[Hit]]) -> dict[str, float]:
-        """Score of every document in any of the rankings; higher is better."""
-        fused: dict[str, float] = {}
-        for ranking in rankings:
-            for hit in ranking:
-                fused[hit.id] = fused.get(hit.id, 0.0) + 1.0 / (self.k + hit.rank)
-        return fused
+from rerank_search.types import Filter, Hit, HybridName
 
 
 class Hybrid:
     """Several first stages combined into one; a ``Retriever``.
 
     Each stage is asked for ``depth`` documents (by default k, at least 100), and the best k of all
-    are returned. A hit's score is the fused score; its ``stage_scores`` has it as ``hybrid``, and
-    the score of each stage that found the document. Its ``span`` comes from the stage that ranks it
-    best.
+    are returned. ``fusion`` is a HybridFusion or the name of one; reciprocal ranks need no scores
+    that can be compared. A hit's score is the fused score; its ``stage_scores`` has it as
+    ``hybrid``, and the score of each stage that found the document. Its ``span`` comes from the
+    stage that ranks it best.
     """
 
     name: str = HYBRID
@@ -60,7 +31,7 @@ class Hybrid:
         self,
         stages: Sequence[Retriever],
         *,
-        fusion: HybridFusion | None = None,
+        fusion: HybridFusion | HybridName = "rrf",
         depth: int | None = None,
     ) -> None:
         self._stages = tuple(several("stages", stages, one="retrievers"))
@@ -71,12 +42,7 @@ class Hybrid:
                 raise InvalidInputError(
                     f"stages has {shown(stage)}, which has no method retrieve: give retrievers"
                 )
-        self._fusion = ReciprocalRankFusion() if fusion is None else fusion
-        if isinstance(self._fusion, type) or not callable(getattr(self._fusion, "fuse", None)):
-            raise InvalidInputError(
-                f"fusion={shown(fusion)} has no method fuse: give one such as "
-                "ReciprocalRankFusion()"
-            )
+        self._fusion = fusion_of(fusion)
         self._depth = None if depth is None else whole_number("depth", depth)
 
     def retrieve(
@@ -114,6 +80,6 @@ class Hybrid:
         ]
 
 
-def opened(index: Stages, *, fusion: HybridFusion | None = None) -> Hybrid:
+def opened(index: Stages, *, fusion: HybridFusion | HybridName) -> Hybrid:
     """BM25 and the vectors of an index, fused."""
     return Hybrid([index.retriever(BM25), index.retriever(DENSE)], fusion=fusion)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from rerank_search.retrieval.base import Engine, EngineSource, Retriever, Stages
-    from rerank_search.retrieval.hybrid import HybridFusion
+    from rerank_search.retrieval.hybrid_fusion import HybridFusion
+    from rerank_search.types import HybridName
 
 StageKind: TypeAlias = Literal["engine", "combined"]
 """Kind of a first stage: an engine has its own structure in the index, others combine stages."""
@@ -156,7 +157,9 @@ def opened_engine(name: str, source: EngineSource) -> Engine:
     return PackagedEngine(name, _maker(name), source, _who(name))
 
 
-def combined_stage(name: str, index: Stages, *, fusion: HybridFusion | None) -> Retriever:
+def combined_stage(
+    name: str, index: Stages, *, fusion: HybridFusion | HybridName | None
+) -> Retriever:
     """The first stage of that name, which combines others; ``fusion`` is for hybrid only.
 
     Raises PluginError.

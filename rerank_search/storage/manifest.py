@@ -20,7 +20,7 @@ from rerank_search.files import atomic_write_bytes, sha256
 from rerank_search.index_names import DOCUMENTS, MANIFEST
 from rerank_search.models.prompts import Prompts
 from rerank_search.storage.passages import Passages
-from rerank_search.types import VectorDtype
+from rerank_search.types import HybridName, VectorDtype
 
 FORMAT_VERSION = 1
 
@@ -146,6 +146,7 @@ class Manifest(BaseModel):
     """The settings of an index, and its last publication.
 
     ``first_stages`` has the first stages beyond those of every index, with their kinds.
+    ``hybrid`` is the fusion of BM25 and the vectors; an index of an earlier version names none.
     ``dimension`` is the length of the vectors that documents bring with them, in an index without
     an encoder. ``stop_words`` are left out of BM25's queries; "language" is the analyzer's list.
     """
@@ -162,6 +163,7 @@ class Manifest(BaseModel):
     passages: Passages | None
     vector_dtype: VectorDtype
     hnsw_above: int = Field(ge=0)
+    hybrid: HybridName = Field(default="rrf", exclude_if=lambda value: value == "rrf")
     first_stages: dict[str, Literal["engine", "combined"]] = Field(
         default={}, exclude_if=operator.not_
     )

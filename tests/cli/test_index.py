@@ -165,15 +165,25 @@ def test_create_passes_its_options_on(folder: Path, answer: Answer, tiny_encoder
     options = ("--encoder", str(tiny_encoder), "--analyzer", "sv", "--no-passages")
     options += ("--stop-words", "och, eller")
     vectors = ("--truncate-dim", "8", "--vector-dtype", "int8", "--query-prompt", "query: ")
+    vectors += ("--hybrid", "rrf")
     answer("index", "create", "notes", *options, *vectors, "--document-prompt", "passage: ")
     info = answer("index", "info", "notes")
     manifest = json.loads(Path("indexes/notes/manifest.json").read_text())
     assert manifest["encoder"]["prompts"] == {"query": "query: ", "document": "passage: "}
     assert (manifest["vector_dtype"], info["dimension"]) == ("int8", 8)
     assert info["encoder"] == str(tiny_encoder)
-    assert info["analyzer"] == "swedish"
+    assert (info["analyzer"], info["hybrid"]) == ("swedish", "rrf")
     assert manifest["stop_words"] == ["och", "eller"]
     assert info["passage_tokens"] is None
+
+
+def test_set_changes_how_hybrid_combines_its_stages(folder: Path, run: Run, answer: Answer) -> None:
+    answer("index", "create", "notes", "--dimension", "2")
+    assert answer("index", "info", "notes")["hybrid"] == "scores"
+    assert answer("index", "set", "notes", "--hybrid", "rrf")["hybrid"] == "rrf"
+    assert answer("index", "info", "notes")["hybrid"] == "rrf"
+    assert run("index", "set", "notes", "--hybrid", "ranks").exit_code == 2
+    assert run("index", "set", "notes").exit_code == 2
 
 
 def test_add_says_what_was_written(notes: Path, answer: Answer, folder: Path) -> None:

@@ -336,7 +336,7 @@ def notes(tmp_path: Path) -> Iterator[Client]:
 
 def test_documents_and_queries_take_their_vectors_along(tmp_path):
     with served(tmp_path, []) as server, Client(server.url, "own") as own:
-        made = own.create_index("own", encoder=None, dimension=2)
+        made = own.create_index("own", encoder=None, dimension=2, hybrid="rrf")
         assert made.first_stages == ("bm25", "dense", "hybrid")
         documents = [
             EncodedDocument("a", "red", vector=np.array([1.0, 0.0])),

@@ -57,3 +57,16 @@ def test_unusable_words_are_named(tmp_path: Path, words: str, message: str) -> N
     (tmp_path / "docs.toml").write_text(f'files = ["docs.jsonl"]\nencoder = false\n{words}\n')
     with pytest.raises(InvalidInputError, match=message):
         load_definition(tmp_path / "docs.toml")
+
+
+def test_hybrid_of_a_definition_is_set_and_otherwise_kept(tmp_path: Path) -> None:
+    (tmp_path / "docs.jsonl").write_text('{"id": "a", "text": "red", "vector": [1.0, 0.0]}\n')
+    settings = 'files = ["docs.jsonl"]\nencoder = false\ndimension = 2\n'
+    found = []
+    for said in ("", 'hybrid = "rrf"\n', "", 'hybrid = "scores"\n'):
+        (tmp_path / "docs.toml").write_text(settings + said)
+        built = build_index(load_definition(tmp_path / "docs.toml"), tmp_path / "index")
+        assert built.written == (not found)
+        with Index.open(tmp_path / "index", read_only=True) as index:
+            found.append(index.info().hybrid)
+    assert found == ["scores", "rrf", "rrf", "scores"]

@@ -16,11 +16,13 @@ from rerank_search import (
     EncodedQuery,
     Index,
     IndexMismatchError,
+    IndexReadOnlyError,
     InvalidDocumentError,
     InvalidInputError,
     Searcher,
 )
 from rerank_search.reranking.fusion import Fusion, Weights
+from rerank_search.storage.manifest import Manifest
 from rerank_search.storage.passages import Passages
 from tests import warm
 from tests.waiting import until
@@ -53,6 +55,43 @@ def test_documents_are_found_by_their_vectors(index: Index) -> None:
     assert index.first_stages == ("bm25", "dense", "hybrid")
     assert (index.dimension, index.info().dimension, index.info().encoder) == (3, 3, None)
     assert index.verify() == []
+
+
+def test_hybrid_combines_scores_and_can_be_set_to_ranks(index: Index) -> None:
+    scores = found(index, "bird tower", "hybrid")
+    assert index.info().hybrid == "scores"
+    assert scores["2"] == max(scores.values()) > 1
+    with Index.open(index.path, read_only=True, hybrid="rrf") as reader:
+        ranks = found(reader, "bird tower", "hybrid")
+        assert reader.info().hybrid == "scores"
+    assert ranks == pytest.approx(
+        {"0": 1 / 61 + 1 / 62, "2": 1 / 61 + 1 / 62, "1": 1 / 63, "3": 1 / 64}, abs=1e-3
+    )
+    index.set_hybrid("rrf")
+    assert found(index, "bird tower", "hybrid") == ranks
+    with Index.open(index.path) as again:
+        assert found(again, "bird tower", "hybrid") == ranks
+        retriever = again.retriever("hybrid", fusion="scores")
+        [hits] = retriever.retrieve([EncodedQuery("bird tower", ASKED)], 9)
+        assert {hit.id: hit.score for hit in hits} == scores
+    assert Manifest.read(index.path).published.documents == 4
+
+
+def test_an_unknown_fusion_of_hybrid_is_named(index: Index, tmp_path: Path) -> None:
+    for call in (
+        lambda: index.set_hybrid("ranks"),
+        lambda: index.retriever("hybrid", fusion="ranks"),
+        lambda: Index.open(index.path, hybrid="ranks", read_only=True),
+        lambda: Index.create(tmp_path / "new", encoder=None, dimension=3, hybrid="ranks"),
+    ):
+        with pytest.raises(InvalidInputError, match="ranks"):
+            call()
+    with (
+        Index.open(index.path, read_only=True) as reader,
+        pytest.raises(IndexReadOnlyError, match="read_only"),
+    ):
+        reader.set_hybrid("rrf")
+    assert index.info().hybrid == "scores"
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,28 @@ def test_other_settings_are_another_index(tiny_encoder):
     assert len(keys) == 4
 
 
+def test_another_fusion_of_hybrid_is_another_ranking_of_the_same_index(tiny_encoder, tmp_path):
+    encoder = str(tiny_encoder)
+    found = []
+    for settings in (
+        IndexSettings(encoder=encoder, hybrid="rrf"),
+        IndexSettings(encoder=encoder),
+        IndexSettings(encoder=encoder, hybrid="scores"),
+    ):
+        index, key = opened(tmp_path, settings=settings)
+        with index:
+            [[first, *_]] = index.retriever("hybrid").retrieve(["boat"], 2)
+        found.append((key, first.score))
+        assert key == content_key(iter(DOCUMENTS), settings)
+    assert found[0] != found[1] == found[2]
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
+    words = {
+        content_key(iter(DOCUMENTS), PLAIN.model_copy(update={"hybrid": name}))
+        for name in (None, "rrf", "scores")
+    }
+    assert len(words) == 1
+
+
 def test_another_version_of_an_engine_or_other_code_is_another_index(
     install_engine, tmp_path, shown
 ):

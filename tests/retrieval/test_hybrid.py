@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.ranking import ranked
-from rerank_search.retrieval.hybrid import Hybrid, ReciprocalRankFusion
+from rerank_search.retrieval.hybrid import Hybrid
+from rerank_search.retrieval.hybrid_fusion import ReciprocalRankFusion
 from rerank_search.retrieval.memory import MemoryRetriever
 from rerank_search.types import Filter, Hit, Span
 
@@ -73,6 +74,15 @@ def test_another_fusion_can_be_given() -> None:
     assert all(hit.stage_scores["hybrid"] == hit.score for hit in hits)
 
 
+def test_a_fusion_can_be_named() -> None:
+    named = Hybrid([BM25, DENSE], fusion="rrf").retrieve(["q"], 10)
+    assert named == Hybrid([BM25, DENSE]).retrieve(["q"], 10)
+    [hits] = Hybrid([BM25, DENSE], fusion="scores").retrieve(["q"], 10)
+    assert [hit.id for hit in hits] == ["c", "a", "d", "b"]
+    with pytest.raises(InvalidInputError, match="1 rankings to fuse"):
+        Hybrid([BM25], fusion="scores").retrieve(["q"], 1)
+
+
 def test_stages_are_asked_deeper_than_k() -> None:
     memory = MemoryRetriever([f"fish number {i}" for i in range(300)])
     stages = [memory, Fixed("dense", {"150": 1.0})]  # "150" is the 59th of 300 equal texts
@@ -96,10 +106,8 @@ def test_no_matches_are_an_empty_ranking() -> None:
         (lambda: Hybrid([BM25], depth=0), "depth=0"),
         (lambda: Hybrid([object()]), "no method retrieve"),
         (lambda: Hybrid([BM25], fusion=ReciprocalRankFusion), "no method fuse"),
-        (lambda: Hybrid([BM25], fusion="rrf"), "'rrf' has no method fuse"),
-        (lambda: ReciprocalRankFusion(k=-1), "-1"),
-        (lambda: ReciprocalRankFusion(k=float("nan")), "nan"),
-        (lambda: ReciprocalRankFusion(k=None), "None"),
+        (lambda: Hybrid([BM25], fusion="ranks"), "'ranks' is unknown: use one of 'scores', 'rrf'"),
+        (lambda: Hybrid([BM25], fusion=None), "None has no method fuse"),
     ],
 )
 def test_wrong_arguments_are_named(wrong: object, value: str) -> None:
@@ -115,7 +123,7 @@ def test_hits_are_the_best_of_the_union_in_the_total_order(
     first: dict[str, float], second: dict[str, float], k: int
 ) -> None:
     stages = [Fixed("bm25", first), Fixed("dense", second)]
-    for fusion in (ReciprocalRankFusion(), BestRank()):
+    for fusion in ("rrf", "scores", BestRank()):
         [hits] = Hybrid(stages, fusion=fusion).retrieve(["q"], k)
         [everything] = Hybrid(stages, fusion=fusion).retrieve(["q"], 100)
         assert hits == everything[:k]

@@ -36,6 +36,16 @@ def test_a_manifest_is_read_as_it_was_written(manifest: Manifest, tmp_path: Path
     assert Manifest.read(tmp_path) == manifest
 
 
+def test_a_manifest_that_names_no_fusion_of_hybrid_has_reciprocal_ranks(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    manifest.write(tmp_path)
+    assert "hybrid" not in json.loads((tmp_path / "manifest.json").read_text())
+    assert Manifest.read(tmp_path).hybrid == "rrf"
+    manifest.model_copy(update={"hybrid": "scores"}).write(tmp_path)
+    assert Manifest.read(tmp_path).hybrid == "scores"
+
+
 def test_no_manifest_is_no_index(tmp_path: Path) -> None:
     with pytest.raises(IndexNotFoundError, match="index create"):
         Manifest.read(tmp_path / "missing")

@@ -15,6 +15,7 @@ from rerank_search.cli.index import (
     info,
     list,
     rebuild,
+    set_option,
     verify,
 )
 
@@ -29,6 +30,7 @@ app.command("documents")(documents.documents)
 app.command("drop")(drop.drop)
 app.command("info")(info.info)
 app.command("list")(list.list_indexes)
+app.command("set")(set_option.set_option)
 app.command("verify")(verify.verify)
 app.command("rebuild")(rebuild.rebuild)
 app.command("compact")(compact.compact)

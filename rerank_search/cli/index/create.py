@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from rerank_search.built_in_stages import NEW_HYBRID
 from rerank_search.cli.location import IndexArgument, new_index
 from rerank_search.cli.output import Json, print_json
-from rerank_search.types import VectorDtype
+from rerank_search.types import HybridName, VectorDtype
 
 
 def create(
@@ -58,6 +59,10 @@ def create(
             "analyzer's own list."
         ),
     ] = None,
+    hybrid: Annotated[
+        HybridName,
+        typer.Option(help="How BM25 and vectors are combined: by their scores, or by ranks (rrf)."),
+    ] = NEW_HYBRID,
     no_passages: Annotated[
         bool, typer.Option("--no-passages", help="Do not split long documents.")
     ] = False,
@@ -88,6 +93,7 @@ def create(
         "truncate_dim": truncate_dim,
         "sparse_encoder": sparse_encoder,
         "vector_dtype": vector_dtype,
+        "hybrid": hybrid,
     }
     if dimension is not None:
         if encoder is not None:

@@ -162,6 +162,7 @@ def _described(indexes: Indexes, name: str) -> IndexAnswer:
             analyzer=info.analyzer,
             fused_stages=None if fused == index.first_stages else list(fused),
             languages=dict(info.languages) or None,
+            hybrid=info.hybrid,
             created=info.created.isoformat(),
         )
 

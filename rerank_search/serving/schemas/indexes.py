@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from rerank_search.arguments import document_id
+from rerank_search.built_in_stages import NEW_HYBRID
 from rerank_search.models.registry import AUTO
 from rerank_search.queries import check_text
 from rerank_search.retrieval.analysis import AnalyzerName
@@ -20,7 +21,7 @@ from rerank_search.serving.schemas.base import (
     Vector,
     one_of,
 )
-from rerank_search.types import JsonValue, VectorDtype
+from rerank_search.types import HybridName, JsonValue, VectorDtype
 
 
 class NewIndex(OwnRequest):
@@ -47,6 +48,8 @@ class NewIndex(OwnRequest):
         | None
     ) = None
     """Words that BM25 leaves out of queries; "language" means the analyzer's own list."""
+    hybrid: HybridName = NEW_HYBRID
+    """How BM25 and the vectors are combined: by their "scores", or by reciprocal ranks ("rrf")."""
     first_stages: Listed[str] = Field(default=[])
     """First stages besides bm25, dense and hybrid, which installed packages add."""
 
@@ -66,6 +69,8 @@ class IndexAnswer(Answer):
     """The first stages whose scores a fusion weighs, if these are not all."""
     languages: dict[str, int] | None = None
     """Documents of a sample by the ISO 639-1 code of their language, where it is known."""
+    hybrid: str | None = None
+    """How BM25 and the vectors are combined, in an index that has vectors."""
     created: str
 
 

@@ -53,6 +53,7 @@ def test_indexes_are_listed_with_what_they_hold(server):
     assert listed == server.client.get("/v1/indexes/notes").json()
     assert (listed["name"], listed["documents"]) == ("notes", 4)
     assert listed["first_stages"] == ["bm25", "dense", "hybrid"]
+    assert listed["hybrid"] == "scores"
 
 
 def test_an_index_beside_the_documents_of_its_name_is_served_by_that_name(fresh):
@@ -236,11 +237,16 @@ def test_a_new_index_may_have_the_encoder_of_another(fresh, tiny_encoder):
 
 def test_a_new_index_takes_prompts_and_smaller_vectors(fresh, tiny_encoder):
     asked = {"encoder": str(tiny_encoder), "query_prompt": "query: ", "truncate_dim": 8}
-    answer = fresh.client.put("/v1/indexes/more", json=asked | {"vector_dtype": "int8"})
+    asked |= {"vector_dtype": "int8", "hybrid": "rrf"}
+    answer = fresh.client.put("/v1/indexes/more", json=asked)
     assert answer.status_code == 201, answer.text
     manifest = Manifest.read(fresh.home / "more")
     assert (manifest.encoder.query_prompt, manifest.encoder.dimension) == ("query: ", 8)
-    assert manifest.vector_dtype == "int8"
+    assert (manifest.vector_dtype, manifest.hybrid, answer.json()["hybrid"]) == (
+        "int8",
+        "rrf",
+        "rrf",
+    )
     answer = fresh.client.put("/v1/indexes/again", json=asked | {"truncate_dim": 99})
     assert answer.status_code == 400
     assert "truncate_dim=99 is more than the 32 dimensions" in answer.json()["error"]["message"]
