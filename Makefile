@@ -73,6 +73,7 @@ bench-quality: .venv/.development
 	$(BIN)/python eval/publish.py runs/evaluation/bundled-reranker --card rerank-search-base
 	$(BIN)/python eval/publish.py runs/evaluation/depth
 	$(BIN)/python eval/calibrate_bundled.py
+	$(BIN)/python eval/benchmarks/hybrid.py
 	$(BIN)/python eval/benchmarks/vectors.py
 	$(BIN)/python eval/benchmarks/static_encoder.py
 	$(BIN)/python eval/benchmarks/languages.py
