@@ -17,12 +17,17 @@ _CLAUSE_END = (
 )
 _CLAUSE_START = "[\u0e01-\u0e2e\u0e40-\u0e44\u0e81-\u0eae\u0ec0-\u0ec4\u0edc-\u0edf]"
 
+FULL_STOPS = "。！？｡؟۔।॥။។៕።፧։།༎"
+"""Ends of sentences that need no space after them.
+
+Chinese and Japanese, Arabic and Urdu, Devanagari and its neighbours, Burmese, Khmer, Ethiopic,
+Armenian, Tibetan.
+"""
+
 # Possessive, and tried only from the first mark of a run: a run of 20,000 dots took seconds.
 SENTENCE_END = re.compile(
     r"""(?<![.!?…])[.!?…]++["'”’»)\]]*+\s++"""
-    # Marks after which no space is needed: Chinese and Japanese, Arabic and Urdu, Devanagari and
-    # its neighbours, Burmese, Khmer, Ethiopic, Armenian, Tibetan.
-    r"""|[。！？｡؟۔।॥။។៕።፧։།༎]++["'”’»)\]）」』】》〉\ufe00\ufe01]*+\s*+"""
+    rf"""|[{FULL_STOPS}]++["'”’»)\]）」』】》〉\ufe00\ufe01]*+\s*+"""
     rf"""|{_CLAUSE_END}["'”’»)\]]*+\s++(?=["'“‘«(\[]*+{_CLAUSE_START})"""
     r"""|\n[^\S\n]*+\n\s*+"""
 )
@@ -55,6 +60,12 @@ def words(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in pattern.finditer(text)]
 
 
+def word_count(text: str) -> int:
+    """The number of words between spaces, and of ``words`` in scripts without spaces."""
+    between = len(text.split())
+    return between if _SIMPLE.fullmatch(text) else max(between, len(_unspaced().findall(text)))
+
+
 def characters(text: str, start: int, end: int) -> list[int]:
     """The ends of the characters in a part of a text, each with all its marks."""
     return [match.end() for match in _character().finditer(text, start, end)]
@@ -82,14 +93,24 @@ def _character() -> regex.Pattern[str]:
     return regex.compile(_CHARACTER)
 
 
+_UNSPACED = r"\p{lb=SA}\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー"
+_UNSPACED_WORD = rf"(?:(?=\p{{lb=SA}}){_CHARACTER}){{1,{_PIECE}}}|(?=[{_UNSPACED}]){_CHARACTER}"
+
+
+@cache
+def _unspaced() -> regex.Pattern[str]:
+    import regex
+
+    return regex.compile(_UNSPACED_WORD, regex.V1)
+
+
 @cache
 def _word() -> regex.Pattern[str]:
     import regex
 
-    unspaced = r"\p{lb=SA}\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}ー"
-    spaced = rf"[\p{{L}}\p{{N}}_]--[{unspaced}]"
+    spaced = rf"[\p{{L}}\p{{N}}_]--[{_UNSPACED}]"
     return regex.compile(
-        rf"(?:(?=\p{{lb=SA}}){_CHARACTER}){{1,{_PIECE}}}|(?=[{unspaced}]){_CHARACTER}"
+        rf"{_UNSPACED_WORD}"
         rf"|[{spaced}][[{spaced}]\p{{M}}\p{{GCB=Extend}}\p{{GCB=SpacingMark}}\u200d]*+"
         rf"|(?![\s\x1c-\x1f]){_CHARACTER}",  # Python counts these four as spaces too
         regex.V1,

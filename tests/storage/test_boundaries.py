@@ -11,6 +11,7 @@ from rerank_search.storage.boundaries import (
     beginning,
     characters,
     cuts_character,
+    word_count,
     words,
 )
 
@@ -92,6 +93,21 @@ def test_no_sentence_ends_at(text: str) -> None:
 )
 def test_words_of_many_languages(text: str, expected: str) -> None:
     assert shown(text) == expected.split("|")
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("Don't cut, please.", 3),
+        ("a → b ≤ c 😀", 6),
+        ("नाव नदी पर है।", 4),
+        ("船在河上。", 4),
+        ("ภาษาไทย แลนด์", 5),
+    ],
+)
+def test_words_are_counted_between_spaces_or_in_scripts_without(text: str, count: int) -> None:
+    assert word_count(text) == count
 
 
 @given(LATIN)
