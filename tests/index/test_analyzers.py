@@ -113,3 +113,19 @@ def test_an_unusable_setting_leaves_nothing(
     with pytest.raises(InvalidInputError, match=message):
         Index.create(tmp_path / "i", encoder=None, **settings)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("analyzer", ["multilingual", "auto"])
+def test_long_queries_and_texts_without_a_space_go_through(tmp_path: Path, analyzer: str) -> None:
+    texts = [*(each.text for each in (GERMAN, RUSSIAN, THAI, ENGLISH)), "水" * 350_000, "a" * 10**6]
+    with Index.create(tmp_path / "i", encoder=None, analyzer=analyzer, passages=None) as index:
+        index.add(Document(str(place), text) for place, text in enumerate(texts))
+        assert found(index, f"{GERMAN.text} " * 800)[0] == "0"
+        assert found(index, "nothing " * 10_000) == []
+        assert found(index, "a" * 10**6) == []
+
+
+def test_a_text_of_two_directions_is_found_by_the_words_of_both(index: Index) -> None:
+    index.add([Document("both", "\u202bالكتاب على الطاولة\u202c Przewalski 47")])
+    for query in ("Przewalski", "كتاب", "47", "\u202bالطاولة\u202c"):
+        assert found(index, query) == ["both"], query
