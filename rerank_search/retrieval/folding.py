@@ -97,14 +97,14 @@ class Folding:
 
     ``letters`` are those that keep their marks in this language, such as ä in Finnish. Letters like
     ł and ø, which Unicode does not count as marked ones, are written in ASCII unless they are among
-    ``letters``. ``small`` gives small letters for capitals whose small letter is another one in
-    this language. Thai, Lao, Burmese and Khmer are not cut.
+    ``letters``. ``becomes`` gives what single characters become, such as the small letters of
+    capitals if those of this language differ. Thai, Lao, Burmese and Khmer are not cut.
     """
 
-    def __init__(self, letters: str = "", *, small: Mapping[str, str] | None = None) -> None:
+    def __init__(self, letters: str = "", *, becomes: Mapping[str, str] | None = None) -> None:
         self._table = _Folded(_LETTERS | {*letters, *letters.upper()}, ascii=True)
-        self._table.update(str.maketrans({**(small or {})}))
-        self._keeps_ascii = not small
+        self._table.update(str.maketrans({**(becomes or {})}))
+        self._keeps_ascii = not becomes
 
     def __call__(self, text: str) -> str:
         """The words of ``text``, with spaces between them; ASCII may keep its case."""

@@ -41,7 +41,7 @@ def _kept() -> dict[str, str]:
     }
 
 
-_FOLDING = Folding(small=_kept())
+_FOLDING = Folding(becomes=_kept())
 
 _LETTER = "[0-9A-Za-z\x80-\U0010ffff]"  # folded text has no other characters beyond ASCII
 _WORD = re.compile(
@@ -97,8 +97,8 @@ def _spellings(word: str) -> str:
     for part in parts:
         if "." in part:
             found += _beginnings(part)
-        elif part[-1] in "+#" and len(part) > 3:  # Notepad++, but not C of C++
-            found.append(part.rstrip("+#"))
+        elif 1 < len(name := part.rstrip("+#")) < len(part):  # Notepad++, but not C of C++
+            found.append(name)
     return " ".join(dict.fromkeys(found))
 
 

@@ -14,7 +14,7 @@ from rerank_search.retrieval.folding import Folding
 
 
 def _own_letters(name: str, letters: str = "", small: dict[str, str] | None = None) -> Analyzer:
-    return in_any_script(name, Folding(letters, small=small), stemmer=name)
+    return in_any_script(name, Folding(letters, becomes=small), stemmer=name)
 
 
 def _accents(name: str, letters: str) -> Analyzer:

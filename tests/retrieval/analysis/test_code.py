@@ -34,6 +34,7 @@ EXAMPLES = Path(__file__).parents[3] / "eval" / "benchmarks" / "identifiers.toml
         ("Ｃ＋＋", "c++"),
         ("C#", "c#"),
         ("issue#12", "issue 12"),
+        ("vb#", "vb# vb"),
         ("Notepad++", "notepad++ notepad"),
         (".NET", ".net net"),
         ("ASP.NET", "asp.net aspnet asp net"),
