@@ -18,6 +18,7 @@ from rerank_search.retrieval.analysis import (
     ANALYSIS,
     StopWords,
     Words,
+    check_known,
     outdated,
     recorded_analysis,
 )
@@ -210,10 +211,11 @@ class Bm25Index(Engine):
 
 
 def opened(source: EngineSource) -> Engine:
-    """The BM25 engine that the settings of an index name."""
+    """The BM25 engine that the settings of an index name. Raises IndexFormatError."""
     from rerank_search.retrieval.bm25_static import Bm25StaticIndex
 
     settings = source.manifest.bm25
+    check_known(source.manifest.analyzer, source.folder)
     if settings.engine == "bm25s":
         return Bm25StaticIndex(
             source.folder,

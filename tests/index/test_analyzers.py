@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rerank_search import Document, Index
-from rerank_search.errors import InvalidInputError
+from rerank_search.errors import IndexFormatError, InvalidInputError
 from rerank_search.index import Bm25Settings
 
 GERMAN = Document("de", "Die Häuser der alten Stadt stehen am Fluss und wurden aus Stein gebaut.")
@@ -82,6 +82,14 @@ def test_a_code_is_recorded_as_the_name_of_the_language(tmp_path: Path) -> None:
         assert index.info().analyzer == "german"
         index.add([GERMAN])
         assert found(index, "Haus") == ["de"]
+
+
+def test_an_analyzer_of_a_newer_version_is_refused(index: Index) -> None:
+    index.close()
+    manifest = index.path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"auto"', '"elvish"'))
+    with pytest.raises(IndexFormatError, match=r"elvish.*upgrade"):
+        Index.open(index.path)
 
 
 def test_stop_words_are_kept_with_the_index(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """Words for BM25: the analyzers, which turn texts and queries into terms."""
 
 from rerank_search.retrieval.analysis.analyzer import LONGEST_TERM, Analyzer, QueryTerms
-from rerank_search.retrieval.analysis.known import known
+from rerank_search.retrieval.analysis.known import check_known, known
 from rerank_search.retrieval.analysis.name import AnalyzerName, analyzer_name
 from rerank_search.retrieval.analysis.stop_words import StopWords, checked_stop_words
-from rerank_search.retrieval.analysis.terms import analyzer, prepared, query_terms, terms
+from rerank_search.retrieval.analysis.terms import analyzer, prepared, terms
 from rerank_search.retrieval.analysis.version import ANALYSIS, outdated, recorded_analysis
 from rerank_search.retrieval.analysis.words import Words
 
@@ -18,11 +18,11 @@ __all__ = [
     "Words",
     "analyzer",
     "analyzer_name",
+    "check_known",
     "checked_stop_words",
     "known",
     "outdated",
     "prepared",
-    "query_terms",
     "recorded_analysis",
     "terms",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rerank_search.errors import InvalidInputError
+from pathlib import Path
+
+from rerank_search.errors import IndexFormatError, InvalidInputError
 from rerank_search.retrieval.analysis.analyzer import Analyzer
 from rerank_search.retrieval.analysis.auto import AUTO
 from rerank_search.retrieval.analysis.code import CODE
@@ -19,6 +21,15 @@ NAMES = tuple(_BY_NAME)
 
 CODES = tuple(BY_CODE)
 """Codes of the languages that have an analyzer, by ISO 639-1."""
+
+
+def check_known(recorded: str, directory: Path) -> None:
+    """Raise IndexFormatError for an index with an analyzer of a newer version of this package."""
+    if recorded not in _BY_NAME:
+        raise IndexFormatError(
+            f"{directory} was made with the analyzer {shown(recorded)}, which this version of "
+            "rerank-search does not have: upgrade it with `pip install -U rerank-search`"
+        )
 
 
 def known(name: str) -> Analyzer:

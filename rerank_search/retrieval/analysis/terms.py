@@ -1,4 +1,4 @@
-"""The terms of documents and of queries."""
+"""The terms of documents, by the name of their analyzer."""
 
 from __future__ import annotations
 
@@ -33,11 +33,3 @@ def prepared(name: str, text: str, version: int = ANALYSIS) -> str:
 def terms(name: str, text: str, version: int = ANALYSIS) -> list[str]:
     """The terms of a document in order, with repetitions, by the analyzer called ``name``."""
     return analyzer(name, version).analyze(prepared(name, text, version))
-
-
-def query_terms(name: str, text: str, version: int = ANALYSIS) -> list[str]:
-    """The terms of a query, as ``terms`` gives those of a document."""
-    if version == 1:
-        return terms(name, text, version)
-    one = known(name)
-    return one.made(one.asked_words(text))

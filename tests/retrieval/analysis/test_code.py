@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_search.retrieval.analysis import query_terms, terms
+from rerank_search.retrieval.analysis import terms
 from rerank_search.retrieval.memory import MemoryRetriever
+from tests.asked import query_terms
 
 EXAMPLES = Path(__file__).parents[3] / "eval" / "benchmarks" / "identifiers.toml"
 

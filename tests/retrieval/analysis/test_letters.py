@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_search.retrieval.analysis import query_terms, terms
+from rerank_search.retrieval.analysis import terms
 from rerank_search.retrieval.analysis.grams import of_document, of_query
 from rerank_search.retrieval.analysis.known import NAMES
 from rerank_search.retrieval.folding import Folding
 from rerank_search.retrieval.memory import MemoryRetriever
+from tests.asked import query_terms
 
 DROPPED = frozenset("ʹʻʼʽʾʿꞋꞌـ")
 """Letters in Unicode that writers leave out: apostrophes, and the one that widens Arabic words."""

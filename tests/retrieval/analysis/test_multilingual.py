@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rerank_search.retrieval.analysis import query_terms, terms
+from rerank_search.retrieval.analysis import terms
+from tests.asked import query_terms
 
 RUNS = [
     ("北京大学", ["北京", "京大", "大学"]),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rerank_search.retrieval.analysis import query_terms, terms
+from rerank_search.retrieval.analysis import terms
 from rerank_search.retrieval.analysis.known import CODES
 from rerank_search.retrieval.analysis.stemmed import BY_CODE
+from tests.asked import query_terms
 
 SAME = [
     ("arabic", "المدرسة", "مدرسه"),

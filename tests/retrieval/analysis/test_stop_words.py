@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from rerank_search.errors import InvalidInputError
-from rerank_search.retrieval.analysis import Words, checked_stop_words
+from rerank_search.retrieval.analysis import checked_stop_words
 from rerank_search.retrieval.memory import MemoryRetriever
-
-
-def query_terms(analyzer: str, query: str, stop_words: Any) -> list[str]:
-    words = Words(analyzer, stop_words=checked_stop_words(analyzer, stop_words))
-    return words.of_query(query, lambda term: 0).terms
+from tests.asked import query_terms
 
 
 @pytest.mark.parametrize(
