@@ -334,6 +334,13 @@ def notes(tmp_path: Path) -> Iterator[Client]:
         yield client
 
 
+def test_an_index_may_be_made_for_a_language(notes: Client) -> None:
+    made = notes.create_index("reise", encoder=None, analyzer="de", stop_words="language")
+    assert made.analyzer == "german"
+    with pytest.raises(InvalidInputError, match="no analyzer 'klingon'"):
+        notes.create_index("other", encoder=None, analyzer="klingon")
+
+
 def test_documents_and_queries_take_their_vectors_along(tmp_path):
     with served(tmp_path, []) as server, Client(server.url, "own") as own:
         made = own.create_index("own", encoder=None, dimension=2, hybrid="rrf")
