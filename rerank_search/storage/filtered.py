@@ -76,11 +76,12 @@ class AllowedPassages:
 
 
 def _passages_allowed(connection: sqlite3.Connection, condition: Condition) -> NDArray[np.int64]:
-    query = f"SELECT id FROM passages WHERE {condition.sql} ORDER BY id"
+    # As one text: a row of its own for each id takes longer than finding it.
+    query = f"SELECT group_concat(id) FROM passages WHERE {condition.sql}"
     with _too_large_refused():
         collect(connection, condition.nested)
-        rows = connection.execute(query, condition.parameters)
-        return np.fromiter((id for (id,) in rows), np.int64)
+        [ids] = connection.execute(query, condition.parameters).fetchone()
+    return np.sort(np.fromstring(ids or "", np.int64, sep=","))
 
 
 @contextmanager

@@ -177,10 +177,11 @@ def _one_of(key: Name, kind: str, values: list[Any]) -> Condition:
     # But SQLite cannot read NULs, or all digits of a float, from JSON.
     listed = [value for value in values if _listable(value)]
     singles = [value for value in values if not _listable(value)]
-    places = ", ".join("?" * len(singles))
+    # One set of values, because SQLite would walk along all values of the key for an OR of two.
+    others = f" UNION ALL VALUES {', '.join(['(?)'] * len(singles))}" if singles else ""
     return _having(
         key,
-        f"kind = ? AND (value IN (SELECT value FROM json_each(?)) OR value IN ({places}))",
+        f"kind = ? AND value IN (SELECT value FROM json_each(?){others})",
         kind,
         json.dumps(listed, ensure_ascii=False),
         *singles,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rerank_search.errors import InvalidFilterError
 from rerank_search.storage.documents import DocumentStore
+from rerank_search.storage.filters import compile_filter
 from rerank_search.storage.globs import fixed_beginning, globbed
 from rerank_search.storage.passages import whole
 from rerank_search.storage.records import checked
@@ -274,6 +275,17 @@ def test_a_list_of_a_hundred_thousand_values_is_no_problem(store: DocumentStore)
     fill(store, {"n": 5}, {"n": 5.5}, {"n": "5"}, {"n": -1})
     assert found(store, {"n": {"$in": [*range(100_000), 5.5]}}) == [0, 1]
     assert found(store, {"n": {"$in": [str(i) for i in range(100_000)]}}) == [2]
+
+
+@pytest.mark.parametrize("operands", [[1, 2], [1, 2.5], ["a", "b"], ["a", "b\0"]])
+def test_a_list_of_values_is_looked_up_in_the_table_of_values(
+    store: DocumentStore, tmp_path: Path, operands: list[Any]
+) -> None:
+    condition = compile_filter({"n": {"$in": operands}})
+    query = f"EXPLAIN QUERY PLAN SELECT id FROM passages WHERE {condition.sql}"
+    with closing(sqlite3.connect(tmp_path / "documents.sqlite")) as connection:
+        plan = " ".join(row[3] for row in connection.execute(query, condition.parameters))
+    assert "key=? AND kind=? AND value=?" in plan
 
 
 def test_more_than_a_thousand_conditions_are_no_problem(store: DocumentStore) -> None:
