@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Protocol, cast
 
-from rerank_search.arguments import one_of, real_number
+from rerank_search.arguments import one_of, real_number, several
 from rerank_search.errors import InvalidInputError
 from rerank_search.shown import shown
 from rerank_search.types import Hit, HybridName
 
 LEAST_DEPTH = 100
 """Fewest hits that each stage is asked for."""
+
+MOST_POWER = 10.0
+"""Highest power of how far the best hit stands out; with a higher one scores could overflow."""
 
 
 class HybridFusion(Protocol):
@@ -66,6 +69,18 @@ class ScoreFusion:
     weights: Sequence[float] = (1.0, 1.5)
     powers: Sequence[float] = (0.0, 2.0)
 
+    def __post_init__(self) -> None:
+        weights = tuple(
+            real_number("a weight", weight, least=0)
+            for weight in several("weights", self.weights, one="numbers")
+        )
+        powers = tuple(
+            real_number("a power", power, least=-MOST_POWER, most=MOST_POWER)
+            for power in several("powers", self.powers, one="numbers")
+        )
+        object.__setattr__(self, "weights", weights)
+        object.__setattr__(self, "powers", powers)
+
     def fuse(self, rankings: Sequence[Sequence[Hit]]) -> dict[str, float]:
         """Score of every document in any of the rankings; higher is better.
 
@@ -82,13 +97,15 @@ class ScoreFusion:
         below: dict[str, float] = {}
         for ranking, weight, power in zip(rankings, self.weights, self.powers, strict=True):
             floor, unit = _background([hit.score for hit in ranking[:length]], length)
+            factor = 0.0
             if unit < math.inf:
                 best = (ranking[0].score - floor) / unit
-                unit /= weight * (best / _by_chance(length)) ** power
+                factor = weight * (best / _by_chance(length)) ** power
             for hit in ranking[:length]:
-                fused[hit.id] = fused.get(hit.id, 0.0) + (hit.score - floor) / unit
+                part = factor * (hit.score - floor) / unit
+                fused[hit.id] = fused.get(hit.id, 0.0) + part
             for hit in ranking[length:]:
-                part = (hit.score - floor) / unit
+                part = factor * (hit.score - floor) / unit
                 below[hit.id] = max(below.get(hit.id, part), part)
         # One below the others, so that the best documents are the same for every k.
         highest = min(fused.values(), default=0.0) - 1.0

@@ -78,6 +78,27 @@ def test_as_many_weights_and_powers_as_rankings_are_needed() -> None:
             wrong.fuse([[], [], []])
 
 
+def test_a_ranking_of_weight_0_does_not_count() -> None:
+    words, meaning = {"a": 3.0, "b": 1.0}, {"b": 0.9, "a": 0.1}
+    alone = ScoreFusion(weights=(1.0, 0.0))
+    assert fused(words, meaning, alone) == pytest.approx({"a": 2.0, "b": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "value"),
+    [
+        ({"weights": (1.0, -1.0)}, "a weight=-1 "),
+        ({"weights": (1.0, float("nan"))}, "nan"),
+        ({"weights": 1.5}, "weights=1.5"),
+        ({"powers": (0.0, "2")}, "'2'"),
+        ({"powers": (0.0, 1e9)}, r"a power=1e\+09"),
+    ],
+)
+def test_wrong_weights_and_powers_are_named(wrong: dict[str, object], value: str) -> None:
+    with pytest.raises(InvalidInputError, match=value):
+        ScoreFusion(**wrong)  # type: ignore[arg-type]
+
+
 def test_a_short_ranking_has_found_all_that_matches() -> None:
     words = {"name": 4.0}
     meaning = numbered(np.linspace(0.6, 0.2, 100).tolist())
