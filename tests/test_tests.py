@@ -143,6 +143,22 @@ def unseeded(nodes: Nodes) -> Iterator[ast.AST]:
             yield node
 
 
+def unordered(nodes: Nodes) -> Iterator[ast.AST]:
+    """Parameters from a set, whose order differs between the processes that share the tests."""
+    for node in nodes:
+        if isinstance(node, ast.Call) and dotted(node.func) == "pytest.mark.parametrize":
+            for part in ast.walk(node):
+                if isinstance(part, ast.Starred | ast.comprehension):
+                    values = part.value if isinstance(part, ast.Starred) else part.iter
+                    made = {dotted(each.func) for each in calls(values)}
+                    if isinstance(values, ast.Set) or ("set" in made and "sorted" not in made):
+                        yield node
+
+
+def calls(node: ast.AST) -> Iterator[ast.Call]:
+    return (part for part in ast.walk(node) if isinstance(part, ast.Call))
+
+
 Found = Callable[[Nodes], Iterator[ast.AST]]
 
 
@@ -153,6 +169,7 @@ Found = Callable[[Nodes], Iterator[ast.AST]]
         pytest.param(private, set(), id="no private attribute is used"),
         pytest.param(sleeps, MAY_SLEEP, id="nothing waits for a clock"),
         pytest.param(unseeded, MAY_BE_UNSEEDED, id="everything random has a seed"),
+        pytest.param(unordered, set(), id="parameters have an order"),
     ],
 )
 def test_in_all_tests(look: Found, excepted: set[str], parsed: Mapping[Path, Nodes]) -> None:
@@ -171,6 +188,7 @@ def test_what_may_not_be_in_tests_is_found() -> None:
         private: "index._store",
         sleeps: "time.sleep(1)",
         unseeded: "np.random.default_rng()",
+        unordered: "pytest.mark.parametrize('a', [*(set(NAMES) - {'auto'})])",
     }
     assert all(list(look(nodes_of(code))) for look, code in wrong.items())
     right = "from rerank_search import Index\nmonkeypatch.setattr(os, 'access', None)"
