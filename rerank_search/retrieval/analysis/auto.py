@@ -7,6 +7,7 @@ the index knows which analyzers it needs for a query, and in how many texts each
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Set
 from itertools import zip_longest
 
@@ -61,9 +62,9 @@ def in_all_languages(
         for term in _terms(mark, leaving_out(_BY_MARK[mark], _BY_MARK[mark].asked_words(query)))
     }
     weighted: dict[str, float] = {}
-    for part in query.split():
+    for part, parts in Counter(query.split()).items():
         spellings = (_terms(mark, _BY_MARK[mark].asked_words(part)) for mark in texts)
-        for word in zip_longest(*spellings):
+        for word, words in Counter(zip_longest(*spellings)).items():
             marked = {mark + term: mark for mark, term in zip(texts, word, strict=True) if term}
             found = {term: count for term in marked if (count := frequency(term))}
             everywhere = sum(found.values()) / total
@@ -71,7 +72,7 @@ def in_all_languages(
                 own = found[term] / (texts[marked[term]] + SMOOTHING)
                 share = min(1.0, max(everywhere, own))
                 weight = _rarity(total, share * total) / _rarity(total, found[term])
-                weighted[term] = weighted.get(term, 0.0) + weight
+                weighted[term] = weighted.get(term, 0.0) + parts * words * weight
     return QueryTerms([], weighted)
 
 

@@ -71,6 +71,16 @@ def test_a_few_texts_without_a_language_do_not_outrank_the_others() -> None:
     assert first.id == "41"
 
 
+def test_a_repeated_word_counts_as_often_as_it_appears() -> None:
+    words, counts = Words("auto"), frequencies(TEXTS)
+    once = words.of_query("Häuser 房子", counts).weighted
+    repeated = words.of_query("Häuser 房子, Häuser 房子 Häuser Häuser 房子房子", counts).weighted
+    assert {term: round(repeated[term] / once[term]) for term in once} == {
+        "de:haus": 4,
+        "mul:房子": 4,
+    }
+
+
 def asked(query: str, texts: list[str], stop_words: Literal["language"] | None = None) -> set[str]:
     """The terms of a query to an index of these texts, as far as a text has them."""
     found = Words("auto", stop_words=stop_words).of_query(query, frequencies(texts))
