@@ -7,9 +7,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from rerank_search.arguments import check_function
 from rerank_search.built_in_stages import EVERY_INDEX, NEW_HYBRID, SPARSE
@@ -67,6 +75,12 @@ class IndexSettings(BaseModel):
     hybrid: HybridName | None = Field(default=None, exclude_if=_is_none)
     first_stages: list[FirstStageName] = Field(default=[], exclude_if=operator.not_)
 
+    @field_validator("stop_words", mode="before")
+    @classmethod
+    def _usable_stop_words(cls, given: Any, fields: ValidationInfo) -> Any:
+        analyzer = fields.data.get("analyzer")
+        return given if analyzer is None else checked_stop_words(analyzer, given)
+
     def with_first_stages(self, names: Iterable[str]) -> IndexSettings:
         """The same settings with these first stages added. Raises PluginError."""
         more = [name for name in names if name not in EVERY_INDEX and is_engine(name)]
@@ -88,11 +102,6 @@ class IndexSettings(BaseModel):
     def _has_what_sparse_needs(self) -> IndexSettings:
         if self.sparse_encoder is None and SPARSE in self.first_stages:
             raise ValueError(f"the first stage {SPARSE} needs a sparse_encoder: set it too")
-        return self
-
-    @model_validator(mode="after")
-    def _has_usable_stop_words(self) -> IndexSettings:
-        checked_stop_words(self.analyzer, self.stop_words)
         return self
 
     @property

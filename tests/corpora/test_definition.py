@@ -43,12 +43,19 @@ def test_a_language_may_be_named_by_its_code_and_stop_words_are_settings(tmp_pat
         build_index(load_definition(definition), tmp_path / "index")
 
 
+def test_an_empty_list_of_stop_words_is_none(tmp_path: Path) -> None:
+    (tmp_path / "docs.jsonl").write_text('{"id": "a", "text": "red"}\n')
+    for said in ("stop_words = []\n", ""):
+        (tmp_path / "docs.toml").write_text(f'files = ["docs.jsonl"]\nencoder = false\n{said}')
+        assert build_index(load_definition(tmp_path / "docs.toml"), tmp_path / "index").documents
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ('analyzer = "klingon"', "analyzer: there is no analyzer 'klingon'"),
-        ('analyzer = "ta"\nstop_words = "language"', "no list of stop words for"),
-        ('stop_words = "the"', "stop_words"),
+        ('analyzer = "ta"\nstop_words = "language"', "stop_words: there is no list of stop words"),
+        ('stop_words = "the"', "stop_words='the' is one string: give"),
         ('stop_words = ["-"]', "which is not a word"),
     ],
 )

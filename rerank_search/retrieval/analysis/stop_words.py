@@ -32,7 +32,7 @@ _LISTS = (
 def checked_stop_words(name: str, given: str | Iterable[str] | None) -> StopWords | None:
     """``given`` if it can be used with this analyzer: "language", or a list of words.
 
-    Raises InvalidInputError.
+    An empty list is None. Raises InvalidInputError.
     """
     if given is None:
         return None
@@ -55,7 +55,7 @@ def checked_stop_words(name: str, given: str | Iterable[str] | None) -> StopWord
     for word in words:
         if not analyzer.prepared(word).split():
             raise InvalidInputError(f"stop_words has {shown(word)}, which is not a word: remove it")
-    return words
+    return words or None
 
 
 def leaving_out(analyzer: Analyzer, stop_words: StopWords | None) -> Callable[[str], str]:

@@ -68,3 +68,4 @@ def test_an_unusable_list_is_refused_by_name(analyzer: str, given: object, messa
 def test_no_list_and_an_empty_list_leave_nothing_out() -> None:
     assert query_terms("english", "the boat", None) == ["the", "boat"]
     assert query_terms("english", "the boat", []) == ["the", "boat"]
+    assert checked_stop_words("english", []) is None
