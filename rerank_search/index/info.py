@@ -10,6 +10,7 @@ from pathlib import Path
 from rerank_search.built_in_stages import BM25, DENSE
 from rerank_search.index.best_stages import BestStages
 from rerank_search.index_names import DOCUMENTS
+from rerank_search.retrieval.analysis import StopWords
 from rerank_search.retrieval.registry import engines_of
 from rerank_search.storage.documents import Totals
 from rerank_search.storage.manifest import Manifest
@@ -23,7 +24,8 @@ class IndexInfo:
     them. ``languages`` counts documents by the ISO 639-1 code of their language, in a sample that
     is spread over the index and renewed as it grows; those whose language is not known, such as
     code, are left out.
-    ``hybrid`` is the fusion of BM25 and the vectors; None without vectors.
+    ``hybrid`` is the fusion of BM25 and the vectors; None without vectors. ``stop_words`` are
+    those that BM25 leaves out of queries; "language" is the analyzer's own list.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class IndexInfo:
     sparse_encoder: str | None = None
     languages: Mapping[str, int] = field(default_factory=dict)
     hybrid: str | None = None
+    stop_words: StopWords | None = None
 
 
 def index_info(path: Path, manifest: Manifest, totals: Totals, best: BestStages) -> IndexInfo:
@@ -73,6 +76,7 @@ def index_info(path: Path, manifest: Manifest, totals: Totals, best: BestStages)
         sparse_encoder=None if manifest.sparse_encoder is None else manifest.sparse_encoder.name,
         languages={} if sample is None else sample.found,
         hybrid=manifest.hybrid if vectors else None,
+        stop_words=manifest.stop_words,
     )
 
 

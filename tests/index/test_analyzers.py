@@ -96,6 +96,7 @@ def test_stop_words_are_kept_with_the_index(tmp_path: Path) -> None:
     with Index.create(tmp_path / "i", encoder=None, stop_words=["House", "of"]) as index:
         index.add([ENGLISH, Document("other", "house of cards")])
     with Index.open(tmp_path / "i") as index:
+        assert index.info().stop_words == ("House", "of")
         assert found(index, "house of stone") == ["en"]
         assert found(index, "house of") == ["other", "en"]
 

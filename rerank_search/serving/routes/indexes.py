@@ -160,6 +160,7 @@ def _described(indexes: Indexes, name: str) -> IndexAnswer:
             encoder=None if info.encoder is None else public_name(info.encoder),
             dimension=index.dimension,
             analyzer=info.analyzer,
+            stop_words=[*words] if isinstance(words := info.stop_words, tuple) else words,
             fused_stages=None if fused == index.first_stages else list(fused),
             languages=dict(info.languages) or None,
             hybrid=info.hybrid,

@@ -65,6 +65,8 @@ class IndexAnswer(Answer):
     dimension: int | None = None
     """The length of your own vectors, in an index that has them."""
     analyzer: str
+    stop_words: str | list[str] | None = None
+    """Words that BM25 leaves out of queries; "language" means the analyzer's own list."""
     fused_stages: list[str] | None = None
     """The first stages whose scores a fusion weighs, if these are not all."""
     languages: dict[str, int] | None = None

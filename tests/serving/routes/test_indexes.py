@@ -257,6 +257,7 @@ def test_a_new_index_takes_a_language_and_stop_words(fresh):
     answer = fresh.client.put("/v1/indexes/more", json=asked)
     assert (answer.status_code, answer.json()["analyzer"]) == (201, "german")
     assert Manifest.read(fresh.home / "more").stop_words == ("der", "die")
+    assert fresh.client.get("/v1/indexes/more").json()["stop_words"] == ["der", "die"]
 
 
 @pytest.mark.parametrize(
