@@ -21,6 +21,9 @@ SAMPLED = 64
 GROWTH = 1.1
 """Growth or shrinking of an index after which a new sample is taken."""
 
+SHOWN = 5
+"""Most languages that the warning names."""
+
 LEAST = 5
 """Fewest documents in other languages that are warned about."""
 
@@ -84,7 +87,15 @@ def _warn(path: Path, manifest: Manifest, sample: LanguageSample) -> None:
             "What helps: %s. `rerank-search models` names multilingual models",
             path,
             sample.sampled,
-            ", ".join(f"{count} {code}" for code, count in sample.found.items()),
+            _counted(sample),
             ", ".join(english),
             "; ".join(helps),
         )
+
+
+def _counted(sample: LanguageSample) -> str:
+    """The number of documents in each language, the most frequent ones by their names."""
+    counted = [f"{count} {code}" for code, count in sample.found.items()]
+    if len(counted) > SHOWN:
+        counted[SHOWN:] = [f"and {len(counted) - SHOWN} more languages"]
+    return ", ".join(counted)

@@ -79,6 +79,19 @@ def test_german_documents_are_warned_about_once(words_only: Index, caplog) -> No
     assert len(caplog.messages) == 1
 
 
+def test_of_many_languages_the_most_frequent_are_named(words_only: Index, caplog) -> None:
+    others = [
+        *(
+            "東京の図書館は日曜日に閉まります。",
+            "图书馆星期天关门。",
+            "도서관은 일요일에 닫습니다.",
+        ),
+        *("ห้องสมุดปิดวันอาทิตย์", "Η βιβλιοθήκη είναι κλειστή.", "הספרייה סגורה היום"),
+    ]
+    words_only.add(documents([*GERMAN, *others], 9))
+    assert "(of 9 looked at: 3 de, 1 ja, 1 zh, 1 ko, 1 th, and 2 more languages)" in caplog.text
+
+
 def test_an_encoder_for_english_is_named(with_vectors: Index, caplog) -> None:
     with_vectors.add(documents(GERMAN, 8))
     [warning] = caplog.messages
