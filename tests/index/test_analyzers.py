@@ -111,6 +111,7 @@ def test_an_index_without_stop_words_records_none(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"analyzer": "klingon"}, "'klingon'.*german.*turkish"),
+        ({"analyzer": "zh"}, "'zh'.*For any other language use 'multilingual'"),
         ({"analyzer": "greek", "stop_words": "language"}, "greek"),
         ({"stop_words": "the"}, "one string"),
         ({"stop_words": ["--"]}, "not a word"),

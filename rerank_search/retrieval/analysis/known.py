@@ -13,7 +13,8 @@ from rerank_search.retrieval.analysis.plain import ENGLISH, PLAIN
 from rerank_search.retrieval.analysis.stemmed import BY_CODE
 from rerank_search.shown import shown
 
-_KNOWN = (ENGLISH, PLAIN, AUTO, MULTILINGUAL, CODE, *BY_CODE.values())
+_OF_LANGUAGES = sorted(BY_CODE.values(), key=lambda analyzer: analyzer.name)
+_KNOWN = (ENGLISH, PLAIN, AUTO, MULTILINGUAL, CODE, *_OF_LANGUAGES)
 _BY_NAME = {analyzer.name: analyzer for analyzer in _KNOWN}
 
 NAMES = tuple(_BY_NAME)
@@ -43,6 +44,7 @@ def known(name: str) -> Analyzer:
     if found is None:
         raise InvalidInputError(
             f"there is no analyzer {shown(name)}: choose one of {', '.join(NAMES)}, or the "
-            f"code of a language ({', '.join(CODES)})"
+            f"code of a language ({', '.join(CODES)}). For any other language use "
+            f"{MULTILINGUAL.name!r}"
         )
     return found
