@@ -9,6 +9,7 @@ from pathlib import Path
 from rerank_search.languages import language_of
 from rerank_search.models.known import only_english
 from rerank_search.models.registry import AUTO, reranker_name
+from rerank_search.retrieval.analysis.auto import AUTO as SEVERAL
 from rerank_search.retrieval.analysis.multilingual import MULTILINGUAL
 from rerank_search.retrieval.analysis.plain import ENGLISH
 from rerank_search.retrieval.analysis.stemmed import BY_CODE
@@ -20,6 +21,9 @@ SAMPLED = 64
 
 GROWTH = 1.1
 """Growth or shrinking of an index after which a new sample is taken."""
+
+NEARLY_ALL = 0.9
+"""Least share of the documents in one language for which its own analyzer is named."""
 
 SHOWN = 5
 """Most languages that the warning names."""
@@ -72,10 +76,8 @@ def _warn(path: Path, manifest: Manifest, sample: LanguageSample) -> None:
         english.append(f"the encoder {encoder.name} (searches leave its vectors out by default)")
         again.append("a multilingual encoder")
     if manifest.analyzer == ENGLISH.name:
-        language = next(code for code in sample.found if code != _ENGLISH)
-        better = BY_CODE[language].name if language in BY_CODE else MULTILINGUAL.name
         english.append("the analyzer english")
-        again.append(f"analyzer={better!r}")
+        again.append(f"analyzer={_better_analyzer(sample)!r}")
     if again:
         helps.append(f"create the index again with {' and '.join(again)}")
     if only_english(reranker):
@@ -91,6 +93,14 @@ def _warn(path: Path, manifest: Manifest, sample: LanguageSample) -> None:
             ", ".join(english),
             "; ".join(helps),
         )
+
+
+def _better_analyzer(sample: LanguageSample) -> str:
+    """The analyzer for the language of nearly all documents, or for several languages."""
+    language, most = max(sample.found.items(), key=lambda counted: counted[1])
+    if most < NEARLY_ALL * sum(sample.found.values()):
+        return SEVERAL.name
+    return BY_CODE[language].name if language in BY_CODE else MULTILINGUAL.name
 
 
 def _counted(sample: LanguageSample) -> str:

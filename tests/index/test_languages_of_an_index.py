@@ -92,6 +92,11 @@ def test_of_many_languages_the_most_frequent_are_named(words_only: Index, caplog
     assert "(of 9 looked at: 3 de, 1 ja, 1 zh, 1 ko, 1 th, and 2 more languages)" in caplog.text
 
 
+def test_several_languages_get_the_analyzer_for_several(words_only: Index, caplog) -> None:
+    words_only.add([*documents(ENGLISH, 8), *documents(GERMAN, 10, start=8)])
+    assert "analyzer='auto'" in caplog.text
+
+
 def test_an_encoder_for_english_is_named(with_vectors: Index, caplog) -> None:
     with_vectors.add(documents(GERMAN, 8))
     [warning] = caplog.messages
