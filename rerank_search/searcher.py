@@ -321,8 +321,8 @@ class Searcher:
         scores, degraded = None, None
         if plan.reranker is not None and hits and not query.strip():
             degraded = "the query has a vector and no text, which the reranker would read"
-        elif plan.reranker is not None and hits and (unread := self._unread(hits, plan)):
-            degraded = unread
+        elif plan.reranker is not None and hits and (why := self._unread(hits, plan)):
+            degraded = why
         elif plan.reranker is not None and hits:
             try:
                 scores = _scores(plan.reranker, query, hits, plan.options, watch)
