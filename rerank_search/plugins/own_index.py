@@ -66,6 +66,16 @@ class OwnIndex:
         """Those of the index."""
         return self.get().first_stages
 
+    @property
+    def fused_stages(self) -> tuple[str, ...]:
+        """Those of the index."""
+        return self.get().fused_stages
+
+    @property
+    def takes_query_vectors(self) -> bool:
+        """Whether the index does."""
+        return self.get().takes_query_vectors
+
     def retriever(self, name: str) -> Retriever:
         """That of the index."""
         return self.get().retriever(name)

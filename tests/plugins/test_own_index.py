@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from rerank_search import Index, IndexNotFoundError, InvalidInputError, Searcher
+from rerank_search import Document, Index, IndexNotFoundError, InvalidInputError, Searcher
 from rerank_search.plugins.own_index import OwnIndex
 from rerank_search.plugins.source import Source
+from rerank_search.searchable import fused_stages
 from rerank_search.testing import check_searchable
+from tests.index.test_languages_of_an_index import GERMAN, EnglishEncoder, documents
 from tests.plugins.conftest import DOCUMENTS, QUERY
 
 
@@ -53,6 +55,19 @@ def test_it_is_searched_again_after_closing(notes: Path):
     copied.close()
     with pytest.raises(InvalidInputError, match="is an object"):
         _ = Source(index=own).settings
+
+
+def test_it_has_the_fused_stages_of_its_index(tmp_path: Path):
+    with Index.create(tmp_path / "reise", encoder=EnglishEncoder(), analyzer="german") as index:
+        index.add(documents(GERMAN, 20))
+        assert fused_stages(OwnIndex(index)) == index.fused_stages == ("bm25",)
+
+
+def test_it_takes_the_vectors_of_queries(tmp_path: Path):
+    with Index.create(tmp_path / "own", encoder=None, dimension=2) as index:
+        index.add([Document("a", "red"), Document("b", "blue")], vectors=[[1.0, 0.0], [0.0, 1.0]])
+        found = Searcher(OwnIndex(index), None).search("", query_vector=[0.1, 0.9], top_k=1)
+        assert [hit.id for hit in found.hits] == ["b"]
 
 
 def test_an_index_of_a_server_is_refused():
