@@ -32,7 +32,7 @@ _INVISIBLE = re.compile(
 # Thai, Lao, Burmese and Khmer have no spaces; some writers put zero-width ones between words.
 _WORD_BREAK = re.compile("(?<=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\u200b")
 # Tone marks and viramas of the same scripts. A clause in them has no spaces, and could never be
-# found as one term: until clauses are split into words, these marks split them.
+# found as one term, so that english and plain cut it at these marks. Other analyzers use n-grams.
 _CLAUSE_BREAK = re.compile(
     "[\u0e47-\u0e4c\u0e4e\u0eba\u0ec8-\u0ecc\u0ece\u1037\u1039\u103a\u17c9-\u17d3\u17dd]+"
 )
