@@ -17,7 +17,8 @@ class ServedIndex:
     """An index of a server, and what it holds.
 
     ``languages`` counts documents of a sample by the ISO 639-1 code of their language.
-    ``fused_stages`` are the first stages whose scores a fusion weighs.
+    ``fused_stages`` are the first stages whose scores a fusion weighs. ``stop_words`` and
+    ``hybrid`` are as in ``Index.create``; None also if the server is too old to tell.
     """
 
     name: str
@@ -29,6 +30,8 @@ class ServedIndex:
     created: datetime
     fused_stages: tuple[str, ...]
     languages: Mapping[str, int] = field(default_factory=dict)
+    stop_words: str | tuple[str, ...] | None = None
+    hybrid: str | None = None
 
 
 def indexes() -> Call[list[ServedIndex]]:
@@ -77,6 +80,7 @@ def _dropped(answer: Any) -> None:
 
 
 def _index(answer: Any) -> ServedIndex:
+    words = answer.get("stop_words")
     return ServedIndex(
         name=answer["name"],
         documents=answer["documents"],
@@ -87,4 +91,6 @@ def _index(answer: Any) -> ServedIndex:
         created=datetime.fromisoformat(answer["created"]),
         fused_stages=tuple(answer.get("fused_stages", answer["first_stages"])),
         languages=answer.get("languages", {}),  # which earlier servers do not send
+        stop_words=tuple(words) if isinstance(words, list) else words,
+        hybrid=answer.get("hybrid"),
     )

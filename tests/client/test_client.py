@@ -336,7 +336,8 @@ def notes(tmp_path: Path) -> Iterator[Client]:
 
 def test_an_index_may_be_made_for_a_language(notes: Client) -> None:
     made = notes.create_index("reise", encoder=None, analyzer="de", stop_words="language")
-    assert made.analyzer == "german"
+    assert (made.analyzer, made.stop_words) == ("german", "language")
+    assert notes.create_index("buch", encoder=None, stop_words=["of"]).stop_words == ("of",)
     with pytest.raises(InvalidInputError, match="no analyzer 'klingon'"):
         notes.create_index("other", encoder=None, analyzer="klingon")
 
@@ -344,7 +345,7 @@ def test_an_index_may_be_made_for_a_language(notes: Client) -> None:
 def test_documents_and_queries_take_their_vectors_along(tmp_path):
     with served(tmp_path, []) as server, Client(server.url, "own") as own:
         made = own.create_index("own", encoder=None, dimension=2, hybrid="rrf")
-        assert made.first_stages == ("bm25", "dense", "hybrid")
+        assert (made.first_stages, made.hybrid) == (("bm25", "dense", "hybrid"), "rrf")
         documents = [
             EncodedDocument("a", "red", vector=np.array([1.0, 0.0])),
             EncodedDocument("b", "sea", vector=[0.6, 0.8]),
