@@ -446,7 +446,7 @@ def test_a_cached_index_of_an_evaluation_made_without_prompts_is_not_used(
 
     def earlier_key(settings: IndexSettings) -> str:
         """As a version without prompts named the same index."""
-        options = settings.model_dump(mode="json", exclude={"encoder"})
+        options = settings.model_dump(mode="json", exclude={"encoder", "hybrid"})
         made_with = [options, fingerprint(Path(settings.encoder)), {"analysis": ANALYSIS}]
         digest = hashlib.sha256(json.dumps([__version__, *made_with]).encode())
         for document in DOCUMENTS:
