@@ -455,7 +455,8 @@ def test_a_cached_index_of_an_evaluation_made_without_prompts_is_not_used(
         return digest.hexdigest()[:32]
 
     plain, prompted = (
-        IndexSettings(encoder=str(each)) for each in (tiny_encoder, prompted_encoder(E5))
+        IndexSettings(encoder=str(each), hybrid="rrf")  # as earlier versions fused
+        for each in (tiny_encoder, prompted_encoder(E5))
     )
     assert key(plain) == earlier_key(plain)
     assert key(prompted) != earlier_key(prompted)
