@@ -103,7 +103,7 @@ class Scaled:
     """The sum of each ranking's scores on a scale of its own, with weights for both rankings."""
 
     scale: Callable[[Sequence[float], float], tuple[float, float]]
-    """From the scores, descending, and the least possible one: the zero and the unit."""
+    """A function from descending scores and the least possible one to a zero and a unit."""
     least: tuple[float, float] = (0.0, -1.0)
     weights: tuple[float, float] = (1.0, 1.0)
 

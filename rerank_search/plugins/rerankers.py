@@ -68,8 +68,8 @@ class TextRanker:
     ) -> list[float]:
         """The logits of (query, text) pairs; nothing is loaded for no pairs.
 
-        Raises InvalidInputError for what is no list of pairs, and for an ``instruction`` to a
-        reranker that takes none, RerankError, and what loading the reranker raises.
+        Raises InvalidInputError for anything but a list of pairs, and for an ``instruction`` to
+        a reranker that takes none, RerankError, and what loading the reranker raises.
         """
         given = list(several("pairs", pairs, one="pairs"))
         if not given:

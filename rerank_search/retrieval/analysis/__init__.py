@@ -4,9 +4,9 @@ from rerank_search.retrieval.analysis.analyzer import LONGEST_TERM, Analyzer, Qu
 from rerank_search.retrieval.analysis.known import check_known, known
 from rerank_search.retrieval.analysis.name import AnalyzerName, analyzer_name
 from rerank_search.retrieval.analysis.stop_words import StopWords, checked_stop_words
-from rerank_search.retrieval.analysis.terms import analyzer, prepared, terms
+from rerank_search.retrieval.analysis.terms import analyzer
 from rerank_search.retrieval.analysis.version import ANALYSIS, outdated, recorded_analysis
-from rerank_search.retrieval.analysis.words import Words
+from rerank_search.retrieval.analysis.words import Words, terms
 
 __all__ = [
     "ANALYSIS",
@@ -22,7 +22,6 @@ __all__ = [
     "checked_stop_words",
     "known",
     "outdated",
-    "prepared",
     "recorded_analysis",
     "terms",
 ]

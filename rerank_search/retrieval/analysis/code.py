@@ -15,7 +15,7 @@ _JOINED = 4
 """Most neighbouring words of a query that are also searched as one: "get user name"."""
 
 _SHORT_QUERY = 12
-"""Most words of a query in which neighbours are joined; a longer one is no name."""
+"""Most words of a query in which neighbours are joined; names have no more."""
 
 _LONGEST_VERSION = 4
 """Most numbers of a version whose beginnings are terms too: 3.11 and 3 of 3.11.4."""

@@ -26,7 +26,7 @@ _LISTS = (
     *("danish", "dutch", "english", "finnish", "french", "german", "hungarian", "italian"),
     *("norwegian", "portuguese", "russian", "spanish", "swedish"),
 )
-"""Languages of which tantivy has a list (Snowball's)."""
+"""Languages with a list of stop words in tantivy (Snowball's lists)."""
 
 
 def checked_stop_words(name: str, given: str | Iterable[str] | None) -> StopWords | None:

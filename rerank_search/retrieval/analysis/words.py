@@ -62,3 +62,8 @@ class Words:
 
     def _left(self, analyzer: Analyzer, words: str) -> str:
         return leaving_out(analyzer, self._stop_words)(words)
+
+
+def terms(name: str, text: str, version: int = ANALYSIS) -> list[str]:
+    """The terms of a document in order, with repetitions, by the analyzer called ``name``."""
+    return Words(name, version).terms(text)
