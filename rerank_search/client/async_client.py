@@ -14,13 +14,14 @@ from rerank_search.client.base import BaseClient
 from rerank_search.client.documents import deletion, deletions, uploads_async, written_with
 from rerank_search.client.found import of_filter, of_ids
 from rerank_search.client.indexes import ServedIndex, VectorSettings, creation, dropping, indexes
+from rerank_search.client.matches import matches
 from rerank_search.client.rerankers import ServedModel, models, ranking
 from rerank_search.client.searches import searches
 from rerank_search.client.transport import AsyncTransport
 from rerank_search.errors import FilterWarning
 from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
-from rerank_search.types import Document, Filter, Hit, ReturnedText, SearchResponse
+from rerank_search.types import Document, Filter, Hit, ReturnedText, SearchResponse, Span
 
 if TYPE_CHECKING:
     from rerank_search.reranking.base import LongDocuments
@@ -100,6 +101,11 @@ class AsyncClient(BaseClient):
             instruction=instruction,
         )
         return [] if call is None else await self._transport.ask(call)
+
+    async def matches(self, query: str, texts: Iterable[str]) -> list[list[Span]]:
+        """See ``Client.matches``, also for what it raises."""
+        asked = matches(self._index, query, texts)
+        return [spans for call in asked for spans in await self._transport.ask(call)]
 
     async def add(self, documents: Iterable[Document] | AsyncIterable[Document]) -> int:
         """See ``Client.add``, also for what it raises; takes asynchronous generators too."""

@@ -13,13 +13,14 @@ from rerank_search.client.base import BaseClient
 from rerank_search.client.documents import deletion, deletions, uploads, written_with
 from rerank_search.client.found import documents, of_filter
 from rerank_search.client.indexes import ServedIndex, VectorSettings, creation, dropping, indexes
+from rerank_search.client.matches import matches
 from rerank_search.client.rerankers import ServedModel, models, ranking
 from rerank_search.client.searches import searches
 from rerank_search.client.transport import Transport
 from rerank_search.errors import FilterWarning
 from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
-from rerank_search.types import Document, Filter, Hit, ReturnedText, SearchResponse
+from rerank_search.types import Document, Filter, Hit, ReturnedText, SearchResponse, Span
 
 if TYPE_CHECKING:
     from rerank_search.reranking.base import LongDocuments
@@ -123,6 +124,15 @@ class Client(BaseClient):
             instruction=instruction,
         )
         return [] if call is None else self._transport.ask(call)
+
+    def matches(self, query: str, texts: Iterable[str]) -> list[list[Span]]:
+        """Where in each text the words of the query stand, as ``Index.matches`` says.
+
+        The server limits a text, by default to 1,000,000 characters. Raises IndexNotFoundError,
+        InvalidInputError, SearchIndexError, ServerError.
+        """
+        asked = matches(self._index, query, texts)
+        return [spans for call in asked for spans in self._transport.ask(call)]
 
     def add(self, documents: Iterable[Document]) -> int:
         """Insert documents, or replace those with the same id; returns how many were written.

@@ -12,13 +12,14 @@ from rerank_search.client.base import BaseClient
 from rerank_search.client.call import Call
 from rerank_search.client.found import documents, of_filter
 from rerank_search.client.indexes import ServedIndex, indexes
+from rerank_search.client.matches import matches
 from rerank_search.client.searches import searches
 from rerank_search.client.transport import AsyncTransport, Transport
 from rerank_search.errors import IndexNotFoundError, InvalidInputError
 from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
 from rerank_search.queries import checked_k
 from rerank_search.shown import shown
-from rerank_search.types import Document, Filter, Hit, SearchResponse
+from rerank_search.types import Document, Filter, Hit, SearchResponse, Span
 
 
 class RemoteSearcher(BaseClient):
@@ -145,6 +146,11 @@ class RemoteSearcher(BaseClient):
     ) -> list[list[Hit]]:
         """The hits as they are: those that a retriever returns have the scores of all stages."""
         return [list(hits) for hits in rankings]
+
+    def matches(self, query: str, texts: Iterable[str]) -> list[list[Span]]:
+        """Where in each text the words of the query stand, as ``Index.matches`` says."""
+        asked = matches(self._served().name, query, texts)
+        return [spans for call in asked for spans in self._transport.ask(call)]
 
     def filter_warnings(self, filter: Filter) -> Sequence[str]:
         """A sentence for each condition that no document can meet."""

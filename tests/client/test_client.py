@@ -286,6 +286,33 @@ def test_find_refuses_what_the_library_refuses(client, url):
         assert client.find({"knd": "path"}) == []
 
 
+def test_matches_are_those_of_the_index(client, url, home):
+    texts = ["Joins the 🐍 paths.", "", LONG]
+
+    async def ask(query):
+        async with AsyncClient(url, "docs") as client:
+            return await client.matches(query, texts)
+
+    with Index.open(home / "docs", read_only=True) as index, RemoteSearcher(url, "docs") as remote:
+        for query in ("join a path", "oven", ""):
+            expected = index.matches(query, texts)
+            assert client.matches(query, iter(texts)) == expected
+            assert asyncio.run(ask(query)) == remote.matches(query, texts) == expected
+    assert client.matches("path", []) == []
+    for query, wrong in (("path", "one text"), ("path", [None]), (None, texts), ("\ud800", texts)):
+        with pytest.raises(InvalidInputError):
+            client.matches(query, wrong)
+
+
+def test_many_texts_are_sent_in_parts(scripted):
+    scripted.answers = [success({"matches": [[[0, 1]]] * count}) for count in (1_000, 3, 1)]
+    sizes = [1] * 1_001 + [600_000, 399_999, 600_000]
+    with scripted.client() as client:
+        assert client.matches("a", ["a" * size for size in sizes]) == [[(0, 1)]] * 1_004
+    sent = [[len(text) for text in json.loads(body)["texts"]] for _, _, body in scripted.requests]
+    assert sent == [[1] * 1_000, [1, 600_000, 399_999], [600_000]]
+
+
 def test_an_index_is_dropped(tmp_path):
     async def drop(address):
         async with AsyncClient(address) as client:

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 PATHS = ["/rerank", "/v2/rerank", "/score", "/v1/search", "/v1/indexes/notes/documents",
-         "/v1/indexes/notes/delete", "/v1/indexes/notes/find"]  # fmt: skip
+         "/v1/indexes/notes/delete", "/v1/indexes/notes/find",
+         "/v1/indexes/notes/matches"]  # fmt: skip
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

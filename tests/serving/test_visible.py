@@ -107,6 +107,7 @@ REQUESTS: list[tuple[str, str, Any]] = [
     ("POST", "/v1/search", {"index": "NAME", "query": "song", "explain": True}),
     ("POST", "/v1/indexes/NAME/find", {}),
     ("POST", "/v1/indexes/NAME/find", {"filter": {"$.a.b": 1}}),
+    ("POST", "/v1/indexes/NAME/matches", {"query": "song", "texts": ["a song"]}),
     ("GET", "/v1/indexes/NAME/documents/a", None),
     ("POST", "/v1/indexes/NAME/documents", {"documents": [{"id": "b", "text": "c"}]}),
     ("DELETE", "/v1/indexes/NAME/documents/a", None),

@@ -26,6 +26,8 @@ from rerank_search.serving.schemas.indexes import (
     FindRequest,
     IndexAnswer,
     IndexList,
+    MatchesAnswer,
+    MatchesRequest,
     NewIndex,
     UpsertAnswer,
 )
@@ -114,6 +116,26 @@ async def find(
     def answer() -> bytes:
         """The JSON, written in the thread too: it may hold a thousand documents."""
         return _found(service, name, asked).model_dump_json(exclude_none=True).encode()
+
+    return Response(await threads.read(request, answer), media_type="application/json")
+
+
+@router.post("/v1/indexes/{name}/matches", response_model=MatchesAnswer)
+@declared(Facts(reads=True))
+async def matches(
+    request: Request, name: str, asked: MatchesRequest, service: ServiceGiven, threads: ThreadsGiven
+) -> Response:
+    """Where in texts the words stand by which BM25 finds them for a query."""
+    limits, size = service.limits, sum(map(len, asked.texts))
+    limits.check_query(asked.query)
+    limits.check_count("texts", len(asked.texts), limits.documents)
+    limits.check_count("characters of the texts", size, limits.document_characters)
+
+    def answer() -> bytes:
+        """The JSON, written in the thread too: it may hold many spans."""
+        with service.indexes.use(name) as index:
+            found = MatchesAnswer(matches=index.matches(asked.query, asked.texts))
+        return found.model_dump_json().encode()
 
     return Response(await threads.read(request, answer), media_type="application/json")
 

@@ -205,6 +205,23 @@ class FindAnswer(Answer):
     """Parts of the filter that no document has, such as a misspelled key."""
 
 
+class MatchesRequest(OwnRequest):
+    """A query, and texts in which its words are looked for; see ``Index.matches``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"query": "join paths", "texts": ["Joins two paths."]}]}
+    )
+
+    query: str
+    texts: Listed[str]
+
+
+class MatchesAnswer(Answer):
+    """The spans of the words in each text, in the order of the texts."""
+
+    matches: list[list[tuple[int, int]]]
+
+
 UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

@@ -717,6 +717,33 @@ def test_a_page_of_long_texts_ends_early(serve):
         assert page.json()["next"] == "099"
 
 
+def test_matches_are_those_of_the_index(server):
+    texts = ["Join two Paths.", "", "no such thing", "the joined 🐍 path"]
+    answer = server.post("/v1/indexes/notes/matches", {"query": "joining a path?", "texts": texts})
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"matches": [[[0, 4], [9, 14]], [], [], [[4, 10], [13, 17]]]}
+    empty = server.post("/v1/indexes/notes/matches", {"query": "", "texts": texts[:1]})
+    assert empty.json() == {"matches": [[]]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "named"),
+    [
+        ({"query": "a", "texts": ["a"] * 1001}, 413, "texts: 1,001"),
+        ({"query": "a", "texts": ["a" * 600_000] * 2}, 413, "characters of the texts: 1,200,000"),
+        ({"query": "a" * 10_001, "texts": []}, 413, "the query"),
+        ({"query": "a", "texts": "a"}, 400, "texts"),
+        ({"query": "a", "texts": [None]}, 400, "texts"),
+        ({"query": ["a"], "texts": []}, 400, "query"),
+        ({"query": "a"}, 400, "texts"),
+        ({"query": "a", "texts": [], "k": 1}, 400, "'k' is unknown"),
+    ],
+)
+def test_matches_that_cannot_be_told_are_refused(server, asked, status, named):
+    answer = server.post("/v1/indexes/notes/matches", asked)
+    assert (answer.status_code, named in answer.text) == (status, True)
+
+
 IDS = [
     "a/b",
     "/a//b/",
