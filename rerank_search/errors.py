@@ -87,6 +87,37 @@ class StorageFullError(SearchIndexError):
     """No space is left on the disk; what was acknowledged before is safe."""
 
 
+class StoreError(RerankSearchError):
+    """Base of the errors about a store, such as a table of PostgreSQL, and any other failure there.
+
+    No message has a password or a key.
+    """
+
+
+class StoreUnreachableError(StoreError):
+    """The store's server cannot be reached, or the connection to it was lost."""
+
+
+class StoreTimeoutError(StoreError):
+    """The store did not answer in time, or the call was cancelled there."""
+
+
+class StoreAccessError(StoreError):
+    """The store refuses the user, the password or the key, or what this user wants to do."""
+
+
+class StoreNotFoundError(StoreError):
+    """There is no such database, table or collection in the store."""
+
+
+class StoreMismatchError(StoreError):
+    """The store has other columns, dimensions, distances or another encoder than asked for."""
+
+
+class StoreFullError(StoreError):
+    """No space is left in the store; what was acknowledged before is safe."""
+
+
 class ServerError(RerankSearchError):
     """A server cannot be reached, or its answer is not a result and not an error of the library.
 

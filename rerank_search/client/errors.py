@@ -23,6 +23,12 @@ from rerank_search.errors import (
     SearchIndexError,
     ServerError,
     StorageFullError,
+    StoreAccessError,
+    StoreError,
+    StoreMismatchError,
+    StoreNotFoundError,
+    StoreTimeoutError,
+    StoreUnreachableError,
 )
 
 _BY_TYPE: Mapping[str, type[RerankSearchError]] = {
@@ -36,6 +42,9 @@ _BY_TYPE: Mapping[str, type[RerankSearchError]] = {
     "index_unavailable": SearchIndexError,
     "model_not_found": ModelNotFoundError,
     "reranker_failed": RerankError,
+    "store_unavailable": StoreUnreachableError,
+    "store_timeout": StoreTimeoutError,
+    "store_failed": StoreError,
 }
 
 _BY_CODE: Mapping[str, type[RerankSearchError]] = {
@@ -44,6 +53,9 @@ _BY_CODE: Mapping[str, type[RerankSearchError]] = {
     "index_corrupted": IndexCorruptedError,
     "index_format": IndexFormatError,
     "index_mismatch": IndexMismatchError,
+    "store_not_found": StoreNotFoundError,
+    "store_mismatch": StoreMismatchError,
+    "store_access": StoreAccessError,
 }
 """The classes of errors with a code, which earlier servers do not send."""
 

@@ -40,7 +40,7 @@ class GivenVectors:
                     f"and those of the index have {self.dimension}: give vectors of one model"
                 )
             vectors.append(query.vector)
-        return _with_length_1(np.array(vectors, np.float64).reshape(-1, self.dimension))
+        return with_length_1(np.array(vectors, np.float64).reshape(-1, self.dimension))
 
     def of_passages(self, passages: Sequence[Passage]) -> NDArray[np.float32]:
         """Vectors of passages, shape (passages, dimension). Raises IndexCorruptedError."""
@@ -50,11 +50,12 @@ class GivenVectors:
                 f"documents.sqlite has documents without a vector of {self.dimension} numbers: "
                 "`rerank-search index verify` names them"
             )
-        return _with_length_1(np.stack(vectors).astype(np.float64))
+        return with_length_1(np.stack(vectors))
 
 
-def _with_length_1(vectors: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The vectors divided by their lengths; float64, so that no square is too small or large."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    divided: NDArray[np.float32] = (vectors / lengths).astype(np.float32)
+def with_length_1(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """The vectors divided by their lengths; in float64, where no square is too small or large."""
+    exact = vectors.astype(np.float64)
+    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
+    divided: NDArray[np.float32] = (exact / lengths).astype(np.float32)
     return divided

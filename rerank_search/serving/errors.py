@@ -25,6 +25,13 @@ from rerank_search.errors import (
     SearchIndexError,
     ServerError,
     StorageFullError,
+    StoreAccessError,
+    StoreError,
+    StoreFullError,
+    StoreMismatchError,
+    StoreNotFoundError,
+    StoreTimeoutError,
+    StoreUnreachableError,
 )
 
 logger = logging.getLogger("rerank_search.serving")
@@ -89,6 +96,8 @@ class _Kind:
     code: str | None = None
 
 
+_IN_LOG = "the store failed; see the log of the server"
+
 _KINDS: Mapping[type[RerankSearchError], _Kind] = {
     IndexNotFoundError: _Kind(404, "not_found"),
     IndexExistsError: _Kind(409, "exists"),
@@ -106,6 +115,16 @@ _KINDS: Mapping[type[RerankSearchError], _Kind] = {
     InvalidDocumentError: _Kind(400, "invalid_request", code="invalid_document"),
     # Its message has the address of another server, which is not the caller's business.
     ServerError: _Kind(502, "model_server_failed", "the server of the encoder failed: try again"),
+    # Messages about a store have its address and its user, which are not the caller's business.
+    StoreUnreachableError: _Kind(
+        503, "store_unavailable", "the store cannot be reached: try again"
+    ),
+    StoreTimeoutError: _Kind(504, "store_timeout", "the store did not answer in time: try again"),
+    StoreFullError: _Kind(507, "storage_full", "no space is left in the store"),
+    StoreNotFoundError: _Kind(500, "store_failed", _IN_LOG, code="store_not_found"),
+    StoreMismatchError: _Kind(500, "store_failed", _IN_LOG, code="store_mismatch"),
+    StoreAccessError: _Kind(502, "store_failed", _IN_LOG, code="store_access"),
+    StoreError: _Kind(502, "store_failed", _IN_LOG),
     InvalidInputError: _Kind(400, "invalid_request"),
 }
 """Status, type and code of each class of errors; the first that fits counts.

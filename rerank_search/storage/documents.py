@@ -189,7 +189,7 @@ class DocumentStore:
     def allowed(self, filter: Filter) -> NDArray[np.int64]:
         """Sorted ids of the passages whose document the filter allows; do not change the array.
 
-        Raises InvalidFilterError; see rerank_search.storage.filters for what filters mean.
+        Raises InvalidFilterError; see rerank_search.storage.filter_tree for what filters mean.
         """
         with self._connections.reading() as connection:
             return self._allowed.of(connection, filter)

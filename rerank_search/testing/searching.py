@@ -1,72 +1,17 @@
-"""Conformance checks for your own retrievers, rerankers and stores, to be called from a test.
-
-    def test_my_reranker_conforms():
-        check_reranker(MyReranker())
-
-Each check raises ConformanceError, an AssertionError, that names the broken rule.
-"""
+"""The checks of retrievers, and of everything that a Searcher can search."""
 
 from __future__ import annotations
 
 import copy
 import math
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-import numpy as np
 
 from rerank_search.errors import InvalidInputError
 from rerank_search.ranking import ranked
-from rerank_search.reranking.base import Reranker
-from rerank_search.reranking.traits import takes_instructions
 from rerank_search.retrieval.base import Retriever
 from rerank_search.searchable import Searchable
+from rerank_search.testing.rules import require
 from rerank_search.types import Filter, Hit
-
-THREADS = 4
-
-
-class ConformanceError(AssertionError):
-    """A rule of the contract is broken."""
-
-
-def check_reranker(reranker: Reranker, *, tolerance: float = 1e-3) -> None:
-    """Check that each pair gets one finite float32 logit, in any order, batch and thread.
-
-    ``tolerance`` bounds how far a pair's score may differ between batches. A reranker that
-    ``takes_instructions`` has to score the pairs with one too.
-    """
-    pairs = [
-        ("how to join paths", "join path components with the separator of the system"),
-        ("how to join paths", "bread is baked in an oven"),
-        ("how to join paths", ""),
-        ("a", "long text " * 2_000),
-        ("naïve café 東京 🙂", 'query syntax ("AND" OR -x): [^1]* \x00 is plain text'),
-    ]
-    _require(bool(reranker.name), "name must not be empty")
-    scores = _checked_scores(reranker, pairs)
-    _checked_scores(reranker, [])
-    if takes_instructions(reranker):
-        _checked_scores(reranker, pairs, instruction="find texts that answer the question")
-    before = copy.deepcopy(pairs)
-    backwards = _checked_scores(reranker, pairs[::-1])[::-1]
-    _require(pairs == before, "score() must not change its input")
-    _require(
-        bool(np.allclose(scores, backwards, atol=tolerance)),
-        f"scores must follow their pairs: {scores.tolist()}, in reverse {backwards.tolist()}",
-    )
-    alone = np.array([_checked_scores(reranker, [pair])[0] for pair in pairs])
-    _require(
-        bool(np.allclose(scores, alone, atol=tolerance)),
-        f"a score must not depend on the batch: {scores.tolist()}, alone {alone.tolist()}",
-    )
-    with ThreadPoolExecutor(THREADS) as pool:
-        for result in pool.map(lambda _: _checked_scores(reranker, pairs), range(2 * THREADS)):
-            _require(
-                bool(np.allclose(scores, result, atol=tolerance)),
-                "threads that share a reranker must get the same scores",
-            )
 
 
 def check_retriever(
@@ -83,29 +28,29 @@ def check_retriever(
     ``allows`` says by a document's id whether the filter allows it; it should allow some of the
     documents that the queries find.
     """
-    _require(bool(retriever.name), "name must not be empty")
-    _require(retriever.retrieve([], 5) == [], "retrieve([], 5) must return no rankings")
+    require(bool(retriever.name), "name must not be empty")
+    require(retriever.retrieve([], 5) == [], "retrieve([], 5) must return no rankings")
     given = list(queries)
     everything = retriever.retrieve(given, documents + 10)
-    _require(given == list(queries), "retrieve() must not change its input")
-    _require(len(everything) == len(given), "retrieve() must return one ranking for each query")
+    require(given == list(queries), "retrieve() must not change its input")
+    require(len(everything) == len(given), "retrieve() must return one ranking for each query")
     for query, hits in zip(given, everything, strict=True):
         _check_ranking(query, hits, most=documents)
-        _require(
+        require(
             _brief(retriever.retrieve([query], documents + 10)[0]) == _brief(hits),
             f"a query alone must rank as in a batch: {query!r}",
         )
     for k in (1, 3):
         for query, hits, best in zip(given, everything, retriever.retrieve(given, k), strict=True):
             _check_ranking(query, best, most=k)
-            _require(
+            require(
                 [hit.id for hit in best] == [hit.id for hit in hits[:k]],
                 f"k={k} must give the first {k} of the whole ranking of {query!r}",
             )
     for odd in ("", "  ", '"( AND : ^~ *', "\x00", "word " * 3_000):
         _check_ranking(odd, retriever.retrieve([odd], 5)[0], most=5)
     for wrong in (0, -1):
-        _require(_refuses(retriever, given[:1], wrong), f"k={wrong} must raise InvalidInputError")
+        require(_refuses(retriever, given[:1], wrong), f"k={wrong} must raise InvalidInputError")
     if filter is not None and allows is not None:
         _check_filter(retriever, given, documents, filter, allows)
 
@@ -123,23 +68,23 @@ def check_searchable(
     Arguments as for ``check_retriever``, which is called for each first stage.
     """
     stages = searchable.first_stages
-    _require(bool(stages), "first_stages must name at least one first stage")
+    require(bool(stages), "first_stages must name at least one first stage")
     try:
         searchable.retriever("no such stage")
     except InvalidInputError:
         pass
     else:
-        _require(False, "retriever() must raise InvalidInputError for an unknown name")
+        require(False, "retriever() must raise InvalidInputError for an unknown name")
     for name in stages:
         retriever = searchable.retriever(name)
-        _require(retriever.name == name, f"retriever({name!r}) must have this name")
+        require(retriever.name == name, f"retriever({name!r}) must have this name")
         check_retriever(retriever, queries, documents=documents, filter=filter, allows=allows)
         rankings = retriever.retrieve(queries, documents)
         _check_documents(searchable, rankings)
         _check_stage_scores(searchable, queries, rankings)
     if filter is not None:
         warnings = searchable.filter_warnings(filter)
-        _require(
+        require(
             all(isinstance(each, str) for each in warnings), "filter_warnings() must return strings"
         )
 
@@ -147,29 +92,29 @@ def check_searchable(
 def _check_documents(searchable: Searchable, rankings: Sequence[Sequence[Hit]]) -> None:
     wanted = [hit.id for hits in rankings for hit in hits if hit.document is None]
     found = searchable.documents(wanted)
-    _require(len(found) == len(wanted), "documents() must return one entry for each id")
+    require(len(found) == len(wanted), "documents() must return one entry for each id")
     for id, document in zip(wanted, found, strict=True):
-        _require(document is not None, f"documents() must return {id!r}, which was found")
-        _require(document is None or document.id == id, f"documents() must keep the order: {id!r}")
-    _require(searchable.documents([]) == [], "documents([]) must return an empty list")
+        require(document is not None, f"documents() must return {id!r}, which was found")
+        require(document is None or document.id == id, f"documents() must keep the order: {id!r}")
+    require(searchable.documents([]) == [], "documents([]) must return an empty list")
 
 
 def _check_stage_scores(
     searchable: Searchable, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]
 ) -> None:
     completed = searchable.stage_scores(queries, rankings)
-    _require(
+    require(
         [[hit.id for hit in hits] for hits in completed]
         == [[hit.id for hit in hits] for hits in rankings],
         "stage_scores() must keep the hits and their order",
     )
     for hits, before in zip(completed, rankings, strict=True):
         for hit, known in zip(hits, before, strict=True):
-            _require(
+            require(
                 known.stage_scores.items() <= hit.stage_scores.items(),
                 f"stage_scores() must keep the scores that {hit.id!r} has",
             )
-            _require(
+            require(
                 all(math.isfinite(score) for score in hit.stage_scores.values()),
                 f"stage_scores() must be finite for {hit.id!r}",
             )
@@ -186,15 +131,15 @@ def _check_filter(
     before = copy.deepcopy(filter)
     for k in (1, documents):
         filtered = retriever.retrieve(queries, k, filter=filter)
-        _require(filter == before, "retrieve() must not change the filter")
+        require(filter == before, "retrieve() must not change the filter")
         for query, hits, best in zip(queries, everything, filtered, strict=True):
             expected = {hit.id for hit in hits if allows(hit.id)}
             found = {hit.id for hit in best}
-            _require(
+            require(
                 all(allows(id) for id in found),
                 f"hits must match the filter: {query!r} found {sorted(found)}",
             )
-            _require(
+            require(
                 len(found) >= min(k, len(expected)),
                 f"a filter must not lose hits: {query!r} found {len(found)} with k={k}, and at "
                 f"least {len(expected)} match",
@@ -203,15 +148,15 @@ def _check_filter(
 
 def _check_ranking(query: str, hits: Sequence[Hit], *, most: int) -> None:
     about = f"the ranking of {query[:50]!r}"
-    _require(len(hits) <= most, f"{about} has {len(hits)} hits, and must have {most} at most")
-    _require(len({hit.id for hit in hits}) == len(hits), f"{about} must not repeat a document")
-    _require(all(math.isfinite(hit.score) for hit in hits), f"{about} must have finite scores")
-    _require(
+    require(len(hits) <= most, f"{about} has {len(hits)} hits, and must have {most} at most")
+    require(len({hit.id for hit in hits}) == len(hits), f"{about} must not repeat a document")
+    require(all(math.isfinite(hit.score) for hit in hits), f"{about} must have finite scores")
+    require(
         [hit.rank for hit in hits] == list(range(1, len(hits) + 1)),
         f"{about} must have the ranks 1, 2, 3 …",
     )
     order = [id for id, _, _ in ranked((hit.id, hit.score, None) for hit in hits)]
-    _require([hit.id for hit in hits] == order, f"{about} must be by score descending, then by id")
+    require([hit.id for hit in hits] == order, f"{about} must be by score descending, then by id")
 
 
 def _refuses(retriever: Retriever, queries: Sequence[str], k: int) -> bool:
@@ -224,22 +169,3 @@ def _refuses(retriever: Retriever, queries: Sequence[str], k: int) -> bool:
 
 def _brief(hits: Sequence[Hit]) -> list[tuple[str, float]]:
     return [(hit.id, round(hit.score, 4)) for hit in hits]
-
-
-def _checked_scores(
-    reranker: Reranker, pairs: Sequence[tuple[str, str]], **instruction: Any
-) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    scores = reranker.score(pairs, **instruction)
-    _require(isinstance(scores, np.ndarray), f"score() must return an array, not {type(scores)}")
-    _require(scores.dtype == np.float32, f"scores must be float32, not {scores.dtype}")
-    _require(
-        scores.shape == (len(pairs),),
-        f"scores of {len(pairs)} pairs must have the shape ({len(pairs)},), not {scores.shape}",
-    )
-    _require(bool(np.isfinite(scores).all()), f"scores must be finite, not {scores.tolist()}")
-    return scores.reshape(len(pairs))
-
-
-def _require(holds: bool, rule: str) -> None:
-    if not holds:
-        raise ConformanceError(rule)
