@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     """Encoder of new indexes that name none: a name, a folder or a hub id."""
 
     reranker: str | None = None
-    """Reranker where none is named: a name, a folder, a hub id or a URL."""
+    """Reranker where none is named: a name, a folder, a hub id or a URL, or several with commas."""
 
     device: str | None = None
     """Torch device of the models: cpu, cuda, cuda:1, mps. None picks the best one available."""

@@ -20,8 +20,12 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 
 _TRY_AGAIN = frozenset({429, 503})
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout)
-# Timeouts are missing: a second attempt would take as long, and cost the server twice.
-_LOST = (*_NOT_SENT, httpx2.NetworkError, httpx2.RemoteProtocolError)
+LOST = (*_NOT_SENT, httpx2.NetworkError, httpx2.RemoteProtocolError)
+"""Errors of a connection, after which a call is made again.
+
+Timeouts are missing: a second attempt would take as long, and cost the server twice.
+"""
+
 _SECONDS = re.compile(r"\d{1,9}")
 
 
@@ -50,7 +54,7 @@ class Attempts:
         if self.made > self._endpoint.retries or not self._may_be_repeated(outcome):
             return None
         most = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(self.made - 1, 10))
-        seconds = _asked_for(outcome) + most * self._endpoint.random()
+        seconds = asked_for(outcome) + most * self._endpoint.random()
         if seconds > min(self._left, self._until - time.monotonic()):
             return None
         self._left -= seconds
@@ -73,10 +77,10 @@ class Attempts:
     def _may_be_repeated(self, outcome: Outcome) -> bool:
         if isinstance(outcome, httpx2.Response):
             return outcome.status_code in _TRY_AGAIN
-        return isinstance(outcome, _LOST if self._repeatable else _NOT_SENT)
+        return isinstance(outcome, LOST if self._repeatable else _NOT_SENT)
 
 
-def _asked_for(outcome: Outcome) -> float:
+def asked_for(outcome: Outcome) -> float:
     """The seconds that the server asks to wait, up to LONGEST_WAIT."""
     if isinstance(outcome, httpx2.RequestError):
         return 0.0

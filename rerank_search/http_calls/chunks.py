@@ -14,7 +14,7 @@ AT_ONCE = 32
 """Texts of a request: the most that text-embeddings-inference takes by default."""
 
 REQUESTS_AT_ONCE = 4
-"""Requests under way together, since servers compute those that wait in one batch."""
+"""Requests under way together for each server, since it computes those that wait in one batch."""
 
 TOO_LARGE = 413
 """Status with which servers refuse too many texts in a request."""
@@ -24,13 +24,14 @@ Value = TypeVar("Value")
 
 
 class Chunks:
-    """Sends items in requests of at most ``most`` items. Threads may share one.
+    """Sends items in requests of at most ``most`` items to ``servers``. Threads may share one.
 
-    A server that refuses so many (413) is sent half as many from then on.
+    If a server refuses so many (413), requests have half as many from then on.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, servers: int = 1) -> None:
         self._most = most
+        self._at_once = REQUESTS_AT_ONCE * servers
 
     def answers(
         self,
@@ -45,7 +46,7 @@ class Chunks:
         chunks = [
             items[start : start + most] for items in lists for start in range(0, len(items), most)
         ]
-        answers = each(partial(self._in_parts, ask), chunks, REQUESTS_AT_ONCE)
+        answers = each(partial(self._in_parts, ask), chunks, self._at_once)
         with closing(answers):  # no request is sent after an interrupt
             return [value for answer in answers for value in answer]
 

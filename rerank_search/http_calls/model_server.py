@@ -10,12 +10,14 @@ import re
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import httpx2
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, ServerError
-from rerank_search.http_calls.attempts import Attempts
+from rerank_search.http_calls.attempts import Attempts, Outcome
+from rerank_search.http_calls.cancellable import CancellableRequest
 from rerank_search.http_calls.endpoint import Endpoint
 from rerank_search.processes import PerProcess
 from rerank_search.queries import check_text
@@ -82,8 +84,8 @@ class ModelServer:
             raise InvalidInputError(f"url={shown(name)} is not a URL: use http://HOST:PORT/PATH")
         url, _, model = name.partition("#")
         check_text(model, "the name of the model in the URL")
-        host = _host(url)
-        self._variable = key_variable(host)
+        self.host = _host(url)
+        self._variable = key_variable(self.host)
         stored = os.environ.get(self._variable) or None
         self._endpoint = Endpoint(
             url,
@@ -109,22 +111,45 @@ class ModelServer:
         "connection" if it does not answer. Raises ModelNotFoundError as ``check_allowed`` does.
         """
         self.check_allowed()
+        send = partial(self.send, self.content(body), until)
+        return self.read(self.attempts(until).outcome(send, self._sleep))
+
+    def attempts(self, until: float) -> Attempts:
+        """The attempts of a call that nobody waits for after ``until``."""
+        return Attempts(self._endpoint, until=until)
+
+    def content(self, body: dict[str, Any]) -> bytes:
+        """The body of a request, with the model's name if there is one."""
         if self.model is not None:
             body = {"model": self.model, **body}
-        content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
-        def send() -> httpx2.Response:
-            with self._connections.get().stream(
-                "POST",
-                self.url,
-                content=content,
-                headers={"Content-Type": "application/json"},
-                timeout=min(self._endpoint.timeout, max(until - time.monotonic(), 1e-3)),
-            ) as answer:
-                return _whole(answer, until)
+    def send(
+        self,
+        content: bytes,
+        until: float,
+        *,
+        connect_within: float = math.inf,
+        through: CancellableRequest | None = None,
+    ) -> httpx2.Response:
+        """The answer to one attempt, which has ``connect_within`` seconds for its connection.
 
-        attempts = Attempts(self._endpoint, until=until)
-        outcome = attempts.outcome(send, self._sleep)
+        It can be ended ``through`` a request that another thread has. Raises what httpx2 raises.
+        """
+        seconds = min(self._endpoint.timeout, max(until - time.monotonic(), 1e-3))
+        client = self._connections.get() if through is None else through.client(self._endpoint.http)
+        with client.stream(
+            "POST",
+            self.url,
+            content=content,
+            headers={"Content-Type": "application/json"},
+            timeout=httpx2.Timeout(seconds, connect=min(seconds, connect_within)),
+            extensions={} if through is None else {"trace": through.traced},
+        ) as answer:
+            return _whole(answer, until)
+
+    def read(self, outcome: Outcome) -> Any:
+        """The JSON of an answer. Raises ServerError for anything else, as ``ask`` does."""
         if isinstance(outcome, httpx2.RequestError):
             raise self._unanswered(outcome) from outcome
         if not outcome.is_success:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from rerank_search.arguments import whole_number
 from rerank_search.errors import InvalidInputError, ServerError
 from rerank_search.http_calls.chunks import AT_ONCE, Chunks
-from rerank_search.http_calls.model_server import ModelServer, finite_number
+from rerank_search.http_calls.model_server import finite_number
+from rerank_search.http_calls.replicas import Replicas
 from rerank_search.queries import check_instruction
 from rerank_search.reranking.pairs import checked_pairs
 from rerank_search.shown import shown
@@ -50,7 +51,9 @@ class RemoteReranker:
     """Scores (query, text) pairs with the model of a server. Threads may share one.
 
     ``url`` is the full URL of the API, and after a # the name of the model there if the server
-    has several. ``api`` None follows from the URL's path:
+    has several. Several URLs, separated by commas, are of servers of the same model: each request
+    goes to the one with the fewest outstanding requests, and to another one if that fails. ``api``
+    None follows from the URL's path:
 
     - ``/rerank`` is text-embeddings-inference (or ``rerank-search serve``): scores are raw logits.
     - ``/v1/rerank`` and ``/v2/rerank`` are the API of Cohere, Jina, vLLM and others.
@@ -64,7 +67,11 @@ class RemoteReranker:
     ``api_key`` None takes the environment variable RERANK_SEARCH_KEY_ and the host's name
     (RERANK_SEARCH_KEY_API_JINA_AI). A request has at most ``pairs_at_once`` pairs; a server that
     takes fewer (413) gets fewer. ``timeout`` and ``retries`` are those of ``rerank_search.Client``:
-    429, 503 and broken connections are tried again, other errors are not.
+    429, 503 and broken connections are tried again, other errors are not. With several URLs an
+    answer of 500 or above, and one that takes longer than ``timeout``, are another server's turn.
+    A server that fails is set aside for half a second, and for up to 30 s if it goes on.
+    ``hedge_after`` is the number of seconds after which another server gets a request too; the
+    first answer counts, and the other request is ended.
 
         >>> reranker = RemoteReranker("http://127.0.0.1:8080/rerank")
         >>> searcher = Searcher(index, reranker="http://127.0.0.1:8080/rerank")
@@ -82,17 +89,20 @@ class RemoteReranker:
         pairs_at_once: int = AT_ONCE,
         timeout: float = 60.0,
         retries: int = 3,
+        hedge_after: float | None = None,
     ) -> None:
-        self._settings: dict[str, Any] = {
-            "pairs_at_once": pairs_at_once,
+        calling: dict[str, Any] = {
             "timeout": timeout,
             "retries": retries,
+            "hedge_after": hedge_after,
         }
+        self._settings = {"pairs_at_once": pairs_at_once, **calling}
         self._has_key = api_key is not None
-        self._server = ModelServer(url, api_key=api_key, timeout=timeout, retries=retries)
-        self._server.check_allowed()
-        self._chunks = Chunks(whole_number("pairs_at_once", pairs_at_once))
-        self._api = _api_of(self._server.url, api)
+        self._replicas = Replicas(url, api_key=api_key, **calling)
+        self._replicas.check_allowed()
+        servers = self._replicas.servers
+        self._chunks = Chunks(whole_number("pairs_at_once", pairs_at_once), servers=len(servers))
+        self._api = _api_of([server.url for server in servers], api)
         self.name = url
 
     def __repr__(self) -> str:
@@ -150,7 +160,7 @@ class RemoteReranker:
 
     def close(self) -> None:
         """Close the connections; a later call makes new ones."""
-        self._server.close()
+        self._replicas.close()
 
     def _told(self, instruction: str | None) -> dict[str, str]:
         """The field of a request for an instruction. Raises InvalidInputError."""
@@ -184,17 +194,27 @@ class RemoteReranker:
             body = {"query": pairs[0][0], "documents": texts}
         else:
             body = {"text_1": [query for query, _ in pairs], "text_2": texts}
-        answer = self._server.ask({**body, **told}, until=until)
-        return self._server.in_order(answer, *_RESULTS[self._api], len(pairs), finite_number)
+        server, answer = self._replicas.ask({**body, **told}, until=until)
+        return server.in_order(answer, *_RESULTS[self._api], len(pairs), finite_number)
 
 
-def _api_of(url: str, given: RerankApi | None) -> RerankApi:
+def _api_of(urls: Sequence[str], given: RerankApi | None) -> RerankApi:
     if given is not None:
         if given not in get_args(RerankApi):
             raise InvalidInputError(
                 f"api={shown(given)} is unknown: use one of {', '.join(get_args(RerankApi))}"
             )
         return given
+    apis = {_api_by_path(url) for url in urls}
+    if len(apis) > 1:
+        raise InvalidInputError(
+            f"the URLs {', '.join(map(shown, urls))} have different APIs, whose scores cannot be "
+            "compared: use URLs that end with the same path, or give api"
+        )
+    return apis.pop()
+
+
+def _api_by_path(url: str) -> RerankApi:
     for path, api in _BY_PATH.items():
         if url.endswith(path):
             return api

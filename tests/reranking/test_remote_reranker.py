@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from rerank_search.serving.indexes import Indexes
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.service import Service
 from tests.apps import ModelApp, best_first, serving
+from tests.http_calls.models import Model, started
+from tests.waiting import until
 
 QUERY = "join the paths of a file"
 TEXTS = ["the bread is in the oven", "join the paths", "", "a boat on the river", "join the paths"]
@@ -314,6 +318,9 @@ def test_our_own_server_gives_the_scores_of_its_model(own, tiny_reranker, path):
         ({"url": "http://h/rerank", "timeout": 0}, "timeout=0 must be above 0"),
         ({"url": "http://h/rerank", "retries": -1}, "retries=-1 must be at least 0"),
         ({"url": "http://h/rerank", "api_key": "a\nb"}, "api_key is not valid"),
+        ({"url": "http://h/rerank,http://i/v2/rerank"}, "have different APIs, whose scores cannot"),
+        ({"url": "http://h/rerank,http://i/embed"}, "'http://i/embed' does not end with the path"),
+        ({"url": "http://h/rerank,ftp://i/rerank"}, "url='ftp://i/rerank' is not a URL"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(arguments, message):
@@ -327,3 +334,68 @@ def test_another_machine_is_not_called_offline(monkeypatch):
     with pytest.raises(ModelNotFoundError, match=r"api\.jina\.ai.*RERANK_SEARCH_OFFLINE is set"):
         RemoteReranker("https://api.jina.ai/v1/rerank")
     RemoteReranker("http://localhost:8080/rerank")
+
+
+@pytest.fixture
+def several() -> Iterator[list[Model]]:
+    models = [Model(), Model(), Model()]
+    with started(*models):
+        yield models
+
+
+def urls(models: list[Model], path: str = "/rerank") -> str:
+    return ",".join(model.address + path for model in models)
+
+
+@pytest.mark.parametrize("path", ["/rerank", "/v1/rerank"])
+@pytest.mark.parametrize("most", [2, 32])
+def test_several_servers_give_the_scores_of_one_in_the_same_requests(several, path, most):
+    for model in several:
+        model.most = most
+    pairs = [(query, text * place) for query in "ab" for place in range(3) for text in TEXTS]
+    one = RemoteReranker(urls(several[:1], path))
+    expected = one.score(pairs)
+    sent = [json.dumps(body) for body in several[0].asked]
+    several[0].asked.clear()
+    all_of_them = RemoteReranker(urls(several, path))
+    assert all_of_them.score(pairs).tolist() == expected.tolist()
+    assert all(model.asked for model in several)
+    if most == 32:
+        assert sorted(json.dumps(body) for model in several for body in model.asked) == sorted(sent)
+    one.close()
+    all_of_them.close()
+
+
+def test_chunks_of_a_call_are_under_way_on_all_servers_together(several):
+    for model in several:
+        model.released.clear()
+    reranker = RemoteReranker(urls(several), pairs_at_once=1)
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(reranker.score, [("query", "text")] * 12)
+        until(lambda: [len(model.asked) for model in several] == [4, 4, 4])
+        for model in several:
+            model.released.set()
+        assert found.result().tolist() == [4.0] * 12
+    reranker.close()
+
+
+def test_a_search_goes_on_while_a_server_is_down(several, index, monkeypatch):
+    monkeypatch.setenv("RERANK_SEARCH_RERANKER", urls(several))
+    searcher = Searcher(index, "auto")
+    several[0].always = "die"
+    several[1].stop()
+    for _ in range(4):
+        assert searcher.search("join the paths", budget_ms=60_000).reranked
+    several[2].stop()
+    with pytest.raises(RerankError, match="none of the 3 servers answers"):
+        Searcher(index, RemoteReranker(urls(several), retries=0)).search("join the paths")
+
+
+def test_a_copy_asks_the_same_servers(several):
+    reranker = RemoteReranker(urls(several), hedge_after=60)
+    assert repr(reranker).startswith(f"RemoteReranker('{several[0].address}/rerank,http")
+    copy = pickle.loads(pickle.dumps(reranker))  # noqa: S301
+    for _ in range(3):
+        copy.score(PAIRS)
+    assert [len(model.asked) for model in several] == [1, 1, 1]
+    copy.close()
