@@ -5,8 +5,9 @@ WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY rerank_search rerank_search
 COPY haystack_integrations haystack_integrations
-# torch's own index has builds for CPUs alone, which are a tenth of the size.
-RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
+# torch's own index has builds for CPUs alone, which are a tenth of the size; PyPI's are for CUDA.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" \
     -c constraints.txt '.[offline,openvino]'
 USER app
 VOLUME /home/app/data

@@ -14,7 +14,7 @@ PACKAGE = Path(rerank_search.__file__).parent
 TESTS = Path(__file__).parent
 FILES = sorted(TESTS.rglob("*.py"))
 
-OF_NO_PART = {"documentation", "examples"}
+OF_NO_PART = {"deploy", "documentation", "examples"}
 """Folders of tests of something else than a part of the package."""
 
 MAY_SLEEP = {
