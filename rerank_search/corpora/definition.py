@@ -265,7 +265,7 @@ def _opened(definition: Definition, folder: Path, lock_timeout: float | None) ->
     manifest = Manifest.read(folder)
     _check_settings(definition, manifest, folder)
     index = Index.open(folder, lock_timeout=lock_timeout)
-    if definition.hybrid not in (None, manifest.hybrid):
+    if manifest.has_vectors and definition.hybrid not in (None, manifest.hybrid):
         try:
             index.set_hybrid(definition.hybrid)
         except BaseException:

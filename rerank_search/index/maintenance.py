@@ -9,6 +9,7 @@ from typing import Self
 
 from rerank_search.arguments import check_function
 from rerank_search.built_in_stages import DENSE
+from rerank_search.errors import InvalidInputError
 from rerank_search.index.best_stages import BestStages
 from rerank_search.index.encoder_record import (
     check_same,
@@ -119,9 +120,15 @@ class MaintainedIndex(StoredDocuments):
         """Make ``name`` the way in which "hybrid" combines BM25 and the vectors, from now on.
 
         Nothing is built again. Index objects that are open elsewhere keep theirs. Raises
-        InvalidInputError for an unknown name, IndexLockedError, IndexReadOnlyError, PluginError.
+        InvalidInputError for an unknown name and for an index without vectors, IndexLockedError,
+        IndexReadOnlyError, PluginError.
         """
         name = hybrid_name(name)
+        if not self._manifest.has_vectors:
+            raise InvalidInputError(
+                f"hybrid={name!r} cannot be set: {self.path} has no vectors to combine with BM25. "
+                "Create an index with an encoder, or with vectors of your own"
+            )
         with self._writer.session():
             self._writer.publish()
             self._manifest = Manifest.read(self.path).model_copy(update={"hybrid": name})

@@ -27,6 +27,7 @@ from rerank_search.errors import (
 from rerank_search.lock import ProcessLock
 
 Run = Callable[..., Result]
+Called = Callable[..., subprocess.CompletedProcess[str]]
 Answer = Callable[..., Any]
 
 
@@ -184,6 +185,13 @@ def test_set_changes_how_hybrid_combines_its_stages(folder: Path, run: Run, answ
     assert answer("index", "info", "notes")["hybrid"] == "rrf"
     assert run("index", "set", "notes", "--hybrid", "ranks").exit_code == 2
     assert run("index", "set", "notes").exit_code == 2
+
+
+def test_set_refuses_hybrid_for_an_index_without_vectors(notes: Path, called: Called) -> None:
+    before = (notes / "manifest.json").read_bytes()
+    refused = called("index", "set", "notes", "--hybrid", "rrf")
+    assert (refused.returncode, "has no vectors" in refused.stderr) == (2, True)
+    assert (notes / "manifest.json").read_bytes() == before
 
 
 def test_add_says_what_was_written(notes: Path, answer: Answer, folder: Path) -> None:
@@ -468,9 +476,7 @@ def test_documents_are_shown_by_pages(notes: Path, answer: Answer, run: Run) -> 
     assert (misspelled.stdout, "'modul'" in misspelled.stderr) == ("", True)
 
 
-def test_an_index_is_dropped_if_that_is_confirmed(
-    notes: Path, called: Callable[..., subprocess.CompletedProcess[str]]
-) -> None:
+def test_an_index_is_dropped_if_that_is_confirmed(notes: Path, called: Called) -> None:
     refused = called("index", "drop", "notes")
     assert (refused.returncode, "--yes" in refused.stderr) == (2, True)
     assert notes.is_dir()
@@ -483,7 +489,7 @@ def test_an_index_is_dropped_if_that_is_confirmed(
 @pytest.mark.parametrize(("typed", "status", "left"), [("n\n", 1, True), ("y\n", 0, False)])
 def test_on_a_terminal_dropping_asks(
     notes: Path,
-    called: Callable[..., subprocess.CompletedProcess[str]],
+    called: Called,
     monkeypatch: pytest.MonkeyPatch,
     typed: str,
     status: int,
