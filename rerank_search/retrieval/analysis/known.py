@@ -42,8 +42,10 @@ def known(name: str) -> Analyzer:
     if isinstance(name, str):
         found = _BY_NAME.get(name) or BY_CODE.get(name)
     if found is None:
+        small = name.strip().lower() if isinstance(name, str) else ""
+        hint = f" (did you mean {small!r}?)" if small in _BY_NAME or small in BY_CODE else ""
         raise InvalidInputError(
-            f"there is no analyzer {shown(name)}: choose one of {', '.join(NAMES)}, or the "
+            f"there is no analyzer {shown(name)}{hint}: choose one of {', '.join(NAMES)}, or the "
             f"code of a language ({', '.join(CODES)}). For any other language use "
             f"{MULTILINGUAL.name!r}"
         )

@@ -35,6 +35,18 @@ def test_unknown_analyzer_names_those_there_are() -> None:
         terms("latin", "x")
 
 
+@pytest.mark.parametrize(("given", "meant"), [("English", "english"), ("DE ", "de")])
+def test_names_are_in_small_letters_and_the_error_says_so(given: str, meant: str) -> None:
+    with pytest.raises(InvalidInputError, match=f"did you mean {meant!r}"):
+        terms(given, "x")
+
+
+@pytest.mark.parametrize("given", ["polish", "", None, 3])
+def test_another_language_is_not_suggested(given: object) -> None:
+    with pytest.raises(InvalidInputError, match="there is no analyzer (?!.*did you mean)"):
+        terms(given, "x")  # type: ignore[arg-type]
+
+
 def test_threads_share_an_analyzer() -> None:
     with ThreadPoolExecutor(8) as pool:
         found = set(pool.map(lambda _: tuple(terms("english", "a b " * 200)), range(200)))
