@@ -12,7 +12,7 @@ from typing import Any, Literal, Unpack
 
 from rerank_search.errors import InvalidInputError, RerankError
 from rerank_search.further_passages import passage_source, with_passages
-from rerank_search.models.registry import AUTO
+from rerank_search.models.registry import AUTO, BUNDLED_RERANKERS
 from rerank_search.near_duplicates import collapsed
 from rerank_search.options import SearchArguments, SearchOptions, merged, shows_options
 from rerank_search.queries import query_list
@@ -25,7 +25,7 @@ from rerank_search.reranking.given import reranker_of
 from rerank_search.reranking.hit_text import passage
 from rerank_search.reranking.loaded_later import load
 from rerank_search.reranking.traits import require_instructions, traits
-from rerank_search.reranking.unread import unread
+from rerank_search.reranking.unread import looked_at, unread
 from rerank_search.retrieval.base import Retriever
 from rerank_search.searchable import (
     PassageSource,
@@ -371,9 +371,13 @@ class Searcher:
 
         A fusion with the first stage's score is safe, and fusion=None asks for the reranker alone.
         """
-        if plan.reranker is None or plan.final.signals or self._given_fusion != "auto":
+        reranker = plan.reranker
+        if reranker is None or plan.final.signals or self._given_fusion != "auto":
             return None
-        return unread(plan.reranker, hits)
+        if reranker.name not in BUNDLED_RERANKERS:
+            return None
+        why = unread(reranker, [passage(hit) for hit in looked_at(hits)])
+        return why and f"{why}, or fusion=None to rank by this one all the same"
 
     def _with_passages(
         self,

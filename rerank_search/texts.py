@@ -13,6 +13,7 @@ from rerank_search.ranking import ranked
 from rerank_search.reranking.base import LongDocuments, Reranker
 from rerank_search.reranking.calls import scored
 from rerank_search.reranking.given import reranker_of
+from rerank_search.reranking.unread import warn_if_unread
 from rerank_search.retrieval.analysis import analyzer_name
 from rerank_search.retrieval.memory import MemoryRetriever
 from rerank_search.types import Document, Hit
@@ -57,6 +58,7 @@ def rank_texts(
     positions = list(bm25)
     model = _loaded(reranker_name(reranker)) if isinstance(reranker, str) else reranker_of(reranker)
     pairs = [(query, texts[position]) for position in positions]
+    warn_if_unread(model, [text for _, text in pairs])
     scores = scored(model, pairs, long_documents=long_documents, instruction=instruction)
     final = ranked(zip(positions, scores.values.tolist(), scores.spans, strict=True))
     return [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rerank_search.arguments import whole_number
@@ -13,6 +15,9 @@ from rerank_search.types import Document, Hit
 
 if TYPE_CHECKING:
     from rerank_search.reranking.base import LongDocuments
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ def ranking(
         return None
 
     def hits(answer: Any) -> list[Hit]:
+        for warning in answer.get("meta", {}).get("warnings") or ():
+            _log(warning)
         return [
             Hit(
                 id=str(each["index"]),
@@ -64,6 +71,12 @@ def ranking(
     if instruction is not None:  # which servers of version 0.1 may not know
         body["instruction"] = instruction
     return post("/v2/rerank", body, hits)
+
+
+@cache
+def _log(warning: str) -> None:
+    """Log a warning of the server, once."""
+    logger.warning("the server says: %s", warning)
 
 
 def models() -> Call[list[ServedModel]]:

@@ -20,6 +20,7 @@ from rerank_search.reranking.base import Reranker, check_reranker
 from rerank_search.reranking.calls import scored
 from rerank_search.reranking.given import reranker_of
 from rerank_search.reranking.relevance import logit_calibration, relevance_scores
+from rerank_search.reranking.unread import warn_if_unread
 from rerank_search.shown import shown
 from rerank_search.worker_threads import WorkerThreads
 
@@ -74,7 +75,9 @@ class TextRanker:
         given = list(several("pairs", pairs, one="pairs"))
         if not given:
             return []
-        logits: list[float] = scored(self.reranker, given, instruction=instruction).values.tolist()
+        scores = scored(self.reranker, given, instruction=instruction)
+        warn_if_unread(self.reranker, [text for _, text in given])
+        logits: list[float] = scores.values.tolist()
         return logits
 
     def ranked(
@@ -110,6 +113,7 @@ class TextRanker:
                 f"{shown(self.name)} is not: run `rerank-search calibrate`, or leave it out"
             )
         pairs = [(query, text) for text in texts]
+        warn_if_unread(reranker, texts)
         logits = scored(reranker, pairs, instruction=instruction).values
         chances = relevance_scores(reranker, logits).tolist()
         ordered = ranked(zip(range(len(texts)), logits.tolist(), chances, strict=True))

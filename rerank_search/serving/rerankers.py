@@ -13,6 +13,7 @@ from rerank_search.reranking.base import LongDocuments, Reranker, Scores
 from rerank_search.reranking.loaded_later import LoadedLater
 from rerank_search.reranking.relevance import relevance_scores
 from rerank_search.reranking.traits import traits
+from rerank_search.reranking.unread import looked_at, unread
 from rerank_search.serving.errors import ApiError
 from rerank_search.serving.limits import Limits
 from rerank_search.serving.metrics import Metrics
@@ -81,6 +82,10 @@ class Rerankers:
     def window(self, name: str) -> int | None:
         """Number of tokens of a pair that the reranker reads; None if it does not say."""
         return traits(self._models[name]).window
+
+    def unread(self, name: str, texts: Sequence[str]) -> str | None:
+        """Why the reranker cannot order these texts well; None if it can, as far as is known."""
+        return unread(self._models[name], looked_at(texts))
 
     def submit(
         self,

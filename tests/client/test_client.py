@@ -232,6 +232,14 @@ def test_an_instruction_is_sent_to_the_server(client, home, instructed):
         client.rank_texts(QUERY, texts, instruction=" ")
 
 
+def test_a_warning_of_the_server_is_logged_once(scripted, caplog):
+    answer = {"results": [], "meta": {"warnings": ["the reranker is made for English"]}}
+    scripted.answers = [success(answer), success(answer)]
+    with scripted.client() as client:
+        assert client.rank_texts("Brücke", ["x"]) == client.rank_texts("Brücke", ["x"]) == []
+    assert caplog.messages == ["the server says: the reranker is made for English"]
+
+
 def test_nothing_to_rank_gives_no_hits(client):
     assert client.rank_texts("  ", ["text"]) == []
     assert client.rank_texts(QUERY, []) == []

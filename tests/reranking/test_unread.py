@@ -3,9 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rerank_search import Document, Hit, Index, Searcher
+from rerank_search import Document, Hit, Index, Searcher, rank_texts
+from rerank_search.plugins.rerankers import TextRanker
 from rerank_search.reranking.fusion import Fusion, Weights
 from tests.index.test_languages_of_an_index import ENGLISH, GERMAN, documents
+
+RUSSIAN = ("Дома старого города стоят у реки, и они были построены из камня.",) * 3
 
 
 class Bundled:
@@ -61,6 +64,39 @@ def test_others_are_reranked(searcher: Searcher) -> None:
     response = searcher.search("Brücke")
     assert response.reranked
     assert response.degraded is None
+
+
+class Named(Other):
+    """A reranker of that name; each test that expects a warning needs another one."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def test_ranked_texts_are_warned_about_once_for_a_reranker_and_a_language(caplog) -> None:
+    reranker = Named("cross-encoder/ms-marco-MiniLM-L6-v2")
+    for texts in (ENGLISH, GERMAN, GERMAN, RUSSIAN):
+        assert len(rank_texts("Brücke", texts, reranker=reranker)) == len(texts)
+    assert [f"language ({code})" in caplog.text for code in ("en", "de", "ru")] == [0, 1, 1]
+    assert caplog.text.count("made for English") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "rank"),
+    [
+        ("ettin-reranker-17m-v1", lambda ranker: ranker.ranked("Brücke", GERMAN)),
+        ("ettin-reranker-150m-v1", lambda ranker: ranker.scores([("Brücke", GERMAN[0])])),
+    ],
+)
+def test_rerankers_of_other_frameworks_warn_too(caplog, name, rank) -> None:
+    rank(TextRanker(Named(name)))
+    assert "language (de)" in caplog.text
+
+
+def test_a_reranker_that_is_not_known_to_be_english_is_not_warned_about(caplog) -> None:
+    for name in ("BAAI/bge-reranker-v2-m3", "my-own"):
+        rank_texts("Brücke", GERMAN, reranker=Named(name))
+    assert caplog.text == ""
 
 
 def test_german_texts_of_an_index_are_reranked_because_bm25_is_weighed_too(tmp_path) -> None:

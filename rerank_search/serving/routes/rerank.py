@@ -125,11 +125,17 @@ async def _rerank(request: Request, service: Service, asked: RerankRequest) -> R
         )
         for place in best_first(scores)[: asked.top_n or None]
     ]
+    meta: dict[str, object] = {
+        "api_version": {"version": "2"},
+        "billed_units": {"search_units": 1},
+    }
+    if (why := service.rerankers.unread(model, texts)) is not None:
+        meta["warnings"] = [why]
     return RerankAnswer(
         id=str(uuid.uuid4()),
         model=model,
         results=results,
-        meta={"api_version": {"version": "2"}, "billed_units": {"search_units": 1}},
+        meta=meta,
         usage=_usage(scores),
     )
 

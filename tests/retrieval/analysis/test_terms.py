@@ -43,7 +43,7 @@ def test_names_are_in_small_letters_and_the_error_says_so(given: str, meant: str
 
 @pytest.mark.parametrize("given", ["polish", "", None, 3])
 def test_another_language_is_not_suggested(given: object) -> None:
-    with pytest.raises(InvalidInputError, match="there is no analyzer (?!.*did you mean)"):
+    with pytest.raises(InvalidInputError, match=r"there is no analyzer (?!.*did you mean)"):
         terms(given, "x")  # type: ignore[arg-type]
 
 

@@ -37,6 +37,26 @@ def test_documents_may_be_objects_and_are_returned_on_request(server, expected):
     assert [each["document"]["text"] for each in results] == [TEXTS[i] for i in expected[:2]]
 
 
+class English:
+    """A reranker that is known to be made for English."""
+
+    name = "gte-reranker-modernbert-base"
+
+    def score(self, pairs):
+        return np.array([len(text) for _, text in pairs], np.float32)
+
+
+def test_texts_that_the_reranker_cannot_read_are_warned_about(serve):
+    german = ["Die alte Brücke über den Fluss war zwei Jahre gesperrt."] * 2
+    with serve(English()) as server:
+        for path in ("/rerank", "/v1/rerank", "/v2/rerank"):
+            answer = server.post(path, {"query": "Brücke", "documents": german}).json()
+            [warning] = answer["meta"]["warnings"]
+            assert "another language (de)" in warning
+        answer = server.post("/v2/rerank", {"query": QUERY, "documents": TEXTS}).json()
+        assert "warnings" not in answer["meta"]
+
+
 def test_a_top_n_of_zero_is_all(server):
     asked = {"query": QUERY, "documents": TEXTS, "top_n": 0}
     assert len(server.post("/v2/rerank", asked).json()["results"]) == len(TEXTS)
