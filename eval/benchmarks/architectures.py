@@ -35,9 +35,20 @@ TOO_LONG = [(QUERY, LONG), (QUERY, f"bread, bread and rain {LONG}")]
 LONG_QUERIES = [(LONG, "bread"), (LONG, LONG)]
 """Pairs whose query is above the window too: ``predict`` cuts it, and ``score`` the text first."""
 
+LIMIT = 1e-5
+"""Largest difference from sentence-transformers that is allowed."""
+
+LEAST_SPREAD = 0.05
+"""Least range of scores, or of a vector's numbers, of a model that tells texts apart."""
 
 TOLD = "Find claims "
 """An instruction; as a prompt before a query it leaves more than half of the window to a text."""
+
+
+def same(found: Mapping[str, float]) -> bool:
+    """Whether all differences are within the limit, of a model that tells texts apart."""
+    differ = [difference for name, difference in found.items() if name != "spread"]
+    return max(differ) <= LIMIT and found["spread"] > LEAST_SPREAD
 
 
 def differences(directory: Path) -> dict[str, float]:
@@ -220,7 +231,7 @@ def main() -> None:
         "What is compared": (
             "Tiny models with random weights, made with the classes of transformers, saved, and "
             "loaded from their folders by both libraries, in float32. A figure is the largest "
-            "difference from sentence-transformers, of which at most 1e-5 is allowed.\n\n"
+            f"difference from sentence-transformers, of which at most {LIMIT:g} is allowed.\n\n"
             "Rerankers: `alone` scores each pair in a call of its own, `together` all in one, some "
             "of them with a text above the window. `predict` has queries above the window too, "
             "which `predict` and sentence-transformers cut, and `score` does not. `instruction` "

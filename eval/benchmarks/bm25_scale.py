@@ -29,6 +29,7 @@ import growth
 import numpy as np
 import synthetic
 import tantivy
+from counting import Counting
 from numpy.typing import NDArray
 from report import table, write
 
@@ -162,22 +163,6 @@ class Sides:
         for query in queries:
             search.best(terms_of(query))
         return counting.searches / len(queries)
-
-
-class Counting:
-    """A searcher that counts its searches."""
-
-    def __init__(self, searcher: tantivy.Searcher) -> None:
-        self._searcher = searcher
-        self.searches = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._searcher, name)
-
-    def search(self, *arguments: Any, **options: Any) -> tantivy.SearchResult:
-        """The searcher's own search."""
-        self.searches += 1
-        return self._searcher.search(*arguments, **options)
 
 
 def in_turn(searches: dict[str, Search], queries: Sequence[str]) -> dict[str, list[float]]:

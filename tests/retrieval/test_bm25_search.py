@@ -5,11 +5,9 @@ import random
 from collections import Counter
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import tantivy
 from numpy.typing import NDArray
 
 from rerank_search.retrieval.analysis import ANALYSIS, QueryTerms
@@ -17,6 +15,10 @@ from rerank_search.retrieval.base import Passage, PassageScores
 from rerank_search.retrieval.bm25 import Bm25Index
 from rerank_search.retrieval.bm25_search import MANY_WORDS, Bm25Search
 from rerank_search.retrieval.postings import Postings
+from tests.conftest import made_by_benchmarks
+
+Counting = made_by_benchmarks("counting").Counting
+"""A searcher that counts its searches."""
 
 WORDS = ["red", "green", "blue", "fish", "bird", "tree"]
 QUERIES = ["red", "fish bird", "red green blue", "tree tree fish", "red absent", "absent"]
@@ -123,21 +125,6 @@ def test_a_smaller_k_finds_a_prefix_with_the_same_scores(
             assert not some or min(some.values()) > max(
                 (score for id, score in every.items() if id not in some), default=0.0
             )
-
-
-class Counting:
-    """A searcher that counts its searches."""
-
-    def __init__(self, searcher: tantivy.Searcher) -> None:
-        self._searcher = searcher
-        self.searches = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._searcher, name)
-
-    def search(self, *arguments: Any, **options: Any) -> tantivy.SearchResult:
-        self.searches += 1
-        return self._searcher.search(*arguments, **options)
 
 
 @pytest.mark.parametrize("allowed", FILTERS.values(), ids=FILTERS)
