@@ -77,6 +77,9 @@ _RANGES = (
 )
 """Blocks of Unicode, with their script, or with the language of a script that only it uses."""
 
+OF_OWN_SCRIPT = {script for *_, script in _RANGES} - _SHARED
+"""Codes of the languages that their script tells."""
+
 # Words end at spaces, digits, punctuation and symbols. Unlike \w this keeps vowel signs.
 _WORD = re.compile(
     "[^\\s\\d\x00-\x40\x5b-\x5e\x60\x7b-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\xd7\xf7\u02b0-\u0360"

@@ -25,7 +25,7 @@ from rerank_search.files import disk_errors, make_folder
 from rerank_search.index import Index
 from rerank_search.lock import ProcessLock
 from rerank_search.progress import Progress, quiet
-from rerank_search.retrieval.analysis import ANALYSIS, recorded_analysis
+from rerank_search.retrieval.analysis import known, recorded_analysis
 from rerank_search.retrieval.encoders import encoder_of
 from rerank_search.retrieval.registry import exact_versions
 from rerank_search.retrieval.sparse_encoder import SparseEncoder
@@ -54,7 +54,7 @@ def _engines_key(documents: Iterator[Document], settings: IndexSettings) -> str:
         made_with += encoder_of(settings.encoder).identity()
     if settings.sparse_encoder is not None:
         made_with += ["sparse", *SparseEncoder(settings.sparse_encoder).identity()]
-    made_with += [{"analysis": ANALYSIS}, *_added(settings.first_stages)]
+    made_with += [{"analysis": known(settings.analyzer).version}, *_added(settings.first_stages)]
     return _digest(documents, made_with)
 
 

@@ -15,11 +15,10 @@ from rerank_search.errors import IndexReadOnlyError
 from rerank_search.files import disk_errors
 from rerank_search.queries import checked_k
 from rerank_search.retrieval.analysis import (
-    ANALYSIS,
     StopWords,
     Words,
     check_known,
-    outdated,
+    known,
     recorded_analysis,
 )
 from rerank_search.retrieval.base import Engine, EngineSource, Passage, PassageScores, in_batches
@@ -38,8 +37,8 @@ class Bm25Index(Engine):
 
     Scores are BM25 with Lucene's IDF, which is never negative; lengths are stored in one byte, as
     in Lucene. The statistics count removed passages until tantivy merges their segment, or the
-    index is compacted. ``analysis`` is the version for new postings; existing postings keep
-    theirs.
+    index is compacted. ``analysis`` is the version for new postings, by default the newest of the
+    analyzer; existing postings keep theirs.
 
     Raises IndexCorruptedError for damaged files, IndexReadOnlyError for an update of an index
     that was opened for reading.
@@ -52,7 +51,7 @@ class Bm25Index(Engine):
         directory: Path,
         *,
         analyzer: str = "english",
-        analysis: int = ANALYSIS,
+        analysis: int | None = None,
         stop_words: StopWords | None = None,
         read_only: bool = False,
     ) -> None:
@@ -64,7 +63,7 @@ class Bm25Index(Engine):
             with disk_errors(directory):
                 directory.mkdir(parents=True, exist_ok=True)
             Postings.create(directory, analyzer)
-            self._state.publish({"seq": 0, "analysis": analysis})
+            self._state.publish({"seq": 0, "analysis": analysis or known(analyzer).version})
         self._seq = int(self._state.read()["seq"])
         self.analysis = recorded_analysis(directory)
         self._words = Words(analyzer, self.analysis, stop_words=stop_words)
@@ -156,7 +155,7 @@ class Bm25Index(Engine):
         searcher = self._postings.searcher()
         with tantivy_errors(self._directory):
             ids, _ = fetched(searcher, tantivy.Query.all_query(), max(1, searcher.num_docs))
-        return differences(self.name, ids, expected) + outdated(self.analysis)
+        return differences(self.name, ids, expected) + self._words.outdated()
 
     def close(self) -> None:
         """Release the opened files."""
@@ -232,6 +231,6 @@ def opened(source: EngineSource) -> Engine:
         source.folder,
         analyzer=source.manifest.analyzer,
         stop_words=source.manifest.stop_words,
-        analysis=kept.analysis if isinstance(kept, Bm25Index) else ANALYSIS,
+        analysis=kept.analysis if isinstance(kept, Bm25Index) else None,
         read_only=source.read_only,
     )

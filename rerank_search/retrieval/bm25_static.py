@@ -22,11 +22,10 @@ from rerank_search.errors import (
 from rerank_search.files import disk_errors, fsync_directory
 from rerank_search.queries import checked_k
 from rerank_search.retrieval.analysis import (
-    ANALYSIS,
     QueryTerms,
     StopWords,
     Words,
-    outdated,
+    known,
     recorded_analysis,
 )
 from rerank_search.retrieval.base import Engine, Passage, PassageScores
@@ -74,7 +73,8 @@ class Bm25StaticIndex(Engine):
 
     An update builds it again from ``corpus()``, which must give the passages as of that update.
     Each version is a directory of ``.npy`` and JSON files; ``state.json`` names the current one.
-    ``analysis`` is the version for a new index; an existing one keeps its own.
+    ``analysis`` is the version for a new index, by default the newest of the analyzer; an existing
+    index keeps its own.
     A passage whose words all have an IDF of 0 (variants ``robertson`` and ``atire``) is not found.
 
     Raises MissingDependencyError without bm25s, InvalidInputError for an unknown variant,
@@ -91,7 +91,7 @@ class Bm25StaticIndex(Engine):
         corpus: Callable[[], Iterable[Passage]],
         *,
         analyzer: str = "english",
-        analysis: int = ANALYSIS,
+        analysis: int | None = None,
         stop_words: StopWords | None = None,
         k1: float = 1.2,
         b: float = 0.75,
@@ -120,7 +120,7 @@ class Bm25StaticIndex(Engine):
                     "seq": 0,
                     "version": 0,
                     "has_words": False,
-                    "analysis": analysis,
+                    "analysis": analysis or known(analyzer).version,
                     **self._parameters,
                 }
             )
@@ -212,7 +212,7 @@ class Bm25StaticIndex(Engine):
 
     def problems(self, expected: NDArray[np.int64]) -> list[str]:
         """Problems of the engine, given the sorted ids of the passages that it should have."""
-        return differences(self.name, self._content.ids, expected) + outdated(self.analysis)
+        return differences(self.name, self._content.ids, expected) + self._words.outdated()
 
     def close(self) -> None:
         """Do nothing, since nothing is kept open."""

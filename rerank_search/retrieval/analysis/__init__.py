@@ -5,7 +5,7 @@ from rerank_search.retrieval.analysis.known import check_known, known
 from rerank_search.retrieval.analysis.name import AnalyzerName, analyzer_name
 from rerank_search.retrieval.analysis.stop_words import StopWords, checked_stop_words
 from rerank_search.retrieval.analysis.terms import analyzer
-from rerank_search.retrieval.analysis.version import ANALYSIS, outdated, recorded_analysis
+from rerank_search.retrieval.analysis.version import ANALYSIS, recorded_analysis
 from rerank_search.retrieval.analysis.words import Words, terms
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "check_known",
     "checked_stop_words",
     "known",
-    "outdated",
     "recorded_analysis",
     "terms",
 ]

@@ -39,6 +39,9 @@ class Analyzer:
     before or after stemming, or never, and replaces each word by its stem in the language that
     ``stemmer`` names. ``asked`` takes the place of ``prepared`` for queries, if they differ.
     ``longest`` is the most bytes that a term has.
+
+    ``version`` is the version of the analysis (``version.py``) that made the analyzer as it is, and
+    ``before`` what it was until then.
     """
 
     name: str
@@ -47,6 +50,14 @@ class Analyzer:
     stemmer: str | None = None
     ascii: Literal["before", "after", "never"] = "before"
     longest: int = LONGEST_TERM
+    version: int = 2
+    before: Analyzer | None = None
+
+    def at(self, version: int) -> Analyzer:
+        """The analyzer as it is in a version of the analysis."""
+        if self.before is None or version >= self.version:
+            return self
+        return self.before.at(version)
 
     def terms(self, text: str) -> list[str]:
         """The terms of a document in order, with repetitions."""

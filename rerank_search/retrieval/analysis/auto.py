@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Set
 from itertools import zip_longest
 
-from rerank_search.languages import language_of
+from rerank_search.languages import OF_OWN_SCRIPT, language_of
 from rerank_search.retrieval.analysis.analyzer import LONGEST_TERM, Analyzer, QueryTerms
 from rerank_search.retrieval.analysis.multilingual import MULTILINGUAL
 from rerank_search.retrieval.analysis.stemmed import BY_CODE
@@ -23,23 +23,48 @@ SMOOTHING = 10
 A few texts do not tell which words are frequent in their language.
 """
 
-_BY_MARK = {"mul:": MULTILINGUAL, **{f"{code}:": each for code, each in BY_CODE.items()}}
-_MARKS = {analyzer.name: mark for mark, analyzer in _BY_MARK.items()}
+_OTHER = "mul:"
+_BY_MARK = {
+    _OTHER: MULTILINGUAL,
+    **{f"{code}:": MULTILINGUAL for code in sorted(OF_OWN_SCRIPT)},
+    **{f"{code}:": each for code, each in BY_CODE.items()},
+}
+"""The analyzer of each mark.
+
+Languages without an analyzer of their own have a mark if they have a script of their own, so that
+the frequent words of Thai do not count as rare ones among Chinese texts.
+"""
 
 
-def chosen(text: str) -> Analyzer:
-    """The analyzer of the text's language, or ``multilingual`` if that has none or is unsure."""
-    return BY_CODE.get(language_of(nfkc(text)) or "", MULTILINGUAL)
+def _mark(text: str) -> str:
+    """The mark of a text's language, or of all others where it is unsure."""
+    mark = f"{language_of(nfkc(text))}:"
+    return mark if mark in _BY_MARK else _OTHER
 
 
-def _prepared(text: str) -> str:
-    analyzer = chosen(text)
-    mark = _MARKS[analyzer.name]
-    return " ".join([mark, *(mark + term for term in analyzer.terms(text))])
+def _mark_2(text: str) -> str:
+    mark = _mark(text)
+    return _OTHER if _BY_MARK[mark] is MULTILINGUAL else mark
 
 
-AUTO = Analyzer("auto", _prepared, ascii="never", longest=LONGEST_TERM + len("mul:"))
-"""The marked terms of ``chosen``; the terms of a query are ``in_all_languages``."""
+def _marked(text: str, mark: str) -> str:
+    return " ".join([mark, *(mark + term for term in _BY_MARK[mark].terms(text))])
+
+
+AUTO = Analyzer(
+    "auto",
+    prepared=lambda text: _marked(text, _mark(text)),
+    ascii="never",
+    longest=LONGEST_TERM + len(_OTHER),
+    version=3,
+    before=Analyzer(
+        "auto",
+        prepared=lambda text: _marked(text, _mark_2(text)),
+        ascii="never",
+        longest=LONGEST_TERM + len(_OTHER),
+    ),
+)
+"""The marked terms of a text; the terms of a query are ``in_all_languages``."""
 
 
 def in_all_languages(
@@ -56,14 +81,13 @@ def in_all_languages(
     """
     texts = {mark: count for mark in _BY_MARK if (count := frequency(mark))}
     total = sum(texts.values())
-    kept = {
-        mark + term
-        for mark in texts
-        for term in _terms(mark, leaving_out(_BY_MARK[mark], _BY_MARK[mark].asked_words(query)))
-    }
+    analyzers = {_BY_MARK[mark] for mark in texts}
+    words_left = {each: each.made(leaving_out(each, each.asked_words(query))) for each in analyzers}
+    kept = {mark + term for mark in texts for term in words_left[_BY_MARK[mark]]}
     weighted: dict[str, float] = {}
     for part, parts in Counter(query.split()).items():
-        spellings = (_terms(mark, _BY_MARK[mark].asked_words(part)) for mark in texts)
+        spelled = {each: each.made(each.asked_words(part)) for each in analyzers}
+        spellings = (spelled[_BY_MARK[mark]] for mark in texts)
         for word, words in Counter(zip_longest(*spellings)).items():
             marked = {mark + term: mark for mark, term in zip(texts, word, strict=True) if term}
             found = {term: count for term in marked if (count := frequency(term))}
@@ -83,10 +107,6 @@ def terms_of_parts(asked: Set[str]) -> Callable[[str], list[str]]:
     """
     used = [mark for mark in _BY_MARK if any(term.startswith(mark) for term in asked)]
     return lambda part: [mark + term for mark in used for term in _BY_MARK[mark].terms(part)]
-
-
-def _terms(mark: str, words: str) -> list[str]:
-    return _BY_MARK[mark].made(words)
 
 
 def _rarity(texts: int, having: float) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import groupby
 
 from rerank_search.retrieval.analysis import grams
 from rerank_search.retrieval.analysis.analyzer import Analyzer
@@ -44,90 +45,104 @@ def _kept() -> dict[str, str]:
 _FOLDING = Folding(becomes=_kept())
 
 _LETTER = "[0-9A-Za-z\x80-\U0010ffff]"  # folded text has no other characters beyond ASCII
-_WORD = re.compile(
+_NAME = (
     r"(?:(?<![\w.)\]])\.(?=[A-Za-z]))?+"  # .NET, .gitignore
     rf"(?:(?<!_)_++)?+{_LETTER}++(?:(?:_++|::|[-.'&]){_LETTER}++)*+_*+"
-    r"(?:\+\+(?![A-Za-z_+])|\#(?![\w#]))?+"  # C++, C++17, C#
 )
+_WORD = re.compile(_NAME + r"(?:\+\+(?![A-Za-z_+])|\#(?![^\W\d]|\#))?+")  # C++17, C#10
+_WORD_2 = re.compile(_NAME + r"(?:\+\+(?![A-Za-z_+])|\#(?![\w#]))?+")
+_NUMBER = r"[0-9]+(?:\.[0-9]+)++|[0-9]+"
 _PART = re.compile(
-    r"[0-9]+(?:\.[0-9]+)++|[0-9]+|[A-Z]{2,}s(?![A-Za-z])|[A-Z]+(?![a-z])"
+    rf"{_NUMBER}|[A-Z]{{2,}}+s(?![a-z])|[A-Z]++(?=v[0-9])|[A-Z]+(?![a-z])"  # URLs, TLSv1.3, HTTP
     "|[A-Z]?[a-z\x80-\U0010ffff]+"
+)
+_PART_2 = re.compile(
+    rf"{_NUMBER}|[A-Z]{{2,}}s(?![A-Za-z])|[A-Z]+(?![a-z])|[A-Z]?[a-z\x80-\U0010ffff]+"
 )
 _OPERATOR = re.compile(r"[!-/:-@\[-`{-~]+")
 
 
-def _prepared(text: str) -> str:
-    """The words of a document, whole and in parts."""
-    folded = text if text.isascii() else grams.of_document(_FOLDING(text))
-    words = _WORD.findall(folded)
-    return " ".join(_spelled(words)) if words else _operators(folded)
+class _Spelling:
+    """How words are found and spelled in one version of the analyzer.
 
+    ``further`` adds the singular of URLs, and the letters of HTTPServer2 without the number.
+    """
 
-def _asked(text: str) -> str:
-    """The words of a query, whole and in parts, and its neighbouring words as one."""
-    folded = text if text.isascii() else grams.of_query(_FOLDING(text))
-    words = _WORD.findall(folded)
-    if not words:
-        return _operators(folded)
-    joined = _neighbours(words) if 1 < len(words) <= _SHORT_QUERY else ()
-    return " ".join([*_spelled(words), *joined])
+    def __init__(
+        self, word: re.Pattern[str], part: re.Pattern[str], *, further: bool = True
+    ) -> None:
+        self._word = word
+        self._part = part
+        self._further = further
+        # The same words come again and again.
+        self._remembered = lru_cache(maxsize=50_000)(self.spellings)
+
+    def prepared(self, text: str) -> str:
+        """The words of a document, whole and in parts."""
+        folded = text if text.isascii() else grams.of_document(_FOLDING(text))
+        words = self._word.findall(folded)
+        return " ".join(self._spelled(words)) if words else _operators(folded)
+
+    def asked(self, text: str) -> str:
+        """The words of a query, whole and in parts, and its neighbouring words as one."""
+        folded = text if text.isascii() else grams.of_query(_FOLDING(text))
+        words = self._word.findall(folded)
+        if not words:
+            return _operators(folded)
+        joined = self._neighbours(words) if 1 < len(words) <= _SHORT_QUERY else ()
+        return " ".join([*self._spelled(words), *joined])
+
+    def spellings(self, word: str) -> str:
+        """A word as it is written, its parts as one, and each part.
+
+        getUserName gives "get^user^name getusername get user name", and AB-12 "ab-12 ab12 ab 12".
+        """
+        parts = self._parts(word)
+        written = self._written(word)
+        if len(parts) == 1 and parts[0] == word.lower():
+            written = parts[0]
+        found = [written, "".join(parts), *parts]
+        for part in parts:
+            if "." in part:
+                found += _beginnings(part)
+            elif 1 < len(name := part.rstrip("+#")) < len(part):  # Notepad++, but not C of C++
+                found.append(name)
+        if self._further:
+            found += [*_singulars(self._part.findall(word)), *_names(parts)]
+        return " ".join(dict.fromkeys(found))
+
+    def _spelled(self, words: Iterable[str]) -> Iterator[str]:
+        for word in words:
+            short = len(word) <= _LONGEST_REMEMBERED
+            yield self._remembered(word) if short else self.spellings(word)
+
+    def _neighbours(self, words: list[str]) -> Iterator[str]:
+        joined = ["".join(self._parts(word)) for word in words]
+        for size in range(2, _JOINED + 1):
+            for start in range(len(words) - size + 1):
+                yield "".join(joined[start : start + size])
+
+    def _parts(self, word: str) -> list[str]:
+        """The parts of a word, in small letters; the last keeps its ++ or #."""
+        name = word.rstrip("+#")
+        parts = [part.lower() for part in self._part.findall(name)]
+        parts[-1] += word[len(name) :]
+        return parts
+
+    def _written(self, word: str) -> str:
+        """A word in small letters, with a sign where a capital begins a part."""
+        found, end = [], -1
+        for part in self._part.finditer(word):
+            hump = part.start() == end and part[0][0].isalpha() and word[end - 1].isalpha()
+            found.append(_HUMP if hump else word[max(end, 0) : part.start()])
+            found.append(part[0])
+            end = part.end()
+        return ("".join(found) + word[end:]).lower()
 
 
 def _operators(folded: str) -> str:
     """The operators of a text that has nothing else."""
     return " ".join(_OPERATOR.findall(folded))
-
-
-def _neighbours(words: list[str]) -> Iterator[str]:
-    joined = ["".join(_parts(word)) for word in words]
-    for size in range(2, _JOINED + 1):
-        for start in range(len(words) - size + 1):
-            yield "".join(joined[start : start + size])
-
-
-def _spellings(word: str) -> str:
-    """A word as it is written, its parts as one, and each part.
-
-    >>> _spellings("getUserName"), _spellings("AB-12")
-    ('get^user^name getusername get user name', 'ab-12 ab12 ab 12')
-    """
-    parts = _parts(word)
-    written = parts[0] if len(parts) == 1 and parts[0] == word.lower() else _written(word)
-    found = [written, "".join(parts), *parts]
-    for part in parts:
-        if "." in part:
-            found += _beginnings(part)
-        elif 1 < len(name := part.rstrip("+#")) < len(part):  # Notepad++, but not C of C++
-            found.append(name)
-    return " ".join(dict.fromkeys(found))
-
-
-_remembered = lru_cache(maxsize=50_000)(_spellings)
-"""Memory of the spellings of words, because the same words come again and again."""
-
-
-def _spelled(words: list[str]) -> Iterator[str]:
-    for word in words:
-        yield _remembered(word) if len(word) <= _LONGEST_REMEMBERED else _spellings(word)
-
-
-def _parts(word: str) -> list[str]:
-    """The parts of a word, in small letters; the last keeps its ++ or #."""
-    name = word.rstrip("+#")
-    parts = [part.lower() for part in _PART.findall(name)]
-    parts[-1] += word[len(name) :]
-    return parts
-
-
-def _written(word: str) -> str:
-    """A word in small letters, with a sign where a capital begins a part."""
-    found, end = [], -1
-    for part in _PART.finditer(word):
-        hump = part.start() == end and part[0][0].isalpha() and word[end - 1].isalpha()
-        found.append(_HUMP if hump else word[max(end, 0) : part.start()])
-        found.append(part[0])
-        end = part.end()
-    return ("".join(found) + word[end:]).lower()
 
 
 def _beginnings(version: str) -> list[str]:
@@ -137,5 +152,30 @@ def _beginnings(version: str) -> list[str]:
     return [".".join(numbers[:size]) for size in range(len(numbers) - 1, 0, -1)]
 
 
-CODE = Analyzer("code", prepared=_prepared, asked=_asked, ascii="never")
+def _singulars(parts: list[str]) -> list[str]:
+    """URL of URLs, but not I of Is; the parts have their capitals."""
+    plurals = (part for part in parts if part[-1] == "s" and part[:-1].isupper() and len(part) > 2)
+    return [part[:-1].lower() for part in plurals]
+
+
+def _names(parts: list[str]) -> list[str]:
+    """The parts between numbers, as one."""
+    runs = [
+        list(run) for digits, run in groupby(parts, lambda part: part[0].isdigit()) if not digits
+    ]
+    return ["".join(run) for run in runs if 1 < len(run) < len(parts)]
+
+
+_NOW, _IN_VERSION_2 = _Spelling(_WORD, _PART), _Spelling(_WORD_2, _PART_2, further=False)
+
+CODE = Analyzer(
+    "code",
+    prepared=_NOW.prepared,
+    asked=_NOW.asked,
+    ascii="never",
+    version=3,
+    before=Analyzer(
+        "code", prepared=_IN_VERSION_2.prepared, asked=_IN_VERSION_2.asked, ascii="never"
+    ),
+)
 """Identifiers, versions and product numbers, whole and in parts; words in comments too."""

@@ -21,4 +21,4 @@ def analyzer(name: str, version: int = ANALYSIS) -> tantivy.TextAnalyzer:
     import tantivy
 
     words = tantivy.Tokenizer.simple() if version == 1 else tantivy.Tokenizer.whitespace()
-    return known(name).filtered(words)
+    return known(name).at(version).filtered(words)

@@ -7,10 +7,11 @@ from pathlib import Path
 from rerank_search.errors import IndexFormatError
 from rerank_search.retrieval.state import StateFile
 
-ANALYSIS = 2
-"""Version of the analyzers that a new index uses and records.
+ANALYSIS = 3
+"""The newest version of the analyzers. A new index records the version that its own has.
 
-Version 1 cut words at every mark and kept accents that tantivy does not know; 2 is ``folding``.
+Version 1 cut words at every mark and kept accents that tantivy does not know; 2 is ``folding``; 3
+is of the analyzers ``code`` and ``auto`` alone.
 """
 
 
@@ -27,14 +28,3 @@ def recorded_analysis(directory: Path) -> int:
             "install -U rerank-search`"
         )
     return version
-
-
-def outdated(version: int) -> list[str]:
-    """Problems for ``verify`` to report if a rebuild would make other postings."""
-    if version == ANALYSIS:
-        return []
-    return [
-        "this index was made by an earlier version, whose BM25 split words at some accents, vowel "
-        "signs and soft hyphens: run `rerank-search index rebuild` to find all spellings of a "
-        "word; until then searches rank as before"
-    ]

@@ -26,7 +26,8 @@ class Words:
     def __init__(
         self, name: str, version: int = ANALYSIS, *, stop_words: StopWords | None = None
     ) -> None:
-        self._analyzer = known(name)
+        self._analyzer = known(name).at(version)
+        self._newest = known(name).version
         self._version = version
         self._stop_words = stop_words
         self._prepared = nfkc if version == 1 else self._analyzer.prepared
@@ -49,7 +50,7 @@ class Words:
         """The terms of a query; ``frequency`` is the number of passages that have a term."""
         if self._version == 1:
             return QueryTerms(self.terms(text))
-        if self._analyzer is AUTO:
+        if self._analyzer.name == AUTO.name:
             return in_all_languages(text, frequency, self._left)
         words = self._left(self._analyzer, self._analyzer.asked_words(text))
         return QueryTerms(self._analyzer.made(words))
@@ -57,8 +58,23 @@ class Words:
     def matches(self, asked: QueryTerms, texts: Iterable[str]) -> list[list[Span]]:
         """Where in each text the words stand that make the terms of a query; see ``matching``."""
         wanted = frozenset([*asked.terms, *asked.weighted])
-        terms = terms_of_parts(wanted) if self._analyzer is AUTO else self.terms
+        terms = terms_of_parts(wanted) if self._analyzer.name == AUTO.name else self.terms
         return [matches(text, terms, wanted) for text in texts]
+
+    def outdated(self) -> list[str]:
+        """Problems for ``verify`` to report if a rebuild would make other terms."""
+        if self._version >= self._newest:
+            return []
+        if self._version == 1:
+            what = "whose BM25 split words at some accents, vowel signs and soft hyphens"
+            gain = "to find all spellings of a word"
+        else:
+            what = f"whose analyzer {self._analyzer.name!r} made other terms"
+            gain = "to search with today's"
+        return [
+            f"this index was made by an earlier version, {what}: run `rerank-search index rebuild` "
+            f"{gain}; until then searches rank as before"
+        ]
 
     def _left(self, analyzer: Analyzer, words: str) -> str:
         return leaving_out(analyzer, self._stop_words)(words)
