@@ -77,6 +77,7 @@ bench-quality: .venv/.development
 	$(BIN)/python eval/benchmarks/vectors.py
 	$(BIN)/python eval/benchmarks/static_encoder.py
 	$(BIN)/python eval/benchmarks/languages.py
+	$(BIN)/python eval/benchmarks/compounds.py
 	$(BIN)/python eval/benchmarks/other_languages.py
 
 # The reranker against sentence-transformers and others, backend by backend. Three quarters of an hour.

@@ -24,6 +24,7 @@ from rerank_search.index import Bm25Settings
 from rerank_search.judged.collection import JudgedCollection
 from rerank_search.judged.loading import load_searched
 from rerank_search.judged.settings import CollectionSettings
+from rerank_search.retrieval.analysis import terms
 from rerank_search.retrieval.base import Retriever
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -64,8 +65,12 @@ def main() -> None:
         ),
         "All five languages in one index": (
             f"The same questions to an index of all {240 * len(xquad):,} paragraphs. An answer in "
-            "another language is not relevant, although it is a translation.\n\n"
-            + table(["language", "index per language", *MIXED], rows_mixed(alone, mixed))
+            "another language is not relevant, although it is a translation. The last column is "
+            "the mean number of terms that `auto` makes of a paragraph.\n\n"
+            + table(
+                ["language", "index per language", *MIXED, "terms"],
+                rows_mixed(alone, mixed, {code: lengths(xquad[code]) for code in xquad}),
+            )
         ),
         "English": (
             f"{MEASURE} of BM25 on English collections.\n\n"
@@ -162,6 +167,11 @@ def indexed(documents: Iterable[Document], **settings: Any) -> Iterator[Index]:
 
 def mean(bm25: Retriever, collection: JudgedCollection, prefix: str = "") -> float:
     """The mean of the measure over the judged queries; ids of documents begin with ``prefix``."""
+    return statistics.fmean(scores(bm25, collection, prefix).values())
+
+
+def scores(bm25: Retriever, collection: JudgedCollection, prefix: str = "") -> dict[str, float]:
+    """The measure of each judged query, by its id."""
     queries = {id: text for id, text in collection.queries.items() if id in collection.qrels}
     rankings = {}
     for (query, _), hits in zip(
@@ -173,8 +183,8 @@ def mean(bm25: Retriever, collection: JudgedCollection, prefix: str = "") -> flo
         query: {prefix + id: grade for id, grade in grades.items()}
         for query, grades in collection.qrels.items()
     }
-    scores = Scorer(qrels, [MEASURE]).score(rankings)
-    return statistics.fmean(score[MEASURE] for score in scores.values())
+    found = Scorer(qrels, [MEASURE]).score(rankings)
+    return {query: score[MEASURE] for query, score in found.items()}
 
 
 def rows_alone(alone: Mapping[str, Mapping[str, float | None]]) -> Iterator[Sequence[object]]:
@@ -189,14 +199,23 @@ def rows_alone(alone: Mapping[str, Mapping[str, float | None]]) -> Iterator[Sequ
         ]
 
 
+def lengths(collection: JudgedCollection) -> int:
+    """The mean number of terms of a document with the analyzer ``auto``."""
+    assert collection.documents is not None
+    texts = (f"{each.title}\n{each.text}" for each in collection.documents())
+    return round(statistics.fmean(len(terms("auto", text)) for text in texts))
+
+
 def rows_mixed(
-    alone: Mapping[str, Mapping[str, float | None]], mixed: Mapping[str, Mapping[str, float]]
+    alone: Mapping[str, Mapping[str, float | None]],
+    mixed: Mapping[str, Mapping[str, float]],
+    long: Mapping[str, int],
 ) -> Iterator[Sequence[object]]:
     """The rows of the second table, and their mean."""
     rows = [[alone[code]["its analyzer"] or 0.0, *mixed[code].values()] for code in mixed]
     for code, row in zip(mixed, rows, strict=True):
-        yield [code, *map(shown, row)]
-    yield ["mean", *(shown(statistics.fmean(column)) for column in zip(*rows, strict=True))]
+        yield [code, *map(shown, row), long[code]]
+    yield ["mean", *(shown(statistics.fmean(column)) for column in zip(*rows, strict=True)), ""]
 
 
 def shown(value: float | None) -> str:
