@@ -36,7 +36,13 @@ class StoreKind:
     login: bool = False
 
 
-BUILT_IN: tuple[StoreKind, ...] = ()
+BUILT_IN: tuple[StoreKind, ...] = (
+    StoreKind(
+        ("qdrant+https", "qdrant+http", "qdrant+edge", "qdrant"),
+        "rerank_search.stores.qdrant.backend:QdrantBackend",
+        "qdrant",
+    ),
+)
 """The stores of this package."""
 
 _BY_SCHEME = {scheme: kind for kind in BUILT_IN for scheme in kind.schemes}

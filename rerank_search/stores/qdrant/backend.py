@@ -1,0 +1,279 @@
+"""Qdrant as a store: BM25 by its text index, vectors, and filters in its own language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from rerank_search.built_in_stages import BM25, DENSE
+from rerank_search.errors import InvalidInputError, StoreMismatchError, StoreNotFoundError
+from rerank_search.shown import shown
+from rerank_search.storage.filter_tree import FilterTree
+from rerank_search.storage.manifest import EncoderRecord
+from rerank_search.storage.records import Record
+from rerank_search.stores.base import (
+    NewStore,
+    Scored,
+    StoreBackend,
+    StoreDescription,
+    StoreOptions,
+)
+from rerank_search.stores.qdrant.calls import Collection, Conditions, Point, PointId, QdrantCalls
+from rerank_search.stores.qdrant.filters import QdrantFilter
+from rerank_search.stores.qdrant.payload import (
+    ALL_OTHERS,
+    EMPTY_LISTS,
+    SEARCHED,
+    FoundLayout,
+    Layout,
+    OwnLayout,
+    PayloadKeys,
+)
+from rerank_search.stores.url import StoreUrl
+from rerank_search.types import Document
+
+DISTANCES = {"Cosine": "cosine", "Dot": "dot"}
+"""Distances of Qdrant that rank as the cosine does, by its names for them."""
+
+NOTE = "rerank_search"
+"""The key of the collection's own metadata under which this library notes what it made."""
+
+
+class QdrantOptions(StoreOptions):
+    """The options of Qdrant.
+
+    ``text``, ``title`` and ``metadata`` are the payload keys of a collection that others made;
+    ``metadata`` is "*" if all other keys are the metadata. ``searched`` is the payload key whose
+    text index ranks by BM25: by default that of a collection of ours, else ``text``. ``vector`` is
+    the name of the vector. With ``exact`` all vectors are compared, without it those that Qdrant's
+    index leads to. ``language`` is that of the stemmer in a new collection; "none" for none.
+    """
+
+    text: str = "text"
+    title: str = "title"
+    metadata: str = "metadata"
+    searched: str | None = None
+    vector: str | None = None
+    exact: bool = False
+    language: str | None = None
+
+
+OWN_KEYS = PayloadKeys("text", "title", "metadata")
+"""The payload keys of a collection of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """How a collection is used: its layout, its filters, and what its stages search."""
+
+    layout: Layout
+    filters: QdrantFilter
+    searched: str | None
+    vector: str | None
+
+
+class QdrantBackend(StoreBackend):
+    """One collection of Qdrant."""
+
+    Options: ClassVar[type[StoreOptions]] = QdrantOptions
+
+    def __init__(self, url: StoreUrl, options: QdrantOptions) -> None:
+        self._url = url
+        self._options = options
+        self._keys = PayloadKeys(options.text, options.title, options.metadata)
+        self._calls = _calls(url, options)
+        self._known: Opened | None = None
+
+    def describe(self) -> StoreDescription | None:
+        """The stages, the vectors and the encoder of the collection."""
+        if (found := self._calls.describe()) is None:
+            return None
+        note = _note(found, self._url)
+        vector = self._vector(found)
+        searched = self._searched(own=note.own)
+        self._known = self._opened(searched, vector, own=note.own)
+        dimension, distance = (None, None) if vector is None else found.vectors[vector]
+        return StoreDescription(
+            stages=(*([BM25] if searched else []), *([] if vector is None else [DENSE])),
+            dimension=dimension,
+            distance=None if distance is None else DISTANCES.get(distance, distance),
+            encoder=note.encoder,
+        )
+
+    def create(self, new: NewStore) -> None:
+        """Make the collection with its text index, or note the encoder of one that exists."""
+        found = self._calls.describe()
+        own = found is None or _note(found, self._url).own
+        note = {"own": own, "encoder": new.encoder and new.encoder.model_dump(mode="json")}
+        if own:
+            self._check_own()
+            self._calls.create(new.dimension, {NOTE: note})
+            self._calls.rank_by(SEARCHED, self._options.language)
+        self._calls.annotate({NOTE: note})
+
+    def search_text(
+        self, query: str, k: int, filter: FilterTree | None, ids: Sequence[str] | None
+    ) -> list[Scored]:
+        """The best documents by BM25."""
+        opened = self._opened_now
+        if opened.searched is None:
+            raise self._lacks("text index that ranks by BM25")
+        conditions = self._conditions(filter, ids)
+        keys = opened.layout.id_keys
+        return self._scored(self._calls.search_text(query, opened.searched, k, conditions, keys))
+
+    def search_vector(
+        self,
+        vector: NDArray[np.float32],
+        k: int,
+        filter: FilterTree | None,
+        ids: Sequence[str] | None,
+    ) -> list[Scored]:
+        """The best documents by their vectors."""
+        opened = self._opened_now
+        if opened.vector is None:
+            raise self._lacks("vector")
+        conditions = self._conditions(filter, ids)
+        keys = opened.layout.id_keys
+        return self._scored(
+            self._calls.search_vector(
+                vector.tolist(), opened.vector, k, conditions, keys, exact=self._options.exact
+            )
+        )
+
+    def fetch(self, ids: Sequence[str]) -> list[Document]:
+        """The documents with these ids."""
+        layout = self._opened_now.layout
+        return [
+            layout.document(point) for point in self._calls.points(self._points(ids), payload=True)
+        ]
+
+    def upsert(self, records: Sequence[Record]) -> None:
+        """Write the documents in one request."""
+        opened = self._opened_now
+        points = [opened.layout.point(record) for record in records]
+        self._calls.write(points, opened.vector or "")
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete the documents, after counting those that are there."""
+        there = [point.id for point in self._calls.points(self._points(ids), payload=False)]
+        if there:
+            self._calls.delete(there)
+        return len(there)
+
+    def count(self) -> int:
+        """The number of points."""
+        return self._calls.count()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._calls.close()
+
+    @property
+    def _opened_now(self) -> Opened:
+        if self._known is None and self.describe() is None:
+            raise StoreNotFoundError(f"{self._url} does not exist: check its name")
+        assert self._known is not None
+        return self._known
+
+    def _opened(self, searched: str | None, vector: str | None, *, own: bool) -> Opened:
+        if own:
+            self._check_own()
+            filters = QdrantFilter(OWN_KEYS.metadata, empty_lists=EMPTY_LISTS)
+            return Opened(OwnLayout(OWN_KEYS), filters, searched, vector)
+        metadata = self._keys.metadata
+        filters = QdrantFilter(None if metadata == ALL_OTHERS else metadata, empty_lists=None)
+        return Opened(FoundLayout(self._keys), filters, searched, vector)
+
+    def _check_own(self) -> None:
+        """Raise InvalidInputError for payload keys of a collection that has keys of its own."""
+        if self._keys != OWN_KEYS:
+            raise InvalidInputError(
+                f"{self._url} is a collection that this library makes, with payload keys of its "
+                "own: leave out text, title and metadata"
+            )
+
+    def _vector(self, found: Collection) -> str | None:
+        """The name of the vector to search; None if there is none."""
+        wanted = self._options.vector
+        if wanted is None and ("" in found.vectors or not found.vectors):
+            return "" if found.vectors else None
+        if wanted is None and len(found.vectors) == 1:
+            return next(iter(found.vectors))
+        if wanted not in found.vectors:
+            there = ", ".join(map(repr, found.vectors)) or "none"
+            missing = "several" if wanted is None else f"no vector {shown(wanted)}"
+            raise StoreMismatchError(
+                f"{self._url} has {missing}: name one in the URL, as in ?vector=NAME; its vectors "
+                f"are {there}"
+            )
+        return wanted
+
+    def _searched(self, *, own: bool) -> str | None:
+        """The payload key that BM25 ranks by; None if there is none."""
+        wanted = self._options.searched
+        key = wanted or (SEARCHED if own else self._options.text)
+        if self._calls.ranks_by(key):
+            return key
+        if wanted is None:
+            return None
+        raise StoreMismatchError(
+            f"{self._url} has no text index with scoring on the payload key {shown(wanted)}: make "
+            "one, or name another key as ?searched=KEY"
+        )
+
+    def _lacks(self, what: str) -> StoreMismatchError:
+        return StoreMismatchError(f"{self._url} has no {what}: use another first stage")
+
+    def _points(self, ids: Sequence[str]) -> list[PointId]:
+        layout = self._opened_now.layout
+        return [point for id in ids if (point := layout.point_id(id)) is not None]
+
+    def _conditions(self, filter: FilterTree | None, ids: Sequence[str] | None) -> Conditions:
+        conditions = []
+        if filter is not None:
+            conditions.append(self._opened_now.filters.translated(filter))
+        if ids is not None:
+            conditions.append({"has_id": self._points(ids)})
+        return {"must": conditions} if conditions else {}
+
+    def _scored(self, points: Sequence[Point]) -> list[Scored]:
+        layout = self._opened_now.layout
+        return [(layout.id_of(point), point.score) for point in points]
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    own: bool
+    encoder: EncoderRecord | None
+
+
+def _note(found: Collection, url: StoreUrl) -> _Note:
+    """What this library noted in the collection."""
+    note: Any = found.note.get(NOTE) or {}
+    try:
+        encoder = note.get("encoder")
+        return _Note(
+            own=note.get("own") is True,
+            encoder=None if encoder is None else EncoderRecord.model_validate(encoder),
+        )
+    except (AttributeError, ValidationError) as error:
+        raise StoreMismatchError(
+            f"the record of the encoder in {url} cannot be read ({error}): use the version of this "
+            "package that wrote it, or make the collection again"
+        ) from error
+
+
+def _calls(url: StoreUrl, options: QdrantOptions) -> QdrantCalls:
+    if url.transport == "edge":
+        from rerank_search.stores.qdrant.edge import EdgeCalls
+
+        return EdgeCalls(url)
+    from rerank_search.stores.qdrant.client import FolderCalls, server_calls
+
+    return server_calls(url, options.timeout) if url.transport else FolderCalls(url)
