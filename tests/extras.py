@@ -23,6 +23,7 @@ MODULES = {
     "llama-index": "rerank_search.plugins.llama_index",
     "haystack": "haystack_integrations.components.retrievers.rerank_search",
     "dspy": "rerank_search.plugins.dspy",
+    "lancedb": "rerank_search.plugins.lancedb",
 }
 """The module that needs each extra."""
 
@@ -69,6 +70,7 @@ def main(*extras: str) -> None:
         "llama-index": "llama_index",
         "haystack": "haystack",
         "dspy": "dspy",
+        "lancedb": "lancedb",
     }
     with tempfile.TemporaryDirectory() as made:
         base = environment(Path(made) / "base", str(ROOT))

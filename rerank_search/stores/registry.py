@@ -42,6 +42,11 @@ BUILT_IN: tuple[StoreKind, ...] = (
         "rerank_search.stores.qdrant.backend:QdrantBackend",
         "qdrant",
     ),
+    StoreKind(
+        ("lancedb", "lancedb+s3", "lancedb+gs", "lancedb+az"),
+        "rerank_search.stores.lancedb.backend:LanceBackend",
+        "lancedb",
+    ),
 )
 """The stores of this package."""
 

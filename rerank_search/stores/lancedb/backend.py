@@ -1,0 +1,382 @@
+"""LanceDB as a store: BM25 by its full-text index, vectors, and filters in its SQL."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import lancedb
+import numpy as np
+import pyarrow as pa
+from lancedb.index import FTS, lang_mapping
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from rerank_search.built_in_stages import BM25, DENSE
+from rerank_search.errors import (
+    InvalidInputError,
+    StoreAccessError,
+    StoreError,
+    StoreFullError,
+    StoreMismatchError,
+    StoreNotFoundError,
+    StoreTimeoutError,
+    StoreUnreachableError,
+)
+from rerank_search.shown import shown
+from rerank_search.storage.filter_tree import FilterTree
+from rerank_search.storage.manifest import EncoderRecord
+from rerank_search.storage.records import Record
+from rerank_search.stores.base import (
+    NewStore,
+    Scored,
+    StoreBackend,
+    StoreDescription,
+    StoreOptions,
+)
+from rerank_search.stores.lancedb.columns import (
+    SEARCHED,
+    TEXT,
+    VECTOR,
+    Layout,
+    OwnLayout,
+    found_layout,
+    own_schema,
+)
+from rerank_search.stores.lancedb.filters import joined
+from rerank_search.stores.url import StoreUrl
+from rerank_search.types import Document
+
+NOTE = "rerank_search"
+"""The key of the text column's metadata under which this library notes what it made."""
+
+MOST_UNINDEXED = 10_000
+"""Rows that a text index may lack before a write adds them to it: those are read one by one."""
+
+_KINDS: tuple[tuple[type[StoreError], tuple[str, ...], str], ...] = (
+    (StoreTimeoutError, ("timeout", "timed out", "Timeout"), "use a longer timeout"),
+    (StoreFullError, ("No space left", "os error 28"), "make room there, then write again"),
+    (
+        StoreAccessError,
+        ("ermission denied", "AccessDenied", "Unauthorized", "Forbidden", "InvalidAccessKey"),
+        "check the permissions, and the credentials in the environment",
+    ),
+    (
+        StoreUnreachableError,
+        ("onflict", "error sending request", "dns error", "onnection"),
+        "check the address, or try again later",
+    ),
+    (StoreNotFoundError, ("was not found", "Not found", "NotFound"), "check its name"),
+    (
+        StoreMismatchError,
+        ("No field named", "doesn't match", "chema", "olumn"),
+        "open the store again, with the columns that it has now",
+    ),
+)
+"""What LanceDB says for each kind of error, as it raises ValueError or RuntimeError for all, and
+what to do then."""
+
+_SOURCE = re.compile(r",? /\S+\.rs:\d+:\d+")
+"""The place in LanceDB's own code, at the end of its messages."""
+
+
+class LanceOptions(StoreOptions):
+    """The options of LanceDB.
+
+    ``id``, ``text``, ``title`` and ``vector`` are the columns of a table that others made; its
+    other columns are the metadata. ``searched`` is the column whose full-text index ranks by BM25,
+    by default ``text``. With ``exact`` all vectors are compared, without it those that an index of
+    LanceDB leads to, if there is one. ``language`` is that of the stemmer in a new table.
+    """
+
+    id: str = "id"
+    text: str = TEXT
+    title: str | None = None
+    searched: str | None = None
+    vector: str | None = None
+    exact: bool = False
+    language: str = "English"
+
+
+class LanceBackend(StoreBackend):
+    """One table of LanceDB."""
+
+    Options: ClassVar[type[StoreOptions]] = LanceOptions
+
+    def __init__(self, url: StoreUrl, options: LanceOptions) -> None:
+        if not url.name or not url.folder or (url.host and not url.transport):
+            raise InvalidInputError(
+                f"{url} names no table in a folder: write it as lancedb:///FOLDER/TABLE, or as "
+                "lancedb+s3://BUCKET/FOLDER/TABLE"
+            )
+        self._url = url
+        self._options = options
+        self._patience = timedelta(seconds=options.timeout)
+        self._opening = threading.Lock()
+        self._table: Any = None
+        self._known: tuple[Layout, str | None] | None = None
+
+    def describe(self) -> StoreDescription | None:
+        """The stages, the vectors and the encoder of the table."""
+        try:
+            with self._opened() as table:
+                schema = table.schema
+                indexes = table.list_indices()
+                note = _note(schema, self._options.text, self._url)
+                vector = self._vector(schema)
+                layout = self._layout(schema, vector, own=note.get("own") is True)
+                ranked = any(
+                    index.index_type == "FTS" and index.columns == [layout.searched]
+                    for index in indexes
+                )
+                if self._options.searched is not None and not ranked:
+                    raise StoreMismatchError(
+                        f"{self._url} has no full-text index on the column "
+                        f"{shown(layout.searched)}: make one, or name another column"
+                    )
+                distance = None if vector is None else self._distance(table, indexes, vector)
+        except StoreNotFoundError:
+            return None
+        self._known = layout, vector
+        return StoreDescription(
+            stages=(*([BM25] if ranked else []), *([] if vector is None else [DENSE])),
+            dimension=None if vector is None else schema.field(vector).type.list_size,
+            distance=distance,
+            encoder=_encoder(note, self._url),
+        )
+
+    def create(self, new: NewStore) -> None:
+        """Make the table with its text index, or note the encoder of one that exists."""
+        index = self._index()
+        with self._errors():
+            database = self._connected()
+            schema = own_schema(new.dimension)
+            try:
+                table = database.open_table(self._url.name)
+                own = _note(table.schema, self._options.text, self._url).get("own") is True
+            except ValueError as error:
+                if "was not found" not in str(error):
+                    raise
+                table, own = database.create_table(self._url.name, schema=schema), True
+            encoder = new.encoder and new.encoder.model_dump(mode="json")
+            note = json.dumps({"own": own, "encoder": encoder})
+            column = TEXT if own else self._options.text
+            table.update_field_metadata({"path": column, "metadata": {NOTE: note}})
+            if own and not table.list_indices():
+                table.create_index(SEARCHED, config=index)
+
+    def search_text(
+        self, query: str, k: int, filter: FilterTree | None, ids: Sequence[str] | None
+    ) -> list[Scored]:
+        """The best documents by BM25."""
+        layout, _ = self._layout_now()
+        with self._opened() as table:
+            search = table.search(query, query_type="fts", fts_columns=layout.searched)
+            rows = self._best(search, layout, k, filter, ids, "_score")
+        return [(layout.id_of(row), row["_score"]) for row in rows]
+
+    def search_vector(
+        self,
+        vector: NDArray[np.float32],
+        k: int,
+        filter: FilterTree | None,
+        ids: Sequence[str] | None,
+    ) -> list[Scored]:
+        """The best documents by their vectors."""
+        layout, column = self._layout_now()
+        if column is None:
+            raise StoreMismatchError(f"{self._url} has no vectors: use another first stage")
+        with self._opened() as table:
+            search = table.search(vector, vector_column_name=column).distance_type("cosine")
+            if self._options.exact:
+                search = search.bypass_vector_index()
+            rows = self._best(search, layout, k, filter, ids, "_distance")
+        return [(layout.id_of(row), 1.0 - row["_distance"]) for row in rows]
+
+    def _best(
+        self,
+        search: Any,
+        layout: Layout,
+        k: int,
+        filter: FilterTree | None,
+        ids: Sequence[str] | None,
+        score: str,
+    ) -> list[dict[str, Any]]:
+        conditions = [] if filter is None else [layout.allowed(filter)]
+        if ids is not None:
+            conditions.append(layout.having(ids))
+        if conditions:
+            search = search.where(joined("AND", conditions), prefilter=True)
+        found: list[dict[str, Any]] = (
+            search.select([layout.id, score]).limit(k).to_list(timeout=self._patience)
+        )
+        return found
+
+    def fetch(self, ids: Sequence[str]) -> list[Document]:
+        """The documents with these ids."""
+        layout, _ = self._layout_now()
+        with self._opened() as table:
+            search = table.search().where(layout.having(ids)).select(list(layout.columns))
+            rows = search.limit(len(ids)).to_list(timeout=self._patience)
+        return [layout.document(row) for row in rows]
+
+    def upsert(self, records: Sequence[Record]) -> None:
+        """Write the documents as one version of the table."""
+        layout, _ = self._layout_now()
+        with self._opened() as table:
+            rows = layout.rows(records, table.schema)
+            merge = table.merge_insert(layout.id).when_matched_update_all()
+            merge.when_not_matched_insert_all().execute(rows, timeout=self._patience)
+            self._index_new(table, layout)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete the documents."""
+        layout, _ = self._layout_now()
+        with self._opened() as table:
+            return int(table.delete(layout.having(ids)).num_deleted_rows)
+
+    def count(self) -> int:
+        """The number of rows."""
+        with self._opened() as table:
+            return int(table.count_rows())
+
+    def close(self) -> None:
+        """Forget the table; LanceDB holds no connection."""
+        with self._opening:
+            self._table = None
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        with self._errors():
+            with self._opening:
+                if self._table is None:
+                    self._table = self._connected().open_table(self._url.name)
+                table = self._table
+            yield table
+
+    def _connected(self) -> Any:
+        where = self._url.folder
+        if self._url.transport:
+            where = f"{self._url.transport}://{self._url.host}{where}"
+        # Without an interval of 0, writes of other processes would not be seen.
+        return lancedb.connect(where, read_consistency_interval=timedelta(0))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (StoreError, InvalidInputError):
+            raise
+        except (ValueError, RuntimeError, OSError) as error:
+            raise _as_store_error(self._url, error) from error
+
+    def _layout_now(self) -> tuple[Layout, str | None]:
+        if self._known is None and self.describe() is None:
+            raise StoreNotFoundError(f"{self._url} does not exist: check its name")
+        assert self._known is not None
+        return self._known
+
+    def _layout(self, schema: pa.Schema, vector: str | None, *, own: bool) -> Layout:
+        options = self._options
+        if own:
+            return OwnLayout()
+        return found_layout(
+            schema,
+            id=options.id,
+            text=options.text,
+            title=options.title,
+            searched=options.searched or options.text,
+            vector=vector,
+        )
+
+    def _vector(self, schema: pa.Schema) -> str | None:
+        """The column of vectors; None if there is none."""
+        wanted = self._options.vector
+        there = [
+            field.name
+            for field in schema
+            if pa.types.is_fixed_size_list(field.type)
+            and pa.types.is_floating(field.type.value_type)
+        ]
+        if wanted is None and VECTOR in there:
+            return VECTOR
+        if wanted is None and len(there) < 2:
+            return there[0] if there else None
+        if wanted not in there:
+            missing = "several columns" if wanted is None else f"no column {shown(wanted)}"
+            raise StoreMismatchError(
+                f"{self._url} has {missing} of vectors: name one in the URL, as in ?vector=NAME; "
+                f"there are {', '.join(map(repr, there)) or 'none'}"
+            )
+        return wanted
+
+    def _distance(self, table: Any, indexes: Any, vector: str) -> str:
+        """The distance of the index that searches use; the cosine if they use none."""
+        if self._options.exact:
+            return "cosine"
+        for index in indexes:
+            if index.columns == [vector]:
+                statistics = table.index_stats(index.name)
+                return str(statistics.distance_type if statistics else "cosine")
+        return "cosine"
+
+    def _index(self) -> FTS:
+        language = self._options.language.capitalize()
+        if language not in lang_mapping.values():
+            raise InvalidInputError(
+                f"language={shown(self._options.language)} has no stemmer in LanceDB: use one of "
+                f"{', '.join(sorted(lang_mapping.values()))}"
+            )
+        return FTS(
+            language=language,
+            max_token_length=None,
+            remove_stop_words=False,
+            ascii_folding=False,
+        )
+
+    def _index_new(self, table: Any, layout: Layout) -> None:
+        """Add rows to the text index once there are many that it lacks."""
+        for index in table.list_indices():
+            if index.columns == [layout.searched] and index.num_unindexed_rows > MOST_UNINDEXED:
+                table.optimize()
+
+
+def _note(schema: pa.Schema, text: str, url: StoreUrl) -> dict[str, Any]:
+    """What this library noted in the table."""
+    for name in dict.fromkeys((text, TEXT)):
+        if name in schema.names:
+            noted = (schema.field(name).metadata or {}).get(NOTE.encode())
+            if noted is not None:
+                try:
+                    note: dict[str, Any] = json.loads(noted)
+                    return note
+                except ValueError as error:
+                    raise StoreMismatchError(
+                        f"the note of this library in {url} cannot be read ({error}): restore it"
+                    ) from error
+    return {}
+
+
+def _encoder(note: dict[str, Any], url: StoreUrl) -> EncoderRecord | None:
+    if note.get("encoder") is None:
+        return None
+    try:
+        return EncoderRecord.model_validate(note["encoder"])
+    except ValidationError as error:
+        raise StoreMismatchError(
+            f"the record of the encoder in {url} cannot be read ({error}): use the version of this "
+            "package that wrote it, or make the table again"
+        ) from error
+
+
+def _as_store_error(url: StoreUrl, error: Exception) -> StoreError:
+    said = _SOURCE.sub("", str(error))
+    for kind, words, fix in _KINDS:
+        if any(word in said for word in words):
+            return kind(f"{url}: {shown(said, 300)}: {fix}")
+    return StoreError(f"{url}: {shown(said, 300)}")

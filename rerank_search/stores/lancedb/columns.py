@@ -1,0 +1,243 @@
+"""Documents as rows of LanceDB: their columns, in a table of ours and in one of others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from rerank_search.errors import InvalidDocumentError, StoreMismatchError
+from rerank_search.shown import shown
+from rerank_search.storage.filter_tree import FilterTree
+from rerank_search.storage.records import Record
+from rerank_search.stores.attribute_keys import attribute_keys
+from rerank_search.stores.lancedb.column_filters import ColumnFilters
+from rerank_search.stores.lancedb.filters import KeyFilters, attribute_column, quoted
+from rerank_search.types import Document
+
+ID, TITLE, TEXT, SEARCHED, METADATA, ATTRIBUTES, VECTOR = (
+    "id", "title", "text", "searched", "metadata", "attributes", "vector"
+)  # fmt: skip
+"""The columns of a table of ours: the metadata as JSON and as attribute keys, and the title and the
+text as BM25 reads them."""
+
+
+class Layout(Protocol):
+    """Where a table has the parts of a document."""
+
+    @property
+    def id(self) -> str:
+        """The column of the ids."""
+        ...
+
+    @property
+    def searched(self) -> str:
+        """The column that BM25 ranks by."""
+        ...
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns of a document."""
+        ...
+
+    def id_of(self, row: Mapping[str, Any]) -> str:
+        """The id of a row's document."""
+        ...
+
+    def having(self, ids: Sequence[str]) -> str:
+        """SQL for the rows of documents with these ids."""
+        ...
+
+    def allowed(self, filter: FilterTree) -> str:
+        """SQL for the rows that a filter allows. Raises InvalidFilterError."""
+        ...
+
+    def document(self, row: Mapping[str, Any]) -> Document:
+        """The document of a row with ``columns``."""
+        ...
+
+    def rows(self, records: Sequence[Record], schema: pa.Schema) -> pa.Table:
+        """The rows of documents. Raises InvalidDocumentError for one that does not fit."""
+        ...
+
+
+def own_schema(dimension: int | None) -> pa.Schema:
+    """The columns of a new table."""
+    texts = [pa.field(name, pa.string()) for name in (ID, TITLE, TEXT, SEARCHED, METADATA)]
+    vectors = [] if dimension is None else [pa.field(VECTOR, pa.list_(pa.float32(), dimension))]
+    return pa.schema([*texts, pa.field(ATTRIBUTES, pa.string()), *vectors])
+
+
+class OwnLayout:
+    """The layout of a table that this library made."""
+
+    id = ID
+    searched = SEARCHED
+    columns = (ID, TITLE, TEXT, METADATA)
+
+    def id_of(self, row: Mapping[str, Any]) -> str:
+        """The id of a row's document."""
+        return str(row[ID])
+
+    def having(self, ids: Sequence[str]) -> str:
+        """SQL for the rows of documents with these ids."""
+        return f"{ID} IN ({', '.join(map(quoted, ids))})" if ids else "FALSE"
+
+    def allowed(self, filter: FilterTree) -> str:
+        """SQL for the rows that a filter allows."""
+        return KeyFilters(ATTRIBUTES).sql(filter)
+
+    def document(self, row: Mapping[str, Any]) -> Document:
+        """The document of a row."""
+        return Document(row[ID], row[TEXT], row[TITLE], json.loads(row[METADATA]))
+
+    def rows(self, records: Sequence[Record], schema: pa.Schema) -> pa.Table:
+        """The rows of documents."""
+        made = [
+            {
+                ID: each.id,
+                TITLE: each.title,
+                TEXT: each.text,
+                SEARCHED: f"{each.title}\n{each.text}" if each.title else each.text,
+                METADATA: each.metadata,
+                ATTRIBUTES: attribute_column(attribute_keys(json.loads(each.metadata))),
+                **_vector(each, VECTOR),
+            }
+            for each in records
+        ]
+        return pa.Table.from_pylist(made, own_schema(_dimension(schema, VECTOR)))
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLayout:
+    """The layout of any other table. ``metadata`` are the columns of the metadata.
+
+    NULL stands for a missing key, and for an empty title.
+    """
+
+    id: str
+    text: str
+    title: str | None
+    searched: str
+    vector: str | None
+    metadata: tuple[pa.Field, ...]
+    whole_ids: bool
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The columns of a document."""
+        title = () if self.title is None else (self.title,)
+        return (self.id, self.text, *title, *(field.name for field in self.metadata))
+
+    def id_of(self, row: Mapping[str, Any]) -> str:
+        """The id of a row's document."""
+        return str(row[self.id])
+
+    def having(self, ids: Sequence[str]) -> str:
+        """SQL for the rows of documents with these ids."""
+        if self.whole_ids:
+            ids = [id for id in ids if _is_whole(id)]
+        values = ids if self.whole_ids else map(quoted, ids)
+        return f"`{self.id}` IN ({', '.join(values)})" if ids else "FALSE"
+
+    def allowed(self, filter: FilterTree) -> str:
+        """SQL for the rows that a filter allows."""
+        return ColumnFilters(self.metadata).sql(filter)
+
+    def document(self, row: Mapping[str, Any]) -> Document:
+        """The document of a row."""
+        title = None if self.title is None else row[self.title]
+        metadata = _without_nulls({field.name: row[field.name] for field in self.metadata})
+        return Document(str(row[self.id]), row[self.text] or "", title or "", metadata)
+
+    def rows(self, records: Sequence[Record], schema: pa.Schema) -> pa.Table:
+        """The rows of documents; columns that they do not have are NULL."""
+        made = [self._row(record) for record in records]
+        try:
+            return pa.Table.from_pylist(made, schema)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise InvalidDocumentError(
+                f"the metadata of documents do not fit the columns of the table ({error}): "
+                "convert them"
+            ) from error
+
+    def _row(self, record: Record) -> dict[str, Any]:
+        metadata = json.loads(record.metadata)
+        known = {field.name for field in self.metadata}
+        if unknown := sorted(metadata.keys() - known):
+            raise InvalidDocumentError(
+                f"the document {shown(record.id)} has the metadata key {shown(unknown[0])}, and "
+                "the table has no such column: leave the key out, or add the column"
+            )
+        if record.title and self.title is None:
+            raise InvalidDocumentError(
+                f"the document {shown(record.id)} has a title, and the table has no column for "
+                "it: leave the title out, or name its column as ?title=NAME"
+            )
+        if self.whole_ids and not _is_whole(record.id):
+            raise InvalidDocumentError(
+                f"the document {shown(record.id)} has an id that is not an integer, as the column "
+                f"{shown(self.id)} needs: give it another one"
+            )
+        title = {} if self.title is None else {self.title: record.title}
+        id = int(record.id) if self.whole_ids else record.id
+        vector = {} if self.vector is None else _vector(record, self.vector)
+        return {**metadata, self.id: id, self.text: record.text, **title, **vector}
+
+
+def found_layout(
+    schema: pa.Schema, *, id: str, text: str, title: str | None, searched: str, vector: str | None
+) -> FoundLayout:
+    """The layout of a table by its columns. Raises StoreMismatchError for a missing one."""
+    for name in (id, text, *([] if title is None else [title])):
+        if name not in schema.names:
+            raise StoreMismatchError(
+                f"the table has no column {shown(name)}: name the columns in the URL, as in "
+                f"?id=key&text=body; there are {', '.join(map(repr, schema.names))}"
+            )
+    taken = {id, text, title, vector}
+    metadata = tuple(field for field in schema if field.name not in taken and _is_value(field.type))
+    whole = pa.types.is_integer(schema.field(id).type)
+    return FoundLayout(id, text, title, searched, vector, metadata, whole)
+
+
+def _is_value(kind: pa.DataType) -> bool:
+    """Whether values of that type are JSON; vectors and bytes are no metadata."""
+    if pa.types.is_struct(kind):
+        return all(_is_value(field.type) for field in kind)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _is_value(kind.value_type)
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+    )
+
+
+def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_nulls(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _is_whole(id: str) -> bool:
+    try:
+        return str(int(id)) == id and -(2**63) <= int(id) < 2**63
+    except ValueError:
+        return False
+
+
+def _dimension(schema: pa.Schema, name: str) -> int | None:
+    return schema.field(name).type.list_size if name in schema.names else None
+
+
+def _vector(record: Record, name: str) -> dict[str, Any]:
+    return {} if record.vector is None else {name: np.frombuffer(record.vector, "<f4")}

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rerank_search import Searcher
+from rerank_search.errors import (
+    InvalidDocumentError,
+    InvalidInputError,
+    StoreMismatchError,
+    StoreNotFoundError,
+)
+from rerank_search.stores import open_store
+from rerank_search.testing import check_store
+from rerank_search.types import Document
+from rerank_search.vectors import EncodedQuery, encoded
+
+lancedb = pytest.importorskip("lancedb", reason="needs the extra lancedb")
+pa = pytest.importorskip("pyarrow", reason="needs the extra lancedb")
+index = pytest.importorskip("lancedb.index", reason="needs the extra lancedb")
+
+
+def ids(store: Any, query: str = "path", **options: Any) -> list[str]:
+    [hits] = store.retriever("bm25").retrieve([query], 10, **options)
+    return [hit.id for hit in hits]
+
+
+@pytest.mark.slow
+def test_a_table_conforms(tmp_path: Path) -> None:
+    with open_store(f"lancedb://{tmp_path}/docs?exact=true", create=True, dimension=4) as store:
+        assert store.first_stages == ("bm25", "dense", "hybrid")
+        check_store(store)
+
+
+def test_documents_stay_and_are_found_when_a_table_is_opened_again(
+    tmp_path: Path, tiny_encoder: Path
+) -> None:
+    url = f"lancedb://{tmp_path}/docs"
+    documents = [
+        Document("join", "Joining two paths.", metadata={"n": 2**60, "of": {"x": [1, "y"]}}),
+        Document("naïve 東京", "A path.", "title", {"n": 1}),
+    ]
+    with open_store(url, create=True, encoder=tiny_encoder) as store:
+        store.add(documents)
+    with open_store(url) as store:
+        assert store.encoder is not None
+        assert store.documents(["naïve 東京", "join", "x"]) == [documents[1], documents[0], None]
+        assert set(ids(store, "paths")) == {"join", "naïve 東京"}
+        assert ids(store, "title") == ["naïve 東京"]
+        assert ids(store, filter={"n": {"$gt": 2**60 - 1}}) == ["join"]
+        assert Searcher(store, reranker=None).search("path").first_stage == "hybrid"
+
+
+def test_many_values_of_a_filter_do_not_fill_the_stack(tmp_path: Path) -> None:
+    with open_store(f"lancedb://{tmp_path}/docs", create=True, dimension=0) as store:
+        store.add([Document(str(n), "path", metadata={"n": n}) for n in range(3)])
+        assert ids(store, filter={"n": {"$in": list(range(1, 3_000))}}) == ["1", "2"]
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> str:
+    """A table of others, with columns of all types, and NULLs."""
+    schema = pa.schema(
+        [
+            pa.field("key", pa.int64()),
+            pa.field("body", pa.string()),
+            pa.field("lang", pa.string()),
+            pa.field("year", pa.int32()),
+            pa.field("price", pa.float32()),
+            pa.field("new", pa.bool_()),
+            pa.field("tags", pa.list_(pa.string())),
+            pa.field("by", pa.struct([pa.field("name", pa.string())])),
+            pa.field("raw", pa.binary()),
+            pa.field("embedding", pa.list_(pa.float32(), 2)),
+        ]
+    )
+    rows = [
+        {
+            "key": 7, "body": "join paths", "lang": "en", "year": 2019, "price": 0.5, "new": True,
+            "tags": ["a", "b"], "by": {"name": "Ann"}, "raw": b"x", "embedding": [1.0, 0.0],
+        },
+        {"key": 10, "body": "a path", "lang": "it's", "year": 2024, "embedding": [0.6, 0.8]},
+        {"key": 9, "body": "no path", "tags": [], "by": {"name": None}, "embedding": [0.0, 2.0]},
+    ]  # fmt: skip
+    table = lancedb.connect(tmp_path).create_table("docs", rows, schema=schema)
+    table.create_index("body", config=index.FTS())
+    return f"lancedb://{tmp_path}/docs?id=key&text=body"
+
+
+def test_a_table_of_others_has_its_columns_as_metadata(theirs: str) -> None:
+    with open_store(theirs) as store:
+        assert store.first_stages == ("bm25", "dense", "hybrid")
+        assert store.dimension == 2
+        assert store.documents(["7", "9", "x", "07"]) == [
+            Document(
+                "7",
+                "join paths",
+                metadata={
+                    "lang": "en", "year": 2019, "price": 0.5, "new": True, "tags": ["a", "b"],
+                    "by": {"name": "Ann"},
+                },
+            ),
+            Document("9", "no path", metadata={"tags": [], "by": {}}),
+            None,
+            None,
+        ]  # fmt: skip
+        [hits] = store.retriever("dense").retrieve([EncodedQuery("q", [1.0, 0.0])], 3)
+        assert [(hit.id, round(hit.score, 6)) for hit in hits] == [("7", 1), ("10", 0.6), ("9", 0)]
+        store.add([encoded(Document("11", "new path", metadata={"year": 2025}), [1.0, 1.0])])
+        assert store.documents(["11"]) == [Document("11", "new path", metadata={"year": 2025})]
+        assert store.delete(["7", "8"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("filter", "found"),
+    [
+        ({"lang": "it's"}, ["10"]),
+        ({"lang": {"$ne": "en"}}, ["10", "9"]),
+        ({"lang": {"$in": ["en", 1]}}, ["7"]),
+        ({"lang": {"$gt": "en"}}, ["10"]),
+        ({"lang": {"$prefix": "e"}}, ["7"]),
+        ({"lang": {"$contains": "t'"}}, ["10"]),
+        ({"lang": {"$exists": False}}, ["9"]),
+        ({"lang": None}, []),
+        ({"lang": 2019}, []),
+        ({"year": 2019.0}, ["7"]),
+        ({"year": 2019.5}, []),
+        ({"year": "2019"}, []),
+        ({"year": {"$gt": 2019.5}}, ["10"]),
+        ({"year": {"$lte": 2019.5}}, ["7"]),
+        ({"year": {"$lt": 2**63}}, ["10", "7"]),
+        ({"year": {"$gt": float("inf")}}, []),
+        ({"price": 0.5}, ["7"]),
+        ({"price": {"$lt": 0.5000001}}, ["7"]),
+        ({"new": True}, ["7"]),
+        ({"new": 1}, []),
+        ({"tags": "b"}, ["7"]),
+        ({"tags": {"$contains": "b"}}, ["7"]),
+        ({"tags": {"$all": ["a", "c"]}}, []),
+        ({"tags": {"$exists": True}}, ["7", "9"]),
+        ({"tags": {"$gt": "a"}}, []),
+        ({"$.by.name": "Ann"}, ["7"]),
+        ({"$.by.name": {"$exists": True}}, ["7"]),
+        ({"$.by.other": "Ann"}, []),
+        ({"raw": "x"}, []),
+        ({"none": {"$ne": 1}}, ["10", "7", "9"]),
+        ({"$or": [{"year": 2024}, {"new": True}]}, ["10", "7"]),
+    ],
+)
+def test_filters_of_a_table_of_others_are_over_its_columns(
+    theirs: str, filter: dict[str, Any], found: list[str]
+) -> None:
+    with open_store(theirs) as store:
+        assert sorted(ids(store, filter=filter)) == found
+
+
+@pytest.mark.parametrize(
+    ("filter", "said"),
+    [
+        ({"lang": {"$glob": "e*"}}, r"\$glob"),
+        ({"tags": None}, "None in a list"),
+        ({"tags": {"$prefix": "a"}}, r"\$prefix on a list"),
+        ({"price": 2**60}, "the number 1152921504606846976"),
+    ],
+)
+def test_what_the_columns_cannot_express_is_refused(
+    theirs: str, filter: dict[str, Any], said: str
+) -> None:
+    with open_store(theirs) as store, pytest.raises(InvalidInputError, match=said):
+        ids(store, filter=filter)
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (Document("eleven", "x"), "not an integer"),
+        (Document("11", "x", metadata={"other": 1}), "no such column"),
+        (Document("11", "x", metadata={"year": "soon"}), "do not fit the columns"),
+        (Document("11", "x", "title"), "no column for it"),
+    ],
+)
+def test_a_document_that_the_columns_cannot_hold_is_refused(
+    theirs: str, document: Document, said: str
+) -> None:
+    with open_store(theirs) as store:
+        with pytest.raises(InvalidDocumentError, match=said):
+            store.add([encoded(Document("12", "x"), [1, 0]), encoded(document, [1, 0])])
+        assert len(store) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("&id=other", "no column 'other'"),
+        ("&title=heading", "no column 'heading'"),
+        ("&vector=other", "no column 'other' of vectors"),
+        ("&searched=lang", "no full-text index on the column 'lang'"),
+    ],
+)
+def test_a_column_that_is_missing_is_named(theirs: str, options: str, said: str) -> None:
+    url = theirs.replace("?id=key", "?") if "&id" in options else theirs
+    with pytest.raises(StoreMismatchError, match=said):
+        open_store(url.replace("?&", "?") + options)
+
+
+def test_a_schema_that_changes_is_an_error(theirs: str, tmp_path: Path) -> None:
+    with open_store(theirs) as store:
+        lancedb.connect(tmp_path).open_table("docs").drop_columns(["body"])
+        with pytest.raises(StoreMismatchError):
+            store.documents(["7"])
+
+
+def test_a_table_that_is_gone_is_not_found(tmp_path: Path) -> None:
+    url = f"lancedb://{tmp_path}/docs"
+    with pytest.raises(StoreNotFoundError):
+        open_store(url)
+    with open_store(url, create=True, dimension=0) as store:
+        lancedb.connect(tmp_path).drop_table("docs")
+        with pytest.raises(StoreNotFoundError):
+            store.documents(["7"])
+
+
+def test_writes_of_another_process_are_seen(tmp_path: Path) -> None:
+    url = f"lancedb://{tmp_path}/docs"
+    with open_store(url, create=True, dimension=0) as one, open_store(url) as other:
+        one.add([Document("a", "path")])
+        assert ids(other) == ["a"]
+        other.add([Document("a", "road")])
+        assert ids(one) == []
+
+
+@pytest.mark.parametrize("url", ["lancedb://", "lancedb:///docs", "lancedb://host/f/docs"])
+def test_an_address_that_is_not_valid_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInputError, match="names no table"):
+        open_store(url)
+
+
+def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="language='klingon'"):
+        open_store(f"lancedb://{tmp_path}/docs?language=klingon", create=True, dimension=0)
