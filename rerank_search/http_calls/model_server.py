@@ -9,7 +9,7 @@ import random
 import re
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -33,6 +33,8 @@ _NAME = re.compile(r"[0-9a-z]+(?:(?:\.|-+)[0-9a-z]+)*")
 
 _ADDRESS = re.compile(r"::[0-9a-f]+")
 """An IPv6 address such as ::1."""
+
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _KEPT_HEADERS = ("content-type", "location", "retry-after")
 """Headers of an answer that are read once its content is there, decoded."""
@@ -161,12 +163,7 @@ class ModelServer:
 
     def check_allowed(self) -> None:
         """Raise ModelNotFoundError for another machine if RERANK_SEARCH_OFFLINE is set."""
-        host = httpx2.URL(self.url).host
-        if Settings().offline and host not in ("localhost", "127.0.0.1", "::1"):
-            raise ModelNotFoundError(
-                f"the model {self.url} is on another machine, and RERANK_SEARCH_OFFLINE is set: "
-                "unset it, or use a local model"
-            )
+        check_allowed([self])
 
     def in_order(
         self, answer: Any, listed: str | None, wanted: str, count: int, read: Callable[[Any], Value]
@@ -226,6 +223,16 @@ class ModelServer:
             f"POST {self.url}: the connection failed ({reason}): check the URL, and that the "
             "server runs",
             type="connection",
+        )
+
+
+def check_allowed(servers: Iterable[ModelServer]) -> None:
+    """Raise ModelNotFoundError for another machine if RERANK_SEARCH_OFFLINE is set."""
+    elsewhere = [server.url for server in servers if server.host not in _THIS_MACHINE]
+    if elsewhere and Settings().offline:  # reading settings takes a millisecond
+        raise ModelNotFoundError(
+            f"the model {elsewhere[0]} is on another machine, and RERANK_SEARCH_OFFLINE is set: "
+            "unset it, or use a local model"
         )
 
 

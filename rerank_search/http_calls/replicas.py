@@ -19,7 +19,7 @@ from rerank_search.http_calls.attempts import Outcome, asked_for
 from rerank_search.http_calls.balance import Balance
 from rerank_search.http_calls.cancellable import CancellableRequest
 from rerank_search.http_calls.faults import TOO_LATE, described, fault_of
-from rerank_search.http_calls.model_server import ModelServer, is_url
+from rerank_search.http_calls.model_server import ModelServer, check_allowed, is_url
 from rerank_search.processes import PerProcess
 from rerank_search.shown import shown
 
@@ -111,8 +111,7 @@ class Replicas:
 
     def check_allowed(self) -> None:
         """Raise ModelNotFoundError for another machine if RERANK_SEARCH_OFFLINE is set."""
-        for server in self.servers:
-            server.check_allowed()
+        check_allowed(self.servers)
 
     def close(self) -> None:
         """Close the connections; a later call makes new ones."""
