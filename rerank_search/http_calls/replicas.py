@@ -7,6 +7,7 @@ import math
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
@@ -145,28 +146,36 @@ class Replicas:
     def _hedged(
         self, balance: Balance, place: int, call: _Call, seconds: float
     ) -> list[tuple[int, Outcome]]:
-        ended: SimpleQueue[tuple[int, Outcome]] = SimpleQueue()
+        ended: SimpleQueue[tuple[int, Future[Outcome]]] = SimpleQueue()
         requests: list[CancellableRequest] = []
 
         def start(place: int) -> None:
-            request = CancellableRequest()
+            request, outcome = CancellableRequest(), Future[Outcome]()
             requests.append(request)
 
             def work() -> None:
-                ended.put((place, self._outcome(balance, place, call, request)))
+                try:
+                    outcome.set_result(self._outcome(balance, place, call, request))
+                except BaseException as error:  # the caller raises it
+                    outcome.set_exception(error)
+                ended.put((place, outcome))
 
             Thread(target=work, name=f"request to {self.servers[place].host}", daemon=True).start()
+
+        def next_ended(timeout: float | None = None) -> tuple[int, Outcome]:
+            place, outcome = ended.get(timeout=timeout)
+            return place, outcome.result()
 
         try:
             start(place)
             try:
-                first = ended.get(timeout=seconds)
+                first = next_ended(seconds)
             except Empty:
                 if balance.has_another(others := {place, *call.tried}):
                     start(balance.take(others))
-                first = ended.get()
+                first = next_ended()
             if fault_of(first[1]) is not None and len(requests) == 2:
-                return [first, ended.get()]
+                return [first, next_ended()]
             return [first]
         finally:
             for request in requests:

@@ -257,6 +257,12 @@ def test_the_slow_answer_counts_if_the_second_server_fails(replicas, models):
         assert len(slow.result()) == 2
 
 
+def test_an_error_of_this_process_is_raised_and_not_waited_for(replicas, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "nonsense://proxy")
+    with pytest.raises(ValueError, match="proxy"):
+        ask(replicas(hedge_after=0.01))
+
+
 def test_nothing_is_hedged_if_no_other_server_is_left(replicas, models):
     models[1].always = models[2].always = "die"
     asked = replicas(hedge_after=0.01)
