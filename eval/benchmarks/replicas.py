@@ -39,7 +39,7 @@ from rerank_search import RemoteReranker, RerankSearchError
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy/haproxy.cfg"
 REPLICAS = 3
-TEXTS = 20
+TEXTS, WORDS = 10, 20
 REQUESTS = 200
 SETTINGS = {
     "RERANK_SEARCH_BACKEND": "torch",
@@ -57,7 +57,7 @@ Client = Callable[[Request], list[float]]
 
 def made_up() -> list[Request]:
     """Requests that all phases send."""
-    words = texts(REQUESTS * TEXTS)
+    words = texts(REQUESTS * TEXTS, terms=WORDS)
     asked = queries(words, REQUESTS)
     return [
         (query, words[place * TEXTS : (place + 1) * TEXTS]) for place, query in enumerate(asked)
@@ -390,16 +390,17 @@ def report(given: argparse.Namespace, phases: Sequence[Found]) -> Path:
         f"{max(each.largest_difference for each in phases):.1e}",
     ]
     sections = {
-        "Load": f"`{given.model}`, {TEXTS} texts of 60 words in a request. Each client sends its "
-        f"next request once it has an answer. One replica has a third of the clients. `kill -9` "
-        f"every {given.every:g} seconds, one replica after the other, which is started again at "
-        f"once.\n\n" + table(headers, rows),
+        "Load": f"`{given.model}`, {TEXTS} texts of {WORDS} words in a request. Each client sends "
+        f"its next request once it has an answer. One replica has a third of the clients. "
+        f"`kill -9` every {given.every:g} seconds, one replica after the other, which is started "
+        f"again at once. Replicas that are set aside are counted with each probe that fails.\n\n"
+        + table(headers, rows),
         "Findings": "\n".join(f"- {each}" for each in found),
         f"What {cores} cores can show": f"Each replica computes with one thread, so {cores} cores "
         f"are the bound of three replicas, clients and balancer together: at most {cores} times "
         "one replica's answers, less what the clients take. So this shows that answers survive "
         "kills, not that throughput grows with the number of replicas. A replica that starts takes "
-        "some CPU seconds, which the phases with kills lack.",
+        "some CPU seconds, so there are fewer answers with kills.",
     }
     data = [
         {
