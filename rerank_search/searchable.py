@@ -8,9 +8,10 @@ from os import PathLike
 from typing import Protocol, runtime_checkable
 
 from rerank_search.errors import InvalidInputError
+from rerank_search.queries import query_list, text_list
 from rerank_search.retrieval.base import Retriever
 from rerank_search.shown import shown
-from rerank_search.types import Document, Filter, Hit
+from rerank_search.types import Document, Filter, Hit, Span
 from rerank_search.vectors import EncodedQuery
 
 
@@ -57,6 +58,29 @@ class PassageSource(Protocol):
         ``stage_scores`` of a passage are its own, 0.0 in a first stage that does not find it.
         """
         ...
+
+
+@runtime_checkable
+class MatchSource(Protocol):
+    """A Searchable that knows by which words it finds a text; ``Index`` is one."""
+
+    def matches(self, query: str, texts: Sequence[str]) -> list[list[Span]]:
+        """Where in each text the words stand by which the query finds it, as spans in order."""
+        ...
+
+
+def matches(source: Searchable, query: str, texts: Sequence[str]) -> list[list[Span]]:
+    """Where in each text the words of the query stand, as spans in order.
+
+    A source that does not know its words gets those that the analyzer "multilingual" finds.
+    """
+    if isinstance(source, MatchSource):
+        return source.matches(query, texts)
+    from rerank_search.retrieval.analysis import Words
+
+    [asked] = query_list([query])
+    words = Words("multilingual")
+    return words.matches(words.of_query(asked, lambda term: 1), text_list(texts))
 
 
 @runtime_checkable

@@ -44,7 +44,7 @@ class Encoders:
             known = ", ".join({**self._given, **of_indexes}) or "none"
             what = "name the encoder" if asked is None else f"no encoder {shown(asked)} is served"
             raise ApiError(404, "model_not_found", f"{what}; there are: {known}")
-        with self._indexes.use(of_indexes[name]) as index:
+        with self._indexes.use_index(of_indexes[name]) as index:
             if index.encoder is None:  # it was made again meanwhile
                 raise ApiError(404, "model_not_found", f"no encoder {shown(name)} is served")
             yield name, index.encoder

@@ -26,6 +26,7 @@ from rerank_search.searcher import Searcher
 from rerank_search.serving.errors import ApiError, api_error
 from rerank_search.serving.names import public_name
 from rerank_search.serving.open_indexes import OpenIndexes, manifest
+from rerank_search.serving.served import Served
 from rerank_search.serving.visible import visible
 from rerank_search.settings import Settings
 from rerank_search.shown import shown
@@ -79,7 +80,7 @@ class Indexes:
         """Open all indexes and load their encoders; logs the ones that cannot be opened."""
         for name in self.names():
             try:
-                with self.use(name) as index:
+                with self.use_index(name) as index:
                     stage = BM25 if index.takes_query_vectors else None
                     Searcher(index, reranker=None).search("warm up", top_k=1, first_stage=stage)
             except RerankSearchError as error:
@@ -100,13 +101,18 @@ class Indexes:
         return names[0]
 
     @contextmanager
-    def use(self, name: str | None) -> Iterator[Index]:
-        """The index of that name, which stays open while it is used; None is the only index.
+    def use(self, name: str | None) -> Iterator[Served]:
+        """What is served by that name, which stays open while it is used; None is the only index.
 
         Raises InvalidInputError if there are several, IndexNotFoundError, and what Index.open
         raises.
         """
-        name = self.chosen(name)
+        with self.use_index(self.chosen(name)) as index:
+            yield index
+
+    @contextmanager
+    def use_index(self, name: str) -> Iterator[Index]:
+        """``use`` for what only an Index can do."""
         path = self._path(name)
         with _errors_without(path, name), self._open.use(name, path) as index:
             yield index

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rerank_search.index import Index
+from rerank_search.searchable import Searchable
+from rerank_search.searchable import matches as matched
 from rerank_search.serving.schemas.search import FoundMatches, SearchRequest
 from rerank_search.types import Hit, SearchResponse, Span
 
@@ -11,14 +12,14 @@ MOST = 100_000
 
 
 def matches(
-    index: Index, response: SearchResponse, asked: SearchRequest
+    index: Searchable, response: SearchResponse, asked: SearchRequest
 ) -> dict[str, FoundMatches]:
     """The matches of each hit with its document, by the hit's id."""
     hits = [hit.with_text(asked.text) for hit in response.hits if hit.document is not None]
     texts = [_looked_at(hit) for hit in hits]
     titles = [hit.document.title if hit.document else "" for hit in hits]
-    in_titles = index.matches(response.query, titles)
-    in_texts = index.matches(response.query, [text for _, text in texts])
+    in_titles = matched(index, response.query, titles)
+    in_texts = matched(index, response.query, [text for _, text in texts])
     return {
         hit.id: FoundMatches(title=title, text=_moved(spans, start))
         for hit, title, (start, _), spans in zip(hits, in_titles, texts, in_texts, strict=True)

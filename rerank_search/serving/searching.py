@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rerank_search.index import Index
+from rerank_search.searchable import Searchable
 from rerank_search.searcher import Searcher
 from rerank_search.serving.matches import matches
 from rerank_search.serving.ongoing import OngoingSearch
@@ -99,7 +99,7 @@ def answered(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> 
 
 
 def _completed(
-    index: Index, queries: Sequence[str], explained: Sequence[ExplainedResponse]
+    index: Searchable, queries: Sequence[str], explained: Sequence[ExplainedResponse]
 ) -> list[ExplainedResponse]:
     """The responses, each hit with its score in every first stage."""
     rankings = index.stage_scores(queries, [each.response.hits for each in explained])

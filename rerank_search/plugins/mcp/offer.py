@@ -108,7 +108,7 @@ class ServiceOffer:
 
     def holding(self, name: str, most: int) -> Holding:
         """See ``Offer``."""
-        with self._service.indexes.use(name) as index:
+        with self._service.indexes.use_index(name) as index:
             return Holding(len(index), index.first_stages, index.find(limit=most))
 
     def search(
@@ -125,7 +125,8 @@ class ServiceOffer:
     def document(self, name: str, id: str) -> Document | None:
         """See ``Offer``."""
         with self._service.indexes.use(name) as index:
-            return index.get(id)
+            [found] = index.documents([id])
+            return found
 
     def add(self, name: str, documents: Sequence[Document]) -> int:
         """See ``Offer``."""

@@ -148,7 +148,8 @@ async def document(
 
     def get() -> DocumentAnswer:
         with service.indexes.use(name) as index:
-            if (found := index.get(id)) is None:
+            [found] = index.documents([id])
+            if found is None:
                 raise ApiError(404, "no_such_document", f"{name!r} has no document {shown(id)}")
             return _document(found)
 
@@ -172,7 +173,7 @@ async def delete_many(
 
 
 def _described(indexes: Indexes, name: str) -> IndexAnswer:
-    with indexes.use(name) as index:
+    with indexes.use_index(name) as index:
         info, fused = index.info(), index.fused_stages
         return IndexAnswer(
             name=name,
@@ -209,7 +210,7 @@ def _found(service: Service, name: str, asked: FindRequest) -> FindAnswer:
     filter = asked.filter or {}
     found: list[Document] = []
     characters, after = 0, asked.after
-    with service.indexes.use(name) as index:
+    with service.indexes.use_index(name) as index:
         warnings = index.filter_warnings(filter)
         while len(found) < asked.limit and characters < limits.found_characters:
             size = min(FOUND_AT_ONCE, asked.limit - len(found))
@@ -250,9 +251,10 @@ async def _deleted(
     service: Service, threads: Threads, name: str, asked: DeleteRequest
 ) -> DeleteAnswer:
     def delete() -> DeleteAnswer:
-        with service.indexes.use(name) as index:
-            if asked.filter is None:
-                return DeleteAnswer(deleted=index.delete(asked.ids or []))
+        if asked.filter is None:
+            with service.indexes.use(name) as served:
+                return DeleteAnswer(deleted=served.delete(asked.ids or []))
+        with service.indexes.use_index(name) as index:
             warnings = index.filter_warnings(asked.filter)
             deleted = index.delete_matching(asked.filter, warn=False)
             return DeleteAnswer(deleted=deleted, warnings=warnings or None)

@@ -214,7 +214,7 @@ def _stores(service: Service) -> list[VectorStore]:
 
 
 def _described(service: Service, name: str) -> VectorStore:
-    with service.indexes.use(name) as index:
+    with service.indexes.use_index(name) as index:
         info = index.info()
     return VectorStore(
         id=name,
