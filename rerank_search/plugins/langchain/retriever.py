@@ -54,7 +54,10 @@ class RerankSearchRetriever(OptionFields, BaseRetriever):
     unknown argument of a call, and what ``Searcher.search`` raises.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    # Errors must not show a key, which pydantic would quote with the other arguments.
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
+    )
 
     searcher: SkipValidation[Searching | None] = None
     index: str | PathLike[str] | None = None

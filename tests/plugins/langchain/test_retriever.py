@@ -130,6 +130,12 @@ def test_an_argument_of_a_call_wins(searcher: Searcher):
     assert len(retriever.invoke(QUERY, filter=None, k=5)) == 5
 
 
+def test_an_error_does_not_show_the_key():
+    with pytest.raises(ValidationError, match="api_key is for a server") as refused:
+        RerankSearchRetriever(index="notes", api_key="the secret")
+    assert "the secret" not in str(refused.value)
+
+
 def test_unknown_and_invalid_arguments_are_refused(
     searcher: Searcher, retriever: RerankSearchRetriever
 ):
