@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rerank_search.built_in_stages import EVERY_INDEX
 
 DOCUMENTS, MANIFEST = "documents.sqlite", "manifest.json"
 """The files that make a folder an index."""
+
+NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""The pattern of the names by which a server serves an index or a store."""
+
+_NAME = re.compile(NAME)
 
 SUFFIX = ".index"
 """Suffix of an index folder if a folder of documents already has the index's name."""
@@ -18,6 +24,11 @@ _OWN = (DOCUMENTS, MANIFEST, *EVERY_INDEX, "write.lock")
 def is_index(folder: Path) -> bool:
     """Whether the folder holds an index, or the remains of one after a crash or damage."""
     return any((folder / file).is_file() for file in (MANIFEST, DOCUMENTS))
+
+
+def is_servable(name: str) -> bool:
+    """Whether a server can serve something by this name."""
+    return _NAME.fullmatch(name) is not None
 
 
 def index_name(folder: Path) -> str:

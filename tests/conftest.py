@@ -6,6 +6,7 @@ import gc
 import importlib
 import json
 import os
+import re
 import shutil
 import signal
 import string
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -438,6 +439,30 @@ def install_package(tmp_path: Path) -> Iterator[Callable[..., Path]]:
 
     yield install
     uninstall()
+
+
+@pytest.fixture
+def sqlite_stores(install_package: Callable[..., Path]) -> None:
+    """Installs the stores of docs/extending.md: ``fts5://``, SQLite's full-text search."""
+    page = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
+    [code] = re.findall(r"<!-- file: my_search/fts5.py -->\n```python\n(.*?)```", page, re.DOTALL)
+    entries = {"rerank_search.stores": {"fts5": "my_search.fts5:Fts5"}}
+    install_package({"my_search/fts5.py": code}, entries)
+
+
+@pytest.fixture
+def text_store(sqlite_stores: None, tmp_path: Path) -> Callable[..., str]:
+    """Makes such a store with these documents, and returns its URL."""
+
+    def make(documents: Iterable[Any], name: str = "letters") -> str:
+        from rerank_search.stores import open_store
+
+        url = f"fts5://{tmp_path}/{name}"
+        with open_store(url, create=True, dimension=0) as store:
+            store.add(documents)
+        return url
+
+    return make
 
 
 ENGINE = """

@@ -42,7 +42,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the page's package installed."""
     project, site = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("site")
     (project / "my_search").mkdir()
-    for name in ("substring", "overlap", "recent"):
+    for name in ("substring", "overlap", "recent", "fts5"):
         (project / "my_search" / f"{name}.py").write_text(FILES[f"my_search/{name}.py"])
     (project / "my_search" / "__init__.py").touch()
     (project / "my_search" / "broken.py").write_text("import a_module_that_nobody_has")

@@ -57,15 +57,8 @@ def open_store(
     StoreMismatchError for another encoder, dimension, distance or columns, StoreAccessError,
     StoreUnreachableError, MissingDependencyError, PluginError.
     """
-    address = store_url(url)
-    make = backend_class(address.scheme)
-    if address.user and not allows_login(address.scheme):
-        raise InvalidInputError(
-            f"the URL of {address.scheme}://{address.host} contains a user name: give a key in the "
-            "environment, as docs/stores.md says"
-        )
     create = truth_value("create", create)
-    checked = _checked(make.Options, address, options)
+    address, make, checked = _engine(url, options)
     given = encoder if encoder is not None else checked.encoder
     if dimension is not None:
         dimension = whole_number("dimension", dimension, least=0, most=MOST_NUMBERS)
@@ -89,6 +82,25 @@ def open_store(
     except BaseException:
         backend.close()
         raise
+
+
+def check_store_url(url: str) -> None:
+    """Raise what ``open_store`` raises for a URL that is not valid; nothing is connected to."""
+    _engine(url, {})
+
+
+def _engine(
+    url: str, options: dict[str, object]
+) -> tuple[StoreUrl, type[StoreBackend], StoreOptions]:
+    """The URL in its parts, the class of its engine, and the options of both."""
+    address = store_url(url)
+    make = backend_class(address.scheme)
+    if address.user and not allows_login(address.scheme):
+        raise InvalidInputError(
+            f"the URL of {address.scheme}://{address.host} contains a user name: give a key in the "
+            "environment, as docs/stores.md says"
+        )
+    return address, make, _checked(make.Options, address, options)
 
 
 def _created(

@@ -48,6 +48,11 @@ class StoreUrl:
         """The path without its last part: where a store in a folder or a file is."""
         return self.path.rpartition("/")[0]
 
+    @property
+    def has_secret(self) -> bool:
+        """Whether it has a password, or an option that may be one."""
+        return bool(self.password) or any(map(is_secret, self.options))
+
     def __str__(self) -> str:
         """The URL, without anything secret."""
         user = self.user and f"{self.user}{self.password and f':{HIDDEN}'}@"

@@ -108,6 +108,7 @@ FILTERS: tuple[Filter, ...] = (
     {"$.author.born": {"$gt": 1980}},
     {"$.author.name": {"$exists": False}},
     {"author": {"$exists": True}},
+    {"author": "Ann"},
     {"no such key": 1},
     {"no such key": {"$ne": 1}},
     {"$not": {"lang": "en"}},
