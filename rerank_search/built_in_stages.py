@@ -8,6 +8,8 @@ BM25: Final[Literal["bm25"]] = "bm25"
 DENSE: Final[Literal["dense"]] = "dense"
 HYBRID: Final[Literal["hybrid"]] = "hybrid"
 SPARSE: Final[Literal["sparse"]] = "sparse"
+TEXT: Final[Literal["text"]] = "text"
+"""The first stage of stores that rank by words, but not by BM25; no index has it."""
 
 NEW_HYBRID: Final[Literal["scores"]] = "scores"
 """The fusion of ``hybrid`` in new indexes; one that names none has reciprocal ranks."""

@@ -10,7 +10,6 @@ from rerank_search.ranking import ranked
 from rerank_search.reranking.fusion import RERANK
 from rerank_search.retrieval.hybrid_fusion import ReciprocalRankFusion
 from rerank_search.searchable import PassageSource, Searchable
-from rerank_search.shown import shown
 from rerank_search.storage.passages import TITLE_ALONE
 from rerank_search.types import FoundPassage, Hit
 
@@ -23,8 +22,8 @@ def passage_source(searched: Searchable) -> PassageSource:
     if isinstance(searched, PassageSource):
         return searched
     raise InvalidInputError(
-        f"passages_per_document needs an index that knows the passages of its documents, and "
-        f"{shown(searched)} does not: leave passages_per_document out"
+        "passages_per_document needs an index that knows the passages of its documents, and this "
+        f"{type(searched).__name__} does not: leave passages_per_document out"
     )
 
 

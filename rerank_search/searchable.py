@@ -114,8 +114,8 @@ def check_query_vectors(source: object, queries: Sequence[str]) -> None:
         return
     if any(isinstance(query, EncodedQuery) for query in queries):
         raise InvalidInputError(
-            f"query_vector is for an index of your own vectors, which {shown(source)} is not: "
-            "leave it out, or create an index with encoder=None and dimension=..."
+            f"query_vector is for an index of your own vectors, which this {type(source).__name__} "
+            "is not: leave it out, or create an index with encoder=None and dimension=..."
         )
 
 
@@ -173,6 +173,11 @@ class SingleRetriever:
 
 def searchable(given: object) -> Searchable:
     """``given`` as a Searchable; a retriever is wrapped in one. Raises InvalidInputError."""
+    if isinstance(given, str) and "://" in given:  # not shown, since it may have a password
+        raise InvalidInputError(
+            "index is a URL: open a store first, rerank_search.stores.open_store(...), and search "
+            "an index of a server by RemoteSearcher"
+        )
     if isinstance(given, (str, bytes, PathLike)):
         raise InvalidInputError(
             f"index={shown(given)} is a path: open it first, Index.open({shown(given)})"

@@ -22,8 +22,9 @@ def mcp(
         list[str] | None,
         typer.Argument(
             metavar="[INDEX]...",
-            help="A path, a name below ./indexes or $RERANK_SEARCH_HOME, or the URL of a server's "
-            "index, http://HOST:PORT/v1/indexes/NAME, or of a server.  [default: all there]",
+            help="A path, a name below ./indexes or $RERANK_SEARCH_HOME, the URL of a store (also "
+            "NAME=URL), of a server's index, http://HOST:PORT/v1/indexes/NAME, or of a server.  "
+            "[default: all indexes there]",
         ),
     ] = None,
     reranker: Annotated[
@@ -54,8 +55,8 @@ def mcp(
     urls = [each for each in indexes or [] if is_url(each)]
     if urls and len(urls) < len(indexes or []):
         raise InvalidInputError(
-            f"{urls[0]} is on a server, and others of the indexes are folders: give either, and "
-            "start another `rerank-search mcp` for the rest"
+            f"{urls[0]} is on a server, and others of the indexes are not: give either, and start "
+            "another `rerank-search mcp` for the rest"
         )
     opening = _of_server(urls, reranker) if urls else _of_folders(indexes, reranker)
     wire = Wire()

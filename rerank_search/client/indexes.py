@@ -14,11 +14,12 @@ from rerank_search.types import HybridName, VectorDtype
 
 @dataclass(frozen=True, slots=True)
 class ServedIndex:
-    """An index of a server, and what it holds.
+    """An index of a server, or a store that it serves, and what it holds.
 
     ``languages`` counts documents of a sample by the ISO 639-1 code of their language.
     ``fused_stages`` are the first stages whose scores a fusion weighs. ``stop_words`` and
-    ``hybrid`` are as in ``Index.create``; None also if the server is too old to tell.
+    ``hybrid`` are as in ``Index.create``; None also if the server is too old to tell. ``store`` is
+    the kind of a store, such as "postgresql"; ``analyzer`` and ``created`` are None for one.
     """
 
     name: str
@@ -26,12 +27,13 @@ class ServedIndex:
     passages: int
     first_stages: tuple[str, ...]
     encoder: str | None
-    analyzer: str
-    created: datetime
+    analyzer: str | None
+    created: datetime | None
     fused_stages: tuple[str, ...]
     languages: Mapping[str, int] = field(default_factory=dict)
     stop_words: str | tuple[str, ...] | None = None
     hybrid: str | None = None
+    store: str | None = None
 
 
 def indexes() -> Call[list[ServedIndex]]:
@@ -80,17 +82,18 @@ def _dropped(answer: Any) -> None:
 
 
 def _index(answer: Any) -> ServedIndex:
-    words = answer.get("stop_words")
+    words, created = answer.get("stop_words"), answer.get("created")
     return ServedIndex(
         name=answer["name"],
         documents=answer["documents"],
         passages=answer["passages"],
         first_stages=tuple(answer["first_stages"]),
         encoder=answer.get("encoder"),
-        analyzer=answer["analyzer"],
-        created=datetime.fromisoformat(answer["created"]),
+        analyzer=answer.get("analyzer"),
+        created=None if created is None else datetime.fromisoformat(created),
         fused_stages=tuple(answer.get("fused_stages", answer["first_stages"])),
         languages=answer.get("languages", {}),  # which earlier servers do not send
         stop_words=tuple(words) if isinstance(words, list) else words,
         hybrid=answer.get("hybrid"),
+        store=answer.get("store"),
     )

@@ -12,7 +12,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from rerank_search import entry_points
-from rerank_search.built_in_stages import BM25, DENSE, EVERY_INDEX, HYBRID, SPARSE
+from rerank_search.built_in_stages import BM25, DENSE, EVERY_INDEX, HYBRID, SPARSE, TEXT
 from rerank_search.errors import InvalidInputError, PluginError
 from rerank_search.shown import shown
 
@@ -75,6 +75,11 @@ def known_name(name: str) -> str:
             "the package that adds it"
         )
     return name
+
+
+def searched_name(name: str) -> str:
+    """``name``, if an index or a store can be searched by it. Raises InvalidInputError."""
+    return name if name == TEXT else known_name(name)
 
 
 def encodes(name: str) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rerank_search.built_in_stages import BM25
+from rerank_search.built_in_stages import DENSE, HYBRID
 from rerank_search.errors import (
     IndexExistsError,
     IndexNotFoundError,
@@ -20,12 +19,13 @@ from rerank_search.errors import (
     RerankSearchError,
 )
 from rerank_search.index import Index
-from rerank_search.index_names import index_name, is_index, named_index
+from rerank_search.index_names import index_name, is_index, is_servable, named_index
 from rerank_search.models.registry import AUTO, encoder_name
 from rerank_search.searcher import Searcher
 from rerank_search.serving.errors import ApiError, api_error
 from rerank_search.serving.names import public_name
 from rerank_search.serving.open_indexes import OpenIndexes, manifest
+from rerank_search.serving.open_stores import OpenStores
 from rerank_search.serving.served import Served
 from rerank_search.serving.visible import visible
 from rerank_search.settings import Settings
@@ -34,26 +34,30 @@ from rerank_search.storage.manifest import EncoderRecord, Manifest, SparseEncode
 
 logger = logging.getLogger(__name__)
 
-NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-"""The pattern of the names that a new index may have."""
-
-_NAME = re.compile(NAME)
-
 
 class Indexes:
-    """Indexes by name. Threads may share one.
+    """Indexes by name, and stores, which are served as indexes are. Threads may share one.
 
     ``named`` are the indexes that are served; new ones are made in ``home``. If ``all_of_home``,
-    the other indexes in ``home`` are served too. Errors do not show the paths of this machine.
+    the other indexes in ``home`` are served too. ``stores`` has URLs of stores by their names.
+    Errors show neither the paths of this machine nor the addresses of stores.
     A request sees only the indexes that its key opens (``visible``); others seem not to exist.
     """
 
-    def __init__(self, home: Path, named: Mapping[str, Path], *, all_of_home: bool) -> None:
+    def __init__(
+        self,
+        home: Path,
+        named: Mapping[str, Path],
+        *,
+        all_of_home: bool,
+        stores: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = home
         self._named = dict(named)
         self._all_of_home = all_of_home
         self._hidden: frozenset[str] | None = None
         self._open = OpenIndexes()
+        self._stores = OpenStores(stores or {})
         self._lock = threading.Lock()
 
     def hide(self) -> None:
@@ -74,15 +78,15 @@ class Indexes:
             found |= {index_name(each) for each in self.home.iterdir() if _is_served(each)}
         for name in opened - found:
             self._open.forget(name)
+        found |= self._stores.names()
         return sorted(name for name in found if self._shows(name))
 
     def warm(self) -> None:
         """Open all indexes and load their encoders; logs the ones that cannot be opened."""
         for name in self.names():
             try:
-                with self.use_index(name) as index:
-                    stage = BM25 if index.takes_query_vectors else None
-                    Searcher(index, reranker=None).search("warm up", top_k=1, first_stage=stage)
+                with self.use(name) as served:
+                    _warm(served)
             except RerankSearchError as error:
                 said = error.__cause__ or error
                 logger.warning("the index %r cannot be searched: %s", name, said)
@@ -102,19 +106,24 @@ class Indexes:
 
     @contextmanager
     def use(self, name: str | None) -> Iterator[Served]:
-        """What is served by that name, which stays open while it is used; None is the only index.
+        """What is served by that name, which stays open while it is used; None is the only one.
 
-        Raises InvalidInputError if there are several, IndexNotFoundError, and what Index.open
-        raises.
+        Raises InvalidInputError if there are several, IndexNotFoundError, OverloadedError for a
+        store that too many requests wait for, and what opening an index or a store raises.
         """
-        with self.use_index(self.chosen(name)) as index:
-            yield index
+        name = self.chosen(name)
+        if self._is_store(name):
+            with _errors_without(self._stores.address(name), name), self._stores.use(name) as store:
+                yield store
+        else:
+            with self.use_index(name) as index:
+                yield index
 
     @contextmanager
     def use_index(self, name: str) -> Iterator[Index]:
-        """``use`` for what only an Index can do."""
+        """``use`` for what only an Index can do. Raises ApiError 400 for a store."""
         path = self._path(name)
-        with _errors_without(path, name), self._open.use(name, path) as index:
+        with _errors_without(str(path), name), self._open.use(name, path) as index:
             yield index
 
     def create(
@@ -129,7 +138,7 @@ class Indexes:
 
         Raises what Index.create raises, and ApiError.
         """
-        if not _NAME.fullmatch(name):
+        if not is_servable(name):
             raise InvalidInputError(
                 f"{shown(name)} is not a name for an index: use up to 64 letters, digits, '.', '_' "
                 "and '-', and begin with a letter or a digit"
@@ -146,7 +155,7 @@ class Indexes:
         if sparse_encoder is not None:
             sparse_encoder = self._known_sparse_encoder(sparse_encoder)
         # Requests that come meanwhile wait, since half an index would look damaged to them.
-        with _errors_without(path, name), self._open.closed(name, Settings().lock_timeout):
+        with _errors_without(str(path), name), self._open.closed(name, Settings().lock_timeout):
             Index.create(path, encoder=encoder, sparse_encoder=sparse_encoder, **settings).close()
         with self._lock:
             self._named[name] = path
@@ -154,7 +163,7 @@ class Indexes:
     def drop(self, name: str) -> None:
         """Delete an index, after the requests that use it. Raises what Index.drop raises."""
         path = self._path(name)
-        with _errors_without(path, name), self._open.closed(name, Settings().lock_timeout):
+        with _errors_without(str(path), name), self._open.closed(name, Settings().lock_timeout):
             Index.drop(path)
 
     def encoder_of(self, name: str) -> str | None:
@@ -162,13 +171,21 @@ class Indexes:
         made = manifest(self._path(name)).encoder
         return None if made is None else made.name
 
+    def kind_of_store(self, name: str) -> str | None:
+        """The kind of a store, such as "postgresql"; None for an index."""
+        if not self._is_store(name):
+            return None
+        return self._stores.address(name).partition("://")[0]
+
     def check(self, name: str) -> None:
-        """Raise IndexNotFoundError unless there is an index of that name."""
-        self._path(name)
+        """Raise IndexNotFoundError unless something is served by that name."""
+        if not self._is_store(name):
+            self._path(name)
 
     def close(self) -> None:
-        """Close all indexes; one that is in use is closed after that."""
+        """Close all indexes and stores; an index that is in use is closed after that."""
         self._open.close()
+        self._stores.close()
 
     def _known_encoder(self, asked: str) -> str:
         """The encoder, if it is the library's own or that of an index. Raises InvalidInputError."""
@@ -197,14 +214,24 @@ class Indexes:
         names = visible(outside=self._hidden)
         return names is None or name in names
 
+    def _is_store(self, name: str) -> bool:
+        return name in self._stores.names() and self._shows(name)
+
     def _path(self, name: str) -> Path:
         """The path of an index; a caller's name never leads out of the home."""
         if not self._shows(name):
             raise self._unknown(name)
+        if self._is_store(name):
+            raise ApiError(
+                400,
+                "invalid_request",
+                f"{name!r} is a store of another service, which is searched here, and takes and "
+                "deletes documents by their ids: do anything else at that service itself",
+            )
         path = self._named.get(name)
         if path is not None and not _is_index(path):
             path = None
-        if path is None and self._all_of_home and _NAME.fullmatch(name):
+        if path is None and self._all_of_home and is_servable(name):
             inside = named_index(self.home, name)
             path = inside if _is_served(inside) else None
         if path is None:
@@ -217,8 +244,17 @@ class Indexes:
         return IndexNotFoundError(f"there is no index {shown(name)}; there are: {there}")
 
 
+def _warm(served: Served) -> None:
+    """Search once. If queries bring their vectors, search by words, unless that is impossible."""
+    stages: list[str] = [*served.first_stages[-1:]]
+    if served.dimension is not None:
+        stages = [stage for stage in served.first_stages if stage not in (DENSE, HYBRID)]
+    for stage in stages[-1:]:
+        Searcher(served, reranker=None).search("warm up", top_k=1, first_stage=stage)
+
+
 def _is_served(path: Path) -> bool:
-    return bool(_NAME.fullmatch(index_name(path))) and _is_index(path)
+    return is_servable(index_name(path)) and _is_index(path)
 
 
 def _is_index(path: Path) -> bool:
@@ -241,8 +277,8 @@ def _known(kind: str, asked: str, known: Iterable[str], instead: str) -> str:
 
 
 @contextmanager
-def _errors_without(path: Path, name: str) -> Iterator[None]:
-    """Have errors show the index's name instead of its path; the log has the original."""
+def _errors_without(place: str, name: str) -> Iterator[None]:
+    """Have errors show a name instead of a path or an address; the log has the original."""
     try:
         yield
     except (ModelNotFoundError, MissingDependencyError) as error:
@@ -252,7 +288,7 @@ def _errors_without(path: Path, name: str) -> Iterator[None]:
             f"a model or a library that the index {name!r} needs is missing: see the server's log",
         ) from error
     except RerankSearchError as error:
-        if str(path) not in str(error):
+        if place not in str(error):
             raise
         known = api_error(error)
-        raise known.saying(str(known).replace(str(path), name)) from error
+        raise known.saying(str(known).replace(place, name)) from error

@@ -32,6 +32,13 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._stores = Histogram(
+            "rerank_search_store_seconds",
+            "Time of the first stage of a search in a store, for one query.",
+            ["index", "stage"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
         self._rounds = Histogram(
             "rerank_search_round_pairs",
             "Pairs that were scored in one round.",
@@ -80,6 +87,11 @@ class Metrics:
         self.truncated(response.truncated)
         if response.degraded is not None:
             self._degraded.inc()
+
+    def store(self, name: str, response: SearchResponse) -> None:
+        """Count what a store did for an answered query; ``name`` is that of the store."""
+        if (milliseconds := response.timings.get("first_stage")) is not None:
+            self._stores.labels(name, response.first_stage).observe(milliseconds / 1000)
 
     def truncated(self, count: int) -> None:
         """Count texts that were cut."""

@@ -62,9 +62,11 @@ def searched(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> 
         options.check_without_reranker("a server without a reranker")
     options = options.begun_late(ongoing.milliseconds())
     name = service.indexes.chosen(asked.index)
+    kind = service.indexes.kind_of_store(name)
+    store = {} if kind is None else {"store": kind}
     with (
         service.indexes.use(name) as index,
-        service.traces.span("search", index=name, queries=len(queries)),
+        service.traces.span("search", index=name, queries=len(queries), **store),
     ):
         began = time.time_ns()
         searcher = Searcher(index, reranker, on_rerank_error="first_stage")
@@ -81,6 +83,8 @@ def searched(service: Service, asked: SearchRequest, ongoing: OngoingSearch) -> 
         service.traces.stages(result.responses, began)
     for response in result.responses:
         service.metrics.search(response)
+        if kind is not None:
+            service.metrics.store(name, response)
     return result
 
 

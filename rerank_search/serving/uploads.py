@@ -78,7 +78,7 @@ async def _lines(request: Request, service: Service, name: str, threads: Threads
 
         def store(lines: list[bytes] = lines, first: int = first) -> tuple[int, list[LineError]]:
             documents, wrong = [], []
-            with service.indexes.use_index(name) as index:
+            with service.indexes.use(name) as index:
                 vectors = None if index.dimension is None else VectorColumn(index.dimension)
             for number, record in json_lines(lines, first=first, vectors=vectors):
                 if isinstance(record, str):

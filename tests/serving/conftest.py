@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +67,9 @@ def running(
     encoders: Sequence[TextEncoder] = (),
     cors_origins: Sequence[str] = (),
     lenient: bool = False,
+    stores: Mapping[str, str] | None = None,
 ) -> Iterator[Running]:
-    indexes = Indexes(home, {}, all_of_home=True)
+    indexes = Indexes(home, {}, all_of_home=True, stores=stores)
     service = Service(indexes, rerankers, limits or Limits(), encoders=encoders, traces=traces)
     app = create_app(
         service,

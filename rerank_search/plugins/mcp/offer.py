@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from rerank_search.errors import RerankSearchError
+from rerank_search.index import Index
 from rerank_search.plugins.mcp.answers import RankedText, RankedTexts
 from rerank_search.serving.ongoing import OngoingSearch
 from rerank_search.serving.reranking import best_first, submitted
@@ -23,7 +24,10 @@ from rerank_search.types import Document, SearchResponse
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What an index holds: the number of its documents, its first stages, and some documents."""
+    """What an index holds: the number of its documents, its first stages, and some documents.
+
+    A store cannot be asked for some documents, so there are none of it.
+    """
 
     documents: int
     first_stages: Sequence[str]
@@ -108,8 +112,9 @@ class ServiceOffer:
 
     def holding(self, name: str, most: int) -> Holding:
         """See ``Offer``."""
-        with self._service.indexes.use_index(name) as index:
-            return Holding(len(index), index.first_stages, index.find(limit=most))
+        with self._service.indexes.use(name) as served:
+            sample = served.find(limit=most) if isinstance(served, Index) else ()
+            return Holding(len(served), served.first_stages, sample)
 
     def search(
         self, name: str, query: str, options: Mapping[str, Any], ongoing: OngoingSearch

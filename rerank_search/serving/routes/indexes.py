@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
@@ -10,10 +11,14 @@ from fastapi import Path as PathParameter
 from starlette.convertors import PathConvertor, register_url_convertor
 
 from rerank_search.errors import RerankSearchError
-from rerank_search.index import Index
+from rerank_search.index import Index, IndexInfo
+from rerank_search.index_names import NAME
+from rerank_search.searchable import fused_stages
+from rerank_search.searchable import matches as matched
 from rerank_search.serving.dependencies import ServiceGiven, ThreadsGiven
 from rerank_search.serving.errors import ApiError, api_error
-from rerank_search.serving.indexes import NAME, Indexes
+from rerank_search.serving.indexes import Indexes
+from rerank_search.serving.limits import Limits
 from rerank_search.serving.names import public_name
 from rerank_search.serving.route_table import Facts, declared
 from rerank_search.serving.schemas.indexes import (
@@ -31,6 +36,7 @@ from rerank_search.serving.schemas.indexes import (
     NewIndex,
     UpsertAnswer,
 )
+from rerank_search.serving.served import Served
 from rerank_search.serving.service import Service
 from rerank_search.serving.strict_json import StrictJsonRoute
 from rerank_search.serving.threads import Threads
@@ -134,7 +140,7 @@ async def matches(
     def answer() -> bytes:
         """The JSON, written in the thread too: it may hold many spans."""
         with service.indexes.use(name) as index:
-            found = MatchesAnswer(matches=index.matches(asked.query, asked.texts))
+            found = MatchesAnswer(matches=matched(index, asked.query, asked.texts))
         return found.model_dump_json().encode()
 
     return Response(await threads.read(request, answer), media_type="application/json")
@@ -173,22 +179,35 @@ async def delete_many(
 
 
 def _described(indexes: Indexes, name: str) -> IndexAnswer:
-    with indexes.use_index(name) as index:
-        info, fused = index.info(), index.fused_stages
-        return IndexAnswer(
+    with indexes.use(name) as served:
+        fused = fused_stages(served)
+        answer = IndexAnswer(
             name=name,
-            documents=info.documents,
-            passages=info.passages,
-            first_stages=list(index.first_stages),
-            encoder=None if info.encoder is None else public_name(info.encoder),
-            dimension=index.dimension,
-            analyzer=info.analyzer,
-            stop_words=[*words] if isinstance(words := info.stop_words, tuple) else words,
-            fused_stages=None if fused == index.first_stages else list(fused),
-            languages=dict(info.languages) or None,
-            hybrid=info.hybrid,
-            created=info.created.isoformat(),
+            documents=len(served),
+            passages=len(served),
+            first_stages=list(served.first_stages),
+            encoder=None if served.encoder is None else public_name(served.encoder.name),
+            dimension=served.dimension,
+            fused_stages=None if fused == served.first_stages else list(fused),
+            store=indexes.kind_of_store(name),
         )
+        return _with_info(answer, served.info()) if isinstance(served, Index) else answer
+
+
+def _with_info(answer: IndexAnswer, info: IndexInfo) -> IndexAnswer:
+    """The answer with what only an index tells."""
+    words = info.stop_words
+    return answer.model_copy(
+        update={
+            "documents": info.documents,
+            "passages": info.passages,
+            "analyzer": info.analyzer,
+            "stop_words": [*words] if isinstance(words, tuple) else words,
+            "languages": dict(info.languages) or None,
+            "hybrid": info.hybrid,
+            "created": info.created.isoformat(),
+        }
+    )
 
 
 def _listed(indexes: Indexes) -> IndexList:
@@ -203,38 +222,50 @@ def _listed(indexes: Indexes) -> IndexList:
 
 
 def _found(service: Service, name: str, asked: FindRequest) -> FindAnswer:
-    """A page. It ends early if its texts are long, so that an answer fits into the memory."""
-    limits = service.limits
+    """A page of documents. Those of a filter are found by an index alone, not by a store."""
+    limits, ids = service.limits, asked.ids
     limits.check_count("limit", asked.limit, limits.found_documents)
-    limits.check_count("ids", len(asked.ids or ()), limits.found_documents)
+    limits.check_count("ids", len(ids or ()), limits.found_documents)
+    if ids is not None:
+        with service.indexes.use(name) as served:
+            return _page(lambda after, size: _of_ids(served, ids, after, size), asked, limits)
     filter = asked.filter or {}
+    with service.indexes.use_index(name) as index:
+        page = _page(
+            lambda after, size: index.find(filter, after=after, limit=size, warn=False),
+            asked,
+            limits,
+        )
+        return page.model_copy(update={"warnings": index.filter_warnings(filter) or None})
+
+
+def _page(
+    read: Callable[[str | None, int], list[Document]], asked: FindRequest, limits: Limits
+) -> FindAnswer:
+    """What ``read`` finds after an id. It ends early if texts are long, so that it fits in memory.
+
+    ``read`` gets the last id before the page, and the number of documents.
+    """
     found: list[Document] = []
     characters, after = 0, asked.after
-    with service.indexes.use_index(name) as index:
-        warnings = index.filter_warnings(filter)
-        while len(found) < asked.limit and characters < limits.found_characters:
-            size = min(FOUND_AT_ONCE, asked.limit - len(found))
-            if asked.ids is None:
-                part = index.find(filter, after=after, limit=size, warn=False)
-            else:
-                part = _of_ids(index, asked.ids, after, size)
-            found += part
-            if len(part) < size:
-                after = None
-                break
-            after = part[-1].id
-            characters += sum(len(each.text) for each in part)
-    return FindAnswer(
-        documents=[_document(each) for each in found], next=after, warnings=warnings or None
-    )
+    while len(found) < asked.limit and characters < limits.found_characters:
+        size = min(FOUND_AT_ONCE, asked.limit - len(found))
+        part = read(after, size)
+        found += part
+        if len(part) < size:
+            after = None
+            break
+        after = part[-1].id
+        characters += sum(len(each.text) for each in part)
+    return FindAnswer(documents=[_document(each) for each in found], next=after)
 
 
-def _of_ids(index: Index, ids: list[str], after: str | None, limit: int) -> list[Document]:
+def _of_ids(served: Served, ids: list[str], after: str | None, limit: int) -> list[Document]:
     """The first of the documents with these ids, ascending by id."""
     later = sorted(id for id in {*ids} if after is None or id > after)
     found: list[Document] = []
     for start in range(0, len(later), limit):
-        part = index.documents(later[start : start + limit])
+        part = served.documents(later[start : start + limit])
         found += [each for each in part if each is not None]
         if len(found) >= limit:
             break

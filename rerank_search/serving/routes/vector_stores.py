@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from rerank_search.errors import RerankError, RerankSearchError
+from rerank_search.index import Index
 from rerank_search.ranking import ranked
 from rerank_search.serving.dependencies import ServiceGiven, ThreadsGiven
 from rerank_search.serving.errors import ApiError
@@ -214,12 +215,17 @@ def _stores(service: Service) -> list[VectorStore]:
 
 
 def _described(service: Service, name: str) -> VectorStore:
-    with service.indexes.use_index(name) as index:
-        info = index.info()
+    created = used = 0  # a store does not tell
+    with service.indexes.use(name) as served:
+        documents = len(served)
+        if isinstance(served, Index):
+            info = served.info()
+            created = int(info.created.timestamp())
+            used = info.bytes_documents + sum(info.bytes_engines.values())
     return VectorStore(
         id=name,
-        created_at=int(info.created.timestamp()),
+        created_at=created,
         name=name,
-        usage_bytes=info.bytes_documents + sum(info.bytes_engines.values()),
-        file_counts=FileCounts(completed=info.documents, total=info.documents),
+        usage_bytes=used,
+        file_counts=FileCounts(completed=documents, total=documents),
     )

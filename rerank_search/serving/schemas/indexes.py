@@ -55,16 +55,19 @@ class NewIndex(OwnRequest):
 
 
 class IndexAnswer(Answer):
-    """What an index holds."""
+    """What an index holds, or a store, which has its documents whole, each as one passage."""
 
     name: str
+    store: str | None = None
+    """The kind of the store, such as "postgresql"; missing for an index."""
     documents: int
     passages: int
     first_stages: list[str]
     encoder: str | None = None
     dimension: int | None = None
     """The length of your own vectors, in an index that has them."""
-    analyzer: str
+    analyzer: str | None = None
+    """How BM25 finds words; missing for a store."""
     stop_words: str | list[str] | None = None
     """Words that BM25 leaves out of queries; "language" means the analyzer's own list."""
     fused_stages: list[str] | None = None
@@ -73,7 +76,8 @@ class IndexAnswer(Answer):
     """Documents of a sample by the ISO 639-1 code of their language, where it is known."""
     hybrid: str | None = None
     """How BM25 and the vectors are combined, in an index that has vectors."""
-    created: str
+    created: str | None = None
+    """When the index was made; missing for a store."""
 
 
 class DropAnswer(Answer):

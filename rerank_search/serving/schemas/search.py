@@ -15,7 +15,7 @@ from pydantic import (
 )
 
 from rerank_search.options import OPTIONS, TYPES, SearchOptions
-from rerank_search.retrieval.stage_name import FirstStageName
+from rerank_search.retrieval.stage_name import SearchedStageName
 from rerank_search.serving.schemas.base import (
     Answer,
     Listed,
@@ -38,7 +38,7 @@ def with_search_options(model: type[Model]) -> type[Model]:
         bounds = {name: getattr(option, name) for name in ("ge", "gt", "le")}
         given = {name: bound for name, bound in bounds.items() if bound is not None}
         is_stage = each.name == "first_stage"
-        kind = FirstStageName | None if is_stage else json_type(TYPES[each.name])
+        kind = SearchedStageName | None if is_stage else json_type(TYPES[each.name])
         added[each.name] = (kind, Field(each.default, description=option.help, **given))
     return create_model(
         model.__name__, __base__=model, __module__=model.__module__, __doc__=model.__doc__, **added
