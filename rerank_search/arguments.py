@@ -153,7 +153,10 @@ def objects(name: str, value: Iterable[object], kind: type[Item], *, of: str = "
 
 
 def path(name: str, value: object) -> Path:
-    """``value`` as a path: a string, or any os.PathLike of strings. Raises InvalidInputError."""
+    """``value`` as a path: a string, or any os.PathLike of strings.
+
+    Raises InvalidInputError, also for a URL, which it does not show: that may have a password.
+    """
     given = os.fspath(value) if isinstance(value, os.PathLike) else value
     if isinstance(given, bytes):
         raise InvalidInputError(
@@ -164,6 +167,11 @@ def path(name: str, value: object) -> Path:
     if "\0" in given:
         raise InvalidInputError(
             f"{name}={shown(value)} contains a NUL character, which a path cannot have: remove it"
+        )
+    if "://" in given:
+        raise InvalidInputError(
+            f"{name} is a URL, where the folder of an index is needed: open a store with "
+            "rerank_search.stores.open_store, and search an index of a server by RemoteSearcher"
         )
     return Path(given)
 

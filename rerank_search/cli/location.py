@@ -81,6 +81,14 @@ def _check(name: str) -> None:
         raise InvalidInputError(
             f"INDEX={name!r} is not a name: give a path, or a name such as notes"
         )
+    if "://" in name:
+        from rerank_search.stores.named import is_named_store
+
+        if is_named_store(name):  # not shown, since it may have a password
+            raise InvalidInputError(
+                "INDEX is the URL of a store, and this needs an index in a folder: stores are for "
+                "`rerank-search search`, `serve`, `mcp` and `evaluate --first-stage`"
+            )
 
 
 def _is_path(name: str) -> bool:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rerank_search.cli.filter_argument import FilterOption, parsed_filter
-from rerank_search.cli.first_stage_argument import FirstStageOption
-from rerank_search.cli.location import IndexArgument, existing_index
+from rerank_search.cli.first_stage_argument import SearchedStageOption
 from rerank_search.cli.output import Json, note, print_json, print_table, waiting
+from rerank_search.cli.searched import SearchedArgument, searched
 from rerank_search.cli.vector_argument import vector_in
 from rerank_search.options import OPTIONS, SearchOptions
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def search(
-    index: IndexArgument,
+    index: SearchedArgument,
     query: Annotated[str, typer.Argument(help="What to look for, in plain words.")],
-    first_stage: FirstStageOption = None,
+    first_stage: SearchedStageOption = None,
     candidates: Annotated[
         int | None,
         typer.Option(
@@ -81,11 +82,11 @@ def search(
     ] = False,
     no_text: Annotated[bool, typer.Option("--no-text", help="With --json, print no text.")] = False,
 ) -> None:
-    """Search an index in two stages."""
-    from rerank_search.index import Index
+    """Search an index in two stages, or a store."""
     from rerank_search.models.registry import AUTO, reranker_name
     from rerank_search.reranking.elsewhere import reranker_elsewhere
     from rerank_search.reranking.loaded_later import LoadedLater
+    from rerank_search.searchable import matches
     from rerank_search.searcher import Searcher
 
     if passages and no_text:
@@ -119,7 +120,7 @@ def search(
         instruction=instruction,
     )
     model = reranker_name(reranker or AUTO)
-    with Index.open(existing_index(index)) as opened:
+    with searched(index) as opened:
         searcher = Searcher(
             opened,
             reranker=None if no_rerank else reranker_elsewhere(model) or LoadedLater(model),
@@ -137,7 +138,7 @@ def search(
             from rerank_search.cli.results import results_table, summary
 
             if response.hits:
-                print_table(results_table(explained, opened.matches))
+                print_table(results_table(explained, partial(matches, opened)))
             typer.echo(summary(response))
 
 
