@@ -34,8 +34,8 @@ def evaluate(
     first_stage: Annotated[
         list[str] | None,
         typer.Option(
-            help="A first stage, such as bm25, or your own as module:object; repeatable. All "
-            "first stages of the index by default."
+            help="A first stage, such as bm25, your own as module:object, or a store by its URL "
+            "(NAME=URL, URL#STAGE); repeatable. All first stages of the index by default."
         ),
     ] = None,
     candidates: Annotated[

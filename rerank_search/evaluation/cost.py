@@ -52,7 +52,8 @@ def measure_cost(
             searched: Searchable = stack.enter_context(fresh)
             first_stage = system.first_stage
         else:
-            searched, first_stage = own.searched, own.searched.first_stages[-1]
+            searched = own.searched if own.again is None else stack.enter_context(own.again())
+            first_stage = own.first_stage
         searcher = Searcher(searched, reranker, fusion="auto" if fused else None)
         found = [
             searcher.search(

@@ -24,6 +24,7 @@ from rerank_search.evaluation.loading import (
     qualified_name,
 )
 from rerank_search.evaluation.measures import Scorer, canonical, cut_too_deep
+from rerank_search.evaluation.own_stages import own_stages
 from rerank_search.evaluation.report.schema import Report
 from rerank_search.evaluation.report.write import write_report
 from rerank_search.evaluation.results import (
@@ -34,12 +35,10 @@ from rerank_search.evaluation.results import (
     System,
 )
 from rerank_search.evaluation.stored_cells import is_whole, prepare_output, stored
-from rerank_search.import_path import searchable_at
 from rerank_search.judged.collection import JudgedCollection, LabelledPairs, Qrels
 from rerank_search.judged.consistency import dangling, identical_ids, inexpressible
 from rerank_search.judged.corpus_index import open_corpus_index, open_existing_index
 from rerank_search.judged.loading import by_hash
-from rerank_search.judged.own_stage import OwnStage
 from rerank_search.judged.second_stages import SecondStages, declared_fusion
 from rerank_search.judged.settings import RerankerSettings
 from rerank_search.progress import Progress, quiet
@@ -91,7 +90,7 @@ class _Run:
         self._measures = canonical(experiment.measures)
         self._primary = _primary(experiment, self._measures)
         self._keys = CellKeys(experiment, self._measures)
-        self._own = {name: OwnStage(name, searchable_at(name)) for name in experiment.own_stages}
+        self._own = {each.name: each for each in own_stages(experiment, stack)}
         self._second = SecondStages(self._cache)
         stack.callback(self._second.close)
         self._indexes: dict[str, Index] = {}
@@ -124,7 +123,7 @@ class _Run:
         without_cosine = experiment.index.encoder and not settings.encoder and existing is None
         for reranker in rerankers:
             fused = (
-                [_fused_without(experiment.first_stages)]
+                [_fused_without(experiment.stage_names)]
                 if without_cosine and _takes_cosine(reranker)
                 else []
             )
@@ -214,7 +213,7 @@ class _Run:
 
     def _stages(self, index: Index) -> Sequence[str]:
         """The first stages of the experiment; if it names none, those of the index."""
-        return self._experiment.first_stages or index.first_stages
+        return self._experiment.stage_names or index.first_stages
 
     def _cell(
         self,

@@ -10,6 +10,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainValidator,
     ValidationError,
     model_validator,
 )
@@ -21,8 +22,9 @@ from rerank_search.evaluation.results import StatisticsSettings
 from rerank_search.import_path import checked_import_path, is_import_path
 from rerank_search.judged.names import checked_name
 from rerank_search.judged.settings import CollectionSettings, RerankerSettings
-from rerank_search.retrieval.registry import encodes, known_name
+from rerank_search.retrieval.registry import encodes, known_name, names
 from rerank_search.shown import reason
+from rerank_search.stores.named import NamedStore, is_named_store, named_store
 
 MEASURES = ("nDCG@10", "MAP", "MRR@10", "R@100", "P@10", "Success@1", "Judged@10")
 
@@ -32,17 +34,23 @@ def _checked_title(name: str) -> str:
     return checked_name(name, spaces=True, longest=255) if name else name
 
 
-def _known_or_own(name: str) -> str:
-    """The checked name of a first stage: one that can be in an index, or an import path."""
+def _known_or_own(name: Any) -> str | NamedStore:
+    """The checked first stage: the name of one that can be in an index, an import path, a store."""
+    if isinstance(name, NamedStore):
+        return name
+    if not isinstance(name, str):
+        raise ValueError("Input should be a valid string")
     if is_import_path(name):
         return checked_import_path(name)
     try:
         return known_name(name)
     except InvalidInputError as error:
-        raise InvalidInputError(f"{error}. Your own is written module:object") from None
+        raise InvalidInputError(
+            f"{error}. Your own is written module:object, and a store's by its URL"
+        ) from None
 
 
-_Stage = Annotated[str, AfterValidator(_known_or_own)]
+_Stage = Annotated[str | NamedStore, PlainValidator(_known_or_own)]
 _Title = Annotated[str, AfterValidator(_checked_title)]
 _Depth = Annotated[int, Field(ge=1)]
 
@@ -54,8 +62,9 @@ class _Table(BaseModel):
 class Experiment(_Table):
     """Every collection with every first stage, reranker and depth.
 
-    ``first_stages`` are those of the index, by default all, and import paths (``module:object``) of
-    the user's own; those in a collection's ``runs`` are added. ``candidates`` are the depths.
+    ``first_stages`` are those of the index, by default all, import paths (``module:object``) of
+    the user's own, and URLs of stores (also ``NAME=URL``; ``URL#STAGE`` is one of its first
+    stages); those in a collection's ``runs`` are added. ``candidates`` are the depths.
     ``measures`` have their names in ir-measures, or MAP and MRR@k; ``primary`` is the one that
     plots show, nDCG@10 unless ``measures`` lack it. ``sbert_at_k`` is the cut-off of
     sentence-transformers' figures. Costs are measured on ``cost_queries`` searches for each system
@@ -77,17 +86,29 @@ class Experiment(_Table):
     @property
     def of_index(self) -> list[str]:
         """The first stages that the index of a collection has."""
-        return [name for name in self.first_stages if not is_import_path(name)]
+        given = (each for each in self.first_stages if isinstance(each, str))
+        return [name for name in given if not is_import_path(name)]
 
     @property
     def own_stages(self) -> list[str]:
         """The import paths of the user's own first stages."""
-        return [name for name in self.first_stages if is_import_path(name)]
+        given = (each for each in self.first_stages if isinstance(each, str))
+        return [name for name in given if is_import_path(name)]
+
+    @property
+    def stores(self) -> list[NamedStore]:
+        """The first stages that are stores."""
+        return [each for each in self.first_stages if isinstance(each, NamedStore)]
+
+    @property
+    def stage_names(self) -> list[str]:
+        """The names of all first stages, in their order."""
+        return [each.name if isinstance(each, NamedStore) else each for each in self.first_stages]
 
     @model_validator(mode="before")
     @classmethod
     def _plain_names(cls, data: Any) -> Any:
-        """Turn a bare name into a reranker, and a bare path into a collection."""
+        """Turn a name into a reranker, a path into a collection, and a URL into a store."""
         if not isinstance(data, dict):
             return data
         named = {"rerankers": "model", "collections": "path"}
@@ -96,6 +117,11 @@ class Experiment(_Table):
             for key, field in named.items()
             if isinstance(data.get(key), list)
         }
+        if isinstance(stages := data.get("first_stages"), list):
+            # Here, because an error about one entry alone would show it, with its password.
+            plain["first_stages"] = [
+                named_store(each) if is_named_store(each) else each for each in stages
+            ]
         return data | plain
 
     @model_validator(mode="after")
@@ -109,9 +135,20 @@ class Experiment(_Table):
         return self
 
     @model_validator(mode="after")
+    def _has_names_for_stores(self) -> Experiment:
+        taken = {*names(), *(run for each in self.collections for run in each.runs)}
+        for store in self.stores:
+            if store.name in taken:
+                raise ValueError(
+                    f"a store cannot have the name {store.name!r} of another first stage: give it "
+                    "one of its own, NAME=URL"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _has_no_doubles(self) -> Experiment:
         labels = [reranker.label for reranker in self.rerankers]
-        for values in (self.first_stages, self.candidates, labels):
+        for values in (self.stage_names, self.candidates, labels):
             if len(set(map(str, values))) < len(values):
                 raise ValueError(f"{values} has duplicates: give each value once")
         return self

@@ -25,7 +25,7 @@ def load_collections(experiment: Experiment) -> list[JudgedCollection | Labelled
     )
     if experiment.first_stages and not searched:
         raise InvalidInputError(
-            f"first_stages are {', '.join(experiment.first_stages)}, but no collection is "
+            f"first_stages are {', '.join(experiment.stage_names)}, but no collection is "
             "searched (samples and runs have their own candidates): leave first_stages out"
         )
     for key in ("candidates", "measures", "primary"):

@@ -1,33 +1,46 @@
-"""A first stage of the user's own that is judged: it searches elsewhere, such as in a store."""
+"""A first stage that is judged and searches elsewhere: in a store, or by the user's own code."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from numbers import Real
 
-from rerank_search.errors import PluginError, RerankSearchError
+from rerank_search.built_in_stages import HYBRID
+from rerank_search.errors import PluginError, RerankSearchError, StoreError
 from rerank_search.index import Index
 from rerank_search.ranking import ranked
 from rerank_search.searchable import Searchable, with_documents
 from rerank_search.shown import shown
+from rerank_search.stores import Store
 from rerank_search.types import Hit
 
 
 @dataclass(frozen=True, slots=True)
 class OwnStage:
-    """The best first stage of a Searchable, under the name that an experiment gives it."""
+    """A first stage of a Searchable, by default the best, by the name that an experiment gives it.
+
+    ``again`` opens the same Searchable once more, one that remembers nothing of earlier queries.
+    """
 
     name: str
     searched: Searchable
+    stage: str | None = None
+    again: Callable[[], AbstractContextManager[Searchable]] | None = None
+
+    @property
+    def first_stage(self) -> str:
+        """Its name in the Searchable."""
+        return self.stage or self.searched.first_stages[-1]
 
     def retrieve(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """The rankings of the queries in the total order.
 
         Raises PluginError if the user's code fails, or returns hits that are not valid.
         """
-        retriever = self.searched.retriever(self.searched.first_stages[-1])
+        retriever = self.searched.retriever(self.first_stage)
         try:
             found: object = retriever.retrieve(queries, k)
         except RerankSearchError:
@@ -49,8 +62,20 @@ class OwnStage:
         return [[hit for hit in hits if hit.id in known] for hits in found]
 
     def scored(self, queries: Sequence[str], rankings: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
-        """The hits with the scores of its first stages, as a Searcher gets them."""
-        return self.searched.stage_scores(queries, rankings)
+        """The hits with the scores of its first stages, as a Searcher gets them.
+
+        Raises StoreError for a score that a store did not give: a search goes on without it, but
+        figures would be wrong.
+        """
+        completed = self.searched.stage_scores(queries, rankings)
+        if isinstance(self.searched, Store):
+            wanted = {*self.searched.first_stages} - {HYBRID}
+            if any(wanted - hit.stage_scores.keys() for hits in completed for hit in hits):
+                raise StoreError(
+                    f"{self.searched.name} gave no scores for some hits: the log says why. Try "
+                    "again"
+                )
+        return completed
 
     def _ranking(self, hits: object) -> list[Hit]:
         if not isinstance(hits, Sequence):

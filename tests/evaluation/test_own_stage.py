@@ -1,21 +1,26 @@
-"""First stages of the user's own, which an experiment names by their import path."""
+"""First stages that search elsewhere: by the user's own code (an import path), and in stores."""
 
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rerank_search import Document, Fusion, Hit, Index
-from rerank_search.errors import InvalidInputError, PluginError
+from rerank_search.errors import InvalidInputError, PluginError, StoreError
 from rerank_search.evaluation.evaluate import evaluate
-from rerank_search.evaluation.experiment import Experiment, load_experiment
+from rerank_search.evaluation.experiment import Experiment, experiment_of, load_experiment
 from rerank_search.evaluation.report.schema import Report, SystemReport
+from rerank_search.judged.own_stage import OwnStage
 from rerank_search.reranking.fusion import Weights
+from rerank_search.stores import open_store
 from tests.evaluation.conftest import DOCUMENTS
 
 STORE = '''
@@ -236,3 +241,87 @@ def test_an_invalid_name_is_an_error(experiment) -> None:
         experiment(first_stages=["my_store"])
     with pytest.raises(ValueError, match="give each value once"):
         experiment(first_stages=["my_store:retriever"] * 2)
+
+
+# Stores
+
+
+@pytest.fixture
+def url(text_store: Callable[..., str]) -> str:
+    """A store of the collection's documents, and of one that the collection does not have."""
+    documents = [Document(id, text, title) for id, (title, text) in DOCUMENTS.items()]
+    return text_store([*documents, Document("new", "read the lines of music and a song")])
+
+
+@pytest.mark.slow
+def test_a_store_is_measured_by_its_url(url: str, experiment, tmp_path: Path) -> None:
+    given = url.replace("fts5://", "fts5://ann:hush@")
+    asked = experiment(first_stages=["bm25", given, f"mine={url}#bm25"], cost_queries=1)
+    report = evaluate(asked, tmp_path / "out")
+    found = systems(report)
+    assert [each for each in found if "+" not in each] == ["bm25@5", "letters@5", "mine@5"]
+    own, reranked = found["letters@5"], found["letters@5+tiny"]
+    assert own.protocols == found["mine@5"].protocols
+    assert own.protocols["first_stage"]["R@100"] > 0
+    assert reranked.protocols["all_positives"]["R@100"] == 1.0
+    assert reranked.cost is not None
+    assert reranked.cost.index_bytes is None
+    [warning] = [each for each in own.warnings if "not in the corpus, and" in each]
+    assert warning.startswith("2 results of letters are not in the corpus, and were left out")
+    written = {path.name: path for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert {"letters@5.first_stage.trec", "mine@5.first_stage.trec", "report.md"} <= written.keys()
+    assert all(b"hush" not in path.read_bytes() for path in written.values())
+
+
+def test_a_store_that_changes_is_asked_again(url: str, experiment, tmp_path: Path) -> None:
+    asked = experiment(first_stages=[url], rerankers=[])
+    before = systems(evaluate(asked, tmp_path / "out"))["letters@5"]
+    with open_store(url) as store:
+        store.delete(["violin", "read"])
+    after = systems(evaluate(asked, tmp_path / "out"))["letters@5"]
+    assert after.protocols != before.protocols
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("URL#dense", "has no first stage 'dense': use one of bm25"),
+        ("URL?timeout=0", "timeout='0' of the store is not valid"),
+        ("URLx", "does not exist: check its name"),
+    ],
+)
+def test_a_store_that_cannot_be_searched_is_told_before_anything_is_written(
+    url: str, experiment, tmp_path: Path, given: str, message: str
+) -> None:
+    asked = experiment(first_stages=[given.replace("URL", url)])
+    with pytest.raises((InvalidInputError, StoreError), match=message):
+        evaluate(asked, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("first_stages", "message"),
+    [
+        (["bm25=fts5:///a/b"], "cannot have the name 'bm25' of another first stage"),
+        (["run=fts5:///a/b"], "cannot have the name 'run' of another first stage"),
+        (["fts5:///a/b", "fts5:///c/b"], "give each value once"),
+        (["fts5://ann:hush@host"], "write NAME=URL"),
+    ],
+)
+def test_stores_have_names_of_their_own(first_stages: list[str], message: str) -> None:
+    collection = {"qrels": "x", "topics": "y", "documents": "z", "runs": {"run": "run.trec"}}
+    with pytest.raises(InvalidInputError, match=message) as refused:
+        experiment_of({"collections": [collection], "first_stages": first_stages})
+    assert "hush" not in str(refused.value)
+
+
+def test_scores_that_a_store_did_not_give_are_an_error(url: str) -> None:
+    with open_store(f"{url}?timeout=0.01&retries=0") as store:
+        stage = OwnStage("letters", store)
+        [hits] = stage.retrieve(["read the lines"], 2)
+        bare = [replace(hit, stage_scores={}) for hit in hits]
+        assert stage.scored(["read the lines"], [bare]) == [hits]
+        with closing(sqlite3.connect(url.removeprefix("fts5://"), isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(StoreError, match="gave no scores for some hits"):
+                stage.scored(["read the lines"], [bare])
