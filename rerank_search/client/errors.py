@@ -25,6 +25,7 @@ from rerank_search.errors import (
     StorageFullError,
     StoreAccessError,
     StoreError,
+    StoreFullError,
     StoreMismatchError,
     StoreNotFoundError,
     StoreTimeoutError,
@@ -56,6 +57,7 @@ _BY_CODE: Mapping[str, type[RerankSearchError]] = {
     "store_not_found": StoreNotFoundError,
     "store_mismatch": StoreMismatchError,
     "store_access": StoreAccessError,
+    "store_full": StoreFullError,
 }
 """The classes of errors with a code, which earlier servers do not send."""
 

@@ -120,7 +120,7 @@ _KINDS: Mapping[type[RerankSearchError], _Kind] = {
         503, "store_unavailable", "the store cannot be reached: try again"
     ),
     StoreTimeoutError: _Kind(504, "store_timeout", "the store did not answer in time: try again"),
-    StoreFullError: _Kind(507, "storage_full", "no space is left in the store"),
+    StoreFullError: _Kind(507, "storage_full", "no space is left in the store", code="store_full"),
     StoreNotFoundError: _Kind(500, "store_failed", _IN_LOG, code="store_not_found"),
     StoreMismatchError: _Kind(500, "store_failed", _IN_LOG, code="store_mismatch"),
     StoreAccessError: _Kind(502, "store_failed", _IN_LOG, code="store_access"),
