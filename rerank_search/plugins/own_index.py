@@ -12,7 +12,6 @@ from typing import Any, TypeAlias
 
 from rerank_search.errors import IndexExistsError, IndexNotFoundError, InvalidInputError
 from rerank_search.index import Index
-from rerank_search.plugins.index_url import is_url
 from rerank_search.plugins.once import Once
 from rerank_search.retrieval.base import Retriever
 from rerank_search.shown import shown
@@ -37,10 +36,10 @@ class OwnIndex:
             raise InvalidInputError(
                 f"index={shown(index)} is not an index: give an Index, or the folder of one"
             )
-        if is_url(index):
+        if isinstance(index, str) and "://" in index:  # not shown, since it may have a password
             raise InvalidInputError(
-                f"index={shown(index)} is a URL, and this writes to a folder: give the folder of "
-                "the index, or search the server by a retriever"
+                "index is a URL, and this writes to a folder: give the folder of the index, or "
+                "search the server or the store by a retriever"
             )
         self._given, self._new = index, new
         self._opened = ExitStack()

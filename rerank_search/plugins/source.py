@@ -17,7 +17,7 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
 from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchOptions
-from rerank_search.plugins.index_url import is_url, parts_of_url, shared_key
+from rerank_search.plugins.index_url import check_store_url, is_url, parts_of_url, shared_key
 from rerank_search.plugins.once import Once
 from rerank_search.plugins.own_index import OwnIndex
 from rerank_search.plugins.rerankers import RerankerGiven, written_reranker
@@ -25,6 +25,7 @@ from rerank_search.reranking.base import check_reranker
 from rerank_search.searchable import Searchable
 from rerank_search.searcher import Searcher
 from rerank_search.shown import shown
+from rerank_search.stores import is_store_url, open_store
 from rerank_search.types import SearchResponse
 
 Key: TypeAlias = str | Callable[[], str | None] | None
@@ -63,13 +64,13 @@ class Source:
 
     Give one of two. ``searcher`` is a Searcher or a RemoteSearcher, which stays the user's to
     close. ``index`` is the folder of an index, or the URL of an index on a server,
-    ``http://HOST:PORT/v1/indexes/NAME`` (``http://HOST:PORT`` if the server has only one). It is
-    opened at the first use, once, even if many threads ask together, and for reading only. It is
-    closed by ``close``, or with this object. An OwnIndex is that of another plugin, which opens and
-    closes it.
+    ``http://HOST:PORT/v1/indexes/NAME`` (``http://HOST:PORT`` if the server has only one), or the
+    URL of a store, without a password. It is opened at the first use, once, even if many threads
+    ask together, and for reading only. It is closed by ``close``, or with this object. An OwnIndex
+    is that of another plugin, which opens and closes it.
 
-    ``reranker`` is for ``index``. AUTO is the library's default for a folder, and the server's
-    first one for a URL. A name is a model that is loaded here, or for a URL one of the server's. A
+    ``reranker`` is for ``index``. AUTO is the library's default for a folder or a store, and the
+    server's first one. A name is a model that is loaded here, or for a server one of its own. A
     Reranker scores here, also the candidates of a server. None leaves the second stage out.
     ``api_key`` is the key for a server; without one RERANK_SEARCH_API_KEY is sent if it is set.
 
@@ -151,7 +152,7 @@ class Source:
 
 def absolute(index: Place) -> Place:
     """The index as a process in another folder finds it."""
-    if isinstance(index, (str, PathLike)) and not is_url(index):
+    if isinstance(index, (str, PathLike)) and not is_url(index) and not is_store_url(index):
         return Path(index).absolute()
     return index
 
@@ -168,14 +169,17 @@ def _opened(
         if is_url(index):
             searcher = _remote(str(index), reranker, api_key, opening)
         else:
-            found: Searchable = (
-                index
-                if isinstance(index, OwnIndex)
-                else opening.enter_context(Index.open(index, read_only=True))
-            )
-            searcher = Searcher(found, reranker)
+            searcher = Searcher(_opened_here(index, opening), reranker)
         opened.push(opening.pop_all())
     return searcher
+
+
+def _opened_here(index: str | PathLike[str] | OwnIndex, opening: ExitStack) -> Searchable:
+    if isinstance(index, OwnIndex):
+        return index
+    if is_store_url(index):
+        return opening.enter_context(open_store(str(index)))
+    return opening.enter_context(Index.open(index, read_only=True))
 
 
 def _remote(
@@ -204,19 +208,23 @@ def _check_searcher(searcher: object) -> None:
 def _check_index(index: object, reranker: object, api_key: object) -> None:
     if index is None:
         raise InvalidInputError(
-            "nothing to search: give searcher=Searcher(...), or index= with the folder of an index "
-            "or a URL such as http://127.0.0.1:8000/v1/indexes/notes"
+            "nothing to search: give searcher=Searcher(...), or index= with the folder of an "
+            "index, a URL such as http://127.0.0.1:8000/v1/indexes/notes, or that of a store"
         )
     if not isinstance(index, (str, PathLike, OwnIndex)):
         raise InvalidInputError(
             f"index={shown(index)} is not a path or a URL: give one, or searcher=Searcher(...)"
         )
+    if is_store_url(index):
+        check_store_url(str(index))
+    elif isinstance(index, str) and "://" in index and not is_url(index):
+        raise InvalidInputError("index is neither a folder nor the URL of a store: give one")
     if reranker is not None and not isinstance(reranker, (str, PathLike)):
         check_reranker(reranker)
     if api_key is not None and not is_url(index):
         raise InvalidInputError(
-            f"api_key is for a server, and index={shown(index)} is a folder: leave api_key out, or "
-            "give the URL of an index"
+            f"api_key is for a server, and index={shown(index)} is none: leave api_key out, or "
+            "give the URL of an index on a server"
         )
 
 
