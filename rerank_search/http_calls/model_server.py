@@ -19,6 +19,7 @@ from rerank_search.errors import InvalidInputError, ModelNotFoundError, ServerEr
 from rerank_search.http_calls.attempts import Attempts, Outcome
 from rerank_search.http_calls.cancellable import CancellableRequest
 from rerank_search.http_calls.endpoint import Endpoint
+from rerank_search.http_calls.whole_answer import whole
 from rerank_search.processes import PerProcess
 from rerank_search.queries import check_text
 from rerank_search.settings import PREFIX, Settings
@@ -35,9 +36,6 @@ _ADDRESS = re.compile(r"::[0-9a-f]+")
 """An IPv6 address such as ::1."""
 
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
-
-_KEPT_HEADERS = ("content-type", "location", "retry-after")
-"""Headers of an answer that are read once its content is there, decoded."""
 
 Value = TypeVar("Value")
 
@@ -148,7 +146,7 @@ class ModelServer:
             timeout=httpx2.Timeout(seconds, connect=min(seconds, connect_within)),
             extensions={} if through is None else {"trace": through.traced},
         ) as answer:
-            return _whole(answer, until)
+            return whole(answer, until)
 
     def read(self, outcome: Outcome) -> Any:
         """The JSON of an answer. Raises ServerError for anything else, as ``ask`` does."""
@@ -275,22 +273,6 @@ class _Connections:
 
     def _unmade(self) -> PerProcess[httpx2.Client]:
         return PerProcess(lambda: httpx2.Client(**self._arguments))
-
-
-def _whole(answer: httpx2.Response, until: float) -> httpx2.Response:
-    """The answer with its content. Raises ReadTimeout if that does not end before ``until``.
-
-    A timeout alone bounds each read, and a server may send an answer byte by byte.
-    """
-    parts = []
-    for part in answer.iter_bytes():
-        if time.monotonic() > until:
-            raise httpx2.ReadTimeout("", request=answer.request)
-        parts.append(part)
-    headers = [each for each in answer.headers.multi_items() if each[0] in _KEPT_HEADERS]
-    return httpx2.Response(
-        answer.status_code, headers=headers, content=b"".join(parts), request=answer.request
-    )
 
 
 def _media(answer: httpx2.Response) -> str:

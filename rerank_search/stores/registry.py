@@ -26,8 +26,8 @@ GROUP = "rerank_search.stores"
 class StoreKind:
     """A kind of store: the schemes of its URLs, and the class of its engine, "module:class".
 
-    ``extra`` is the name of the optional dependencies that it needs. ``login`` says whether its
-    URLs may have a user and a password.
+    ``extra`` is the name of the optional dependencies that it needs, "" for none. ``login``
+    says whether its URLs may have a user and a password.
     """
 
     schemes: tuple[str, ...]
@@ -46,6 +46,11 @@ BUILT_IN: tuple[StoreKind, ...] = (
         ("lancedb", "lancedb+s3", "lancedb+gs", "lancedb+az"),
         "rerank_search.stores.lancedb.backend:LanceBackend",
         "lancedb",
+    ),
+    StoreKind(
+        ("elasticsearch+https", "elasticsearch+http", "opensearch+https", "opensearch+http"),
+        "rerank_search.stores.elastic.backend:ElasticBackend",
+        "",
     ),
 )
 """The stores of this package."""

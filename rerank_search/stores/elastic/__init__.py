@@ -1,0 +1,1 @@
+"""Elasticsearch and OpenSearch, by their REST APIs."""
