@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from tests.postgres import Postgres, database
 from tests.waiting import until
 
 # Before the libraries are imported: no test may reach a model hub.
@@ -316,6 +317,14 @@ def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """A database of a real PostgreSQL with pgvector."""
+    own = tmp_path_factory.getbasetemp()
+    with database(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) as made:
+        yield made
+
+
 def made_by_benchmarks(module: str) -> ModuleType:
     """A module of eval/benchmarks."""
     with pytest.MonkeyPatch.context() as patch:
@@ -416,7 +425,7 @@ def install_package(tmp_path: Path) -> Iterator[Callable[..., Path]]:
             (site / path).parent.mkdir(parents=True, exist_ok=True)
             (site / path).write_text(source)
         info = site / f"my_search-{version}.dist-info"
-        info.mkdir()
+        info.mkdir(parents=True)
         (info / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: my-search\nVersion: {version}\n"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from typing import get_args
@@ -59,6 +60,7 @@ def open_store(
     """
     create = truth_value("create", create)
     address, make, checked = _engine(url, options)
+    address = replace(address, options=address.options | {k: str(v) for k, v in options.items()})
     given = encoder if encoder is not None else checked.encoder
     if dimension is not None:
         dimension = whole_number("dimension", dimension, least=0, most=MOST_NUMBERS)
@@ -160,6 +162,11 @@ def _checked(kind: type[StoreOptions], url: StoreUrl, given: dict[str, object]) 
             raise InvalidInputError(
                 f"{url.scheme}:// has no option {shown(name)}: use one of "
                 f"{', '.join(kind.model_fields)}"
+            ) from None
+        if problem["type"] == "missing":
+            raise InvalidInputError(
+                f"{url} needs the option {name!r}: write it as ?{name}=... in the URL, or give it "
+                "as an argument"
             ) from None
         value = HIDDEN if is_secret(name) else shown(problem["input"])
         raise InvalidInputError(

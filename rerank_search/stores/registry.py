@@ -38,6 +38,12 @@ class StoreKind:
 
 BUILT_IN: tuple[StoreKind, ...] = (
     StoreKind(
+        ("postgresql", "postgres"),
+        "rerank_search.stores.postgres:PostgresBackend",
+        "postgres",
+        login=True,
+    ),
+    StoreKind(
         ("qdrant+https", "qdrant+http", "qdrant+edge", "qdrant"),
         "rerank_search.stores.qdrant.backend:QdrantBackend",
         "qdrant",
