@@ -88,13 +88,18 @@ SPELLINGS = [
     ["AB-1234", "AB1234", "AB 1234", "ab_1234"],
     ["don't", "dont", "don’t", "don t"],
     ["UTF-8", "utf8", "UTF 8", "Utf8"],
+    ["HTTPServer", "http_server", "HttpServer", "http server"],
+    ["HTTPServer2", "HTTPServer", "http server"],
+    ["URLs", "url", "URL"],
+    ["C#10", "C#", "c# 10"],
+    ["TLSv1.3", "tlsv1.3", "TLS 1.3"],
 ]
 
 
 @pytest.mark.parametrize("spellings", SPELLINGS)
 def test_each_spelling_finds_the_others_and_itself_first(spellings: list[str]) -> None:
     documents = [f"what is {spelling} for" for spelling in spellings]
-    apart = next(place for place, each in enumerate(spellings) if " " in each)
+    apart = next((place for place, each in enumerate(spellings) if " " in each), None)
     retriever = MemoryRetriever(documents, analyzer="code")
     for place, spelling in enumerate(spellings):
         hits = retriever.retrieve([spelling], 10)[0]
