@@ -13,7 +13,6 @@ layers alone, the least time that the fused pass in float32 could take.
 from __future__ import annotations
 
 import argparse
-import itertools
 import statistics
 import sys
 import time
@@ -117,12 +116,14 @@ def products(config: Any, count: int) -> Callable[[], object]:
     """A function that computes the linear layers' products of ``count`` tokens in all threads."""
     import torch
 
+    from rerank_search.models.fused_bert import JoinedLinear
+
     width, wide = config.hidden_size, config.intermediate_size
     shapes = [(width, 3 * width), (width, width), (width, wide), (wide, width)]
     layers = [
         (
             torch.randn(THREAD_BATCH_TOKENS, inputs),
-            torch.ops.mkldnn._reorder_linear_weight(torch.randn(outputs, inputs), None),
+            JoinedLinear([(torch.randn(outputs, inputs), torch.zeros(outputs))], torch.float32),
         )
         for inputs, outputs in shapes
     ]
@@ -131,8 +132,10 @@ def products(config: Any, count: int) -> Callable[[], object]:
 
     def compute(rows: int) -> None:
         with torch.inference_mode():
-            for _, (inputs, weight) in itertools.product(range(config.num_hidden_layers), layers):
-                torch.ops.mkldnn._linear_pointwise(inputs[:rows], weight, None, "none", [], "")
+            buffer = torch.empty(rows * max(layer.width for _, layer in layers))
+            for _ in range(config.num_hidden_layers):
+                for inputs, layer in layers:
+                    layer(inputs[:rows], buffer)
 
     def batch(rows: int) -> None:
         if alone is None:
