@@ -164,9 +164,9 @@ def test_a_name_of_a_store_is_taken(server: Running) -> None:
 
 def test_a_key_opens_some_stores(serve, url: str, tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
-    secrets = {name: add_key(keys, name, "read", indexes=[name]) for name in ("letters", "notes")}
+    given = {name: add_key(keys, name, "read", indexes=[name]) for name in ("letters", "notes")}
     with serve(stores={"letters": url}, keys=KeyFile(keys)) as server:
-        for name, secret in secrets.items():
+        for name, secret in given.items():
             headers = {"Authorization": f"Bearer {secret}"}
             listed = server.client.get("/v1/indexes", headers=headers).json()["indexes"]
             assert [each["name"] for each in listed] == [name]
