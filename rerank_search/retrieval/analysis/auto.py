@@ -43,6 +43,7 @@ def _mark(text: str) -> str:
 
 
 def _mark_2(text: str) -> str:
+    """The mark in version 2, which had one for all languages without an analyzer of their own."""
     mark = _mark(text)
     return _OTHER if _BY_MARK[mark] is MULTILINGUAL else mark
 

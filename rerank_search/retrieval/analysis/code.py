@@ -50,6 +50,7 @@ _NAME = (
     rf"(?:(?<!_)_++)?+{_LETTER}++(?:(?:_++|::|[-.'&]){_LETTER}++)*+_*+"
 )
 _WORD = re.compile(_NAME + r"(?:\+\+(?![A-Za-z_+])|\#(?![^\W\d]|\#))?+")  # C++17, C#10
+# The names with 2 are those of version 2.
 _WORD_2 = re.compile(_NAME + r"(?:\+\+(?![A-Za-z_+])|\#(?![\w#]))?+")
 _NUMBER = r"[0-9]+(?:\.[0-9]+)++|[0-9]+"
 _PART = re.compile(
