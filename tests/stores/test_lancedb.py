@@ -59,6 +59,17 @@ def test_many_values_of_a_filter_do_not_fill_the_stack(tmp_path: Path) -> None:
         assert ids(store, filter={"n": {"$in": list(range(1, 3_000))}}) == ["1", "2"]
 
 
+def test_many_new_rows_are_added_to_the_text_index(tmp_path: Path) -> None:
+    with open_store(f"lancedb://{tmp_path}/docs", create=True, dimension=0) as store:
+        table = lancedb.connect(tmp_path).open_table("docs")
+        [name] = [each.name for each in table.list_indices()]
+        store.add([Document(str(n), "path") for n in range(100)])
+        store.add([Document("b", "path")])
+        table.checkout_latest()
+        assert table.index_stats(name).num_unindexed_rows == 0
+        assert len(ids(store)) == 10
+
+
 @pytest.fixture
 def theirs(tmp_path: Path) -> str:
     """A table of others, with columns of all types, and NULLs."""
