@@ -321,7 +321,8 @@ def tiny_reranker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     """A database of a real PostgreSQL with pgvector."""
     own = tmp_path_factory.getbasetemp()
-    with database(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) as made:
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    with database(shared, made_by_benchmarks("postgres_server")) as made:
         yield made
 
 

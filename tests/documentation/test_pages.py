@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from tests.postgres import Postgres
+
 ROOT = Path(__file__).parents[2]
 PAGES = {page.name: page for page in sorted((ROOT / "docs").glob("*.md"))}
+WITH_DATABASE = "stores.md"
 WITH_SERVER = ("client.md", "mcp.md", "serving.md")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if page not in (*WITH_SERVER, "training.md")]
+    "page", [page for page in PAGES if page not in (*WITH_SERVER, WITH_DATABASE, "training.md")]
 )
 def test_a_page_runs_after_the_start_page(page: str, reader, after_start_page: Path) -> None:
     reader(after_start_page).follow(PAGES[page])
+
+
+@pytest.mark.slow
+def test_the_page_on_stores_runs_with_its_database(
+    reader, after_start_page: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = urlsplit(postgres.server)
+    monkeypatch.setenv("PGUSER", server.username or "postgres")
+    monkeypatch.setenv("PGPASSWORD", server.password or "")
+    monkeypatch.setenv("PGPORT", str(server.port or 5432))
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.1")
+    postgres.run("CREATE DATABASE shop")
+    try:
+        postgres.run("CREATE EXTENSION vector", database="shop")
+        reader(after_start_page).follow(PAGES[WITH_DATABASE])
+    finally:
+        postgres.run("DROP DATABASE shop WITH (FORCE)")
 
 
 @pytest.mark.process
