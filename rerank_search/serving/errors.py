@@ -152,12 +152,20 @@ def reported(error: RerankSearchError, request: str) -> ApiError:
     known = api_error(error)
     if known.status >= 500:
         # The message of a reranker's error may quote texts.
-        if isinstance(error, RerankError):
-            said: object = type(error).__name__
-        else:  # a PluginError names the package, which its cause does not
-            said = error if isinstance(error, PluginError) else error.__cause__ or error
+        said = type(error).__name__ if isinstance(error, RerankError) else told(error)
         logger.error("%s failed: %s", request, said)
     return known
+
+
+def told(error: RerankSearchError) -> BaseException:
+    """The error whose message belongs into the log: the cause, if callers see less than that.
+
+    A PluginError names the package, which its cause does not. A StoreError has no password, which
+    the message of an engine's client may have.
+    """
+    if isinstance(error, (PluginError, StoreError)):
+        return error
+    return error.__cause__ or error
 
 
 def internal_error() -> ApiError:

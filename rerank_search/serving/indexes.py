@@ -22,7 +22,7 @@ from rerank_search.index import Index
 from rerank_search.index_names import index_name, is_index, is_servable, named_index
 from rerank_search.models.registry import AUTO, encoder_name
 from rerank_search.searcher import Searcher
-from rerank_search.serving.errors import ApiError, api_error
+from rerank_search.serving.errors import ApiError, api_error, told
 from rerank_search.serving.names import public_name
 from rerank_search.serving.open_indexes import OpenIndexes, manifest
 from rerank_search.serving.open_stores import OpenStores
@@ -88,8 +88,7 @@ class Indexes:
                 with self.use(name) as served:
                     _warm(served)
             except RerankSearchError as error:
-                said = error.__cause__ or error
-                logger.warning("the index %r cannot be searched: %s", name, said)
+                logger.warning("the index %r cannot be searched: %s", name, told(error))
 
     def chosen(self, name: str | None) -> str:
         """The name, or for None that of the only index.

@@ -193,7 +193,7 @@ def test_an_unreachable_store_is_told_and_hides_nothing_else(
             found = server.post("/v1/search", {**asked, "index": "notes", "query": "bread"})
             assert found.status_code == 200
             assert server.client.get("/health/ready").status_code == 200
-        assert "database is locked" in caplog.text
+        assert "letters failed: database is locked" in caplog.text
         assert "hush" not in caplog.text
 
 
@@ -203,7 +203,8 @@ def test_a_store_that_is_away_at_the_start_is_served_later(
     indexes = Indexes(tmp_path, {}, all_of_home=False, stores={"letters": url})
     with locked():
         indexes.warm()
-    assert "the index 'letters' cannot be searched" in caplog.text
+    assert "the index 'letters' cannot be searched: " in caplog.text
+    assert "letters failed: database is locked" in caplog.text
     assert indexes.names() == ["letters"]
     indexes.close()
 
