@@ -94,6 +94,7 @@ def _of_folders(indexes: Sequence[str] | None, reranker: str | None) -> Callable
     from rerank_search.models.registry import AUTO, reranker_name
     from rerank_search.reranking.elsewhere import reranker_elsewhere
     from rerank_search.reranking.loaded_later import LoadedLater
+    from rerank_search.serving.errors import ApiError, told
     from rerank_search.serving.limits import Limits
     from rerank_search.serving.service import Service
 
@@ -106,8 +107,11 @@ def _of_folders(indexes: Sequence[str] | None, reranker: str | None) -> Callable
 
     def opened() -> Service:
         for name in served.names() if indexes else []:
-            with served.use(name):  # one that cannot be opened is told before the handshake
-                pass
+            try:
+                with served.use(name):  # one that cannot be opened is told before the handshake
+                    pass
+            except ApiError as error:  # callers would not see its path or its address
+                raise told(error) from None
         model = reranker_name(reranker or AUTO)
         return Service(served, [reranker_elsewhere(model) or LoadedLater(model)], Limits())
 

@@ -96,6 +96,8 @@ def test_stores_are_listed_with_indexes(server: Running) -> None:
     assert notes.store is None
     [letters, notes] = server.client.get("/v1/vector_stores?order=asc").json()["data"]
     assert (letters["id"], letters["file_counts"]["total"]) == ("letters", 2)
+    found = server.post("/v1/vector_stores/letters/search", {"query": "a letter to the sea"})
+    assert {each["file_id"] for each in found.json()["data"]} == {"ann", "bob"}
 
 
 def test_a_client_searches_and_reranks_a_store(server: Running, reranker) -> None:
