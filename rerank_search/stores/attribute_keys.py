@@ -20,7 +20,7 @@ from rerank_search.types import JsonValue
 PART = "\x02"
 """What stands between the parts of a key, and after its name."""
 
-_ESCAPED = {code: f"\x03{code:03b}".translate({48: 4, 49: 5}) for code in range(6)}
+ESCAPED = {code: f"\x03{code:03b}".translate({48: 4, 49: 5}) for code in range(6)}
 """The first characters, which keys need for themselves, in a form that keeps their order.
 
 Its own characters are among them, so that a part of a string is never found in it."""
@@ -51,12 +51,12 @@ def key_beginning(name: Name, kind: str, *, member: bool) -> str:
 def value_text(kind: str, value: Any) -> str:
     """The value of a key: a number in 19 characters, a string as it is, but for four characters."""
     if kind == "string":
-        return str(value).translate(_ESCAPED)
+        return str(value).translate(ESCAPED)
     return _number(value) if kind == "number" else str(value)
 
 
 def _name(key: str, *, nested: bool) -> str:
-    return f"{'p' if nested else 'k'}{key.translate(_ESCAPED)}"
+    return f"{'p' if nested else 'k'}{key.translate(ESCAPED)}"
 
 
 def _beginning(name: str, kind: str, *, member: bool) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rerank_search import Searcher
+from rerank_search import Index, Searcher
 from rerank_search.errors import (
     InvalidDocumentError,
     InvalidInputError,
@@ -19,7 +19,7 @@ from rerank_search.vectors import EncodedQuery, encoded
 
 lancedb = pytest.importorskip("lancedb", reason="needs the extra lancedb")
 pa = pytest.importorskip("pyarrow", reason="needs the extra lancedb")
-index = pytest.importorskip("lancedb.index", reason="needs the extra lancedb")
+lance_index = pytest.importorskip("lancedb.index", reason="needs the extra lancedb")
 
 
 def ids(store: Any, query: str = "path", **options: Any) -> list[str]:
@@ -70,6 +70,27 @@ def test_many_new_rows_are_added_to_the_text_index(tmp_path: Path) -> None:
         assert len(ids(store)) == 10
 
 
+def test_patterns_match_as_they_do_in_an_index(tmp_path: Path) -> None:
+    values = ["", "a", "ab", "A.b", "\x01", "\x03\x04", "\0x\x02", "a\nb", "é", "東京", "[", "🙂z"]
+    patterns = [
+        "", "*", "?", "??", "a*", "*b", "[a-z]*", "[!a]*", "[\0-\x05]*", "*[!\0-\x05]", "[z-a]",
+        "[!z-a]", "A.b", "[[]", "a?b", "\x03*", "*\x04", "*\x02", "[é東]*", "*z", "[!🙂]*",
+    ]  # fmt: skip
+    documents = [Document(f"{n:02}", "path", metadata={"v": v}) for n, v in enumerate(values)]
+    documents += [Document(f"l{n}", "path", metadata={"v": [v, 1]}) for n, v in enumerate(values)]
+    with (
+        open_store(f"lancedb://{tmp_path}/docs", create=True, dimension=0) as store,
+        Index.create(tmp_path / "index", encoder=None) as index,
+    ):
+        store.add(documents)
+        index.add(documents)
+        for pattern in patterns:
+            filter = {"v": {"$glob": pattern}}
+            [hits] = store.retriever("bm25").retrieve(["path"], 30, filter=filter)
+            expected = sorted(document.id for document in index.find(filter))
+            assert (pattern, [hit.id for hit in hits]) == (pattern, expected)
+
+
 @pytest.fixture
 def theirs(tmp_path: Path) -> str:
     """A table of others, with columns of all types, and NULLs."""
@@ -96,7 +117,7 @@ def theirs(tmp_path: Path) -> str:
         {"key": 9, "body": "no path", "tags": [], "by": {"name": None}, "embedding": [0.0, 2.0]},
     ]  # fmt: skip
     table = lancedb.connect(tmp_path).create_table("docs", rows, schema=schema)
-    table.create_index("body", config=index.FTS())
+    table.create_index("body", config=lance_index.FTS())
     return f"lancedb://{tmp_path}/docs?id=key&text=body"
 
 
@@ -133,6 +154,9 @@ def test_a_table_of_others_has_its_columns_as_metadata(theirs: str) -> None:
         ({"lang": {"$gt": "en"}}, ["10"]),
         ({"lang": {"$prefix": "e"}}, ["7"]),
         ({"lang": {"$contains": "t'"}}, ["10"]),
+        ({"lang": {"$glob": "?[!a]"}}, ["7"]),
+        ({"lang": {"$glob": "i*[']s"}}, ["10"]),
+        ({"year": {"$glob": "*"}}, []),
         ({"lang": {"$exists": False}}, ["9"]),
         ({"lang": None}, []),
         ({"lang": 2019}, []),
@@ -170,9 +194,9 @@ def test_filters_of_a_table_of_others_are_over_its_columns(
 @pytest.mark.parametrize(
     ("filter", "said"),
     [
-        ({"lang": {"$glob": "e*"}}, r"\$glob"),
+        ({"tags": {"$glob": "a*"}}, r"\$glob on a list"),
         ({"tags": None}, "None in a list"),
-        ({"tags": {"$prefix": "a"}}, r"\$prefix on a list"),
+        ({"tags": {"$prefix": "a"}}, r"\$prefix or \$glob on a list"),
         ({"price": 2**60}, "the number 1152921504606846976"),
     ],
 )
@@ -224,11 +248,12 @@ def test_a_schema_that_changes_is_an_error(theirs: str, tmp_path: Path) -> None:
 
 
 def test_a_table_that_is_gone_is_not_found(tmp_path: Path) -> None:
-    url = f"lancedb://{tmp_path}/docs"
+    url = f"lancedb://{tmp_path}/new/docs"
     with pytest.raises(StoreNotFoundError):
         open_store(url)
+    assert list(tmp_path.iterdir()) == []
     with open_store(url, create=True, dimension=0) as store:
-        lancedb.connect(tmp_path).drop_table("docs")
+        lancedb.connect(tmp_path / "new").drop_table("docs")
         with pytest.raises(StoreNotFoundError):
             store.documents(["7"])
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 import lancedb
@@ -155,7 +156,7 @@ class LanceBackend(StoreBackend):
         """Make the table with its text index, or note the encoder of one that exists."""
         index = self._index()
         with self._errors():
-            database = self._connected()
+            database = self._connected(make=True)
             schema = own_schema(new.dimension)
             try:
                 table = database.open_table(self._url.name)
@@ -260,10 +261,12 @@ class LanceBackend(StoreBackend):
                 table = self._table
             yield table
 
-    def _connected(self) -> Any:
+    def _connected(self, *, make: bool = False) -> Any:
         where = self._url.folder
         if self._url.transport:
             where = f"{self._url.transport}://{self._url.host}{where}"
+        elif not make and not Path(where).is_dir():  # which LanceDB would make
+            raise StoreNotFoundError(f"{self._url} does not exist: check its name")
         # Without an interval of 0, writes of other processes would not be seen.
         return lancedb.connect(where, read_consistency_interval=timedelta(0))
 

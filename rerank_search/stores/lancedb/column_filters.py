@@ -27,6 +27,7 @@ from rerank_search.storage.filter_tree import (
 )
 from rerank_search.storage.paths import Name
 from rerank_search.stores.lancedb.filters import joined, quoted, refused
+from rerank_search.stores.lancedb.globs import text_expression
 
 EXACT = 2**53
 """Least integer that a float may not tell from its neighbour."""
@@ -47,8 +48,6 @@ class ColumnFilters:
                 return joined("OR", [self.sql(part) for part in parts])
             case Not(part):
                 return f"NOT ({self.sql(part)})"
-            case Matches(name, _):
-                raise refused(name, "$glob", "use $prefix, or $contains for a part of a string")
         column = self._column(tree.name)
         if column is None:
             return "FALSE"
@@ -85,8 +84,16 @@ def _condition(tree: Any, path: str, kind: pa.DataType) -> str:
             return _members(name, path, kind.value_type, wanted, [value])
         case OneOf(name, wanted, values):
             return joined("OR", [_equal(name, path, kind, wanted, value) for value in values])
-        case BeginsWith(name, text) if _is_list(kind) and _is_string(kind.value_type):
-            raise refused(name, "$prefix on a list", "use $contains or $in for whole members")
+        case BeginsWith(name, _) | Matches(name, _) if _is_list(kind) and _is_string(
+            kind.value_type
+        ):
+            raise refused(
+                name, "$prefix or $glob on a list", "use $contains or $in for whole members"
+            )
+        case Matches(_, pattern):
+            if not _is_string(kind):
+                return "FALSE"
+            return f"regexp_like({path}, {quoted(text_expression(pattern))})"
         case BeginsWith(_, text):
             return f"starts_with({path}, {quoted(text)})" if _is_string(kind) else "FALSE"
         case HasText(_, text):

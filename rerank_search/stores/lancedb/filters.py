@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rerank_search.errors import InvalidFilterError
@@ -20,7 +21,8 @@ from rerank_search.storage.filter_tree import (
     Within,
 )
 from rerank_search.storage.paths import Name
-from rerank_search.stores.attribute_keys import key_beginning, name_text, value_text
+from rerank_search.stores.attribute_keys import PART, key_beginning, name_text, value_text
+from rerank_search.stores.lancedb.globs import value_expression
 
 EDGE = "\x01"
 """What stands before and after each attribute key in the column."""
@@ -72,8 +74,10 @@ class KeyFilters:
                 return joined("AND", [self._alone(name, kind), *ends])
             case Exists(name):
                 return self._has(name_text(name))
-            case Matches(name, _):
-                raise refused(name, "$glob", "use $prefix, or $contains for a part of a string")
+            case Matches(name, pattern):
+                start = re.escape(EDGE + name_text(name) + f"string{PART}")
+                expression = f"{start}[01]{PART}{value_expression(pattern)}{EDGE}"
+                return f"regexp_like({self._column}, {quoted(expression)})"
 
     def _has(self, key: str) -> str:
         return f"contains({self._column}, {quoted(EDGE + key)})"
