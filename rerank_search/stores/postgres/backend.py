@@ -48,7 +48,7 @@ WITH asked AS (
     )::tsquery AS query
     FROM unnest(to_tsvector({language}, {query})) AS words
 )
-SELECT {id}::text, ts_rank_cd({words}, asked.query) AS score FROM {table} AS d, asked
+SELECT {id}::text, ts_rank({words}, asked.query) AS score FROM {table} AS d, asked
 WHERE {words} @@ asked.query AND {where} ORDER BY score DESC, {id}::text COLLATE "C" LIMIT {k}
 """
 
@@ -70,7 +70,7 @@ SELECT {id}::text, {text}, {title}, {metadata} FROM {table} AS d WHERE {id} = AN
 
 
 class PostgresBackend(StoreBackend):
-    """A table, its vectors compared by their cosines and its words ranked by ts_rank_cd.
+    """A table, its vectors compared by their cosines and its words ranked by ts_rank.
 
     A document is found by words if it has one of the query's. The order is total in SQL already.
     """
@@ -116,7 +116,7 @@ class PostgresBackend(StoreBackend):
     def search_text(
         self, query: str, k: int, filter: FilterTree | None, ids: Sequence[str] | None
     ) -> list[Scored]:
-        """The best documents with one of the query's words, by ts_rank_cd."""
+        """The best documents with one of the query's words, by ts_rank."""
         parameters = Parameters()
         table = self._table
         asked = parameters.text(query.replace("\0", " ")[:LONGEST_QUERY])
