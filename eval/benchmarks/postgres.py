@@ -143,7 +143,9 @@ def searches(
     return found
 
 
-_WRITTEN = "The HNSW index is made once the documents are there. The index makes one above 200,000 vectors."
+_WRITTEN = """
+The HNSW index is made once the documents are there. The index makes one above 200,000 vectors.
+""".strip()
 
 _EXPLAINED = """
 Milliseconds, median and 95th percentile. Words are BM25 in the index, and tsvector in PostgreSQL.
