@@ -262,6 +262,19 @@ def test_another_distance_is_refused_unless_all_vectors_are_compared(
         assert store.dimension == 2
 
 
+def test_an_index_that_another_process_makes_first_is_used(
+    server: ElasticServer, host: str
+) -> None:
+    url = f"elasticsearch+http://{host}/docs"
+    with open_store(url, create=True, dimension=0):
+        pass
+    missing = {"error": {"type": "index_not_found_exception"}}
+    exists = {"error": {"root_cause": [{"type": "resource_already_exists_exception"}]}}
+    server.refusals = [(404, missing), (404, missing), (400, exists)]
+    with open_store(url, create=True, dimension=0) as store:
+        assert store.first_stages == ("bm25",)
+
+
 def test_an_alias_of_several_indices_is_refused(theirs: str, server: ElasticServer) -> None:
     both = {name: {"mappings": {}} for name in ("docs-1", "docs-2")}
     server.refusals = [(200, both)]
@@ -307,6 +320,7 @@ FLOOD = {
         (401, {"error": {"type": "security_exception", "reason": "no"}}, StoreAccessError),
         (404, {"error": {"type": "index_not_found_exception"}}, StoreNotFoundError),
         (400, {"error": {"root_cause": [{"type": "parsing", "reason": "x"}]}}, StoreMismatchError),
+        (400, {"error": {"type": "task_cancelled_exception"}}, StoreTimeoutError),
         (408, {}, StoreTimeoutError),
         (413, "", StoreError),
         (429, FLOOD, StoreFullError),

@@ -360,6 +360,16 @@ def test_a_collection_that_is_gone_is_not_found(
             store.add(TEXTS)
 
 
+def test_a_collection_that_was_left_without_its_text_index_gets_it(
+    address: str, running: tuple[QdrantServer, str]
+) -> None:
+    with open_store(address, create=True, dimension=0) as store:
+        store.add(TEXTS)
+    running[0].indexes.clear()
+    with open_store(address) as store:
+        assert ids(store, "tree") == ["copy"]
+
+
 def test_a_server_that_cannot_be_reached_or_does_not_answer_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"

@@ -157,14 +157,12 @@ class ElasticBackend(StoreBackend):
             properties[VECTOR] = self._dialect.mapping(new.dimension)
             settings |= self._dialect.settings
         note = {"own": True, "encoder": encoder}
-        self._http.ask(
-            "PUT",
-            self._path,
-            {
-                "settings": settings,
-                "mappings": {"dynamic": False, "_meta": {NOTE: note}, "properties": properties},
-            },
-        )
+        mappings = {"dynamic": False, "_meta": {NOTE: note}, "properties": properties}
+        try:
+            self._http.ask("PUT", self._path, {"settings": settings, "mappings": mappings})
+        except StoreMismatchError as error:
+            if "resource_already_exists" not in str(error):  # which another process has made
+                raise
 
     def search_text(
         self, query: str, k: int, filter: FilterTree | None, ids: Sequence[str] | None

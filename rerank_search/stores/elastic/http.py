@@ -134,6 +134,8 @@ class ElasticHttp:
             return StoreFullError(
                 f"{self._url} has no space left ({said}): make room there, then write again"
             )
+        if "task_cancelled" in said:
+            return StoreTimeoutError(f"the call was cancelled by {self._url} ({said})")
         if status in (401, 403):
             known = "refuses the key" if self._key else "wants a key"
             return StoreAccessError(f"{self._url} {known} ({said}): set {self._variable} to one")

@@ -70,7 +70,7 @@ _KINDS: tuple[tuple[type[StoreError], tuple[str, ...], str], ...] = (
     ),
     (
         StoreUnreachableError,
-        ("onflict", "error sending request", "dns error", "onnection"),
+        ("onflict", "Incompatible transaction", "error sending request", "dns error", "onnection"),
         "check the address, or try again later",
     ),
     (StoreNotFoundError, ("was not found", "Not found", "NotFound"), "check its name"),
@@ -130,12 +130,16 @@ class LanceBackend(StoreBackend):
                 schema = table.schema
                 indexes = table.list_indices()
                 note = _note(schema, self._options.text, self._url)
+                own = note.get("own") is True
                 vector = self._vector(schema)
-                layout = self._layout(schema, vector, own=note.get("own") is True)
+                layout = self._layout(schema, vector, own=own)
                 ranked = any(
                     index.index_type == "FTS" and index.columns == [layout.searched]
                     for index in indexes
                 )
+                if own and not ranked:  # whoever made the table did not come this far
+                    table.create_index(SEARCHED, config=self._index())
+                    ranked = True
                 if self._options.searched is not None and not ranked:
                     raise StoreMismatchError(
                         f"{self._url} has no full-text index on the column "
@@ -155,22 +159,22 @@ class LanceBackend(StoreBackend):
     def create(self, new: NewStore) -> None:
         """Make the table with its text index, or note the encoder of one that exists."""
         index = self._index()
+        encoder = new.encoder and new.encoder.model_dump(mode="json")
         with self._errors():
             database = self._connected(make=True)
-            schema = own_schema(new.dimension)
+            schema = own_schema(new.dimension, _noted(own=True, encoder=encoder))
             try:
+                table = database.create_table(self._url.name, schema=schema)
+            except ValueError as error:
+                if "already exists" not in str(error):
+                    raise
                 table = database.open_table(self._url.name)
                 own = _note(table.schema, self._options.text, self._url).get("own") is True
-            except ValueError as error:
-                if "was not found" not in str(error):
-                    raise
-                table, own = database.create_table(self._url.name, schema=schema), True
-            encoder = new.encoder and new.encoder.model_dump(mode="json")
-            note = json.dumps({"own": own, "encoder": encoder})
-            column = TEXT if own else self._options.text
-            table.update_field_metadata({"path": column, "metadata": {NOTE: note}})
-            if own and not table.list_indices():
-                table.create_index(SEARCHED, config=index)
+                column = TEXT if own else self._options.text
+                note = _noted(own=own, encoder=encoder)
+                table.update_field_metadata({"path": column, "metadata": note})
+                return
+            table.create_index(SEARCHED, config=index)
 
     def search_text(
         self, query: str, k: int, filter: FilterTree | None, ids: Sequence[str] | None
@@ -364,6 +368,11 @@ def _note(schema: pa.Schema, text: str, url: StoreUrl) -> dict[str, Any]:
                         f"the note of this library in {url} cannot be read ({error}): restore it"
                     ) from error
     return {}
+
+
+def _noted(*, own: bool, encoder: Any) -> dict[str, str]:
+    """The note of this library as the metadata of a column."""
+    return {NOTE: json.dumps({"own": own, "encoder": encoder})}
 
 
 def _encoder(note: dict[str, Any], url: StoreUrl) -> EncoderRecord | None:

@@ -26,6 +26,10 @@ ID, TITLE, TEXT, SEARCHED, METADATA, ATTRIBUTES, VECTOR = (
 text as BM25 reads them."""
 
 
+KEY = "lance-schema:unenforced-primary-key"
+"""What marks the column of the ids, so that two writers do not both insert a new one."""
+
+
 class Layout(Protocol):
     """Where a table has the parts of a document."""
 
@@ -65,9 +69,14 @@ class Layout(Protocol):
         ...
 
 
-def own_schema(dimension: int | None) -> pa.Schema:
-    """The columns of a new table."""
-    texts = [pa.field(name, pa.string()) for name in (ID, TITLE, TEXT, SEARCHED, METADATA)]
+def own_schema(dimension: int | None, note: Mapping[str, str] | None = None) -> pa.Schema:
+    """The columns of a new table, the one of texts with a note."""
+    texts = [
+        pa.field(ID, pa.string(), nullable=False, metadata={KEY: "true"}),
+        pa.field(TITLE, pa.string()),
+        pa.field(TEXT, pa.string(), metadata=note),
+        *(pa.field(name, pa.string()) for name in (SEARCHED, METADATA)),
+    ]
     vectors = [] if dimension is None else [pa.field(VECTOR, pa.list_(pa.float32(), dimension))]
     return pa.schema([*texts, pa.field(ATTRIBUTES, pa.string()), *vectors])
 

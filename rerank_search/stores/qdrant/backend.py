@@ -220,6 +220,9 @@ class QdrantBackend(StoreBackend):
         key = wanted or (SEARCHED if own else self._options.text)
         if self._calls.ranks_by(key):
             return key
+        if own and wanted is None:  # whoever made the collection did not come this far
+            self._calls.rank_by(key, self._options.language)
+            return key
         if wanted is None:
             return None
         raise StoreMismatchError(
