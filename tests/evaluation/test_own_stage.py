@@ -273,8 +273,12 @@ def test_a_store_is_measured_by_its_url(url: str, experiment, tmp_path: Path) ->
     assert all(b"hush" not in path.read_bytes() for path in written.values())
 
 
-def test_a_store_that_changes_is_asked_again(url: str, experiment, tmp_path: Path) -> None:
-    asked = experiment(first_stages=[url], rerankers=[])
+def test_a_store_that_changes_is_asked_again(url: str, beir: Path, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f'collections = ["{beir}"]\ncandidates = [5]\nfirst_stages = ["{url}"]\ncost_queries = 0\n'
+    )
+    asked = load_experiment(path)
     before = systems(evaluate(asked, tmp_path / "out"))["letters@5"]
     with open_store(url) as store:
         store.delete(["violin", "read"])

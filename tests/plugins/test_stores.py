@@ -175,16 +175,23 @@ def test_the_event_loop_goes_on_while_a_store_is_asked(url: str, counted: Any) -
 
 
 def test_what_writes_to_a_folder_refuses_a_url(tmp_path: Path, monkeypatch) -> None:
+    from haystack_integrations.document_stores.rerank_search import RerankSearchDocumentStore
+    from rerank_search.plugins import langchain as of_langchain
+    from rerank_search.plugins import llama_index as of_llama_index
+
     monkeypatch.chdir(tmp_path)
     url = "fts5://ann:hush@/file"
     for refuse in (
+        lambda: of_langchain.RerankSearchVectorStore(url),
+        lambda: of_llama_index.RerankSearchVectorStore(index=url),
+        lambda: RerankSearchDocumentStore(url, new_index={"encoder": None}),
         lambda: OwnIndex(url, new={"encoder": None}),
         lambda: Index.create(url, encoder=None),
         lambda: Index.open(url),
         lambda: Index.drop(url),
         lambda: Searcher(url),
     ):
-        with pytest.raises(InvalidInputError, match="is a URL") as refused:
+        with pytest.raises(ValueError, match="is a URL") as refused:
             refuse()
         assert "hush" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []

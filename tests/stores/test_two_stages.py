@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import numpy as np
@@ -92,11 +91,3 @@ def test_the_event_loop_goes_on_while_a_store_waits(store: Store, lock) -> None:
         return [hit.id for hit in (await searching).hits]
 
     assert asyncio.run(search()) == ["a", "b"]
-
-
-def test_threads_share_a_store(store: Store) -> None:
-    searcher = Searcher(store, Constant())
-    expected = [hit.id for hit in searcher.search(QUERY).hits]
-    with ThreadPoolExecutor(8) as pool:
-        for response in pool.map(lambda _: searcher.search(QUERY), range(16)):
-            assert [hit.id for hit in response.hits] == expected

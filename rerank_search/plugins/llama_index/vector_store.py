@@ -72,7 +72,10 @@ class RerankSearchVectorStore(BasePydanticVectorStore):
     that only other stores have, are errors.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    # Errors must not show a password in a URL, which pydantic would quote.
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True
+    )
 
     stores_text: Literal[True] = True
     is_embedding_query: Literal[False] = False
