@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,10 @@ from rerank_search.retrieval.registry import names
 
 _HIGHEST_GRADE = 999_999_999
 """Highest grade that files of judgements can have."""
+
+
+_URL = re.compile(r"([^/=]*=)?[a-zA-Z][a-zA-Z0-9+.-]+:/")
+"""The beginning of URL or NAME=URL, also if it was made a path, which has one slash less."""
 
 
 class _Table(BaseModel):
@@ -49,6 +54,16 @@ class CollectionSettings(_Table):
     queries: int | None = Field(default=None, ge=1)
     index: Path | None = None
     query_vectors: Path | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @model_validator(mode="after")
+    def _is_on_disk(self) -> CollectionSettings:
+        for name in ("path", "index"):
+            if _URL.match(str(getattr(self, name))):  # not shown, since it may have a password
+                raise ValueError(
+                    f"{name} is a URL, and a folder or a file is needed: give a store as one of "
+                    "first_stages"
+                )
+        return self
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> CollectionSettings:

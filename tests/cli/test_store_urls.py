@@ -132,6 +132,8 @@ COMMANDS = [
     ["index", "add", "URL", "documents.jsonl"],
     ["calibrate", "no-such-model", "URL"],
     ["evaluate", "small", "--first-stage", "URL"],
+    ["evaluate", "small", "--index", "URL"],
+    ["evaluate", "URL"],
     ["evaluate", "experiment.toml"],
 ]
 
