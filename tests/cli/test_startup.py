@@ -7,127 +7,171 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from typer.testing import Result
+
+from rerank_search import Index
 
 LIBRARIES = {"transformers", "sentence_transformers", "datasets", "sklearn", "scipy", "pandas"}
 MODELS = LIBRARIES | {"torch", "tokenizers", "safetensors"}
 EVERYTHING = MODELS | {"numpy", "faiss", "tantivy", "fastapi", "rich"}
 
+RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
+EXPORTED = [name for name, runtime in RUNTIMES.items() if all(map(find_spec, ("onnx", runtime)))]
+"""The backends that are installed, besides torch."""
+
 PROGRAM = """
-import json, sys
+import json, os, sys
 from rerank_search.cli.main import main
-for command in json.loads(sys.argv[1]):
-    sys.argv = ["rerank-search", *command]
-    try:
-        main()
-    except SystemExit as ended:
-        assert not ended.code, command
-sys.stdout.flush()
-print(json.dumps(sorted(name for name in sys.modules if "." not in name)), file=sys.stderr)
+for commands, environment in json.loads(sys.argv[1]):
+    os.environ.update(environment)
+    for command in commands:
+        sys.argv = ["rerank-search", *command]
+        try:
+            main()
+        except SystemExit as ended:
+            assert not ended.code, command
+    print(end="\\f", flush=True)
+    print(json.dumps(sorted(name for name in sys.modules if "." not in name)), file=sys.stderr)
 """
 
-Imports = Callable[..., set[str]]
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Commands, and what the output of each of them contains."""
+
+    commands: Sequence[Sequence[str]]
+    expect: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
-@pytest.fixture
-def imports(folder: Path) -> Imports:
-    """The top-level modules that commands have imported, once they are done, in one process."""
-
-    def of(*commands: Sequence[str], expect: str = "", **environment: str) -> set[str]:
-        done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, json.dumps(commands)],
-            capture_output=True,
-            text=True,
-            env={**os.environ, **environment},
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count(expect) >= len(commands)
-        return set(json.loads(done.stderr.splitlines()[-1]))
-
-    return of
+Imported = Callable[[str], set[str]]
 
 
-def test_help_imports_nothing(imports: Imports) -> None:
-    assert not imports(("--help",), ("search", "--help"), expect="Usage: ") & EVERYTHING
+@pytest.fixture(scope="module")
+def imported(
+    tmp_path_factory: pytest.TempPathFactory,
+    made: Callable[..., Path],
+    tiny_encoder: Path,
+    tiny_reranker: Path,
+) -> Imported:
+    """The top-level modules that a process has imported when it has done a step.
 
+    One process does all steps, those that import less first: a step that imports too much fails
+    as it would in a process of its own.
+    """
+    folder = tmp_path_factory.mktemp("startup")
+    encoder = ("--encoder", str(tiny_encoder))
+    shutil.copytree(made("--no-encoder") / "index", folder / "indexes" / "notes")
+    for name in ("both", "emptied"):
+        shutil.copytree(made(*encoder) / "index", folder / "indexes" / name)
+    with Index.open(folder / "indexes" / "emptied") as index:
+        index.delete(["join", "shell", "split"])
+    Index.create(folder / "indexes" / "empty", encoder=str(tiny_encoder)).close()
+    (folder / "new.jsonl").write_text('{"id": "new", "text": "a new boat on the river"}\n')
 
-@pytest.mark.process
-def test_searches_load_a_model_without_the_libraries_and_before_their_time_budget(
-    both: str, imports: Imports
-) -> None:
-    search = ("search", both, "join two paths", "--json")
-    # The first one loads the reranker.
+    search = ("search", "both", "join two paths", "--json")
+    # The first search loads the reranker.
     in_time = (*search, "--first-stage", "bm25", "--no-fusion", "--budget-ms", "900")
-    found = imports(in_time, search, expect='"reranked": true')
-    assert not found & LIBRARIES
-    assert "torch" in found
+    steps = {
+        "help": Step([("--help",), ("search", "--help")], "Usage: "),
+        "indexes": Step([("index", "list")], "both"),
+        "models": Step([("models",)], "rerank-search-base"),
+        "managing": Step(
+            [
+                *(("index", command, "notes") for command in ("info", "compact", "rebuild")),
+                ("index", "delete", "notes", "nobody"),
+                ("search", "both", "join", "--first-stage", "bm25", "--no-rerank"),
+            ]
+        ),
+        "nothing found": Step(
+            [
+                ("search", "both", "join", "--filter", "module=nowhere"),  # allows nothing
+                *(("search", "both", query, "--first-stage", "hybrid") for query in ("", "?!")),
+                *(("search", index, "join two paths") for index in ("empty", "emptied")),
+            ],
+            "nothing found",
+        ),
+        "searching": Step([in_time, search], '"reranked": true'),
+        "encoding": Step(
+            [
+                ("index", "create", "more", *encoder),
+                ("index", "add", "both", "new.jsonl"),
+                ("index", "verify", "both"),
+            ]
+        ),
+    }
+    for backend in EXPORTED:
+        settings = {"RERANK_SEARCH_BACKEND": backend, "RERANK_SEARCH_CACHE": str(folder / backend)}
+        exported = (*search, "--reranker", str(tiny_reranker))
+        # The first one exports.
+        steps[backend] = Step([exported, exported], '"reranked": true', settings)
+
+    asked = json.dumps([(step.commands, step.environment) for step in steps.values()])
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, asked],
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if name != "RERANK_SEARCH_HOME"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for step, output in zip(steps.values(), done.stdout.split("\f"), strict=False):
+        assert output.count(step.expect) >= len(step.commands), output
+    lines = [line for line in done.stderr.splitlines() if line.startswith("[")]
+    modules = dict(zip(steps, map(set, map(json.loads, lines)), strict=True))
+    return modules.__getitem__
 
 
-@pytest.mark.process
-@pytest.mark.parametrize("backend", ["onnx", "openvino"])
-def test_so_does_one_that_an_exported_model_computes(
-    backend: str, both: str, imports: Imports, tiny_reranker: Path, tmp_path: Path
-) -> None:
-    pytest.importorskip("onnx")
-    pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}[backend])
-    arguments = ("search", both, "join two paths", "--json", "--reranker", str(tiny_reranker))
-    settings = {"RERANK_SEARCH_BACKEND": backend, "RERANK_SEARCH_CACHE": str(tmp_path / "cache")}
-    # The first one exports.
-    assert not imports(arguments, arguments, expect='"reranked": true', **settings) & LIBRARIES
+def test_help_imports_nothing(imported: Imported) -> None:
+    assert not imported("help") & EVERYTHING
 
 
-@pytest.mark.process
-def test_no_model_is_loaded_for_what_needs_none(
-    both: str, run: Callable[..., Result], imports: Imports, tiny_encoder: Path
-) -> None:
-    run("index", "create", "empty", "--encoder", str(tiny_encoder))
-    shutil.copytree(Path("indexes", both), "indexes/emptied")
-    run("index", "delete", "emptied", "join", "shell", "split")
-    found_nothing = [
-        ("search", both, "join", "--filter", "module=nowhere"),  # allows nothing
-        *(("search", both, query, "--first-stage", "hybrid") for query in ("", "?!")),
-        *(("search", index, "join two paths") for index in ("empty", "emptied")),
-    ]
-    assert not imports(*found_nothing, expect="nothing found") & MODELS
+def test_indexes_are_listed_without_opening_them(imported: Imported) -> None:
+    assert not imported("indexes") & (MODELS | {"numpy", "faiss", "tantivy"})
+
+
+def test_models_are_listed_without_loading_them(imported: Imported) -> None:
+    assert not imported("models") & (MODELS | {"numpy", "faiss", "tantivy"})
 
 
 @pytest.mark.process
 def test_no_model_is_loaded_for_the_first_stage_alone_and_for_managing_an_index(
-    both: str, imports: Imports
+    imported: Imported,
 ) -> None:
-    commands = [("index", command, "notes") for command in ("info", "compact", "rebuild")]
-    commands += [("index", "delete", "notes", "nobody")]
-    commands += [("search", both, "join", "--first-stage", "bm25", "--no-rerank")]
-    assert not imports(*commands) & MODELS
-
-
-def test_indexes_are_listed_without_opening_them(both: str, imports: Imports) -> None:
-    found = imports(("index", "list"), expect="both")
-    assert not found & (MODELS | {"numpy", "faiss", "tantivy"})
-
-
-def test_models_are_listed_without_loading_them(imports: Imports) -> None:
-    found = imports(("models",), expect="rerank-search-base")
-    assert not found & (MODELS | {"numpy", "faiss", "tantivy"})
+    assert not imported("managing") & MODELS
 
 
 @pytest.mark.process
-def test_what_encodes_does_without_the_libraries(
-    both: str, imports: Imports, tiny_encoder: Path
+def test_no_model_is_loaded_for_what_needs_none(imported: Imported) -> None:
+    assert not imported("nothing found") & MODELS
+
+
+@pytest.mark.process
+def test_searches_load_a_model_without_the_libraries_and_before_their_time_budget(
+    imported: Imported,
 ) -> None:
-    Path("new.jsonl").write_text('{"id": "new", "text": "a new boat on the river"}\n')
-    found = imports(
-        ("index", "create", "more", "--encoder", str(tiny_encoder)),
-        ("index", "add", both, "new.jsonl"),
-        ("index", "verify", both),
-    )
+    found = imported("searching")
     assert not found & LIBRARIES
     assert "torch" in found
+
+
+@pytest.mark.process
+def test_what_encodes_does_without_the_libraries(imported: Imported) -> None:
+    assert not imported("encoding") & LIBRARIES
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_so_does_one_that_an_exported_model_computes(backend: str, imported: Imported) -> None:
+    if backend not in EXPORTED:
+        pytest.skip(f"needs the extra {backend}")
+    assert not imported(backend) & LIBRARIES
 
 
 def test_a_wrong_reranker_is_told_though_it_is_loaded_late(
