@@ -27,22 +27,25 @@ WRITER = """
 import sys
 from rerank_search.index import Index
 from rerank_search.types import Document
-with Index.open(sys.argv[1]) as index:
-    for line in sys.stdin:
-        command, _, argument = line.strip().partition(" ")
-        if command == "add":
-            index.add([Document(id, f"text {id}") for id in argument.split()])
-        elif command == "begin":
-            def begun():
-                yield Document(argument, f"text {argument}")
-                print("begun", flush=True)
-                sys.stdin.readline()
-            index.add(begun(), batch_size=1)
-        elif command == "rebuild":
-            index.rebuild()
-        else:
-            index.delete(argument.split())
-        print("done", flush=True)
+for line in sys.stdin:
+    command, _, argument = line.strip().partition(" ")
+    if command == "open":
+        index = Index.open(argument)
+    elif command == "close":
+        index.close()
+    elif command == "add":
+        index.add([Document(id, f"text {id}") for id in argument.split()])
+    elif command == "begin":
+        def begun():
+            yield Document(argument, f"text {argument}")
+            print("begun", flush=True)
+            sys.stdin.readline()
+        index.add(begun(), batch_size=1)
+    elif command == "rebuild":
+        index.rebuild()
+    else:
+        index.delete(argument.split())
+    print("done", flush=True)
 """
 
 
@@ -54,11 +57,20 @@ def path(tmp_path: Path) -> Path:
 
 
 class Writer:
-    """Another process that has the index open."""
+    """Another process that opens an index."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
-        self.pid = process.pid
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", WRITER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.pid = self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
 
     def do(self, command: str, answer: str = "done") -> None:
         assert self._process.stdin is not None
@@ -77,22 +89,39 @@ class Writer:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
+
+    def leave(self) -> None:
+        """Let the process end by itself."""
+        self._process.communicate()
+        assert self._process.returncode == 0
 
 
-@contextmanager
-def writer(path: Path) -> Iterator[Writer]:
-    with subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield Writer(process)
-        assert process.stdin is not None
-        killed = process.poll() is not None
-        process.stdin.close()
-        assert killed or process.wait(60) == 0
+Opened = Callable[[Path], AbstractContextManager[Writer]]
+
+
+@pytest.fixture(scope="module")
+def writer() -> Iterator[Opened]:
+    """Opens an index in another process, which goes on to the next test unless it is killed."""
+    started: list[Writer] = []
+
+    @contextmanager
+    def opened(path: Path) -> Iterator[Writer]:
+        if not (started and started[-1].running):
+            started.append(Writer())
+        other = started[-1]
+        try:
+            other.do(f"open {path}")
+            yield other
+            if other.running:
+                other.do("close")
+        except BaseException:
+            other.kill()
+            raise
+
+    yield opened
+    if started and started[-1].running:
+        started[-1].leave()
 
 
 def found(index: Index) -> list[str]:
@@ -101,7 +130,9 @@ def found(index: Index) -> list[str]:
 
 
 @pytest.mark.process
-def test_an_open_index_that_is_not_written_to_keeps_no_other_writer_out(path: Path) -> None:
+def test_an_open_index_that_is_not_written_to_keeps_no_other_writer_out(
+    path: Path, writer: Opened
+) -> None:
     with Index.open(path, lock_timeout=0) as index, writer(path) as other:
         other.do("add b")
         index.add([Document("c", "text c")])
@@ -143,7 +174,7 @@ def test_what_is_read_while_writing_holds_until_it_is_written(path: Path) -> Non
         pass
 
 
-def test_a_second_writer_waits_until_the_first_is_done(path: Path) -> None:
+def test_a_second_writer_waits_until_the_first_is_done(path: Path, writer: Opened) -> None:
     with Index.open(path, lock_timeout=60) as index, writer(path) as other:
         other.begin("b")
         adding = threading.Thread(target=index.add, args=([Document("c", "text c")],))
@@ -156,7 +187,7 @@ def test_a_second_writer_waits_until_the_first_is_done(path: Path) -> None:
         assert index.verify() == []
 
 
-def test_a_writer_that_waits_in_vain_is_told_who_is_writing(path: Path) -> None:
+def test_a_writer_that_waits_in_vain_is_told_who_is_writing(path: Path, writer: Opened) -> None:
     with Index.open(path, lock_timeout=0.1) as index, writer(path) as other:
         other.begin("b")
         with pytest.raises(IndexLockedError, match=f"process {other.pid} on .* is writing"):
@@ -167,7 +198,7 @@ def test_a_writer_that_waits_in_vain_is_told_who_is_writing(path: Path) -> None:
         assert index.verify() == []
 
 
-def test_a_writer_that_is_killed_frees_the_index(path: Path) -> None:
+def test_a_writer_that_is_killed_frees_the_index(path: Path, writer: Opened) -> None:
     with Index.open(path, lock_timeout=0) as index, writer(path) as other:
         other.begin("b")
         other.kill()
@@ -185,9 +216,9 @@ def test_a_call_that_fails_frees_the_index(path: Path) -> None:
 
 
 @pytest.mark.process
-def test_threads_that_wait_for_another_process_give_up_together(path: Path) -> None:
+def test_threads_that_wait_for_another_process_give_up_together(path: Path, writer: Opened) -> None:
     refused: list[object] = []
-    with Index.open(path, lock_timeout=2) as index, writer(path) as other:
+    with Index.open(path, lock_timeout=1) as index, writer(path) as other:
         other.begin("b")
 
         def add() -> None:
@@ -195,20 +226,20 @@ def test_threads_that_wait_for_another_process_give_up_together(path: Path) -> N
                 index.add([Document("c", "text c")])
             refused.append(True)
 
-        threads = [threading.Thread(target=add) for _ in range(8)]
+        threads = [threading.Thread(target=add) for _ in range(16)]
         began = time.monotonic()
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(refused) == 8
+        assert len(refused) == 16
         assert time.monotonic() - began < 12  # 16 s one after another
         other.end()
 
 
 @pytest.mark.process
 def test_the_environment_says_how_long_writers_wait(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, writer: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RERANK_SEARCH_LOCK_TIMEOUT", "0.25")
     with Index.open(path) as index, writer(path) as other:
@@ -225,7 +256,7 @@ def test_a_wait_that_is_not_a_number_of_seconds_is_refused(tmp_path: Path, wait:
     assert not (tmp_path / "new").exists()
 
 
-def test_a_reader_sees_what_another_process_has_published(path: Path) -> None:
+def test_a_reader_sees_what_another_process_has_published(path: Path, writer: Opened) -> None:
     with Index.open(path, read_only=True) as reader, writer(path) as other:
         retriever = reader.retriever("bm25")
         other.do("add b c")
@@ -238,7 +269,7 @@ def test_a_reader_sees_what_another_process_has_published(path: Path) -> None:
         assert len(reader) == 2
 
 
-def test_an_index_opens_while_another_process_is_writing(path: Path) -> None:
+def test_an_index_opens_while_another_process_is_writing(path: Path, writer: Opened) -> None:
     with writer(path) as other:
         other.do("add b")
         with Index.open(path) as index:
