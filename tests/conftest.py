@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from tests import warm
 from tests.postgres import Postgres, database
 from tests.waiting import until
 
@@ -66,6 +67,14 @@ gc.disable()
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    if session.config.pluginmanager.hasplugin("dsession"):  # other processes run the tests
+        return (yield)
+    with warm.server():
+        return (yield)
 
 
 def _tokenizer() -> Any:

@@ -1,54 +1,60 @@
 """New processes that have the libraries already: importing them takes 10 seconds of a core.
 
-A server process imports them once, starts no thread, and forks for each program. A program gets
-arguments, an environment, a working folder and streams of its own, as in a cold start. It can be
-killed as any process can. But the package computes with one thread in it, as in every forked
-process, so a test of threads needs a cold start.
+Before the first test, the tests' process forks a server with everything that the tests import, and
+no other thread. The server forks for each program. A program gets arguments, an environment, a
+working folder and streams of its own, as in a cold start. It can be killed as any process can. But
+the package computes with one thread in it, as in every forked process, so a test of threads needs a
+cold start.
 """
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
-LIBRARIES = [
-    "rerank_search.training.train",
-    "rerank_search.training.run.trainer",
-    "rerank_search.serving.server",
-]
+from tests.waiting import until
+
 COMMAND_LINE = "from rerank_search.__main__ import main; main()"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Warm:
     """A program in a process of its own; its output is in a file."""
 
-    process: ForkServerProcess
+    pid: int
     output: Path
+    code: int | None = None
+    """The exit code, or minus the signal that ended it, once that is known."""
 
     @property
     def running(self) -> bool:
-        return self.process.is_alive()
+        if self.code is None:
+            self.code = _asked(self.pid)
+        return self.code is None
 
     def kill(self) -> None:
-        self.process.kill()
+        self.signal(signal.SIGKILL)
 
     def signal(self, number: int) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, number)
+        if self.running:
+            os.kill(self.pid, number)
 
     def wait(self, seconds: float = 300) -> int:
         """The exit code, or minus the signal that ended it."""
-        self.process.join(seconds)
-        code = self.process.exitcode
-        assert code is not None, f"still running after {seconds} seconds: {self.said()}"
-        return code
+        until(lambda: not self.running, seconds)
+        assert self.code is not None
+        return self.code
 
     def said(self) -> str:
         """What it has written to its standard output and standard error so far."""
@@ -64,21 +70,51 @@ def start(
 ) -> Warm:
     """Start a program: ``code``, with its arguments in sys.argv, in a folder or this one."""
     given = {**os.environ, **(environment or {})}
-    process = _server().Process(
-        target=_run,
-        args=(code, list(arguments), given, str(folder or Path.cwd()), str(output)),
-        daemon=True,
-    )
     output.touch()
+    return Warm(_asked((code, arguments, given, str(folder or Path.cwd()), str(output))), output)
+
+
+_FORK = multiprocessing.get_context("fork")
+_TURNS = Lock()
+_servers: list[Connection] = []
+
+
+@contextmanager
+def server() -> Iterator[None]:
+    """The server, from now on; programs that still run at the end are killed."""
+    ours, theirs = multiprocessing.Pipe()
+    process = _FORK.Process(target=_serve, args=(theirs, ours))
     process.start()
-    return Warm(process, output)
+    theirs.close()
+    _servers.append(ours)
+    try:
+        yield
+    finally:
+        _servers.remove(ours)
+        ours.close()
+        process.join()
 
 
-@cache
-def _server() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(LIBRARIES)
-    return context
+def _asked(question: Any) -> Any:
+    """The server's answer: the process of a program, or the exit code of a process."""
+    with _TURNS:
+        _servers[-1].send(question)
+        return _servers[-1].recv()
+
+
+def _serve(questions: Connection, of_the_tests: Connection) -> None:
+    of_the_tests.close()
+    started: dict[int | None, multiprocessing.context.ForkProcess] = {}
+    with suppress(EOFError):
+        while True:
+            question = questions.recv()
+            if isinstance(question, int):
+                questions.send(started[question].exitcode)
+                continue
+            process = _FORK.Process(target=_run, args=question, daemon=True)
+            process.start()
+            started[process.pid] = process
+            questions.send(process.pid)
 
 
 def _run(
@@ -87,6 +123,13 @@ def _run(
     opened = os.open(output, os.O_WRONLY | os.O_APPEND)
     os.dup2(opened, 1)
     os.dup2(opened, 2)
+    # Until here the streams, the handlers and the filters of warnings are those of pytest.
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1, closefd=False)
+    logging.getLogger().handlers.clear()
+    warnings.resetwarnings()
+    for hidden in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+        warnings.simplefilter("ignore", hidden)  # as a new interpreter does
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
