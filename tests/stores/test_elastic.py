@@ -275,6 +275,16 @@ def test_an_index_that_another_process_makes_first_is_used(
         assert store.first_stages == ("bm25",)
 
 
+def test_an_index_of_ours_has_its_own_fields(server: ElasticServer, host: str) -> None:
+    url = f"elasticsearch+http://{host}/docs"
+    with pytest.raises(InvalidInputError, match="leave out text"):
+        open_store(f"{url}?text=body", create=True, dimension=0)
+    with open_store(url, create=True, dimension=0):
+        pass
+    with pytest.raises(InvalidInputError, match="leave out metadata"):
+        open_store(f"{url}?metadata=*")
+
+
 def test_an_alias_of_several_indices_is_refused(theirs: str, server: ElasticServer) -> None:
     both = {name: {"mappings": {}} for name in ("docs-1", "docs-2")}
     server.refusals = [(200, both)]

@@ -122,7 +122,7 @@ def theirs(tmp_path: Path) -> str:
     return f"lancedb://{tmp_path}/docs?id=key&text=body"
 
 
-def test_a_table_of_others_has_its_columns_as_metadata(theirs: str) -> None:
+def test_a_table_of_others_has_its_columns_as_metadata(theirs: str, tmp_path: Path) -> None:
     with open_store(theirs) as store:
         assert store.first_stages == ("bm25", "dense", "hybrid")
         assert store.dimension == 2
@@ -141,6 +141,11 @@ def test_a_table_of_others_has_its_columns_as_metadata(theirs: str) -> None:
         ]  # fmt: skip
         [hits] = store.retriever("dense").retrieve([EncodedQuery("q", [1.0, 0.0])], 3)
         assert [(hit.id, round(hit.score, 6)) for hit in hits] == [("7", 1), ("10", 0.6), ("9", 0)]
+        lancedb.connect(tmp_path).open_table("docs").add(
+            [{"key": 0, "body": "zeros", "embedding": [0.0, 0.0]}]
+        )
+        [hits] = store.retriever("dense").retrieve([EncodedQuery("q", [1.0, 0.0])], 5)
+        assert [hit.id for hit in hits] == ["7", "10", "9"]
         store.add([encoded(Document("11", "new path", metadata={"year": 2025}), [1.0, 1.0])])
         assert store.documents(["11"]) == [Document("11", "new path", metadata={"year": 2025})]
         assert store.delete(["7", "8"]) == 1
@@ -298,6 +303,18 @@ def test_a_table_that_was_left_without_its_text_index_gets_it(tmp_path: Path) ->
 def test_an_address_that_is_not_valid_is_refused(url: str) -> None:
     with pytest.raises(InvalidInputError, match="names no table"):
         open_store(url)
+
+
+def test_a_table_of_ours_has_its_own_columns(tmp_path: Path) -> None:
+    url = f"lancedb://{tmp_path}/docs"
+    with pytest.raises(InvalidInputError, match="leave out text"):
+        open_store(f"{url}?text=body", create=True, dimension=0)
+    with pytest.raises(StoreNotFoundError):
+        open_store(url)
+    with open_store(url, create=True, dimension=0):
+        pass
+    with pytest.raises(InvalidInputError, match="leave out id"):
+        open_store(f"{url}?id=key")
 
 
 def test_an_unknown_language_is_refused(tmp_path: Path) -> None:

@@ -194,6 +194,7 @@ def test_all_other_keys_of_a_payload_may_be_the_metadata(theirs: str) -> None:
             Document("10", "join trees", metadata={"metadata": None})
         ]
         assert ids(store, "join", filter={"$.metadata.lang": "en"}) == ["7"]
+        assert ids(store, "join", filter={"page_content": {"$prefix": "join"}}) == []
         with pytest.raises(InvalidDocumentError, match="the metadata key 'page_content'"):
             store.add([encoded(Document("1", "x", metadata={"page_content": 1}), [1.0, 0.0])])
 

@@ -110,7 +110,9 @@ class ElasticBackend(StoreBackend):
         options = self._options
         vector = self._vector(fields)
         layout: Layout = OwnLayout()
-        if note.get("own") is not True:
+        if note.get("own") is True:
+            self._check_own()
+        else:
             layout = FoundLayout(
                 options.text,
                 options.title,
@@ -144,6 +146,7 @@ class ElasticBackend(StoreBackend):
             kept = mapping.get("_meta") or {}
             self._http.ask("PUT", f"{self._path}/_mapping", {"_meta": {**kept, NOTE: note}})
             return
+        self._check_own()
         properties: Json = {
             ID: {"type": "keyword"},
             TITLE: {"type": "text", "index": False, "copy_to": SEARCHED},
@@ -230,6 +233,15 @@ class ElasticBackend(StoreBackend):
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def _check_own(self) -> None:
+        """Raise InvalidInputError for fields of an index that has fields of its own."""
+        named = {"text", "title", "metadata", "searched"}
+        if given := sorted(named & self._options.model_fields_set):
+            raise InvalidInputError(
+                f"{self._url} is an index that this library makes, with fields of its own: leave "
+                f"out {given[0]}"
+            )
 
     def _mapping(self) -> Json | None:
         """The mapping of the index; None if there is no such index."""

@@ -128,7 +128,9 @@ class FoundLayout:
     def filters(self) -> Filters:
         """Filters over the mapped fields of the metadata."""
         if self.metadata == ALL_OTHERS:
-            return FieldFilters(self.fields, ())
+            others = (self.text, self.title, self.vector)
+            fields = {name: each for name, each in self.fields.items() if name not in others}
+            return FieldFilters(fields, ())
         below = (self.fields.get(self.metadata) or {}).get("properties") or {}
         return FieldFilters(below, (self.metadata,))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -162,19 +163,32 @@ class LanceBackend(StoreBackend):
         encoder = new.encoder and new.encoder.model_dump(mode="json")
         with self._errors():
             database = self._connected(make=True)
-            schema = own_schema(new.dimension, _noted(own=True, encoder=encoder))
-            try:
-                table = database.create_table(self._url.name, schema=schema)
-            except ValueError as error:
-                if "already exists" not in str(error):
-                    raise
-                table = database.open_table(self._url.name)
-                own = _note(table.schema, self._options.text, self._url).get("own") is True
-                column = TEXT if own else self._options.text
-                note = _noted(own=own, encoder=encoder)
-                table.update_field_metadata({"path": column, "metadata": note})
+            if (made := self._new_table(database, new.dimension, encoder)) is not None:
+                made.create_index(SEARCHED, config=index)
                 return
-            table.create_index(SEARCHED, config=index)
+            table = database.open_table(self._url.name)
+            own = _note(table.schema, self._options.text, self._url).get("own") is True
+            column = TEXT if own else self._options.text
+            note = _noted(own=own, encoder=encoder)
+            table.update_field_metadata({"path": column, "metadata": note})
+
+    def _new_table(self, database: Any, dimension: int | None, encoder: Any) -> Any:
+        """A new table; None if there is one of that name."""
+        try:
+            database.open_table(self._url.name)
+        except ValueError as error:
+            if "was not found" not in str(error):
+                raise
+        else:
+            return None
+        self._check_own()
+        schema = own_schema(dimension, _noted(own=True, encoder=encoder))
+        try:
+            return database.create_table(self._url.name, schema=schema)
+        except ValueError as error:
+            if "already exists" not in str(error):  # which another process has made just now
+                raise
+        return None
 
     def search_text(
         self, query: str, k: int, filter: FilterTree | None, ids: Sequence[str] | None
@@ -202,7 +216,9 @@ class LanceBackend(StoreBackend):
             if self._options.exact:
                 search = search.bypass_vector_index()
             rows = self._best(search, layout, k, filter, ids, "_distance")
-        return [(layout.id_of(row), 1.0 - row["_distance"]) for row in rows]
+        # The vectors of others may have only zeros, which have no cosine.
+        found = ((layout.id_of(row), row["_distance"]) for row in rows)
+        return [(id, 1.0 - distance) for id, distance in found if not math.isnan(distance)]
 
     def _best(
         self,
@@ -228,7 +244,7 @@ class LanceBackend(StoreBackend):
         layout, _ = self._layout_now()
         with self._opened() as table:
             search = table.search().where(layout.having(ids)).select(list(layout.columns))
-            rows = search.limit(len(ids)).to_list(timeout=self._patience)
+            rows = search.limit(None).to_list(timeout=self._patience)
         return [layout.document(row) for row in rows]
 
     def upsert(self, records: Sequence[Record]) -> None:
@@ -292,6 +308,7 @@ class LanceBackend(StoreBackend):
     def _layout(self, schema: pa.Schema, vector: str | None, *, own: bool) -> Layout:
         options = self._options
         if own:
+            self._check_own()
             return OwnLayout()
         return found_layout(
             schema,
@@ -301,6 +318,14 @@ class LanceBackend(StoreBackend):
             searched=options.searched or options.text,
             vector=vector,
         )
+
+    def _check_own(self) -> None:
+        """Raise InvalidInputError for columns of a table that has columns of its own."""
+        if given := sorted({"id", "text", "title", "searched"} & self._options.model_fields_set):
+            raise InvalidInputError(
+                f"{self._url} is a table that this library makes, with columns of its own: leave "
+                f"out {given[0]}"
+            )
 
     def _vector(self, schema: pa.Schema) -> str | None:
         """The column of vectors; None if there is none."""

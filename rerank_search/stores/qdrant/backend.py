@@ -186,8 +186,11 @@ class QdrantBackend(StoreBackend):
             self._check_own()
             filters = QdrantFilter(OWN_KEYS.metadata, empty_lists=EMPTY_LISTS)
             return Opened(OwnLayout(OWN_KEYS), filters, searched, vector)
-        metadata = self._keys.metadata
-        filters = QdrantFilter(None if metadata == ALL_OTHERS else metadata, empty_lists=None)
+        keys = self._keys
+        if keys.metadata == ALL_OTHERS:
+            filters = QdrantFilter(None, others=(keys.text, keys.title))
+        else:
+            filters = QdrantFilter(keys.metadata)
         return Opened(FoundLayout(self._keys), filters, searched, vector)
 
     def _check_own(self) -> None:

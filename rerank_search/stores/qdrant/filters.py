@@ -47,14 +47,17 @@ _BOUNDS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 class QdrantFilter:
     """Translates filters for a collection whose metadata are in the payload under ``metadata``.
 
-    ``metadata`` None stands for the payload itself. ``empty_lists`` is the payload key that has the
-    names of metadata keys whose value is an empty list, which Qdrant does not tell from a missing
-    one; without it ``$exists`` is refused.
+    ``metadata`` None stands for the payload itself, without the keys ``others``. ``empty_lists`` is
+    the payload key that has the names of metadata keys whose value is an empty list, which Qdrant
+    does not tell from a missing one; without it ``$exists`` is refused.
     """
 
-    def __init__(self, metadata: str | None, *, empty_lists: str | None) -> None:
+    def __init__(
+        self, metadata: str | None, *, empty_lists: str | None = None, others: Sequence[str] = ()
+    ) -> None:
         self._metadata = () if metadata is None else (metadata,)
         self._empty_lists = empty_lists
+        self._others = frozenset(others)
 
     def translated(self, tree: FilterTree) -> Conditions:
         """The filter for Qdrant. Raises InvalidFilterError for what it cannot express exactly."""
@@ -65,6 +68,8 @@ class QdrantFilter:
                 return _any(*map(self.translated, parts))
             case Not(part):
                 return _none(self.translated(part))
+            case _ if tree.name.steps[0] in self._others:
+                return NOTHING
             case OneOf(name, kind, values):
                 return _any(*(_one_of(key, name, kind, values) for key in self._keys(name)))
             case Within(name, "number", bounds):
