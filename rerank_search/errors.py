@@ -95,7 +95,7 @@ class StoreError(RerankSearchError):
 
 
 class StoreUnreachableError(StoreError):
-    """The store's server cannot be reached, or the connection to it was lost."""
+    """The store's server cannot be reached, the connection was lost, or the call gave way there."""
 
 
 class StoreTimeoutError(StoreError):

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+import tempfile
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import faiss
@@ -21,6 +24,7 @@ from rerank_search import (
     InvalidInputError,
     Searcher,
     StoreAccessError,
+    StoreFullError,
     StoreMismatchError,
     StoreNotFoundError,
     StoreTimeoutError,
@@ -494,6 +498,47 @@ def test_a_document_that_is_too_large_is_refused(opened: Opened):
     ):
         store.add([BOAT, Document("large", words)])
     assert len(store) == 0
+
+
+@pytest.fixture
+def small_tablespace(postgres: Postgres) -> Iterator[str]:
+    """A tablespace on a disk of 2 MB."""
+    if postgres.secured is None:
+        pytest.skip("the disks of another server are not ours")
+    with tempfile.TemporaryDirectory() as folder:
+        options = "size=2m"
+        mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]
+        if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+            pytest.skip("mounting a small disk takes more rights than there are here")
+        data = Path(postgres.run("SHOW data_directory")[0][0]).stat()
+        os.chown(folder, data.st_uid, data.st_gid)
+        Path(folder).chmod(0o700)
+        try:
+            postgres.run(f"CREATE TABLESPACE small LOCATION '{folder}'")
+            postgres.run("GRANT CREATE ON TABLESPACE small TO PUBLIC")
+            yield "small"
+        finally:
+            postgres.run("DROP TABLE IF EXISTS crowded")
+            postgres.run("DROP TABLESPACE small")
+            subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_is_told_and_nothing_is_half_written(
+    opened: Opened, small_tablespace: str, postgres: Postgres
+):
+    store = opened(table="crowded", dimension=0, create=True, words="")
+    postgres.run(f"ALTER TABLE crowded SET TABLESPACE {small_tablespace}")
+    store.add([BOAT])
+    large = [Document(str(i), random_text(i)) for i in range(60)]
+    with pytest.raises(StoreFullError, match="free some space there"):
+        store.add(large)
+    assert len(store) == 1
+    assert ids(store, "text", "boat") == ["boat"]
+
+
+def random_text(seed: int) -> str:
+    """A text that PostgreSQL cannot compress."""
+    return np.random.default_rng(seed).bytes(60_000).hex()
 
 
 def test_a_forked_process_has_connections_of_its_own(opened: Opened, in_child):
