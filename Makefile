@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
 .PHONY: demo test test-fast lint docs bench bench-growth bench-bm25 bench-quality bench-rerank bench-encode bench-gpu \
-	bench-plugins bench-serve bench-training extras torture torture-first-calls clean
+	bench-plugins bench-serve bench-stores bench-training extras torture torture-first-calls clean
 .DEFAULT_GOAL := demo
 
 # The runtime alone: enough for the demo, so that its first run is short.
@@ -108,6 +108,12 @@ bench-training: .venv/.development
 bench-plugins: .venv/.development
 	$(BIN)/python eval/benchmarks/plugins.py
 	$(BIN)/python eval/benchmarks/replacing.py
+
+# Stores against an index: quality, then 100,000 documents in PostgreSQL. Needs ../shared/data. An hour.
+bench-stores: .venv/.development
+	$(BIN)/python eval/benchmarks/stores.py
+	$(BIN)/python eval/benchmarks/postgres.py
+	$(BIN)/python eval/benchmarks/postgres_words.py
 
 # Each extra alone in a fresh environment. Takes minutes.
 extras:

@@ -30,8 +30,9 @@ class StoreOptions(BaseModel):
     error.
 
     ``encoder`` names the encoder, ``hybrid`` is the way in which the first stage of that name
-    combines the others. ``timeout`` is how many seconds a call may take, further attempts included,
-    and ``retries`` how many further attempts there are if the connection is lost.
+    combines the others. ``timeout`` is how many seconds one attempt at a call may take, and until
+    when after the first one another may begin. ``retries`` is how many further attempts there are
+    if the connection is lost.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

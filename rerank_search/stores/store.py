@@ -35,7 +35,7 @@ class Store:
 
     It is searched as an Index is. A document is found as a whole: an encoder reads its beginning,
     as far as its window goes. Threads may share one. A call is repeated if the connection is lost,
-    and every call ends within the ``timeout`` of the store.
+    and every attempt ends within the ``timeout`` of the store.
     """
 
     def __init__(

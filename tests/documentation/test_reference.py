@@ -23,6 +23,7 @@ import rerank_search.plugins.haystack
 import rerank_search.plugins.langchain
 import rerank_search.plugins.llama_index
 import rerank_search.plugins.mcp
+import rerank_search.stores
 from rerank_search import Searcher
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -47,6 +48,7 @@ def shown() -> list[object]:
         rerank_search.plugins.langchain,
         rerank_search.plugins.llama_index,
         rerank_search.plugins.mcp,
+        rerank_search.stores,
         haystack_ranker,
         haystack_retriever,
         haystack_store,

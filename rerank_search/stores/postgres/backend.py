@@ -48,7 +48,7 @@ WITH asked AS (
     )::tsquery AS query
     FROM unnest(to_tsvector({language}, {query})) AS words
 )
-SELECT {id}::text, ts_rank({words}, asked.query) AS score FROM {table} AS d, asked
+SELECT {id}::text, ts_rank({words}, asked.query, 1) AS score FROM {table} AS d, asked
 WHERE {words} @@ asked.query AND {where} ORDER BY score DESC, {id}::text COLLATE "C" LIMIT {k}
 """
 
@@ -108,8 +108,10 @@ class PostgresBackend(StoreBackend):
     def create(self, new: NewStore) -> None:
         """Make the table unless there is one, and record the encoder unless one is recorded."""
         with self._connections.transaction() as connection:
-            create_table(connection, self._options, new, self._name)
             table = find_table(connection, self._options, self._name)
+            if table is None:
+                create_table(connection, self._options, new, self._name)
+                table = find_table(connection, self._options, self._name)
             if table is not None and table.vector is not None and new.encoder is not None:
                 record_encoder(connection, table, table.vector, new.encoder)
 

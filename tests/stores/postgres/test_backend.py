@@ -438,6 +438,28 @@ def test_a_call_that_takes_too_long_is_given_up(opened: Opened, postgres: Postgr
     assert len(store) == 1
 
 
+def test_an_interrupted_call_writes_nothing_and_leaves_the_store_usable(
+    opened: Opened, postgres: Postgres, table: str
+):
+    store = opened(dimension=0, create=True)
+
+    def interrupt() -> None:
+        until(
+            lambda: postgres.run(f"SELECT {RUNNING} AND pid <> pg_backend_pid()", ["%INSERT INTO%"])
+        )
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with locked(postgres, table) as lock:
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            store.add([BOAT])
+        thread.join()
+        lock.rollback()
+    assert len(store) == 0
+    assert store.add([BOAT]) == 1
+
+
 @pytest.mark.process
 def test_a_writer_that_is_killed_leaves_whole_batches(
     opened: Opened, postgres: Postgres, table: str
