@@ -104,7 +104,7 @@ def evaluate(
     given = {key: value for key, value in options.items() if value not in (None, [])}
     experiment = _experiment(what, given)
     folder = output or OUTPUT / experiment.name
-    with _importing_from_here() if experiment.own_stages else nullcontext():
+    with _importing_from_here() if experiment.import_paths else nullcontext():
         report = run_experiment(experiment, folder, progress=progress)
     if as_json:
         print_json(report.model_dump(mode="json"))

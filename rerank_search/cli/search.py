@@ -82,7 +82,7 @@ def search(
     ] = False,
     no_text: Annotated[bool, typer.Option("--no-text", help="With --json, print no text.")] = False,
 ) -> None:
-    """Search an index in two stages, or a store."""
+    """Search an index or a store in two stages."""
     from rerank_search.models.registry import AUTO, reranker_name
     from rerank_search.reranking.elsewhere import reranker_elsewhere
     from rerank_search.reranking.loaded_later import LoadedLater

@@ -90,7 +90,7 @@ class Experiment(_Table):
         return [name for name in given if not is_import_path(name)]
 
     @property
-    def own_stages(self) -> list[str]:
+    def import_paths(self) -> list[str]:
         """The import paths of the user's own first stages."""
         given = (each for each in self.first_stages if isinstance(each, str))
         return [name for name in given if is_import_path(name)]

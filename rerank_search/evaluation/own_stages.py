@@ -18,7 +18,7 @@ def own_stages(experiment: Experiment, stack: ExitStack) -> Iterator[OwnStage]:
     Raises InvalidInputError for a first stage that a store does not have, and what importing and
     opening raise.
     """
-    for path in experiment.own_stages:
+    for path in experiment.import_paths:
         yield OwnStage(path, searchable_at(path))
     opened: dict[str, Store] = {}
     for each in experiment.stores:

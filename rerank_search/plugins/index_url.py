@@ -16,7 +16,7 @@ def is_url(index: object) -> bool:
     return isinstance(index, str) and index.lower().startswith(("http://", "https://"))
 
 
-def check_store_url(url: str) -> None:
+def check_without_password(url: str) -> None:
     """Raise InvalidInputError for a store's URL that is not valid, or that has a password.
 
     A plugin is printed, copied, pickled and written to files with its arguments.
@@ -25,8 +25,8 @@ def check_store_url(url: str) -> None:
     if address.has_secret:
         raise InvalidInputError(
             f"index={str(address)!r} has a password or a key, which would be shown and stored with "
-            "this object: leave it out, and set it in the environment (PGPASSWORD), or give "
-            "searcher=Searcher(open_store(...))"
+            "this object: leave it out, and set it in the environment (such as PGPASSWORD), or "
+            "give searcher=Searcher(open_store(...))"
         )
 
 

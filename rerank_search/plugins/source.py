@@ -17,7 +17,7 @@ from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
 from rerank_search.models.registry import AUTO
 from rerank_search.options import SearchOptions
-from rerank_search.plugins.index_url import check_store_url, is_url, parts_of_url, shared_key
+from rerank_search.plugins.index_url import check_without_password, is_url, parts_of_url, shared_key
 from rerank_search.plugins.once import Once
 from rerank_search.plugins.own_index import OwnIndex
 from rerank_search.plugins.rerankers import RerankerGiven, written_reranker
@@ -216,7 +216,7 @@ def _check_index(index: object, reranker: object, api_key: object) -> None:
             f"index={shown(index)} is not a path or a URL: give one, or searcher=Searcher(...)"
         )
     if is_store_url(index):
-        check_store_url(str(index))
+        check_without_password(str(index))
     elif isinstance(index, str) and "://" in index and not is_url(index):
         raise InvalidInputError("index is neither a folder nor the URL of a store: give one")
     if reranker is not None and not isinstance(reranker, (str, PathLike)):

@@ -34,9 +34,10 @@ class RerankSearchRetriever(BaseRetriever):
         ['os.path.join', 'str.join']
 
     Give ``searcher``, a Searcher or a RemoteSearcher, or ``index``, which is opened at the first
-    use: the folder of an index, or a URL such as ``http://127.0.0.1:8000/v1/indexes/notes``, with
-    ``api_key`` if the server asks for one. ``reranker`` is a model's name or folder, for a URL one
-    of the server's, or a Reranker; None leaves the second stage out.
+    use: the folder of an index, the URL of a store, or that of an index on a server, such as
+    ``http://127.0.0.1:8000/v1/indexes/notes``, with ``api_key`` if the server asks for one.
+    ``reranker`` is a model's name or folder, for a server one of its own, or a Reranker; None
+    leaves the second stage out.
 
     ``arguments`` are those of ``SearchOptions``, with ``similarity_top_k`` for ``top_k`` and
     ``filters``, LlamaIndex's MetadataFilters, for ``filter``. ``text`` "passage" returns the best

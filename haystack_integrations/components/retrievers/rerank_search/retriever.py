@@ -38,10 +38,10 @@ class RerankSearchRetriever:
         ['os.path.join', 'str.join']
 
     Give one of three: ``document_store``; ``index``, which is opened at the first use, the folder
-    of an index, or a URL such as ``http://127.0.0.1:8000/v1/indexes/notes``, with ``api_key`` if
-    the server asks for one; or ``searcher``, a Searcher or a RemoteSearcher. ``reranker`` is a
-    model's name or folder, for a URL one of the server's, or a Reranker; None leaves the second
-    stage out.
+    of an index, the URL of a store, or that of an index on a server, such as
+    ``http://127.0.0.1:8000/v1/indexes/notes``, with ``api_key`` if the server asks for one; or
+    ``searcher``, a Searcher or a RemoteSearcher. ``reranker`` is a model's name or folder, for a
+    server one of its own, or a Reranker; None leaves the second stage out.
 
     The options are those of ``SearchOptions``, here and as inputs of ``run`` and ``run_async``,
     where they win. ``filters`` are Haystack's; ``filter_policy`` says whether those of a run
