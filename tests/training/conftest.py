@@ -57,6 +57,22 @@ def pairs_recipe(tmp_path: Path, tiny_reranker: Path) -> Path:
     return write_pairs_recipe(tmp_path, tiny_reranker)
 
 
+@pytest.fixture
+def unmeasured_recipe(tmp_path: Path, tiny_reranker: Path) -> Path:
+    """The same without an evaluation, whose report takes longer than a few steps of training."""
+    path = write_pairs_recipe(tmp_path, tiny_reranker)
+    path.write_text(path.read_text().replace(EVALUATION, "").replace("eval_steps = 5\n", ""))
+    return path
+
+
+EVALUATION = """[evaluation]
+measure = "average_precision"
+[[evaluation.sets]]
+name = "held"
+pairs = "dev.csv"
+"""
+
+
 def write_pairs_recipe(folder: Path, base: Path) -> Path:
     """The recipe, and its pairs beside it."""
     rng = random.Random(5)
@@ -78,12 +94,7 @@ precision = "float32"
 [[sources]]
 pairs = "train.csv"
 licence = "made here"
-[evaluation]
-measure = "average_precision"
-[[evaluation.sets]]
-name = "held"
-pairs = "dev.csv"
-[arguments]
+{EVALUATION}[arguments]
 per_device_train_batch_size = 16
 learning_rate = 1e-3
 num_train_epochs = 2

@@ -35,7 +35,7 @@ KINDS = {
 @pytest.mark.training
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_architectures_are_trained_too(
-    kind: str, pairs_recipe: Path, tiny_reranker: Path, tmp_path: Path
+    kind: str, unmeasured_recipe: Path, tiny_reranker: Path, tmp_path: Path
 ) -> None:
     config = getattr(transformers, f"{kind}Config")(**KINDS[kind], num_labels=1, pad_token_id=1)
     base = tmp_path / "base"
@@ -46,7 +46,7 @@ def test_other_architectures_are_trained_too(
     getattr(transformers, f"{kind}ForSequenceClassification")(config).save_pretrained(base)
     tokenizer.save_pretrained(base)
     overrides = {"base": "base", "max_steps": "2", "dropout": "0.25"}
-    directory = train(pairs_recipe, overrides=overrides)
+    directory = train(unmeasured_recipe, overrides=overrides)
     written = json.loads((directory / "config.json").read_text())
     dropouts = [value for name, value in written.items() if "drop" in name and value is not None]
     assert set(dropouts) == {0.25}
@@ -63,14 +63,14 @@ def test_other_architectures_are_trained_too(
     ],
 )
 def test_rerankers_of_other_kinds_are_trained_too(
-    kind: str, pairs_recipe: Path, any_reranker: Callable[[str], Path], tmp_path: Path
+    kind: str, unmeasured_recipe: Path, any_reranker: Callable[[str], Path], tmp_path: Path
 ) -> None:
     base = any_reranker(kind)
     pairs = [("the river is red", "the river is green"), ("the river is red", "bread")]
     overrides = {"base": str(base), "max_steps": "2", "dropout": "0", "max_length": "48"}
     if "template" in kind:
         overrides["max_length"] = "160"
-    directory = train(pairs_recipe, overrides=overrides)
+    directory = train(unmeasured_recipe, overrides=overrides)
     trained = CrossEncoderReranker(directory, device="cpu")
     untuned = CrossEncoderReranker(base, device="cpu")
     assert (trained.score(pairs) != untuned.score(pairs)).all()
@@ -83,7 +83,7 @@ def test_rerankers_of_other_kinds_are_trained_too(
 
 @pytest.mark.training
 def test_a_base_with_a_prompt_is_trained_with_it(
-    pairs_recipe: Path, any_reranker: Callable[[str], Path], tmp_path: Path
+    unmeasured_recipe: Path, any_reranker: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """As a base without one is, whose recipe gives the trainer that prompt."""
     weights = {}
@@ -94,7 +94,7 @@ def test_a_base_with_a_prompt_is_trained_with_it(
     ):
         overrides = {"base": str(any_reranker(kind)), "max_steps": "2", "max_length": "48", **given}
         trained = train(
-            pairs_recipe, overrides={**overrides, "output": str(tmp_path / str(len(weights)))}
+            unmeasured_recipe, overrides={**overrides, "output": str(tmp_path / str(len(weights)))}
         )
         weights[(kind, *given)] = load_file(trained / "model.safetensors")["classifier.weight"]
     prompted, given, without = weights.values()
@@ -103,39 +103,39 @@ def test_a_base_with_a_prompt_is_trained_with_it(
 
 
 def test_a_base_that_needs_code_of_its_own_is_refused(
-    pairs_recipe: Path, any_reranker: Callable[[str], Path], tmp_path: Path
+    unmeasured_recipe: Path, any_reranker: Callable[[str], Path], tmp_path: Path
 ) -> None:
     base = shutil.copytree(any_reranker("ModernBERT, pooling, dense"), tmp_path / "base")
     modules = (base / "modules.json").read_text()
     (base / "modules.json").write_text(modules.replace("sentence_transformers.", "mine.", 1))
     with pytest.raises(InvalidInputError, match="needs code of its own"):
-        prepare(pairs_recipe, overrides={"base": "base"})
+        prepare(unmeasured_recipe, overrides={"base": "base"})
 
 
 def test_training_computes_with_the_threads_that_are_set(
-    pairs_recipe: Path, monkeypatch: pytest.MonkeyPatch
+    unmeasured_recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = torch.get_num_threads()
     monkeypatch.setenv("RERANK_SEARCH_THREADS", str(before + 1))
     try:
-        prepare(pairs_recipe)
+        prepare(unmeasured_recipe)
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
 
 
 @pytest.mark.training
-def test_pairs_are_cut_to_what_the_base_reads(pairs_recipe: Path) -> None:
-    path = pairs_recipe.parent / "train.csv"
+def test_pairs_are_cut_to_what_the_base_reads(unmeasured_recipe: Path) -> None:
+    path = unmeasured_recipe.parent / "train.csv"
     path.write_text(path.read_text() + f"{'river ' * 200},bread,0\n", encoding="utf-8")
-    assert prepare(pairs_recipe).recipe.max_length == 64
-    directory = train(pairs_recipe, overrides={"max_steps": "2"})
+    assert prepare(unmeasured_recipe).recipe.max_length == 64
+    directory = train(unmeasured_recipe, overrides={"max_steps": "2"})
     assert CrossEncoder(str(directory)).max_seq_length == 64
 
 
 @pytest.mark.training
 def test_a_model_trained_on_long_pairs_reads_long_pairs(
-    pairs_recipe: Path, tiny_reranker: Path, tmp_path: Path
+    unmeasured_recipe: Path, tiny_reranker: Path, tmp_path: Path
 ) -> None:
     config = transformers.BertConfig(
         **SMALL, intermediate_size=64, max_position_embeddings=1200, num_labels=1
@@ -150,15 +150,15 @@ def test_a_model_trained_on_long_pairs_reads_long_pairs(
     for tokens, window in (("32", 512), ("1024", 1024)):
         output = f"model-{tokens}"
         directory = train(
-            pairs_recipe, overrides=overrides | {"max_length": tokens, "output": output}
+            unmeasured_recipe, overrides=overrides | {"max_length": tokens, "output": output}
         )
         assert CrossEncoder(str(directory)).max_seq_length == window
 
 
 @pytest.mark.parametrize("device", ["toaster", "meta", "cuda:99"])
 def test_a_device_that_cannot_be_used_is_named(
-    pairs_recipe: Path, monkeypatch: pytest.MonkeyPatch, device: str
+    unmeasured_recipe: Path, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
     monkeypatch.setenv("RERANK_SEARCH_DEVICE", device)
     with pytest.raises(InvalidInputError, match=f"{device}' cannot be used .*use cpu"):
-        train(pairs_recipe)
+        train(unmeasured_recipe)

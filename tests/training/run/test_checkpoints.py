@@ -100,18 +100,18 @@ def test_a_disk_that_fills_up_anywhere_is_said_and_the_run_goes_on(
 
 
 @pytest.mark.training
-def test_every_source_counts_whatever_their_folders_are_called(pairs_recipe: Path) -> None:
-    recipe = pairs_recipe.read_text(encoding="utf-8")
+def test_every_source_counts_whatever_their_folders_are_called(unmeasured_recipe: Path) -> None:
+    recipe = unmeasured_recipe.read_text(encoding="utf-8")
     sources = ""
     for place, name in enumerate(("data", "data-3", "data", "data")):
-        file = pairs_recipe.parent / name / f"{place}.csv"
+        file = unmeasured_recipe.parent / name / f"{place}.csv"
         file.parent.mkdir(exist_ok=True)
         rows = [f"query {place} {i},text {i},{i % 2}" for i in range(10)]
         file.write_text("\n".join(["text1,text2,label", *rows]) + "\n", encoding="utf-8")
         sources += f'[[sources]]\npairs = "{name}/{place}.csv"\n'
-    pairs_recipe.write_text(recipe.replace("[evaluation]", f"{sources}[evaluation]"))
-    train(pairs_recipe, overrides={"batch_size": "10", "epochs": "1"})
-    assert state(pairs_recipe.parent)["global_step"] == (240 + 4 * 10) / 10
+    unmeasured_recipe.write_text(recipe.replace("[arguments]", f"{sources}[arguments]"))
+    train(unmeasured_recipe, overrides={"batch_size": "10", "epochs": "1"})
+    assert state(unmeasured_recipe.parent)["global_step"] == (240 + 4 * 10) / 10
 
 
 @pytest.mark.training
@@ -192,16 +192,16 @@ def test_a_run_goes_on_from_another_folder_and_after_a_move(
 
 @pytest.mark.training
 def test_another_base_at_the_same_place_is_another_run(
-    pairs_recipe: Path, tiny_reranker: Path
+    unmeasured_recipe: Path, tiny_reranker: Path
 ) -> None:
-    base = pairs_recipe.parent / "base"
+    base = unmeasured_recipe.parent / "base"
     shutil.copytree(tiny_reranker, base)
     overrides = {"base": "base", "max_steps": "2"}
-    train(pairs_recipe, overrides=overrides)
+    train(unmeasured_recipe, overrides=overrides)
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps({**config, "layer_norm_eps": 1e-6}))
     with pytest.raises(InvalidInputError, match="it differs in weights of the base"):
-        train(pairs_recipe, overrides=overrides)
+        train(unmeasured_recipe, overrides=overrides)
 
 
 @pytest.mark.training
@@ -229,15 +229,15 @@ def test_a_best_checkpoint_that_is_gone_is_said(copy: Path) -> None:
 
 
 @pytest.mark.training
-def test_two_runs_do_not_write_into_one_output(pairs_recipe: Path) -> None:
-    checkpoints = pairs_recipe.parent / "model-checkpoints"
+def test_two_runs_do_not_write_into_one_output(unmeasured_recipe: Path) -> None:
+    checkpoints = unmeasured_recipe.parent / "model-checkpoints"
     checkpoints.mkdir()
     other = ProcessLock(checkpoints / "lock")
     assert other.acquire(0)
     with pytest.raises(RunLockedError, match=r"this process itself, since .* is training into"):
-        train(pairs_recipe)
+        train(unmeasured_recipe)
     other.release()
-    assert (train(pairs_recipe, overrides={"max_steps": "1"}) / "config.json").is_file()
+    assert (train(unmeasured_recipe, overrides={"max_steps": "1"}) / "config.json").is_file()
 
 
 @pytest.mark.training
