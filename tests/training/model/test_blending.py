@@ -28,14 +28,14 @@ def blended(recipe: Path, reranker: object, share: float) -> Path:
 
 @pytest.mark.training
 def test_the_weights_are_the_average_of_the_trained_ones_and_anothers(
-    pairs_recipe: Path, tiny_reranker: Path, tmp_path: Path
+    unmeasured_recipe: Path, tiny_reranker: Path, tmp_path: Path
 ) -> None:
     other = Path(shutil.copytree(tiny_reranker, tmp_path / "other"))
     theirs = {name: 2 * values for name, values in weights(other).items()}
     save_file(theirs, other / "model.safetensors", metadata={"format": "pt"})
-    trained = weights(train(pairs_recipe, overrides={"epochs": "1"}))
+    trained = weights(train(unmeasured_recipe, overrides={"epochs": "1"}))
     # The run has ended: its weights are blended again, without training.
-    found = weights(blended(pairs_recipe, other, 0.25))
+    found = weights(blended(unmeasured_recipe, other, 0.25))
     assert found.keys() == trained.keys()
     for name, values in found.items():
         torch.testing.assert_close(values, 0.75 * trained[name] + 0.25 * theirs[name])
@@ -44,14 +44,14 @@ def test_the_weights_are_the_average_of_the_trained_ones_and_anothers(
 
 
 def test_a_model_that_has_other_weights_is_refused(
-    pairs_recipe: Path, tiny_encoder: Path, tmp_path: Path
+    unmeasured_recipe: Path, tiny_encoder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidInputError, match="is not a cross-encoder"):
-        blended(pairs_recipe, tiny_encoder, 0.5)
+        blended(unmeasured_recipe, tiny_encoder, 0.5)
     with pytest.raises(InvalidInputError, match="has weights with other names or shapes"):
-        blended(pairs_recipe, "rerank-search-tiny", 0.5)
+        blended(unmeasured_recipe, "rerank-search-tiny", 0.5)
     with pytest.raises(ModelNotFoundError, match="nowhere"):
-        blended(pairs_recipe, tmp_path / "nowhere", 0.5)
+        blended(unmeasured_recipe, tmp_path / "nowhere", 0.5)
     assert not (tmp_path / "model").exists()
 
 

@@ -112,13 +112,13 @@ def test_the_base_as_output_is_refused(pairs_recipe: Path, tiny_reranker: Path) 
 
 
 @pytest.mark.slow
-def test_a_model_that_a_run_learns_from_is_no_output(pairs_recipe: Path) -> None:
-    trained = train(pairs_recipe, overrides={"max_steps": "1"})
+def test_a_model_that_a_run_learns_from_is_no_output(unmeasured_recipe: Path) -> None:
+    trained = train(unmeasured_recipe, overrides={"max_steps": "1"})
     moved = trained.rename(trained.with_name("moved"))
     (moved / "notes.txt").write_text("years of work")
     for key in ("blend.reranker", "negatives.false_negatives.reranker"):
         with pytest.raises(InvalidInputError, match=f"is the recipe's .*{key.split('.')[-2]}"):
-            prepare(pairs_recipe, overrides={"output": "moved", key: "moved"})
+            prepare(unmeasured_recipe, overrides={"output": "moved", key: "moved"})
     assert (moved / "notes.txt").is_file()
 
 
@@ -132,12 +132,12 @@ def test_a_model_that_no_run_has_written_is_no_output(
 
 
 @pytest.mark.slow
-def test_a_link_as_output_stays_one(pairs_recipe: Path) -> None:
-    folder = pairs_recipe.parent
+def test_a_link_as_output_stays_one(unmeasured_recipe: Path) -> None:
+    folder = unmeasured_recipe.parent
     (folder / "disk").mkdir()
     (folder / "link").symlink_to("disk")
     for _ in range(2):
-        directory = train(pairs_recipe, overrides={"output": "link", "max_steps": "1"})
+        directory = train(unmeasured_recipe, overrides={"output": "link", "max_steps": "1"})
     assert directory == (folder / "disk").resolve()
     assert (folder / "link").is_symlink()
     assert (folder / "link" / "model.safetensors").is_file()
