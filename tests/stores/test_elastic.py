@@ -234,7 +234,7 @@ def test_what_mapped_fields_cannot_express_is_refused(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ("&vector=other", "no field 'other' of vectors"),
+        ("&vector=other", "no vector 'other'"),
         ("&searched=lang", "does not rank by BM25 by the field 'lang'"),
     ],
 )
@@ -273,6 +273,14 @@ def test_an_index_that_another_process_makes_first_is_used(
     server.refusals = [(404, missing), (404, missing), (400, exists)]
     with open_store(url, create=True, dimension=0) as store:
         assert store.first_stages == ("bm25",)
+
+
+def test_a_note_that_cannot_be_read_is_named(theirs: str, server: ElasticServer) -> None:
+    mapping = server.indices["docs"]["mappings"]
+    for note, said in (("x", "'x': restore it"), ({"encoder": {"name": 3}}, "cannot be read")):
+        mapping["_meta"] = {"rerank_search": note}
+        with pytest.raises(StoreMismatchError, match=said):
+            open_store(theirs)
 
 
 def test_an_index_of_ours_has_its_own_fields(server: ElasticServer, host: str) -> None:

@@ -236,7 +236,7 @@ def test_a_document_that_the_columns_cannot_hold_is_refused(
     [
         ("&id=other", "no column 'other'"),
         ("&title=heading", "no column 'heading'"),
-        ("&vector=other", "no column 'other' of vectors"),
+        ("&vector=other", "no vector 'other'"),
         ("&searched=lang", "no full-text index on the column 'lang'"),
     ],
 )

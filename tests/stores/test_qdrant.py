@@ -236,7 +236,7 @@ def test_several_vectors_need_a_name(address: str, running: tuple[QdrantServer, 
         address.rpartition("/")[2],
         {name: models.VectorParams(size=size, distance=cosine) for name in ("a", "b")},
     )
-    with pytest.raises(StoreMismatchError, match="several: name one"):
+    with pytest.raises(StoreMismatchError, match="several vectors: name one"):
         open_store(address)
     with open_store(f"{address}?vector=b") as store:
         store.add([encoded(Document("1", "x"), [1.0, 1.0])])

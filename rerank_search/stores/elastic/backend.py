@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from rerank_search.built_in_stages import BM25, DENSE
 from rerank_search.errors import (
@@ -20,7 +19,6 @@ from rerank_search.errors import (
 )
 from rerank_search.shown import shown
 from rerank_search.storage.filter_tree import FilterTree
-from rerank_search.storage.manifest import EncoderRecord
 from rerank_search.storage.records import Record
 from rerank_search.stores.base import (
     NewStore,
@@ -29,6 +27,7 @@ from rerank_search.stores.base import (
     StoreDescription,
     StoreOptions,
 )
+from rerank_search.stores.chosen_vector import chosen_vector
 from rerank_search.stores.elastic.dialects import (
     MOST_CANDIDATES,
     Dialect,
@@ -50,36 +49,16 @@ from rerank_search.stores.elastic.layouts import (
     Layout,
     OwnLayout,
 )
+from rerank_search.stores.elastic.options import ElasticOptions
+from rerank_search.stores.note import NOTE, StoreNote, read_note
 from rerank_search.stores.url import StoreUrl
 from rerank_search.types import Document
-
-NOTE = "rerank_search"
-"""The key of the mapping's ``_meta`` under which this library notes what it made."""
 
 ANALYZER = "rerank_search"
 """The name of the analyzer of a new index."""
 
 MOST_WORDS = 1_000
 """Most words of a query, below the number of clauses that the engines take."""
-
-
-class ElasticOptions(StoreOptions):
-    """The options of Elasticsearch and OpenSearch.
-
-    ``text``, ``title`` and ``metadata`` are the fields of an index that others made; ``metadata``
-    is "*" if all other fields are the metadata. ``searched`` is the field that BM25 ranks by, by
-    default ``text``. ``vector`` is the field of vectors. With ``exact`` all vectors are compared,
-    without it those that the index of vectors leads to. ``language`` is that of the stemmer in a
-    new index.
-    """
-
-    text: str = TEXT
-    title: str = TITLE
-    metadata: str = METADATA
-    searched: str | None = None
-    vector: str | None = None
-    exact: bool = False
-    language: str = "english"
 
 
 class ElasticBackend(StoreBackend):
@@ -108,9 +87,10 @@ class ElasticBackend(StoreBackend):
         note = self._note(mapping)
         fields = mapping.get("properties") or {}
         options = self._options
-        vector = self._vector(fields)
+        vectors = [name for name, each in fields.items() if self._dialect.vector_field(each)]
+        vector = chosen_vector(self._url, vectors, wanted=options.vector, usual=VECTOR)
         layout: Layout = OwnLayout()
-        if note.get("own") is True:
+        if note.own:
             self._check_own()
         else:
             layout = FoundLayout(
@@ -134,17 +114,16 @@ class ElasticBackend(StoreBackend):
             stages=(*([BM25] if ranked else []), *([] if vector is None else [DENSE])),
             dimension=None if found is None else found.dimension,
             distance=None if found is None else "cosine" if options.exact else found.distance,
-            encoder=self._encoder(note),
+            encoder=note.encoder,
         )
 
     def create(self, new: NewStore) -> None:
         """Make the index, or note the encoder of one that exists."""
         mapping = self._mapping()
-        encoder = new.encoder and new.encoder.model_dump(mode="json")
         if mapping is not None:
-            note = {**self._note(mapping), "encoder": encoder}
-            kept = mapping.get("_meta") or {}
-            self._http.ask("PUT", f"{self._path}/_mapping", {"_meta": {**kept, NOTE: note}})
+            note = StoreNote(own=self._note(mapping).own, encoder=new.encoder)
+            kept = {**(mapping.get("_meta") or {}), NOTE: note.written()}
+            self._http.ask("PUT", f"{self._path}/_mapping", {"_meta": kept})
             return
         self._check_own()
         properties: Json = {
@@ -159,8 +138,8 @@ class ElasticBackend(StoreBackend):
         if new.dimension is not None:
             properties[VECTOR] = self._dialect.mapping(new.dimension)
             settings |= self._dialect.settings
-        note = {"own": True, "encoder": encoder}
-        mappings = {"dynamic": False, "_meta": {NOTE: note}, "properties": properties}
+        note = StoreNote(own=True, encoder=new.encoder)
+        mappings = {"dynamic": False, "_meta": {NOTE: note.written()}, "properties": properties}
         try:
             self._http.ask("PUT", self._path, {"settings": settings, "mappings": mappings})
         except StoreMismatchError as error:
@@ -260,46 +239,14 @@ class ElasticBackend(StoreBackend):
         mapping: Json = found.get("mappings") or {}
         return mapping
 
-    def _note(self, mapping: Mapping[str, Any]) -> Json:
-        note = (mapping.get("_meta") or {}).get(NOTE) or {}
-        if not isinstance(note, dict):
-            raise StoreMismatchError(
-                f"_meta.{NOTE} in the mapping of {self._url} is {shown(note)}: restore it"
-            )
-        return note
-
-    def _encoder(self, note: Mapping[str, Any]) -> EncoderRecord | None:
-        if note.get("encoder") is None:
-            return None
-        try:
-            return EncoderRecord.model_validate(note["encoder"])
-        except ValidationError as error:
-            raise StoreMismatchError(
-                f"the record of the encoder in {self._url} cannot be read ({error}): use the "
-                "version of this package that wrote it, or make the index again"
-            ) from error
+    def _note(self, mapping: Mapping[str, Any]) -> StoreNote:
+        return read_note((mapping.get("_meta") or {}).get(NOTE), self._url)
 
     def _layout_now(self) -> tuple[Layout, str | None]:
         if self._known is None and self.describe() is None:
             raise StoreNotFoundError(f"{self._url} does not exist: check its name")
         assert self._known is not None
         return self._known
-
-    def _vector(self, fields: Mapping[str, Any]) -> str | None:
-        """The field of vectors; None if there is none."""
-        wanted = self._options.vector
-        there = [name for name, each in fields.items() if self._dialect.vector_field(each)]
-        if wanted is None and VECTOR in there:
-            return VECTOR
-        if wanted is None and len(there) < 2:
-            return there[0] if there else None
-        if wanted not in there:
-            missing = "several fields" if wanted is None else f"no field {shown(wanted)}"
-            raise StoreMismatchError(
-                f"{self._url} has {missing} of vectors: name one in the URL, as in ?vector=NAME; "
-                f"there are {', '.join(map(repr, there)) or 'none'}"
-            )
-        return wanted
 
     def _conditions(self, filter: FilterTree | None, ids: Sequence[str] | None) -> list[Json]:
         layout, _ = self._layout_now()

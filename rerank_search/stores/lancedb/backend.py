@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,22 +16,15 @@ import numpy as np
 import pyarrow as pa
 from lancedb.index import FTS, lang_mapping
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from rerank_search.built_in_stages import BM25, DENSE
 from rerank_search.errors import (
     InvalidInputError,
-    StoreAccessError,
-    StoreError,
-    StoreFullError,
     StoreMismatchError,
     StoreNotFoundError,
-    StoreTimeoutError,
-    StoreUnreachableError,
 )
 from rerank_search.shown import shown
 from rerank_search.storage.filter_tree import FilterTree
-from rerank_search.storage.manifest import EncoderRecord
 from rerank_search.storage.records import Record
 from rerank_search.stores.base import (
     NewStore,
@@ -41,6 +33,7 @@ from rerank_search.stores.base import (
     StoreDescription,
     StoreOptions,
 )
+from rerank_search.stores.chosen_vector import chosen_vector
 from rerank_search.stores.lancedb.columns import (
     SEARCHED,
     TEXT,
@@ -50,42 +43,15 @@ from rerank_search.stores.lancedb.columns import (
     found_layout,
     own_schema,
 )
+from rerank_search.stores.lancedb.errors import lance_errors
 from rerank_search.stores.lancedb.filters import joined
+from rerank_search.stores.note import NOTE, StoreNote, read_note
 from rerank_search.stores.url import StoreUrl
 from rerank_search.types import Document
-
-NOTE = "rerank_search"
-"""The key of the text column's metadata under which this library notes what it made."""
 
 MOST_UNINDEXED = 100
 """Rows that a text index may lack before a write adds them to it: a search reads those one by one,
 a thousand in about a quarter of a second."""
-
-_KINDS: tuple[tuple[type[StoreError], tuple[str, ...], str], ...] = (
-    (StoreTimeoutError, ("timeout", "timed out", "Timeout"), "use a longer timeout"),
-    (StoreFullError, ("No space left", "os error 28"), "make room there, then write again"),
-    (
-        StoreAccessError,
-        ("ermission denied", "AccessDenied", "Unauthorized", "Forbidden", "InvalidAccessKey"),
-        "check the permissions, and the credentials in the environment",
-    ),
-    (
-        StoreUnreachableError,
-        ("onflict", "Incompatible transaction", "error sending request", "dns error", "onnection"),
-        "check the address, or try again later",
-    ),
-    (StoreNotFoundError, ("was not found", "Not found", "NotFound"), "check its name"),
-    (
-        StoreMismatchError,
-        ("No field named", "doesn't match", "chema", "olumn"),
-        "open the store again, with the columns that it has now",
-    ),
-)
-"""What LanceDB says for each kind of error, as it raises ValueError or RuntimeError for all, and
-what to do then."""
-
-_SOURCE = re.compile(r",? /\S+\.rs:\d+:\d+")
-"""The place in LanceDB's own code, at the end of its messages."""
 
 
 class LanceOptions(StoreOptions):
@@ -131,14 +97,15 @@ class LanceBackend(StoreBackend):
                 schema = table.schema
                 indexes = table.list_indices()
                 note = _note(schema, self._options.text, self._url)
-                own = note.get("own") is True
-                vector = self._vector(schema)
-                layout = self._layout(schema, vector, own=own)
+                vector = chosen_vector(
+                    self._url, _vectors(schema), wanted=self._options.vector, usual=VECTOR
+                )
+                layout = self._layout(schema, vector, own=note.own)
                 ranked = any(
                     index.index_type == "FTS" and index.columns == [layout.searched]
                     for index in indexes
                 )
-                if own and not ranked:  # whoever made the table did not come this far
+                if note.own and not ranked:  # whoever made the table did not come this far
                     table.create_index(SEARCHED, config=self._index())
                     ranked = True
                 if self._options.searched is not None and not ranked:
@@ -154,25 +121,24 @@ class LanceBackend(StoreBackend):
             stages=(*([BM25] if ranked else []), *([] if vector is None else [DENSE])),
             dimension=None if vector is None else schema.field(vector).type.list_size,
             distance=distance,
-            encoder=_encoder(note, self._url),
+            encoder=note.encoder,
         )
 
     def create(self, new: NewStore) -> None:
         """Make the table with its text index, or note the encoder of one that exists."""
         index = self._index()
-        encoder = new.encoder and new.encoder.model_dump(mode="json")
-        with self._errors():
+        with lance_errors(self._url):
             database = self._connected(make=True)
-            if (made := self._new_table(database, new.dimension, encoder)) is not None:
+            if (made := self._new_table(database, new)) is not None:
                 made.create_index(SEARCHED, config=index)
                 return
             table = database.open_table(self._url.name)
-            own = _note(table.schema, self._options.text, self._url).get("own") is True
+            own = _note(table.schema, self._options.text, self._url).own
             column = TEXT if own else self._options.text
-            note = _noted(own=own, encoder=encoder)
-            table.update_field_metadata({"path": column, "metadata": note})
+            note = StoreNote(own=own, encoder=new.encoder)
+            table.update_field_metadata({"path": column, "metadata": _noted(note)})
 
-    def _new_table(self, database: Any, dimension: int | None, encoder: Any) -> Any:
+    def _new_table(self, database: Any, new: NewStore) -> Any:
         """A new table; None if there is one of that name."""
         try:
             database.open_table(self._url.name)
@@ -182,7 +148,8 @@ class LanceBackend(StoreBackend):
         else:
             return None
         self._check_own()
-        schema = own_schema(dimension, _noted(own=True, encoder=encoder))
+        note = StoreNote(own=True, encoder=new.encoder)
+        schema = own_schema(new.dimension, _noted(note))
         try:
             return database.create_table(self._url.name, schema=schema)
         except ValueError as error:
@@ -274,7 +241,7 @@ class LanceBackend(StoreBackend):
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
-        with self._errors():
+        with lance_errors(self._url):
             with self._opening:
                 if self._table is None:
                     self._table = self._connected().open_table(self._url.name)
@@ -289,15 +256,6 @@ class LanceBackend(StoreBackend):
             raise StoreNotFoundError(f"{self._url} does not exist: check its name")
         # Without an interval of 0, writes of other processes would not be seen.
         return lancedb.connect(where, read_consistency_interval=timedelta(0))
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (StoreError, InvalidInputError):
-            raise
-        except (ValueError, RuntimeError, OSError) as error:
-            raise _as_store_error(self._url, error) from error
 
     def _layout_now(self) -> tuple[Layout, str | None]:
         if self._known is None and self.describe() is None:
@@ -326,27 +284,6 @@ class LanceBackend(StoreBackend):
                 f"{self._url} is a table that this library makes, with columns of its own: leave "
                 f"out {given[0]}"
             )
-
-    def _vector(self, schema: pa.Schema) -> str | None:
-        """The column of vectors; None if there is none."""
-        wanted = self._options.vector
-        there = [
-            field.name
-            for field in schema
-            if pa.types.is_fixed_size_list(field.type)
-            and pa.types.is_floating(field.type.value_type)
-        ]
-        if wanted is None and VECTOR in there:
-            return VECTOR
-        if wanted is None and len(there) < 2:
-            return there[0] if there else None
-        if wanted not in there:
-            missing = "several columns" if wanted is None else f"no column {shown(wanted)}"
-            raise StoreMismatchError(
-                f"{self._url} has {missing} of vectors: name one in the URL, as in ?vector=NAME; "
-                f"there are {', '.join(map(repr, there)) or 'none'}"
-            )
-        return wanted
 
     def _distance(self, table: Any, indexes: Any, vector: str) -> str:
         """The distance of the index that searches use; the cosine if they use none."""
@@ -379,42 +316,29 @@ class LanceBackend(StoreBackend):
                 table.optimize()
 
 
-def _note(schema: pa.Schema, text: str, url: StoreUrl) -> dict[str, Any]:
-    """What this library noted in the table."""
-    for name in dict.fromkeys((text, TEXT)):
-        if name in schema.names:
-            noted = (schema.field(name).metadata or {}).get(NOTE.encode())
-            if noted is not None:
-                try:
-                    note: dict[str, Any] = json.loads(noted)
-                    return note
-                except ValueError as error:
-                    raise StoreMismatchError(
-                        f"the note of this library in {url} cannot be read ({error}): restore it"
-                    ) from error
-    return {}
+def _vectors(schema: pa.Schema) -> list[str]:
+    """The columns of vectors."""
+    return [
+        field.name
+        for field in schema
+        if pa.types.is_fixed_size_list(field.type) and pa.types.is_floating(field.type.value_type)
+    ]
 
 
-def _noted(*, own: bool, encoder: Any) -> dict[str, str]:
-    """The note of this library as the metadata of a column."""
-    return {NOTE: json.dumps({"own": own, "encoder": encoder})}
+def _note(schema: pa.Schema, text: str, url: StoreUrl) -> StoreNote:
+    """What this library noted in the table: in the metadata of the column of texts."""
+    for name in (text, TEXT):
+        metadata = (schema.field(name).metadata or {}) if name in schema.names else {}
+        if (noted := metadata.get(NOTE.encode())) is not None:
+            try:
+                return read_note(json.loads(noted), url)
+            except ValueError as error:
+                raise StoreMismatchError(
+                    f"the note of this library in {url} is not JSON ({error}): restore it"
+                ) from error
+    return StoreNote()
 
 
-def _encoder(note: dict[str, Any], url: StoreUrl) -> EncoderRecord | None:
-    if note.get("encoder") is None:
-        return None
-    try:
-        return EncoderRecord.model_validate(note["encoder"])
-    except ValidationError as error:
-        raise StoreMismatchError(
-            f"the record of the encoder in {url} cannot be read ({error}): use the version of this "
-            "package that wrote it, or make the table again"
-        ) from error
-
-
-def _as_store_error(url: StoreUrl, error: Exception) -> StoreError:
-    said = _SOURCE.sub("", str(error))
-    for kind, words, fix in _KINDS:
-        if any(word in said for word in words):
-            return kind(f"{url}: {shown(said, 300)}: {fix}")
-    return StoreError(f"{url}: {shown(said, 300)}")
+def _noted(note: StoreNote) -> dict[str, str]:
+    """The note as the metadata of a column."""
+    return {NOTE: json.dumps(note.written())}

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from rerank_search.built_in_stages import BM25, DENSE
 from rerank_search.errors import InvalidInputError, StoreMismatchError, StoreNotFoundError
 from rerank_search.shown import shown
 from rerank_search.storage.filter_tree import FilterTree
-from rerank_search.storage.manifest import EncoderRecord
 from rerank_search.storage.records import Record
 from rerank_search.stores.base import (
     NewStore,
@@ -23,7 +21,9 @@ from rerank_search.stores.base import (
     StoreDescription,
     StoreOptions,
 )
-from rerank_search.stores.qdrant.calls import Collection, Conditions, Point, PointId, QdrantCalls
+from rerank_search.stores.chosen_vector import chosen_vector
+from rerank_search.stores.note import NOTE, StoreNote, read_note
+from rerank_search.stores.qdrant.calls import Conditions, Point, PointId, QdrantCalls
 from rerank_search.stores.qdrant.filters import QdrantFilter
 from rerank_search.stores.qdrant.payload import (
     ALL_OTHERS,
@@ -39,9 +39,6 @@ from rerank_search.types import Document
 
 DISTANCES = {"Cosine": "cosine", "Dot": "dot"}
 """Distances of Qdrant that rank as the cosine does, by its names for them."""
-
-NOTE = "rerank_search"
-"""The key of the collection's own metadata under which this library notes what it made."""
 
 
 class QdrantOptions(StoreOptions):
@@ -93,8 +90,9 @@ class QdrantBackend(StoreBackend):
         """The stages, the vectors and the encoder of the collection."""
         if (found := self._calls.describe()) is None:
             return None
-        note = _note(found, self._url)
-        vector = self._vector(found)
+        note = read_note(found.note.get(NOTE), self._url)
+        wanted = self._options.vector
+        vector = chosen_vector(self._url, found.vectors, wanted=wanted, usual="")
         searched = self._searched(own=note.own)
         self._known = self._opened(searched, vector, own=note.own)
         dimension, distance = (None, None) if vector is None else found.vectors[vector]
@@ -108,13 +106,13 @@ class QdrantBackend(StoreBackend):
     def create(self, new: NewStore) -> None:
         """Make the collection with its text index, or note the encoder of one that exists."""
         found = self._calls.describe()
-        own = found is None or _note(found, self._url).own
-        note = {"own": own, "encoder": new.encoder and new.encoder.model_dump(mode="json")}
+        own = found is None or read_note(found.note.get(NOTE), self._url).own
+        note = {NOTE: StoreNote(own=own, encoder=new.encoder).written()}
         if own:
             self._check_own()
-            self._calls.create(new.dimension, {NOTE: note})
+            self._calls.create(new.dimension, note)
             self._calls.rank_by(SEARCHED, self._options.language)
-        self._calls.annotate({NOTE: note})
+        self._calls.annotate(note)
 
     def search_text(
         self, query: str, k: int, filter: FilterTree | None, ids: Sequence[str] | None
@@ -201,22 +199,6 @@ class QdrantBackend(StoreBackend):
                 "own: leave out text, title and metadata"
             )
 
-    def _vector(self, found: Collection) -> str | None:
-        """The name of the vector to search; None if there is none."""
-        wanted = self._options.vector
-        if wanted is None and ("" in found.vectors or not found.vectors):
-            return "" if found.vectors else None
-        if wanted is None and len(found.vectors) == 1:
-            return next(iter(found.vectors))
-        if wanted not in found.vectors:
-            there = ", ".join(map(repr, found.vectors)) or "none"
-            missing = "several" if wanted is None else f"no vector {shown(wanted)}"
-            raise StoreMismatchError(
-                f"{self._url} has {missing}: name one in the URL, as in ?vector=NAME; its vectors "
-                f"are {there}"
-            )
-        return wanted
-
     def _searched(self, *, own: bool) -> str | None:
         """The payload key that BM25 ranks by; None if there is none."""
         wanted = self._options.searched
@@ -251,28 +233,6 @@ class QdrantBackend(StoreBackend):
     def _scored(self, points: Sequence[Point]) -> list[Scored]:
         layout = self._opened_now.layout
         return [(layout.id_of(point), point.score) for point in points]
-
-
-@dataclass(frozen=True, slots=True)
-class _Note:
-    own: bool
-    encoder: EncoderRecord | None
-
-
-def _note(found: Collection, url: StoreUrl) -> _Note:
-    """What this library noted in the collection."""
-    note: Any = found.note.get(NOTE) or {}
-    try:
-        encoder = note.get("encoder")
-        return _Note(
-            own=note.get("own") is True,
-            encoder=None if encoder is None else EncoderRecord.model_validate(encoder),
-        )
-    except (AttributeError, ValidationError) as error:
-        raise StoreMismatchError(
-            f"the record of the encoder in {url} cannot be read ({error}): use the version of this "
-            "package that wrote it, or make the collection again"
-        ) from error
 
 
 def _calls(url: StoreUrl, options: QdrantOptions) -> QdrantCalls:
