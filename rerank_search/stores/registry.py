@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from rerank_search import entry_points
 from rerank_search.errors import InvalidInputError, MissingDependencyError, PluginError
-from rerank_search.shown import shown
+from rerank_search.shown import on_one_line, shown
 
 if TYPE_CHECKING:
     from rerank_search.stores.base import StoreBackend
@@ -101,11 +101,11 @@ def _built_in(scheme: str, kind: StoreKind) -> type[StoreBackend]:
     module, _, name = kind.made_by.partition(":")
     try:
         found = getattr(import_module(module), name)
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         if (error.name or "").partition(".")[0] == "rerank_search":
             raise
         raise MissingDependencyError(
-            f"{scheme}:// needs the package {error.name}, which is not installed: "
+            f"{scheme}:// cannot import the packages that it needs ({on_one_line(str(error))}): "
             f'run pip install "rerank-search[{kind.extra}]"'
         ) from error
     return cast("type[StoreBackend]", found)

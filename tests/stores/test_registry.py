@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rerank_search import InvalidInputError, PluginError
+from rerank_search import InvalidInputError, MissingDependencyError, PluginError
 from rerank_search.stores import open_store
 from rerank_search.stores.registry import backend_class, schemes
 from tests.stores.listed import ListedStore
@@ -34,3 +35,17 @@ def test_a_package_without_a_store_is_named(install_package: Install, value: str
 def test_a_package_cannot_replace_a_store_of_this_one(install_package: Install):
     install_package({}, {"rerank_search.stores": {"postgresql": "tests.stores.listed:ListedStore"}})
     assert backend_class("postgresql") is not ListedStore
+
+
+def test_a_missing_package_is_told_with_the_command_that_installs_it(
+    in_child: Callable[[Callable[[], object]], bool],
+):
+    def told() -> bool:
+        for name in [each for each in sys.modules if each.startswith("rerank_search.stores.post")]:
+            del sys.modules[name]
+        sys.modules["psycopg"] = None  # type: ignore[assignment]
+        with pytest.raises(MissingDependencyError) as missing:
+            backend_class("postgresql")
+        return 'pip install "rerank-search[postgres]"' in str(missing.value)
+
+    assert in_child(told)
