@@ -104,11 +104,8 @@ class Connections:
         except psycopg.ProgrammingError as error:  # of the options, with no server asked
             raise InvalidInputError(f"the URL {self._name} is not valid: {error}") from None
         try:
-            connection.execute(
-                "SELECT set_config('statement_timeout', %s, false), "
-                "set_config('lock_timeout', %s, false)",
-                [str(math.ceil(self._timeout * 1000))] * 2,
-            )
+            milliseconds = str(math.ceil(self._timeout * 1000))
+            connection.execute("SELECT set_config('statement_timeout', %s, false)", [milliseconds])
         except BaseException:
             connection.close()
             raise

@@ -24,6 +24,7 @@ AGAIN = "try again"
 
 _BY_STATE: Mapping[str, tuple[type[Exception], str]] = {
     "57014": (StoreTimeoutError, "give a longer timeout, or a narrower filter"),
+    "55P03": (StoreTimeoutError, "wait until another one has changed the table, then try again"),
     "53100": (StoreFullError, "free some space there, then write again"),
     "53200": (StoreError, "the server has too little memory: try again later"),
     "53300": (StoreUnreachableError, "close other connections, or allow more of them"),

@@ -6,6 +6,11 @@ from typing import Any
 
 from psycopg import sql
 
+from rerank_search.errors import InvalidFilterError
+
+MOST = 10_000
+"""Most parameters of a query, which PostgreSQL plans within seconds; it has room for 65,535."""
+
 
 class Parameters:
     """Collects values; each is named where the SQL has it."""
@@ -15,6 +20,11 @@ class Parameters:
 
     def bind(self, value: Any, kind: sql.Composable) -> sql.Composable:
         """The place of a value of this type in the SQL; it may be used several times."""
+        if len(self.values) == MOST:
+            raise InvalidFilterError(
+                "the filter has too many conditions: use $in for values of one key, or search "
+                "several times"
+            )
         name = f"p{len(self.values)}"
         self.values[name] = value
         return sql.Composed([sql.Placeholder(name), sql.SQL("::"), kind])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank_search import Document
+from rerank_search import Document, InvalidFilterError
 from rerank_search.storage.attributes import typed
 from rerank_search.storage.globs import globbed
 from rerank_search.stores import Store, open_store
@@ -110,6 +110,22 @@ def test_nothing_but_globs_is_special_in_a_pattern(store: Store):
     for pattern in patterns:
         found = allowed(store, {"t": {"$glob": pattern}})
         assert found == {str(i) for i, text in enumerate(texts) if globbed(text, pattern)}, pattern
+
+
+def test_many_conditions_are_possible_and_too_many_are_refused(store: Store):
+    filled(store, [{"n": 1}, {"n": 2}])
+    for count in (100, 6_000):
+        filter = {"$or": [{"n": number} for number in range(2, count)]}
+        if count == 100:
+            assert allowed(store, filter) == {"1"}
+        else:
+            with pytest.raises(InvalidFilterError, match="use \\$in for values of one key"):
+                allowed(store, filter)
+    assert allowed(store, {"n": {"$in": list(range(2, 70_000))}}) == {"1"}
+    deep: dict[str, Any] = {"n": 1}
+    for _ in range(20):
+        deep = {"$not": {"$and": [deep, {"n": {"$exists": True}}]}}
+    assert allowed(store, deep) == meant([{"n": 1}, {"n": 2}], deep)
 
 
 def test_metadata_that_others_wrote_is_filtered_too(postgres: Postgres):
