@@ -246,6 +246,26 @@ def test_a_column_that_is_missing_is_named(theirs: str, options: str, said: str)
         open_store(url.replace("?&", "?") + options)
 
 
+def test_an_index_of_another_distance_is_refused_unless_all_vectors_are_compared(
+    tmp_path: Path,
+) -> None:
+    rows = [{"id": str(n), "text": "path", "vector": [1.0, n / 300]} for n in range(300)]
+    schema = pa.schema(
+        [
+            pa.field("id", pa.string()),
+            pa.field("text", pa.string()),
+            pa.field("vector", pa.list_(pa.float32(), 2)),
+        ]
+    )
+    table = lancedb.connect(tmp_path).create_table("docs", rows, schema=schema)
+    table.create_index("vector", config=lance_index.IvfFlat(distance_type="dot", num_partitions=1))
+    with pytest.raises(StoreMismatchError, match="dot in its index"):
+        open_store(f"lancedb://{tmp_path}/docs")
+    with open_store(f"lancedb://{tmp_path}/docs?exact=true") as store:
+        [hits] = store.retriever("dense").retrieve([EncodedQuery("q", [1.0, 0.0])], 2)
+        assert [(hit.id, round(hit.score, 4)) for hit in hits] == [("0", 1.0), ("1", 1.0)]
+
+
 def test_a_schema_that_changes_is_an_error(theirs: str, tmp_path: Path) -> None:
     with open_store(theirs) as store:
         lancedb.connect(tmp_path).open_table("docs").drop_columns(["body"])
@@ -299,7 +319,9 @@ def test_a_table_that_was_left_without_its_text_index_gets_it(tmp_path: Path) ->
         assert ids(store) == ["a"]
 
 
-@pytest.mark.parametrize("url", ["lancedb://", "lancedb:///docs", "lancedb://host/f/docs"])
+@pytest.mark.parametrize(
+    "url", ["lancedb://", "lancedb:///docs", "lancedb://host/f/docs", "lancedb+s3:///f/docs"]
+)
 def test_an_address_that_is_not_valid_is_refused(url: str) -> None:
     with pytest.raises(InvalidInputError, match="names no table"):
         open_store(url)

@@ -78,7 +78,8 @@ class LanceBackend(StoreBackend):
     Options: ClassVar[type[StoreOptions]] = LanceOptions
 
     def __init__(self, url: StoreUrl, options: LanceOptions) -> None:
-        if not url.name or not url.folder or (url.host and not url.transport):
+        # Object storage has a bucket where a folder of this machine has no host.
+        if not url.name or bool(url.host) != bool(url.transport) or not (url.host or url.folder):
             raise InvalidInputError(
                 f"{url} names no table in a folder: write it as lancedb:///FOLDER/TABLE, or as "
                 "lancedb+s3://BUCKET/FOLDER/TABLE"
@@ -292,7 +293,8 @@ class LanceBackend(StoreBackend):
         for index in indexes:
             if index.columns == [vector]:
                 statistics = table.index_stats(index.name)
-                return str(statistics.distance_type if statistics else "cosine")
+                used = statistics.distance_type if statistics else None
+                return "cosine" if used in (None, "cosine") else f"{used} in its index"
         return "cosine"
 
     def _index(self) -> FTS:
