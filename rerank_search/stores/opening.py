@@ -97,10 +97,10 @@ def _engine(
     """The URL in its parts, the class of its engine, and the options of both."""
     address = store_url(url)
     make = backend_class(address.scheme)
-    if address.user and not allows_login(address.scheme):
+    if (address.user or address.password) and not allows_login(address.scheme):
         raise InvalidInputError(
-            f"the URL of {address.scheme}://{address.host} contains a user name: give a key in the "
-            "environment, as docs/stores.md says"
+            f"the URL of {address.scheme}://{address.host} contains a user or a password: give a "
+            "key in the environment, as docs/stores.md says"
         )
     return address, make, _checked(make.Options, address, options)
 
@@ -146,6 +146,11 @@ def _check_vectors(name: str, found: StoreDescription, dimension: int | None) ->
     )
 
 
+def _names(kind: type[StoreOptions]) -> list[str]:
+    """The names of the options, as a URL has them."""
+    return [field.alias or name for name, field in kind.model_fields.items() if not field.exclude]
+
+
 def _checked(kind: type[StoreOptions], url: StoreUrl, given: dict[str, object]) -> StoreOptions:
     """The options of the URL and the arguments. Raises InvalidInputError for an invalid one."""
     if twice := sorted(url.options.keys() & given.keys()):
@@ -157,11 +162,14 @@ def _checked(kind: type[StoreOptions], url: StoreUrl, given: dict[str, object]) 
         return kind.model_validate({**url.options, **given})
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        name = str(problem["loc"][0]) if problem["loc"] else "the options"
+        if not problem["loc"]:  # of all options together, among which may be a password
+            raise InvalidInputError(
+                f"the options of {url} are not valid: {reason(problem)}"
+            ) from None
+        name = str(problem["loc"][0])
         if problem["type"] == "extra_forbidden":
             raise InvalidInputError(
-                f"{url.scheme}:// has no option {shown(name)}: use one of "
-                f"{', '.join(kind.model_fields)}"
+                f"{url.scheme}:// has no option {shown(name)}: use one of {', '.join(_names(kind))}"
             ) from None
         if problem["type"] == "missing":
             raise InvalidInputError(

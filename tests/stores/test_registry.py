@@ -25,6 +25,13 @@ def test_an_unknown_scheme_is_told_the_known_ones():
         open_store("nope://ann:geheim@host/docs")
 
 
+@pytest.mark.parametrize("login", ["ann:geheim", "ann", ":geheim"])
+def test_only_a_store_that_has_users_takes_one_in_its_url(login: str):
+    with pytest.raises(InvalidInputError, match="a user or a password") as refused:
+        open_store(f"qdrant+https://{login}@host/docs")
+    assert "geheim" not in str(refused.value)
+
+
 @pytest.mark.parametrize("value", ["gone:Store", "rerank_search.types:Document", "os:sep"])
 def test_a_package_without_a_store_is_named(install_package: Install, value: str):
     install_package({}, {"rerank_search.stores": {"broken": value}})

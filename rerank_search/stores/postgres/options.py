@@ -16,8 +16,8 @@ _CONNECTION = frozenset(option.keyword.decode() for option in psycopg.pq.Conninf
 class PostgresOptions(StoreOptions):
     """The options of a table of PostgreSQL, and those of the connection, which libpq knows.
 
-    ``table`` is the table's name, and ``schema`` (in Python ``schema_name``) that of its schema, by
-    default the first one in the search path that has the table.
+    ``table`` is the table's name, and ``schema`` that of its schema, by default the first one in
+    the search path that has the table.
 
     ``id``, ``text``, ``title``, ``metadata`` (JSONB), ``vector`` and ``words`` (tsvector) name the
     columns. By default they have these names; ``vector`` is the only column with vectors, whatever
@@ -44,6 +44,8 @@ class PostgresOptions(StoreOptions):
     @classmethod
     def _of_the_connection(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Put aside the options that libpq knows; only libpq checks their values."""
+        if "connection" in given:
+            raise ValueError("there is no option 'connection': give libpq's options by their names")
         own = {name: value for name, value in given.items() if name not in _CONNECTION}
         others = {name: str(value) for name, value in given.items() if name in _CONNECTION}
         return {**own, "connection": others}

@@ -311,14 +311,20 @@ def test_a_password_is_needed_and_never_shown(postgres: Postgres, table: str):
         ({"table": "no such table"}, StoreNotFoundError, "does not exist"),
         ({"schema": "no such schema"}, StoreNotFoundError, "does not exist"),
         ({"tabel": "docs"}, InvalidInputError, r"no option 'tabel': use one of .*table"),
+        (
+            {"connection": "x", "password": "geheim"},
+            InvalidInputError,
+            "options .* not valid: there",
+        ),
         ({"id": ""}, InvalidInputError, "id=''"),
         ({"search": "fast"}, InvalidInputError, "'exact' or 'hnsw'"),
         ({"table": "a\0b"}, InvalidInputError, "NUL"),
     ],
 )
 def test_what_is_wrong_with_an_address_is_told(opened: Opened, options, error, reason):
-    with pytest.raises(error, match=reason):
+    with pytest.raises(error, match=reason) as told:
         opened(**options)
+    assert "geheim" not in str(told.value)
 
 
 def test_a_database_or_a_server_that_is_not_there_is_told(postgres: Postgres):
