@@ -436,11 +436,11 @@ main()
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["add", "build", "rebuild", "verify"])
 def test_long_work_in_a_pipe_says_how_far_it_is(folder: Path, notes: Path, command: str) -> None:
-    documents = documents_file(folder, 9000)
+    documents = documents_file(folder, 3000)
     (folder / "many.toml").write_text(f'files = ["{documents.name}"]\nencoder = false\n')
     arguments, said = {
-        "add": (("notes", str(documents)), r"adding to notes: [\d,]+ of 9,000, "),
-        "build": (("many.toml",), r"indexing many: [\d,]+ of 9,000, "),
+        "add": (("notes", str(documents)), r"adding to notes: [\d,]+ of 3,000, "),
+        "build": (("many.toml",), r"indexing many: [\d,]+ of 3,000, "),
         "rebuild": (("notes",), r"rebuilding notes: [\d,]+ of 3"),
         "verify": (("notes",), r"verifying: \d+ s"),
     }[command]
