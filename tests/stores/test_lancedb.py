@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rerank_search.errors import (
     InvalidInputError,
     StoreMismatchError,
     StoreNotFoundError,
+    StoreUnreachableError,
 )
 from rerank_search.stores import open_store
 from rerank_search.testing import check_store
@@ -282,6 +284,22 @@ def test_a_table_that_is_gone_is_not_found(tmp_path: Path) -> None:
         lancedb.connect(tmp_path / "new").drop_table("docs")
         with pytest.raises(StoreNotFoundError):
             store.documents(["7"])
+
+
+@pytest.mark.slow
+def test_object_storage_that_cannot_be_reached_is_named_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    for name, value in {
+        "ENDPOINT": address, "ALLOW_HTTP": "true", "REGION": "here",
+        "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "very-secret",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with pytest.raises(StoreUnreachableError, match="check the address") as raised:
+        open_store("lancedb+s3://bucket/docs?timeout=5&retries=0")
+    assert "very-secret" not in str(raised.value)
 
 
 def test_writes_of_another_process_are_seen(tmp_path: Path) -> None:

@@ -256,7 +256,22 @@ class LanceBackend(StoreBackend):
         elif not make and not Path(where).is_dir():  # which LanceDB would make
             raise StoreNotFoundError(f"{self._url} does not exist: check its name")
         # Without an interval of 0, writes of other processes would not be seen.
-        return lancedb.connect(where, read_consistency_interval=timedelta(0))
+        return lancedb.connect(
+            where,
+            read_consistency_interval=timedelta(0),
+            storage_options=self._patience_with_storage if self._url.transport else None,
+        )
+
+    @property
+    def _patience_with_storage(self) -> dict[str, str]:
+        """How long to try, for the library of object storage, which takes minutes by itself."""
+        seconds = f"{max(1, round(self._options.timeout))}"
+        return {
+            "connect_timeout": f"{seconds}s",
+            "timeout": f"{seconds}s",
+            "client_retry_timeout": seconds,
+            "client_max_retries": str(self._options.retries),
+        }
 
     def _layout_now(self) -> tuple[Layout, str | None]:
         if self._known is None and self.describe() is None:

@@ -20,7 +20,6 @@ from rerank_search.shown import shown
 from rerank_search.stores.url import StoreUrl
 
 _KINDS: tuple[tuple[type[StoreError], tuple[str, ...], str], ...] = (
-    (StoreTimeoutError, ("timeout", "timed out", "Timeout"), "use a longer timeout"),
     (StoreFullError, ("No space left", "os error 28"), "make room there, then write again"),
     (
         StoreAccessError,
@@ -29,9 +28,10 @@ _KINDS: tuple[tuple[type[StoreError], tuple[str, ...], str], ...] = (
     ),
     (
         StoreUnreachableError,
-        ("onflict", "Incompatible transaction", "error sending request", "dns error", "onnection"),
+        ("onflict", "Incompatible transaction", "ConnectError", "dns error", "kind: Connect"),
         "check the address, or try again later",
     ),
+    (StoreTimeoutError, ("Query timeout", "timed out", "kind: Timeout"), "use a longer timeout"),
     (StoreNotFoundError, ("was not found", "Not found", "NotFound"), "check its name"),
     (
         StoreMismatchError,
