@@ -84,7 +84,10 @@ def server() -> Iterator[None]:
     """The server, from now on; programs that still run at the end are killed."""
     ours, theirs = multiprocessing.Pipe()
     process = _FORK.Process(target=_serve, args=(theirs, ours))
-    process.start()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of a fork beside threads, which xdist and some libraries have.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
     theirs.close()
     _servers.append(ours)
     try:
