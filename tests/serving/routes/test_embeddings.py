@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from openai import OpenAI
 
 from rerank_search import CrossEncoderReranker, Index, RemoteEncoder
 from rerank_search.retrieval.encoder import Encoder
@@ -91,6 +90,8 @@ def test_vectors_are_shortened_to_length_1(server, tiny_encoder):
 
 
 def test_openais_client_gets_the_vectors(server, tiny_encoder):
+    from openai import OpenAI  # here, because only one process of the tests needs it
+
     with OpenAI(base_url=f"{server.url}/v1", api_key="unused") as client:
         answer = client.embeddings.create(model=tiny_encoder.name, input=TEXTS)  # in base64
         found = np.array([each.embedding for each in answer.data], np.float32)
