@@ -355,8 +355,8 @@ def measure(given: argparse.Namespace, folder: Path) -> list[Found]:
     return phases
 
 
-def report(given: argparse.Namespace, phases: Sequence[Found]) -> Path:
-    """Write the results."""
+def report(given: argparse.Namespace, phases: Sequence[Found], busy: float) -> Path:
+    """Write the results; ``busy`` is the load of the machine before."""
     one = phases[0].per_second
     rows = [
         [
@@ -393,7 +393,8 @@ def report(given: argparse.Namespace, phases: Sequence[Found]) -> Path:
         "Load": f"`{given.model}`, {TEXTS} texts of {WORDS} words in a request. Each client sends "
         f"its next request once it has an answer. One replica has a third of the clients. "
         f"`kill -9` every {given.every:g} seconds, one replica after the other, which is started "
-        f"again at once. Replicas that are set aside are counted with each probe that fails.\n\n"
+        f"again at once. Replicas that are set aside are counted with each probe that fails. "
+        f"The load of the machine by other work was {busy:.1f} on {cores} cores.\n\n"
         + table(headers, rows),
         "Findings": "\n".join(f"- {each}" for each in found),
         f"What {cores} cores can show": f"Each replica computes with one thread, so {cores} cores "
@@ -426,9 +427,10 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--model", default="rerank-search-tiny")
     given = parser.parse_args()
+    busy = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         phases = measure(given, Path(folder))
-    print(report(given, phases).read_text(encoding="utf-8"))
+    print(report(given, phases, busy).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
