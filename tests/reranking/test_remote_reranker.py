@@ -352,7 +352,7 @@ def urls(models: list[Model], path: str = "/rerank") -> str:
 def test_several_servers_give_the_scores_of_one_in_the_same_requests(several, path, most):
     for model in several:
         model.most = most
-    pairs = [(query, text * place) for query in "ab" for place in range(3) for text in TEXTS]
+    pairs = [(query, text * place) for query in "abc" for place in range(3) for text in TEXTS]
     one = RemoteReranker(urls(several[:1], path))
     expected = one.score(pairs)
     sent = [json.dumps(body) for body in several[0].asked]

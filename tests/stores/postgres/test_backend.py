@@ -444,6 +444,7 @@ def test_a_call_that_takes_too_long_is_given_up(opened: Opened, postgres: Postgr
     assert len(store) == 1
 
 
+@pytest.mark.usefixtures("heeding_interrupts")
 def test_an_interrupted_call_writes_nothing_and_leaves_the_store_usable(
     opened: Opened, postgres: Postgres, table: str
 ):

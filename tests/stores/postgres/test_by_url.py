@@ -114,6 +114,7 @@ def test_it_is_searched_by_a_plugin(url: str, postgres: Postgres, expected: list
     assert HIDDEN not in str(refused.value)
 
 
+@pytest.mark.usefixtures("heeding_interrupts")
 def test_ctrl_c_ends_a_search_that_waits_for_the_table(
     url: str, postgres: Postgres, expected: list[str], locked: Callable[[], Any]
 ) -> None:
