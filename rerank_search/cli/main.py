@@ -18,6 +18,7 @@ from rerank_search.cli import (
     evaluate,
     mcp,
     models,
+    plan,
     push,
     search,
     serve,
@@ -49,6 +50,7 @@ app.command("train")(train.train)
 app.command("calibrate")(calibrate.calibrate)
 app.command("backends")(backends.backends)
 app.command("models")(models.models)
+app.command("plan")(plan.plan)
 app.command("push")(push.push)
 app.command("demo")(demo.demo)
 
