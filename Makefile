@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
 .PHONY: demo test test-fast lint docs bench bench-growth bench-bm25 bench-quality bench-rerank bench-encode bench-gpu \
-	bench-plugins bench-serve bench-stores bench-training extras torture torture-first-calls clean
+	bench-plugins bench-planner bench-serve bench-stores bench-training extras torture torture-first-calls clean
 .DEFAULT_GOAL := demo
 
 # The runtime alone: enough for the demo, so that its first run is short.
@@ -99,6 +99,10 @@ bench-gpu: .venv/.development
 # The HTTP API against the library. A quarter of an hour.
 bench-serve: .venv/.development
 	$(BIN)/python eval/benchmarks/serving.py
+
+# The planner's predictions against a simulation and a real server. A quarter of an hour.
+bench-planner: .venv/.development
+	$(BIN)/python eval/benchmarks/planner.py
 
 # Training against sentence-transformers alone, where ../shared/data is there. A quarter of an hour.
 bench-training: .venv/.development
