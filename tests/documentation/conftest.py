@@ -265,6 +265,8 @@ def clone(
     folder = tmp_path_factory.mktemp("clone")
     for part in ("collections", "experiments", "recipes"):
         shutil.copytree(ROOT / "eval" / part, folder / "eval" / part)
+    (folder / "eval" / "results").mkdir()
+    shutil.copy(ROOT / "eval/results/planner-profile.json", folder / "eval/results")
     _collection(folder / "my-collection")
     shutil.copytree(ROOT / "rerank_search/models/rerank-search-tiny", folder / "runs/my-model")
     for name in ("BAAI/bge-reranker-base", "cross-encoder/ms-marco-MiniLM-L6-v2"):

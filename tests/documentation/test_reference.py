@@ -18,6 +18,7 @@ import haystack_integrations.document_stores.rerank_search as haystack_store
 import rerank_search
 import rerank_search.client
 import rerank_search.index
+import rerank_search.planning
 import rerank_search.plugins.dspy
 import rerank_search.plugins.haystack
 import rerank_search.plugins.langchain
@@ -43,6 +44,7 @@ def shown() -> list[object]:
         rerank_search,
         rerank_search.client,
         rerank_search.index,
+        rerank_search.planning,
         rerank_search.plugins.dspy,
         rerank_search.plugins.haystack,
         rerank_search.plugins.langchain,
