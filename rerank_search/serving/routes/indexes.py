@@ -180,11 +180,11 @@ async def delete_many(
 
 def _described(indexes: Indexes, name: str) -> IndexAnswer:
     with indexes.use(name) as served:
-        fused = fused_stages(served)
+        fused, documents = fused_stages(served), len(served)
         answer = IndexAnswer(
             name=name,
-            documents=len(served),
-            passages=len(served),
+            documents=documents,
+            passages=documents,
             first_stages=list(served.first_stages),
             encoder=None if served.encoder is None else public_name(served.encoder.name),
             dimension=served.dimension,
