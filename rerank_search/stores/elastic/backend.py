@@ -243,9 +243,8 @@ class ElasticBackend(StoreBackend):
         return read_note((mapping.get("_meta") or {}).get(NOTE), self._url)
 
     def _layout_now(self) -> tuple[Layout, str | None]:
-        if self._known is None and self.describe() is None:
-            raise StoreNotFoundError(f"{self._url} does not exist: check its name")
-        assert self._known is not None
+        if self._known is None:
+            raise StoreNotFoundError(f"{self._url} does not exist: open the store again")
         return self._known
 
     def _conditions(self, filter: FilterTree | None, ids: Sequence[str] | None) -> list[Json]:

@@ -274,9 +274,8 @@ class LanceBackend(StoreBackend):
         }
 
     def _layout_now(self) -> tuple[Layout, str | None]:
-        if self._known is None and self.describe() is None:
-            raise StoreNotFoundError(f"{self._url} does not exist: check its name")
-        assert self._known is not None
+        if self._known is None:
+            raise StoreNotFoundError(f"{self._url} does not exist: open the store again")
         return self._known
 
     def _layout(self, schema: pa.Schema, vector: str | None, *, own: bool) -> Layout:

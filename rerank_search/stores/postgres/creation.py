@@ -107,6 +107,5 @@ def _vector_schema(connection: Connection, store: str) -> str:
                 "superuser to run CREATE EXTENSION vector there"
             )
         connection.execute("CREATE EXTENSION vector")
-        row = connection.execute(_EXTENSION).fetchone()
-    assert row is not None
+        [row] = connection.execute(_EXTENSION)
     return str(row[0])

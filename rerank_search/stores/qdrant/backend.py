@@ -174,9 +174,8 @@ class QdrantBackend(StoreBackend):
 
     @property
     def _opened_now(self) -> Opened:
-        if self._known is None and self.describe() is None:
-            raise StoreNotFoundError(f"{self._url} does not exist: check its name")
-        assert self._known is not None
+        if self._known is None:
+            raise StoreNotFoundError(f"{self._url} does not exist: open the store again")
         return self._known
 
     def _opened(self, searched: str | None, vector: str | None, *, own: bool) -> Opened:
