@@ -146,8 +146,8 @@ def plan(
             p99_ms=p99_ms,
             candidates=candidates,
             words=words,
-            first_stage=first_stage,  # type: ignore[arg-type]  # checked there
-            vector_dtype=vector_dtype,  # type: ignore[arg-type]
+            first_stage=first_stage,
+            vector_dtype=vector_dtype,  # type: ignore[arg-type]  # checked there
             vector_search=vector_search,  # type: ignore[arg-type]
             dimension=dimension,
             reranker=reranker,

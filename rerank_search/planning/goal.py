@@ -9,12 +9,14 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rerank_search.arguments import one_of, real_number, whole_number
+from rerank_search.built_in_stages import BM25, DENSE, HYBRID
 from rerank_search.declared import did_you_mean, toml_value
 from rerank_search.errors import InvalidInputError
 from rerank_search.shown import reason, shown
 from rerank_search.types import VectorDtype
 
-FirstStage = Literal["bm25", "dense", "hybrid"]
+FIRST_STAGES = (BM25, DENSE, HYBRID)
+"""The first stages whose costs are measured."""
 
 VectorSearch = Literal["graph", "exact"]
 
@@ -39,7 +41,7 @@ class Goal:
     p99_ms: float
     candidates: int = 100
     words: int = 200
-    first_stage: FirstStage = "hybrid"
+    first_stage: str = HYBRID
     vector_dtype: VectorDtype = "float32"
     vector_search: VectorSearch = "graph"
     dimension: int | None = None
@@ -54,7 +56,7 @@ class Goal:
         real_number("p99_ms", self.p99_ms, above=0)
         whole_number("candidates", self.candidates, most=100_000)
         whole_number("words", self.words, most=10**7)
-        one_of("first_stage", self.first_stage, get_args(FirstStage))
+        one_of("first_stage", self.first_stage, FIRST_STAGES)
         one_of("vector_dtype", self.vector_dtype, get_args(VectorDtype))
         one_of("vector_search", self.vector_search, get_args(VectorSearch))
         if self.dimension is not None:
@@ -68,12 +70,12 @@ class Goal:
     @property
     def has_text(self) -> bool:
         """Whether the first stage searches by BM25."""
-        return self.first_stage != "dense"
+        return self.first_stage != DENSE
 
     @property
     def has_vectors(self) -> bool:
         """Whether the first stage searches vectors."""
-        return self.first_stage != "bm25"
+        return self.first_stage != BM25
 
 
 class Assumptions(BaseModel):
