@@ -107,7 +107,7 @@ class StoreAccessError(StoreError):
 
 
 class StoreNotFoundError(StoreError):
-    """There is no such database, table or collection in the store."""
+    """The database, table or collection does not exist."""
 
 
 class StoreMismatchError(StoreError):

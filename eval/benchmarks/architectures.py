@@ -231,7 +231,7 @@ def main() -> None:
         "What is compared": (
             "Tiny models with random weights, made with the classes of transformers, saved, and "
             "loaded from their folders by both libraries, in float32. A figure is the largest "
-            f"difference from sentence-transformers, of which at most {LIMIT:g} is allowed.\n\n"
+            f"difference from sentence-transformers (at most {LIMIT:g} is allowed).\n\n"
             "Rerankers: `alone` scores each pair in a call of its own, `together` all in one, some "
             "of them with a text above the window. `predict` has queries above the window too, "
             "which `predict` and sentence-transformers cut, and `score` does not. `instruction` "

@@ -186,7 +186,7 @@ class Case:
 
     @property
     def deviation(self) -> float:
-        """Of the predicted 99th percentile, relative to the simulated one."""
+        """Relative difference of the predicted 99th percentile from the simulated one."""
         return self.p99 / self.simulated_p99 - 1
 
 

@@ -38,7 +38,7 @@ SYSTEMS = ("index", "PostgreSQL", "PostgreSQL, HNSW")
 
 
 def documents(count: int) -> list[Document]:
-    """Documents of 60 words, with metadata of which filters allow a known share."""
+    """Documents of 60 words, with metadata: each filter allows a known share."""
     return [
         Document(
             f"d{place:07d}",

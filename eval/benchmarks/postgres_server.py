@@ -98,7 +98,7 @@ def _cluster(shared: Path, folder: Path, programs: Path, user: Mapping[str, Any]
 
 
 def _other_user() -> dict[str, Any]:
-    """For a superuser of the system, as whom PostgreSQL refuses to run, the user to run it as."""
+    """The user to run PostgreSQL as, for root; it refuses to run as root."""
     if os.geteuid() != 0:
         return {}
     nobody = pwd.getpwnam("nobody")

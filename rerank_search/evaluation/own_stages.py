@@ -13,7 +13,7 @@ from rerank_search.stores import Store, open_store
 
 
 def own_stages(experiment: Experiment, stack: ExitStack) -> Iterator[OwnStage]:
-    """These first stages. ``stack`` closes the stores, each of which is opened once.
+    """The experiment's own first stages. Each store is opened once, and ``stack`` closes it.
 
     Raises InvalidInputError for a first stage that a store does not have, and what importing and
     opening raise.

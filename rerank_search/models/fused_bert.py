@@ -4,11 +4,11 @@ It works for a BERT of transformers and for ours (``models/bert.py``), and compu
 transformers' BertModel and BertForSequenceClassification, to the last digits of float32:
 
 - Linear layers run in oneDNN, with weights that are laid out once for its kernels, and with bias
-  and GELU in the same call. With AVX2 alone they run in MKL, which is a tenth to a fifth faster
-  there, and GELU in torch. Query, key and value are one product of three times the width, with the
-  attention's scale in the query's weights.
-- The widest outputs of all layers share one buffer, because new memory costs a twentieth of the
-  time: the system gives it page by page, filled with zeros.
+  and GELU in the same call. With AVX2 alone they run in MKL, which is faster there, and GELU in
+  torch. Query, key and value are one product of three times the width, with the attention's scale
+  in the query's weights.
+- In MKL the widest outputs of all layers share one buffer, because new memory costs time: the
+  system gives it page by page, filled with zeros.
 - The last layer of a classifier computes only the first token's output, because its head reads no
   other, and needs no keys and values of the other tokens (``attend_first``).
 - The attention is torch's fused kernel. Batched products are no slower in bfloat16, but oneDNN

@@ -15,7 +15,7 @@ from rerank_search.reranking.base import Reranker
 Item = TypeVar("Item")
 
 LOOKED_AT = 8
-"""Most texts whose language is told: less than half a millisecond."""
+"""Most texts whose language is told, so that a long list takes no longer than a short one."""
 
 logger = logging.getLogger(__name__)
 
