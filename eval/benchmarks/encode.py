@@ -2,7 +2,8 @@
 
 Usage: python eval/benchmarks/encode.py [--short], or make bench-encode OPTIONS=--short
 
-Writes eval/results/encoding.md and .json. All sides encode the same texts in one process, one
+Writes eval/results/encoding.md and .json, on a CPU without units for bfloat16
+encoding-avx2-only. All sides encode the same texts in one process, one
 after another, in several rounds; every second round goes through the sides in reverse order. So
 other work on the machine slows all of them. Also measured are the products of the network's linear
 layers alone, the least time that the fused pass in float32 could take.
@@ -26,7 +27,7 @@ from report import table, write
 
 from rerank_search import Encoder
 from rerank_search.corpora.python_docs import python_docs
-from rerank_search.models.backends.options import options
+from rerank_search.models.backends.options import has_bfloat16, options
 from rerank_search.models.batches import THREAD_BATCH_TOKENS, each
 from rerank_search.models.registry import DEFAULT_ENCODER, resolve_encoder
 from rerank_search.models.threads import one_thread
@@ -243,7 +244,8 @@ def main() -> None:
     sections = {"What is measured": about, "Results": table(headers, shown)}
     command = "make bench-encode"
     data = {"rounds": rounds, "short": short, "sides": facts}
-    print(write("encoding", "Encoding", command, sections, data))
+    name = "encoding" if has_bfloat16() else "encoding-avx2-only"
+    print(write(name, "Encoding", command, sections, data))
 
 
 if __name__ == "__main__":
