@@ -11,15 +11,15 @@ import httpx2
 
 from rerank_search.arguments import real_number, whole_number
 from rerank_search.errors import InvalidInputError
+from rerank_search.http_calls.keys import check_key
 from rerank_search.shown import shown
 
 
 class Endpoint:
     """The address of a server, the key for it, and the limits of waiting.
 
-    ``called`` names the argument that has the URL, ``key_from`` the one that has the key, or the
-    environment variable; ``key_fix`` says where to get a valid key. Raises InvalidInputError for
-    invalid arguments.
+    ``called`` names the argument that has the URL; ``key_fix`` says where to get a valid key.
+    Raises InvalidInputError for invalid arguments.
     """
 
     def __init__(
@@ -31,13 +31,12 @@ class Endpoint:
         retries: int,
         random: Callable[[], float],
         called: str = "base_url",
-        key_from: str = "api_key",
         key_fix: str = "use the one printed by `rerank-search key add`",
     ) -> None:
         self.url = _checked_url(called, url)
         self._key = api_key
-        if api_key is not None and not _is_sendable(api_key):
-            raise InvalidInputError(f"{key_from} is not valid: {key_fix}")
+        if api_key is not None:
+            check_key("api_key", api_key, fix=key_fix)
         self.headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self.timeout = real_number("timeout", timeout, above=0)
         self.retries = whole_number("retries", retries, least=0)
@@ -86,10 +85,3 @@ def _checked_url(called: str, given: str) -> str:
             f"{called}={shown(given)} is not the address of a server: use http://HOST:PORT"
         )
     return str(url).rstrip("/")
-
-
-def _is_sendable(api_key: object) -> bool:
-    """Whether a key can be sent in a header."""
-    return (
-        isinstance(api_key, str) and api_key != "" and api_key.isascii() and api_key.isprintable()
-    )

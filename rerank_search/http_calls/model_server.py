@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
-import re
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -19,21 +17,13 @@ from rerank_search.errors import InvalidInputError, ModelNotFoundError, ServerEr
 from rerank_search.http_calls.attempts import Attempts, Outcome
 from rerank_search.http_calls.cancellable import CancellableRequest
 from rerank_search.http_calls.endpoint import Endpoint
+from rerank_search.http_calls.keys import AS_ISSUED, key_variable, stored_key
 from rerank_search.http_calls.whole_answer import whole
 from rerank_search.processes import PerProcess
 from rerank_search.queries import check_text
-from rerank_search.settings import PREFIX, Settings
+from rerank_search.settings import Settings
 from rerank_search.shown import shown
 from rerank_search.vectors import LARGEST
-
-KEY_PREFIX = f"{PREFIX}KEY_"
-"""Beginning of the environment variables that hold keys; the host's name follows."""
-
-_NAME = re.compile(r"[0-9a-z]+(?:(?:\.|-+)[0-9a-z]+)*")
-"""A host's name, whose parts neither begin nor end with a hyphen."""
-
-_ADDRESS = re.compile(r"::[0-9a-f]+")
-"""An IPv6 address such as ::1."""
 
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -43,22 +33,6 @@ Value = TypeVar("Value")
 def is_url(name: object) -> bool:
     """Whether the name of a model is a URL."""
     return isinstance(name, str) and name[:8].lower().startswith(("http://", "https://"))
-
-
-def key_variable(host: str) -> str:
-    """The environment variable with the key for a host, such as RERANK_SEARCH_KEY_API_JINA_AI.
-
-    No two hosts share one, so that a key is never sent to another host: a dot is ``_`` and a hyphen
-    is ``__``. Of a host that is not a name of such parts, every sign is ``___`` and its code.
-    """
-    host = host.lower()
-    if _NAME.fullmatch(host):
-        spelled = host.replace("-", "__").replace(".", "_")
-    elif _ADDRESS.fullmatch(host):  # no name begins with a sign
-        spelled = host.replace(":", "_")
-    else:
-        spelled = re.sub(r"[^0-9a-z]", lambda sign: f"___{sign[0].encode().hex()}", host)
-    return KEY_PREFIX + spelled.upper()
 
 
 class ModelServer:
@@ -86,16 +60,14 @@ class ModelServer:
         check_text(model, "the name of the model in the URL")
         self.host = _host(url)
         self._variable = key_variable(self.host)
-        stored = os.environ.get(self._variable) or None
         self._endpoint = Endpoint(
             url,
-            api_key=api_key or stored,
+            api_key=stored_key(self._variable) if api_key is None else api_key,
             timeout=timeout,
             retries=retries,
             random=random.random,
             called="url",
-            key_from="api_key" if api_key else self._variable,
-            key_fix="give the key as the server's owner has issued it, without a line break",
+            key_fix=AS_ISSUED,
         )
         self.url = self._endpoint.url
         self.model = model or None

@@ -9,43 +9,12 @@ import httpx2
 import pytest
 from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from hypothesis import assume, example, given
-from hypothesis import strategies as st
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, ServerError
 from rerank_search.http_calls.attempts import Attempts
 from rerank_search.http_calls.endpoint import Endpoint
-from rerank_search.http_calls.model_server import ModelServer, is_url, key_variable
+from rerank_search.http_calls.model_server import ModelServer, is_url
 from tests.apps import ModelApp, serving
-
-
-@pytest.mark.parametrize(
-    ("host", "variable"),
-    [
-        ("api.jina.ai", "RERANK_SEARCH_KEY_API_JINA_AI"),
-        ("localhost", "RERANK_SEARCH_KEY_LOCALHOST"),
-        ("::1", "RERANK_SEARCH_KEY___1"),
-        ("my-host", "RERANK_SEARCH_KEY_MY__HOST"),
-        ("API-x.ai", "RERANK_SEARCH_KEY_API__X_AI"),
-        ("my_host", "RERANK_SEARCH_KEY_MY___5FHOST"),
-        ("fe80::1", "RERANK_SEARCH_KEY_FE80___3A___3A1"),
-    ],
-)
-def test_the_variable_with_a_key_has_the_hosts_name(host, variable):
-    assert key_variable(host) == variable
-
-
-hosts = st.text("ab1.-_:", min_size=1, max_size=8)
-
-
-@given(hosts, hosts)
-@example("api-x.ai", "api.x.ai")
-@example("::1", "a.1")
-@example("a_b", "a-b")
-@example("a._b", "a--5fb")
-def test_two_hosts_share_no_variable(one: str, other: str) -> None:
-    assume(one != other)
-    assert key_variable(one) != key_variable(other)
 
 
 def test_an_international_name_is_spelled_as_it_is_sent(monkeypatch):
@@ -161,6 +130,8 @@ def test_offline_only_this_machine_is_called(app, running, monkeypatch):
 def test_a_key_with_a_line_break_is_refused(monkeypatch):
     with pytest.raises(InvalidInputError, match="api_key is not valid: give the key as"):
         server("http://h/ask", api_key="a\nb")
+    with pytest.raises(InvalidInputError, match="api_key is not valid"):
+        server("http://h/ask", api_key="")
     monkeypatch.setenv("RERANK_SEARCH_KEY_H", "secret\n")
     with pytest.raises(InvalidInputError, match="RERANK_SEARCH_KEY_H is not valid") as raised:
         server("http://h/ask")

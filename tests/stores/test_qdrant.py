@@ -316,6 +316,9 @@ def test_the_key_is_sent_and_never_shown(
     assert "RERANK_SEARCH_KEY_127_0_0_1" in str(raised.value)
     assert "very-secret" not in str(raised.value)
     assert server.keys == ["very-secret"]
+    monkeypatch.setenv("RERANK_SEARCH_KEY_127_0_0_1", "very\nsecret")
+    with pytest.raises(InvalidInputError, match="RERANK_SEARCH_KEY_127_0_0_1 is not valid"):
+        open_store(address)
 
 
 @pytest.mark.parametrize(

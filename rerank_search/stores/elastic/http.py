@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import Any
 import httpx2
 
 from rerank_search.errors import (
-    InvalidInputError,
     StoreAccessError,
     StoreError,
     StoreFullError,
@@ -23,7 +21,7 @@ from rerank_search.errors import (
     StoreUnreachableError,
 )
 from rerank_search.http_calls.endpoint import Endpoint
-from rerank_search.http_calls.model_server import key_variable
+from rerank_search.http_calls.keys import key_variable, stored_key
 from rerank_search.http_calls.whole_answer import whole
 from rerank_search.processes import PerProcess
 from rerank_search.shown import shown
@@ -52,7 +50,9 @@ class ElasticHttp:
         )
         self._address = endpoint.url
         self._variable = key_variable(httpx2.URL(endpoint.url).raw_host.decode("ascii"))
-        self._key = os.environ.get(self._variable) or None
+        self._key = stored_key(
+            self._variable, fix="give an API key, or user:password, without a line break"
+        )
         arguments = endpoint.http | {"headers": self._headers()}
         self._arguments = arguments
         self._clients = PerProcess(lambda: httpx2.Client(**arguments))
@@ -60,11 +60,6 @@ class ElasticHttp:
     def _headers(self) -> dict[str, str]:
         if self._key is None:
             return {}
-        if not (self._key.isascii() and self._key.isprintable()):
-            raise InvalidInputError(
-                f"{self._variable} is not valid: give an API key, or user:password, without a line "
-                "break"
-            )
         if ":" in self._key:
             return {"Authorization": f"Basic {base64.b64encode(self._key.encode()).decode()}"}
         return {"Authorization": f"ApiKey {self._key}"}

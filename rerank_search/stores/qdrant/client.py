@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from rerank_search.errors import (
     StoreTimeoutError,
     StoreUnreachableError,
 )
-from rerank_search.http_calls.model_server import key_variable
+from rerank_search.http_calls.keys import key_variable, stored_key
 from rerank_search.shown import shown
 from rerank_search.stores.qdrant.calls import (
     DEFAULT_LANGUAGE,
@@ -254,12 +253,7 @@ def server_calls(url: StoreUrl, timeout: float) -> ClientCalls:
             f"{url} is not the address of a collection ({error}): write it as "
             "qdrant+http://HOST:6333/COLLECTION"
         ) from None
-    key = os.environ.get(variable) or None
-    if key is not None and not (key.isascii() and key.isprintable()):
-        raise InvalidInputError(
-            f"{variable} is not valid: give the key as the server's owner has issued it, without a "
-            "line break"
-        )
+    key = stored_key(variable)
 
     def connect() -> QdrantClient:
         return QdrantClient(
