@@ -60,7 +60,7 @@ ORDER BY {distance} + 0, {id}::text COLLATE "C" LIMIT {k}
 """
 
 _BY_GRAPH = """
-SELECT {id}::text, {distance} FROM {table} AS d
+SELECT {id}::text, {distance} FROM {table} AS d WHERE {vector} IS NOT NULL AND {where}
 ORDER BY {distance}, {id}::text COLLATE "C" LIMIT {k}
 """
 

@@ -181,10 +181,15 @@ def test_ids_may_be_integers(opened: Opened, postgres: Postgres):
     assert ids(store, "dense", EncodedQuery("x", [1.0, 0.0])) == ["-1", "10", "9"]
 
 
-def test_vectors_of_zeros_are_not_found(opened: Opened, postgres: Postgres):
+@pytest.mark.parametrize("search", ["exact", "hnsw"])
+def test_rows_without_an_id_or_a_vector_that_has_a_cosine_are_not_found(
+    opened: Opened, postgres: Postgres, search: str
+):
     rows = [("a", "boat", "[0,0]"), ("b", "boat", "[0,1]"), ("c", "boat", None)]
-    table = made(postgres, "id text PRIMARY KEY, text text, v vector(2)", *rows)
-    store = opened(table=table)
+    rows.append((None, "boat", "[1,0]"))
+    table = made(postgres, "id text UNIQUE, text text, v vector(2)", *rows)
+    postgres.run(f"CREATE INDEX ON {table} USING hnsw (v vector_cosine_ops)")
+    store = opened(table=table, search=search)
     [hits] = store.retriever("hybrid").retrieve([EncodedQuery("boat", [1.0, 0.0])], 5)
     assert {hit.id for hit in hits} == {"a", "b", "c"}
     assert ids(store, "dense", EncodedQuery("boat", [1.0, 0.0]), 1) == ["b"]
