@@ -20,7 +20,7 @@ from rerank_search.stores.base import NewStore, Scored, StoreBackend, StoreDescr
 from rerank_search.stores.postgres.address import connection_parameters
 from rerank_search.stores.postgres.connections import Connection, Connections
 from rerank_search.stores.postgres.creation import check_language, create_table
-from rerank_search.stores.postgres.encoders import record_encoder, recorded_encoder
+from rerank_search.stores.postgres.encoders import forget_encoder, record_encoder, recorded_encoder
 from rerank_search.stores.postgres.filters import condition
 from rerank_search.stores.postgres.options import PostgresOptions
 from rerank_search.stores.postgres.parameters import Parameters
@@ -108,11 +108,16 @@ class PostgresBackend(StoreBackend):
     def create(self, new: NewStore) -> None:
         """Make the table unless there is one, and record the encoder unless one is recorded."""
         with self._connections.transaction() as connection:
+            made = False
             table = find_table(connection, self._options, self._name)
             if table is None:
-                create_table(connection, self._options, new, self._name)
+                made = create_table(connection, self._options, new, self._name)
                 table = find_table(connection, self._options, self._name)
-            if table is not None and table.vector is not None and new.encoder is not None:
+            if table is None or table.vector is None:
+                return
+            if made:
+                forget_encoder(connection, table, table.vector)
+            if new.encoder is not None:
                 record_encoder(connection, table, table.vector, new.encoder)
 
     def search_text(

@@ -22,14 +22,19 @@ WHERE e.extname = 'vector'
 """
 
 
+def lock(connection: Connection) -> None:
+    """Have other processes that make tables wait until the transaction ends."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+
+
 def create_table(
     connection: Connection, options: PostgresOptions, new: NewStore, store: str
-) -> None:
-    """Make the table and its indexes, unless another process has just made it.
+) -> bool:
+    """Make the table and its indexes; False if another process has just made it.
 
     Raises StoreAccessError if pgvector is missing, and this user may not create it.
     """
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+    lock(connection)
     parts = [options.schema_name, options.table] if options.schema_name else [options.table]
     table = sql.Identifier(*parts)
     names = {
@@ -70,7 +75,7 @@ def create_table(
                 sql.SQL("CREATE TABLE {} ({})").format(table, sql.SQL(", ").join(columns))
             )
     except psycopg.errors.DuplicateTable:
-        return
+        return False
     for index in indexes:
         connection.execute(sql.SQL("CREATE INDEX ON {} USING {}").format(table, index))
     if new.dimension is not None and new.dimension <= LARGEST_PLAIN:
@@ -79,6 +84,7 @@ def create_table(
                 table, names["vector"]
             )
         )
+    return True
 
 
 def check_language(connection: Connection, language: str) -> None:

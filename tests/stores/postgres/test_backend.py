@@ -8,6 +8,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import faiss
@@ -20,6 +21,7 @@ from rerank_search import (
     Document,
     EncodedDocument,
     EncodedQuery,
+    Encoder,
     InvalidDocumentError,
     InvalidInputError,
     Searcher,
@@ -254,6 +256,31 @@ def test_the_encoder_is_recorded_beside_the_table(opened: Opened, postgres: Post
     with pytest.raises(StoreMismatchError, match="cannot be read: upgrade"):
         opened()
     postgres.run("DELETE FROM rerank_search_encoders")
+
+
+def test_a_new_table_has_no_record_of_an_earlier_one(
+    opened: Opened, postgres: Postgres, table: str, tiny_encoder: Path
+):
+    opened(encoder=str(tiny_encoder), create=True)
+    postgres.run(sql.SQL("DROP TABLE {}").format(sql.Identifier(table)))
+    assert opened(dimension=3, create=True).dimension == 3
+    postgres.run(sql.SQL("DROP TABLE {}").format(sql.Identifier(table)))
+    again = opened(encoder=str(tiny_encoder), create=True)
+    assert again.encoder is not None
+
+
+def test_several_who_record_the_encoder_at_once_record_it(
+    opened: Opened, postgres: Postgres, tiny_encoder: Path
+):
+    dimension = Encoder(str(tiny_encoder)).dimension
+    table = made(postgres, f"id text PRIMARY KEY, text text, v vector({dimension})")
+    postgres.run("DROP TABLE IF EXISTS rerank_search_encoders")
+    with ThreadPoolExecutor(4) as pool:
+        stores = pool.map(
+            lambda _: opened(table=table, encoder=str(tiny_encoder), create=True), range(4)
+        )
+        assert all(store.encoder is not None for store in stores)
+    assert postgres.run("SELECT count(*) FROM rerank_search_encoders") == [(1,)]
 
 
 def test_one_who_may_only_read_can_search_and_is_told_why_not_write(
