@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from tests import warm
+from tests import memory_disk, warm
 from tests.postgres import Postgres, database
 from tests.waiting import until
 
@@ -36,6 +36,8 @@ os.environ["RERANK_SEARCH_BACKEND"] = "torch"
 os.environ["RERANK_SEARCH_DTYPE"] = "float32"
 # No test may depend on the width of the terminal, also under pytest-xdist.
 os.environ.pop("COLUMNS", None)
+if memory_disk.usable():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", memory_disk.FOLDER)
 
 import hypothesis
 import torch
