@@ -281,6 +281,7 @@ def test_several_who_record_the_encoder_at_once_record_it(
         )
         assert all(store.encoder is not None for store in stores)
     assert postgres.run("SELECT count(*) FROM rerank_search_encoders") == [(1,)]
+    postgres.run("DROP TABLE rerank_search_encoders")
 
 
 def test_one_who_may_only_read_can_search_and_is_told_why_not_write(
