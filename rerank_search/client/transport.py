@@ -25,7 +25,7 @@ class Transport:
 
     def __init__(self, endpoint: Endpoint, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._endpoint, self._sleep = endpoint, sleep
-        self._http = PerProcess(lambda: httpx2.Client(**endpoint.http))
+        self._http = PerProcess(lambda: endpoint.connect(httpx2.Client))
         self._closed = False
 
     def ask(self, call: Call[Result]) -> Result:
@@ -56,7 +56,7 @@ class AsyncTransport:
         self._endpoint, self._sleep = endpoint, sleep
         # The functions do not refer to self: without a cycle, a transport is freed at once.
         self._connections = PerProcess(
-            lambda: LoopConnections(lambda: httpx2.AsyncClient(**endpoint.http))
+            lambda: LoopConnections(lambda: endpoint.connect(httpx2.AsyncClient))
         )
         self._closed = False
 

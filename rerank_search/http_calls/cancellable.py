@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx2
 
+from rerank_search.http_calls.endpoint import Endpoint
+
 _CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")
 
 
@@ -24,9 +26,9 @@ class CancellableRequest:
         self._socket: socket.socket | None = None
         self._cancelled = False
 
-    def client(self, arguments: dict[str, Any]) -> httpx2.Client:
-        """A new client with these arguments; ``close`` closes it."""
-        self._client = httpx2.Client(**arguments)
+    def client(self, endpoint: Endpoint) -> httpx2.Client:
+        """A new client of the server; ``close`` closes it."""
+        self._client = endpoint.connect(httpx2.Client)
         return self._client
 
     def traced(self, event: str, info: dict[str, Any]) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
-from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 
 from rerank_search.arguments import real_number, whole_number
 from rerank_search.errors import InvalidInputError
+from rerank_search.http_calls.environment import certificates, check_proxies
 from rerank_search.http_calls.keys import check_key
 from rerank_search.shown import shown
+
+Http = TypeVar("Http", httpx2.Client, httpx2.AsyncClient)
 
 
 class Endpoint:
@@ -42,10 +43,14 @@ class Endpoint:
         self.retries = whole_number("retries", retries, least=0)
         self.random = random
 
-    @property
-    def http(self) -> dict[str, Any]:
-        """The arguments with which connections to the server are made."""
-        return {"headers": self.headers, "timeout": self.timeout, "verify": _certificates()}
+    def connect(self, kind: Callable[..., Http], **changed: Any) -> Http:
+        """New connections to the server, of a class of httpx2.
+
+        Raises InvalidInputError if the environment has an invalid proxy or file of certificates.
+        """
+        check_proxies()
+        usual = {"headers": self.headers, "timeout": self.timeout, "verify": certificates()}
+        return kind(**{**usual, **changed})
 
     def without_key(self, said: str) -> str:
         """The words of the server for an error or a log, without the key if they repeat it."""
@@ -63,12 +68,6 @@ class Endpoint:
                 "the pickle: make the client where it is used, with the key from there"
             )
         return {"timeout": self.timeout, "retries": self.retries}
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """The trusted certificates, which take longer to read than a search; all clients share them."""
-    return httpx2.create_ssl_context()
 
 
 def _checked_url(called: str, given: str) -> str:

@@ -72,7 +72,7 @@ class ModelServer:
         self.url = self._endpoint.url
         self.model = model or None
         self._sleep = sleep
-        self._connections = _Connections(self._endpoint.http)
+        self._connections = _Connections(self._endpoint)
         weakref.finalize(self, self._connections.close)
 
     def ask(self, body: dict[str, Any], *, until: float = math.inf) -> Any:
@@ -109,7 +109,7 @@ class ModelServer:
         It can be ended ``through`` a request that another thread has. Raises what httpx2 raises.
         """
         seconds = min(self._endpoint.timeout, max(until - time.monotonic(), 1e-3))
-        client = self._connections.get() if through is None else through.client(self._endpoint.http)
+        client = self._connections.get() if through is None else through.client(self._endpoint)
         with client.stream(
             "POST",
             self.url,
@@ -231,8 +231,8 @@ def _host(url: str) -> str:
 class _Connections:
     """The connections of a process to a server, which are made again after ``close``."""
 
-    def __init__(self, arguments: dict[str, Any]) -> None:
-        self._arguments = arguments
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
         self._own = self._unmade()
 
     def get(self) -> httpx2.Client:
@@ -244,7 +244,7 @@ class _Connections:
             made.close()
 
     def _unmade(self) -> PerProcess[httpx2.Client]:
-        return PerProcess(lambda: httpx2.Client(**self._arguments))
+        return PerProcess(lambda: self._endpoint.connect(httpx2.Client))
 
 
 def _media(answer: httpx2.Response) -> str:

@@ -259,7 +259,7 @@ def test_the_slow_answer_counts_if_the_second_server_fails(replicas, models):
 
 def test_an_error_of_this_process_is_raised_and_not_waited_for(replicas, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "nonsense://proxy")
-    with pytest.raises(ValueError, match="proxy"):
+    with pytest.raises(InvalidInputError, match="HTTP_PROXY is not the URL of a proxy"):
         ask(replicas(hedge_after=0.01))
 
 

@@ -321,6 +321,14 @@ def test_the_key_is_sent_and_never_shown(
         open_store(address)
 
 
+def test_an_invalid_proxy_is_refused_by_its_variable(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "nonsense://proxy")
+    with pytest.raises(InvalidInputError, match="HTTPS_PROXY is not the URL of a proxy"):
+        open_store(address)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [

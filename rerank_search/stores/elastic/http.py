@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -53,9 +54,8 @@ class ElasticHttp:
         self._key = stored_key(
             self._variable, fix="give an API key, or user:password, without a line break"
         )
-        arguments = endpoint.http | {"headers": self._headers()}
-        self._arguments = arguments
-        self._clients = PerProcess(lambda: httpx2.Client(**arguments))
+        self._connect = partial(endpoint.connect, httpx2.Client, headers=self._headers())
+        self._clients = PerProcess(self._connect)
 
     def _headers(self) -> dict[str, str]:
         if self._key is None:
@@ -116,8 +116,7 @@ class ElasticHttp:
     def close(self) -> None:
         """Close the connections; a later call makes new ones."""
         if (made := self._clients.made()) is not None:
-            arguments = self._arguments
-            self._clients = PerProcess(lambda: httpx2.Client(**arguments))
+            self._clients = PerProcess(self._connect)
             made.close()
 
     def refusal(self, status: int, reason: Any) -> StoreError:

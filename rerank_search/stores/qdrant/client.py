@@ -17,6 +17,7 @@ from rerank_search.errors import (
     StoreTimeoutError,
     StoreUnreachableError,
 )
+from rerank_search.http_calls.environment import certificates, check_proxies
 from rerank_search.http_calls.keys import key_variable, stored_key
 from rerank_search.shown import shown
 from rerank_search.stores.qdrant.calls import (
@@ -256,6 +257,8 @@ def server_calls(url: StoreUrl, timeout: float) -> ClientCalls:
     key = stored_key(variable)
 
     def connect() -> QdrantClient:
+        check_proxies()
+        certificates()  # the client reads the same file
         return QdrantClient(
             url=address,
             timeout=max(1, round(timeout)),
