@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rerank_search import Index, Searcher
@@ -266,6 +267,33 @@ def test_an_index_of_another_distance_is_refused_unless_all_vectors_are_compared
     with open_store(f"lancedb://{tmp_path}/docs?exact=true") as store:
         [hits] = store.retriever("dense").retrieve([EncodedQuery("q", [1.0, 0.0])], 2)
         assert [(hit.id, round(hit.score, 4)) for hit in hits] == [("0", 1.0), ("1", 1.0)]
+
+
+def test_an_index_of_vectors_finds_as_many_as_are_asked_for_with_their_cosines(
+    tmp_path: Path,
+) -> None:
+    vectors = np.random.default_rng(3).normal(size=(400, 4)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows = [{"id": str(n), "text": "path", "n": n, "vector": vectors[n]} for n in range(400)]
+    vector = pa.field("vector", pa.list_(pa.float32(), 4))
+    schema = pa.schema([("id", pa.string()), ("text", pa.string()), ("n", pa.int64()), vector])
+    table = lancedb.connect(tmp_path).create_table("docs", rows, schema=schema)
+    table.create_index("text", config=lance_index.FTS())
+    index = lance_index.IvfPq(distance_type="cosine", num_partitions=50, num_sub_vectors=2)
+    table.create_index("vector", config=index)
+    with open_store(f"lancedb://{tmp_path}/docs") as store:
+        dense, query = store.retriever("dense"), EncodedQuery("path", vectors[0])
+        for k, filter, count in ((400, None, 400), (30, {"n": {"$gt": 380}}, 19)):
+            [hits] = dense.retrieve([query], k, filter=filter)
+            assert len(hits) == count
+            for hit in hits:
+                assert hit.score == pytest.approx(
+                    float(vectors[int(hit.id)] @ vectors[0]), abs=1e-5
+                )
+        [hits] = store.stage_scores([query], store.retriever("bm25").retrieve(["path"], 50))
+        for hit in hits:
+            cosine = float(vectors[int(hit.id)] @ vectors[0])
+            assert hit.stage_scores["dense"] == pytest.approx(cosine, abs=1e-5)
 
 
 def test_a_schema_that_changes_is_an_error(theirs: str, tmp_path: Path) -> None:

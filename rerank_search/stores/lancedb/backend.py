@@ -183,6 +183,8 @@ class LanceBackend(StoreBackend):
             search = table.search(vector, vector_column_name=column).distance_type("cosine")
             if self._options.exact:
                 search = search.bypass_vector_index()
+            else:  # as many as are asked for, with the cosines of the vectors themselves
+                search = search.maximum_nprobes(0).refine_factor(1)
             rows = self._best(search, layout, k, filter, ids, "_distance")
         # The vectors of others may have only zeros, which have no cosine.
         found = ((layout.id_of(row), row["_distance"]) for row in rows)
