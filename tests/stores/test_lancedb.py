@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -108,6 +109,8 @@ def theirs(tmp_path: Path) -> str:
             pa.field("new", pa.bool_()),
             pa.field("tags", pa.list_(pa.string())),
             pa.field("by", pa.struct([pa.field("name", pa.string())])),
+            pa.field("parts", pa.list_(pa.struct([("a", pa.int64()), ("b", pa.float64())]))),
+            pa.field("big", pa.uint64()),
             pa.field("raw", pa.binary()),
             pa.field("embedding", pa.list_(pa.float32(), 2)),
         ]
@@ -117,10 +120,13 @@ def theirs(tmp_path: Path) -> str:
             "key": 7, "body": "join paths", "lang": "en", "year": 2019, "price": 0.5, "new": True,
             "tags": ["a", "b"], "by": {"name": "Ann"}, "raw": b"x", "embedding": [1.0, 0.0],
         },
-        {"key": 10, "body": "a path", "lang": "it's", "year": 2024, "embedding": [0.6, 0.8]},
+        {
+            "key": 10, "body": "a path", "lang": "it's", "year": 2024, "price": math.nan,
+            "embedding": [0.6, 0.8], "big": 2**63,
+        },
         {"key": 9, "body": "no path", "tags": [], "by": {"name": None}, "embedding": [0.0, 2.0]},
     ]  # fmt: skip
-    table = lancedb.connect(tmp_path).create_table("docs", rows, schema=schema)
+    table = lancedb.connect(tmp_path).create_table("docs", pa.Table.from_pylist(rows, schema))
     table.create_index("body", config=lance_index.FTS())
     return f"lancedb://{tmp_path}/docs?id=key&text=body"
 
@@ -149,8 +155,9 @@ def test_a_table_of_others_has_its_columns_as_metadata(theirs: str, tmp_path: Pa
         )
         [hits] = store.retriever("dense").retrieve([EncodedQuery("q", [1.0, 0.0])], 5)
         assert [hit.id for hit in hits] == ["7", "10", "9"]
-        store.add([encoded(Document("11", "new path", metadata={"year": 2025}), [1.0, 1.0])])
-        assert store.documents(["11"]) == [Document("11", "new path", metadata={"year": 2025})]
+        new = Document("11", "new path", metadata={"year": 2025, "parts": [{"a": 1}, {"b": 2.5}]})
+        store.add([encoded(new, [1.0, 1.0])])
+        assert store.documents(["11"]) == [new]
         assert store.delete(["7", "8"]) == 1
 
 
@@ -178,6 +185,9 @@ def test_a_table_of_others_has_its_columns_as_metadata(theirs: str, tmp_path: Pa
         ({"year": {"$gt": float("inf")}}, []),
         ({"price": 0.5}, ["7"]),
         ({"price": {"$lt": 0.5000001}}, ["7"]),
+        ({"price": {"$gt": 0.1}}, ["7"]),
+        ({"price": {"$exists": True}}, ["7"]),
+        ({"big": {"$gt": 5}}, ["10"]),
         ({"new": True}, ["7"]),
         ({"new": 1}, []),
         ({"tags": "b"}, ["7"]),
@@ -207,6 +217,8 @@ def test_filters_of_a_table_of_others_are_over_its_columns(
         ({"tags": None}, "None in a list"),
         ({"tags": {"$prefix": "a"}}, r"\$prefix or \$glob on a list"),
         ({"price": 2**60}, "the number 1152921504606846976"),
+        ({"big": 2**63}, "the number 9.22"),
+        ({"big": {"$lt": 2**63}}, "the number 9.22"),
     ],
 )
 def test_what_the_columns_cannot_express_is_refused(
@@ -221,6 +233,8 @@ def test_what_the_columns_cannot_express_is_refused(
     [
         (Document("eleven", "x"), "not an integer"),
         (Document("11", "x", metadata={"other": 1}), "no such column"),
+        (Document("11", "x", metadata={"by": {"age": 5}}), r"'\$.by.age', and the table has no"),
+        (Document("11", "x", metadata={"parts": [{"a": 1}, {"c": 5}]}), r"'\$.parts.c'"),
         (Document("11", "x", metadata={"year": "soon"}), "do not fit the columns"),
         (Document("11", "x", "title"), "no column for it"),
     ],

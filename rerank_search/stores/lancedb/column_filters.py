@@ -1,7 +1,7 @@
 """Filters in LanceDB's SQL, over the columns of a table that others made.
 
 A column has values of one type, so a comparison with another type is false. A NULL counts as a
-missing key. Nested keys are fields of a struct.
+missing key, and so does a float that is not a number. Nested keys are fields of a struct.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class ColumnFilters:
             return None
         kind, path = self._columns[first].type, [first]
         for step in steps:
-            if _is_list(kind) and pa.types.is_struct(kind.value_type):
+            if is_list(kind) and pa.types.is_struct(kind.value_type):
                 raise refused(name, "a path through a list", "filter by a column of values")
             if not pa.types.is_struct(kind) or kind.get_field_index(step) < 0:
                 return None
@@ -74,17 +74,19 @@ class ColumnFilters:
 
 def _condition(tree: Any, path: str, kind: pa.DataType) -> str:
     match tree:
+        case Exists() if pa.types.is_floating(kind):
+            return f"({path} IS NOT NULL AND NOT isnan({path}))"
         case Exists():
             return f"{path} IS NOT NULL"
-        case OneOf(name, wanted, values) if _is_list(kind):
+        case OneOf(name, wanted, values) if is_list(kind):
             return _members(name, path, kind.value_type, wanted, values)
         case HasMember(name, wanted, value):
-            if not _is_list(kind):
+            if not is_list(kind):
                 return "FALSE"
             return _members(name, path, kind.value_type, wanted, [value])
         case OneOf(name, wanted, values):
             return joined("OR", [_equal(name, path, kind, wanted, value) for value in values])
-        case BeginsWith(name, _) | Matches(name, _) if _is_list(kind) and _is_string(
+        case BeginsWith(name, _) | Matches(name, _) if is_list(kind) and _is_string(
             kind.value_type
         ):
             raise refused(
@@ -106,7 +108,9 @@ def _condition(tree: Any, path: str, kind: pa.DataType) -> str:
             if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
                 return "FALSE"
             ends = [_within(name, path, kind, sign, end) for sign, end in bounds]
-            return joined("AND", ends)
+            # LanceDB takes what is not a number for the largest one.
+            number = [f"NOT isnan({path})"] if pa.types.is_floating(kind) else []
+            return joined("AND", [*ends, *number])
     raise TypeError(f"not a part of a filter: {tree!r}")
 
 
@@ -116,6 +120,7 @@ def _equal(name: Name, path: str, kind: pa.DataType, wanted: str, value: Any) ->
     if wanted == "bool" and pa.types.is_boolean(kind):
         return path if value else f"NOT {path}"
     if wanted == "number" and pa.types.is_integer(kind):
+        _check_unsigned(name, kind, value)
         whole = math.isfinite(value) and int(value) == value
         return f"CAST({path} AS BIGINT) = {int(value)}" if whole and _fits(value) else "FALSE"
     if wanted == "number" and pa.types.is_floating(kind):
@@ -126,6 +131,7 @@ def _equal(name: Name, path: str, kind: pa.DataType, wanted: str, value: Any) ->
 def _within(name: Name, path: str, kind: pa.DataType, sign: str, end: Any) -> str:
     if pa.types.is_floating(kind):
         return f"CAST({path} AS DOUBLE) {sign} {_number(name, end)}"
+    _check_unsigned(name, kind, end)
     if not _fits(end):
         return f"{path} IS NOT NULL" if (end > 0) == (sign[0] == "<") else "FALSE"
     # Integers below 2.5 are those below 3, and those up to 2.5 are those up to 2.
@@ -155,6 +161,12 @@ def _number(name: Name, value: Any) -> str:
     return f"CAST({float(value)!r} AS DOUBLE)"
 
 
+def _check_unsigned(name: Name, kind: pa.DataType, value: Any) -> None:
+    """Refuse a number beyond 63 bits for a column that may have it: filters take it for a float."""
+    if pa.types.is_uint64(kind) and 2**63 <= value <= 2**64:
+        raise refused(name, f"the number {value}", "store such numbers as strings")
+
+
 def _fits(value: float) -> bool:
     return -(2**63) <= value < 2**63
 
@@ -163,5 +175,6 @@ def _is_string(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether values of that type are lists of any length."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,9 +14,10 @@ import pyarrow as pa
 from rerank_search.errors import InvalidDocumentError, StoreMismatchError
 from rerank_search.shown import shown
 from rerank_search.storage.filter_tree import FilterTree
+from rerank_search.storage.paths import written
 from rerank_search.storage.records import Record
 from rerank_search.stores.attribute_keys import attribute_keys
-from rerank_search.stores.lancedb.column_filters import ColumnFilters
+from rerank_search.stores.lancedb.column_filters import ColumnFilters, is_list
 from rerank_search.stores.lancedb.filters import KeyFilters, attribute_column, quoted
 from rerank_search.types import Document
 
@@ -125,7 +127,7 @@ class OwnLayout:
 class FoundLayout:
     """The layout of any other table. ``metadata`` are the columns of the metadata.
 
-    NULL stands for a missing key, and for an empty title.
+    NULL, and a float that is not a number, stands for a missing key, and NULL for an empty title.
     """
 
     id: str
@@ -143,8 +145,12 @@ class FoundLayout:
         return (self.id, self.text, *title, *(field.name for field in self.metadata))
 
     def id_of(self, row: Mapping[str, Any]) -> str:
-        """The id of a row's document."""
-        return str(row[self.id])
+        """The id of a row's document. Raises StoreMismatchError for a NULL."""
+        if (id := row[self.id]) is None:
+            raise StoreMismatchError(
+                f"the table has a row whose column {shown(self.id)} is NULL: give every row an id"
+            )
+        return str(id)
 
     def having(self, ids: Sequence[str]) -> str:
         """SQL for the rows of documents with these ids."""
@@ -160,7 +166,7 @@ class FoundLayout:
     def document(self, row: Mapping[str, Any]) -> Document:
         """The document of a row."""
         title = None if self.title is None else row[self.title]
-        metadata = _without_nulls({field.name: row[field.name] for field in self.metadata})
+        metadata = _present({field.name: row[field.name] for field in self.metadata})
         return Document(str(row[self.id]), row[self.text] or "", title or "", metadata)
 
     def rows(self, records: Sequence[Record], schema: pa.Schema) -> pa.Table:
@@ -176,10 +182,10 @@ class FoundLayout:
 
     def _row(self, record: Record) -> dict[str, Any]:
         metadata = json.loads(record.metadata)
-        known = {field.name for field in self.metadata}
-        if unknown := sorted(metadata.keys() - known):
+        if unknown := next(_unknown(metadata, pa.struct(self.metadata), ()), None):
+            key = unknown[0] if len(unknown) == 1 else written(unknown)
             raise InvalidDocumentError(
-                f"the document {shown(record.id)} has the metadata key {shown(unknown[0])}, and "
+                f"the document {shown(record.id)} has the metadata key {shown(key)}, and "
                 "the table has no such column: leave the key out, or add the column"
             )
         if record.title and self.title is None:
@@ -218,7 +224,7 @@ def _is_value(kind: pa.DataType) -> bool:
     """Whether values of that type are JSON; vectors and bytes are no metadata."""
     if pa.types.is_struct(kind):
         return all(_is_value(field.type) for field in kind)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if is_list(kind):
         return _is_value(kind.value_type)
     return bool(
         pa.types.is_string(kind)
@@ -229,12 +235,27 @@ def _is_value(kind: pa.DataType) -> bool:
     )
 
 
-def _without_nulls(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: _without_nulls(value) if isinstance(value, dict) else value
-        for name, value in values.items()
-        if value is not None
-    }
+def _present(value: Any) -> Any:
+    """A value without the keys that are missing, also in the members of lists."""
+    if isinstance(value, dict):
+        members = {name: _present(member) for name, member in value.items()}
+        return {name: member for name, member in members.items() if member is not None}
+    if isinstance(value, list):
+        return [_present(member) for member in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _unknown(value: Any, kind: pa.DataType, steps: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The paths to keys of metadata for which a type has no field; PyArrow would drop them."""
+    if isinstance(value, dict) and pa.types.is_struct(kind):
+        for name, member in value.items():
+            if (place := kind.get_field_index(name)) < 0:
+                yield (*steps, name)
+            else:
+                yield from _unknown(member, kind.field(place).type, (*steps, name))
+    elif isinstance(value, list) and is_list(kind):
+        for member in value:
+            yield from _unknown(member, kind.value_type, steps)
 
 
 def _is_whole(id: str) -> bool:
