@@ -12,7 +12,7 @@ import numpy as np
 
 from rerank_search.arguments import check_function, id_list, whole_number
 from rerank_search.built_in_stages import DENSE, HYBRID
-from rerank_search.errors import InvalidInputError, StoreError
+from rerank_search.errors import InvalidInputError, StoreError, StoreMismatchError
 from rerank_search.retrieval.base import Retriever, TextEncoder
 from rerank_search.retrieval.given_vectors import with_length_1
 from rerank_search.retrieval.hybrid import Hybrid
@@ -246,7 +246,16 @@ class Store:
         filter: FilterTree | None,
         ids: Sequence[str] | None,
     ) -> list[Scored]:
-        return self._attempts.of(partial(search, k, filter, ids))
+        found = self._attempts.of(partial(search, k, filter, ids))
+        known: set[str] = set()
+        for id, _ in found:
+            if id in known:
+                raise StoreMismatchError(
+                    f"{self.name} has several documents with the id {shown(id)}: give each an id "
+                    "of its own, or name another column of ids"
+                )
+            known.add(id)
+        return found
 
 
 def _text(record: Record) -> str:

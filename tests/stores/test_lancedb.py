@@ -317,6 +317,17 @@ def test_a_schema_that_changes_is_an_error(theirs: str, tmp_path: Path) -> None:
             store.documents(["7"])
 
 
+def test_an_id_that_is_missing_or_that_two_rows_have_is_told(theirs: str, tmp_path: Path) -> None:
+    table = lancedb.connect(tmp_path).open_table("docs")
+    with open_store(theirs) as store:
+        table.add([{"key": 7, "body": "twice"}])
+        with pytest.raises(StoreMismatchError, match="several documents with the id '7'"):
+            ids(store, "join twice")
+        table.add([{"key": None, "body": "missing"}])
+        with pytest.raises(StoreMismatchError, match="a row whose column 'key' is NULL"):
+            ids(store, "missing")
+
+
 def test_a_table_that_is_gone_is_not_found(tmp_path: Path) -> None:
     url = f"lancedb://{tmp_path}/new/docs"
     with pytest.raises(StoreNotFoundError):

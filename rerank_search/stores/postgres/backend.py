@@ -13,7 +13,6 @@ from psycopg import sql
 
 from rerank_search.built_in_stages import DENSE
 from rerank_search.errors import StoreMismatchError, StoreNotFoundError
-from rerank_search.shown import shown
 from rerank_search.storage.filter_tree import FilterTree
 from rerank_search.storage.records import Record
 from rerank_search.stores.base import NewStore, Scored, StoreBackend, StoreDescription
@@ -254,13 +253,7 @@ class PostgresBackend(StoreBackend):
             for name, value in (settings or {}).items():
                 connection.execute("SELECT set_config(%s, %s, true)", [name, value])
             rows = connection.execute(query, parameters.values).fetchall()
-        found = [(str(id), float(str(score))) for id, score in rows]
-        if len(dict(found)) < len(found):
-            raise StoreMismatchError(
-                f"{self._name} has several rows with one id among {shown(found[0][0])} and others: "
-                "name a column whose values are all different (id=...)"
-            )
-        return found
+        return [(str(id), float(str(score))) for id, score in rows]
 
 
 def _words(table: Table, language: sql.Composable) -> sql.Composable:

@@ -203,7 +203,7 @@ def test_a_view_is_searched_and_its_rows_must_have_ids_of_their_own(
     made(postgres, "id int PRIMARY KEY, text text, n int", (1, "a boat", 1), (2, "boats", 1))
     postgres.run("CREATE VIEW seen AS SELECT n AS id, text FROM own; GRANT ALL ON seen TO PUBLIC")
     store = opened(table="seen")
-    with pytest.raises(StoreMismatchError, match="several rows with one id"):
+    with pytest.raises(StoreMismatchError, match="several documents with the id '1'"):
         ids(store, "text", "boat")
     with pytest.raises(StoreMismatchError, match="no unique index"):
         store.add([Document("3", "x")])
