@@ -11,7 +11,8 @@ import httpx2
 
 from rerank_search.http_calls.endpoint import Endpoint
 
-_CONNECTED = ("connection.connect_tcp.complete", "connection.start_tls.complete")
+_CONNECTED = ("connect_tcp.complete", "start_tls.complete")
+"""Ends of the names of steps after which there is another socket, also through a proxy."""
 
 
 class CancellableRequest:
@@ -33,7 +34,7 @@ class CancellableRequest:
 
     def traced(self, event: str, info: dict[str, Any]) -> None:
         """Remember the connection; httpx2 calls this for each step of the request."""
-        if event in _CONNECTED:
+        if event.endswith(_CONNECTED):
             with self._lock:
                 self._socket = info["return_value"].get_extra_info("socket")
                 if self._cancelled:
