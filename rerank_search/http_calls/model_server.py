@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -24,6 +25,9 @@ from rerank_search.queries import check_text
 from rerank_search.settings import Settings
 from rerank_search.shown import shown
 from rerank_search.vectors import LARGEST
+
+_FURTHER = re.compile(",.*/")
+"""A further address after the name of a model."""
 
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -70,6 +74,13 @@ class ModelServer:
             key_fix=AS_ISSUED,
         )
         self.url = self._endpoint.url
+        if "," in self.url or _FURTHER.search(model):
+            first = name.partition(",")[0]  # after the comma may be a password
+            raise InvalidInputError(
+                f"url has a comma after {shown(first)}, and is not one URL: begin each of several "
+                "with http:// or https:// (a reranker can have several, an encoder has one), and "
+                "write a comma that belongs to a path as %2C"
+            )
         self.model = model or None
         self._sleep = sleep
         self._connections = _Connections(self._endpoint)

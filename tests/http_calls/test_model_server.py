@@ -158,6 +158,24 @@ def test_what_is_no_address_is_refused(url):
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "http://a/rerank,b:80/rerank",
+        "http://a/rerank,b",
+        "http://a/rerank#m,b:80/rerank#m",
+        "http://a/v1/embeddings,http://b/v1/embeddings",
+    ],
+)
+def test_several_addresses_are_not_one_url(url):
+    with pytest.raises(InvalidInputError, match=r"comma after 'http://a/.* is not one URL: begin"):
+        server(url)
+
+
+def test_a_comma_in_a_path_or_in_the_name_of_a_model_is_no_further_address():
+    assert server("http://a/x%2Cy/rerank#m,n").url == "http://a/x%2Cy/rerank"
+
+
+@pytest.mark.parametrize(
     "body", ["[" * 100_000, '[{"index": 1e999, "score": 1}]', '[{"index": 0.5, "score": 1}]']
 )
 def test_odd_json_is_an_error_of_the_server(app, running, body):

@@ -79,7 +79,7 @@ def ask(replicas: Replicas, times: int = 1, **told: Any) -> Any:
         ("http://a/rerank", ["http://a/rerank"]),
         ("http://a/rerank,https://b/rerank", ["http://a/rerank", "https://b/rerank"]),
         ("http://a/rerank#m , HTTP://b/rerank#m", ["http://a/rerank#m", "HTTP://b/rerank#m"]),
-        ("http://a/x,y/rerank", ["http://a/x,y/rerank"]),
+        ("http://a/x%2Cy/rerank", ["http://a/x%2Cy/rerank"]),
         ("org/a,org/b", ["org/a,org/b"]),
     ],
 )
@@ -329,6 +329,7 @@ TWO = "http://a/rerank,http://b/rerank"
         ("http://a/rerank,http://A/rerank/", {}, "a URL is given twice .http://a/rerank"),
         ("http://a/x#m,http://b/x#n", {}, r"different models after the # \(m, n\)"),
         ("http://a/x#m,http://b/x", {}, r"different models after the # \(m, none\)"),
+        ("http://a/rerank,b:80/rerank", {}, "comma after 'http://a/rerank'"),
         (TWO, {"api_key": "secret"}, r"api_key would be sent to 2 hosts \(a, b\)"),
         (TWO, {"hedge_after": 0}, "hedge_after=0 must be above 0"),
         (TWO, {"hedge_after": math.nan}, "hedge_after=nan is not finite"),
