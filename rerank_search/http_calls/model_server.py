@@ -43,8 +43,8 @@ class ModelServer:
     """The server of a model, at ``name``: its full URL, and after a # the model's name there.
 
     ``api_key`` None takes the variable ``key_variable`` names, if it is set. ``timeout`` and
-    ``retries`` are those of ``rerank_search.Client``. Threads may share one; no connection is made
-    before the first call.
+    ``retries`` are those of ``rerank_search.Client``; an answer that has begun has ``timeout``
+    seconds to end too. Threads may share one; no connection is made before the first call.
 
     Raises InvalidInputError for invalid arguments.
     """
@@ -129,7 +129,7 @@ class ModelServer:
             timeout=httpx2.Timeout(seconds, connect=min(seconds, connect_within)),
             extensions={} if through is None else {"trace": through.traced},
         ) as answer:
-            return whole(answer, until)
+            return whole(answer, min(until, time.monotonic() + self._endpoint.timeout))
 
     def read(self, outcome: Outcome) -> Any:
         """The JSON of an answer. Raises ServerError for anything else, as ``ask`` does."""

@@ -88,10 +88,13 @@ def test_no_wait_ends_after_the_moment_when_nobody_waits_any_more():
     assert Attempts(endpoint, until=math.inf).wait(busy) == 10
 
 
-def test_an_answer_that_comes_byte_by_byte_is_not_waited_for_to_its_end(running_slowly):
-    asked = server(f"{running_slowly}/drip")
+@pytest.mark.parametrize(("timeout", "budget"), [(60, 0.2), (0.2, math.inf)])
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for_to_its_end(
+    running_slowly, timeout, budget
+):
+    asked = server(f"{running_slowly}/drip", timeout=timeout)
     with pytest.raises(ServerError, match="no answer in time") as raised:
-        asked.ask({"texts": []}, until=time.monotonic() + 0.2)
+        asked.ask({"texts": []}, until=time.monotonic() + budget)
     assert raised.value.type == "timeout"
     asked.close()
 
