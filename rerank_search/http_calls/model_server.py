@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import re
 import time
 import weakref
 from collections.abc import Callable, Iterable
@@ -19,6 +18,7 @@ from rerank_search.http_calls.attempts import Attempts, Outcome
 from rerank_search.http_calls.cancellable import CancellableRequest
 from rerank_search.http_calls.endpoint import Endpoint
 from rerank_search.http_calls.keys import AS_ISSUED, key_variable, stored_key
+from rerank_search.http_calls.urls import check_one, is_url
 from rerank_search.http_calls.whole_answer import whole
 from rerank_search.processes import PerProcess
 from rerank_search.queries import check_text
@@ -26,17 +26,9 @@ from rerank_search.settings import Settings
 from rerank_search.shown import shown
 from rerank_search.vectors import LARGEST
 
-_FURTHER = re.compile(",.*/")
-"""A further address after the name of a model."""
-
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Value = TypeVar("Value")
-
-
-def is_url(name: object) -> bool:
-    """Whether the name of a model is a URL."""
-    return isinstance(name, str) and name[:8].lower().startswith(("http://", "https://"))
 
 
 class ModelServer:
@@ -73,14 +65,8 @@ class ModelServer:
             called="url",
             key_fix=AS_ISSUED,
         )
+        check_one(name)
         self.url = self._endpoint.url
-        if "," in self.url or _FURTHER.search(model):
-            first = name.partition(",")[0]  # after the comma may be a password
-            raise InvalidInputError(
-                f"url has a comma after {shown(first)}, and is not one URL: begin each of several "
-                "with http:// or https:// (a reranker can have several, an encoder has one), and "
-                "write a comma that belongs to a path as %2C"
-            )
         self.model = model or None
         self._sleep = sleep
         self._connections = _Connections(self._endpoint)

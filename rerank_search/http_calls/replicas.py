@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -20,7 +19,8 @@ from rerank_search.http_calls.attempts import Outcome, asked_for
 from rerank_search.http_calls.balance import Balance
 from rerank_search.http_calls.cancellable import CancellableRequest
 from rerank_search.http_calls.faults import TOO_LATE, described, fault_of
-from rerank_search.http_calls.model_server import ModelServer, check_allowed, is_url
+from rerank_search.http_calls.model_server import ModelServer, check_allowed
+from rerank_search.http_calls.urls import urls_of
 from rerank_search.processes import PerProcess
 from rerank_search.shown import shown
 
@@ -31,13 +31,6 @@ PROBE_SECONDS = 10.0
 """Longest wait for the answer to a probe."""
 
 logger = logging.getLogger(__name__)
-
-_BETWEEN = re.compile(r"\s*,\s*(?=[a-z][a-z0-9+.-]*://)", re.IGNORECASE)
-
-
-def urls_of(name: str) -> list[str]:
-    """The URLs that the name of a model consists of, which commas separate."""
-    return _BETWEEN.split(name) if is_url(name) else [name]
 
 
 class Replicas:
@@ -160,7 +153,11 @@ class Replicas:
                     outcome.set_exception(error)
                 ended.put((place, outcome))
 
-            Thread(target=work, name=f"request to {self.servers[place].host}", daemon=True).start()
+            name = f"request to {self.servers[place].host}"
+            try:
+                Thread(target=work, name=name, daemon=True).start()
+            except RuntimeError:  # the process can have no more threads
+                work()
 
         def next_ended(timeout: float | None = None) -> tuple[int, Outcome]:
             place, outcome = ended.get(timeout=timeout)
@@ -224,18 +221,23 @@ class Replicas:
         server = self.servers[place]
 
         def work() -> None:
+            outcome: Outcome = httpx2.ReadError("the probe has failed")
             try:
-                outcome: Outcome = server.send(content, time.monotonic() + PROBE_SECONDS)
+                outcome = server.send(content, time.monotonic() + PROBE_SECONDS)
             except httpx2.RequestError as error:
                 outcome = error
             except RuntimeError:  # the connections were closed in the meantime
-                outcome = httpx2.ReadError("the connections were closed")
-            if fault_of(outcome) in ("dead", "doubtful"):
-                self._set_aside(balance, place, described(outcome))
-            else:
-                self._take_back(balance, place)
+                pass
+            finally:  # after any error, or no later call would probe it
+                if fault_of(outcome) in ("dead", "doubtful"):
+                    self._set_aside(balance, place, described(outcome))
+                else:
+                    self._take_back(balance, place)
 
-        Thread(target=work, name=f"probe of {server.host}", daemon=True).start()
+        try:
+            Thread(target=work, name=f"probe of {server.host}", daemon=True).start()
+        except RuntimeError:  # the process can have no more threads
+            self._set_aside(balance, place, "no thread can begin to probe it")
 
     def _set_aside(self, balance: Balance, place: int, why: str, *, least: float = 0.0) -> None:
         self._models.pop(place, None)  # it may come back with another model

@@ -5,7 +5,7 @@ They are behind a URL, or a package adds them, or they compare the vectors of to
 
 from __future__ import annotations
 
-from rerank_search.http_calls.model_server import is_url
+from rerank_search.http_calls.urls import is_url
 from rerank_search.reranking import installed
 from rerank_search.reranking.base import Reranker
 from rerank_search.reranking.late_interaction import MultiVectorReranker, is_late_interaction

@@ -5,7 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import cast
 
-from rerank_search.http_calls.model_server import is_url
+from rerank_search.http_calls.urls import is_url
 from rerank_search.models.registry import encoder_name
 from rerank_search.queries import check_excluded
 from rerank_search.retrieval.base import TextEncoder

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urldefrag
 
-from rerank_search.http_calls.model_server import is_url
-from rerank_search.http_calls.replicas import urls_of
+from rerank_search.http_calls.urls import is_url, urls_of
 
 
 def public_name(model: str) -> str:

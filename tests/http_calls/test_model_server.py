@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, ServerError
 from rerank_search.http_calls.attempts import Attempts
 from rerank_search.http_calls.endpoint import Endpoint
-from rerank_search.http_calls.model_server import ModelServer, is_url
+from rerank_search.http_calls.model_server import ModelServer
 from tests.apps import ModelApp, serving
 
 
@@ -21,14 +21,6 @@ def test_an_international_name_is_spelled_as_it_is_sent(monkeypatch):
     monkeypatch.setenv("RERANK_SEARCH_KEY_XN____BCHER__KVA_DE", "secret\n")
     with pytest.raises(InvalidInputError, match="KEY_XN____BCHER__KVA_DE is not valid"):
         server("https://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.de")
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("http://h/rerank", True), ("https://h", True), ("org/model", False), (None, False)],
-)
-def test_only_http_and_https_are_urls(name, expected):
-    assert is_url(name) is expected
 
 
 @pytest.fixture(scope="module")
@@ -158,24 +150,6 @@ def test_a_key_that_the_server_repeats_is_not_in_the_error(app, running, status)
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(InvalidInputError, match=r"URL"):
         server(url)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://a/rerank,b:80/rerank",
-        "http://a/rerank,b",
-        "http://a/rerank#m,b:80/rerank#m",
-        "http://a/v1/embeddings,http://b/v1/embeddings",
-    ],
-)
-def test_several_addresses_are_not_one_url(url):
-    with pytest.raises(InvalidInputError, match=r"comma after 'http://a/.* is not one URL: begin"):
-        server(url)
-
-
-def test_a_comma_in_a_path_or_in_the_name_of_a_model_is_no_further_address():
-    assert server("http://a/x%2Cy/rerank#m,n").url == "http://a/x%2Cy/rerank"
 
 
 @pytest.mark.parametrize(

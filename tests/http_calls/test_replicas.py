@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ import pytest
 
 from rerank_search.errors import InvalidInputError, ModelNotFoundError, ServerError
 from rerank_search.http_calls.balance import LONGEST_AWAY
-from rerank_search.http_calls.replicas import Replicas, urls_of
+from rerank_search.http_calls.replicas import Replicas
 from tests.http_calls.models import Model, started
 from tests.waiting import until
 
@@ -73,20 +74,6 @@ def ask(replicas: Replicas, times: int = 1, **told: Any) -> Any:
     return answer
 
 
-@pytest.mark.parametrize(
-    ("name", "urls"),
-    [
-        ("http://a/rerank", ["http://a/rerank"]),
-        ("http://a/rerank,https://b/rerank", ["http://a/rerank", "https://b/rerank"]),
-        ("http://a/rerank#m , HTTP://b/rerank#m", ["http://a/rerank#m", "HTTP://b/rerank#m"]),
-        ("http://a/x%2Cy/rerank", ["http://a/x%2Cy/rerank"]),
-        ("org/a,org/b", ["org/a,org/b"]),
-    ],
-)
-def test_commas_separate_urls(name: str, urls: list[str]) -> None:
-    assert urls_of(name) == urls
-
-
 def test_calls_take_turns(replicas, models):
     ask(replicas(), times=6)
     assert requests(models) == [2, 2, 2]
@@ -146,6 +133,52 @@ def test_no_call_waits_for_a_probe(replicas, models, clock):
     ask(asked, times=6)
     assert len(models[0].asked) == 2
     asked.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_server_is_probed_again_after_an_error_of_this_process(
+    replicas, models, clock, monkeypatch, caplog
+):
+    models[0].first.append("die")
+    asked = replicas()
+    ask(asked, times=3)
+    asked.servers[0].close()  # its probe connects again
+    clock.now += LONGEST_AWAY
+    with monkeypatch.context() as wrong, caplog.at_level(logging.WARNING):
+        wrong.setenv("HTTP_PROXY", "nonsense://proxy")
+        ask(asked)
+        until(lambda: "the probe has failed" in caplog.text)
+    clock.now += LONGEST_AWAY
+    ask(asked)
+    until(lambda: len(models[0].asked) == 2)
+
+
+class NoThread(threading.Thread):
+    """A thread in a process that can have no more."""
+
+    def start(self) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+def test_a_server_is_probed_again_if_no_thread_could_begin(replicas, models, clock, monkeypatch):
+    models[0].first.append("die")
+    asked = replicas()
+    ask(asked)
+    clock.now += LONGEST_AWAY
+    with monkeypatch.context() as full:
+        full.setattr("rerank_search.http_calls.replicas.Thread", NoThread)
+        ask(asked)
+    assert len(models[0].asked) == 1
+    clock.now += LONGEST_AWAY
+    ask(asked)
+    until(lambda: len(models[0].asked) == 2)
+
+
+def test_without_threads_a_call_waits_for_its_answer_itself(replicas, models, monkeypatch):
+    asked = replicas(hedge_after=60)
+    monkeypatch.setattr("rerank_search.http_calls.replicas.Thread", NoThread)
+    ask(asked, times=6)
+    assert requests(models) == [2, 2, 2]
 
 
 def test_if_all_servers_fail_attempts_follow_as_for_one(replicas, models, waits):
@@ -329,7 +362,6 @@ TWO = "http://a/rerank,http://b/rerank"
         ("http://a/rerank,http://A/rerank/", {}, "a URL is given twice .http://a/rerank"),
         ("http://a/x#m,http://b/x#n", {}, r"different models after the # \(m, n\)"),
         ("http://a/x#m,http://b/x", {}, r"different models after the # \(m, none\)"),
-        ("http://a/rerank,b:80/rerank", {}, "comma after 'http://a/rerank'"),
         (TWO, {"api_key": "secret"}, r"api_key would be sent to 2 hosts \(a, b\)"),
         (TWO, {"hedge_after": 0}, "hedge_after=0 must be above 0"),
         (TWO, {"hedge_after": math.nan}, "hedge_after=nan is not finite"),
