@@ -20,11 +20,21 @@ Tick = Callable[[int], None]
 """What is called with numbers of finished documents."""
 
 
-def apply_changes(engine: Engine, store: DocumentStore, folder: Path, tick: Tick | None) -> None:
-    """Apply all changes that an engine lacks; ``folder`` is its own, for errors of the disk."""
+def apply_changes(
+    engine: Engine, store: DocumentStore, folder: Path, until: int, tick: Tick | None
+) -> None:
+    """Apply the changes up to ``until`` that an engine lacks.
+
+    ``folder`` is the engine's own, for errors of the disk.
+    """
     step = STEP if engine.incremental else None
-    while engine.seq < store.totals().seq:
-        with store.changes(engine.seq, most=step) as changes, storage_errors(folder):
+    if engine.foresees and engine.seq < until:
+        engine.foresee(_pending(engine.seq, store, until))
+    while engine.seq < until:
+        with (
+            store.changes(engine.seq, most=step, until=until) as changes,
+            storage_errors(folder),
+        ):
             documents = _Documents(tick)
             engine.update(
                 changes.seq,
@@ -34,10 +44,16 @@ def apply_changes(engine: Engine, store: DocumentStore, folder: Path, tick: Tick
             )
 
 
+def _pending(since: int, store: DocumentStore, until: int) -> Iterator[Passage]:
+    """The passages that the updates of an engine will add."""
+    with store.changes(since, until=until) as changes:
+        yield from map(passage_of, changes.added)
+
+
 def passage_of(stored: StoredPassage) -> Passage:
     """The passage as engines get it."""
     vector = None if stored.vector is None else np.frombuffer(stored.vector, "<f4")
-    return Passage(stored.id, stored.text, stored.title, vector)
+    return Passage(stored.id, stored.text, stored.title, vector, stored.seq)
 
 
 class _Documents:

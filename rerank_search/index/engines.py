@@ -21,6 +21,7 @@ from rerank_search.index.swap import SwappedFolder
 from rerank_search.models.prompts import Prompts
 from rerank_search.retrieval.base import Engine, EngineSource, Passage, SparseTextVectors
 from rerank_search.retrieval.registry import engines_of, opened_engine
+from rerank_search.storage.changes import BLOCK
 from rerank_search.storage.documents import DocumentStore
 from rerank_search.storage.files import storage_errors
 from rerank_search.storage.manifest import Manifest
@@ -140,22 +141,29 @@ class Engines:
         seq = self._store.totals().seq
         return any(self._engines[name].seq < seq for name in self._sound())
 
-    def catch_up(self, tick: Tick | None = None) -> None:
-        """Apply all changes. ``tick`` is called with numbers of finished documents.
+    def catch_up(self, tick: Tick | None = None, *, whole_blocks: bool = False) -> None:
+        """Apply all changes, or those of ``whole_blocks``: more will follow.
+
+        ``tick`` is called with numbers of finished documents.
 
         A package or an encoder that fails does not keep the other engines from applying them;
         ``check_applied`` raises its error.
         """
         self._check_encoder_again()
         sound = self._sound()
+        until = self._store.totals().seq
+        if whole_blocks:
+            until -= until % BLOCK
         for name in sound:
             with self._others_go_on(name):
-                self._apply(name, self._engines[name], tick if name == sound[-1] else None)
+                own = tick if name == sound[-1] else None
+                self._apply(name, self._engines[name], until, own)
 
     @property
     def incremental(self) -> bool:
-        """Whether adding a few documents costs less than building everything again."""
-        return all(self._engines[name].incremental for name in self._sound())
+        """Whether a long ``add`` costs no more if documents become searchable as it goes on."""
+        engines = [self._engines[name] for name in self._sound()]
+        return all(engine.incremental and not engine.foresees for engine in engines)
 
     def rebuild(self, tick: Tick | None = None) -> None:
         """Build all engines again from the documents; until then readers see the old ones.
@@ -220,7 +228,7 @@ class Engines:
             folder.clear()
             try:
                 with closing(self._opened(name, folder.new, replaces)) as fresh:
-                    self._apply(name, fresh, tick)
+                    self._apply(name, fresh, self._store.totals().seq, tick)
             except NOT_APPLIED:
                 folder.clear()  # what is left there would look like a rebuild that goes on
                 raise
@@ -320,8 +328,8 @@ class Engines:
         )
         return opened_engine(name, source)
 
-    def _apply(self, name: str, engine: Engine, tick: Tick | None) -> None:
-        apply_changes(engine, self._store, self._folders[name].path, tick)
+    def _apply(self, name: str, engine: Engine, until: int, tick: Tick | None) -> None:
+        apply_changes(engine, self._store, self._folders[name].path, until, tick)
 
     def _corpus(self) -> Iterator[Passage]:
         return map(passage_of, self._store.corpus())

@@ -286,7 +286,7 @@ class Index(MaintainedIndex):
                     waiting += len(batch)
                     if waiting >= PUBLISH_EVERY and self._engines.incremental:
                         full, waiting = waiting, 0
-                        self._writer.publish(full, progress)
+                        self._writer.publish(full, progress, whole_blocks=True)
             except BaseException:
                 try:
                     self._writer.publish(waiting, progress)

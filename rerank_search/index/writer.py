@@ -145,9 +145,16 @@ class Writer:
             finally:
                 self._free_lock()
 
-    def publish(self, documents: int = 0, progress: Progress | None = None) -> None:
+    def publish(
+        self,
+        documents: int = 0,
+        progress: Progress | None = None,
+        *,
+        whole_blocks: bool = False,
+    ) -> None:
         """Bring the engines up to date; ``progress`` gets numbers that add up to ``documents``.
 
+        ``whole_blocks`` leaves the last documents, at most 999, to the next call.
         Raises PluginError, after all other engines are up to date.
         """
         reported = 0
@@ -158,10 +165,11 @@ class Writer:
             if progress is not None and reported <= documents:
                 progress(number)
 
-        self._engines.catch_up(tick)
+        behind = self._engines.behind
+        self._engines.catch_up(tick, whole_blocks=whole_blocks)
         if progress is not None and reported < documents:
             progress(documents - reported)  # documents without changes or without text
-        if self._manifest.published.seq != self._store.totals().seq:
+        if behind or self._manifest.published.seq != self._store.totals().seq:
             self.record()
         self._engines.check_applied()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rerank_search.models.prompts import Prompts, Task
 from rerank_search.retrieval.sparse_vectors import SparseVectors
+from rerank_search.storage.changes import block_of
 from rerank_search.storage.manifest import Manifest
 from rerank_search.types import Filter, Hit, Span
 
@@ -49,13 +50,14 @@ class Passage:
     characters alone). ``title`` and ``body`` are these two parts, for engines that weigh them
     differently. A title that is too long is cut off; one passage of the document then has all of
     the title and no body. ``vector`` is the document's own, float32, in an index of the user's
-    vectors, whose documents are passages as a whole.
+    vectors, whose documents are passages as a whole. ``seq`` is the change that added it.
     """
 
     id: int
     text: str
     title: str = ""
     vector: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    seq: int = field(default=0, repr=False, compare=False)
 
     @property
     def body(self) -> str:
@@ -68,6 +70,16 @@ def in_batches(passages: Iterable[Passage], size: int) -> Iterator[list[Passage]
     rest = iter(passages)
     while batch := list(islice(rest, size)):
         yield batch
+
+
+def in_blocks(passages: Iterable[Passage], most: int) -> Iterator[list[Passage]]:
+    """The passages of each block of changes in a list, or in several of at most ``most``.
+
+    An update of a long ``add`` brings whole blocks, so what is computed of such a list does not
+    depend on which updates there were.
+    """
+    for _, own in groupby(passages, key=lambda passage: block_of(passage.seq)):
+        yield from in_batches(own, most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +214,9 @@ class Engine(Protocol):
     incremental: bool = True
     """Whether the cost of an update depends on the size of the change, not of the index."""
 
+    foresees: bool = False
+    """Whether the engine gains by being told all passages before it is updated."""
+
     @property
     def seq(self) -> int:
         """The number of the last change that is applied and published."""
@@ -221,6 +236,10 @@ class Engine(Protocol):
         ``progress`` may be called with numbers of finished passages, which add up to all.
         """
         ...
+
+    def foresee(self, added: Iterable[Passage]) -> None:
+        """Prepare for updates that will add these passages, if ``foresees``."""
+        return
 
     def search(
         self, queries: Sequence[str], k: int, *, allowed: NDArray[np.int64] | None = None

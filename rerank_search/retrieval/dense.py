@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -16,7 +16,13 @@ from rerank_search.built_in_stages import DENSE
 from rerank_search.errors import IndexCorruptedError, IndexMismatchError, InvalidInputError
 from rerank_search.models.prompts import Prompts, Task
 from rerank_search.queries import checked_k
-from rerank_search.retrieval.base import EngineSource, Passage, PassageScores, TextVectors
+from rerank_search.retrieval.base import (
+    EngineSource,
+    Passage,
+    PassageScores,
+    TextVectors,
+    in_blocks,
+)
 from rerank_search.retrieval.file_engine import FileEngine, new_passages
 from rerank_search.retrieval.given_vectors import GivenVectors
 from rerank_search.retrieval.state import damaged, differences
@@ -249,8 +255,7 @@ class VectorIndex(FileEngine[VectorFiles, VectorSnapshot]):
                 vectors = self._encoder.of_passages(new)
                 progress(len(new))
             else:
-                texts = [passage.text for passage in new]
-                vectors = self._encoded(self._encoder, texts, progress)
+                vectors = self._encoded(self._encoder, new, progress)
             self._check_dimension(vectors.shape[1])
             published = self._files.write_segment(
                 published, [ids], [stored(vectors, published.dtype)]
@@ -259,15 +264,15 @@ class VectorIndex(FileEngine[VectorFiles, VectorSnapshot]):
         return published, np.concatenate(written)
 
     def _encoded(
-        self, encoder: TextVectors, texts: Sequence[str], progress: Callable[[int], None]
+        self, encoder: TextVectors, passages: Sequence[Passage], progress: Callable[[int], None]
     ) -> NDArray[np.float32]:
-        parts = _of_similar_length(texts)
-        vectors = []
-        for places in parts:
-            some = [texts[place] for place in places]
-            vectors.append(self._vectors(encoder, some, "document"))
-            progress(len(places))
-        return np.concatenate(vectors)[np.argsort(np.concatenate(parts))]
+        places, vectors = [], []
+        for part in _parts(passages):
+            texts = [passages[place].text for place in part]
+            places.append(part)
+            vectors.append(self._vectors(encoder, texts, "document"))
+            progress(len(texts))
+        return np.concatenate(vectors)[np.argsort(np.concatenate(places))]
 
     def _vectors(
         self, encoder: TextVectors, texts: Sequence[str], task: Task
@@ -319,14 +324,19 @@ def opened(source: EngineSource) -> VectorIndex:
     )
 
 
-def _of_similar_length(texts: Sequence[str]) -> list[NDArray[np.int64]]:
-    """Positions of the texts in parts of similar length, so that little of a batch is padding.
+def _parts(passages: Sequence[Passage]) -> Iterator[NDArray[np.int64]]:
+    """Positions of the passages that are encoded together: of one block, of similar length.
 
-    The parts are shuffled: after any of them, the share of finished passages is about the share of
-    the time that all of them take.
+    So little of a batch is padding. In float32 the last bits of a vector depend on the texts that
+    are encoded with it, which are the same whether a build was interrupted or not.
     """
-    lengths = np.array([len(text) for text in texts])
-    order = np.argsort(-lengths, kind="stable")
-    part = np.cumsum(lengths[order]) // TOLD_AFTER
-    parts = np.split(order, np.flatnonzero(np.diff(part)) + 1)
-    return [parts[i] for i in np.random.default_rng(0).permutation(len(parts))]
+    start = 0
+    for block in in_blocks(passages, ENCODED_AT_ONCE):
+        lengths = np.array([len(passage.text) for passage in block])
+        order = np.argsort(-lengths, kind="stable")
+        part = np.cumsum(lengths[order]) // TOLD_AFTER
+        parts = np.split(order, np.flatnonzero(np.diff(part)) + 1)
+        # Shuffled, so that after any part the share of finished passages is about that of the time.
+        for place in np.random.default_rng(0).permutation(len(parts)):
+            yield start + parts[place]
+        start += len(block)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rerank_search.errors import IndexReadOnlyError
 from rerank_search.files import disk_errors
-from rerank_search.retrieval.base import Engine, Passage, in_batches
+from rerank_search.retrieval.base import Engine, Passage, in_blocks
 from rerank_search.retrieval.state import StateFile, damaged
 
 
@@ -122,13 +122,26 @@ def new_passages(
     is_known: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
     progress: Callable[[int], None],
 ) -> Iterator[tuple[NDArray[np.int64], list[Passage]]]:
-    """The ids and the passages that an engine does not have yet, of ``size`` passages at a time.
+    """The ids and the passages that an engine does not have yet, in lists of ``size`` or more.
 
-    The others were added before a crash; ``progress`` is called with their number.
+    A list has whole blocks, but one of more than ``size`` passages is cut. The passages that the
+    engine has were added before a crash; ``progress`` is called with their number.
     """
-    for some in in_batches(added, size):
+    for some in _at_least(size, in_blocks(added, size)):
         ids = np.array([passage.id for passage in some], np.int64)
         known = is_known(ids)
         progress(int(known.sum()))
         if not known.all():
             yield ids[~known], [each for each, old in zip(some, known, strict=True) if not old]
+
+
+def _at_least(size: int, lists: Iterable[list[Passage]]) -> Iterator[list[Passage]]:
+    """Several lists as one, as soon as they have ``size`` passages together."""
+    together: list[Passage] = []
+    for some in lists:
+        together += some
+        if len(together) >= size:
+            yield together
+            together = []
+    if together:
+        yield together

@@ -19,7 +19,7 @@ from rerank_search.retrieval.base import (
     Passage,
     PassageScores,
     SparseTextVectors,
-    in_batches,
+    in_blocks,
 )
 from rerank_search.retrieval.file_engine import FileEngine, new_passages
 from rerank_search.retrieval.sparse_files import Postings, Published, SparseFiles, inverted
@@ -201,7 +201,7 @@ class SparseIndex(FileEngine[SparseFiles, "_Snapshot"]):
 
     def _encoded(self, passages: Sequence[Passage], progress: Callable[[int], None]) -> Postings:
         vectors: list[SparseVector] = []
-        for some in in_batches(passages, TOLD_AFTER):
+        for some in in_blocks(passages, TOLD_AFTER):
             texts = [passage.text for passage in some]
             made = self._encoder.encode(texts, task="document", prompt=self._prompts.document)
             vectors.extend(made[place] for place in range(len(made)))

@@ -159,12 +159,17 @@ class DocumentStore:
             return beginnings(connection, most)
 
     @contextmanager
-    def changes(self, since: int, *, most: int | None = None) -> Iterator[Changes]:
-        """The changes after ``since``, as of one commit; about ``most`` passages at a time."""
+    def changes(
+        self, since: int, *, most: int | None = None, until: int | None = None
+    ) -> Iterator[Changes]:
+        """The changes after ``since``, as of one commit, up to ``until``.
+
+        With ``most``, only whole blocks of changes with about so many passages.
+        """
         vectors = self._dimension is not None
         with (
             self._connections.reading() as connection,
-            changes_since(connection, since, most=most, vectors=vectors) as changes,
+            changes_since(connection, since, most=most, until=until, vectors=vectors) as changes,
         ):
             yield changes
 

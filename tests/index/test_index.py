@@ -560,3 +560,21 @@ def test_deleting_by_a_key_that_no_document_has_is_a_python_warning(words: Index
         assert words.delete_matching({"fodler": "man"}) == 0
     assert words.delete_matching({"folder": "doc"}) == 0
     assert words.delete_matching({"fodler": "man"}, warn=False) == 0
+
+
+def test_a_long_add_publishes_whole_blocks_and_at_the_end_the_rest(tmp_path: Path) -> None:
+    found_meanwhile: list[int] = []
+    with Index.create(tmp_path / "index", encoder=None) as index:
+        index.add([Document("first", "word")])
+
+        def documents() -> Iterator[Document]:
+            for number in range(4_600):
+                if number == 4_500:
+                    found_meanwhile.append(len(found(index, "bm25", "word", 9_999)))
+                yield Document(str(number), "word")
+
+        index.add(documents())
+        assert found_meanwhile == [4_000]
+        assert len(found(index, "bm25", "word", 9_999)) == 4_601
+        assert index.verify() == []
+        assert index.info().documents == 4_601

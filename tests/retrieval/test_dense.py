@@ -464,3 +464,28 @@ def test_progress_counts_passages_when_they_are_encoded_not_when_they_are_read(
     assert len(told) > 10
     index.update(601, with_longest_last, [], progress=lambda done: told.append((done, 0)))
     assert sum(done for done, _ in told) == 1200  # known ones are done at once
+
+
+def test_what_is_encoded_together_depends_on_each_block_of_changes_alone(tmp_path: Path) -> None:
+    class Heard(WordEncoder):
+        calls: list[tuple[str, ...]]
+
+        def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            self.calls.append(tuple(texts))
+            return super().encode(texts)
+
+    rng = np.random.default_rng(0)
+    texts = ["red " * int(rng.integers(1, 9_000)) for _ in range(60)]
+    blocks = [
+        [Passage(id, texts[id], seq=1 + id * 50) for id in range(start, start + 20)]
+        for start in (0, 20, 40)
+    ]
+    together, apart = Heard(), Heard()
+    together.calls, apart.calls = [], []
+    every = [each for block in blocks for each in block]
+    VectorIndex(tmp_path / "together", together).update(3_000, every, [])
+    index = VectorIndex(tmp_path / "apart", apart)
+    for number, block in enumerate(blocks, start=1):
+        index.update(number * 1_000, block, [])
+    assert len(together.calls) > 6
+    assert together.calls == apart.calls
