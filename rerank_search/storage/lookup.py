@@ -5,9 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from rerank_search.errors import InvalidInputError
 from rerank_search.shown import shown
-from rerank_search.storage.records import NUMBER_BYTES, Record
+from rerank_search.storage.records import NUMBER_BYTES, Record, storable_ids
 
 CHUNK = 500
 """Number of ids in one chunk."""
@@ -56,19 +55,9 @@ def vector_problems(connection: sqlite3.Connection, name: str, dimension: int) -
 
 def chunks(ids: Sequence[str]) -> Iterator[list[str]]:
     """The ids in chunks, without those that no document can have."""
-    storable = [id for id in ids if _encodable(id)]
+    storable = storable_ids(ids)
     for start in range(0, len(storable), CHUNK):
         yield storable[start : start + CHUNK]
-
-
-def _encodable(id: object) -> bool:
-    if not isinstance(id, str):
-        raise InvalidInputError(f"the document id {shown(id)} is not a string: convert it")
-    try:
-        id.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def places(values: Sequence[str]) -> str:

@@ -103,6 +103,25 @@ def checked(document: object, position: int) -> Record:
     return Record(id, document.title, document.text, metadata, _vector(document.vector, where))
 
 
+def storable_ids(ids: Iterable[str]) -> list[str]:
+    """The ids that a stored document can have. Raises InvalidInputError for another type."""
+    found = []
+    for id in ids:
+        if not isinstance(id, str):
+            raise InvalidInputError(f"the document id {shown(id)} is not a string: convert it")
+        if id and "\0" not in id and _is_encodable(id):
+            found.append(id)
+    return found
+
+
+def _is_encodable(id: str) -> bool:
+    try:
+        id.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _vector(given: object, where: str) -> bytes:
     import numpy as np  # late, because clients import this module and seldom have vectors
 

@@ -13,6 +13,7 @@ from rerank_search.queries import checked_k, query_list
 from rerank_search.ranking import ranked
 from rerank_search.retrieval.ties import complete
 from rerank_search.storage.filter_tree import FilterTree, filter_tree
+from rerank_search.storage.records import storable_ids
 from rerank_search.stores.base import Scored
 from rerank_search.types import Filter, Hit
 
@@ -58,9 +59,10 @@ class StoreStage:
         self, queries: Sequence[str], ids: Sequence[Sequence[str]]
     ) -> list[dict[str, float]]:
         """The scores of each query's documents, by id, without those that it does not find."""
+        possible = map(storable_ids, ids)
         return [
             {} if search is None or not wanted else dict(search(len(wanted), None, wanted))
-            for search, wanted in zip(self._prepare(queries), ids, strict=True)
+            for search, wanted in zip(self._prepare(queries), possible, strict=True)
         ]
 
     def _ranking(self, search: SearchOne, k: int, filter: FilterTree | None) -> list[Hit]:

@@ -19,7 +19,7 @@ from rerank_search.retrieval.hybrid import Hybrid
 from rerank_search.retrieval.hybrid_fusion import hybrid_name
 from rerank_search.shown import described, shown
 from rerank_search.storage.filter_tree import FilterTree
-from rerank_search.storage.records import Record, batches
+from rerank_search.storage.records import Record, batches, storable_ids
 from rerank_search.stores.attempts import Attempts
 from rerank_search.stores.base import Scored, StoreBackend, StoreDescription
 from rerank_search.stores.stage import SearchOne, StoreStage
@@ -123,9 +123,10 @@ class Store:
     def documents(self, ids: Sequence[str]) -> list[Document | None]:
         """The documents with these ids, in their order; None for an unknown id."""
         wanted = id_list(ids)
-        if not wanted:
-            return []
-        found = self._attempts.of(partial(self._backend.fetch, list(dict.fromkeys(wanted))))
+        possible = storable_ids(dict.fromkeys(wanted))
+        if not possible:
+            return [None for _ in wanted]
+        found = self._attempts.of(partial(self._backend.fetch, possible))
         by_id = {document.id: document for document in found}
         return [by_id.get(id) for id in wanted]
 
@@ -201,7 +202,7 @@ class Store:
         If the connection is lost after they were deleted, they count as unknown. Raises
         InvalidInputError for anything but a list of ids, StoreError.
         """
-        named = list(dict.fromkeys(id_list(ids)))
+        named = storable_ids(dict.fromkeys(id_list(ids)))
         return self._attempts.of(partial(self._backend.delete, named)) if named else 0
 
     def _with_vectors(self, records: list[Record]) -> list[Record]:

@@ -42,6 +42,9 @@ ODD_IDS = (
     "x" * 200,
 )
 
+IMPOSSIBLE_IDS = ("", "a\0b", "\ud800")
+"""Ids that no document can have, which are asked for."""
+
 METADATA: tuple[dict[str, Any], ...] = (
     {},
     {"n": 1, "lang": "en", "tags": ["new", "old"], "ok": True},
@@ -225,8 +228,10 @@ def _found(store: Store, stage: str, k: int, filter: Filter | None = None) -> li
 
 def _check_empty(store: Store) -> None:
     require(len(store) == 0, f"the store must be empty, and has {len(store)} documents")
-    require(store.documents(["a"]) == [None], "documents() must return None for an unknown id")
-    require(store.delete(["a"]) == 0, "delete() must skip unknown ids")
+    unknown = ["a", *IMPOSSIBLE_IDS]
+    found = store.documents(unknown)
+    require(found == [None] * len(unknown), "documents() must return None for an unknown id")
+    require(store.delete(unknown) == 0, "delete() must skip unknown ids")
     require(store.delete([]) == 0, "delete([]) must delete nothing")
     for stage in store.first_stages:
         require(_found(store, stage, 5) == [], f"{stage} must find nothing in an empty store")

@@ -93,6 +93,7 @@ class ListedStore(StoreBackend):
 
     def fetch(self, ids: Sequence[str]) -> list[Document]:
         self._done()
+        _sent(ids)
         found = [self._records[id].document() for id in reversed(ids) if id in self._records]
         return [] if self._options.broken == "fetch" else found
 
@@ -102,6 +103,7 @@ class ListedStore(StoreBackend):
         self._done()
 
     def delete(self, ids: Sequence[str]) -> int:
+        _sent(ids)
         known = [id for id in ids if id in self._records]
         if self._options.broken != "delete":
             for id in known:
@@ -122,6 +124,7 @@ class ListedStore(StoreBackend):
     def _scored(
         self, score: Callable[[Record], float], filter: FilterTree | None, ids: Sequence[str] | None
     ) -> list[Scored]:
+        _sent(ids or ())
         return [
             (record.id, score(record))
             for record in list(self._records.values())
@@ -137,6 +140,11 @@ class ListedStore(StoreBackend):
             found = [(id, score / 2) for id, score in found]
         by_id = sorted(found, key=lambda each: each[0], reverse=True)  # the wrong way round
         return sorted(by_id, key=lambda each: each[1], reverse=True)[:k]
+
+
+def _sent(ids: Sequence[str]) -> bytes:
+    """The ids as an engine elsewhere would get them."""
+    return "\n".join(ids).encode()
 
 
 def allows(tree: FilterTree, record: Record) -> bool:

@@ -15,6 +15,7 @@ from rerank_search import (
     EncodedDocument,
     EncodedQuery,
     Encoder,
+    Hit,
     InvalidDocumentError,
     InvalidFilterError,
     InvalidInputError,
@@ -243,6 +244,15 @@ def test_progress_counts_written_documents(opened: Opened):
     store, told = opened(dimension=0, create=True), []
     store.add([BOAT, BREAD, replace(BOAT, id="third")], batch_size=2, progress=told.append)
     assert told == [2, 1]
+
+
+def test_ids_that_no_document_can_have_are_unknown(opened: Opened):
+    store = opened(dimension=0, create=True)
+    store.add([Document("a", "boat")])
+    assert store.documents(["\ud800", "a", "", "a\0"]) == [None, Document("a", "boat"), None, None]
+    assert store.delete(["\ud800", "a\0", ""]) == 0
+    [[hit]] = store.stage_scores(["boat"], [[Hit("\ud800", 1.0, 1)]])
+    assert hit.stage_scores == {"text": 0.0}
 
 
 @pytest.mark.parametrize("given", ["boat", b"boat", {"boat": 1}, [None], 5])

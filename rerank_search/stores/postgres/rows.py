@@ -166,7 +166,7 @@ def _can_have(column: Column, id: str) -> bool:
         return len(id) < 21 and id.isascii() and _is_integer(id, bound)
     if column.kind == "uuid":
         return len(id) == 36 and _is_uuid(id)
-    return "\0" not in id and _is_encodable(id)
+    return True
 
 
 def _is_integer(id: str, bound: int) -> bool:
@@ -182,11 +182,3 @@ def _is_uuid(id: str) -> bool:
         return str(uuid.UUID(id)) == id
     except ValueError:
         return False
-
-
-def _is_encodable(id: str) -> bool:
-    try:
-        id.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
