@@ -95,6 +95,11 @@ def store_url(given: str) -> StoreUrl:
             "the URL of the store cannot be read: write its options as ?name=value&name=value, and "
             "other characters than letters and digits in them as % and two digits"
         ) from None
+    if ":" in parts.netloc and "@" in parts.path + parts.query.partition("=")[0]:
+        raise InvalidInputError(  # not shown, since a password may have been cut at one of these
+            "the URL of the store has an @ after its host: write / ? and @ of a user or a password "
+            "as %2F %3F and %40, and an @ of another name as %40"
+        )
     if parts.fragment:
         raise InvalidInputError(
             "the URL of the store has a #: write it as %23 if it belongs to a name or a password"

@@ -37,6 +37,12 @@ def test_a_login_is_decoded():
     assert (url.user, url.password) == ("ann@x", SECRET)
 
 
+def test_an_at_sign_is_possible_where_no_password_can_be():
+    assert store_url("lancedb:///home/ann@host/docs").folder == "/home/ann@host"
+    url = store_url("qdrant+http://host:6333/ann%40host?text=a@b")
+    assert (url.name, url.options) == ("ann@host", {"text": "a@b"})
+
+
 def test_nothing_secret_is_shown():
     options = "table=docs&password=geheim&api_key=geheim&sslKEYlog=geheim"
     url = store_url(f"postgresql://ann:geheim@host/db?{options}")
@@ -56,6 +62,9 @@ def test_nothing_secret_is_shown():
         ("postgresql://ann:geheim@host/db?table", "cannot be read"),
         ("postgresql://ann:geheim@host/db?table=%ff", "cannot be read"),
         ("postgresql://ann:ge#heim@host/db", "has a #"),
+        ("postgresql://ann:1/geheim@host/db?table=docs", "an @ after its host"),
+        ("postgresql://ann:1?geheim@host/db?table=docs", "an @ after its host"),
+        ("postgresql://ann:x@geheim/1@host/db?table=docs", "an @ after its host"),
         ("postgresql://ann:geheim@host/db?a=1&a=2", "'a' twice"),
     ],
 )
