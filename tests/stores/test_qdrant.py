@@ -295,6 +295,23 @@ def test_an_empty_list_exists_in_a_collection_of_ours(tmp_path: Path) -> None:
         assert ids(store, filter={"by": {"$exists": False}}) == []
 
 
+@pytest.mark.parametrize("scheme", ["qdrant+edge", "qdrant"])
+def test_opening_makes_no_folder(scheme: str, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for folder in ("typo", "there"):
+        with pytest.raises(StoreNotFoundError):
+            open_store(f"{scheme}://{tmp_path}/{folder}/docs")
+    assert [each.name for each in tmp_path.rglob("*")] == ["there"]
+
+
+@pytest.mark.parametrize("scheme", ["qdrant+edge", "qdrant"])
+def test_a_folder_that_cannot_be_made_is_named(scheme: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path in ("file/docs", "file/inside/docs"):
+        with pytest.raises((StoreError, InvalidInputError), match="file"):
+            open_store(f"{scheme}://{tmp_path}/{path}", create=True, dimension=0)
+
+
 def test_a_store_that_is_open_elsewhere_is_named(tmp_path: Path) -> None:
     for scheme in ("qdrant+edge", "qdrant"):
         url = f"{scheme}://{tmp_path}/{scheme}/docs"

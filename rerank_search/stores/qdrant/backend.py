@@ -239,6 +239,10 @@ def _calls(url: StoreUrl, options: QdrantOptions) -> QdrantCalls:
         from rerank_search.stores.qdrant.edge import EdgeCalls
 
         return EdgeCalls(url)
-    from rerank_search.stores.qdrant.client import FolderCalls, server_calls
+    if url.transport:
+        from rerank_search.stores.qdrant.client import server_calls
 
-    return server_calls(url, options.timeout) if url.transport else FolderCalls(url)
+        return server_calls(url, options.timeout)
+    from rerank_search.stores.qdrant.folder import FolderCalls
+
+    return FolderCalls(url)

@@ -1,9 +1,8 @@
-"""Qdrant by its own client: a server, or a folder of the client's local mode."""
+"""Qdrant by its own client, such as a server."""
 
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -13,9 +12,7 @@ from qdrant_client import QdrantClient, models
 
 from rerank_search.errors import (
     InvalidInputError,
-    StoreError,
     StoreTimeoutError,
-    StoreUnreachableError,
 )
 from rerank_search.http_calls.environment import certificates, check_proxies
 from rerank_search.http_calls.keys import key_variable, stored_key
@@ -187,58 +184,6 @@ class ClientCalls:
             client.close()
 
 
-class FolderCalls(ClientCalls):
-    """One collection in a folder of the client's local mode.
-
-    That is an imitation of a server in Python: it compares all vectors, and its BM25 ranks by any
-    payload key, without a stemmer. Threads take turns.
-    """
-
-    def __init__(self, url: StoreUrl) -> None:
-        if not url.folder:
-            raise InvalidInputError(
-                f"{url} names no collection in a folder: write it as qdrant:///FOLDER/COLLECTION"
-            )
-        turns = threading.RLock()
-
-        @contextmanager
-        def errors() -> Iterator[None]:
-            with turns, _folder_errors(url):
-                yield
-
-        super().__init__(url, lambda: _opened(url), errors)
-
-    def ranks_by(self, key: str) -> bool:
-        """Whether a search by the key works, since the client does not list its text indexes."""
-        try:
-            self.search_text("a", key, 1, {}, [])
-        except StoreError:
-            return False
-        return True
-
-    def rank_by(self, key: str, language: str | None) -> None:
-        """Make the text index. Raises InvalidInputError for a stemmer."""
-        if language not in (None, NO_STEMMER):
-            raise InvalidInputError(
-                f"language={shown(language)} needs a stemmer, which a folder of Qdrant's client "
-                "does not have: leave it out, or use qdrant+edge:// or a server"
-            )
-        super().rank_by(key, NO_STEMMER)
-
-    def search_vector(
-        self,
-        vector: Sequence[float],
-        name: str,
-        limit: int,
-        filter: Conditions,
-        payload: Sequence[str],
-        *,
-        exact: bool,
-    ) -> list[Point]:
-        """The best points by their vectors, all of which are compared."""
-        return self._best(list(vector), name, limit, filter, payload)
-
-
 def server_calls(url: StoreUrl, timeout: float) -> ClientCalls:
     """The calls of a collection on a server. Raises InvalidInputError for another address."""
     if not url.host or not url.name or url.folder:
@@ -267,29 +212,6 @@ def server_calls(url: StoreUrl, timeout: float) -> ClientCalls:
         )
 
     return ClientCalls(url, connect, lambda: server_errors(url, variable, key))
-
-
-def _opened(url: StoreUrl) -> QdrantClient:
-    with warnings.catch_warnings():
-        # The client leaves its lock file open if another process has it, and Python warns of that
-        # once the error is gone.
-        warnings.simplefilter("ignore", ResourceWarning)
-        try:
-            return QdrantClient(path=url.folder, force_disable_check_same_thread=True)
-        except RuntimeError as error:
-            if "already accessed" not in str(error):
-                raise
-    raise StoreUnreachableError(
-        f"{url} is in use by another process or another store: close it there, or use a server"
-    )
-
-
-@contextmanager
-def _folder_errors(url: StoreUrl) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise StoreError(f"{url}: {error}") from error
 
 
 def _stemmer(language: str) -> models.SnowballParams | None:
