@@ -199,6 +199,38 @@ def test_a_request_that_writes_is_sent_once(balanced: httpx2.Client, models) -> 
 
 @needs_haproxy
 @pytest.mark.process
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_an_error_that_another_replica_would_have_too_is_passed_on(
+    balanced: httpx2.Client, models, status: int
+) -> None:
+    for model in models:
+        model.always = status
+    assert balanced.post("/v1/search", json=BODY).status_code == status
+    assert asked(models) == 1
+
+
+@needs_haproxy
+@pytest.mark.process
+def test_a_busy_answer_is_asked_for_once_at_each_replica(balanced: httpx2.Client, models) -> None:
+    for model in models:
+        model.always = 503
+    assert balanced.post("/rerank", json=BODY).status_code == 503
+    assert [len(model.asked) for model in models] == [1, 1, 1]
+
+
+@needs_haproxy
+@pytest.mark.process
+def test_a_replica_notices_that_the_client_has_gone(balanced: httpx2.Client, models) -> None:
+    for model in models:
+        model.always = "hang"
+    with pytest.raises(httpx2.ReadTimeout):
+        httpx2.post(balanced.base_url.join("/rerank"), json=BODY, timeout=0.2)
+    until(lambda: sum(model.gone for model in models) == 1)
+    assert asked(models) == 1
+
+
+@needs_haproxy
+@pytest.mark.process
 def test_the_balancer_is_ready_as_long_as_one_replica_is(balanced: httpx2.Client, models) -> None:
     models[0].stop()
     models[1].stop()

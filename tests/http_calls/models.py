@@ -6,7 +6,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
@@ -70,7 +70,8 @@ def _handler(model: Model) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 return
             if told == "hang":
-                self.connection.recv(1)
+                with suppress(ConnectionResetError):  # as a balancer ends a connection
+                    self.connection.recv(1)
                 model.gone += 1
                 return
             if told is not None:
