@@ -3,7 +3,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
@@ -21,6 +20,7 @@ from rerank_search.models.bert_folder import read_classifier
 from rerank_search.models.threads import one_thread
 from rerank_search.reranking.cross_encoder import CrossEncoderReranker
 from rerank_search.reranking.loaded_network import loaded_network
+from tests import warm
 
 QUERY = "how to join the paths"
 TEXTS = ["join file paths with a path", "", "the bread is in the oven", "a boat on the river " * 30]
@@ -120,12 +120,11 @@ assert halved
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 @pytest.mark.parametrize("backend", [*EXPORTED, "torch"])
-def test_a_batch_above_memory_is_halved(backend):
+def test_a_batch_above_memory_is_halved(backend, tmp_path):
     # OpenVINO computes as many pairs in less memory, and starts threads that need some.
     sizes = ("1200", "400000") if backend == "openvino" else ("600", "200000")
-    arguments = [sys.executable, "-W", "ignore", "-c", WITH_LITTLE_MEMORY, backend, *sizes]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    done = warm.start(WITH_LITTLE_MEMORY, backend, *sizes, output=tmp_path / "output")
+    assert done.wait() == 0, done.said()
 
 
 @pytest.mark.parametrize("backend", EXPORTED)
