@@ -22,6 +22,8 @@ VectorSearch = Literal["graph", "exact"]
 
 MOST_DOCUMENTS = 10**13
 MOST_QPS = 10**7
+MOST_GB = 10**6
+MOST_MS = 10**7
 """Bounds that keep a plan's arithmetic quick; no system comes near them."""
 
 
@@ -53,7 +55,7 @@ class Goal:
     def __post_init__(self) -> None:
         whole_number("documents", self.documents, most=MOST_DOCUMENTS)
         real_number("qps", self.qps, above=0, most=MOST_QPS)
-        real_number("p99_ms", self.p99_ms, above=0)
+        real_number("p99_ms", self.p99_ms, above=0, most=MOST_MS)
         whole_number("candidates", self.candidates, most=100_000)
         whole_number("words", self.words, most=10**7)
         one_of("first_stage", self.first_stage, FIRST_STAGES)
@@ -64,7 +66,7 @@ class Goal:
         if self.cores is not None:
             whole_number("cores", self.cores, most=4_096)
         if self.memory_gb is not None:
-            real_number("memory_gb", self.memory_gb, above=0)
+            real_number("memory_gb", self.memory_gb, above=0, most=MOST_GB)
         real_number("utilisation", self.utilisation, above=0, most=0.99)
 
     @property
@@ -84,19 +86,21 @@ class Assumptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tokens_per_word: float = Field(
-        default=1.3, gt=0, allow_inf_nan=False, description="of English, with BERT's word pieces"
+        default=1.3, gt=0, le=1_000, description="of English, with BERT's word pieces"
     )
-    query_tokens: int = Field(default=12, ge=1, description="tokens of a query, of a pair's too")
+    query_tokens: int = Field(
+        default=12, ge=1, le=10**7, description="tokens of a query, of a pair's too"
+    )
     network_ms: float = Field(
         default=1.0,
         ge=0,
-        allow_inf_nan=False,
+        le=MOST_MS,
         description="for a request to the shards and its answer, in one data centre",
     )
     server_ms: float = Field(
         default=1.1,
         ge=0,
-        allow_inf_nan=False,
+        le=MOST_MS,
         description="that HTTP adds to a search (eval/results/serving.md, on another machine)",
     )
     memory_share: float = Field(
@@ -105,7 +109,7 @@ class Assumptions(BaseModel):
     disk_copies: float = Field(
         default=2.0,
         ge=1,
-        allow_inf_nan=False,
+        le=1_000,
         description="times the files: merging or rebuilding writes a second copy",
     )
 

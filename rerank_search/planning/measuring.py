@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 import numpy as np
 
 from rerank_search.built_in_stages import BM25
+from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.cost import peak_memory
 from rerank_search.evaluation.environment import environment
 from rerank_search.index import Index
@@ -102,6 +103,9 @@ def measure_profile(
     from rerank_search.reranking.cross_encoder import CrossEncoderReranker
     from rerank_search.retrieval.encoder import Encoder
 
+    for what, given in (("rerankers", rerankers), ("dtypes", dtypes)):
+        if not given:
+            raise InvalidInputError(f"{what} is empty: name at least one")
     made = MadeTexts()
     found = []
     for name in rerankers:

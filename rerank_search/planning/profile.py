@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from rerank_search.declared import validated
 from rerank_search.errors import InvalidInputError
@@ -14,11 +14,14 @@ from rerank_search.files import atomic_write_bytes, make_folder
 from rerank_search.shown import shown
 from rerank_search.types import VectorDtype
 
-Time = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-"""Seconds of one call."""
+MOST = 10**18
+"""Most words, vectors, tokens or bytes; a bound that keeps the arithmetic of plans finite."""
 
-Size = Annotated[int, Field(ge=1)]
-Bytes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Time = Annotated[float, Field(ge=1e-12, le=1e6)]
+"""Seconds of one call, or of a part of one."""
+
+Size = Annotated[int, Field(ge=1, le=MOST)]
+Bytes = Annotated[float, Field(gt=0, le=MOST)]
 
 
 class _Table(BaseModel):
@@ -32,7 +35,13 @@ class Timed(_Table):
     seconds: Annotated[list[Time], Field(min_length=1)]
 
 
-Growth = Annotated[list[Timed], Field(min_length=2)]
+def _of_two_sizes(calls: list[Timed]) -> list[Timed]:
+    if len({each.size for each in calls}) < 2:
+        raise ValueError("all calls have the same size: measure another one too")
+    return calls
+
+
+Growth = Annotated[list[Timed], AfterValidator(_of_two_sizes)]
 """Calls of at least two sizes, so that the time of others can be told."""
 
 

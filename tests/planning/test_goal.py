@@ -29,6 +29,8 @@ GOAL = {"documents": 1_000, "qps": 1.0, "p99_ms": 500.0}
         {"dimension": 0},
         {"cores": 0},
         {"memory_gb": 0},
+        {"memory_gb": 1e300},
+        {"p99_ms": 1e300},
         {"utilisation": 0},
         {"utilisation": 1.0},
     ],
@@ -54,6 +56,10 @@ def test_assumptions_are_replaced_by_name() -> None:
         ("network_ms=nan", "network_ms=nan is invalid"),
         ("memory_share=2", "memory_share=2 is invalid"),
         ("query_tokens=0", "query_tokens=0 is invalid"),
+        ("query_tokens=1" + 400 * "0", "query_tokens=10*.* is invalid"),
+        ("tokens_per_word=1e308", r"tokens_per_word=1e\+308 is invalid"),
+        ("disk_copies=1e308", r"disk_copies=1e\+308 is invalid"),
+        ("network_ms=1e308", r"network_ms=1e\+308 is invalid"),
     ],
 )
 def test_a_wrong_assumption_is_refused(given: str, problem: str) -> None:

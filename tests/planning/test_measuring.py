@@ -60,6 +60,13 @@ def test_a_measured_profile_can_be_planned_with(measured: Profile) -> None:
     assert make_plan(replace(goal, vector_search="exact"), measured).possible
 
 
+@pytest.mark.parametrize("given", [{"rerankers": []}, {"dtypes": []}], ids=str)
+def test_a_measurement_without_models_is_refused(given) -> None:
+    [name] = given
+    with pytest.raises(InvalidInputError, match=f"{name} is empty"):
+        measure_profile(**given, amounts=FEW, telling=telling)
+
+
 def test_models_that_cannot_be_measured_are_refused(tiny_reranker: Path) -> None:
     with pytest.raises(ModelNotFoundError):
         measure_profile(rerankers=["nowhere"], amounts=FEW, telling=telling)
