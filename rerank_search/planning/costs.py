@@ -79,8 +79,22 @@ class Costs:
         length = self.reranking.encoder.passage_tokens
         if self.document_tokens <= length:
             return 1
-        new = max(1, length - Passages().overlap)
-        return 1 + math.ceil((self.document_tokens - length) / new)
+        return 1 + math.ceil((self.document_tokens - length) / (length - self._shared_tokens))
+
+    @property
+    def _shared_tokens(self) -> int:
+        """Tokens that two neighbouring passages share."""
+        return min(Passages().overlap, self.reranking.encoder.passage_tokens // 2)
+
+    @property
+    def indexed_tokens(self) -> float:
+        """Tokens of all passages of a document; those that two share count twice."""
+        return self.document_tokens + (self.passages - 1) * self._shared_tokens
+
+    @property
+    def indexed_words(self) -> float:
+        """Words of all passages of a document; those that two share count twice."""
+        return self.goal.words * self.indexed_tokens / self.document_tokens
 
     @property
     def passage_tokens(self) -> float:
@@ -113,7 +127,7 @@ class Costs:
     @property
     def bm25_bytes(self) -> float:
         """Bytes of a document's postings; 0 without BM25."""
-        own = self.goal.words * self.searching.text.bm25_bytes_per_word
+        own = self.indexed_words * self.searching.text.bm25_bytes_per_word
         return own if self.goal.has_text else 0.0
 
     @property
@@ -152,7 +166,7 @@ class Costs:
         total = np.zeros(1)
         if self.goal.has_text:
             calls = self.searching.text.searches
-            total = total + line(calls).at(documents * self.goal.words) * spread(
+            total = total + line(calls).at(documents * self.indexed_words) * spread(
                 largest(calls).seconds
             )
         if self.goal.has_vectors:
@@ -208,13 +222,13 @@ class Costs:
     @property
     def encode_seconds(self) -> float:
         """Time to encode a document on one machine, or one GPU; 0 without vectors."""
-        tokens = self.passages * self.passage_tokens if self.goal.has_vectors else 0.0
+        tokens = self.indexed_tokens if self.goal.has_vectors else 0.0
         return tokens / self.encoded_tokens_per_second
 
     @property
     def build_seconds(self) -> float:
         """Time to add an encoded document to the first stages of a machine."""
-        text = self.goal.words * self.searching.text.build_seconds_per_word
+        text = self.indexed_words * self.searching.text.build_seconds_per_word
         by_graph = self.goal.has_vectors and self.goal.vector_search == "graph"
         graph = self.passages * self.vectors.graph_build_seconds_per_vector if by_graph else 0.0
         return (text if self.goal.has_text else 0.0) + graph

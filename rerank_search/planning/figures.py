@@ -143,7 +143,7 @@ def _beyond(costs: Costs, documents: float) -> float:
     """How many times as large a shard is as the largest index that was measured."""
     goal, found = costs.goal, []
     if goal.has_text:
-        found.append(documents * goal.words / largest(costs.searching.text.searches).size)
+        found.append(documents * costs.indexed_words / largest(costs.searching.text.searches).size)
     if goal.has_vectors:
         graph = goal.vector_search == "graph"
         calls = costs.vectors.graph if graph else costs.vectors.exact

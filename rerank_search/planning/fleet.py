@@ -70,8 +70,9 @@ class Shortfall:
 def smallest_fleet(costs: Costs) -> Fleet | Shortfall:
     """The machines that meet the goal, or why none do.
 
-    Every number of shards from what the memory asks for is tried. Machines are added to all groups
-    alike, so that all are kept below the same utilisation, until the percentile is met.
+    Numbers of shards from what the memory asks for upwards are tried, in steps of SHARD_STEP.
+    Machines are added to all groups alike, so that all are kept below the same utilisation, until
+    the percentile is met.
     """
     goal = costs.goal.p99_ms / 1000
     best: Fleet | None = None

@@ -17,6 +17,7 @@ from rerank_search.planning.figures import (
 from rerank_search.planning.fleet import Fleet, Shortfall, fastest, smallest_fleet
 from rerank_search.planning.goal import Assumptions, Goal
 from rerank_search.planning.profile import Profile
+from rerank_search.retrieval.dense import HNSW_ABOVE
 
 BELOW = 0.8
 """Share of the most candidates that are possible at all: at their number itself, hardly any wait is
@@ -61,10 +62,11 @@ def make_plan(
     """
     costs = Costs(goal, profile, rerank_profile or profile, assumptions or Assumptions())
     found = smallest_fleet(costs)
-    known, notes = [*measured_figures(costs), *assumed_figures(costs)], _notes(costs)
+    known = [*measured_figures(costs), *assumed_figures(costs)]
     if isinstance(found, Shortfall):
-        return Plan(goal, False, _problem(costs, found), known, [*_changed(costs)], notes)
+        return Plan(goal, False, _problem(costs, found), known, [*_changed(costs)], _notes(costs))
     derived = derived_figures(costs, found)
+    notes = [*_notes(costs), *_index_notes(costs, found)]
     return Plan(goal, True, None, [*derived, *known], [*_changed(costs)], notes)
 
 
@@ -144,16 +146,30 @@ def _problem(costs: Costs, short: Shortfall) -> str:
 def _notes(costs: Costs) -> list[str]:
     """The assumptions of a plan that are not numbers."""
     goal = costs.goal
-    notes = ["requests arrive at random, and go to the machine that is least busy"]
+    notes = [
+        "requests arrive at random, and go to the machine that is least busy",
+        "a slow search of a shard is at most as much slower than others as the slowest measured",
+    ]
     if goal.has_text:
         notes.append("BM25's time grows in proportion to the words of a shard")
     if goal.has_vectors and goal.vector_search == "graph":
         notes.append("a graph's time grows with the logarithm of the vectors of a shard")
     if goal.has_vectors and costs.dimension != costs.vectors.dimension:
         notes.append("the time of vectors grows in proportion to their length")
-    if goal.cores is not None:
+    if goal.cores is not None and not costs.on_gpu:
         notes.append("the models' speed grows in proportion to the cores of a CPU")
     return notes
+
+
+def _index_notes(costs: Costs, fleet: Fleet) -> Iterator[str]:
+    """What the indexes of the shards have to be told."""
+    goal = costs.goal
+    vectors = goal.documents * costs.passages // fleet.shards
+    if goal.has_vectors and goal.vector_search == "graph" and vectors <= HNSW_ABOVE:
+        yield (
+            f"a shard has a graph: make its index with hnsw_above below {vectors:,}, since by "
+            f"default an index reads all of up to {HNSW_ABOVE:,} vectors"
+        )
 
 
 def _ms(seconds: float) -> str:

@@ -31,7 +31,26 @@ def test_a_document_that_fits_the_encoder_is_one_passage(costs: Costs) -> None:
 def test_a_long_document_has_passages_that_overlap(costs: Costs) -> None:
     long = of(costs, words=1_000)  # 1,300 tokens: 256, and 192 new ones in each further passage
     assert long.passages == 1 + 6
+    assert long.indexed_tokens == pytest.approx(1_300 + 6 * 64)
     assert long.pair_tokens == 256 + 17 + 3
+
+
+def test_passages_of_a_short_window_share_half_of_it_at_most(costs: Costs, made_profile) -> None:
+    encoder = costs.reranking.encoder.model_dump() | {"passage_tokens": 50}
+    short = replace(costs, reranking=made_profile(encoder=encoder))
+    assert short.passages == 1 + 4  # 130 tokens: 50, and 25 new ones in each further passage
+    assert short.indexed_tokens == pytest.approx(130 + 4 * 25)
+
+
+def test_words_that_two_passages_share_are_indexed_twice(costs: Costs) -> None:
+    long = of(costs, words=1_000, first_stage="bm25")
+    twice = 1_684 / 1_300
+    assert long.memory_per_document == pytest.approx(5_000 * twice)
+    assert long.disk_per_document == pytest.approx(2 * (10_000 + 5_000 * twice))
+    assert long.build_seconds == pytest.approx(1e-3 * twice)
+    once = of(costs, first_stage="bm25")
+    same = long.search_seconds(10_000), once.search_seconds(100_000 * twice)
+    assert same[0] == pytest.approx(same[1])
 
 
 def test_a_pair_is_no_longer_than_the_window(costs: Costs) -> None:
@@ -93,6 +112,7 @@ def test_the_cores_of_a_machine_do_not_make_its_gpu_faster(costs: Costs, made_pr
 
 def test_indexing_a_document(costs: Costs) -> None:
     assert costs.encode_seconds == pytest.approx(130 / 10_000)
+    assert of(costs, words=1_000).encode_seconds == pytest.approx(1_684 / 10_000)
     assert of(costs, cores=8).encode_seconds == pytest.approx(130 / 20_000)
     assert costs.build_seconds == pytest.approx(100e-6 + 0.001)
     assert of(costs, first_stage="bm25").encode_seconds == 0

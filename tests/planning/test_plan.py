@@ -92,6 +92,23 @@ def test_other_machines_rerank_with_their_own_costs(profile, made_profile) -> No
     assert "another" not in str(places["a search by BM25"])
 
 
+def test_cores_are_said_to_make_models_faster_only_where_they_do(profile, made_profile) -> None:
+    said = "the models' speed grows in proportion to the cores of a CPU"
+    goal = replace(GOAL, cores=8)
+    assert said in make_plan(goal, profile).notes
+    machine = profile.machine.model_dump() | {"device": "cuda:0 a GPU"}
+    assert said not in make_plan(goal, profile, rerank_profile=made_profile(machine=machine)).notes
+
+
+def test_a_plan_with_a_graph_for_few_vectors_says_what_the_index_needs(profile) -> None:
+    few = make_plan(replace(GOAL, documents=100_000), profile)
+    assert any("hnsw_above below 200,000" in note for note in few.notes)  # 2 passages each
+    for changed in ({"documents": 1_000_000}, {"vector_search": "exact"}, {"first_stage": "bm25"}):
+        plan = make_plan(replace(GOAL, **{"documents": 100_000, **changed}), profile)
+        assert plan.possible
+        assert not any("hnsw_above" in note for note in plan.notes)
+
+
 def test_what_was_not_measured_is_refused(profile, made_profile) -> None:
     with pytest.raises(InvalidInputError, match="reranker='medium' was not measured"):
         make_plan(replace(GOAL, reranker="medium"), profile)
