@@ -91,17 +91,20 @@ def test_a_value_that_a_thread_was_making_can_be_made_in_a_child(in_child: InChi
     assert value.get() == os.getpid()
 
 
-NEEDS = {"torch": "torch", "index": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
+NEEDS = {
+    "torch": ("torch",),
+    "index": ("torch",),
+    "onnx": ("onnx", "onnxruntime"),
+    "openvino": ("onnx", "openvino"),
+}
+"""The parts of tests/forked.py, and the packages that each needs."""
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("parts", [("torch", "index"), ("onnx", "openvino")])
 def test_children_and_their_children_use_what_the_parent_made(
-    parts: tuple[str, ...], tiny_reranker: Path, tiny_encoder: Path, tmp_path: Path
+    tiny_reranker: Path, tiny_encoder: Path, tmp_path: Path
 ):
-    usable = [part for part in parts if all(map(importlib.util.find_spec, (NEEDS[part], "onnx")))]
-    if not usable:
-        pytest.skip(f"needs the extra {' or '.join(parts)}")
+    usable = [part for part in NEEDS if all(map(importlib.util.find_spec, NEEDS[part]))]
     program = str(Path(__file__).with_name("forked.py"))
     command = [sys.executable, "-W", "ignore", program, *usable]
     paths = {"--reranker": tiny_reranker, "--encoder": tiny_encoder, "--folder": tmp_path}
