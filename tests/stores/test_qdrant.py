@@ -188,6 +188,11 @@ def test_a_collection_of_others_is_searched_by_the_ids_of_its_points(theirs: str
             ids(store, "join", filter={"lang": {"$exists": True}})
 
 
+def test_metadata_that_are_not_a_mapping_are_none(theirs: str) -> None:
+    with open_store(f"{theirs}?text=page_content&metadata=page_content") as store:
+        assert store.documents(["10"]) == [Document("10", "join trees")]
+
+
 def test_all_other_keys_of_a_payload_may_be_the_metadata(theirs: str) -> None:
     with open_store(f"{theirs}?text=page_content&metadata=*") as store:
         assert store.documents(["10"]) == [
@@ -352,6 +357,7 @@ def test_an_invalid_proxy_is_refused_by_its_variable(
         (401, {"status": {"error": "key"}}, StoreAccessError),
         (404, {"status": {"error": "gone"}}, StoreNotFoundError),
         (400, {"status": {"error": "Vector dimension error"}}, StoreMismatchError),
+        (413, {}, StoreError),
         (500, {"status": {"error": "panic"}}, StoreError),
         (500, {"status": {"error": "No space left on device"}}, StoreError),
         (200, {"result": {"points": 3}}, StoreError),

@@ -47,9 +47,7 @@ def server_errors(url: StoreUrl, variable: str, key: str | None) -> Iterator[Non
 def _refused(
     url: StoreUrl, variable: str, key: str | None, error: UnexpectedResponse
 ) -> StoreError:
-    status, said = error.status_code, _said(error.content)
-    if key is not None:
-        said = said.replace(key, "(the key)")
+    status, said = error.status_code, _said(error.content, key)
     if status in (401, 403):
         known = "refuses the key" if key else "wants a key"
         return StoreAccessError(f"{url} {known} ({said}): set {variable} to a valid key")
@@ -59,6 +57,8 @@ def _refused(
         return StoreUnreachableError(f"{url} cannot answer now ({status}: {said}): try again later")
     if status == 408:
         return StoreTimeoutError(f"{url} did not answer in time ({said}): use a longer timeout")
+    if status == 413:
+        return StoreError(f"{url} takes smaller requests only: use a lower batch_size")
     if "no space left" in said.lower() or "disk" in said.lower():
         return StoreFullError(
             f"{url} has no space left ({said}): make room there, then write again"
@@ -85,10 +85,12 @@ def _unanswered(url: StoreUrl, source: Exception) -> StoreError:
     )
 
 
-def _said(content: bytes) -> str:
-    """The message of the server's error."""
+def _said(content: bytes, key: str | None) -> str:
+    """The message of the server's error, without the key."""
     try:
         said = json.loads(content)["status"]["error"]
     except (ValueError, KeyError, TypeError):
         said = content.decode(errors="replace")
+    if key is not None and isinstance(said, str):
+        said = said.replace(key, "(the key)")
     return shown(said, 300)

@@ -73,11 +73,12 @@ class PayloadKeys:
                 "should have a string: name the payload keys in the URL, as in "
                 "?text=page_content&title=heading"
             )
+        metadata: Any
         if self.metadata == ALL_OTHERS:
             metadata = {k: v for k, v in payload.items() if k not in (self.text, self.title)}
         else:
-            metadata = payload.get(self.metadata) or {}
-        return Document(id, text, title or "", metadata)
+            metadata = payload.get(self.metadata)
+        return Document(id, text, title or "", metadata if isinstance(metadata, dict) else {})
 
     def payload(self, record: Record) -> dict[str, Any]:
         """The payload of a document."""
