@@ -63,6 +63,8 @@ class ElasticServer:
                 status, said = self.refusals.pop(0)
                 return JSONResponse(said, status)
             name, _, action = path.partition("/")
+            if action == "_bulk":  # which makes an index, as the engines do
+                self.indices.setdefault(name, {"mappings": {}, "documents": {}})
             if name not in self.indices and (request.method, action) != ("PUT", ""):
                 return JSONResponse(MISSING, 404)
             return JSONResponse(self.result(request.method, name, action, body))
@@ -171,7 +173,7 @@ def _scores(query: Any, fields: Any, documents: dict[str, Any]) -> dict[str, flo
         field = having[0]["exists"]["field"]
         asked_field = script["params"].get("field")
         assert script["source"] == (
-            f"cosineSimilarity(params.vector, '{field}') + 1.0"
+            "cosineSimilarity(params.vector, '" + field.replace("'", "\\'") + "') + 1.0"
             if asked_field is None
             else "1.0 + cosineSimilarity(params.vector, doc[params.field])"
         )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -78,6 +79,10 @@ def test_vectors_are_searched_in_the_words_of_each_engine(
         assert [hit.id for hit in hits] == ["a", "c"]
     [asked, _] = [body["query"] for _, path, _, body in server.requests if "_search" in path]
     assert list(asked) == ["script_score" if exact == "true" else "knn"]
+    if exact == "false":  # more than 3, so that equal scores at the cut-off are among them
+        wanted = asked["knn"]
+        count = wanted["vector"]["k"] if engine == "opensearch" else wanted["num_candidates"]
+        assert count == 100
 
 
 @pytest.mark.slow
@@ -160,6 +165,8 @@ def theirs(server: ElasticServer, host: str) -> str:
                 "year": {"type": "integer"},
                 "new": {"type": "boolean"},
                 "by": {"properties": {"name": {"type": "keyword"}}},
+                "parts": {"type": "nested", "properties": {"name": {"type": "keyword"}}},
+                "filled": {"type": "keyword", "null_value": "none"},
                 "embedding": {
                     "type": "dense_vector", "dims": 2, "index": True, "similarity": "cosine"
                 },
@@ -220,6 +227,8 @@ def test_filters_of_an_index_of_others(
         ({"year": 2019.5}, "a fraction"),
         ({"year": "2019"}, "a string"),
         ({"short": "x"}, "ignore_above"),
+        ({"filled": "none"}, "null_value"),
+        ({"$.parts.name": "x"}, "no such field"),
         ({"body": "x"}, "a string"),
         ({"other": "x"}, "no such field"),
     ],
@@ -243,6 +252,16 @@ def test_a_field_that_is_missing_is_named(theirs: str, options: str, said: str) 
         open_store(theirs + options)
 
 
+def test_metadata_that_are_nested_cannot_be_filtered_and_others_are_none(theirs: str) -> None:
+    with (
+        open_store(theirs.replace("metadata=*", "metadata=parts")) as store,
+        pytest.raises(InvalidInputError, match="no such field"),
+    ):
+        ids(store, filter={"name": "x"})
+    with open_store(theirs.replace("metadata=*", "metadata=lang")) as store:
+        assert store.documents(["a/b"]) == [Document("a/b", "join paths")]
+
+
 def test_a_field_without_text_is_named(theirs: str) -> None:
     with (
         open_store(theirs.replace("text=body", "text=lang&searched=body")) as store,
@@ -260,6 +279,44 @@ def test_another_distance_is_refused_unless_all_vectors_are_compared(
         open_store(theirs)
     with open_store(theirs + "&exact=true") as store:
         assert store.dimension == 2
+
+
+def test_vectors_have_length_1_where_the_index_takes_no_others(
+    theirs: str, server: ElasticServer
+) -> None:
+    fields = server.indices["docs"]["mappings"]["properties"]
+    fields["embedding"]["similarity"] = "dot_product"
+    for exact in ("true", "false"):
+        with open_store(f"{theirs}&exact={exact}") as store:
+            store.add([encoded(Document("c", "x"), [3.0, 4.0])])
+        written = server.indices["docs"]["documents"]["c"]["embedding"]
+        assert written == pytest.approx([0.6, 0.8])
+
+
+def test_a_field_with_a_quotation_mark_stays_a_name_in_a_script(
+    theirs: str, server: ElasticServer
+) -> None:
+    fields = server.indices["docs"]["mappings"]["properties"]
+    fields["it's"] = fields.pop("embedding")
+    for document in server.indices["docs"]["documents"].values():
+        document["it's"] = document.pop("embedding")
+    with open_store(f"{theirs}&exact=true") as store:
+        [hits] = store.retriever("dense").retrieve([EncodedQuery("q", [1.0, 0.0])], 3)
+    assert [hit.id for hit in hits] == ["a/b", "b"]
+
+
+def test_more_equal_scores_than_an_index_of_others_can_list_are_an_error(
+    theirs: str, server: ElasticServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rerank_search.stores.elastic.backend.MOST_CANDIDATES", 100)
+    documents = {f"{n:05}": {"body": "path"} for n in range(98)}
+    server.indices["docs"]["documents"] = documents
+    with open_store(theirs) as store:
+        assert ids(store)[-1] == "00009"
+        assert len(store.retriever("bm25").retrieve(["path"], 99)[0]) == 98
+        documents |= {f"x{n}": {"body": "path"} for n in range(3)}
+        with pytest.raises(InvalidInputError, match="more than 100 documents"):
+            ids(store)
 
 
 def test_an_index_that_another_process_makes_first_is_used(
@@ -317,6 +374,61 @@ def test_a_part_of_a_bulk_request_that_fails_is_an_error(server: ElasticServer, 
         assert len(store) == 2
 
 
+def test_an_index_that_is_gone_is_not_made_by_a_write(server: ElasticServer, host: str) -> None:
+    gone = {"error": {"type": "index_not_found_exception"}}
+    with open_store(f"elasticsearch+http://{host}/docs", create=True, dimension=0) as store:
+        del server.indices["docs"]
+        with pytest.raises(StoreNotFoundError):
+            store.add([Document("a", "x")])
+        assert server.indices == {}
+        server.refusals = [(200, {"items": [{"delete": {"status": 404, **gone}}]})]
+        with pytest.raises(StoreNotFoundError):
+            store.delete(["a"])
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ({"error": {"type": "index_not_found_exception", "reason": "x"}}, StoreNotFoundError),
+        ({"error": {"type": "no_shard_available_action_exception"}}, StoreUnreachableError),
+        ({"error": {"type": "routing_missing_exception"}}, StoreError),
+        ({"found": True}, StoreMismatchError),
+    ],
+)
+def test_a_document_that_cannot_be_read_is_not_missing(
+    server: ElasticServer, host: str, part: dict[str, Any], kind: type[Exception]
+) -> None:
+    url = f"elasticsearch+http://{host}/docs?retries=0"
+    with open_store(url, create=True, dimension=0) as store:
+        server.refusals = [(200, {"docs": [{"_index": "docs", "_id": "a", **part}]})]
+        with pytest.raises(kind):
+            store.documents(["a"])
+        server.refusals = [(200, {"count": 3, "_shards": {"total": 2, "failed": 1}})]
+        with pytest.raises(StoreUnreachableError, match="some shards"):
+            len(store)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        " ".join(map(str, range(3_000))),
+        "".join(map(chr, range(0x4E00, 0x4E00 + 3_000))),
+        "-".join(map(str, range(3_000))),
+    ],
+)
+def test_a_query_has_no_more_words_than_the_engines_take(
+    server: ElasticServer, host: str, query: str
+) -> None:
+    with open_store(f"elasticsearch+http://{host}/docs", create=True, dimension=0) as store:
+        ids(store, query)
+    [words] = [
+        body["query"]["bool"]["must"] for _, path, _, body in server.requests if "_se" in path
+    ]
+    sent = words[0]["match"]["searched"]["query"]
+    tokens = re.findall(r"[0-9]+|[^0-9\s-]", sent)
+    assert 400 < len(tokens) <= 1_000
+
+
 def test_a_busy_server_is_asked_again(server: ElasticServer, host: str) -> None:
     with open_store(f"elasticsearch+http://{host}/docs", create=True, dimension=0) as store:
         server.refusals = [(429, {"error": {"type": "busy", "reason": "queue"}}), (503, "later")]
@@ -338,6 +450,7 @@ FLOOD = {
         (401, {"error": {"type": "security_exception", "reason": "no"}}, StoreAccessError),
         (404, {"error": {"type": "index_not_found_exception"}}, StoreNotFoundError),
         (400, {"error": {"root_cause": [{"type": "parsing", "reason": "x"}]}}, StoreMismatchError),
+        (400, {"error": {"type": "too_many_nested_clauses", "reason": "x"}}, InvalidInputError),
         (400, {"error": {"type": "task_cancelled_exception"}}, StoreTimeoutError),
         (408, {}, StoreTimeoutError),
         (413, "", StoreError),
@@ -374,6 +487,11 @@ def test_the_key_is_sent_and_never_shown(
         open_store(f"elasticsearch+http://{host}/docs")
     assert key not in str(raised.value)
     assert server.keys == [sent]
+    said = "-" * 270 + key * 20  # of which an error shows the beginning
+    server.refusals = [(403, {"error": {"type": "security_exception", "reason": said}})]
+    with pytest.raises(StoreAccessError) as raised:
+        open_store(f"elasticsearch+http://{host}/docs")
+    assert key[:3] not in str(raised.value)
     monkeypatch.setenv("RERANK_SEARCH_KEY_127_0_0_1", "a\nb")
     with pytest.raises(InvalidInputError, match="RERANK_SEARCH_KEY_127_0_0_1 is not valid"):
         open_store(f"elasticsearch+http://{host}/docs")

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rerank_search.built_in_stages import BM25, DENSE
-from rerank_search.errors import (
-    InvalidDocumentError,
-    InvalidInputError,
-    StoreMismatchError,
-    StoreNotFoundError,
-    StoreTimeoutError,
-)
+from rerank_search.errors import InvalidInputError, StoreMismatchError, StoreNotFoundError
 from rerank_search.shown import shown
 from rerank_search.storage.filter_tree import FilterTree
 from rerank_search.storage.records import Record
@@ -28,15 +21,16 @@ from rerank_search.stores.base import (
     StoreOptions,
 )
 from rerank_search.stores.chosen_vector import chosen_vector
+from rerank_search.stores.elastic.calls import IndexCalls
 from rerank_search.stores.elastic.dialects import (
     MOST_CANDIDATES,
     Dialect,
     Elasticsearch,
     Json,
     OpenSearch,
+    VectorField,
 )
 from rerank_search.stores.elastic.filters import query_of
-from rerank_search.stores.elastic.http import ElasticHttp, reason_in
 from rerank_search.stores.elastic.layouts import (
     ATTRIBUTES,
     ID,
@@ -50,15 +44,10 @@ from rerank_search.stores.elastic.layouts import (
     OwnLayout,
 )
 from rerank_search.stores.elastic.options import ElasticOptions
+from rerank_search.stores.elastic.words import ANALYZER, analysis, ranks, words_of
 from rerank_search.stores.note import NOTE, StoreNote, read_note
 from rerank_search.stores.url import StoreUrl
 from rerank_search.types import Document
-
-ANALYZER = "rerank_search"
-"""The name of the analyzer of a new index."""
-
-MOST_WORDS = 1_000
-"""Most words of a query, below the number of clauses that the engines take."""
 
 
 class ElasticBackend(StoreBackend):
@@ -73,16 +62,15 @@ class ElasticBackend(StoreBackend):
             )
         self._url = url
         self._options = options
-        self._http = ElasticHttp(url, options.timeout)
+        self._calls = IndexCalls(url, options.timeout)
         self._dialect: Dialect = (
             OpenSearch() if url.scheme.startswith("opensearch") else Elasticsearch()
         )
-        self._path = f"/{quote(url.name, safe='')}"
         self._known: tuple[Layout, str | None] | None = None
 
     def describe(self) -> StoreDescription | None:
         """The stages, the vectors and the encoder of the index."""
-        if (mapping := self._mapping()) is None:
+        if (mapping := self._calls.mapping()) is None:
             return None
         note = self._note(mapping)
         fields = mapping.get("properties") or {}
@@ -101,7 +89,7 @@ class ElasticBackend(StoreBackend):
                 vector,
                 fields,
             )
-        ranked = _ranks(fields.get(layout.searched) or {})
+        ranked = ranks(fields.get(layout.searched) or {})
         if options.searched is not None and not ranked:
             raise StoreMismatchError(
                 f"{self._url} does not rank by BM25 by the field {shown(layout.searched)}: name a "
@@ -113,17 +101,17 @@ class ElasticBackend(StoreBackend):
         return StoreDescription(
             stages=(*([BM25] if ranked else []), *([] if vector is None else [DENSE])),
             dimension=None if found is None else found.dimension,
-            distance=None if found is None else "cosine" if options.exact else found.distance,
+            distance=None if found is None else self._distance(found),
             encoder=note.encoder,
         )
 
     def create(self, new: NewStore) -> None:
         """Make the index, or note the encoder of one that exists."""
-        mapping = self._mapping()
+        mapping = self._calls.mapping()
         if mapping is not None:
             note = StoreNote(own=self._note(mapping).own, encoder=new.encoder)
             kept = {**(mapping.get("_meta") or {}), NOTE: note.written()}
-            self._http.ask("PUT", f"{self._path}/_mapping", {"_meta": kept})
+            self._calls.annotate(kept)
             return
         self._check_own()
         properties: Json = {
@@ -134,24 +122,20 @@ class ElasticBackend(StoreBackend):
             METADATA: {"type": "object", "enabled": False},
             ATTRIBUTES: {"type": "keyword"},
         }
-        settings: Json = {"analysis": _analysis(self._options.language)}
+        settings: Json = {"analysis": analysis(self._options.language)}
         if new.dimension is not None:
             properties[VECTOR] = self._dialect.mapping(new.dimension)
             settings |= self._dialect.settings
         note = StoreNote(own=True, encoder=new.encoder)
         mappings = {"dynamic": False, "_meta": {NOTE: note.written()}, "properties": properties}
-        try:
-            self._http.ask("PUT", self._path, {"settings": settings, "mappings": mappings})
-        except StoreMismatchError as error:
-            if "resource_already_exists" not in str(error):  # which another process has made
-                raise
+        self._calls.create(settings, mappings)
 
     def search_text(
         self, query: str, k: int, filter: FilterTree | None, ids: Sequence[str] | None
     ) -> list[Scored]:
         """The best documents by BM25."""
         layout, _ = self._layout_now()
-        words = {"match": {layout.searched: {"query": _words(query)}}}
+        words = {"match": {layout.searched: {"query": words_of(query)}}}
         conditions = self._conditions(filter, ids)
         # All shards weigh words by the frequencies of all of them.
         return self._best(
@@ -179,39 +163,26 @@ class ElasticBackend(StoreBackend):
     def fetch(self, ids: Sequence[str]) -> list[Document]:
         """The documents with these ids."""
         layout, _ = self._layout_now()
-        body = {"ids": [layout.key(id) for id in ids]}
-        answer = self._http.ask("POST", f"{self._path}/_mget", body)
-        return [layout.document(each) for each in self._listed(answer, "docs") if each.get("found")]
+        found = self._calls.documents([layout.key(id) for id in ids])
+        return [layout.document(each) for each in found]
 
     def upsert(self, records: Sequence[Record]) -> None:
         """Write the documents in one request; those before one that is refused may be written."""
         layout, _ = self._layout_now()
-        sources = [layout.source(record) for record in records]
-        lines: list[Json] = []
-        for record, source in zip(records, sources, strict=True):
-            lines += [{"index": {"_id": layout.key(record.id)}}, source]
-        for record, done in zip(records, self._bulk(lines), strict=True):
-            self._check(done, f"the document {shown(record.id)}")
+        self._calls.write({layout.key(each.id): (each.id, layout.source(each)) for each in records})
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the documents in one request."""
         layout, _ = self._layout_now()
-        results = self._bulk([{"delete": {"_id": layout.key(id)}} for id in ids])
-        for id, done in zip(ids, results, strict=True):
-            if done.get("status") != 404:
-                self._check(done, f"the document {shown(id)}")
-        return sum(done.get("result") == "deleted" for done in results)
+        return self._calls.delete({layout.key(id): id for id in ids})
 
     def count(self) -> int:
         """The number of documents."""
-        answer = self._http.ask("POST", f"{self._path}/_count")
-        if not isinstance(answer, dict) or not isinstance(answer.get("count"), int):
-            raise self._http.unreadable(f"it has no count: {shown(answer)}")
-        return int(answer["count"])
+        return self._calls.count()
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._calls.close()
 
     def _check_own(self) -> None:
         """Raise InvalidInputError for fields of an index that has fields of its own."""
@@ -222,22 +193,10 @@ class ElasticBackend(StoreBackend):
                 f"out {given[0]}"
             )
 
-    def _mapping(self) -> Json | None:
-        """The mapping of the index; None if there is no such index."""
-        try:
-            answer = self._http.ask("GET", self._path)
-        except StoreNotFoundError:
-            return None
-        if not isinstance(answer, dict) or not all(isinstance(v, dict) for v in answer.values()):
-            raise self._http.unreadable(f"it has no mappings: {shown(answer)}")
-        if len(answer) != 1:
-            raise StoreMismatchError(
-                f"{self._url} is {len(answer)} indices: name one of them; there are "
-                f"{shown(sorted(answer))}"
-            )
-        [found] = answer.values()
-        mapping: Json = found.get("mappings") or {}
-        return mapping
+    def _distance(self, field: VectorField) -> str:
+        """What vectors are compared by, and need length 1 for."""
+        compared = self._options.exact and field.distance != "dot"
+        return "cosine" if compared else field.distance
 
     def _note(self, mapping: Mapping[str, Any]) -> StoreNote:
         return read_note((mapping.get("_meta") or {}).get(NOTE), self._url)
@@ -257,11 +216,6 @@ class ElasticBackend(StoreBackend):
         layout, _ = self._layout_now()
         field = layout.id_field
         order: list[Json] = [{"_score": "desc"}, *([] if field is None else [{field: "asc"}])]
-        if field is None and k > MOST_CANDIDATES:
-            raise InvalidInputError(
-                f"k={k:,} is too large for an index that this library did not make: use at most "
-                f"{MOST_CANDIDATES:,}"
-            )
         found: list[Scored] = []
         after: Json = {}
         while len(found) < k:
@@ -275,81 +229,16 @@ class ElasticBackend(StoreBackend):
                 "_source": False,
                 **after,
             }
-            hits = self._hits(body, parameters)
+            hits = self._calls.hits(body, **parameters)
             for hit in hits:
                 found.append((hit["_id"] if field is None else hit["sort"][1], hit["_score"]))
-            if len(hits) < size or field is None:
+            if len(hits) < size:
                 break
+            if field is None and len(found) < k:
+                raise InvalidInputError(
+                    f"more than {MOST_CANDIDATES:,} documents of {self._url} have to be compared, "
+                    "and there may be no more in an index that this library did not make: use a "
+                    "lower k, or words that fewer documents have in the same way"
+                )
             after = {"search_after": hits[-1]["sort"]}
         return found
-
-    def _hits(self, body: Json, parameters: Mapping[str, str]) -> list[Any]:
-        answer = self._http.ask(
-            "POST",
-            f"{self._path}/_search",
-            body,
-            allow_partial_search_results="false",
-            **parameters,
-        )
-        if isinstance(answer, dict) and answer.get("timed_out"):
-            raise StoreTimeoutError(f"{self._url} did not search all documents in time")
-        hits = answer.get("hits") if isinstance(answer, dict) else None
-        listed = self._listed(hits, "hits")
-        for hit in listed:
-            if not isinstance(hit.get("_score"), (int, float)):
-                raise self._http.unreadable(f"a hit has no score: {shown(hit)}")
-        return listed
-
-    def _bulk(self, lines: Sequence[Json]) -> list[Any]:
-        """The result of each action; what was written can be found when it returns."""
-        answer = self._http.ask("POST", f"{self._path}/_bulk", lines=lines, refresh="true")
-        items = self._listed(answer, "items")
-        return [next(iter(item.values())) for item in items]
-
-    def _check(self, done: Mapping[str, Any], what: str) -> None:
-        """Raise the error of one action of a bulk request."""
-        status = done.get("status")
-        if not isinstance(status, int):
-            raise self._http.unreadable(f"an action has no status: {shown(done)}")
-        if status < 300:
-            return
-        reason = reason_in(done)
-        if status == 400:
-            raise InvalidDocumentError(
-                f"{what} is refused by {self._url} ({shown(reason, 300)}): change it to fit the "
-                "fields of the index"
-            )
-        raise self._http.refusal(status, reason)
-
-    def _listed(self, answer: Any, name: str) -> list[Any]:
-        listed = answer.get(name) if isinstance(answer, dict) else None
-        if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-            raise self._http.unreadable(f"it has no list {name}: {shown(answer)}")
-        return listed
-
-
-def _ranks(field: Mapping[str, Any]) -> bool:
-    """Whether the engine ranks by BM25 by a field with this mapping."""
-    return (
-        field.get("type") == "text"
-        and field.get("index", True) is not False
-        and field.get("similarity") in (None, "BM25")
-    )
-
-
-def _words(query: str) -> str:
-    """The words of a query; each one once if they are very many."""
-    words = query.split()
-    if len(words) <= MOST_WORDS:
-        return query
-    return " ".join(list(dict.fromkeys(words))[:MOST_WORDS])
-
-
-def _analysis(language: str) -> Json:
-    stemmer = f"{ANALYZER}_stemmer"
-    return {
-        "filter": {stemmer: {"type": "stemmer", "language": language}},
-        "analyzer": {
-            ANALYZER: {"type": "custom", "tokenizer": "standard", "filter": ["lowercase", stemmer]}
-        },
-    }

@@ -75,7 +75,7 @@ class Elasticsearch:
             "knn": {
                 "field": field,
                 "query_vector": list(vector),
-                "num_candidates": min(MOST_CANDIDATES, max(2 * k, 100)),
+                "num_candidates": _candidates(k),
                 "filter": list(conditions),
             }
         }
@@ -86,7 +86,7 @@ class Elasticsearch:
             field,
             conditions,
             {
-                "source": f"cosineSimilarity(params.vector, '{field}') + 1.0",
+                "source": f"cosineSimilarity(params.vector, {_quoted(field)}) + 1.0",
                 "params": {"vector": list(vector)},
             },
         )
@@ -122,7 +122,7 @@ class OpenSearch:
         self, field: str, vector: Sequence[float], k: int, conditions: Sequence[Json]
     ) -> Json:
         """The ``knn`` query."""
-        wanted: Json = {"vector": list(vector), "k": k}
+        wanted: Json = {"vector": list(vector), "k": _candidates(k)}
         if conditions:
             wanted["filter"] = {"bool": {"filter": list(conditions)}}
         return {"knn": {field: wanted}}
@@ -137,6 +137,17 @@ class OpenSearch:
                 "params": {"field": field, "vector": list(vector)},
             },
         )
+
+
+def _quoted(name: str) -> str:
+    """A string of the language of scripts."""
+    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _candidates(k: int) -> int:
+    """How many vectors an index is asked for, so that those of equal scores are among them."""
+    return min(MOST_CANDIDATES, max(2 * k, 100))
 
 
 def _scored(field: str, conditions: Sequence[Json], script: Json) -> Json:

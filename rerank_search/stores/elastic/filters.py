@@ -33,6 +33,9 @@ _BOUNDS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 _AFTER_PART = chr(ord(PART) + 1)
 _WHOLE = ("long", "integer", "short", "byte")
 
+_INEXACT = frozenset({"normalizer", "ignore_above", "null_value", "script"})
+"""Settings of a field that has other values than the documents."""
+
 
 class Filters(Protocol):
     """Translates parts of filters for one kind of index."""
@@ -146,9 +149,9 @@ class FieldFilters:
         """The path of a field of the type. Raises InvalidFilterError for one of another type."""
         found: Any = {"properties": self._fields}
         for step in name.steps:
-            found = (found.get("properties") or {}).get(step, {})
+            found = inside(found).get(step, {})
         kind = "whole" if found.get("type") in _WHOLE else found.get("type")
-        if kind != wanted or found.get("normalizer") or "ignore_above" in found:
+        if kind != wanted or found.keys() & _INEXACT:
             raise _refused(
                 name,
                 what,
@@ -163,6 +166,11 @@ class FieldFilters:
             f"{what} in an index that this library did not make",
             "use $eq, $ne, $in, $nin and $prefix there, or have this library make the index",
         )
+
+
+def inside(field: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields inside one; none in a "nested" one, whose values plain queries do not see."""
+    return (field.get("properties") or {}) if field.get("type", "object") == "object" else {}
 
 
 def _plain(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 
 from rerank_search.errors import (
+    InvalidInputError,
     StoreAccessError,
     StoreError,
     StoreFullError,
@@ -30,6 +31,9 @@ from rerank_search.stores.url import StoreUrl
 
 _LATER = (429, 502, 503, 504)
 """Statuses after which the same call may work."""
+
+_TOO_LARGE = ("too_many", "maxClauseCount", "Terms Query request has exceeded", "nested depth")
+"""What the engines say of a search above one of their limits."""
 
 
 class ElasticHttp:
@@ -119,11 +123,15 @@ class ElasticHttp:
             self._clients = PerProcess(self._connect)
             made.close()
 
-    def refusal(self, status: int, reason: Any) -> StoreError:
+    def said(self, reason: Any) -> str:
+        """The server's own words for an error, without the key."""
+        if self._key is not None and isinstance(reason, str):
+            reason = reason.replace(self._key, "(the key)")
+        return shown(reason, 300)
+
+    def refusal(self, status: int, reason: Any) -> StoreError | InvalidInputError:
         """The error for a status and the server's own words, in an answer or in a part of one."""
-        said = shown(reason, 300)
-        if self._key is not None:
-            said = said.replace(self._key, "(the key)")
+        said = self.said(reason)
         if "flood-stage" in said or "No space left" in said:
             return StoreFullError(
                 f"{self._url} has no space left ({said}): make room there, then write again"
@@ -144,13 +152,18 @@ class ElasticHttp:
             return StoreTimeoutError(f"{self._url} did not answer in time ({said})")
         if status == 413:
             return StoreError(f"{self._url} takes smaller requests only: use a lower batch_size")
+        if status == 400 and any(sign in said for sign in _TOO_LARGE):
+            return InvalidInputError(
+                f"{self._url} refuses the search as too large ({said}): use fewer conditions or "
+                "values in the filter, or fewer words"
+            )
         if status == 400:
             return StoreMismatchError(
                 f"{self._url} refuses the call ({said}): check that the index is as it was"
             )
         return StoreError(f"{self._url} answers with the error {status}: {said}")
 
-    def _refused(self, answer: httpx2.Response) -> StoreError:
+    def _refused(self, answer: httpx2.Response) -> StoreError | InvalidInputError:
         try:
             said = answer.json()
         except ValueError:

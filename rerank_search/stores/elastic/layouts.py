@@ -14,7 +14,7 @@ from rerank_search.errors import InvalidDocumentError, StoreMismatchError
 from rerank_search.shown import shown
 from rerank_search.storage.records import Record
 from rerank_search.stores.attribute_keys import attribute_keys
-from rerank_search.stores.elastic.filters import FieldFilters, Filters, KeyFilters
+from rerank_search.stores.elastic.filters import FieldFilters, Filters, KeyFilters, inside
 from rerank_search.types import Document
 
 ID, TITLE, TEXT, SEARCHED, METADATA, ATTRIBUTES, VECTOR = (
@@ -131,8 +131,7 @@ class FoundLayout:
             others = (self.text, self.title, self.vector)
             fields = {name: each for name, each in self.fields.items() if name not in others}
             return FieldFilters(fields, ())
-        below = (self.fields.get(self.metadata) or {}).get("properties") or {}
-        return FieldFilters(below, (self.metadata,))
+        return FieldFilters(inside(self.fields.get(self.metadata) or {}), (self.metadata,))
 
     def key(self, id: str) -> str:
         """The id itself."""
@@ -157,8 +156,8 @@ class FoundLayout:
             others = {self.text, self.title, self.vector}
             metadata = {name: value for name, value in source.items() if name not in others}
         else:
-            metadata = source.get(self.metadata) or {}
-        return Document(id, text, title, metadata)
+            metadata = source.get(self.metadata)
+        return Document(id, text, title, metadata if isinstance(metadata, dict) else {})
 
     def source(self, record: Record) -> dict[str, Any]:
         """What is written for a document."""
