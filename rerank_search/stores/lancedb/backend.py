@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,6 @@ from typing import Any, ClassVar
 import lancedb
 import numpy as np
 import pyarrow as pa
-from lancedb.index import FTS, lang_mapping
 from numpy.typing import NDArray
 
 from rerank_search.built_in_stages import BM25, DENSE
@@ -42,34 +40,16 @@ from rerank_search.stores.lancedb.columns import (
     OwnLayout,
     found_layout,
     own_schema,
+    vector_columns,
 )
 from rerank_search.stores.lancedb.errors import lance_errors
 from rerank_search.stores.lancedb.filters import joined
-from rerank_search.stores.note import NOTE, StoreNote, read_note
+from rerank_search.stores.lancedb.notes import note_in, written
+from rerank_search.stores.lancedb.options import LanceOptions
+from rerank_search.stores.lancedb.text_index import index_new_rows, text_index
+from rerank_search.stores.note import StoreNote
 from rerank_search.stores.url import StoreUrl
 from rerank_search.types import Document
-
-MOST_UNINDEXED = 100
-"""Rows that a text index may lack before a write adds them to it: a search reads those one by one,
-a thousand in about a quarter of a second."""
-
-
-class LanceOptions(StoreOptions):
-    """The options of LanceDB.
-
-    ``id``, ``text``, ``title`` and ``vector`` are the columns of a table that others made; its
-    other columns are the metadata. ``searched`` is the column whose full-text index ranks by BM25,
-    by default ``text``. With ``exact`` all vectors are compared, without it those that an index of
-    LanceDB leads to, if there is one. ``language`` is that of the stemmer in a new table.
-    """
-
-    id: str = "id"
-    text: str = TEXT
-    title: str | None = None
-    searched: str | None = None
-    vector: str | None = None
-    exact: bool = False
-    language: str = "English"
 
 
 class LanceBackend(StoreBackend):
@@ -97,9 +77,9 @@ class LanceBackend(StoreBackend):
             with self._opened() as table:
                 schema = table.schema
                 indexes = table.list_indices()
-                note = _note(schema, self._options.text, self._url)
+                note = note_in(schema, self._options.text, self._url)
                 vector = chosen_vector(
-                    self._url, _vectors(schema), wanted=self._options.vector, usual=VECTOR
+                    self._url, vector_columns(schema), wanted=self._options.vector, usual=VECTOR
                 )
                 layout = self._layout(schema, vector, own=note.own)
                 ranked = any(
@@ -107,7 +87,7 @@ class LanceBackend(StoreBackend):
                     for index in indexes
                 )
                 if note.own and not ranked:  # whoever made the table did not come this far
-                    table.create_index(SEARCHED, config=self._index())
+                    table.create_index(SEARCHED, config=text_index(self._options.language))
                     ranked = True
                 if self._options.searched is not None and not ranked:
                     raise StoreMismatchError(
@@ -127,17 +107,17 @@ class LanceBackend(StoreBackend):
 
     def create(self, new: NewStore) -> None:
         """Make the table with its text index, or note the encoder of one that exists."""
-        index = self._index()
+        index = text_index(self._options.language)
         with lance_errors(self._url):
             database = self._connected(make=True)
             if (made := self._new_table(database, new)) is not None:
                 made.create_index(SEARCHED, config=index)
                 return
             table = database.open_table(self._url.name)
-            own = _note(table.schema, self._options.text, self._url).own
+            own = note_in(table.schema, self._options.text, self._url).own
             column = TEXT if own else self._options.text
             note = StoreNote(own=own, encoder=new.encoder)
-            table.update_field_metadata({"path": column, "metadata": _noted(note)})
+            table.update_field_metadata({"path": column, "metadata": written(note)})
 
     def _new_table(self, database: Any, new: NewStore) -> Any:
         """A new table; None if there is one of that name."""
@@ -150,7 +130,7 @@ class LanceBackend(StoreBackend):
             return None
         self._check_own()
         note = StoreNote(own=True, encoder=new.encoder)
-        schema = own_schema(new.dimension, _noted(note))
+        schema = own_schema(new.dimension, written(note))
         try:
             return database.create_table(self._url.name, schema=schema)
         except ValueError as error:
@@ -224,7 +204,7 @@ class LanceBackend(StoreBackend):
             rows = layout.rows(records, table.schema)
             merge = table.merge_insert(layout.id).when_matched_update_all()
             merge.when_not_matched_insert_all().execute(rows, timeout=self._patience)
-            self._index_new(table, layout)
+            index_new_rows(table, layout.searched)
 
     def delete(self, ids: Sequence[str]) -> int:
         """Delete the documents."""
@@ -312,51 +292,3 @@ class LanceBackend(StoreBackend):
                 used = statistics.distance_type if statistics else None
                 return "cosine" if used in (None, "cosine") else f"{used} in its index"
         return "cosine"
-
-    def _index(self) -> FTS:
-        language = self._options.language.capitalize()
-        if language not in lang_mapping.values():
-            raise InvalidInputError(
-                f"language={shown(self._options.language)} has no stemmer in LanceDB: use one of "
-                f"{', '.join(sorted(lang_mapping.values()))}"
-            )
-        return FTS(
-            language=language,
-            max_token_length=None,
-            remove_stop_words=False,
-            ascii_folding=False,
-        )
-
-    def _index_new(self, table: Any, layout: Layout) -> None:
-        """Add rows to the text index once there are many that it lacks."""
-        for index in table.list_indices():
-            if index.columns == [layout.searched] and index.num_unindexed_rows > MOST_UNINDEXED:
-                table.optimize()
-
-
-def _vectors(schema: pa.Schema) -> list[str]:
-    """The columns of vectors."""
-    return [
-        field.name
-        for field in schema
-        if pa.types.is_fixed_size_list(field.type) and pa.types.is_floating(field.type.value_type)
-    ]
-
-
-def _note(schema: pa.Schema, text: str, url: StoreUrl) -> StoreNote:
-    """What this library noted in the table: in the metadata of the column of texts."""
-    for name in (text, TEXT):
-        metadata = (schema.field(name).metadata or {}) if name in schema.names else {}
-        if (noted := metadata.get(NOTE.encode())) is not None:
-            try:
-                return read_note(json.loads(noted), url)
-            except ValueError as error:
-                raise StoreMismatchError(
-                    f"the note of this library in {url} is not JSON ({error}): restore it"
-                ) from error
-    return StoreNote()
-
-
-def _noted(note: StoreNote) -> dict[str, str]:
-    """The note as the metadata of a column."""
-    return {NOTE: json.dumps(note.written())}

@@ -220,6 +220,15 @@ def found_layout(
     return FoundLayout(id, text, title, searched, vector, metadata, whole)
 
 
+def vector_columns(schema: pa.Schema) -> list[str]:
+    """The columns of vectors."""
+    return [
+        field.name
+        for field in schema
+        if pa.types.is_fixed_size_list(field.type) and pa.types.is_floating(field.type.value_type)
+    ]
+
+
 def _is_value(kind: pa.DataType) -> bool:
     """Whether values of that type are JSON; vectors and bytes are no metadata."""
     if pa.types.is_struct(kind):
