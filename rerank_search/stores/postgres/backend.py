@@ -21,6 +21,7 @@ from rerank_search.stores.postgres.connections import Connection, Connections
 from rerank_search.stores.postgres.creation import check_language, create_table
 from rerank_search.stores.postgres.encoders import forget_encoder, record_encoder, recorded_encoder
 from rerank_search.stores.postgres.filters import condition
+from rerank_search.stores.postgres.graph import check_iterative_scans, graph_settings
 from rerank_search.stores.postgres.options import PostgresOptions
 from rerank_search.stores.postgres.parameters import Parameters
 from rerank_search.stores.postgres.rows import known_ids, write
@@ -33,12 +34,6 @@ TEXT = "text"
 
 LONGEST_QUERY = 100_000
 """Characters of a query that are searched for words."""
-
-ITERATIVE_SCANS = (0, 8)
-"""The version of pgvector from which an HNSW index finds as many vectors as are asked for."""
-
-MOST_CANDIDATES = 1000
-"""Most candidates that an HNSW search keeps."""
 
 _BY_WORDS = """
 WITH asked AS (
@@ -96,7 +91,7 @@ class PostgresBackend(StoreBackend):
             if table.vector is None:
                 return StoreDescription((TEXT,))
             if self._options.search == "hnsw":
-                _check_iterative_scans(connection, self._name)
+                check_iterative_scans(connection, self._name)
             return StoreDescription(
                 (TEXT, DENSE),
                 _dimension(connection, table, table.vector, self._name),
@@ -162,7 +157,7 @@ class PostgresBackend(StoreBackend):
             where=self._where(filter, ids, parameters),
             k=parameters.bind(k, sql.SQL("int8")),
         )
-        settings = _graph_settings(k) if approximate else {}
+        settings = graph_settings(k) if approximate else {}
         found = self._scored(query, parameters, settings)
         return [(id, 1.0 - distance) for id, distance in found if not math.isnan(distance)]
 
@@ -294,22 +289,3 @@ def _dimension(connection: Connection, table: Table, vector: Column, store: str)
             f"it, ALTER TABLE ... ALTER COLUMN {vector.name} TYPE {vector.kind}(384)"
         )
     return int(str(row[0]))
-
-
-def _check_iterative_scans(connection: Connection, store: str) -> None:
-    query = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
-    [[version]] = connection.execute(query)
-    if tuple(map(int, str(version).split(".")[:2])) < ITERATIVE_SCANS:
-        raise StoreMismatchError(
-            f"{store} has pgvector {version}, whose HNSW index may find fewer documents than asked "
-            "for: upgrade it (ALTER EXTENSION vector UPDATE), or use search=exact"
-        )
-
-
-def _graph_settings(k: int) -> dict[str, str]:
-    """The settings with which an HNSW index finds k vectors if there are as many."""
-    return {
-        "hnsw.ef_search": str(min(MOST_CANDIDATES, max(100, 2 * k))),
-        "hnsw.iterative_scan": "strict_order",
-        "hnsw.max_scan_tuples": str(2**31 - 1),
-    }

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, LiteralString
@@ -29,8 +28,9 @@ from rerank_search.storage.filter_tree import (
     Or,
     Within,
 )
-from rerank_search.storage.globs import OneCharacter, parts
 from rerank_search.storage.paths import Name
+from rerank_search.stores.postgres.exact_json import exact_json
+from rerank_search.stores.postgres.globs import regular_expression
 from rerank_search.stores.postgres.parameters import Parameters
 
 FEW_VALUES = 8
@@ -38,12 +38,6 @@ FEW_VALUES = 8
 
 _SMALL = 2**53
 """Bound of the whole numbers below which floats and decimals are the same."""
-
-_WRITTEN_SHORT = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?e\+\d+')
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-LAST = chr(0x10FFFF)
-"""The last character of Unicode."""
 
 _LARGEST, _SMALLEST = sql.Literal(Decimal(2**1024 - 2**970)), sql.SQL("2.4703282292062328e-324")
 """Numbers from which on a float is infinite, and below which it is 0."""
@@ -72,19 +66,6 @@ _MEMBERS = sql.SQL(
 
 Test = Callable[[sql.Composable], sql.Composable]
 """Function from an expression of type jsonb to a condition."""
-
-
-def exact_json(metadata: str) -> str:
-    """The JSON with all digits of large floats, since JSONB keeps decimals.
-
-    The float 1e+23 is another number than the decimal.
-    """
-    return _WRITTEN_SHORT.sub(_all_digits, metadata) if "e+" in metadata else metadata
-
-
-def has_nul(metadata: str) -> bool:
-    """Whether a string of the JSON has a NUL character, which JSONB cannot store."""
-    return "\\u0000" in metadata and _NUL.search(metadata) is not None
 
 
 def condition(tree: FilterTree, metadata: sql.Composable, parameters: Parameters) -> sql.Composable:
@@ -121,7 +102,7 @@ class _Translation:
             case BeginsWith(name, text):
                 return self._some(name, self._string("starts_with({}, {})", text))
             case Matches(name, pattern):
-                return self._some(name, self._string("{} ~ {}", _regular_expression(pattern)))
+                return self._some(name, self._string("{} ~ {}", regular_expression(pattern)))
             case Exists(name) if name.is_nested:
                 return self._some(name, lambda value: sql.SQL("TRUE"))
             case Exists(name):
@@ -285,27 +266,3 @@ def _float(value: float) -> float:
         return value
     bound = math.nextafter(2.0**63, 0.0)
     return min(max(float(value), -(2.0**63)), bound)
-
-
-def _regular_expression(pattern: str) -> str:
-    """The pattern as a regular expression of PostgreSQL, whose characters are all escaped."""
-    found = ["".join(map(_one, part)) for part in parts(pattern)]
-    return f"^(?:{'.*'.join(found)})$"
-
-
-def _one(character: OneCharacter) -> str:
-    # No string of JSONB has a NUL.
-    ranges = [(max(low, "\1"), high) for low, high in character.ranges if high != "\0"]
-    if not ranges:
-        return "." if character.negated else f"[^{_escaped(chr(1))}-{_escaped(LAST)}]"
-    listed = "".join(f"{_escaped(low)}-{_escaped(high)}" for low, high in ranges)
-    return f"[{'^' if character.negated else ''}{listed}]"
-
-
-def _escaped(character: str) -> str:
-    return f"\\U{ord(character):08X}"
-
-
-def _all_digits(found: re.Match[str]) -> str:
-    written = found.group()
-    return written if written.startswith('"') else f"{int(float(written))}.0"

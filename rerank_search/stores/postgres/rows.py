@@ -15,7 +15,7 @@ from rerank_search.errors import InvalidDocumentError, StoreMismatchError
 from rerank_search.shown import on_one_line, shown
 from rerank_search.storage.records import Record
 from rerank_search.stores.postgres.connections import Connection
-from rerank_search.stores.postgres.filters import exact_json, has_nul
+from rerank_search.stores.postgres.exact_json import exact_json, has_nul
 from rerank_search.stores.postgres.table import VECTORS, Column, Table
 
 _INTEGERS = {"int2": 2**15, "int4": 2**31, "int8": 2**63}

@@ -24,7 +24,7 @@ WHERE c.oid = to_regclass(%s)
 """
 
 _COLUMNS = """
-SELECT a.attname, t.typname, a.atttypmod, tn.nspname, a.attgenerated <> '' OR a.attidentity = 'a',
+SELECT a.attname, t.typname, a.atttypmod, tn.nspname,
     EXISTS (
         SELECT 1 FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique
         AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
@@ -49,15 +49,13 @@ class Column:
     """A column of the table; ``kind`` is the name of its type, and ``schema`` the type's.
 
     ``size`` is what the type is declared with, such as the dimension of a vector; -1 if nothing.
-    ``made`` says that PostgreSQL makes its values, ``unique`` that it has a unique index, and
-    ``graph`` that it has an HNSW index for cosines.
+    ``unique`` says that it has a unique index, and ``graph`` that it has an HNSW index for cosines.
     """
 
     name: str
     kind: str
     size: int
     schema: str
-    made: bool
     unique: bool
     graph: bool
 

@@ -12,7 +12,7 @@ from rerank_search import Document, InvalidFilterError
 from rerank_search.storage.attributes import typed
 from rerank_search.storage.globs import globbed
 from rerank_search.stores import Store, open_store
-from rerank_search.stores.postgres.filters import exact_json, has_nul
+from rerank_search.stores.postgres.exact_json import exact_json, has_nul
 from tests.any_filters import FILTERS, METADATA, matches
 from tests.postgres import Postgres
 
