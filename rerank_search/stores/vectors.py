@@ -66,7 +66,8 @@ class StoreVectors:
                 raise InvalidInputError(
                     f"the query {shown(query)} has no vector, and it is not recorded which encoder "
                     f"made the vectors of {self._store}: name it (encoder='...'), give "
-                    "query_vector, or search by words alone (first_stage)"
+                    "query_vector, or search by words alone, with first_stage and, if there is a "
+                    "reranker, with fusion=None"
                 )
         return GivenVectors(self.dimension).of_queries(queries)
 
