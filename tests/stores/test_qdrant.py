@@ -440,7 +440,24 @@ def test_a_collection_of_ours_has_its_own_payload_keys(tmp_path: Path) -> None:
     assert not (tmp_path / "docs" / "edge_config.json").exists()
 
 
-@pytest.mark.parametrize("scheme", ["qdrant+edge", "qdrant"])
-def test_a_language_without_a_stemmer_is_refused(scheme: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["qdrant+edge", "qdrant", "server"])
+def test_a_language_without_a_stemmer_is_refused(kind: str, tmp_path: Path, address: str) -> None:
+    url = address if kind == "server" else f"{kind}://{tmp_path}/docs"
     with pytest.raises(InvalidInputError, match="language='klingon'"):
-        open_store(f"{scheme}://{tmp_path}/docs?language=klingon", create=True, dimension=0)
+        open_store(f"{url}?language=klingon", create=True, dimension=0)
+    with pytest.raises(StoreNotFoundError):
+        open_store(url)
+
+
+def test_a_collection_that_another_process_makes_first_keeps_its_encoder(
+    address: str, running: tuple[QdrantServer, str], tiny_encoder: Path
+) -> None:
+    with open_store(address, create=True, encoder=tiny_encoder):
+        pass
+    missing = {"result": {"exists": False}, "status": "ok", "time": 0.0}
+    running[0].refusals = [(200, {}, missing)] * 3
+    with pytest.raises(StoreMismatchError, match="made with the encoder"):
+        open_store(address, create=True, dimension=2)
+    running[0].refusals = [(200, {}, missing)] * 3
+    with open_store(address, create=True, encoder=tiny_encoder) as store:
+        assert store.first_stages == ("bm25", "dense", "hybrid")

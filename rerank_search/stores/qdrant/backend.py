@@ -105,14 +105,16 @@ class QdrantBackend(StoreBackend):
 
     def create(self, new: NewStore) -> None:
         """Make the collection with its text index, or note the encoder of one that exists."""
-        found = self._calls.describe()
-        own = found is None or read_note(found.note.get(NOTE), self._url).own
-        note = {NOTE: StoreNote(own=own, encoder=new.encoder).written()}
-        if own:
-            self._check_own()
-            self._calls.create(new.dimension, note)
-            self._calls.rank_by(SEARCHED, self._options.language)
-        self._calls.annotate(note)
+        if (found := self._calls.describe()) is not None:
+            own = read_note(found.note.get(NOTE), self._url).own
+            self._calls.annotate({NOTE: StoreNote(own=own, encoder=new.encoder).written()})
+            return
+        self._check_own()
+        language = self._options.language
+        self._calls.check_language(language)
+        note = {NOTE: StoreNote(own=True, encoder=new.encoder).written()}
+        self._calls.create(new.dimension, note)
+        self._calls.rank_by(SEARCHED, language)
 
     def search_text(
         self, query: str, k: int, filter: FilterTree | None, ids: Sequence[str] | None

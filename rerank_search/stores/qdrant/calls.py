@@ -55,6 +55,10 @@ class QdrantCalls(Protocol):
         """What is there; None if there is no such collection."""
         ...
 
+    def check_language(self, language: str | None) -> None:
+        """Raise InvalidInputError for a language that ``rank_by`` has no stemmer for."""
+        ...
+
     def create(self, dimension: int | None, note: Mapping[str, Any]) -> None:
         """Make the collection, with a vector of that length and the cosine, unless it exists."""
         ...

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from rerank_search.errors import (
     InvalidInputError,
@@ -74,14 +75,23 @@ class ClientCalls:
             note=info.config.metadata or {},
         )
 
+    def check_language(self, language: str | None) -> None:
+        """Raise InvalidInputError for a language without a stemmer."""
+        _stemmer(language)
+
     def create(self, dimension: int | None, note: Mapping[str, Any]) -> None:
         """Make the collection, unless it exists."""
         vectors: models.VectorParams | dict[str, models.VectorParams] = {}
         if dimension is not None:
             vectors = models.VectorParams(size=dimension, distance=models.Distance.COSINE)
         with self._client() as client:
-            if not client.collection_exists(self._name):
+            if client.collection_exists(self._name):
+                return
+            try:
                 client.create_collection(self._name, vectors_config=vectors, metadata=dict(note))
+            except (UnexpectedResponse, ValueError):
+                if not client.collection_exists(self._name):  # made by another process just now
+                    raise
 
     def ranks_by(self, key: str) -> bool:
         """Whether the key has a text index with scoring."""
@@ -95,7 +105,7 @@ class ClientCalls:
             type=models.TextIndexType.TEXT,
             tokenizer=models.TokenizerType.WORD,
             lowercase=True,
-            stemmer=_stemmer(DEFAULT_LANGUAGE if language is None else language),
+            stemmer=_stemmer(language),
             scoring=True,
         )
         with self._client() as client:
@@ -214,7 +224,8 @@ def server_calls(url: StoreUrl, timeout: float) -> ClientCalls:
     return ClientCalls(url, connect, lambda: server_errors(url, variable, key))
 
 
-def _stemmer(language: str) -> models.SnowballParams | None:
+def _stemmer(language: str | None) -> models.SnowballParams | None:
+    language = DEFAULT_LANGUAGE if language is None else language
     if language == NO_STEMMER:
         return None
     known = [each.value for each in models.SnowballLanguage]

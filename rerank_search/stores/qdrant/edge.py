@@ -85,6 +85,10 @@ class EdgeCalls:
             note=_read(note, self._url) if note.exists() else {},
         )
 
+    def check_language(self, language: str | None) -> None:
+        """Raise InvalidInputError for a language without a stemmer."""
+        _stemmer(language)
+
     def create(self, dimension: int | None, note: Mapping[str, Any]) -> None:
         """Make the shard, unless it exists."""
         if self._exists:
@@ -111,7 +115,7 @@ class EdgeCalls:
         index = edge.TextIndexParams(
             tokenizer=edge.TokenizerType.Word,
             lowercase=True,
-            stemmer=_stemmer(DEFAULT_LANGUAGE if language is None else language),
+            stemmer=_stemmer(language),
             scoring=True,
         )
         self._update(edge.UpdateOperation.create_field_index(key, index))
@@ -227,7 +231,8 @@ def _read(path: Path, url: StoreUrl) -> Any:
         raise StoreError(f"{path} of {url} is not JSON ({error}): restore it") from error
 
 
-def _stemmer(language: str) -> Any:
+def _stemmer(language: str | None) -> Any:
+    language = DEFAULT_LANGUAGE if language is None else language
     if language == NO_STEMMER:
         return None
     known = [name for name in dir(edge.SnowballLanguage) if name[0].isupper()]

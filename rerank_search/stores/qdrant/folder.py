@@ -63,13 +63,17 @@ class FolderCalls(ClientCalls):
             return False
         return True
 
-    def rank_by(self, key: str, language: str | None) -> None:
-        """Make the text index. Raises InvalidInputError for a stemmer."""
+    def check_language(self, language: str | None) -> None:
+        """Raise InvalidInputError for a stemmer."""
         if language not in (None, NO_STEMMER):
             raise InvalidInputError(
                 f"language={shown(language)} needs a stemmer, which a folder of Qdrant's client "
                 "does not have: leave it out, or use qdrant+edge:// or a server"
             )
+
+    def rank_by(self, key: str, language: str | None) -> None:
+        """Make the text index, without a stemmer."""
+        self.check_language(language)
         super().rank_by(key, NO_STEMMER)
 
     def search_vector(
