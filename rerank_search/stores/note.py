@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,16 @@ class StoreNote:
         """The note as JSON."""
         encoder = None if self.encoder is None else self.encoder.model_dump(mode="json")
         return {"own": self.own, "encoder": encoder}
+
+
+def read_note_text(written: str | bytes, url: StoreUrl) -> StoreNote:
+    """A note that is JSON text. Raises StoreMismatchError."""
+    try:
+        return read_note(json.loads(written), url)
+    except ValueError as error:
+        raise StoreMismatchError(
+            f"the note of this library in {url} is not JSON ({error}): restore it"
+        ) from error
 
 
 def read_note(written: Any, url: StoreUrl) -> StoreNote:

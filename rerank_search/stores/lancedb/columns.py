@@ -17,6 +17,7 @@ from rerank_search.storage.filter_tree import FilterTree
 from rerank_search.storage.paths import written
 from rerank_search.storage.records import Record
 from rerank_search.stores.attribute_keys import attribute_keys
+from rerank_search.stores.ids import is_whole_id
 from rerank_search.stores.lancedb.column_filters import ColumnFilters, is_list
 from rerank_search.stores.lancedb.filters import KeyFilters, attribute_column, quoted
 from rerank_search.types import Document
@@ -155,7 +156,7 @@ class FoundLayout:
     def having(self, ids: Sequence[str]) -> str:
         """SQL for the rows of documents with these ids."""
         if self.whole_ids:
-            ids = [id for id in ids if _is_whole(id)]
+            ids = [id for id in ids if is_whole_id(id)]
         values = ids if self.whole_ids else map(quoted, ids)
         return f"`{self.id}` IN ({', '.join(values)})" if ids else "FALSE"
 
@@ -193,7 +194,7 @@ class FoundLayout:
                 f"the document {shown(record.id)} has a title, and the table has no column for "
                 "it: leave the title out, or name its column as ?title=NAME"
             )
-        if self.whole_ids and not _is_whole(record.id):
+        if self.whole_ids and not is_whole_id(record.id):
             raise InvalidDocumentError(
                 f"the document {shown(record.id)} has an id that is not an integer, as the column "
                 f"{shown(self.id)} needs: give it another one"
@@ -265,13 +266,6 @@ def _unknown(value: Any, kind: pa.DataType, steps: tuple[str, ...]) -> Iterator[
     elif isinstance(value, list) and is_list(kind):
         for member in value:
             yield from _unknown(member, kind.value_type, steps)
-
-
-def _is_whole(id: str) -> bool:
-    try:
-        return str(int(id)) == id and -(2**63) <= int(id) < 2**63
-    except ValueError:
-        return False
 
 
 def _dimension(schema: pa.Schema, name: str) -> int | None:

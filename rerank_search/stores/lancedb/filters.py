@@ -22,6 +22,7 @@ from rerank_search.storage.filter_tree import (
 )
 from rerank_search.storage.paths import Name
 from rerank_search.stores.attribute_keys import PART, key_beginning, name_text, value_text
+from rerank_search.stores.balanced import balanced
 from rerank_search.stores.lancedb.globs import value_expression
 
 EDGE = "\x01"
@@ -93,11 +94,8 @@ class KeyFilters:
 
 
 def joined(word: str, parts: Sequence[str]) -> str:
-    """The parts as one expression: a balanced tree, since a long chain may fill the stack."""
-    if len(parts) > 1:
-        middle = len(parts) // 2
-        return f"({joined(word, parts[:middle])} {word} {joined(word, parts[middle:])})"
-    return parts[0] if parts else "TRUE" if word == "AND" else "FALSE"
+    """The parts as one expression."""
+    return balanced(word, parts) if parts else "TRUE" if word == "AND" else "FALSE"
 
 
 def quoted(text: str) -> str:

@@ -6,9 +6,8 @@ import json
 
 import pyarrow as pa
 
-from rerank_search.errors import StoreMismatchError
 from rerank_search.stores.lancedb.columns import TEXT
-from rerank_search.stores.note import NOTE, StoreNote, read_note
+from rerank_search.stores.note import NOTE, StoreNote, read_note_text
 from rerank_search.stores.url import StoreUrl
 
 
@@ -17,12 +16,7 @@ def note_in(schema: pa.Schema, text: str, url: StoreUrl) -> StoreNote:
     for name in (text, TEXT):
         metadata = (schema.field(name).metadata or {}) if name in schema.names else {}
         if (noted := metadata.get(NOTE.encode())) is not None:
-            try:
-                return read_note(json.loads(noted), url)
-            except ValueError as error:
-                raise StoreMismatchError(
-                    f"the note of this library in {url} is not JSON ({error}): restore it"
-                ) from error
+            return read_note_text(noted, url)
     return StoreNote()
 
 
