@@ -16,7 +16,7 @@ PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
 .venv/.development: .venv/.runtime
 	@echo "Installing what the tests need ..."
-	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline,bm25s,eval,onnx,openvino,train,telemetry,tensorboard,mcp,langchain,llama-index,haystack,dspy,postgres,qdrant,lancedb,docs,dev]'
+	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline,bm25s,eval,onnx,openvino,train,telemetry,tensorboard,mcp,langchain,llama-index,haystack,dspy,postgres,qdrant,lancedb,milvus,docs,dev]'
 	@touch $@
 
 demo: .venv/.runtime

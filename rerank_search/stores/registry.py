@@ -54,6 +54,11 @@ BUILT_IN: tuple[StoreKind, ...] = (
         "lancedb",
     ),
     StoreKind(
+        ("milvus", "milvus+https"),
+        "rerank_search.stores.milvus.backend:MilvusBackend",
+        "milvus",
+    ),
+    StoreKind(
         ("elasticsearch+https", "elasticsearch+http", "opensearch+https", "opensearch+http"),
         "rerank_search.stores.elastic.backend:ElasticBackend",
         "",

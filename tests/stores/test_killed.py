@@ -26,7 +26,11 @@ with open_store(sys.argv[1], create=True, dimension=0) as store:
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("url", "package"),
-    [("qdrant+edge://{}/docs", "qdrant_edge"), ("lancedb://{}/docs", "lancedb")],
+    [
+        ("qdrant+edge://{}/docs", "qdrant_edge"),
+        ("lancedb://{}/docs", "lancedb"),
+        ("milvus://{}/x.db/docs", "milvus_lite"),
+    ],
 )
 def test_what_was_acknowledged_is_there(url: str, package: str, tmp_path: Path) -> None:
     pytest.importorskip(package, reason="needs an extra")

@@ -1,0 +1,1 @@
+"""Milvus: a server, or a file of Milvus Lite."""
