@@ -29,7 +29,8 @@ from rerank_search.errors import (
     StoreTimeoutError,
     StoreUnreachableError,
 )
-from rerank_search.stores import Store, open_store
+from rerank_search.stores import NewStore, Store, open_store
+from rerank_search.stores.url import store_url
 from rerank_search.testing import check_store
 from rerank_search.types import Document
 from rerank_search.vectors import EncodedQuery, encoded
@@ -385,6 +386,21 @@ def test_a_collection_with_dynamic_fields_is_searched_and_its_encoder_recorded(
         assert [(hit.id, round(hit.score, 5)) for hit in hits] == [("b", 1.0)]
         with pytest.raises(InvalidFilterError, match="not a field of single values"):
             store.retriever("dense").retrieve(["new"], 1, filter={"n": 1})
+
+
+def test_the_encoder_that_was_recorded_first_stays(tmp_path: Path, tiny_encoder: Path) -> None:
+    from rerank_search.stores.milvus.backend import MilvusBackend, MilvusOptions
+
+    url = f"milvus://{tmp_path}/x.db/docs"
+    with open_store(url, create=True, encoder=tiny_encoder):
+        backend = MilvusBackend(store_url(url), MilvusOptions())
+        found = backend.describe()
+        assert found is not None
+        assert found.encoder is not None
+        other = found.encoder.model_copy(update={"name": "other"})
+        backend.create(NewStore(found.dimension, other))  # by one that has found nothing before
+        assert backend.describe() == found
+        backend.close()
 
 
 def test_a_collection_that_makes_its_ids_is_not_written_to(theirs: Theirs) -> None:

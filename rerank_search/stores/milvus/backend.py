@@ -139,18 +139,16 @@ class MilvusBackend(StoreBackend):
         if self._file is not None:
             make_folder(self._file.parent)
         with self._turn, self._client() as client:
-            exists = client.has_collection(self._name, **self._within)
-            own = (
-                not exists or self._note(client.describe_collection(self._name, **self._within)).own
-            )
-            note = StoreNote(own=own, encoder=new.encoder)
-            properties = {NOTE: json.dumps(note.written())}
-            if exists:
-                client.alter_collection_properties(self._name, properties, **self._within)
+            if client.has_collection(self._name, **self._within):
+                found = self._note(client.describe_collection(self._name, **self._within))
+                if found.encoder is None:  # another process may have recorded one just now
+                    note = _noted(StoreNote(own=found.own, encoder=new.encoder))
+                    client.alter_collection_properties(self._name, note, **self._within)
                 return
             self._check_own()
             schema, more = own_schema(new.dimension), {**STRONG, **self._within}
-            client.create_collection(self._name, schema=schema, properties=properties, **more)
+            note = _noted(StoreNote(own=True, encoder=new.encoder))
+            client.create_collection(self._name, schema=schema, properties=note, **more)
 
     def search_text(
         self, query: str, k: int, filter: FilterTree | None, ids: Sequence[str] | None
@@ -294,3 +292,8 @@ class MilvusBackend(StoreBackend):
             )
         metric = str(client.describe_index(self._name, names[0], **self._within)["metric_type"])
         return DISTANCES.get(metric, metric)
+
+
+def _noted(note: StoreNote) -> dict[str, str]:
+    """The note as properties of a collection."""
+    return {NOTE: json.dumps(note.written())}
