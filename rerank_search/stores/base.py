@@ -93,7 +93,10 @@ class StoreBackend(Protocol):
         ...
 
     def create(self, new: NewStore) -> None:
-        """Make what is missing: the table or collection, and the record of its encoder."""
+        """Make what is missing: the table or collection, and the record of its encoder.
+
+        What another process has made meanwhile stays as it is, its record included.
+        """
         ...
 
     def search_text(

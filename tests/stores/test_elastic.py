@@ -21,7 +21,9 @@ from rerank_search.errors import (
     StoreTimeoutError,
     StoreUnreachableError,
 )
-from rerank_search.stores import open_store
+from rerank_search.stores import NewStore, open_store
+from rerank_search.stores.registry import backend_class
+from rerank_search.stores.url import store_url
 from rerank_search.testing import check_store
 from rerank_search.types import Document
 from rerank_search.vectors import EncodedQuery, encoded
@@ -533,3 +535,18 @@ def test_an_address_that_is_not_valid_is_refused(url: str) -> None:
     with pytest.raises(InvalidInputError) as raised:
         open_store(url)
     assert "very-secret" not in str(raised.value)
+
+
+def test_the_encoder_that_another_process_has_recorded_stays(
+    server: ElasticServer, host: str, tiny_encoder: Any
+) -> None:
+    url = f"elasticsearch+http://{host}/docs"
+    with open_store(url, create=True, encoder=tiny_encoder):
+        pass
+    address = store_url(url)
+    make = backend_class(address.scheme)
+    late = make(address, make.Options())
+    late.create(NewStore(2, None))  # it saw no index
+    late.close()
+    with open_store(url) as store:
+        assert store.encoder is not None

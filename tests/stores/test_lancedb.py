@@ -17,7 +17,9 @@ from rerank_search.errors import (
     StoreNotFoundError,
     StoreUnreachableError,
 )
-from rerank_search.stores import open_store
+from rerank_search.stores import NewStore, open_store
+from rerank_search.stores.registry import backend_class
+from rerank_search.stores.url import store_url
 from rerank_search.testing import check_store
 from rerank_search.types import Document
 from rerank_search.vectors import EncodedQuery, encoded
@@ -413,3 +415,18 @@ def test_a_table_of_ours_has_its_own_columns(tmp_path: Path) -> None:
 def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="language='klingon'"):
         open_store(f"lancedb://{tmp_path}/docs?language=klingon", create=True, dimension=0)
+
+
+def test_the_encoder_that_another_process_has_recorded_stays(
+    tmp_path: Path, tiny_encoder: Path
+) -> None:
+    url = f"lancedb://{tmp_path}/docs"
+    with open_store(url, create=True, encoder=tiny_encoder):
+        pass
+    address = store_url(url)
+    make = backend_class(address.scheme)
+    late = make(address, make.Options())
+    late.create(NewStore(2, None))  # it saw no table
+    late.close()
+    with open_store(url) as store:
+        assert store.encoder is not None

@@ -20,7 +20,9 @@ from rerank_search.errors import (
     StoreTimeoutError,
     StoreUnreachableError,
 )
-from rerank_search.stores import open_store
+from rerank_search.stores import NewStore, open_store
+from rerank_search.stores.registry import backend_class
+from rerank_search.stores.url import store_url
 from rerank_search.testing import check_store
 from rerank_search.types import Document
 from rerank_search.vectors import EncodedQuery, encoded
@@ -461,3 +463,18 @@ def test_a_collection_that_another_process_makes_first_keeps_its_encoder(
     running[0].refusals = [(200, {}, missing)] * 3
     with open_store(address, create=True, encoder=tiny_encoder) as store:
         assert store.first_stages == ("bm25", "dense", "hybrid")
+
+
+def test_the_encoder_that_another_process_has_recorded_stays(
+    tmp_path: Path, tiny_encoder: Path
+) -> None:
+    url = f"qdrant+edge://{tmp_path}/docs"
+    with open_store(url, create=True, encoder=tiny_encoder):
+        pass
+    address = store_url(url)
+    make = backend_class(address.scheme)
+    late = make(address, make.Options())
+    late.create(NewStore(2, None))  # it saw no collection
+    late.close()
+    with open_store(url) as store:
+        assert store.encoder is not None

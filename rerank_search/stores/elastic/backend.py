@@ -109,9 +109,10 @@ class ElasticBackend(StoreBackend):
         """Make the index, or note the encoder of one that exists."""
         mapping = self._calls.mapping()
         if mapping is not None:
-            note = StoreNote(own=self._note(mapping).own, encoder=new.encoder)
-            kept = {**(mapping.get("_meta") or {}), NOTE: note.written()}
-            self._calls.annotate(kept)
+            noted = self._note(mapping)
+            if noted.encoder is None:
+                note = StoreNote(own=noted.own, encoder=new.encoder)
+                self._calls.annotate({**(mapping.get("_meta") or {}), NOTE: note.written()})
             return
         self._check_own()
         properties: Json = {

@@ -114,10 +114,11 @@ class LanceBackend(StoreBackend):
                 made.create_index(SEARCHED, config=index)
                 return
             table = database.open_table(self._url.name)
-            own = note_in(table.schema, self._options.text, self._url).own
-            column = TEXT if own else self._options.text
-            note = StoreNote(own=own, encoder=new.encoder)
-            table.update_field_metadata({"path": column, "metadata": written(note)})
+            noted = note_in(table.schema, self._options.text, self._url)
+            if noted.encoder is None:
+                column = TEXT if noted.own else self._options.text
+                note = StoreNote(own=noted.own, encoder=new.encoder)
+                table.update_field_metadata({"path": column, "metadata": written(note)})
 
     def _new_table(self, database: Any, new: NewStore) -> Any:
         """A new table; None if there is one of that name."""

@@ -106,14 +106,16 @@ class QdrantBackend(StoreBackend):
     def create(self, new: NewStore) -> None:
         """Make the collection with its text index, or note the encoder of one that exists."""
         if (found := self._calls.describe()) is not None:
-            own = read_note(found.note.get(NOTE), self._url).own
-            self._calls.annotate({NOTE: StoreNote(own=own, encoder=new.encoder).written()})
+            noted = read_note(found.note.get(NOTE), self._url)
+            if noted.encoder is None:
+                note = StoreNote(own=noted.own, encoder=new.encoder)
+                self._calls.annotate({NOTE: note.written()})
             return
         self._check_own()
         language = self._options.language
         self._calls.check_language(language)
-        note = {NOTE: StoreNote(own=True, encoder=new.encoder).written()}
-        self._calls.create(new.dimension, note)
+        note = StoreNote(own=True, encoder=new.encoder)
+        self._calls.create(new.dimension, {NOTE: note.written()})
         self._calls.rank_by(SEARCHED, language)
 
     def search_text(
