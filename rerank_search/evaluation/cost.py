@@ -52,7 +52,7 @@ def measure_cost(
             searched: Searchable = stack.enter_context(fresh)
             first_stage = system.first_stage
         else:
-            searched = own.searched if own.again is None else stack.enter_context(own.again())
+            searched = own.searched if own.afresh is None else own.afresh()
             first_stage = own.first_stage
         searcher = Searcher(searched, reranker, fusion="auto" if fused else None)
         found = [

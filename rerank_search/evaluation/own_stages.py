@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from functools import partial
 
 from rerank_search.evaluation.experiment import Experiment
 from rerank_search.import_path import searchable_at
@@ -24,6 +23,7 @@ def own_stages(experiment: Experiment, stack: ExitStack) -> Iterator[OwnStage]:
     for each in experiment.stores:
         if each.url not in opened:
             opened[each.url] = stack.enter_context(open_store(each.url))
-        stage = OwnStage(each.name, opened[each.url], each.stage, partial(open_store, each.url))
+        store = opened[each.url]
+        stage = OwnStage(each.name, store, each.stage, store.afresh)
         stage.searched.retriever(stage.first_stage)  # one that is not there is told now
         yield stage

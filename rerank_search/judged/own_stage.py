@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from numbers import Real
 
@@ -22,13 +21,13 @@ from rerank_search.types import Hit
 class OwnStage:
     """A first stage of a Searchable, by default the best, by the name that an experiment gives it.
 
-    ``again`` opens the same Searchable once more, one that remembers nothing of earlier queries.
+    ``afresh`` gives the same Searchable, remembering nothing of earlier queries.
     """
 
     name: str
     searched: Searchable
     stage: str | None = None
-    again: Callable[[], AbstractContextManager[Searchable]] | None = None
+    afresh: Callable[[], Searchable] | None = None
 
     @property
     def first_stage(self) -> str:

@@ -53,7 +53,7 @@ class Store:
         self._attempts = attempts
         self._hybrid = hybrid_name(hybrid)
         self._encoder = encoder
-        self._distance = description.distance
+        self._description = description
         self._vectors: StoreVectors | None = None
         if description.dimension is not None:
             self._vectors = StoreVectors(name, description.dimension, encoder, description.encoder)
@@ -83,6 +83,17 @@ class Store:
     def close(self) -> None:
         """Close the connections to the store."""
         self._backend.close()
+
+    def afresh(self) -> Store:
+        """The same store without memory of earlier queries; both share the connections."""
+        return Store(
+            self.name,
+            self._backend,
+            self._description,
+            encoder=self._encoder,
+            hybrid=self._hybrid,
+            attempts=self._attempts,
+        )
 
     def __len__(self) -> int:
         return self._attempts.of(self._backend.count)
@@ -207,7 +218,7 @@ class Store:
 
     def _with_vectors(self, records: list[Record]) -> list[Record]:
         """The records with the vectors that the engine stores."""
-        if self._vectors is None or (self._encoder is None and self._distance != "dot"):
+        if self._vectors is None or (self._encoder is None and self._description.distance != "dot"):
             return records  # the user's own stay as they are
         if self._encoder is None:
             made = with_length_1(

@@ -20,12 +20,15 @@ from rerank_search.errors import (
     StoreTimeoutError,
     StoreUnreachableError,
 )
+from rerank_search.evaluation.evaluate import evaluate
+from rerank_search.evaluation.experiment import experiment_of
 from rerank_search.stores import NewStore, open_store
 from rerank_search.stores.registry import backend_class
 from rerank_search.stores.url import store_url
 from rerank_search.testing import check_store
 from rerank_search.types import Document
 from rerank_search.vectors import EncodedQuery, encoded
+from tests.evaluation.conftest import DOCUMENTS, write_beir
 from tests.served import served
 
 if TYPE_CHECKING:
@@ -317,6 +320,21 @@ def test_a_folder_that_cannot_be_made_is_named(scheme: str, tmp_path: Path) -> N
     for path in ("file/docs", "file/inside/docs"):
         with pytest.raises((StoreError, InvalidInputError), match="file"):
             open_store(f"{scheme}://{tmp_path}/{path}", create=True, dimension=0)
+
+
+def test_the_cost_of_a_store_that_is_opened_only_once_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RERANK_SEARCH_CACHE", str(tmp_path / "cache"))
+    url = f"qdrant+edge://{tmp_path}/docs"
+    with open_store(url, create=True, dimension=0) as store:
+        store.add([Document(id, text, title) for id, (title, text) in DOCUMENTS.items()])
+    collections = [str(write_beir(tmp_path / "small"))]
+    asked = {"collections": collections, "first_stages": [url], "cost_queries": 1}
+    report = evaluate(experiment_of(asked), tmp_path / "out")
+    [cost] = [system.cost for system in report.systems]
+    assert cost is not None
+    assert cost.queries == 1
 
 
 def test_a_store_that_is_open_elsewhere_is_named(tmp_path: Path) -> None:
