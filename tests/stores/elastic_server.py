@@ -241,6 +241,7 @@ def _holds(kind: str, wanted: Any) -> Callable[[Any], bool]:
         case "term":
             return lambda value: bool(value == wanted)
         case "terms":
+            assert all(not isinstance(each, int) or abs(each) < 2**31 for each in wanted)
             return lambda value: value in wanted
         case "prefix":
             return lambda value: str(value).startswith(wanted)

@@ -209,6 +209,8 @@ def test_an_index_of_others_is_searched_by_its_fields(theirs: str, server: Elast
         ({"$.by.name": "Ann"}, ["b"]),
         ({"$or": [{"year": 1}, {"$not": {"new": True}}]}, ["a/b"]),
         ({"year": {"$in": []}}, []),
+        ({"year": {"$in": [2**40, 2019]}}, ["a/b"]),
+        ({"year": -(2**40)}, []),
     ],
 )
 def test_filters_of_an_index_of_others(

@@ -6,7 +6,7 @@ as one keyword. In an index of others they are over its mapped fields.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from rerank_search.errors import InvalidFilterError
@@ -31,7 +31,8 @@ Json: TypeAlias = dict[str, Any]
 
 _BOUNDS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 _AFTER_PART = chr(ord(PART) + 1)
-_WHOLE = ("long", "integer", "short", "byte")
+_WHOLE = {"long": 2**63, "integer": 2**31, "short": 2**15, "byte": 2**7}
+"""Types of whole numbers, and the bounds of their values."""
 
 _INEXACT = frozenset({"normalizer", "ignore_above", "null_value", "script"})
 """Settings of a field that has other values than the documents."""
@@ -124,7 +125,8 @@ class FieldFilters:
             case OneOf(name, kind, values):
                 return self._one_of(name, kind, values)
             case BeginsWith(name, text):
-                return {"prefix": {self._field(name, "keyword", "a $prefix"): text}}
+                field, _ = self._field(name, ("keyword",), "a $prefix")
+                return {"prefix": {field: text}}
             case HasText(name, _) | HasMember(name, _, _):
                 raise self._only(name, "$contains")
             case Within(name, _, _):
@@ -137,28 +139,30 @@ class FieldFilters:
 
     def _one_of(self, name: Name, kind: str, values: Sequence[Any]) -> Json:
         if kind == "string":
-            return {"terms": {self._field(name, "keyword", "a string"): list(values)}}
+            field, _ = self._field(name, ("keyword",), "a string")
+            return {"terms": {field: list(values)}}
         if kind == "bool":
-            field = self._field(name, "boolean", "a bool")
+            field, _ = self._field(name, ("boolean",), "a bool")
             return {"terms": {field: [bool(value) for value in values]}}
         if kind == "number" and all(isinstance(value, int) for value in values):
-            return {"terms": {self._field(name, "whole", "an integer"): list(values)}}
+            field, found = self._field(name, _WHOLE, "an integer")
+            bound = _WHOLE[found]  # the engines refuse values beyond it
+            return {"terms": {field: [each for each in values if -bound <= each < bound]}}
         raise self._only(name, "None or a fraction")
 
-    def _field(self, name: Name, wanted: str, what: str) -> str:
-        """The path of a field of the type. Raises InvalidFilterError for one of another type."""
+    def _field(self, name: Name, wanted: Collection[str], what: str) -> tuple[str, str]:
+        """The path of a field and its type. Raises InvalidFilterError for one of another type."""
         found: Any = {"properties": self._fields}
         for step in name.steps:
             found = inside(found).get(step, {})
-        kind = "whole" if found.get("type") in _WHOLE else found.get("type")
-        if kind != wanted or found.keys() & _INEXACT:
+        if found.get("type") not in wanted or found.keys() & _INEXACT:
             raise _refused(
                 name,
                 what,
                 f"the mapping has {shown(found) if found else 'no such field'}; have this library "
                 "make the index",
             )
-        return ".".join((*self._path, *name.steps))
+        return ".".join((*self._path, *name.steps)), found["type"]
 
     def _only(self, name: Name, what: str) -> InvalidFilterError:
         return _refused(
