@@ -67,11 +67,20 @@ def start(
     output: Path,
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    input: Path | None = None,
+    errors: Path | None = None,
 ) -> Warm:
-    """Start a program: ``code``, with its arguments in sys.argv, in a folder or this one."""
+    """Start a program: ``code``, with its arguments in sys.argv, in a folder or this one.
+
+    It reads ``input``, by default nothing. Its standard error goes to ``errors``, by default to the
+    output.
+    """
     given = {**os.environ, **(environment or {})}
-    output.touch()
-    return Warm(_asked((code, arguments, given, str(folder or Path.cwd()), str(output))), output)
+    for file in (output, errors or output):
+        if not file.exists():
+            file.touch()
+    streams = (str(input or os.devnull), str(output), str(errors or output))
+    return Warm(_asked((code, arguments, given, str(folder or Path.cwd()), streams)), output)
 
 
 _FORK = multiprocessing.get_context("fork")
@@ -121,12 +130,16 @@ def _serve(questions: Connection, of_the_tests: Connection) -> None:
 
 
 def _run(
-    code: str, arguments: Sequence[str], environment: Mapping[str, str], folder: str, output: str
+    code: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    folder: str,
+    streams: tuple[str, str, str],
 ) -> None:
-    opened = os.open(output, os.O_WRONLY | os.O_APPEND)
-    os.dup2(opened, 1)
-    os.dup2(opened, 2)
+    for number, file in enumerate(streams):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY), number)
     # Until here the streams, the handlers and the filters of warnings are those of pytest.
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", buffering=1, closefd=False)
     logging.getLogger().handlers.clear()

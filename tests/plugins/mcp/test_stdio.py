@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from mcp import Client, StdioServerParameters
 
 from rerank_search import Index
+from tests import warm
+from tests.warm import Warm
 
 pytestmark = pytest.mark.process
 
@@ -57,20 +59,18 @@ SEARCH = request(2, "tools/call", name="search", arguments={"query": "two paths"
 
 
 class Talk:
-    """A server process, to which messages are written as they are."""
+    """Talks with a server process: messages are written as they are."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
+    def __init__(self, writes: IO[str], reads: IO[str]) -> None:
+        self.writes, self.reads = writes, reads
 
     def send(self, *messages: dict[str, Any]) -> None:
-        assert self.process.stdin is not None
         for message in messages:
-            self.process.stdin.write(json.dumps(message) + "\n")
-        self.process.stdin.flush()
+            self.writes.write(json.dumps(message) + "\n")
+        self.writes.flush()
 
     def read(self) -> Any:
-        assert self.process.stdout is not None
-        return json.loads(self.process.stdout.readline())
+        return json.loads(self.reads.readline())
 
     def hello(self) -> None:
         self.send(HELLO)
@@ -78,20 +78,31 @@ class Talk:
         self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
 
 
-@contextmanager
-def talking(home: Path, *arguments: str, **environment: str) -> Iterator[Talk]:
-    with subprocess.Popen(
-        [sys.executable, *COMMAND, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "RERANK_SEARCH_HOME": str(home), **environment},
-    ) as process:
-        try:
-            yield Talk(process)
-        finally:
-            process.kill()
+Started = tuple[Talk, Warm, Path]
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    """Starts the command: a talk with it, its process, and the file of its standard error."""
+    with ExitStack() as ends:
+        given, answered, errors = (tmp_path / name for name in ("given", "answered", "errors"))
+
+        def start(home: Path, *arguments: str) -> Started:
+            os.mkfifo(given)
+            os.mkfifo(answered)
+            process = warm.start(
+                warm.COMMAND_LINE,
+                *("mcp", *arguments),
+                input=given,
+                output=answered,
+                errors=errors,
+                environment={"RERANK_SEARCH_HOME": str(home)},
+            )
+            ends.callback(process.kill)
+            writes = ends.enter_context(given.open("w"))
+            return Talk(writes, ends.enter_context(answered.open())), process, errors
+
+        yield start
 
 
 def test_nothing_but_json_rpc_is_written(
@@ -103,43 +114,59 @@ def test_nothing_but_json_rpc_is_written(
     )
     path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
     variables = {"PYTHONPATH": path, "TINY_RERANKER": str(tiny_reranker)}
-    with talking(home, "notes", "--reranker", "noisy", **variables) as talk:
+    with subprocess.Popen(
+        [sys.executable, *COMMAND, "notes", "--reranker", "noisy"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "RERANK_SEARCH_HOME": str(home), **variables},
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        talk = Talk(process.stdin, process.stdout)
         talk.hello()
         talk.send(SEARCH)
         assert not talk.read()["result"]["isError"]
-        rest, printed = talk.process.communicate()
-    assert talk.process.returncode == 0
+        rest, printed = process.communicate()
+    assert process.returncode == 0
     assert rest == ""
     for where in ("at import", "in Python", "below Python", "of a child", "at the end"):
         assert f"a print {where}" in printed
     assert "a child read" not in printed
 
 
-def test_ctrl_c_ends_it_while_it_waits_for_input(home: Path) -> None:
-    with talking(home, "notes") as talk:
-        talk.hello()
-        talk.process.send_signal(signal.SIGINT)
-        rest, said = talk.process.communicate()  # its input is still open until here
-    assert (talk.process.returncode, rest, said) == (130, "", "interrupted\n")
+def test_ctrl_c_ends_it_while_it_waits_for_input(
+    home: Path, started: Callable[..., Started]
+) -> None:
+    talk, process, errors = started(home, "notes")
+    talk.hello()
+    process.signal(signal.SIGINT)
+    assert process.wait() == 130  # its input is still open
+    assert (talk.reads.read(), errors.read_text()) == ("", "interrupted\n")
 
 
-def test_it_ends_with_the_reader_of_its_answers(home: Path, tiny_reranker: Path) -> None:
-    with talking(home, "notes", "--reranker", str(tiny_reranker)) as talk:
-        talk.hello()
-        assert talk.process.stdout is not None
-        talk.process.stdout.close()
-        talk.send(request(2, "ping"))
-        assert talk.process.wait() == 0
-        assert talk.process.stderr is not None
-        assert talk.process.stderr.read() == ""
+def test_it_ends_with_the_reader_of_its_answers(
+    home: Path, tiny_reranker: Path, started: Callable[..., Started]
+) -> None:
+    talk, process, errors = started(home, "notes", "--reranker", str(tiny_reranker))
+    talk.hello()
+    talk.reads.close()
+    talk.send(request(2, "ping"))
+    assert process.wait() == 0
+    assert errors.read_text() == ""
 
 
-def test_a_damaged_index_is_told_before_the_handshake(tmp_path: Path) -> None:
+def test_a_damaged_index_is_told_before_the_handshake(
+    tmp_path: Path, started: Callable[..., Started]
+) -> None:
     Index.create(tmp_path / "notes", encoder=None).close()
     (tmp_path / "notes" / "manifest.json").write_text("{")
-    with talking(tmp_path, "notes") as talk:
-        out, said = talk.process.communicate(json.dumps(HELLO) + "\n")
-    assert (talk.process.returncode, out) == (1, "")
+    talk, process, errors = started(tmp_path, "notes")
+    talk.send(HELLO)
+    assert process.wait() == 1
+    assert talk.reads.read() == ""
+    said = errors.read_text()
     assert said.startswith("error: ")
     assert said.count("\n") == 1
 
