@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from tests.waiting import until
 
 
 class Server(uvicorn.Server):
-    """A server that ends when it is told to, and not up to 0.1 s later, as uvicorn does."""
+    """A server that ends when it is told to, and not up to 0.2 s later, as uvicorn does."""
 
     def __init__(self, app: FastAPI) -> None:
         super().__init__(uvicorn.Config(app, port=0, log_config=None, lifespan="on"))
@@ -30,6 +31,18 @@ class Server(uvicorn.Server):
         await self.on_tick(0)
         if not self.should_exit:
             await self.told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for _ in range(5):  # connections that wait for a request are closed by then
+            await asyncio.sleep(0)
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+        else:
+            await self.lifespan.shutdown()
 
     def end(self) -> None:
         """Have the server end once its requests are answered."""
