@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+LONG = range(-(2**63), 2**63)
+"""The integers of 64 bits with a sign."""
 
-def is_whole_id(id: str) -> bool:
-    """Whether an id is an integer of 64 bits, as it is written."""
+
+def is_whole_id(id: str, among: range = LONG) -> bool:
+    """Whether an id is one of these integers, as it is written."""
     try:
-        return str(int(id)) == id and -(2**63) <= int(id) < 2**63
+        return str(int(id)) == id and int(id) in among
     except ValueError:
         return False

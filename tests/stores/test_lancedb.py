@@ -233,7 +233,7 @@ def test_what_the_columns_cannot_express_is_refused(
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        (Document("eleven", "x"), "not an integer"),
+        (Document("eleven", "x"), "not an integer of the column"),
         (Document("11", "x", metadata={"other": 1}), "no such column"),
         (Document("11", "x", metadata={"by": {"age": 5}}), r"'\$.by.age', and the table has no"),
         (Document("11", "x", metadata={"parts": [{"a": 1}, {"c": 5}]}), r"'\$.parts.c'"),
@@ -255,6 +255,8 @@ def test_a_document_that_the_columns_cannot_hold_is_refused(
     [
         ("&id=other", "no column 'other'"),
         ("&title=heading", "no column 'heading'"),
+        ("&title=year", "the type int32, and should have strings: name"),
+        ("&id=price", "the type float, and should have strings or integers"),
         ("&vector=other", "no vector 'other'"),
         ("&searched=lang", "no full-text index on the column 'lang'"),
     ],
@@ -263,6 +265,21 @@ def test_a_column_that_is_missing_is_named(theirs: str, options: str, said: str)
     url = theirs.replace("?id=key", "?") if "&id" in options else theirs
     with pytest.raises(StoreMismatchError, match=said):
         open_store(url.replace("?&", "?") + options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "id", "unknown"),
+    [(pa.uint64(), 2**64 - 1, "-1"), (pa.int8(), 127, "128"), (pa.int32(), -5, str(2**31))],
+)
+def test_ids_may_be_integers_of_any_size(tmp_path: Path, kind: Any, id: int, unknown: str) -> None:
+    schema = pa.schema([("id", kind), ("text", pa.string())])
+    rows = pa.Table.from_pylist([{"id": id, "text": "a path"}], schema)
+    lancedb.connect(tmp_path).create_table("docs", rows)
+    with open_store(f"lancedb://{tmp_path}/docs") as store:
+        assert store.documents([str(id), unknown]) == [Document(str(id), "a path"), None]
+        with pytest.raises(InvalidDocumentError, match="not an integer of the column"):
+            store.add([Document(unknown, "x")])
+        assert store.delete([unknown, str(id)]) == 1
 
 
 def test_an_index_of_another_distance_is_refused_unless_all_vectors_are_compared(

@@ -86,22 +86,20 @@ def _condition(tree: Any, path: str, kind: pa.DataType) -> str:
             return _members(name, path, kind.value_type, wanted, [value])
         case OneOf(name, wanted, values):
             return joined("OR", [_equal(name, path, kind, wanted, value) for value in values])
-        case BeginsWith(name, _) | Matches(name, _) if is_list(kind) and _is_string(
-            kind.value_type
-        ):
+        case BeginsWith(name, _) | Matches(name, _) if is_list(kind) and is_string(kind.value_type):
             raise refused(
                 name, "$prefix or $glob on a list", "use $contains or $in for whole members"
             )
         case Matches(_, pattern):
-            if not _is_string(kind):
+            if not is_string(kind):
                 return "FALSE"
             return f"regexp_like({path}, {quoted(text_expression(pattern))})"
         case BeginsWith(_, text):
-            return f"starts_with({path}, {quoted(text)})" if _is_string(kind) else "FALSE"
+            return f"starts_with({path}, {quoted(text)})" if is_string(kind) else "FALSE"
         case HasText(_, text):
-            return f"strpos({path}, {quoted(text)}) > 0" if _is_string(kind) else "FALSE"
+            return f"strpos({path}, {quoted(text)}) > 0" if is_string(kind) else "FALSE"
         case Within(_, "string", bounds):
-            if not _is_string(kind):
+            if not is_string(kind):
                 return "FALSE"
             return joined("AND", [f"{path} {sign} {quoted(end)}" for sign, end in bounds])
         case Within(name, _, bounds):
@@ -115,7 +113,7 @@ def _condition(tree: Any, path: str, kind: pa.DataType) -> str:
 
 
 def _equal(name: Name, path: str, kind: pa.DataType, wanted: str, value: Any) -> str:
-    if wanted == "string" and _is_string(kind):
+    if wanted == "string" and is_string(kind):
         return f"{path} = {quoted(value)}"
     if wanted == "bool" and pa.types.is_boolean(kind):
         return path if value else f"NOT {path}"
@@ -142,14 +140,14 @@ def _within(name: Name, path: str, kind: pa.DataType, sign: str, end: Any) -> st
 def _members(name: Name, path: str, kind: pa.DataType, wanted: str, values: Sequence[Any]) -> str:
     if wanted == "null":
         raise refused(name, "None in a list", "compare with a value")
-    if wanted == "string" and _is_string(kind):
+    if wanted == "string" and is_string(kind):
         return joined("OR", [f"array_has({path}, {quoted(value)})" for value in values])
     if wanted == "number" and pa.types.is_int64(kind):
         whole = [int(value) for value in values if _fits(value) and int(value) == value]
         return joined("OR", [f"array_has({path}, {value})" for value in whole])
     if wanted == "bool" and pa.types.is_boolean(kind):
         return joined("OR", [f"array_has({path}, {bool(value)})" for value in values])
-    if wanted in ("number", "bool") and not _is_string(kind):
+    if wanted in ("number", "bool") and not is_string(kind):
         raise refused(name, f"a member of a list of {kind}", "use a list of strings or of int64")
     return "FALSE"
 
@@ -171,7 +169,8 @@ def _fits(value: float) -> bool:
     return -(2**63) <= value < 2**63
 
 
-def _is_string(kind: pa.DataType) -> bool:
+def is_string(kind: pa.DataType) -> bool:
+    """Whether values of that type are strings."""
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 

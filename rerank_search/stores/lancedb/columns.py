@@ -18,7 +18,7 @@ from rerank_search.storage.paths import written
 from rerank_search.storage.records import Record
 from rerank_search.stores.attribute_keys import attribute_keys
 from rerank_search.stores.ids import is_whole_id
-from rerank_search.stores.lancedb.column_filters import ColumnFilters, is_list
+from rerank_search.stores.lancedb.column_filters import ColumnFilters, is_list, is_string
 from rerank_search.stores.lancedb.filters import KeyFilters, attribute_column, quoted
 from rerank_search.types import Document
 
@@ -128,7 +128,8 @@ class OwnLayout:
 class FoundLayout:
     """The layout of any other table. ``metadata`` are the columns of the metadata.
 
-    NULL, and a float that is not a number, stands for a missing key, and NULL for an empty title.
+    ``integers`` are those that an id can be, None if it is a string. NULL, and a float that is not
+    a number, stands for a missing key, and NULL for an empty title.
     """
 
     id: str
@@ -137,7 +138,7 @@ class FoundLayout:
     searched: str
     vector: str | None
     metadata: tuple[pa.Field, ...]
-    whole_ids: bool
+    integers: range | None
 
     @property
     def columns(self) -> Sequence[str]:
@@ -155,10 +156,11 @@ class FoundLayout:
 
     def having(self, ids: Sequence[str]) -> str:
         """SQL for the rows of documents with these ids."""
-        if self.whole_ids:
-            ids = [id for id in ids if is_whole_id(id)]
-        values = ids if self.whole_ids else map(quoted, ids)
-        return f"`{self.id}` IN ({', '.join(values)})" if ids else "FALSE"
+        if self.integers is None:
+            values = [quoted(id) for id in ids]
+        else:
+            values = [id for id in ids if is_whole_id(id, self.integers)]
+        return f"`{self.id}` IN ({', '.join(values)})" if values else "FALSE"
 
     def allowed(self, filter: FilterTree) -> str:
         """SQL for the rows that a filter allows."""
@@ -194,13 +196,13 @@ class FoundLayout:
                 f"the document {shown(record.id)} has a title, and the table has no column for "
                 "it: leave the title out, or name its column as ?title=NAME"
             )
-        if self.whole_ids and not is_whole_id(record.id):
+        if self.integers is not None and not is_whole_id(record.id, self.integers):
             raise InvalidDocumentError(
-                f"the document {shown(record.id)} has an id that is not an integer, as the column "
-                f"{shown(self.id)} needs: give it another one"
+                f"the document {shown(record.id)} has an id that is not an integer of the column "
+                f"{shown(self.id)}, or not as it is written: give it another one"
             )
         title = {} if self.title is None else {self.title: record.title}
-        id = int(record.id) if self.whole_ids else record.id
+        id = record.id if self.integers is None else int(record.id)
         vector = {} if self.vector is None else _vector(record, self.vector)
         return {**metadata, self.id: id, self.text: record.text, **title, **vector}
 
@@ -208,17 +210,29 @@ class FoundLayout:
 def found_layout(
     schema: pa.Schema, *, id: str, text: str, title: str | None, searched: str, vector: str | None
 ) -> FoundLayout:
-    """The layout of a table by its columns. Raises StoreMismatchError for a missing one."""
+    """The layout of a table by its columns.
+
+    Raises StoreMismatchError for one that is missing, or has another type.
+    """
     for name in (id, text, *([] if title is None else [title])):
         if name not in schema.names:
             raise StoreMismatchError(
                 f"the table has no column {shown(name)}: name the columns in the URL, as in "
                 f"?id=key&text=body; there are {', '.join(map(repr, schema.names))}"
             )
+        kind = schema.field(name).type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if not (is_string(kind) or (name == id and pa.types.is_integer(kind))):
+            raise StoreMismatchError(
+                f"the column {shown(name)} of the table has the type {kind}, and should have "
+                f"{'strings or integers' if name == id else 'strings'}: name another one in the "
+                "URL, as in ?id=key&text=body"
+            )
     taken = {id, text, title, vector}
     metadata = tuple(field for field in schema if field.name not in taken and _is_value(field.type))
-    whole = pa.types.is_integer(schema.field(id).type)
-    return FoundLayout(id, text, title, searched, vector, metadata, whole)
+    integers = _integers(schema.field(id).type)
+    return FoundLayout(id, text, title, searched, vector, metadata, integers)
 
 
 def vector_columns(schema: pa.Schema) -> list[str]:
@@ -237,12 +251,20 @@ def _is_value(kind: pa.DataType) -> bool:
     if is_list(kind):
         return _is_value(kind.value_type)
     return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
+        is_string(kind)
         or pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
         or pa.types.is_boolean(kind)
     )
+
+
+def _integers(kind: pa.DataType) -> range | None:
+    """The integers that are values of that type; None if it is not one of integers."""
+    if not pa.types.is_integer(kind):
+        return None
+    if pa.types.is_unsigned_integer(kind):
+        return range(2**kind.bit_width)
+    return range(-(2 ** (kind.bit_width - 1)), 2 ** (kind.bit_width - 1))
 
 
 def _present(value: Any) -> Any:

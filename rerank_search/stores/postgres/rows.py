@@ -14,11 +14,12 @@ from psycopg import sql
 from rerank_search.errors import InvalidDocumentError, StoreMismatchError
 from rerank_search.shown import on_one_line, shown
 from rerank_search.storage.records import Record
+from rerank_search.stores.ids import LONG, is_whole_id
 from rerank_search.stores.postgres.connections import Connection
 from rerank_search.stores.postgres.exact_json import exact_json, has_nul
 from rerank_search.stores.postgres.table import VECTORS, Column, Table
 
-_INTEGERS = {"int2": 2**15, "int4": 2**31, "int8": 2**63}
+_INTEGERS = {"int2": range(-(2**15), 2**15), "int4": range(-(2**31), 2**31), "int8": LONG}
 
 # The format of COPY: a header, for each row the number of its fields and each one with its length.
 _BEGINNING = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
@@ -162,19 +163,11 @@ def _check(record: Record, table: Table) -> None:
 
 
 def _can_have(column: Column, id: str) -> bool:
-    if (bound := _INTEGERS.get(column.kind)) is not None:
-        return len(id) < 21 and id.isascii() and _is_integer(id, bound)
+    if (integers := _INTEGERS.get(column.kind)) is not None:
+        return is_whole_id(id, integers)
     if column.kind == "uuid":
         return len(id) == 36 and _is_uuid(id)
     return True
-
-
-def _is_integer(id: str, bound: int) -> bool:
-    try:
-        number = int(id)
-    except ValueError:
-        return False
-    return str(number) == id and -bound <= number < bound
 
 
 def _is_uuid(id: str) -> bool:
