@@ -18,6 +18,7 @@ from compose_spec import PyCompose
 
 from rerank_search.serving.route_table import RouteTable
 from rerank_search.serving.routes import embeddings, rerank, search
+from rerank_search.serving.server import GRACE_SECONDS
 from rerank_search.settings import PREFIX, Settings
 from tests.deploy.files import DEPLOY, ROOT, documents, options, read
 from tests.http_calls.models import Model, started
@@ -64,6 +65,11 @@ def test_replicas_are_equal_and_the_balancer_knows_all_of_them(services) -> None
     assert balancer["environment"]["LISTEN"] == f":{inside}"
     variables = re.findall(r"\$\{(\w+)\}", CONFIGURATION.read_text(encoding="utf-8"))
     assert sorted(variables) == sorted(balancer["environment"])
+
+
+def test_every_service_may_finish_its_requests(services) -> None:
+    for service in services.values():
+        assert int(service["stop_grace_period"].removesuffix("s")) > GRACE_SECONDS
 
 
 def test_replicas_read_the_keys_that_they_are_given(services) -> None:

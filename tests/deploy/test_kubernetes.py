@@ -72,6 +72,18 @@ def test_with_gpus_each_pod_has_one_and_computes_on_it(monkeypatch: pytest.Monke
     assert (Settings().device, Settings().dtype) == ("cuda", "bfloat16")
 
 
+@needs_kubectl
+def test_with_gpus_an_update_needs_no_spare_one_and_leaves_pods() -> None:
+    made = kustomized("gpu")
+    deployment, scaler = (
+        next(each for each in made if each["kind"] == kind)
+        for kind in ("Deployment", "HorizontalPodAutoscaler")
+    )
+    update = deployment["spec"]["strategy"]["rollingUpdate"]
+    assert update == {"maxUnavailable": 1, "maxSurge": 0}
+    assert scaler["spec"]["minReplicas"] > update["maxUnavailable"]
+
+
 def test_the_command_line_is_one_of_the_server() -> None:
     asked = options(container(base("deployment"))["args"])
     assert asked["host"] == "0.0.0.0"
