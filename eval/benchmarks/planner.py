@@ -375,8 +375,10 @@ def milliseconds(*seconds: float) -> list[str]:
     return [f"{each * 1000:.3g}" if each < 1 else f"{each * 1000:,.0f}" for each in seconds]
 
 
-def report(found: Sequence[Case], checked: Sequence[dict[str, float]], profile: Profile) -> None:
-    """Write the tables and the picture."""
+def report(
+    found: Sequence[Case], checked: Sequence[dict[str, float]], profile: Profile, command: str
+) -> None:
+    """Write the tables and the picture; ``command`` made them."""
     search, rerank = (service(profile)[kind] for kind in ("first stage", "reranking"))
     draw(found, {"first stage": float(search.mean()), "reranking": float(rerank.mean())})
     rows = [
@@ -446,7 +448,7 @@ def report(found: Sequence[Case], checked: Sequence[dict[str, float]], profile: 
     }
     data = {"simulation": [vars(each) for each in found], "server": list(checked)}
     data["profile"] = profile.model_dump(exclude={"text", "vectors", "encoder", "rerankers"})
-    print(write("planner", "The planner", "make bench-planner", sections, data))
+    print(write("planner", "The planner", command, sections, data))
 
 
 def service(profile: Profile) -> dict[str, Times]:
@@ -481,7 +483,7 @@ def main() -> None:
     for each in cases(times["first stage"], times["reranking"], given.requests):
         found.append(each)
         print(f"{each.name}, {each.utilisation:.2f}", file=sys.stderr, flush=True)
-    report(found, checked, profile)
+    report(found, checked, profile, " ".join(["python eval/benchmarks/planner.py", *sys.argv[1:]]))
 
 
 if __name__ == "__main__":

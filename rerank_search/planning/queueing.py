@@ -15,15 +15,19 @@ random (Poisson) and one queue feeds c equal servers:
 Our server reranks in rounds, in which the waiting requests take turns, and a balancer sends a
 request to the machine with the fewest. Such requests are slowed down instead of waiting:
 
-- The mean of what they lose is the wait of M/M/c, whatever the service times are. It is exact for
-  one server (processor sharing; Kleinrock, "Queueing Systems", volume 2, 1976), and nearly so for
-  several (Gupta, Harchol-Balter, Sigman and Whitt, "Analysis of join-the-shortest-queue routing for
-  web server farms", 2007).
+- The mean of what they lose at one server is the wait of M/M/1, whatever the service times are
+  (processor sharing; Kleinrock, "Queueing Systems", volume 2, 1976). At one of c servers they lose
+  more than in a queue that all servers share, because a request stays where it was sent to. With
+  Erlang's C and utilisation r it is taken as C / 2 * (1 + (1 + r) / (c (1 - r))) mean service
+  times. This is exact for one server, and tends to the wait of M/M/c as the load grows; between
+  these it is ours, from simulations. The distribution of the service times hardly matters (Gupta,
+  Harchol-Balter, Sigman and Whitt, "Analysis of join-the-shortest-queue routing for web server
+  farms", 2007).
 - A request loses nothing if it finds a free server, and no other comes to that server meanwhile:
   one comes only if all are busy. With Erlang's C as the chance of that, the share that loses
   something is 1 - (1 - C) exp(-C), which is exact for one server and equal service times.
-- What those lose is taken as exponential, and as independent of the own service time. So it is
-  for service times that vary little, such as those of reranking a fixed number of candidates.
+- What those lose is taken as exponential, and in the mean as in proportion to their own service
+  time, as it is under processor sharing (Kleinrock).
 
 A stage that asks several shards at once takes as long as the slowest. The shards are taken as
 independent, so the chance that all are done is the product of theirs. Shards that get the same
@@ -101,7 +105,8 @@ def wait(servers: int, rate: float, service: Seconds) -> Wait:
 def delay(servers: int, rate: float, service: Seconds) -> Wait:
     """What requests lose at ``servers`` servers whose requests take turns in small parts.
 
-    It is infinite if the servers cannot keep up.
+    The seconds are those of a request of mean service time. They are infinite if the servers
+    cannot keep up.
     """
     mean = float(service.mean())
     load = rate * mean
@@ -111,7 +116,8 @@ def delay(servers: int, rate: float, service: Seconds) -> Wait:
     if not busy:
         return Wait(0.0, 0.0)
     share = busy * math.exp(-busy) - math.expm1(-busy)  # 1 - (1 - busy) exp(-busy)
-    return Wait(share, busy * mean / (servers - load) / share)
+    lost = busy * mean * (1.0 + (1.0 + load / servers) / (servers - load)) / 2
+    return Wait(share, lost / share)
 
 
 @dataclass(frozen=True)
@@ -167,6 +173,17 @@ class Durations:
         above = wait.share * np.exp(-(np.arange(cells) + 0.5) * step / wait.seconds)
         return cls(step, -np.diff(above, prepend=1.0))
 
+    @classmethod
+    def of_turns(cls, step: float, service: Seconds, lost: Wait, cells: int = CELLS) -> Durations:
+        """Equally likely times, and what requests that take turns lose in proportion to them."""
+        ends = (np.arange(cells) + 0.5) * step
+        done = np.zeros(cells)
+        for own in service:
+            over = ends[ends >= own] - own
+            scale = lost.seconds * own / service.mean()
+            done[cells - len(over) :] += 1.0 - lost.share * np.exp(-over / scale)
+        return cls(step, np.diff(done / len(service), prepend=0.0))
+
     def then(self, other: Durations) -> Durations:
         """The sum with independent times of the same step."""
         cells = len(self.masses)
@@ -192,17 +209,25 @@ def response(stages: Sequence[Stage], *, waits: bool = True) -> Durations:
     """
     parts = [(stage, stage.wait if waits else Wait(0.0, 0.0)) for stage in stages]
     # A sum of exponential times exceeds the sum of such bounds more rarely than one of them.
-    longest = sum(
-        float(stage.service.max())
-        + (one.seconds * math.log(stage.shards / BEYOND) if math.isfinite(one.seconds) else 0.0)
-        for stage, one in parts
-    )
+    longest = sum(_longest(stage, one) for stage, one in parts)
     step = longest / (CELLS - 1 - len(parts))
     return reduce(Durations.then, (_of_stage(step, stage, one) for stage, one in parts))
 
 
+def _longest(stage: Stage, one: Wait) -> float:
+    """The largest time of a stage that is counted; without the wait if that is infinite."""
+    longest = float(stage.service.max())
+    if not math.isfinite(one.seconds):
+        return longest
+    slowed = longest / float(stage.service.mean()) if stage.sharing else 1.0
+    return longest + one.seconds * slowed * math.log(stage.shards / BEYOND)
+
+
 def _of_stage(step: float, stage: Stage, one: Wait) -> Durations:
-    own = Durations.of_service(step, stage.service)
-    if one.seconds:
-        own = own.then(Durations.of_wait(step, one))
+    if one.seconds and stage.sharing:
+        own = Durations.of_turns(step, stage.service, one)
+    else:
+        own = Durations.of_service(step, stage.service)
+        if one.seconds:
+            own = own.then(Durations.of_wait(step, one))
     return own.slowest_of(stage.shards) if stage.shards > 1 else own

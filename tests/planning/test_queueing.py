@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rerank_search.planning.queueing import (
     Durations,
+    Seconds,
     Stage,
     Wait,
     delay,
@@ -60,9 +61,59 @@ def test_with_one_server_the_mean_wait_is_that_of_pollaczek_and_khinchine() -> N
     assert mean(response([Stage(ALWAYS_1, 1, 0.5)])) == pytest.approx(1.5, rel=1e-3)
 
 
-def test_by_sharing_a_server_equal_requests_wait_as_long_as_exponential_ones() -> None:
-    assert delay(1, 0.5, ALWAYS_1).mean == pytest.approx(1.0)
-    assert delay(3, 2.0, ALWAYS_1).mean == pytest.approx(wait(3, 2.0, EXPONENTIAL).mean, rel=1e-3)
+def test_by_sharing_one_server_requests_lose_as_much_as_exponential_ones_wait() -> None:
+    """M/M/1 and M/G/1 with processor sharing: load / (1 - load)."""
+    for service in (ALWAYS_1, EXPONENTIAL, np.array([0.5, 1.5])):
+        assert delay(1, 0.5, service).mean == pytest.approx(1.0, rel=1e-3)
+
+
+def test_at_several_shared_servers_more_is_lost_than_in_one_queue_until_all_are_busy() -> None:
+    few, many = (
+        delay(3, load, ALWAYS_1).mean / wait(3, load, EXPONENTIAL).mean for load in (1.0, 2.99)
+    )
+    assert few > 1.5
+    assert many == pytest.approx(1.0, abs=0.05)
+
+
+def shared(service: Seconds, count: int, rate: float, requests: int = 20_000) -> Seconds:
+    """Simulated times of requests, each at the server with the fewest, which share it equally."""
+    random = np.random.default_rng(1)
+    arrivals = np.cumsum(random.exponential(1 / rate, requests))
+    drawn = random.choice(service, requests)
+    jobs: list[dict[int, float]] = [{} for _ in range(count)]
+    times, now = np.zeros(requests), 0.0
+
+    def serve(left: dict[int, float], until: float) -> None:
+        at = now
+        while left:
+            number = min(left, key=lambda each: left[each])
+            end = at + left[number] * len(left)
+            part = (min(end, until) - at) / len(left)
+            for each in left:
+                left[each] -= part
+            if end > until:
+                return
+            at = end
+            del left[number]
+            times[number] = end - arrivals[number]
+
+    for number, arrival in enumerate(arrivals):
+        for left in jobs:
+            serve(left, arrival)
+        now = arrival
+        min(jobs, key=len)[number] = drawn[number]
+    for left in jobs:
+        serve(left, math.inf)
+    return times[requests // 10 :]
+
+
+@pytest.mark.parametrize("count", [1, 4, 16])
+@pytest.mark.parametrize("service", [ALWAYS_1, EXPONENTIAL[::500]], ids=["equal", "exponential"])
+def test_percentiles_of_shared_servers_are_near_simulated_ones(count: int, service) -> None:
+    rate = 0.7 * count / service.mean()
+    found = np.percentile(shared(service, count, rate), 99)
+    predicted = response([Stage(service, count, rate, sharing=True)]).percentile(0.99)
+    assert 0.9 < predicted / found < 1.25
 
 
 def test_at_a_shared_server_those_lose_nothing_who_are_alone_all_the_time() -> None:
