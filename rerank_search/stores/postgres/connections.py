@@ -87,11 +87,12 @@ class Connections:
 
     def _put_back(self, connection: Connection, idle: _Idle) -> None:
         usable = connection.info.transaction_status == TransactionStatus.IDLE
-        if usable and not self._closed:
+        if usable:
             idle.put(connection)
-            return
-        connection.close()
-        if not usable:  # a server that was restarted has lost all others too
+        else:
+            connection.close()
+        # A server that was restarted has lost all others too.
+        if not usable or self._closed:
             idle.close()
 
     def _connected(self) -> Connection:
