@@ -58,6 +58,7 @@ class Replicas:
         hedge_after: float | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        thread: Callable[..., Thread] = Thread,
     ) -> None:
         self.servers = [
             ModelServer(url, api_key=api_key, timeout=timeout, retries=retries)
@@ -74,6 +75,7 @@ class Replicas:
         self._hedge_after = hedge_after
         self._sleep = sleep
         count = len(self.servers)
+        self._thread = thread
         self._balance = PerProcess(lambda: Balance(count, clock=clock))
         self._models: dict[int, str] = {}
 
@@ -155,7 +157,7 @@ class Replicas:
 
             name = f"request to {self.servers[place].host}"
             try:
-                Thread(target=work, name=name, daemon=True).start()
+                self._thread(target=work, name=name, daemon=True).start()
             except RuntimeError:  # the process can have no more threads
                 work()
 
@@ -235,7 +237,7 @@ class Replicas:
                     self._take_back(balance, place)
 
         try:
-            Thread(target=work, name=f"probe of {server.host}", daemon=True).start()
+            self._thread(target=work, name=f"probe of {server.host}", daemon=True).start()
         except RuntimeError:  # the process can have no more threads
             self._set_aside(balance, place, "no thread can begin to probe it")
 

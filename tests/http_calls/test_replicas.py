@@ -160,23 +160,22 @@ class NoThread(threading.Thread):
         raise RuntimeError("can't start new thread")
 
 
-def test_a_server_is_probed_again_if_no_thread_could_begin(replicas, models, clock, monkeypatch):
+def test_a_server_is_probed_again_if_no_thread_could_begin(replicas, models, clock):
     models[0].first.append("die")
-    asked = replicas()
+    kinds = [NoThread]
+    asked = replicas(thread=lambda **given: kinds[0](**given))
     ask(asked)
     clock.now += LONGEST_AWAY
-    with monkeypatch.context() as full:
-        full.setattr("rerank_search.http_calls.replicas.Thread", NoThread)
-        ask(asked)
+    ask(asked)
+    kinds[0] = threading.Thread
     assert len(models[0].asked) == 1
     clock.now += LONGEST_AWAY
     ask(asked)
     until(lambda: len(models[0].asked) == 2)
 
 
-def test_without_threads_a_call_waits_for_its_answer_itself(replicas, models, monkeypatch):
-    asked = replicas(hedge_after=60)
-    monkeypatch.setattr("rerank_search.http_calls.replicas.Thread", NoThread)
+def test_without_threads_a_call_waits_for_its_answer_itself(replicas, models):
+    asked = replicas(hedge_after=60, thread=NoThread)
     ask(asked, times=6)
     assert requests(models) == [2, 2, 2]
 

@@ -310,16 +310,15 @@ def test_a_field_with_a_quotation_mark_stays_a_name_in_a_script(
 
 
 def test_more_equal_scores_than_an_index_of_others_can_list_are_an_error(
-    theirs: str, server: ElasticServer, monkeypatch: pytest.MonkeyPatch
+    theirs: str, server: ElasticServer
 ) -> None:
-    monkeypatch.setattr("rerank_search.stores.elastic.backend.MOST_CANDIDATES", 100)
-    documents = {f"{n:05}": {"body": "path"} for n in range(98)}
+    documents = {f"{n:05}": {"body": "path"} for n in range(9_998)}
     server.indices["docs"]["documents"] = documents
     with open_store(theirs) as store:
         assert ids(store)[-1] == "00009"
-        assert len(store.retriever("bm25").retrieve(["path"], 99)[0]) == 98
+        assert len(store.retriever("bm25").retrieve(["path"], 9_999)[0]) == 9_998
         documents |= {f"x{n}": {"body": "path"} for n in range(3)}
-        with pytest.raises(InvalidInputError, match="more than 100 documents"):
+        with pytest.raises(InvalidInputError, match="more than 10,000 documents"):
             ids(store)
 
 

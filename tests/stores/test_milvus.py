@@ -185,12 +185,9 @@ def test_what_milvus_cannot_hold_is_refused(
     assert len(filtered) == before
 
 
-def test_more_ties_than_a_search_returns_are_refused(
-    filtered: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rerank_search.stores.milvus.backend.MOST_FOUND", 4)
-    filled(filtered, [{}] * 6)
-    with pytest.raises(InvalidInputError, match="finds 4 documents at most"):
+def test_more_ties_than_a_search_returns_are_refused(filtered: Store) -> None:
+    filled(filtered, [{}] * 16_385)
+    with pytest.raises(InvalidInputError, match="finds 16,384 documents at most"):
         ids(filtered)
 
 
