@@ -21,6 +21,7 @@ from pydantic import (
 
 from rerank_search.arguments import check_function
 from rerank_search.built_in_stages import EVERY_INDEX, NEW_HYBRID, SPARSE
+from rerank_search.compute import HERE, Compute
 from rerank_search.corpora.lines import VectorColumn
 from rerank_search.corpora.python_docs import python_docs
 from rerank_search.corpora.readers import SkippedLines, count_documents, read_documents
@@ -32,6 +33,8 @@ from rerank_search.index_names import is_file_of_index, is_index
 from rerank_search.models.registry import AUTO, encoder_name
 from rerank_search.progress import Progress, quiet
 from rerank_search.retrieval.analysis import AnalyzerName, StopWords, checked_stop_words
+from rerank_search.retrieval.base import TextEncoder
+from rerank_search.retrieval.encoders import encoder_of
 from rerank_search.retrieval.registry import is_engine
 from rerank_search.retrieval.stage_name import FirstStageName
 from rerank_search.storage.manifest import Bm25Settings, Manifest
@@ -114,15 +117,27 @@ class IndexSettings(BaseModel):
         """The same settings for an index without vectors."""
         return self.model_copy(update={"encoder": False} | dict.fromkeys(_OF_ENCODER))
 
-    def create_index(self, path: Path, *, lock_timeout: float | None = None) -> Index:
+    def encoder_on(self, compute: Compute) -> TextEncoder | None:
+        """The encoder, computed there; None if there is none."""
+        if self.encoder is False:
+            return None
+        return compute.encoder(
+            encoder_of(
+                self.encoder,
+                query_prompt=self.query_prompt,
+                document_prompt=self.document_prompt,
+                truncate_dim=self.truncate_dim,
+            )
+        )
+
+    def create_index(
+        self, path: Path, *, lock_timeout: float | None = None, compute: Compute = HERE
+    ) -> Index:
         """Create an empty index. Raises what Index.create raises."""
         return Index.create(
             path,
-            encoder=None if self.encoder is False else self.encoder,
+            encoder=self.encoder_on(compute),
             dimension=self.dimension,
-            query_prompt=self.query_prompt,
-            document_prompt=self.document_prompt,
-            truncate_dim=self.truncate_dim,
             sparse_encoder=self.sparse_encoder,
             analyzer=self.analyzer,
             stop_words=self.stop_words,
@@ -203,6 +218,7 @@ def build_index(
     skipped: SkippedLines | None = None,
     progress: Progress = quiet,
     lock_timeout: float | None = None,
+    compute: Compute = HERE,
 ) -> Built:
     """Make the index of a definition in ``folder`` (see ``index_names.index_of``).
 
@@ -210,12 +226,13 @@ def build_index(
     source no longer has are deleted, and a ``hybrid`` that it names is set. A repeated call
     continues after an interruption.
     ``only`` says which documents to write now; then none is deleted, and a later call without it
-    adds the rest. ``lock_timeout`` as in Index.open. Raises InvalidDocumentError (see
+    adds the rest. ``lock_timeout`` as in Index.open. ``compute`` says where passages are encoded.
+    Raises InvalidDocumentError (see
     ``read_documents``), IndexMismatchError if the index was made with other settings, and what
     Index raises.
     """
     check_function("progress", progress)
-    with _opened(definition, folder, lock_timeout) as index:
+    with _opened(definition, folder, lock_timeout, compute) as index:
         repeated = RepeatedIds()
         source, total = _counted(definition, skipped)
         if only is not None:
@@ -259,12 +276,17 @@ def _none_found(matches: list[str], files: list[str]) -> str:
     return "there is no such file"
 
 
-def _opened(definition: Definition, folder: Path, lock_timeout: float | None) -> Index:
+def _opened(
+    definition: Definition, folder: Path, lock_timeout: float | None, compute: Compute
+) -> Index:
     if not is_index(folder):
-        return definition.create_index(folder, lock_timeout=lock_timeout)
+        return definition.create_index(folder, lock_timeout=lock_timeout, compute=compute)
     manifest = Manifest.read(folder)
     _check_settings(definition, manifest, folder)
-    index = Index.open(folder, lock_timeout=lock_timeout)
+    encoder, built = None, manifest.encoder
+    if built is not None:
+        encoder = compute.encoder(encoder_of(built.name, **built.arguments))
+    index = Index.open(folder, encoder=encoder, lock_timeout=lock_timeout)
     if manifest.has_vectors and definition.hybrid not in (None, manifest.hybrid):
         try:
             index.set_hybrid(definition.hybrid)

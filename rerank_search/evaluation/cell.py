@@ -9,7 +9,7 @@ from pathlib import Path
 from rerank_search.evaluation.measures import Scorer
 from rerank_search.evaluation.protocols import Ranking, first_stage_rankings, reranked_rankings
 from rerank_search.evaluation.results import Cell, Protocol, System
-from rerank_search.evaluation.sbert_protocol import of_candidates, of_samples
+from rerank_search.evaluation.sbert_protocol import of_candidates, of_samples, sample_pairs
 from rerank_search.files import atomic_file, make_folder, sha256
 from rerank_search.index import Index
 from rerank_search.judged.candidates import QUERIES_AT_ONCE, Candidates, CandidateSource
@@ -64,9 +64,14 @@ def evaluate_cell(
         searched = index if own is None else own.searched
         fusion, stages = (None, ()) if searched is None else (second.fusion, fused_stages(searched))
         final_score = FinalScore(fusion, stages)
+    queries = list(collection.qrels)
     figures = _Figures()
+    if second is not None:
+        second.cache.foresee(_pairs(collection, chunk) for chunk in _chunks(source, queries))
+        if collection.samples is not None:
+            second.cache.foresee(sample_pairs(collection))
     with _run_files(runs, system) as write:
-        for chunk in _chunks(source, list(collection.qrels)):
+        for chunk in _chunks(source, queries):
             logits = _logits(second, collection, chunk, progress)
             rankings = _rankings(collection, chunk, final_score, logits)
             for protocol, of_query in rankings.items():
@@ -187,14 +192,19 @@ def _logits(
         progress(len(chunk))
         return None
     hits = [[*candidates.retrieved, *candidates.missed] for candidates in chunk]
-    pairs = [
-        (collection.queries[candidates.query], passage(hit))
-        for candidates, of_query in zip(chunk, hits, strict=True)
-        for hit in of_query
-    ]
+    pairs = _pairs(collection, chunk)
     tick = fractions(progress, len(chunk), len(pairs))
     values = iter(second.cache.scored(pairs, tick).values.tolist())
     return [{hit.id: next(values) for hit in of_query} for of_query in hits]
+
+
+def _pairs(collection: JudgedCollection, chunk: Sequence[Candidates]) -> list[tuple[str, str]]:
+    """The pairs that a reranker scores: each query's candidates, then its missed documents."""
+    return [
+        (collection.queries[candidates.query], passage(hit))
+        for candidates in chunk
+        for hit in (*candidates.retrieved, *candidates.missed)
+    ]
 
 
 @contextmanager

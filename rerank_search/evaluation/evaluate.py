@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rerank_search.compute import HERE, Compute
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
 from rerank_search.evaluation.cell import evaluate_cell
@@ -51,17 +52,24 @@ if TYPE_CHECKING:
 PRIMARY = "nDCG@10"
 
 
-def evaluate(experiment: Experiment, output: Path, *, progress: Progress = quiet) -> Report:
+def evaluate(
+    experiment: Experiment,
+    output: Path,
+    *,
+    progress: Progress = quiet,
+    compute: Compute = HERE,
+) -> Report:
     """Run the experiment and write its report into ``output``.
 
     Cells that an earlier run finished in ``output`` are used again, and so are scores of pairs that
-    a model scored in any run. Indexes and scores are stored in ``Settings().cache``. Raises
+    a model scored in any run. Indexes and scores are stored in ``Settings().cache``. ``compute``
+    says where passages are encoded and pairs scored; costs are measured here. Raises
     InvalidInputError, before anything is computed, for an experiment that cannot be evaluated,
     StorageFullError and IndexReadOnlyError if ``output`` cannot be written, and what models and
     indexes raise.
     """
     with ExitStack() as stack:
-        run = _Run(experiment, output, progress, stack)
+        run = _Run(experiment, output, progress, compute, stack)
         loaded = load_collections(experiment)
         check_names(loaded)
         check_rerankers(loaded, experiment)
@@ -80,7 +88,12 @@ class _Run:
     """An experiment while it runs."""
 
     def __init__(
-        self, experiment: Experiment, output: Path, progress: Progress, stack: ExitStack
+        self,
+        experiment: Experiment,
+        output: Path,
+        progress: Progress,
+        compute: Compute,
+        stack: ExitStack,
     ) -> None:
         self._experiment = experiment
         self._output = output
@@ -91,7 +104,8 @@ class _Run:
         self._primary = _primary(experiment, self._measures)
         self._keys = CellKeys(experiment, self._measures)
         self._own = {each.name: each for each in own_stages(experiment, stack)}
-        self._second = SecondStages(self._cache)
+        self._compute = compute
+        self._second = SecondStages(self._cache, compute)
         stack.callback(self._second.close)
         self._indexes: dict[str, Index] = {}
         self._queries: dict[str, dict[str, str]] = {}
@@ -207,6 +221,7 @@ class _Run:
             settings,
             self._cache / "indexes",
             self._progress,
+            self._compute,
         )
         self._indexes[qualified_name(collection)] = self._stack.enter_context(index)
         return index, key
@@ -259,6 +274,7 @@ class _Run:
 
     def _pair_cell(self, pairs: LabelledPairs, settings: RerankerSettings) -> PairCell:
         second = self._second.get(settings)
+        second.cache.foresee([pairs.pairs])
         with self._progress(f"{pairs.name} {settings.label}", len(pairs.pairs)) as tick:
             logits = second.cache.scored(pairs.pairs, tick).values
         scores = second.activation(logits).tolist()

@@ -60,23 +60,40 @@ def of_samples(collection: JudgedCollection, second: SecondStage, *, at_k: int) 
     if collection.samples is None:
         return
     ranked = all(sample.kind == "documents" for sample in collection.samples())
-    wanted = (sample for sample in collection.samples() if str(sample.line) in collection.qrels)
-    while chunk := list(islice(wanted, QUERIES_AT_ONCE)):
-        pairs = [
-            (sample.query, text)
-            for sample in chunk
-            for text in dict.fromkeys((*sample.positive, *sample.given))
-        ]
-        scores = iter(second.activation(second.cache.scored(pairs).values).tolist())
+    for chunk in _judged(collection):
+        scores = iter(second.activation(second.cache.scored(_pairs(chunk)).values).tolist())
         yield {
             str(sample.line): _of_sample(
                 sample,
-                {text: next(scores) for text in dict.fromkeys((*sample.positive, *sample.given))},
+                {text: next(scores) for text in _texts(sample)},
                 ranked=ranked,
                 at_k=at_k,
             )
             for sample in chunk
         }
+
+
+def sample_pairs(collection: JudgedCollection) -> Iterator[list[tuple[str, str]]]:
+    """The pairs that ``of_samples`` has scored, in its order."""
+    return map(_pairs, _judged(collection))
+
+
+def _judged(collection: JudgedCollection) -> Iterator[list[Sample]]:
+    """The judged samples, in chunks."""
+    if collection.samples is None:
+        return
+    wanted = (sample for sample in collection.samples() if str(sample.line) in collection.qrels)
+    while chunk := list(islice(wanted, QUERIES_AT_ONCE)):
+        yield chunk
+
+
+def _pairs(chunk: Sequence[Sample]) -> list[tuple[str, str]]:
+    return [(sample.query, text) for sample in chunk for text in _texts(sample)]
+
+
+def _texts(sample: Sample) -> list[str]:
+    """The texts of a sample, each once."""
+    return list(dict.fromkeys((*sample.positive, *sample.given)))
 
 
 def _of_sample(

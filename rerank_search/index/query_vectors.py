@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,17 @@ class QueryVectors:
             known.update(zip(new, vectors, strict=True))
         self._vectors.remember({key: known[text] for text, key in keys.items()})
         return np.stack([known[text] for text in texts])
+
+    @property
+    def foresees(self) -> bool:
+        """Whether the encoder gains by being told of texts before it encodes them."""
+        return hasattr(self._encoder, "foresee")
+
+    def foresee(
+        self, texts: Iterable[Sequence[str]], *, task: Task | None, prompt: str | None
+    ) -> None:
+        """Tell the encoder which lists of texts it will get."""
+        cast("Any", self._encoder).foresee(texts, task=task, prompt=prompt)
 
     def check_again(self) -> None:
         """Call ``check`` once more before the next texts are encoded."""

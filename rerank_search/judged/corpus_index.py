@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rerank_search import __version__
 from rerank_search.built_in_stages import BM25, NEW_HYBRID
+from rerank_search.compute import HERE, Compute
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import (
     IndexCorruptedError,
@@ -104,11 +105,13 @@ def open_corpus_index(
     settings: IndexSettings,
     folder: Path,
     progress: Progress = quiet,
+    compute: Compute = HERE,
 ) -> tuple[Index, str]:
     """The index of the collection ``name``, opened for reading, and its content key.
 
     It is built below ``folder`` if it is not there. An interrupted build continues, a build by
-    another process is waited for, and a damaged index is built again. Raises InvalidInputError for
+    another process is waited for, and a damaged index is built again. ``compute`` says where
+    passages are encoded. Raises InvalidInputError for
     a corpus without documents, and what reading the documents raises.
     """
     count = 0
@@ -129,7 +132,7 @@ def open_corpus_index(
             index = _usable(path, settings, read_only=True)  # built while this one waited
             if index is None:
                 with progress(f"indexing {name}", count) as tick:
-                    _build(name, path, documents(), settings, tick)
+                    _build(name, path, documents(), settings, tick, compute)
                 index = _opened(path, settings, read_only=True)
     return index, _ranked_by(key, settings)
 
@@ -156,13 +159,14 @@ def _build(
     documents: Iterator[Document],
     settings: IndexSettings,
     tick: Callable[[float], None],
+    compute: Compute,
 ) -> None:
     _remove_damaged(path)
     unfinished = path.with_name(f"{path.name}.building")
-    index = _usable(unfinished, settings, read_only=False)
+    index = _usable(unfinished, settings, read_only=False, compute=compute)
     if index is None:
         _remove_damaged(unfinished)
-        index = settings.create_index(unfinished)
+        index = settings.create_index(unfinished, compute=compute)
     with index:
         index.add(documents, progress=tick)
         if len(index) == 0:
@@ -173,19 +177,23 @@ def _build(
         unfinished.rename(path)
 
 
-def _usable(path: Path, settings: IndexSettings, *, read_only: bool) -> Index | None:
+def _usable(
+    path: Path, settings: IndexSettings, *, read_only: bool, compute: Compute = HERE
+) -> Index | None:
     """The index; None if it is missing or damaged."""
     try:
-        return _opened(path, settings, read_only=read_only)
+        return _opened(path, settings, read_only=read_only, compute=compute)
     except (IndexNotFoundError, IndexCorruptedError, IndexFormatError):
         return None
 
 
-def _opened(path: Path, settings: IndexSettings, *, read_only: bool) -> Index:
+def _opened(
+    path: Path, settings: IndexSettings, *, read_only: bool, compute: Compute = HERE
+) -> Index:
     """The index, with the models that the settings name, which may have been moved."""
     return Index.open(
         path,
-        encoder=settings.encoder or None,
+        encoder=settings.encoder_on(compute),
         sparse_encoder=settings.sparse_encoder,
         hybrid=settings.hybrid or NEW_HYBRID,
         read_only=read_only,

@@ -6,11 +6,11 @@ import hashlib
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from filelock import FileLock
@@ -64,14 +64,12 @@ class ScoreCache:
         file for a minute.
         """
         keys = [_key(pair, self._instruction) for pair in pairs]
-        known = {} if self._file is None else self._file.known(list(dict.fromkeys(keys)))
+        known = self._known(keys)
         missing = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in known}
         self.asked += len(pairs)
         self.computed += len(missing)
         progress(len(pairs) - len(missing))
-        # Pairs of similar length together waste no padding.
-        new = sorted(missing.items(), key=lambda entry: sum(map(len, entry[1])))
-        for chunk in _chunks(new, PAIRS_AT_ONCE):
+        for chunk in _calls(missing):
             scores = scored(
                 self._reranker, [pair for _, pair in chunk], instruction=self._instruction
             )
@@ -88,6 +86,37 @@ class ScoreCache:
         values = np.array([known[key][0] for key in keys], dtype=np.float32)
         truncated: NDArray[np.bool_] = np.array([known[key][1] for key in keys], dtype=np.bool_)
         return Scores(values, truncated, [None] * len(keys))
+
+    def knows(self, pairs: Sequence[Pair]) -> bool:
+        """Whether the scores of all these pairs are stored."""
+        keys = [_key(pair, self._instruction) for pair in pairs]
+        return self._known(keys).keys() >= set(keys)
+
+    @property
+    def foresees(self) -> bool:
+        """Whether the reranker computes elsewhere, and gains by being told all pairs first."""
+        return hasattr(self._reranker, "foresee")
+
+    def foresee(self, lists: Iterable[Sequence[Pair]]) -> None:
+        """Tell such a reranker what ``scored`` will ask of it for these lists, in their order."""
+        if self.foresees:
+            reranker: Any = self._reranker
+            reranker.foresee(self._foreseen(lists), instruction=self._instruction)
+
+    def _foreseen(self, lists: Iterable[Sequence[Pair]]) -> Iterator[list[Pair]]:
+        asked: set[bytes] = set()
+        for pairs in lists:
+            keyed = {_key(pair, self._instruction): pair for pair in pairs}
+            known = self._known(list(keyed))
+            missing = {
+                key: pair for key, pair in keyed.items() if key not in known and key not in asked
+            }
+            asked.update(missing)
+            for chunk in _calls(missing):
+                yield [pair for _, pair in chunk]
+
+    def _known(self, keys: Sequence[bytes]) -> dict[bytes, tuple[float, bool]]:
+        return {} if self._file is None else self._file.known(list(dict.fromkeys(keys)))
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -232,6 +261,13 @@ def _key(pair: Pair, instruction: str | None) -> bytes:
     told = b"" if instruction is None else hashlib.sha256(instruction.encode()).digest()
     hashed = len(query).to_bytes(8, "little") + query + text
     return hashlib.blake2b(hashed, digest_size=16, key=told).digest()
+
+
+def _calls(missing: Mapping[bytes, Pair]) -> Iterator[Sequence[tuple[bytes, Pair]]]:
+    """The pairs as the reranker gets them: those of similar length together waste no padding."""
+    yield from _chunks(
+        sorted(missing.items(), key=lambda entry: sum(map(len, entry[1]))), PAIRS_AT_ONCE
+    )
 
 
 def _chunks(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rerank_search.compute import HERE, Compute
 from rerank_search.errors import InvalidInputError
 from rerank_search.files import sha256
 from rerank_search.judged.score_cache import ScoreCache
@@ -47,10 +48,14 @@ class SecondStage:
 
 
 class SecondStages:
-    """The second stages that settings declare. Scores are stored below ``cache``."""
+    """The second stages that settings declare. Scores are stored below ``cache``.
 
-    def __init__(self, cache: Path) -> None:
+    ``compute`` says where pairs are scored for the cache.
+    """
+
+    def __init__(self, cache: Path, compute: Compute = HERE) -> None:
         self._cache = cache
+        self._compute = compute
         self._rerankers: dict[RerankerSettings, Reranker] = {}
         self._caches: dict[tuple[RerankerSettings, str | None], ScoreCache] = {}
 
@@ -68,7 +73,8 @@ class SecondStages:
         if instruction is not None:
             require_instructions(reranker)
         if (model, instruction) not in self._caches:
-            cache = ScoreCache(self._cache, reranker, instruction=instruction)
+            computed = self._compute.reranker(reranker)
+            cache = ScoreCache(self._cache, computed, instruction=instruction)
             self._caches[model, instruction] = cache
         fusion = traits(reranker).fusion if settings.fusion else None
         return SecondStage(reranker, fusion, self._caches[model, instruction], instruction)

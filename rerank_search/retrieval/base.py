@@ -214,8 +214,10 @@ class Engine(Protocol):
     incremental: bool = True
     """Whether the cost of an update depends on the size of the change, not of the index."""
 
-    foresees: bool = False
-    """Whether the engine gains by being told all passages before it is updated."""
+    @property
+    def foresees(self) -> bool:
+        """Whether the engine gains by being told all passages before it is updated."""
+        return False
 
     @property
     def seq(self) -> int:

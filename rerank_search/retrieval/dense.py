@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +122,31 @@ class VectorIndex(FileEngine[VectorFiles, VectorSnapshot]):
             if self._removed_rows() > max(FEWEST_COMPACTED, rows // 2):
                 self.compact()
             self._extend_graph()
+
+    @property
+    def foresees(self) -> bool:
+        """Whether the encoder computes elsewhere, and gains by being told all passages first."""
+        return bool(getattr(self._encoder, "foresees", False))
+
+    def foresee(self, added: Iterable[Passage]) -> None:
+        """Tell the encoder the texts of these passages, as it will get them."""
+        prompts = self.prompts
+        cast("Any", self._encoder).foresee(
+            self._texts(added),
+            task=None if prompts is None else "document",
+            prompt=None if prompts is None else prompts.document,
+        )
+
+    def _texts(self, added: Iterable[Passage]) -> Iterator[list[str]]:
+        for _, new in self._new(added, lambda _: None):
+            for part in _parts(new):
+                yield [new[place].text for place in part]
+
+    def _new(
+        self, added: Iterable[Passage], progress: Callable[[int], None]
+    ) -> Iterator[tuple[NDArray[np.int64], list[Passage]]]:
+        rows_of = self._snapshot.rows_of
+        return new_passages(added, ENCODED_AT_ONCE, lambda ids: rows_of(ids) >= 0, progress)
 
     def compact(self) -> bool:
         """Drop the rows of removed passages from memory and from disk."""
@@ -246,11 +271,9 @@ class VectorIndex(FileEngine[VectorFiles, VectorSnapshot]):
         self, added: Iterable[Passage], progress: Callable[[int], None]
     ) -> tuple[Published, NDArray[np.int64]]:
         """The published state with segments of the new passages, and the ids of these."""
-        published, rows_of = self._snapshot.published, self._snapshot.rows_of
+        published = self._snapshot.published
         written = [np.empty(0, np.int64)]
-        for ids, new in new_passages(
-            added, ENCODED_AT_ONCE, lambda ids: rows_of(ids) >= 0, progress
-        ):
+        for ids, new in self._new(added, progress):
             if isinstance(self._encoder, GivenVectors):
                 vectors = self._encoder.of_passages(new)
                 progress(len(new))

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from rerank_search.compute import HERE, Compute
 from rerank_search.progress import Progress, quiet
 from rerank_search.training.run.prepare import Prepared, prepare
 
 
 def train(
-    path: Path, *, overrides: Mapping[str, str] | None = None, progress: Progress = quiet
+    path: Path,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    progress: Progress = quiet,
+    compute: Compute = HERE,
 ) -> Path:
     """Run a recipe to the end and return the model's directory.
 
     sentence-transformers' CrossEncoder loads the directory too. An interrupted run is resumed from
-    its last checkpoint, and a finished one is measured and written again. Raises what ``prepare``
-    and ``fit`` raise.
+    its last checkpoint, and a finished one is measured and written again. ``compute`` as in
+    ``prepare``. Raises what ``prepare`` and ``fit`` raise.
     """
-    return fit(prepare(path, overrides=overrides, progress=progress), progress=progress)
+    prepared = prepare(path, overrides=overrides, progress=progress, compute=compute)
+    return fit(prepared, progress=progress)
 
 
 def fit(prepared: Prepared, *, progress: Progress = quiet) -> Path:

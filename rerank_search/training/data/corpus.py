@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 
+from rerank_search.compute import HERE, Compute
 from rerank_search.corpora.definition import IndexSettings
 from rerank_search.errors import InvalidInputError
 from rerank_search.index import Index
@@ -71,6 +72,7 @@ def opened_corpus(
     cache: Path,
     progress: Progress,
     first_stages: Iterable[str] = (),
+    compute: Compute = HERE,
 ) -> Iterator[Corpus]:
     """The corpus in its index, which an evaluation with this encoder shares.
 
@@ -82,6 +84,7 @@ def opened_corpus(
         _settings(encoder, first_stages),
         cache / "indexes",
         progress,
+        compute,
     )
     with index:
         yield Corpus(index)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rerank_search import __version__
+from rerank_search.compute import HERE, Compute
 from rerank_search.errors import InvalidInputError
 from rerank_search.judged.collection import JudgedCollection
 from rerank_search.judged.findings import Tally, findings
@@ -37,6 +38,7 @@ def mined_set(
     cache: Path,
     device: str | None = None,
     progress: Progress = quiet,
+    compute: Compute = HERE,
 ) -> TrainingSet:
     """A group for each query of a collection: its relevant documents, then their negatives.
 
@@ -50,6 +52,7 @@ def mined_set(
     The groups are read from ``file`` if it was written for the same data and settings, otherwise
     mined and written. The same seed gives the same file. The index and the rerankers' scores are
     stored in ``cache``, from which an interrupted run continues. ``device`` is for the rerankers.
+    ``compute`` says where they are computed, and where documents are encoded.
 
     Raises InvalidInputError for a collection that cannot be read or gives no group,
     ModelNotFoundError before anything is computed, StorageFullError, and what indexes and
@@ -57,7 +60,7 @@ def mined_set(
     """
     named = [] if negatives.false_negatives is None else [negatives.false_negatives.reranker]
     named += [] if soft_labels is None else [each.reranker for each in soft_labels.rerankers]
-    with closing(Rerankers(named, device, cache)) as rerankers:
+    with closing(Rerankers(named, device, cache, compute)) as rerankers:
         collection = (
             collection_of_pairs(source)
             if source.mined
@@ -67,8 +70,10 @@ def mined_set(
         made_with["rerankers"] = rerankers.fingerprints
         mined = read_mined(file, made_with)
         if mined is None:
-            stages = negatives.first_stages
-            with opened_corpus(collection, negatives.encoder, cache, progress, stages) as corpus:
+            opened = opened_corpus(
+                collection, negatives.encoder, cache, progress, negatives.first_stages, compute
+            )
+            with opened as corpus:
                 seeded = f"{seed} {collection.name}"
                 miner = Miner(corpus, negatives, soft_labels, rerankers, seeded)
                 mined = _mined(collection, source, miner, made_with, progress)
@@ -127,6 +132,7 @@ def _mined(
         tallies.append(
             Tally(few, len(made_up), "too few documents have sentences of a suitable length")
         )
+    miner.foresee(judged, made_up)
     with progress(f"mining {collection.name}", len(judged) + len(made_up)) as tick:
         lines = miner.lines(judged, tick)
         from_made_up = miner.lines(made_up, tick)

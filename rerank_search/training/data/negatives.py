@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 from rerank_search.built_in_stages import BM25, DENSE
 from rerank_search.judged.candidates import QUERIES_AT_ONCE
@@ -15,7 +16,7 @@ from rerank_search.reranking.hit_text import passage
 from rerank_search.training.data.corpus import SPARE, Corpus, unranked
 from rerank_search.training.data.mined_file import MinedGroup
 from rerank_search.training.data.questions import Question
-from rerank_search.training.data.soft_labels import Rerankers, with_logits
+from rerank_search.training.data.soft_labels import Rerankers, UnknownLogitsError, with_logits
 from rerank_search.training.data.texts import letters_and_digits
 from rerank_search.training.recipe.sources import Negatives, SoftLabels
 from rerank_search.types import Hit
@@ -107,19 +108,40 @@ class Miner:
     ) -> list[MinedGroup]:
         """The groups of the questions, without those that are left out."""
         lines: list[MinedGroup] = []
-        for start in range(0, len(questions), QUERIES_AT_ONCE):
-            chunk = questions[start : start + QUERIES_AT_ONCE]
-            groups = self._chosen([pool for pool in self._pools(chunk) if pool.positives])
-            for group in groups:
-                wanted = self._negatives.per_query * len(group.positives)
-                if not group.negatives:
-                    self._none_left.add(f"query {group.question.id!r}")
-                elif len(group.negatives) < wanted:
-                    few = f"{len(group.negatives)} of {wanted} for query {group.question.id!r}"
-                    self._too_few.add(few)
-            lines += self._labelled([group for group in groups if group.negatives])
+        for chunk in _chunks(questions):
+            lines += self._lines(chunk)
             progress(len(chunk))
         return lines
+
+    def foresee(self, *questions: Sequence[Question]) -> None:
+        """Have rerankers that compute elsewhere score the pairs of these questions together.
+
+        Which pairs are scored depends on the scores of others: those of all questions are found in
+        rounds. Nothing else is done, or counted.
+        """
+        if not self._rerankers.foresees:
+            return
+        with self._rerankers.noting():
+            found = True
+            while found:
+                again = Miner(
+                    self.corpus, self._negatives, self._soft_labels, self._rerankers, self._seed
+                )
+                for chunk in chain.from_iterable(map(_chunks, questions)):
+                    with suppress(UnknownLogitsError):
+                        again._lines(chunk)
+                found = self._rerankers.compute_noted()
+
+    def _lines(self, chunk: Sequence[Question]) -> list[MinedGroup]:
+        groups = self._chosen([pool for pool in self._pools(chunk) if pool.positives])
+        for group in groups:
+            wanted = self._negatives.per_query * len(group.positives)
+            if not group.negatives:
+                self._none_left.add(f"query {group.question.id!r}")
+            elif len(group.negatives) < wanted:
+                few = f"{len(group.negatives)} of {wanted} for query {group.question.id!r}"
+                self._too_few.add(few)
+        return self._labelled([group for group in groups if group.negatives])
 
     def _pools(self, questions: Sequence[Question]) -> list[_Pool]:
         texts = [question.text for question in questions]
@@ -292,6 +314,11 @@ class Miner:
         ]
         pairs = [group.pairs for group in groups]
         return with_logits(labels, pairs, soft.rerankers, self._rerankers)
+
+
+def _chunks(questions: Sequence[Question]) -> Iterator[Sequence[Question]]:
+    for start in range(0, len(questions), QUERIES_AT_ONCE):
+        yield questions[start : start + QUERIES_AT_ONCE]
 
 
 def _candidates(hits: Sequence[Hit]) -> list[_Candidate]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from rerank_search.compute import HERE, Compute
 from rerank_search.errors import InvalidInputError
+from rerank_search.judged.score_cache import ScoreCache
 from rerank_search.judged.second_stages import SecondStages, identity
 from rerank_search.judged.settings import RerankerSettings
 from rerank_search.training.data.groups import TrainingSet
@@ -17,22 +19,66 @@ DECIMALS = 4
 """Number of decimals of soft labels, with which the same settings give the same file."""
 
 
-class Rerankers:
-    """Rerankers by name, loaded when they are needed; their scores are cached."""
+class UnknownLogitsError(Exception):
+    """Logits were asked for that are not known yet, while they are only noted."""
 
-    def __init__(self, names: Sequence[str], device: str | None, cache: Path) -> None:
+
+class Rerankers:
+    """Rerankers by name, loaded when they are needed; their scores are cached.
+
+    ``compute`` says where they are computed. Elsewhere, pairs are best noted first: ``logits`` then
+    raises UnknownLogitsError for pairs without known logits, and ``compute_noted`` has all of them
+    computed together.
+    """
+
+    def __init__(
+        self, names: Sequence[str], device: str | None, cache: Path, compute: Compute = HERE
+    ) -> None:
         """Raises ModelNotFoundError for one that is missing."""
         self._declared = {
             name: RerankerSettings(model=name, name="reranker", fusion=False, device=device)
             for name in names
         }
         self.fingerprints = [identity(self._declared[name])[0] for name in names]
-        self._stages = SecondStages(cache)
+        self._stages = SecondStages(cache, compute)
+        self._elsewhere = compute is not HERE
+        self._noted: dict[str, list[Sequence[tuple[str, str]]]] | None = None
+
+    @property
+    def foresees(self) -> bool:
+        """Whether any of them computes elsewhere, and gains by pairs being noted first."""
+        return self._elsewhere and any(self._cache(name).foresees for name in self._declared)
 
     def logits(self, name: str, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Raw logits of (query, text) pairs."""
-        scores = self._stages.get(self._declared[name]).cache.scored(pairs)
-        return [float(value) for value in scores.values]
+        cache = self._cache(name)
+        if self._noted is not None and not cache.knows(pairs):
+            self._noted.setdefault(name, []).append(pairs)
+            raise UnknownLogitsError
+        return [float(value) for value in cache.scored(pairs).values]
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note pairs without known logits, for a block."""
+        self._noted = {}
+        try:
+            yield
+        finally:
+            self._noted = None
+
+    def compute_noted(self) -> bool:
+        """Compute the pairs that are noted, and return whether there were any."""
+        noted = self._noted or {}
+        for name, lists in noted.items():
+            cache = self._cache(name)
+            cache.foresee(lists)
+            for pairs in lists:
+                cache.scored(pairs)
+        self._noted = {}
+        return bool(noted)
+
+    def _cache(self, name: str) -> ScoreCache:
+        return self._stages.get(self._declared[name]).cache
 
     def close(self) -> None:
         """Close the files of scores."""
@@ -55,7 +101,11 @@ def with_logits(
 
 
 def soft_labelled(
-    training_set: TrainingSet, settings: SoftLabels, device: str | None, cache: Path
+    training_set: TrainingSet,
+    settings: SoftLabels,
+    device: str | None,
+    cache: Path,
+    compute: Compute = HERE,
 ) -> TrainingSet:
     """Pairs or samples labelled with ``gold`` times their label, plus the teachers' logits.
 
@@ -72,7 +122,7 @@ def soft_labelled(
     pairs = [[(group.query, document) for document in group.documents] for group in groups]
     gold = [[settings.gold * label for label in group.labels] for group in groups]
     named = [each.reranker for each in settings.rerankers]
-    with closing(Rerankers(named, device, cache)) as rerankers:
+    with closing(Rerankers(named, device, cache, compute)) as rerankers:
         labels = with_logits(gold, pairs, settings.rerankers, rerankers)
     softened = [replace(group, labels=own) for group, own in zip(groups, labels, strict=True)]
     return replace(training_set, groups=softened, as_in_file=False)

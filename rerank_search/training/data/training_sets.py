@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
 
+from rerank_search.compute import HERE, Compute
 from rerank_search.progress import Progress
 from rerank_search.settings import Settings
 from rerank_search.training.data.groups import TrainingSet
@@ -17,12 +18,12 @@ from rerank_search.training.recipe.recipe import Recipe
 from rerank_search.training.recipe.sources import Source
 
 
-def training_sets(recipe: Recipe, progress: Progress) -> list[TrainingSet]:
+def training_sets(recipe: Recipe, progress: Progress, compute: Compute = HERE) -> list[TrainingSet]:
     """The set of each source, in their order. Raises what reading and mining them raises."""
     folder = recipe.beside("data") / "negatives"
     names = numbered_names(f"{source.name}-{source.split}" for source in recipe.sources)
     return [
-        _training_set(recipe, source, folder / f"{name}.jsonl", progress)
+        _training_set(recipe, source, folder / f"{name}.jsonl", progress, compute)
         for source, name in zip(recipe.sources, names, strict=True)
     ]
 
@@ -37,7 +38,7 @@ def numbered_names(names: Iterable[str]) -> list[str]:
 
 
 def _training_set(
-    recipe: Recipe, source: Source, mined_file: Path, progress: Progress
+    recipe: Recipe, source: Source, mined_file: Path, progress: Progress, compute: Compute
 ) -> TrainingSet:
     if source.is_searched:
         return mined_set(
@@ -49,9 +50,11 @@ def _training_set(
             cache=Settings().cache,
             device=Settings().device,
             progress=progress,
+            compute=compute,
         )
     load = load_pairs_set if source.pairs is not None else load_samples_set
     loaded = load(source, recipe.seed)
     if recipe.soft_labels is None:
         return loaded
-    return soft_labelled(loaded, recipe.soft_labels, Settings().device, Settings().cache)
+    settings = Settings()
+    return soft_labelled(loaded, recipe.soft_labels, settings.device, settings.cache, compute)

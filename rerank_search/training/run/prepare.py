@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rerank_search.compute import HERE, Compute
 from rerank_search.judged.collection import JudgedCollection, LabelledPairs
 from rerank_search.judged.findings import Finding
 from rerank_search.judged.loading import load_collection, load_searched
@@ -69,10 +70,15 @@ class Prepared:
 
 
 def prepare(
-    path: Path, *, overrides: Mapping[str, str] | None = None, progress: Progress = quiet
+    path: Path,
+    *,
+    overrides: Mapping[str, str] | None = None,
+    progress: Progress = quiet,
+    compute: Compute = HERE,
 ) -> Prepared:
     """Read a recipe, its base and its data, mine the negatives, and check all of it.
 
+    ``compute`` says where documents are encoded and pairs scored for the mining.
     Everything that does not need the data is checked before anything is mined. Raises
     InvalidInputError for a recipe or data that cannot be used, ModelNotFoundError for a missing
     model, and MissingDependencyError without the extra "train".
@@ -101,7 +107,7 @@ def prepare(
 
     measured: list[CollectionSettings] = []
     with arguments.main_process_first():
-        sets = training_sets(recipe, progress)
+        sets = training_sets(recipe, progress, compute)
         if evaluation is not None:
             measured += [measured_on(recipe, each, progress) for each in evaluation.sets]
         watched = {str(each.name): load_collection(each) for each in measured}
