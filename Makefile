@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
 .PHONY: demo test test-fast lint docs bench bench-growth bench-bm25 bench-quality bench-rerank bench-encode bench-gpu \
-	bench-plugins bench-planner bench-serve bench-stores bench-training extras torture torture-first-calls clean
+	bench-plugins bench-planner bench-ray bench-serve bench-stores bench-training extras torture torture-first-calls clean
 .DEFAULT_GOAL := demo
 
 # The runtime alone: enough for the demo, so that its first run is short.
@@ -16,7 +16,7 @@ PIP_OPTIONS := -c constraints.txt --disable-pip-version-check -qq
 
 .venv/.development: .venv/.runtime
 	@echo "Installing what the tests need ..."
-	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline,bm25s,eval,onnx,openvino,train,telemetry,tensorboard,mcp,langchain,llama-index,haystack,dspy,postgres,qdrant,lancedb,milvus,docs,dev]'
+	$(BIN)/pip install $(PIP_OPTIONS) -e '.[offline,bm25s,eval,onnx,openvino,train,telemetry,tensorboard,mcp,langchain,llama-index,haystack,dspy,postgres,qdrant,lancedb,milvus,ray,docs,dev]'
 	@touch $@
 
 demo: .venv/.runtime
@@ -107,6 +107,10 @@ bench-planner: .venv/.development
 # Training against sentence-transformers alone, where ../shared/data is there. A quarter of an hour.
 bench-training: .venv/.development
 	$(BIN)/python eval/benchmarks/training.py
+
+# A Ray cluster of this machine against one process. Takes minutes.
+bench-ray: .venv/.development
+	$(BIN)/python eval/benchmarks/on_ray.py
 
 # The plugins: what they add to a call, and how much faster they rerank than what they replace.
 bench-plugins: .venv/.development

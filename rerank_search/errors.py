@@ -118,6 +118,10 @@ class StoreFullError(StoreError):
     """No space is left in the store; what was acknowledged before is safe."""
 
 
+class ClusterError(RerankSearchError):
+    """A cluster cannot be reached, has no room for the work, or a worker there failed."""
+
+
 class ServerError(RerankSearchError):
     """A server cannot be reached, or its answer is not a result and not an error of the library.
 

@@ -21,6 +21,7 @@ MAY_SLEEP = {
     "waiting.py",  # the one place that polls
     "forked.py",  # a program that polls its children
     "documentation/conftest.py",  # polls a server that a page starts
+    "on_ray/slow_encoder.py",  # an encoder that takes long enough to kill its worker
     "test_searcher.py",  # a reranker that takes longer than the budget of a search
 }
 MAY_BE_UNSEEDED = {

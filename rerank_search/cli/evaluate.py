@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rerank_search.cli.output import Json, note, print_json, progress
+from rerank_search.cli.ray_options import Ray, RayFolder, RayWorkers, computing
 from rerank_search.cli.worth import print_worth
 
 if TYPE_CHECKING:
@@ -79,6 +80,9 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option(help="Folder for the report; runs/evaluation/NAME by default.")
     ] = None,
+    ray: Ray = None,
+    ray_workers: RayWorkers = None,
+    ray_folder: RayFolder = None,
     as_json: Json = False,
 ) -> None:
     """Measure first stages and rerankers on judged collections, and write a report.
@@ -104,8 +108,11 @@ def evaluate(
     given = {key: value for key, value in options.items() if value not in (None, [])}
     experiment = _experiment(what, given)
     folder = output or OUTPUT / experiment.name
-    with _importing_from_here() if experiment.import_paths else nullcontext():
-        report = run_experiment(experiment, folder, progress=progress)
+    with (
+        _importing_from_here() if experiment.import_paths else nullcontext(),
+        computing(ray, ray_workers, ray_folder) as compute,
+    ):
+        report = run_experiment(experiment, folder, progress=progress, compute=compute)
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:

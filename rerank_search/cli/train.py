@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rerank_search.cli.output import Json, note, print_json, progress
+from rerank_search.cli.ray_options import Ray, RayFolder, RayWorkers, computing
 
 if TYPE_CHECKING:
     from rerank_search.training.run.plan import Plan
@@ -33,18 +34,24 @@ def train(
             "--dry-run", help="Only check and describe recipe and data, and estimate the time."
         ),
     ] = False,
+    ray: Ray = None,
+    ray_workers: RayWorkers = None,
+    ray_folder: RayFolder = None,
     as_json: Json = False,
 ) -> None:
     """Fine-tune a cross-encoder with a recipe.
 
-    To continue an interrupted run from its last checkpoint, repeat the command.
+    To continue an interrupted run from its last checkpoint, repeat the command. On a Ray cluster
+    negatives are mined; the training itself is here.
     """
     from rerank_search.training.run.memory import keep_freed_memory
     from rerank_search.training.run.prepare import prepare
     from rerank_search.training.train import fit
 
     keep_freed_memory()
-    prepared = prepare(recipe, overrides=_overrides(override), progress=progress)
+    overrides = _overrides(override)
+    with computing(ray, ray_workers, ray_folder) as compute:
+        prepared = prepare(recipe, overrides=overrides, progress=progress, compute=compute)
     for found in prepared.notes if prepared.leads else ():
         note(found)
     if dry_run:

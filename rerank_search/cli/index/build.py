@@ -10,6 +10,7 @@ import typer
 from rerank_search.cli.index.add import report_skipped, shown_replaced
 from rerank_search.cli.index.lock_timeout import LockTimeout
 from rerank_search.cli.output import Json, print_json, progress
+from rerank_search.cli.ray_options import Ray, RayFolder, RayWorkers, computing
 from rerank_search.shown import counted
 
 
@@ -21,6 +22,9 @@ def build(
         bool, typer.Option("--skip-invalid", help="Skip malformed lines, and count them.")
     ] = False,
     lock_timeout: LockTimeout = None,
+    ray: Ray = None,
+    ray_workers: RayWorkers = None,
+    ray_folder: RayFolder = None,
     as_json: Json = False,
 ) -> None:
     """Build the index that a definition describes, or bring it up to date.
@@ -38,13 +42,16 @@ def build(
             f"{definition} is not a definition: give a file whose name ends in .toml"
         )
     skipped = SkippedLines() if skip_invalid else None
-    built = build_index(
-        load_definition(definition),
-        index_of(definition),
-        skipped=skipped,
-        progress=progress,
-        lock_timeout=lock_timeout,
-    )
+    loaded = load_definition(definition)
+    with computing(ray, ray_workers, ray_folder) as compute:
+        built = build_index(
+            loaded,
+            index_of(definition),
+            skipped=skipped,
+            progress=progress,
+            lock_timeout=lock_timeout,
+            compute=compute,
+        )
     report_skipped(skipped)
     if as_json:
         print_json(built)
