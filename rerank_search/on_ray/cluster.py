@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import shutil
-import time
+import socket
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,14 +19,16 @@ from rerank_search.arguments import whole_number
 from rerank_search.errors import ClusterError, InvalidInputError, MissingDependencyError
 from rerank_search.files import atomic_write_json, make_folder
 from rerank_search.http_calls.urls import is_url
+from rerank_search.lock import ProcessLock
 from rerank_search.on_ray.calls import Call, CallFolder
 from rerank_search.on_ray.models import ForeseeingEncoder, ForeseeingReranker, WorkersModel
-from rerank_search.on_ray.room import Room
+from rerank_search.on_ray.room import Share, workers_for
 from rerank_search.on_ray.worker import Worker, marker_of
 from rerank_search.progress import Progress, quiet
 from rerank_search.reranking.base import Reranker
 from rerank_search.retrieval.base import TextEncoder
 from rerank_search.settings import Settings
+from rerank_search.shown import counted
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -84,7 +86,7 @@ class RayCluster:
         self._folder = (folder or Settings().cache / "ray").absolute()
         self._wait = wait
         self._progress = progress
-        self._used: set[Path] = set()
+        self._used: dict[Path, ProcessLock] = {}
         self._started = False
         self._ray = _imported()
 
@@ -95,9 +97,11 @@ class RayCluster:
 
     def __exit__(self, kind: object, *_: object) -> None:
         """Leave the cluster; without an error, delete the calls and answers that were used."""
-        if kind is None:
-            for folder in self._used:
+        for folder, lock in self._used.items():
+            if kind is None:
                 shutil.rmtree(folder, ignore_errors=True)
+            lock.release()
+        self._used.clear()
         if self._started:
             self._ray.shutdown()
 
@@ -126,6 +130,7 @@ class RayCluster:
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are raised
         if self._ray.is_initialized():
             return
+        self._check_answers()
         # Ray would send statistics of its use.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
@@ -134,11 +139,24 @@ class RayCluster:
         try:
             self._ray.init(address=self._address, **options)
         except Exception as error:  # Ray raises several classes, and RuntimeError
-            raise ClusterError(
-                f"the Ray cluster at {self._address!r} cannot be reached ({_said(error)}): "
-                "start one with `ray start --head`, or give the address 'local'"
-            ) from error
+            raise self._unreachable(error) from error
         self._started = True
+
+    def _check_answers(self) -> None:
+        """Raise ClusterError if nothing answers at HOST:PORT, where Ray would try for minutes."""
+        host, colon, port = self._address.rpartition(":")
+        if not colon:
+            return
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        except (OSError, ValueError, OverflowError) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> ClusterError:
+        return ClusterError(
+            f"the Ray cluster at {self._address!r} cannot be reached ({_said(error)}): start one "
+            "with `ray start --head`, or give the address 'local'"
+        )
 
     def _run(self, model: WorkersModel, calls: Iterable[Call]) -> CallFolder:
         """Have workers answer those calls that have no answer yet."""
@@ -146,62 +164,59 @@ class RayCluster:
         identity = [__version__, *model.identity()]
         named = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:32]
         folder = CallFolder(self._folder / named)
-        make_folder(folder.path)
+        self._use(folder.path)
         atomic_write_json(marker_of(folder.path), {"made with": identity})
-        self._used.add(folder.path)
         keys = folder.note(calls)
         if len(keys) > FEW:
-            room = self._room()
-            workers = room.workers(self._workers)
+            device = model_device()
+            share = Share.on(device)
+            workers = workers_for(
+                self._ray, share, len(keys), wanted=self._workers, wait=self._wait
+            )
+            environment = {
+                "RERANK_SEARCH_THREADS": str(share.threads),
+                "RERANK_SEARCH_DEVICE": device.partition(":")[0],  # a worker sees one GPU
+            }
             with (
-                self._progress(f"{model.name} on {workers} workers", len(keys)) as tick,
+                self._progress(f"{model.name} on {counted(workers, 'worker')}", len(keys)) as tick,
                 _errors(model, self._ray),
             ):
-                for done in self._answered(model, folder, identity, keys, workers, room):
-                    tick(done)
+                # The workers read the texts themselves. Readers of Ray would need CPUs of their
+                # own, and wait for ever where the workers have all of them.
+                answered = self._named(keys).map_batches(
+                    Worker,
+                    batch_size=1,
+                    compute=self._ray.data.ActorPoolStrategy(
+                        size=workers, max_tasks_in_flight_per_actor=2
+                    ),
+                    fn_constructor_args=(model, str(folder.path), identity),
+                    num_cpus=share.cpus,
+                    num_gpus=share.gpus or None,
+                    runtime_env={"env_vars": environment},
+                )
+                for batch in answered.iter_batches(batch_size=None, prefetch_batches=0):
+                    tick(len(batch["call"]))
         return folder
 
-    def _room(self) -> Room:
-        deadline = time.monotonic() + self._wait
-        device = model_device()
-        while True:
-            room = Room.of(self._ray, device)
-            fits = room.fit >= (self._workers or 1)
-            is_free = room.free >= (self._workers or room.fit)
-            if not fits or is_free or time.monotonic() > deadline:
-                return room
-            time.sleep(0.1)
+    def _use(self, folder: Path) -> None:
+        """Let no other program use the folder meanwhile: it would delete what is in it."""
+        if folder in self._used:
+            return
+        make_folder(folder)
+        lock = ProcessLock(folder.with_name(f"{folder.name}.lock"))
+        if not lock.acquire(0.0):
+            raise ClusterError(
+                f"{lock.holder() or 'another program'} works with the same model in {folder}: wait "
+                "for it, or give another folder"
+            )
+        self._used[folder] = lock
 
-    def _answered(
-        self,
-        model: WorkersModel,
-        folder: CallFolder,
-        identity: list[str],
-        keys: list[str],
-        workers: int,
-        room: Room,
-    ) -> Iterator[int]:
-        """Numbers of calls that are answered, as workers answer them."""
+    def _named(self, keys: list[str]) -> Any:
+        """The calls as a data set of Ray."""
         data = self._ray.data
         data.DataContext.get_current().enable_progress_bars = False
-        # The workers read the texts themselves. Readers of Ray would need CPUs of their own, and
-        # wait for ever where the workers have all of them.
-        calls = data.from_items(
-            [{"call": key} for key in keys], override_num_blocks=min(len(keys), MOST_BLOCKS)
-        )
-        answered = calls.map_batches(
-            Worker,
-            batch_size=1,
-            compute=data.ActorPoolStrategy(
-                size=min(workers, len(keys)), max_tasks_in_flight_per_actor=2
-            ),
-            fn_constructor_args=(model, str(folder.path), identity),
-            num_cpus=room.cpus,
-            num_gpus=room.gpus or None,
-            runtime_env={"env_vars": {"RERANK_SEARCH_THREADS": str(room.threads)}},
-        )
-        for batch in answered.iter_batches(batch_size=None, prefetch_batches=0):
-            yield len(batch["call"])
+        blocks = min(len(keys), MOST_BLOCKS)
+        return data.from_items([{"call": key} for key in keys], override_num_blocks=blocks)
 
 
 def model_device() -> str:

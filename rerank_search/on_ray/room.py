@@ -12,49 +12,65 @@ from rerank_search.shown import counted
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """What a worker takes, and how many workers a cluster has room for.
-
-    ``fit`` counts those that fit on its machines when they are idle, ``free`` those that fit now.
-    """
+class Share:
+    """What one worker takes of a cluster, and the threads that it computes with."""
 
     cpus: int
     gpus: int
     threads: int
-    fit: int
-    free: int
 
     @classmethod
-    def of(cls, ray: ModuleType, device: str) -> Room:
-        """The room on the cluster that this process is connected to."""
+    def on(cls, device: str) -> Share:
+        """The share of a worker whose model is on this torch device."""
         threads = Settings().threads or available_cores()
-        gpus = int(device.startswith("cuda"))
-        cpus = 1 if gpus else threads
-        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        fit = sum(_fitting(machine, cpus, gpus) for machine in machines)
-        return cls(cpus, gpus, threads, fit, _fitting(ray.available_resources(), cpus, gpus))
+        on_gpu = device.startswith("cuda")
+        return cls(cpus=1 if on_gpu else threads, gpus=int(on_gpu), threads=threads)
 
-    def workers(self, wanted: int | None) -> int:
-        """The number of workers to start.
+    def __str__(self) -> str:
+        return f"{counted(self.cpus, 'CPU')}{' and a GPU' if self.gpus else ''}"
 
-        Raises ClusterError for a number that would wait for ever, or for other programs.
-        """
-        takes = f"{counted(self.cpus, 'CPU')}{' and a GPU' if self.gpus else ''}"
-        if self.fit < (wanted or 1):
+    @property
+    def resources(self) -> dict[str, float]:
+        """The share by the names of Ray."""
+        return {"CPU": float(self.cpus)} | ({"GPU": float(self.gpus)} if self.gpus else {})
+
+
+def workers_for(
+    ray: ModuleType, share: Share, calls: int, *, wanted: int | None, wait: float
+) -> int:
+    """The number of workers to start for so many calls.
+
+    Without ``wanted`` as many as there is room for after ``wait`` seconds. Raises ClusterError if
+    no worker, or fewer than wanted, would find room, instead of waiting for ever.
+    """
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    fit = sum(_fitting(machine, share) for machine in machines)
+    if fit < (wanted or 1):
+        raise ClusterError(
+            f"the Ray cluster has room for {counted(fit, 'worker')} that take {share} each, and "
+            f"{counted(wanted or 1, 'worker')} would wait for ever: start fewer, add machines, or "
+            "set RERANK_SEARCH_THREADS to the CPUs of a worker"
+        )
+    count = min(wanted or fit, calls)
+    while not _is_free(ray, share, count, wait):
+        if wanted is not None or count == 1:
             raise ClusterError(
-                f"the Ray cluster has room for {counted(self.fit, 'worker')} that "
-                f"take {takes} each, and {counted(wanted or 1, 'worker')} would wait for ever: "
-                "start fewer, add machines, or set RERANK_SEARCH_THREADS to the CPUs of a worker"
+                f"the Ray cluster has no room now for {counted(count, 'worker')} that take {share} "
+                f"each, but for {fit:,} when it is idle: wait for the programs that use it, or "
+                "start fewer workers"
             )
-        if self.free < (wanted or 1):
-            raise ClusterError(
-                f"the Ray cluster has room now for {counted(self.free, 'worker')} that take "
-                f"{takes} each, and for {self.fit:,} when it is idle: wait for the programs that "
-                "use it, or start fewer workers"
-            )
-        return wanted or min(self.fit, self.free)
+        count, wait = count // 2, 1.0
+    return count
 
 
-def _fitting(resources: dict[str, float], cpus: int, gpus: int) -> int:
-    by_cpu = int(resources.get("CPU", 0.0) // cpus)
-    return min(by_cpu, int(resources.get("GPU", 0.0) // gpus)) if gpus else by_cpu
+def _fitting(resources: dict[str, float], share: Share) -> int:
+    return min(int(resources.get(name, 0.0) // takes) for name, takes in share.resources.items())
+
+
+def _is_free(ray: ModuleType, share: Share, count: int, wait: float) -> bool:
+    """Whether so many workers find room within ``wait`` seconds, each on one machine."""
+    held = ray.util.placement_group([share.resources] * count)
+    try:
+        return bool(held.wait(wait))
+    finally:
+        ray.util.remove_placement_group(held)

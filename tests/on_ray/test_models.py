@@ -245,6 +245,13 @@ def test_an_unusable_address_is_an_error(address: str, message: str) -> None:
         RayCluster(address)
 
 
+def test_a_cluster_that_does_not_answer_is_named_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed")
+    for address in ("127.0.0.1:1", "localhost:x", "localhost:99999", "no host:80"):
+        with pytest.raises(ClusterError, match=f"at '{address}' cannot be reached"):
+            RayCluster(address, folder=tmp_path).__enter__()
+
+
 def test_a_model_behind_a_url_is_not_for_workers(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="Ray is not installed")
     cluster = RayCluster("local", folder=tmp_path)
