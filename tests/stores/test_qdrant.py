@@ -92,14 +92,13 @@ def test_a_server_conforms() -> None:
             )
 
 
-@pytest.mark.parametrize("kind", ["edge", "folder", "server"])
+@pytest.mark.parametrize("kind", ["edge", "server"])
 def test_documents_stay_and_are_found_when_a_store_is_opened_again(
     kind: str, tmp_path: Path, address: str
 ) -> None:
-    """A folder and this server are the client's imitation in Python; edge is Qdrant's core."""
+    """This server is the client's imitation in Python; edge is Qdrant's core."""
     url = {
         "edge": f"qdrant+edge://{tmp_path}/docs",
-        "folder": f"qdrant://{tmp_path}/docs",
         "server": address,
     }[kind]
     with open_store(url, create=True, dimension=0) as store:
@@ -305,21 +304,19 @@ def test_an_empty_list_exists_in_a_collection_of_ours(tmp_path: Path) -> None:
         assert ids(store, filter={"by": {"$exists": False}}) == []
 
 
-@pytest.mark.parametrize("scheme", ["qdrant+edge", "qdrant"])
-def test_opening_makes_no_folder(scheme: str, tmp_path: Path) -> None:
+def test_opening_makes_no_folder(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     for folder in ("typo", "there"):
         with pytest.raises(StoreNotFoundError):
-            open_store(f"{scheme}://{tmp_path}/{folder}/docs")
+            open_store(f"qdrant+edge://{tmp_path}/{folder}/docs")
     assert [each.name for each in tmp_path.rglob("*")] == ["there"]
 
 
-@pytest.mark.parametrize("scheme", ["qdrant+edge", "qdrant"])
-def test_a_folder_that_cannot_be_made_is_named(scheme: str, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for path in ("file/docs", "file/inside/docs"):
         with pytest.raises((StoreError, InvalidInputError), match="file"):
-            open_store(f"{scheme}://{tmp_path}/{path}", create=True, dimension=0)
+            open_store(f"qdrant+edge://{tmp_path}/{path}", create=True, dimension=0)
 
 
 def test_the_cost_of_a_store_that_is_opened_only_once_is_measured(
@@ -338,13 +335,12 @@ def test_the_cost_of_a_store_that_is_opened_only_once_is_measured(
 
 
 def test_a_store_that_is_open_elsewhere_is_named(tmp_path: Path) -> None:
-    for scheme in ("qdrant+edge", "qdrant"):
-        url = f"{scheme}://{tmp_path}/{scheme}/docs"
-        with (
-            open_store(url, create=True, dimension=0),
-            pytest.raises(StoreUnreachableError, match="in use by another process"),
-        ):
-            open_store(url, retries=0)
+    url = f"qdrant+edge://{tmp_path}/docs"
+    with (
+        open_store(url, create=True, dimension=0),
+        pytest.raises(StoreUnreachableError, match="in use by another process"),
+    ):
+        open_store(url, retries=0)
 
 
 def test_the_key_is_sent_and_never_shown(
@@ -442,6 +438,8 @@ def test_a_server_that_cannot_be_reached_or_does_not_answer_is_named() -> None:
         "qdrant+http:///docs",
         "qdrant+http://[::1/docs",
         "qdrant:///docs",
+        "qdrant:///folder/docs",
+        "qdrant://localhost:6333/docs",
         "qdrant+edge://",
         "qdrant+edge://host/docs",
         "qdrant+http://user:very-secret@localhost/docs",
@@ -460,7 +458,7 @@ def test_a_collection_of_ours_has_its_own_payload_keys(tmp_path: Path) -> None:
     assert not (tmp_path / "docs" / "edge_config.json").exists()
 
 
-@pytest.mark.parametrize("kind", ["qdrant+edge", "qdrant", "server"])
+@pytest.mark.parametrize("kind", ["qdrant+edge", "server"])
 def test_a_language_without_a_stemmer_is_refused(kind: str, tmp_path: Path, address: str) -> None:
     url = address if kind == "server" else f"{kind}://{tmp_path}/docs"
     with pytest.raises(InvalidInputError, match="language='klingon'"):

@@ -1,1 +1,1 @@
-"""Qdrant: a server, a folder of its client, or a shard of Qdrant Edge."""
+"""Qdrant: a server, or a shard of Qdrant Edge."""

@@ -247,6 +247,8 @@ def _calls(url: StoreUrl, options: QdrantOptions) -> QdrantCalls:
         from rerank_search.stores.qdrant.client import server_calls
 
         return server_calls(url, options.timeout)
-    from rerank_search.stores.qdrant.folder import FolderCalls
-
-    return FolderCalls(url)
+    raise InvalidInputError(
+        f"{url} is neither a server nor a folder of Qdrant Edge: write qdrant+http://HOST:6333/"
+        "COLLECTION or qdrant+edge:///FOLDER. A folder of the client's local mode is not opened, "
+        "because it holds pickles, which could run code"
+    )
