@@ -16,20 +16,24 @@ from rerank_search import CrossEncoder
 signal.signal(signal.SIGINT, signal.default_int_handler)
 pairs = [(f"join {i}", "join a path " * (20 + i % 100)) for i in range(100_000)]
 
-def interrupt():
+def interrupt(ended):
     spent = time.process_time()
     while time.process_time() < spent + 0.3:
         time.sleep(0.01)
     os.kill(os.getpid(), signal.SIGINT)
+    while not ended.wait(5):  # Python drops an interrupt that comes while it frees an object
+        os.kill(os.getpid(), signal.SIGINT)
 
 for backend in sys.argv[1:]:
     options = {"backend": backend, "dtype": "float32", "device": "cpu"}
     reranker = CrossEncoder("rerank-search-tiny", **options)
     reranker.score(pairs[:2])  # from now on its threads compute
-    threading.Thread(target=interrupt, daemon=True).start()
+    ended = threading.Event()
+    threading.Thread(target=interrupt, args=[ended], daemon=True).start()
     try:
         reranker.score(pairs)
     except KeyboardInterrupt:
+        ended.set()
         print(backend)
 raise KeyboardInterrupt
 """
