@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 import tempfile
 import time
@@ -73,6 +74,7 @@ STORES: Mapping[str, Started] = {
     "PostgreSQL": in_postgres("table=docs"),
     "PostgreSQL, HNSW": in_postgres("table=docs&search=hnsw"),
     "Qdrant Edge": in_folder("qdrant+edge://{folder}/docs?exact=true"),
+    "Milvus Lite": in_folder("milvus://{folder}/lite.db/docs"),
     "LanceDB": in_folder("lancedb://{folder}/docs?exact=true"),
 }
 """A new store is one line here."""
@@ -201,14 +203,14 @@ def _encoded(encoder: Encoder, documents: Sequence[Document]) -> NDArray[np.floa
 
 
 def _difference(found: Rankings, flat: Rankings) -> float:
-    """The largest difference of the scores at one rank."""
+    """The largest difference of the scores at one rank; infinite if a ranking is shorter."""
+    pairs = list(zip(found, flat, strict=True))
+    if any(len(hits) != len(others) for hits, others in pairs):
+        return math.inf
     return max(
-        (
-            abs(hit.score - other.score)
-            for hits, others in zip(found, flat, strict=True)
-            for hit, other in zip(hits, others, strict=False)
-        ),
-        default=0.0,
+        abs(hit.score - other.score)
+        for hits, others in pairs
+        for hit, other in zip(hits, others, strict=True)
     )
 
 
