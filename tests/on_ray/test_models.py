@@ -29,7 +29,9 @@ from rerank_search.retrieval.base import TextEncoder
 from rerank_search.retrieval.encoder import Encoder
 from rerank_search.retrieval.remote_encoder import RemoteEncoder
 from rerank_search.retrieval.vector_files import VectorFiles
+from rerank_search.training.data.groups import Group, TrainingSet
 from rerank_search.training.data.mining import mined_set
+from rerank_search.training.data.soft_labels import soft_labelled
 from rerank_search.training.recipe.sources import Negatives, SoftLabels, Source
 from rerank_search.types import Document
 from tests.on_ray.same_results import documents, runs, scores
@@ -179,6 +181,19 @@ def test_mined_groups_are_the_same_and_their_calls_found_in_rounds(
     assert len(elsewhere.rounds) > 3
     assert there == mine("here", HERE)
     assert scores(tmp_path / "here") == scores(tmp_path / "there")
+
+
+def test_soft_labels_of_pairs_are_computed_there_too(
+    elsewhere: InOneProcess, tiny_reranker: Path, tmp_path: Path
+) -> None:
+    groups = [Group("king", [f"queen {number}", "river"], [1.0, 0.0]) for number in range(400)]
+    pairs = TrainingSet("pairs", "train", "MIT", groups)
+    labels = SoftLabels.model_validate(
+        {"cosine": 0, "rerankers": [{"reranker": str(tiny_reranker), "weight": 1.0}]}
+    )
+    there = soft_labelled(pairs, labels, None, tmp_path / "there", elsewhere)
+    assert elsewhere.rounds == [1]
+    assert there == soft_labelled(pairs, labels, None, tmp_path / "here")
 
 
 def test_calls_come_back_as_they_were_noted_each_once(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, zip_longest
 
 from rerank_search.built_in_stages import BM25, DENSE
@@ -16,7 +16,7 @@ from rerank_search.reranking.hit_text import passage
 from rerank_search.training.data.corpus import SPARE, Corpus, unranked
 from rerank_search.training.data.mined_file import MinedGroup
 from rerank_search.training.data.questions import Question
-from rerank_search.training.data.soft_labels import Rerankers, UnknownLogitsError, with_logits
+from rerank_search.training.data.soft_labels import Rerankers, with_logits
 from rerank_search.training.data.texts import letters_and_digits
 from rerank_search.training.recipe.sources import Negatives, SoftLabels
 from rerank_search.types import Hit
@@ -116,21 +116,17 @@ class Miner:
     def foresee(self, *questions: Sequence[Question]) -> None:
         """Have rerankers that compute elsewhere score the pairs of these questions together.
 
-        Which pairs are scored depends on the scores of others: those of all questions are found in
-        rounds. Nothing else is done, or counted.
+        Nothing else is done, or counted.
         """
-        if not self._rerankers.foresees:
-            return
-        with self._rerankers.noting():
-            found = True
-            while found:
-                again = Miner(
-                    self.corpus, self._negatives, self._soft_labels, self._rerankers, self._seed
-                )
-                for chunk in chain.from_iterable(map(_chunks, questions)):
-                    with suppress(UnknownLogitsError):
-                        again._lines(chunk)
-                found = self._rerankers.compute_noted()
+
+        def works() -> Iterator[Callable[[], object]]:
+            again = Miner(
+                self.corpus, self._negatives, self._soft_labels, self._rerankers, self._seed
+            )
+            for chunk in chain.from_iterable(map(_chunks, questions)):
+                yield partial(again._lines, chunk)
+
+        self._rerankers.foresee(works)
 
     def _lines(self, chunk: Sequence[Question]) -> list[MinedGroup]:
         groups = self._chosen([pool for pool in self._pools(chunk) if pool.positives])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rerank_search.compute import HERE, Compute
@@ -26,9 +27,7 @@ class UnknownLogitsError(Exception):
 class Rerankers:
     """Rerankers by name, loaded when they are needed; their scores are cached.
 
-    ``compute`` says where they are computed. Elsewhere, pairs are best noted first: ``logits`` then
-    raises UnknownLogitsError for pairs without known logits, and ``compute_noted`` has all of them
-    computed together.
+    ``compute`` says where they are computed.
     """
 
     def __init__(
@@ -44,11 +43,6 @@ class Rerankers:
         self._elsewhere = compute is not HERE
         self._noted: dict[str, list[Sequence[tuple[str, str]]]] | None = None
 
-    @property
-    def foresees(self) -> bool:
-        """Whether any of them computes elsewhere, and gains by pairs being noted first."""
-        return self._elsewhere and any(self._cache(name).foresees for name in self._declared)
-
     def logits(self, name: str, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """Raw logits of (query, text) pairs."""
         cache = self._cache(name)
@@ -57,25 +51,31 @@ class Rerankers:
             raise UnknownLogitsError
         return [float(value) for value in cache.scored(pairs).values]
 
-    @contextmanager
-    def noting(self) -> Iterator[None]:
-        """Note pairs without known logits, for a block."""
-        self._noted = {}
-        try:
-            yield
-        finally:
-            self._noted = None
+    def foresee(self, works: Callable[[], Iterable[Callable[[], object]]]) -> None:
+        """Have rerankers that compute elsewhere score together what these pieces of work will ask.
 
-    def compute_noted(self) -> bool:
-        """Compute the pairs that are noted, and return whether there were any."""
-        noted = self._noted or {}
-        for name, lists in noted.items():
-            cache = self._cache(name)
-            cache.foresee(lists)
-            for pairs in lists:
-                cache.scored(pairs)
-        self._noted = {}
-        return bool(noted)
+        Which pairs are scored may depend on the scores of others, so they are found in rounds: a
+        piece that asks for unknown logits is left, and done again once they are known.
+        """
+        if not (self._elsewhere and any(self._cache(name).foresees for name in self._declared)):
+            return
+        found = True
+        while found:
+            noted: dict[str, list[Sequence[tuple[str, str]]]] = {}
+            self._noted = noted
+            try:
+                for work in works():
+                    with suppress(UnknownLogitsError):
+                        work()
+            finally:
+                self._noted = None
+            found = bool(noted)
+            for name, lists in noted.items():
+                cache = self._cache(name)
+                cache.foresee(lists)
+                for pairs in lists:
+                    cache.scored(pairs)
+                    found = found and cache.knows(pairs)  # not in a cache that is only read
 
     def _cache(self, name: str) -> ScoreCache:
         return self._stages.get(self._declared[name]).cache
@@ -123,6 +123,8 @@ def soft_labelled(
     gold = [[settings.gold * label for label in group.labels] for group in groups]
     named = [each.reranker for each in settings.rerankers]
     with closing(Rerankers(named, device, cache, compute)) as rerankers:
-        labels = with_logits(gold, pairs, settings.rerankers, rerankers)
+        label = partial(with_logits, gold, pairs, settings.rerankers, rerankers)
+        rerankers.foresee(lambda: [label])
+        labels = label()
     softened = [replace(group, labels=own) for group, own in zip(groups, labels, strict=True)]
     return replace(training_set, groups=softened, as_in_file=False)
